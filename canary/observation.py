@@ -1,0 +1,149 @@
+"""One frozen snapshot of the world, as `advance` sees it. Every fact carries the time when it was learnt.
+
+Filled by `controlplane.reconcile.observe` from the ports, and by the virtual world. Decides nothing. Nothing here says
+what *happened*: whoever missed an event sees the same snapshot as whoever did not.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from canary.weights import Arm, Weights
+
+HistogramCounts = Mapping[float, float]
+"""Cumulative counts by upper bound in the metric's base unit (seconds for times); `inf` is the total."""
+
+
+@dataclass(frozen=True, slots=True)
+class PodCounters:
+    """Running totals of one replica as read from its proxy cluster and its own metrics page. Never differences.
+
+    A missing metric is missing (absent or None), which is not the same as zero.
+    """
+
+    requests: float | None = None
+    errors: float | None = None
+    histograms: Mapping[str, HistogramCounts] = field(default_factory=dict)
+    """By built-in metric name: `latency`, `ttft`, `itl`, `e2e`, `queue_time`."""
+    totals: Mapping[str, float] = field(default_factory=dict)
+    """Other running totals by name, such as `generation_tokens` or `preemptions`."""
+    kpis: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """KPI name to running totals (events or sum, denominator)."""
+    gauges: Mapping[str, float] = field(default_factory=dict)
+    """Momentary values by metric name, such as `kv_cache_usage` (a fraction)."""
+    started_at: float | None = None
+    """When this replica became ready (seconds); None when unknown. Warm-up is counted from here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """All running totals of both arms, read together."""
+
+    at: float
+    """When the totals were true: the scrape's own time, in seconds."""
+    arms: Mapping[Arm, Mapping[str, PodCounters]]
+    """Arm to replica name to totals. An arm without data is absent or empty."""
+    readings: Mapping[str, Mapping[Arm, float]] = field(default_factory=dict)
+    """Answers of user-written PromQL by gate text: one momentary value an arm, NaN and empty left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceSeen:
+    """What the metric source has to say."""
+
+    at: float
+    """When the source was asked last."""
+    counters: Counters | None = None
+    """The newest totals; None when there have been none yet."""
+    up: bool = True
+    """False while the source itself does not answer."""
+    problem: str = ""
+    """One clause about what is missing, empty when nothing is."""
+
+
+@dataclass(frozen=True, slots=True)
+class VariantSeen:
+    """Readiness of one arm."""
+
+    at: float
+    wanted: int = 1
+    ready: int = 0
+    problem: str = ""
+    """Why it is not ready, one clause: `exit status 1: no such file`."""
+    hopeless: bool = False
+    """True when waiting longer cannot help: the command does not exist, or it crashed again and again."""
+
+    @property
+    def usable(self) -> bool:
+        """Whether at least one replica can serve."""
+        return self.ready > 0
+
+
+@dataclass(frozen=True, slots=True)
+class RouteSeen:
+    """The weights in force, as read back from the router, never as remembered."""
+
+    at: float
+    weights: Weights | None = None
+    """None when the router has not said."""
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationSeen:
+    """Result of the harness that runs before any traffic: metric name to value, for both variants."""
+
+    at: float
+    done: bool = False
+    canary: Mapping[str, float] = field(default_factory=dict)
+    stable: Mapping[str, float] = field(default_factory=dict)
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ShadowDay:
+    """One day of paired comparisons in the shadow."""
+
+    day: int
+    wins: int
+    ties: int
+    losses: int
+
+
+@dataclass(frozen=True, slots=True)
+class ShadowSeen:
+    """Paired comparisons so far, whole days only."""
+
+    at: float
+    days: tuple[ShadowDay, ...] = ()
+    problem: str = ""
+
+
+Verb = Literal["promote", "pause", "resume", "abort", "retry", "approve"]
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorRequest:
+    """What a person asked for. Stays in the snapshot until the rollout says it was answered."""
+
+    id: str
+    verb: Verb
+    by: str
+    at: float
+    full: bool = False
+    """For `promote`: skip the remaining stages and go to 100 %."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The world at one moment."""
+
+    stable: VariantSeen
+    canary: VariantSeen
+    route: RouteSeen
+    evidence: EvidenceSeen
+    evaluation: EvaluationSeen | None = None
+    shadow: ShadowSeen | None = None
+    requests: tuple[OperatorRequest, ...] = ()
+    superseded_by: str = ""
+    """Revision of a newer spec for the same rollout; empty while this one is current."""

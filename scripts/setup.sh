@@ -1,0 +1,16 @@
+#!/bin/sh
+# Makes the virtual environment and fetches Prometheus. Called by the Makefile; repeats safely.
+# It installs nothing outside the virtual environment and the user's cache folder.
+set -eu
+VENV=${VENV:-.venv}
+PYTHON=${PYTHON:-python3}
+
+"$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
+  echo "serinus needs Python 3.11 or newer, and $PYTHON is $("$PYTHON" -V 2>&1). Try: make demo PYTHON=python3.12" >&2
+  exit 2
+}
+[ -x "$VENV/bin/python" ] || { echo "· making the virtual environment in $VENV"; "$PYTHON" -m venv "$VENV"; }
+echo "· installing serinus and its tools"
+"$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[local,dev]'
+sh scripts/prometheus.sh || true
+touch "$VENV/ready"
