@@ -1,0 +1,1 @@
+"""What the user wrote: canary.yml in its full form and two short ones."""

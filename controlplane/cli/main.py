@@ -1,0 +1,58 @@
+"""`serinus`: the commands by name. Nothing heavy is imported until a command is called.
+
+Entry point of the distribution. Exit codes: 0 done or healthy, 1 failed or rolled back, 2 bad input, 3 timed out.
+"""
+
+from importlib import import_module
+from typing import Any
+
+import click
+
+COMMANDS = {
+    "demo": ("controlplane.cli.demo", "Watch two rollouts on this machine: one good, one put back."),
+    "run": ("controlplane.cli.run", "Carry out one rollout on this machine, to its end."),
+    "validate": ("controlplane.cli.validate", "Check canary.yml files; every fault with file, line and column."),
+    "schema": ("controlplane.cli.schema", "Print the JSON Schema of canary.yml, for editors."),
+    "simulate": ("controlplane.cli.simulate", "Play a rollout in a virtual world, instantly."),
+    "judge": ("controlplane.cli.judge", "Judge blocks of counts from standard input, one verdict a line."),
+    "profile": ("controlplane.cli.profile", "Predict and measure what a variant needs, does and costs on a GPU."),
+    "server": ("controlplane.cli.server", "The sample model server of the demo."),
+}
+"""Command name to module (which defines a click command called `command`) and its line in `--help`."""
+
+
+class LazyGroup(click.Group):
+    """Lists commands from the table above and imports one only when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Command names in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command, imported now."""
+        if cmd_name not in COMMANDS:
+            return None
+        command = import_module(COMMANDS[cmd_name][0]).command
+        if not isinstance(command, click.Command):
+            raise TypeError(f"{COMMANDS[cmd_name][0]}.command is not a click command")
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The table as help text, without importing anything."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="serinus", message="%(prog)s %(version)s")
+def serinus() -> None:
+    """Ship model changes safely: a canary gets traffic step by step and loses it the moment the evidence says so."""
+
+
+def main(argv: list[str] | None = None, **kwargs: Any) -> None:
+    """Run `serinus` with these arguments (None: the process's own)."""
+    serinus.main(args=argv, prog_name="serinus", **kwargs)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""The ports: what the control plane needs of the world, in the domain's nouns. One to four methods each.
+
+Used by `controlplane.reconcile`; implemented in `controlplane.adapters` (the real ones and the in-memory ones, which
+pass the same suites in `tests/contracts`). Every method may raise `canary.errors.WorldError`; the loop then goes on.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from canary.observation import Counters, OperatorRequest, RouteSeen, VariantSeen
+from canary.rollout import Event, Rollout
+from canary.spec.models import Variant
+from canary.weights import Arm, Weights
+
+
+class Clock(Protocol):
+    """Time, so that simulations can have their own."""
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait; in a simulation the clock jumps."""
+        ...
+
+
+class Platform(Protocol):
+    """Runs variants. `run` and `stop` say where to be and may be repeated at every pass."""
+
+    async def run(self, arm: Arm, variant: Variant) -> None:
+        """Bring the variant up with all its replicas, and keep it so. Returns at once; `seen` tells how far it is."""
+        ...
+
+    async def stop(self, arm: Arm) -> None:
+        """Let the arm answer what it has begun, then stop it."""
+        ...
+
+    async def seen(self) -> Mapping[Arm, VariantSeen]:
+        """Readiness of both arms now."""
+        ...
+
+    def endpoints(self) -> Mapping[Arm, Mapping[str, str]]:
+        """Replica name to `host:port` of every ready replica, by arm."""
+        ...
+
+
+class Router(Protocol):
+    """Splits traffic between the arms. No request is lost by a change."""
+
+    async def set_weights(self, weights: Weights) -> None:
+        """Make these weights the ones in force; returns when they are, or raises."""
+        ...
+
+    async def seen(self) -> RouteSeen:
+        """The weights in force, read back."""
+        ...
+
+
+class MetricSource(Protocol):
+    """Running totals of both arms."""
+
+    async def read(self) -> Counters:
+        """The newest totals; raises `Unavailable` when the source itself does not answer."""
+        ...
+
+
+class RolloutStore(Protocol):
+    """Keeps rollouts and their whole history. Writes are compare-and-swap on a version."""
+
+    async def load(self, name: str) -> "Stored | None":
+        """The newest state under this name, or None."""
+        ...
+
+    async def save(self, rollout: Rollout, spec_text: str, version: int) -> int:
+        """Write if the stored version is still `version` (0: nothing yet); returns the new one, else raises `Conflict`.
+
+        Events in `rollout.history` that the store does not have yet are appended in the same transaction.
+        """
+        ...
+
+    async def history(self, name: str, attempt: int | None = None) -> Sequence[Event]:
+        """All events of one attempt (None: the newest), in order."""
+        ...
+
+    async def requests(self, name: str) -> Sequence[OperatorRequest]:
+        """What people have asked for."""
+        ...
+
+    async def ask(self, name: str, request: OperatorRequest) -> None:
+        """Put a person's request where the loop will find it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A rollout as the store has it."""
+
+    rollout: Rollout
+    spec_text: str
+    version: int
+
+
+class Notifier(Protocol):
+    """Tells people. Never waited for by anything."""
+
+    async def tell(self, event: Event) -> None:
+        """Deliver one event; may be repeated with the same id."""
+        ...

@@ -1,0 +1,1 @@
+"""Observe, decide, carry out, look again."""
