@@ -45,6 +45,8 @@ class Counters:
     """Arm to replica name to totals. An arm without data is absent or empty."""
     readings: Mapping[str, Mapping[Arm, float]] = field(default_factory=dict)
     """Answers of user-written PromQL by gate text: one momentary value an arm, NaN and empty left out."""
+    unrouted: float | None = None
+    """Running total of requests that the proxy could send to neither arm; None where nobody counts them."""
 
 
 @dataclass(frozen=True, slots=True)

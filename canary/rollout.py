@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from canary.judge.state import JudgeState
 from canary.verdict import GateVerdict
-from canary.weights import ALL_STABLE, Weights
+from canary.weights import ALL_STABLE, Arm, Weights
 
 
 class Phase(StrEnum):
@@ -116,6 +116,8 @@ class Rollout:
     """When the stage's weights were first seen in force; its hold counts from here."""
     weights: Weights = ALL_STABLE
     """The weights asked for. The route's own answer is in the snapshot."""
+    peak: Weights = ALL_STABLE
+    """The largest share that the canary was ever asked to get."""
     resume_to: Phase | None = None
     """For Paused and Blind: the phase to return to."""
     passed: tuple[int, ...] = ()
@@ -131,6 +133,10 @@ class Rollout:
     zero: float | None = None
     """When the route was first seen to send the canary nothing after that."""
     result: Result | None = None
+    served: Mapping[Arm, float] = field(default_factory=dict)
+    """Requests that each arm has answered since the rollout began."""
+    unrouted: float | None = None
+    """Requests that the proxy could send to neither arm: those lost by a shift. None where nobody counts them."""
     history: tuple[Event, ...] = ()
     """The newest events, bounded; the store keeps all of them."""
     events: int = 0

@@ -1,0 +1,122 @@
+"""The ordered chain of objections to going on: each guard answers with a change, or with None.
+
+Asked by the machine at every pass, before the phase's own step and whatever the phase is; the first answer counts.
+Reading the chain is reading the safety policy. Guards only ever take exposure away or freeze it.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from canary import wording
+from canary.look import EXPOSED, JUDGED, Change, Look
+from canary.rollout import Phase, Reason
+from canary.verdict import GateVerdict
+
+Guard = Callable[[Look], Change | None]
+
+
+def a_newer_plan_is_here(look: Look) -> Change | None:
+    """A plan that was replaced gives its traffic back before the new one begins."""
+    if not look.seen.superseded_by:
+        return None
+    message = f"A newer plan ({look.seen.superseded_by[:12]}) replaces this one: everything goes back to stable first."
+    return look.back(Reason.REPLACED, message, result="superseded")
+
+
+def a_gate_says_roll_back(look: Look) -> Change | None:
+    """The judge has seen enough harm. Nothing else is asked first."""
+    failed = look.judgement.failed("rollback")
+    if look.rollout.phase not in EXPOSED or not failed:
+        return None
+    first = min(failed, key=lambda verdict: verdict.harm_began if verdict.harm_began is not None else look.now)
+    return look.back(
+        Reason.GATE_FAILED, first.why, verdict_evidence(first), result="rolled_back", harm_began=first.harm_began
+    )
+
+
+def the_canary_is_lost(look: Look) -> Change | None:
+    """No traffic for a canary that cannot serve while stable can."""
+    rollout, canary = look.rollout, look.seen.canary
+    if rollout.phase not in EXPOSED or not rollout.weights.canary or canary.usable or not look.seen.stable.usable:
+        return None
+    message = wording.lost(look.spec.canary.name, canary.problem)
+    return look.back(
+        Reason.CANARY_LOST, message, {"problem": canary.problem}, result="rolled_back", harm_began=canary.at
+    )
+
+
+def the_route_was_lowered(look: Look) -> Change | None:
+    """Traffic that somebody took away, or a rollback that was never saved, is not given back."""
+    rollout, route = look.rollout, look.seen.route
+    if rollout.phase not in EXPOSED or route.weights is None or route.at < rollout.since:
+        return None
+    shifting = Phase.SHIFTING, Phase.PROMOTING
+    on_the_way_up = rollout.phase in shifting or rollout.resume_to in shifting
+    expected = look.weights_of(rollout.stage - 1) if on_the_way_up else rollout.weights
+    if route.weights.canary >= expected.canary:
+        return None
+    return look.back(
+        Reason.ROUTE_LOWERED,
+        wording.route_lowered(route.weights, rollout.weights),
+        {"found": route.weights.share, "recorded": rollout.weights.share},
+        result="rolled_back",
+    )
+
+
+def a_variant_never_got_ready(look: Look) -> Change | None:
+    """Waiting for a variant has an end: its deadline, or the certainty that it cannot start."""
+    if look.rollout.phase is not Phase.PREPARING:
+        return None
+    waited = look.now - look.rollout.since
+    arms = (
+        (look.spec.canary.name, look.seen.canary, Reason.CANARY_NOT_READY),
+        (look.spec.stable.name, look.seen.stable, Reason.STABLE_NOT_READY),
+    )
+    for name, variant, reason in arms:
+        if variant.ready < variant.wanted and (variant.hopeless or waited >= look.spec.progress_deadline):
+            message = wording.not_ready(name, variant.problem, waited, variant.hopeless)
+            return look.back(reason, message, {"problem": variant.problem, "waited": waited}, result="failed")
+    return None
+
+
+def a_gate_says_pause(look: Look) -> Change | None:
+    """A gate that its owner wants to look at himself freezes the rollout."""
+    failed = look.judgement.failed("pause")
+    if look.rollout.phase not in JUDGED | {Phase.AWAITING_APPROVAL} or not failed:
+        return None
+    message = f"{failed[0].why} The weights stay until somebody resumes or aborts."
+    updates = {"resume_to": look.rollout.phase}
+    return Change(Phase.PAUSED, Reason.GATE_PAUSED, message, verdict_evidence(failed[0]), updates)
+
+
+def the_metrics_are_silent(look: Look) -> Change | None:
+    """Without a source nobody can judge: the weights freeze."""
+    if look.rollout.phase not in JUDGED or look.seen.evidence.up:
+        return None
+    message = wording.blind(look.seen.evidence.problem)
+    evidence = {"problem": look.seen.evidence.problem}
+    return Change(Phase.BLIND, Reason.METRICS_SILENT, message, evidence, {"resume_to": look.rollout.phase})
+
+
+CHAIN: tuple[Guard, ...] = (
+    a_gate_says_roll_back,  # evidence of harm comes before everything else
+    the_canary_is_lost,  # a canary that is down needs no statistics
+    the_route_was_lowered,  # what was taken away stays away
+    a_newer_plan_is_here,  # its rollout waits for ours to give the traffic back
+    a_variant_never_got_ready,  # before any traffic: stop waiting
+    a_gate_says_pause,  # a person wants to decide
+    the_metrics_are_silent,  # nobody can decide
+)
+
+
+def first_objection(look: Look) -> Change | None:
+    """What the first guard with an objection asks for."""
+    if look.rollout.phase is Phase.ROLLING_BACK or look.rollout.finished:
+        return None
+    return next((change for guard in CHAIN if (change := guard(look))), None)
+
+
+def verdict_evidence(verdict: GateVerdict) -> Mapping[str, Any]:
+    """A verdict as the evidence of an event: plain values, the answer by name."""
+    return {**asdict(verdict), "verdict": verdict.verdict.value, "samples": dict(verdict.samples)}

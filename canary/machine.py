@@ -1,0 +1,221 @@
+"""The machine: one look at the world, one decision. Every phase change happens in this file, along `transitions.py`.
+
+Called by `controlplane.reconcile` at every pass and by the virtual world. Reads no clock and talks to nobody: what it
+knows is in its arguments, and the same arguments give the same decision for ever.
+
+Theory of operation. `seen` is a snapshot, so nothing depends on having noticed an event. A pass (1) lets the judge take
+in new evidence, (2) answers people's requests, (3) asks the guards, (4) asks the phase's own step, and repeats 3 and 4
+until nothing changes. It then says where the world should be, as actions that may be repeated. Whoever carries them out
+keeps one order: **a weight that falls is set first and saved after; a weight that rises is saved first and set after.**
+So a crash at any line is healed by the next pass, and never gives the canary more than was saved.
+"""
+
+import math
+from dataclasses import replace
+from typing import Any
+
+from canary import judge, served, wording
+from canary.action import Action, Evaluate, Mirror, Promote, Run, SetWeights, Stop
+from canary.errors import BugError
+from canary.guards import first_objection, verdict_evidence
+from canary.look import EXPOSED, JUDGED, Change, Look
+from canary.observation import Seen
+from canary.requests import answer, answered, next_request
+from canary.rollout import FINISHED, Decision, Event, EventKind, Phase, Reason, Rollout
+from canary.spec.models import CanarySpec
+from canary.steps import STEPS
+from canary.transitions import allowed
+from canary.weights import ALL_STABLE, Weights
+
+REMEMBERED_EVENTS = 100
+"""Events that a rollout carries itself; a store keeps all of them."""
+LONGEST_WAIT = 60.0
+"""Seconds until the next look when nothing is heard and no deadline is near."""
+BUSY_WAIT = 0.25
+"""Seconds between looks while weights or readiness are on their way."""
+
+
+def begin(spec: CanarySpec, *, name: str, revision: str, attempt: int, now: float) -> Rollout:
+    """A new rollout in Pending; its first event says what the plan is."""
+    rollout = Rollout(name=name, revision=revision, attempt=attempt, began=now, since=now, judge=judge.begin(spec))
+    plan = wording.accepted(name, [Weights.of_share(stage.traffic) for stage in spec.stages])
+    rollout = replace(rollout, message=plan)
+    return _note(rollout, "phase", Reason.ACCEPTED, plan, {}, now)
+
+
+def advance(spec: CanarySpec, rollout: Rollout, seen: Seen, now: float) -> Decision:
+    """Decide once. Never raises for anything that the world does; `BugError` for what we did."""
+    look = _judge(Look(spec, rollout, seen, now))
+    look = _answer_requests(look)
+    for _ in Phase:  # a pass can walk the table at most once through
+        change = first_objection(look) or STEPS[look.rollout.phase](look)
+        if change is None:
+            break
+        look = _apply(look, change)
+    else:
+        raise BugError(f"{rollout.name} runs in circles at {look.rollout.phase}; nothing was changed")
+    look = _give_back(look)
+    return Decision(look.rollout, _actions(look), _wake_at(look))
+
+
+def _judge(look: Look) -> Look:
+    """Let the judge take in what is new, count what was served, and note gates that changed their answer."""
+    rollout, seen = look.rollout, look.seen
+    if rollout.phase in FINISHED | {Phase.PENDING}:
+        return look
+    counts = served.served_since(rollout.judge.previous, seen.evidence.counters)
+    totals = {arm: rollout.served.get(arm, 0.0) + more for arm, more in counts.items()} or rollout.served
+    lost = served.unrouted_since(rollout.judge.previous, seen.evidence.counters)
+    unrouted = rollout.unrouted if lost is None else (rollout.unrouted or 0.0) + lost
+    state, judgement = judge.watch(
+        look.spec,
+        rollout.judge,
+        stage=rollout.stage,
+        weights=rollout.weights,
+        evidence=seen.evidence,
+        now=look.now,
+        stage_since=_judged_since(rollout),
+    )
+    rollout = replace(rollout, judge=state, served=totals, unrouted=unrouted)
+    if rollout.phase not in EXPOSED:
+        return replace(look, rollout=rollout)
+    before = {verdict.gate: verdict.verdict for verdict in rollout.verdicts}
+    for verdict in judgement.gates:
+        if before.get(verdict.gate) is not verdict.verdict:
+            rollout = _note(rollout, "verdict", rollout.reason, verdict.why, verdict_evidence(verdict), look.now)
+    return replace(look, rollout=replace(rollout, verdicts=judgement.gates), judgement=judgement)
+
+
+def _judged_since(rollout: Rollout) -> float | None:
+    """Since when the stage's weights have been in force; None while they are not, so nothing may pass yet."""
+    phase = rollout.resume_to if rollout.phase in {Phase.PAUSED, Phase.BLIND} else rollout.phase
+    return rollout.stage_since if phase in JUDGED | {Phase.AWAITING_APPROVAL} else None
+
+
+def _answer_requests(look: Look) -> Look:
+    """Answer every open request, oldest first."""
+    while request := next_request(look):
+        change, sentence = answer(look, request)
+        rollout = replace(look.rollout, answered=answered(look.rollout, request))
+        evidence = {"id": request.id, "verb": request.verb, "by": request.by}
+        rollout = _note(rollout, "operator", change.reason if change else rollout.reason, sentence, evidence, look.now)
+        look = replace(look, rollout=rollout)
+        if change:
+            look = _apply(look, change)
+    return look
+
+
+def _apply(look: Look, change: Change) -> Look:
+    """Change the phase along the table, with its events."""
+    before = look.rollout
+    if not allowed(before.phase, change.to):
+        raise BugError(f"{before.name}: {before.phase} may not become {change.to} ({change.reason}); nothing changed")
+    rollout = replace(
+        before, phase=change.to, reason=change.reason, message=change.message, since=look.now, **change.updates
+    )
+    rollout = _note(rollout, "phase", change.reason, change.message, change.evidence, look.now)
+    if rollout.weights != before.weights:
+        rollout = _note_weights(rollout, look.now)
+    if rollout.finished:
+        rollout = _note(rollout, "end", change.reason, change.message, _end_evidence(rollout), look.now)
+    if change.to is not before.phase and change.to in EXPOSED and change.to not in JUDGED:
+        look = replace(look, judgement=judge.read(look.spec, rollout.judge, stage=rollout.stage, now=look.now))
+    return replace(look, rollout=rollout)
+
+
+def _give_back(look: Look) -> Look:
+    """While rolling back: everything to stable, unless stable cannot serve and the canary can."""
+    rollout, seen = look.rollout, look.seen
+    if rollout.phase is not Phase.ROLLING_BACK or not rollout.weights.canary:
+        return look
+    if seen.canary.usable and not seen.stable.usable:
+        message = wording.waiting_for_stable(seen.stable.problem)
+        if rollout.message != message:
+            rollout = replace(rollout, message=message)
+            rollout = _note(
+                rollout, "alert", Reason.STABLE_NOT_READY, message, {"problem": seen.stable.problem}, look.now
+            )
+        return replace(look, rollout=rollout)
+    return replace(look, rollout=_note_weights(replace(rollout, weights=ALL_STABLE), look.now))
+
+
+def _actions(look: Look) -> tuple[Action, ...]:
+    """Where the world should be, safety first."""
+    rollout = look.rollout
+    weights = SetWeights(rollout.weights)
+    running = (Run("stable"), Run("canary"))
+    match rollout.phase:
+        case Phase.PENDING:
+            return ()
+        case Phase.PREPARING:
+            return (weights, *running)
+        case Phase.EVALUATING:
+            return (weights, *running, Evaluate())
+        case Phase.SHADOWING:
+            return (weights, *running, Mirror(look.spec.shadow.traffic if look.spec.shadow else 0.0))
+        case Phase.SUCCEEDED:
+            return (weights, Promote(), Stop("stable"))
+        case Phase.ROLLED_BACK | Phase.SUPERSEDED:
+            return (weights, Run("stable"), Stop("canary"))
+        case _:
+            return (weights, *running)
+
+
+def _wake_at(look: Look) -> float:
+    """When to look again at the latest."""
+    rollout, now = look.rollout, look.now
+    match rollout.phase:
+        case Phase.PENDING | Phase.SHIFTING | Phase.PROMOTING | Phase.ROLLING_BACK:
+            return now + BUSY_WAIT
+        case Phase.PREPARING:
+            return now + BUSY_WAIT * 4
+        case Phase.ANALYZING | Phase.WATCHING if look.hold_ends > now:
+            return min(look.hold_ends, now + LONGEST_WAIT)
+        case Phase.SUCCEEDED | Phase.ROLLED_BACK | Phase.SUPERSEDED:
+            return math.inf
+        case _:
+            return now + LONGEST_WAIT
+
+
+def _note_weights(rollout: Rollout, now: float) -> Rollout:
+    """Record that other weights are asked for."""
+    rollout = replace(rollout, peak=max(rollout.peak, rollout.weights))
+    message = f"Asking for {rollout.weights} of the traffic on the canary."
+    return _note(rollout, "weights", rollout.reason, message, {"weight": rollout.weights.share}, now)
+
+
+def _note(rollout: Rollout, kind: EventKind, reason: Reason, message: str, evidence: Any, now: float) -> Rollout:
+    """Add an entry to the history."""
+    event = Event(
+        id=f"{rollout.name}/{rollout.attempt}/{rollout.events + 1}",
+        at=now,
+        t=now - rollout.began,
+        rollout=rollout.name,
+        revision=rollout.revision,
+        event=kind,
+        phase=rollout.phase,
+        stage=rollout.stage,
+        weight=rollout.weights.share,
+        reason=reason,
+        message=message,
+        evidence=evidence,
+    )
+    return replace(rollout, history=(*rollout.history, event)[-REMEMBERED_EVENTS:], events=rollout.events + 1)
+
+
+def _end_evidence(rollout: Rollout) -> dict[str, Any]:
+    """What the last event says besides its sentence."""
+    evidence: dict[str, Any] = {"result": rollout.result}
+    if rollout.served:
+        requests: dict[str, Any] = {arm: round(count) for arm, count in rollout.served.items()}
+        if rollout.unrouted is not None:
+            requests["failed_by_shift"] = round(rollout.unrouted)
+        evidence["requests"] = requests
+    if rollout.decided is not None and rollout.zero is not None:
+        evidence |= {
+            "harm_began": rollout.harm_began,
+            "decided": rollout.decided,
+            "zero": rollout.zero,
+            "decided_to_zero": round(rollout.zero - rollout.decided, 3),
+        }
+    return evidence

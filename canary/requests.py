@@ -1,0 +1,59 @@
+"""What people ask for: promote, pause, resume, abort, approve. Each request is answered once, with a sentence.
+
+Called by the machine before the guards. A request that makes no sense now is answered too, and changes nothing.
+"""
+
+from canary.look import EXPOSED, Change, Look
+from canary.observation import OperatorRequest
+from canary.rollout import Phase, Reason, Rollout
+from canary.steps import enter_stage
+
+REMEMBERED = 50
+"""How many answered requests a rollout remembers; a store keeps a request at most until it is answered."""
+
+
+def next_request(look: Look) -> OperatorRequest | None:
+    """The oldest request without an answer."""
+    open_requests = [request for request in look.seen.requests if request.id not in look.rollout.answered]
+    return min(open_requests, key=lambda request: request.at, default=None)
+
+
+def answered(rollout: Rollout, request: OperatorRequest) -> tuple[str, ...]:
+    """The remembered answers with this one added."""
+    return (*rollout.answered, request.id)[-REMEMBERED:]
+
+
+def answer(look: Look, request: OperatorRequest) -> tuple[Change | None, str]:
+    """The change that a request brings (None: no change) and the sentence that answers it."""
+    phase, by = look.rollout.phase, request.by
+    match request.verb:
+        case "abort" if not look.rollout.finished and phase is not Phase.ROLLING_BACK:
+            message = f"{by} aborted: everything goes back to stable."
+            return look.back(Reason.ABORTED, message, {"by": by}, result="aborted"), message
+        case "pause" if phase in EXPOSED - {Phase.PAUSED}:
+            message = f"{by} paused the rollout at {look.rollout.weights}. It rolls back by itself all the same."
+            to = look.rollout.resume_to if phase is Phase.BLIND else phase
+            return Change(Phase.PAUSED, Reason.PAUSED_BY_OPERATOR, message, {"by": by}, {"resume_to": to}), message
+        case "resume" if phase is Phase.PAUSED:
+            message = f"{by} resumed the rollout."
+            to = look.rollout.resume_to or Phase.ANALYZING
+            return Change(to, Reason.RESUMED, message, {"by": by}, {"resume_to": None}), message
+        case "approve" if phase is Phase.AWAITING_APPROVAL:
+            message = f"{by} approved."
+            return enter_stage(look, look.rollout.stage + 1, Reason.APPROVED, message), message
+        case "promote":
+            return _promote(look, request)
+        case _:
+            return None, f"{by} asked to {request.verb}, which means nothing while {phase}: nothing was changed."
+
+
+def _promote(look: Look, request: OperatorRequest) -> tuple[Change | None, str]:
+    """Skip the rest of this stage, or with `full` all stages. Needs a canary that can serve."""
+    can_skip = {Phase.ANALYZING, Phase.AWAITING_APPROVAL, Phase.BLIND}
+    paused_in = look.rollout.resume_to if look.rollout.phase is Phase.PAUSED else look.rollout.phase
+    if paused_in not in can_skip or look.last_stage or not look.seen.canary.usable:
+        phase = look.rollout.phase
+        return None, f"{request.by} asked to promote, which is not possible while {phase}: nothing was changed."
+    target = len(look.spec.stages) - 1 if request.full else look.rollout.stage + 1
+    message = f"{request.by} skipped the rest of stage {look.rollout.stage + 1}."
+    return enter_stage(look, target, Reason.STAGE_SKIPPED, message), message

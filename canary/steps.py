@@ -1,0 +1,219 @@
+"""What each phase waits for, and what follows: one small function a phase.
+
+Called by the machine when no guard objects. A step answers with a change, or with None while it waits.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from canary import shadow, wording
+from canary.look import Change, Look
+from canary.rollout import Phase, Reason
+from canary.spec.models import Criterion
+from canary.verdict import Answer, GateVerdict
+from canary.weights import ALL_CANARY
+
+Step = Callable[[Look], Change | None]
+
+
+def enter_stage(look: Look, stage: int, reason: Reason, why: str) -> Change:
+    """Begin to move traffic to a stage; every stage before it counts as passed by a PASS or a person's word."""
+    weights = look.weights_of(stage)
+    to = Phase.PROMOTING if weights == ALL_CANARY else Phase.SHIFTING
+    updates: dict[str, Any] = {
+        "stage": stage,
+        "weights": weights,
+        "passed": tuple(range(stage)),
+        "resume_to": None,
+        "verdicts": (),
+    }
+    evidence = {"verdicts": [verdict.why for verdict in look.judgement.gates]}
+    return Change(to, reason, wording.shifting(look.spec.canary.name, weights, why), evidence, updates)
+
+
+def pending(look: Look) -> Change | None:
+    """An accepted plan begins at once."""
+    message = wording.starting(look.spec.stable.name, look.spec.canary.name)
+    return Change(Phase.PREPARING, Reason.VARIANTS_STARTING, message)
+
+
+def preparing(look: Look) -> Change | None:
+    """Both variants have to be up, with all their replicas."""
+    if any(arm.ready < arm.wanted for arm in (look.seen.stable, look.seen.canary)):
+        return None
+    why = "Both variants are ready."
+    if look.spec.evaluation:
+        message = f"{why} {look.spec.canary.name} is evaluated on {look.spec.evaluation.dataset} before any traffic."
+        return Change(Phase.EVALUATING, Reason.VARIANTS_READY, message)
+    return _after_evaluation(look, Reason.VARIANTS_READY, why)
+
+
+def evaluating(look: Look) -> Change | None:
+    """Every criterion has to hold."""
+    result, plan = look.seen.evaluation, look.spec.evaluation
+    if plan is None or result is None or not result.done:
+        return None
+    missed = [c for c in plan.metrics if not _holds(c, result.canary, result.stable)]
+    evidence = {"canary": dict(result.canary), "stable": dict(result.stable)}
+    if missed:
+        measured = result.canary.get(missed[0].metric)
+        shown = "was not measured" if measured is None else f"is {measured:.4g}"
+        message = f"The evaluation failed: {missed[0].text} was asked for and {missed[0].metric} {shown}."
+        return look.back(Reason.EVALUATION_FAILED, message, evidence, result="failed")
+    return _after_evaluation(look, Reason.EVALUATION_PASSED, f"All {len(plan.metrics)} criteria hold.")
+
+
+def shadowing(look: Look) -> Change | None:
+    """Enough days running have to be won before the plan's shadow time is over."""
+    plan, result = look.spec.shadow, look.seen.shadow
+    if plan is None:
+        return enter_stage(look, 0, Reason.SHADOW_WON, "The shadow is over.")
+    days = result.days if result else ()
+    needed = plan.promote.days
+    running = shadow.days_won_running(days, plan.promote.win_rate, look.spec.judge.false_rollback)
+    evidence = {"days": [{"day": d.day, "net_win_rate": shadow.net_win_rate(d)} for d in days[-needed:]]}
+    if running >= needed:
+        plural = "day" if needed == 1 else "days running"
+        return enter_stage(look, 0, Reason.SHADOW_WON, f"Won {needed} {plural} in the shadow.")
+    if plan.for_ and look.now - look.rollout.since >= plan.for_:
+        message = (
+            f"{look.spec.canary.name} did not win {needed} days running by {plan.promote.win_rate:.1%} within "
+            f"{wording.duration(plan.for_)} in the shadow; no user ever saw it."
+        )
+        return look.back(Reason.SHADOW_LOST, message, evidence, result="failed")
+    return None
+
+
+def shifting(look: Look) -> Change | None:
+    """The weights asked for have to be seen in force."""
+    if not look.in_force:
+        return None
+    message = wording.judging(look.spec.canary.name, look.rollout.weights, look.stage.hold, len(look.stage.gates))
+    return Change(Phase.ANALYZING, Reason.WEIGHTS_IN_FORCE, message, {}, {"stage_since": look.now})
+
+
+def promoting(look: Look) -> Change | None:
+    """100 % has to be seen in force."""
+    if not look.in_force:
+        return None
+    message = wording.watching(look.spec.canary.name, look.stage.hold)
+    return Change(Phase.WATCHING, Reason.WEIGHTS_IN_FORCE, message, {}, {"stage_since": look.now})
+
+
+def analyzing(look: Look) -> Change | None:
+    """The hold has to be over and every gate has to pass."""
+    ready = _stage_may_end(look)
+    if not isinstance(ready, str):
+        return ready
+    if look.stage.approve:
+        message = f"{ready} {look.stage.approve} has to approve before more traffic moves."
+        return Change(Phase.AWAITING_APPROVAL, Reason.APPROVAL_NEEDED, message)
+    return enter_stage(look, look.rollout.stage + 1, Reason.STAGE_PASSED, ready)
+
+
+def watching(look: Look) -> Change | None:
+    """Like a stage, and at its end the canary is what stable means."""
+    ready = _stage_may_end(look)
+    if not isinstance(ready, str):
+        return ready
+    if look.stage.approve:
+        return None  # nothing follows 100 % that could be approved; `checks.py` refuses such a plan
+    message = f"{look.spec.canary.name} is promoted: {ready}"
+    passed = (*look.rollout.passed, look.rollout.stage)
+    return Change(Phase.SUCCEEDED, Reason.PROMOTED, message, {}, {"result": "promoted", "passed": passed})
+
+
+def blind(look: Look) -> Change | None:
+    """Until the source is back, or has been silent for longer than the plan allows."""
+    if look.seen.evidence.up:
+        to = look.rollout.resume_to or Phase.ANALYZING
+        return Change(to, Reason.METRICS_BACK, "The metric source is back.", {}, {"resume_to": None})
+    silent = look.now - look.rollout.since
+    if silent < look.spec.max_blind or look.spec.on_blind == "hold":
+        return None
+    message = f"The metric source has been silent for {wording.duration(silent)}, longer than maxBlind."
+    if look.spec.on_blind == "rollback":
+        return look.back(Reason.BLIND_TOO_LONG, f"{message} Everything goes back to stable.", result="rolled_back")
+    return Change(Phase.PAUSED, Reason.BLIND_TOO_LONG, f"{message} The weights stay until somebody decides.")
+
+
+def rolling_back(look: Look) -> Change | None:
+    """The canary has to be seen to get nothing."""
+    route = look.seen.route
+    to = Phase.SUPERSEDED if look.rollout.result == "superseded" else Phase.ROLLED_BACK
+    if not look.rollout.peak.canary:
+        message = f"{look.spec.canary.name} never had traffic; {look.spec.stable.name} serves as before."
+        return Change(to, Reason.TRAFFIC_BACK, message, {"decided_to_zero": 0.0}, {"zero": look.rollout.decided})
+    decided = look.rollout.decided if look.rollout.decided is not None else look.now
+    if look.rollout.weights.canary or route.weights is None or route.weights.canary or route.at < decided:
+        return None
+    took = route.at - decided
+    message = f"All traffic is on {look.spec.stable.name} again, {wording.duration(took)} after the decision."
+    return Change(to, Reason.TRAFFIC_BACK, message, {"decided_to_zero": took}, {"zero": route.at})
+
+
+def waiting(look: Look) -> Change | None:
+    """Only a person, a guard or nothing at all moves this phase on."""
+    return None
+
+
+STEPS: Mapping[Phase, Step] = {
+    Phase.PENDING: pending,
+    Phase.PREPARING: preparing,
+    Phase.EVALUATING: evaluating,
+    Phase.SHADOWING: shadowing,
+    Phase.SHIFTING: shifting,
+    Phase.ANALYZING: analyzing,
+    Phase.AWAITING_APPROVAL: waiting,
+    Phase.PAUSED: waiting,
+    Phase.PROMOTING: promoting,
+    Phase.WATCHING: watching,
+    Phase.BLIND: blind,
+    Phase.ROLLING_BACK: rolling_back,
+    Phase.SUCCEEDED: waiting,
+    Phase.ROLLED_BACK: waiting,
+    Phase.SUPERSEDED: waiting,
+}
+
+
+def _after_evaluation(look: Look, reason: Reason, why: str) -> Change:
+    if look.spec.shadow:
+        share = f"{look.spec.shadow.traffic * 100:g} %"
+        message = (
+            f"{why} {look.spec.canary.name} answers a copy of {share} of the requests; users see stable's answers."
+        )
+        return Change(Phase.SHADOWING, reason, message)
+    return enter_stage(look, 0, reason, why)
+
+
+def _holds(criterion: Criterion, canary: Mapping[str, float], stable: Mapping[str, float]) -> bool:
+    value = canary.get(criterion.metric)
+    limit = criterion.limit if criterion.limit is not None else stable.get(criterion.metric)
+    if value is None or limit is None:
+        return False
+    return value <= limit if criterion.comparison == "max" else value >= limit
+
+
+def _stage_may_end(look: Look) -> str | Change | None:
+    """The sentence why the stage may end; or the change that missing evidence brings; or None to wait."""
+    if look.now < look.hold_ends or not look.seen.stable.usable or not look.in_force:
+        return None
+    policies = {gate.text: gate.on_no_data or look.spec.on_no_data for gate in look.stage.gates}
+    open_gates = [g for g in look.judgement.gates if g.verdict is not Answer.PASS]
+    if look.judgement.answer is Answer.PASS:
+        count = len(look.judgement.gates)
+        return f"Stage {look.rollout.stage + 1} passed{f' all {count} gates' if count > 1 else ''}."
+    lacking = [g for g in open_gates if _lacks_evidence(g)]
+    if look.judgement.problem or len(lacking) < len(open_gates):
+        return None
+    asks_for = {policies.get(g.gate, look.spec.on_no_data) for g in lacking}
+    if "hold" in asks_for:
+        return None
+    if "pause" in asks_for:
+        message = f"The hold is over without enough evidence: {lacking[0].why}"
+        return Change(Phase.PAUSED, Reason.NO_DATA, message, {}, {"resume_to": look.rollout.phase})
+    return f"Stage {look.rollout.stage + 1} ends without enough evidence, as the plan allows: {lacking[0].why}"
+
+
+def _lacks_evidence(verdict: GateVerdict) -> bool:
+    return verdict.verdict is Answer.WAIT and verdict.spoke != "blame"

@@ -1,0 +1,79 @@
+"""Sentences: what a phase change is called in status, events, terminal, alerts and commits, in the same words.
+
+Called by the machine and by the views. Takes plain values; decides nothing.
+"""
+
+from collections.abc import Sequence
+
+from canary.weights import Weights
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them: `0.3 s`, `45 s`, `12 min`, `4 h`, `7 d`."""
+    if seconds < 10:
+        return f"{seconds:.1f} s".replace(".0 s", " s")
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * size or (seconds >= size and seconds % size == 0):
+            return f"{seconds / size:.1f} {unit}".replace(".0 ", " ")
+    return f"{seconds:.0f} s"
+
+
+def accepted(name: str, stages: Sequence[Weights]) -> str:
+    """The plan in a line."""
+    return f"{name}: {' → '.join(str(weights) for weights in stages)}."
+
+
+def starting(stable: str, canary: str) -> str:
+    """Both variants are coming up."""
+    return f"Starting {stable} (stable) and {canary} (canary)."
+
+
+def shifting(canary: str, weights: Weights, why: str) -> str:
+    """A stage begins."""
+    return f"{why} Giving {weights} of the traffic to {canary}."
+
+
+def judging(canary: str, weights: Weights, hold: float, gates: int) -> str:
+    """The weights are in force and the stage's clock runs."""
+    at_least = f" for at least {duration(hold)}" if hold else ""
+    against = f"judged by {gates} gate{'s' if gates != 1 else ''}" if gates else "watched"
+    return f"{canary} gets {weights}, {against}{at_least}."
+
+
+def watching(canary: str, hold: float) -> str:
+    """At 100 %, with the way back open."""
+    length = f" for {duration(hold)}" if hold else ""
+    return f"{canary} gets all traffic; the way back stays open{length}."
+
+
+def not_ready(name: str, problem: str, waited: float, hopeless: bool) -> str:
+    """A variant that did not come up."""
+    what = problem or "it never answered its readiness check"
+    how_long = "waiting longer cannot help" if hopeless else f"waited {duration(waited)}"
+    return f"{name} did not become ready ({how_long}): {what}. Traffic stays on stable."
+
+
+def lost(name: str, problem: str) -> str:
+    """A canary that was ready and is not any more."""
+    return f"{name} stopped being ready{f' ({problem})' if problem else ''}; its traffic goes back to stable."
+
+
+def route_lowered(found: Weights, recorded: Weights) -> str:
+    """Somebody, or a rollback that could not be saved, took traffic away."""
+    return (
+        f"The route gives the canary {found} where {recorded} was recorded. Traffic that was taken away is not given "
+        f"back without a new verdict: everything goes back to stable."
+    )
+
+
+def blind(problem: str) -> str:
+    """The metric source is silent."""
+    return f"The metric source is silent ({problem or 'no answer'}): the weights stay as they are until it is back."
+
+
+def waiting_for_stable(problem: str) -> str:
+    """A rollback that would land on a stable variant that cannot serve."""
+    return (
+        f"Stable cannot serve now ({problem or 'no ready replica'}): traffic stays with the canary, which can, "
+        f"and goes back the moment stable is ready."
+    )
