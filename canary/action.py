@@ -41,9 +41,4 @@ class Evaluate:
     """The evaluation harness runs against the canary (and stable, where a criterion compares)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Promote:
-    """The canary is from now on what stable means: git, resources and names follow."""
-
-
-Action = SetWeights | Run | Stop | Mirror | Evaluate | Promote
+Action = SetWeights | Run | Stop | Mirror | Evaluate

@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 from canary import judge, served, wording
-from canary.action import Action, Evaluate, Mirror, Promote, Run, SetWeights, Stop
+from canary.action import Action, Evaluate, Mirror, Run, SetWeights, Stop
 from canary.errors import BugError
 from canary.guards import first_objection, verdict_evidence
 from canary.look import EXPOSED, JUDGED, Change, Look
@@ -154,7 +154,7 @@ def _actions(look: Look) -> tuple[Action, ...]:
         case Phase.SHADOWING:
             return (weights, *running, Mirror(look.spec.shadow.traffic if look.spec.shadow else 0.0))
         case Phase.SUCCEEDED:
-            return (weights, Promote(), Stop("stable"))
+            return (weights, Run("canary"), Stop("stable"))
         case Phase.ROLLED_BACK | Phase.SUPERSEDED:
             return (weights, Run("stable"), Stop("canary"))
         case _:

@@ -139,6 +139,8 @@ class Rollout:
     """Requests that the proxy could send to neither arm: those lost by a shift. None where nobody counts them."""
     history: tuple[Event, ...] = ()
     """The newest events, bounded; the store keeps all of them."""
+    announced: int = 0
+    """Number of the newest event that people were told about; at least once, so a repeated one has the same id."""
     events: int = 0
     """How many events there have been: the number of the next one."""
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from canary.observation import Counters, OperatorRequest, RouteSeen, VariantSeen
+from canary.observation import Counters, EvaluationSeen, OperatorRequest, RouteSeen, ShadowSeen, VariantSeen
 from canary.rollout import Event, Rollout
 from canary.spec.models import Variant
 from canary.weights import Arm, Weights
@@ -108,3 +108,33 @@ class Notifier(Protocol):
     async def tell(self, event: Event) -> None:
         """Deliver one event; may be repeated with the same id."""
         ...
+
+
+class Rehearsal(Protocol):
+    """What happens before the canary's first real traffic: the evaluation and the shadow."""
+
+    async def evaluate(self) -> None:
+        """Have the evaluation harness run; may be asked for again while it does."""
+        ...
+
+    async def mirror(self, share: float) -> None:
+        """Send a copy of this share of requests to the canary and compare the answers."""
+        ...
+
+    async def seen(self) -> tuple[EvaluationSeen | None, ShadowSeen | None]:
+        """Results so far."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """The world of one rollout, in one hand."""
+
+    clock: Clock
+    platform: Platform
+    router: Router
+    metrics: MetricSource
+    store: RolloutStore
+    notifier: Notifier
+    rehearsal: Rehearsal | None = None
+    """None where the platform has neither evaluation nor shadow."""

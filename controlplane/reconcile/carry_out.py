@@ -1,0 +1,34 @@
+"""Carries out one action through its port: one exhaustive match, so that a new action cannot be forgotten.
+
+Called by `loop.py` for everything but traffic, whose order against saving is the loop's own business.
+"""
+
+from typing import assert_never
+
+from canary.action import Action, Evaluate, Mirror, Run, SetWeights, Stop
+from canary.errors import WorldError
+from canary.spec.models import CanarySpec
+from controlplane.ports import Ports, Rehearsal
+
+
+def _rehearsal(ports: Ports) -> Rehearsal:
+    if ports.rehearsal is None:
+        raise WorldError("This platform has no evaluation and no shadow; the plan should not have been accepted.")
+    return ports.rehearsal
+
+
+async def carry_out(action: Action, spec: CanarySpec, ports: Ports) -> None:
+    """Bring about what the action says. May be repeated; raises `WorldError` when the world refuses."""
+    match action:
+        case SetWeights(weights):
+            await ports.router.set_weights(weights)
+        case Run(arm):
+            await ports.platform.run(arm, spec.stable if arm == "stable" else spec.canary)
+        case Stop(arm):
+            await ports.platform.stop(arm)
+        case Mirror(share):
+            await _rehearsal(ports).mirror(share)
+        case Evaluate():
+            await _rehearsal(ports).evaluate()
+        case _:
+            assert_never(action)

@@ -1,0 +1,232 @@
+"""The loop of one rollout: look, decide, carry out, look again. Safety first in time.
+
+Called by `controlplane.program` and by simulations. The order that everything rests on: **a weight that falls is set
+first and saved after; a weight that rises is saved first and set after.** Variants, announcements and the rest come
+last and in the background, so nothing slow ever stands before a rollback. Decides nothing itself.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from typing import Any
+
+from canary.action import Action, SetWeights
+from canary.errors import BugError, Conflict, WorldError
+from canary.machine import advance, begin
+from canary.rollout import Decision, Rollout
+from canary.spec.models import CanarySpec
+from canary.weights import Weights
+from controlplane.ports import Ports
+from controlplane.reconcile.carry_out import carry_out
+from controlplane.reconcile.observe import Board
+
+Say = Callable[[str], None]
+Spawn = Callable[[Coroutine[Any, Any, None]], object]
+
+SAVE_EVERY = 5.0
+"""Seconds after which evidence alone is worth a write; losing it would only make one block longer."""
+ROUTE_PATIENCE = 5.0
+"""Seconds that a router may take for one change before the loop looks at the world again."""
+RETRY = 0.5
+"""Seconds until the next try when the world refused something."""
+
+
+class Reconciler:
+    """Moves one rollout on, pass by pass."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        spec: CanarySpec,
+        spec_text: str,
+        revision: str,
+        ports: Ports,
+        scrape_interval: float = 1.0,
+        say: Say = lambda sentence: None,
+        spawn: Spawn | None = None,
+    ) -> None:
+        """`spawn` starts a coroutine in the background; None waits for each instead, as simulations want it."""
+        self.spec = spec
+        self.revision = revision
+        self.ports = ports
+        self.board = Board(ports, name, scrape_interval)
+        self.rollout: Rollout | None = None
+        self.decision: Decision | None = None
+        self.on_decision: Callable[[Rollout, Decision], None] = lambda before, decision: None
+        """Called after each pass with the state before it; simulations check the invariants here."""
+        self._name = name
+        self._spec_text = spec_text
+        self._say = say
+        self._spawn = spawn
+        self._version = 0
+        self._saved: Rollout | None = None
+        self._saved_at = float("-inf")
+        self._busy: set[Action] = set()
+        self._said: dict[str, str] = {}
+
+    async def open(self) -> Rollout:
+        """Go on where the store left off, or begin. Raises `WorldError` while the store does not answer."""
+        stored = await self.ports.store.load(self._name)
+        now = self.ports.clock.now()
+        if stored is None:
+            attempt = 1
+        elif stored.rollout.finished:
+            attempt = stored.rollout.attempt + 1
+        else:
+            if stored.rollout.revision != self.revision:
+                raise BugError(f"{self._name}: an unfinished rollout of another plan has to be ended first")
+            self._version, self._saved = stored.version, stored.rollout
+            self.rollout = stored.rollout
+            return stored.rollout
+        self._version = stored.version if stored else 0
+        self._saved = None
+        self.rollout = begin(self.spec, name=self._name, revision=self.revision, attempt=attempt, now=now)
+        return self.rollout
+
+    async def refresh(self) -> None:
+        """Look at the whole world, now."""
+        await self.board.look()
+
+    async def once(self) -> float:
+        """One pass; answers when to look again at the latest (seconds on the clock, infinite when finished)."""
+        now = self.ports.clock.now()
+        try:
+            before = self.rollout or await self.open()
+        except WorldError as error:
+            self._tell("store", f"{error} The rollout does not begin before its state can be read.")
+            return now + RETRY
+        decision = advance(self.spec, before, self.board.seen(), now)
+        self.on_decision(before, decision)
+        settled = await self._carry_out_safely(before, decision, now)
+        self.decision = decision
+        if settled:
+            await self._announce()
+        return decision.wake_at if settled else now + RETRY
+
+    @property
+    def done(self) -> bool:
+        """Whether the rollout is finished, its end is saved, and everybody was told."""
+        saved = self._saved
+        return saved is not None and saved.finished and saved.announced == saved.events
+
+    async def _carry_out_safely(self, before: Rollout, decision: Decision, now: float) -> bool:
+        """Route and state in the safe order, then the rest. Answers whether the world took everything."""
+        self.rollout = decision.rollout
+        in_force, target = self.board.route.weights, decision.rollout.weights
+        if in_force is not None and target < in_force:
+            routed = await self._route(target)
+            saved = await self._save(now)
+        else:
+            saved = await self._save(now)
+            if not saved and target > before.weights:
+                self._take_back(before, decision.rollout)
+                return False
+            approved = self._saved is not None and target <= self._saved.weights
+            routed = approved and await self._route(target)
+        for action in decision.actions:
+            if not isinstance(action, SetWeights):
+                await self._do(action)
+        return routed and saved
+
+    def _take_back(self, before: Rollout, decided: Rollout) -> None:
+        """A rise that could not be saved was never decided; what somebody else saved meanwhile stands."""
+        if self.rollout is decided:
+            self.rollout = before
+
+    async def _route(self, weights: Weights) -> bool:
+        """Make these weights the ones in force; the route is looked at again at once."""
+        if self.board.route.weights == weights:
+            return True
+        try:
+            async with asyncio.timeout(ROUTE_PATIENCE):
+                await carry_out(SetWeights(weights), self.spec, self.ports)
+        except (WorldError, TimeoutError) as error:
+            self._tell("route", f"The route could not be set to {weights}: {error or 'no answer'}. It is tried again.")
+            await self.board.look_at_route()
+            return False
+        self._said.pop("route", None)
+        await self.board.look_at_route()
+        return True
+
+    async def _save(self, now: float) -> bool:
+        """Write the state if it changed in what matters, or if its evidence has grown old."""
+        rollout = self.rollout
+        if rollout is None:
+            return False
+        if self._saved is not None and not self._worth_saving(rollout, now):
+            return True
+        try:
+            self._version = await self.ports.store.save(rollout, self._spec_text, self._version)
+        except Conflict:
+            self._tell("store", "Somebody else wrote this rollout's state: reading it again and deciding again.")
+            await self._reload()
+            return False
+        except WorldError as error:
+            self._tell("store", f"{error} The rollout goes on watching; its traffic does not rise until that is saved.")
+            return False
+        self._said.pop("store", None)
+        self._saved, self._saved_at = rollout, now
+        return True
+
+    def _worth_saving(self, rollout: Rollout, now: float) -> bool:
+        saved = self._saved
+        if saved is None or (rollout.events, rollout.phase, rollout.answered) != (
+            saved.events,
+            saved.phase,
+            saved.answered,
+        ):
+            return True
+        return rollout.judge != saved.judge and now - self._saved_at >= SAVE_EVERY
+
+    async def _reload(self) -> None:
+        try:
+            stored = await self.ports.store.load(self._name)
+        except WorldError:
+            return
+        if stored is not None:
+            self.rollout = self._saved = stored.rollout
+            self._version = stored.version
+
+    async def _do(self, action: Action) -> None:
+        """Carry out an action that no safety depends on, at most once at a time."""
+        if action in self._busy:
+            return
+        self._busy.add(action)
+        if self._spawn is None:
+            await self._try(action)
+        else:
+            self._spawn(self._try(action))
+
+    async def _try(self, action: Action) -> None:
+        try:
+            await carry_out(action, self.spec, self.ports)
+        except WorldError as error:
+            self._tell(repr(action), f"{error} It is tried again.")
+        else:
+            self._said.pop(repr(action), None)
+        finally:
+            self._busy.discard(action)
+
+    async def _announce(self) -> None:
+        """Tell what has been saved and not been told; the cursor is saved with the state."""
+        rollout = self._saved
+        if rollout is None or self.rollout is None or rollout.announced >= rollout.events:
+            return
+        told = rollout.announced
+        for event in rollout.history:
+            if int(event.id.rsplit("/", 1)[1]) > told:
+                try:
+                    await self.ports.notifier.tell(event)
+                except WorldError as error:
+                    self._tell("notifier", f"{error} The announcement is tried again.")
+                    break
+                told = int(event.id.rsplit("/", 1)[1])
+        self.rollout = replace(self.rollout, announced=told)
+        self._saved = replace(rollout, announced=told)
+
+    def _tell(self, about: str, sentence: str) -> None:
+        """Say a sentence once, until it changes."""
+        if self._said.get(about) != sentence:
+            self._said[about] = sentence
+            self._say(sentence)

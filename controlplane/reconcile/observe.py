@@ -1,0 +1,116 @@
+"""The board: what is known of the world, each fact as old as its last look. Ports in, one `Seen` out.
+
+Used by `loop.py`. Each kind of fact is looked at on its own, so a source that hangs makes its own facts old and delays
+nothing else. Decides nothing, except when silence counts as blindness.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from canary.errors import WorldError
+from canary.observation import (
+    Counters,
+    EvaluationSeen,
+    EvidenceSeen,
+    OperatorRequest,
+    RouteSeen,
+    Seen,
+    ShadowSeen,
+    VariantSeen,
+)
+from canary.weights import Arm
+from controlplane.ports import Ports
+
+SILENT_INTERVALS = 3
+"""Scrape intervals without an answer after which the source counts as silent. Fewer would make a hiccup an alarm."""
+
+
+@dataclass(slots=True)
+class Board:
+    """Looks at the world through the ports and remembers what it saw last."""
+
+    ports: Ports
+    name: str
+    scrape_interval: float
+    """Seconds between two readings of the metric source."""
+    superseded_by: str = ""
+    variants: Mapping[Arm, VariantSeen] = field(default_factory=dict)
+    route: RouteSeen = field(default_factory=lambda: RouteSeen(at=0.0, problem="not looked yet"))
+    counters: Counters | None = None
+    requests: tuple[OperatorRequest, ...] = ()
+    evaluation: EvaluationSeen | None = None
+    shadow: ShadowSeen | None = None
+    heard_at: float | None = None
+    """When the metric source answered last (or, before the first answer, when it was asked first)."""
+    asked_at: float = 0.0
+    problem: str = ""
+
+    async def look_at_variants(self) -> None:
+        """Readiness of both arms. A platform that does not answer leaves the last facts standing."""
+        try:
+            self.variants = await self.ports.platform.seen()
+        except WorldError as error:
+            self.variants = {arm: replace(seen, problem=str(error)) for arm, seen in self.variants.items()}
+
+    async def look_at_route(self) -> None:
+        """The weights in force."""
+        try:
+            self.route = await self.ports.router.seen()
+        except WorldError as error:
+            self.route = RouteSeen(at=self.ports.clock.now(), problem=str(error))
+
+    async def look_at_evidence(self) -> None:
+        """The newest running totals."""
+        self.asked_at = self.ports.clock.now()
+        if self.heard_at is None:
+            self.heard_at = self.asked_at
+        try:
+            self.counters = await self.ports.metrics.read()
+        except WorldError as error:
+            self.problem = str(error)
+        else:
+            self.problem, self.heard_at = "", self.asked_at
+
+    async def look_at_requests(self) -> None:
+        """What people ask for."""
+        try:
+            self.requests = tuple(await self.ports.store.requests(self.name))
+        except WorldError:
+            return  # asked again soon; a request is never lost by it
+
+    async def look_at_rehearsal(self) -> None:
+        """Results of evaluation and shadow, where the platform has them."""
+        if self.ports.rehearsal is None:
+            return
+        try:
+            self.evaluation, self.shadow = await self.ports.rehearsal.seen()
+        except WorldError:
+            return  # the facts only grow old
+
+    async def look(self) -> None:
+        """Look at everything, one after the other. Simulations do this; production watches each on its own."""
+        await self.look_at_variants()
+        await self.look_at_route()
+        await self.look_at_evidence()
+        await self.look_at_requests()
+        await self.look_at_rehearsal()
+
+    def seen(self) -> Seen:
+        """The snapshot for one pass."""
+        silent = self.asked_at - (self.heard_at if self.heard_at is not None else self.asked_at)
+        unknown = VariantSeen(at=0.0, problem="not looked yet")
+        return Seen(
+            stable=self.variants.get("stable", unknown),
+            canary=self.variants.get("canary", unknown),
+            route=self.route,
+            evidence=EvidenceSeen(
+                at=self.asked_at,
+                counters=self.counters,
+                up=not self.problem or silent < SILENT_INTERVALS * self.scrape_interval,
+                problem=self.problem,
+            ),
+            evaluation=self.evaluation,
+            shadow=self.shadow,
+            requests=self.requests,
+            superseded_by=self.superseded_by,
+        )
