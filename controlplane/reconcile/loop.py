@@ -43,7 +43,7 @@ class Reconciler:
         revision: str,
         ports: Ports,
         scrape_interval: float = 1.0,
-        say: Say = lambda sentence: None,
+        say: Say | None = None,
         spawn: Spawn | None = None,
     ) -> None:
         """`spawn` starts a coroutine in the background; None waits for each instead, as simulations want it."""
@@ -53,8 +53,8 @@ class Reconciler:
         self.board = Board(ports, name, scrape_interval)
         self.rollout: Rollout | None = None
         self.decision: Decision | None = None
-        self.on_decision: Callable[[Rollout, Decision], None] = lambda before, decision: None
-        """Called after each pass with the state before it; simulations check the invariants here."""
+        self.on_decision: Callable[[Rollout, Decision], None] | None = None
+        """Called in each pass with the state before it; simulations check the invariants here."""
         self._name = name
         self._spec_text = spec_text
         self._say = say
@@ -97,7 +97,8 @@ class Reconciler:
             self._tell("store", f"{error} The rollout does not begin before its state can be read.")
             return now + RETRY
         decision = advance(self.spec, before, self.board.seen(), now)
-        self.on_decision(before, decision)
+        if self.on_decision:
+            self.on_decision(before, decision)
         settled = await self._carry_out_safely(before, decision, now)
         self.decision = decision
         if settled:
@@ -114,7 +115,7 @@ class Reconciler:
         """Route and state in the safe order, then the rest. Answers whether the world took everything."""
         self.rollout = decision.rollout
         in_force, target = self.board.route.weights, decision.rollout.weights
-        if in_force is not None and target < in_force:
+        if not target.canary or (in_force is not None and target < in_force):
             routed = await self._route(target)
             saved = await self._save(now)
         else:
@@ -142,7 +143,8 @@ class Reconciler:
             async with asyncio.timeout(ROUTE_PATIENCE):
                 await carry_out(SetWeights(weights), self.spec, self.ports)
         except (WorldError, TimeoutError) as error:
-            self._tell("route", f"The route could not be set to {weights}: {error or 'no answer'}. It is tried again.")
+            why = str(error) or "no answer"
+            self._tell("route", f"The route could not be set to {weights}: {why}. It is tried again.")
             await self.board.look_at_route()
             return False
         self._said.pop("route", None)
@@ -229,4 +231,5 @@ class Reconciler:
         """Say a sentence once, until it changes."""
         if self._said.get(about) != sentence:
             self._said[about] = sentence
-            self._say(sentence)
+            if self._say:
+                self._say(sentence)
