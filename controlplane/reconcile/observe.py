@@ -106,8 +106,8 @@ class Board:
             evidence=EvidenceSeen(
                 at=self.asked_at,
                 counters=self.counters,
-                up=not self.problem or silent < SILENT_INTERVALS * self.scrape_interval,
-                problem=self.problem,
+                up=silent < SILENT_INTERVALS * self.scrape_interval,
+                problem=self.problem or ("it does not answer in time" if silent else ""),
             ),
             evaluation=self.evaluation,
             shadow=self.shadow,

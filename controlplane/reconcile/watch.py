@@ -52,14 +52,14 @@ async def carry_through(
 
 
 async def _keep_looking(
-    look: Callable[[], Awaitable[None]], period: float, timeout: float, poke: asyncio.Event
+    look: Callable[[], Awaitable[None]], period: float, patience: float, poke: asyncio.Event
 ) -> None:
     """Look on a fixed grid, so that slow looks do not add up."""
     loop = asyncio.get_running_loop()
     due = loop.time()
     while True:
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(patience):
                 await look()
         except TimeoutError:
             pass  # the fact only grows old; its age is judged elsewhere

@@ -1,0 +1,74 @@
+"""The house rules that no linter knows: documents that come from the code, mirrors, and words that nobody wants."""
+
+import re
+from pathlib import Path
+
+from canary.transitions import TRANSITIONS
+
+ROOT = Path(__file__).parent.parent
+
+
+def phase_diagram() -> str:
+    """The table of transitions as a mermaid diagram; the common way back is drawn once."""
+    lines = ["stateDiagram-v2", "    [*] --> Pending"]
+    for before, followers in TRANSITIONS.items():
+        lines += [f"    {before} --> {after}" for after in followers]
+        if not followers:
+            lines.append(f"    {before} --> [*]")
+    return "\n".join(lines)
+
+
+def test_the_phase_diagram_in_the_docs_is_the_table() -> None:
+    """docs/architecture.md shows what canary/transitions.py says."""
+    assert phase_diagram() in (ROOT / "docs" / "architecture.md").read_text()
+
+
+def test_every_module_says_what_it_is() -> None:
+    """Each module opens with a paragraph."""
+    silent = [
+        str(path.relative_to(ROOT))
+        for package in ("canary", "profiles", "controlplane", "tests", "benchmarks")
+        for path in (ROOT / package).rglob("*.py")
+        if path.read_text().strip() and not path.read_text().lstrip().startswith(('"""', '#!', 'r"""'))
+    ]
+    assert silent == []
+
+
+def test_every_test_file_mirrors_a_module() -> None:
+    """`tests/canary/test_machine.py` tests `canary/machine.py`; suites of their own kind have their own folders."""
+    strays = []
+    for package in ("canary", "profiles", "controlplane"):
+        for path in (ROOT / "tests" / package).rglob("test_*.py"):
+            inside = path.relative_to(ROOT / "tests").with_name(path.name.removeprefix("test_"))
+            module = ROOT / inside
+            if not module.exists() and not module.with_suffix("").is_dir():
+                strays.append(str(path.relative_to(ROOT)))
+    assert strays == []
+
+
+def test_every_command_has_a_file_and_a_line_of_help() -> None:
+    """The table of commands is the command line."""
+    from controlplane.cli.main import COMMANDS
+
+    for module, line in COMMANDS.values():
+        assert (ROOT / (module.replace(".", "/") + ".py")).exists(), module
+        assert line.endswith(".")
+
+
+def test_every_file_is_small_enough_for_one_sitting() -> None:
+    """450 lines at the most."""
+    long = [
+        str(path.relative_to(ROOT))
+        for package in ("canary", "profiles", "controlplane", "tests", "benchmarks")
+        for path in (ROOT / package).rglob("*.py")
+        if len(path.read_text().splitlines()) > 450
+    ]
+    assert long == []
+
+
+def test_the_documents_name_every_command_that_exists() -> None:
+    """README speaks of each command."""
+    from controlplane.cli.main import COMMANDS
+
+    readme = (ROOT / "README.md").read_text()
+    assert [name for name in COMMANDS if not re.search(rf"serinus {name}\b", readme)] == []
