@@ -1,0 +1,75 @@
+"""Asks Envoy's admin interface what is in force. Used by `envoy.py`; changes nothing.
+
+Answers are Envoy's own words: the version of the file it took last, how often it refused one, the routes it really has.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Literal
+
+import httpx2
+
+from canary.errors import Unavailable
+from controlplane.adapters.envoy_config import LISTENER_STATS, ROUTES, Address, Json
+
+Kind = Literal["clusters", "routes"]
+_PREFIX: dict[Kind, str] = {"clusters": "cluster_manager.cds", "routes": f"http.{LISTENER_STATS}.rds.{ROUTES}"}
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What became of the files of one kind."""
+
+    revision: int
+    """Revision of the file in force; -1 when there is none yet."""
+    refused: int
+    """How many files this Envoy process has refused or could not read."""
+
+
+class EnvoyAdmin:
+    """A client of one Envoy's admin interface. Every method raises `Unavailable` when there is no answer."""
+
+    def __init__(self, address: Address) -> None:
+        self.address = address
+        # Environment variables must not send questions about this machine through a proxy elsewhere.
+        self._client = httpx2.AsyncClient(base_url=f"http://{address}", timeout=2.0, trust_env=False)
+
+    async def ready(self) -> bool:
+        """Whether Envoy serves."""
+        try:
+            return (await self._client.get("/ready")).status_code == 200
+        except httpx2.HTTPError:
+            return False
+
+    async def taken(self, kind: Kind) -> Taken:
+        """Which file is in force."""
+        prefix = _PREFIX[kind]
+        names = r"(version_text|update_rejected|update_failure)"
+        text = await self._text("/stats", filter=rf"^{prefix.replace('.', '[.]')}[.]{names}$")
+        stats = dict(line.removeprefix(f"{prefix}.").split(": ", 1) for line in text.splitlines() if ": " in line)
+        version = stats.get("version_text", "").strip('"').partition(" ")[0]
+        refused = int(stats.get("update_rejected", 0)) + int(stats.get("update_failure", 0))
+        return Taken(int(version) if version else -1, refused)
+
+    async def routes(self) -> Json | None:
+        """The route configuration in force."""
+        dump = json.loads(await self._text("/config_dump", resource="dynamic_route_configs"))
+        found = [entry["route_config"] for entry in dump.get("configs", []) if "route_config" in entry]
+        return next((configuration for configuration in found if configuration.get("name") == ROUTES), None)
+
+    async def active_requests(self) -> int:
+        """Requests that have begun and not yet ended."""
+        text = await self._text("/stats", filter=f"^http[.]{LISTENER_STATS}[.]downstream_rq_active$")
+        return int(text.rpartition(":")[2] or 0)
+
+    async def close(self) -> None:
+        """Give the connections back."""
+        await self._client.aclose()
+
+    async def _text(self, path: str, **query: str) -> str:
+        try:
+            answer = await self._client.get(path, params=query)
+            answer.raise_for_status()
+        except httpx2.HTTPError as error:
+            raise Unavailable(f"Envoy's admin interface on {self.address} does not answer ({error!r})") from error
+        return answer.text

@@ -1,0 +1,113 @@
+"""A program that outlives us: started in its own session, recognised later by pid and creation time, signalled safely.
+
+Used by `envoy_process.py` and `process_replica.py`. A pid alone proves nothing, because the system gives it away again;
+so every question and every signal compares the creation time first, and a process that is not the one we started is
+left alone. Keeps no files and makes no decisions.
+"""
+
+import contextlib
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+SAME_CREATION_S = 2.0
+"""Creation times this close are the same. Not zero: Linux derives them from its idea of when it booted, which a clock
+adjustment moves; a pid is never given away twice within two seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """One process that we or an earlier run of ours started. Leads its own session and process group."""
+
+    pid: int
+    created: float
+    """Creation time in seconds since the epoch, as psutil says it."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether this very process still runs (one that has ended but was not yet waited for does not)."""
+        return self.exit_status is None and self._found() is not None
+
+    @property
+    def exit_status(self) -> int | None:
+        """What it ended with (negative: the signal), or None: still running, or started by an earlier run."""
+        popen = _started.get(self)
+        return _poll(popen) if popen else None
+
+    def terminate(self) -> None:
+        """Ask it to end (SIGTERM). Only the leader is asked: it knows how to let its own children finish."""
+        if process := self._found():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.terminate()
+
+    def kill(self) -> None:
+        """End it and everything in its group at once (SIGKILL)."""
+        if self._found():
+            _kill_group(self.pid)
+
+    def _found(self) -> psutil.Process | None:
+        try:
+            process = psutil.Process(self.pid)
+            if abs(process.create_time() - self.created) > SAME_CREATION_S:
+                return None
+            return process if process.status() != psutil.STATUS_ZOMBIE else None
+        except psutil.NoSuchProcess:
+            return None
+
+
+_started: dict[Child, subprocess.Popen[bytes]] = {}
+"""What this program itself started. Only a parent learns an exit status, whichever of its objects asks."""
+
+
+def start(
+    command: Sequence[str], *, log: Path, env: Mapping[str, str] | None = None, folder: Path | None = None
+) -> Child:
+    """Start a program in its own session, its output appended to `log`; raises OSError when it cannot be started."""
+    with log.open("ab") as output:
+        popen = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=env, cwd=folder, start_new_session=True
+        )
+    child = Child(popen.pid, psutil.Process(popen.pid).create_time())
+    _started[child] = popen
+    return child
+
+
+def status_in_words(status: int | None) -> str:
+    """`exit status 1`, `killed by SIGKILL`, or that it is not known."""
+    if status is None:
+        return "ended (started by an earlier run, so its exit status is not known)"
+    if status < 0:
+        return f"killed by {signal.Signals(-status).name}"
+    return f"exit status {status}"
+
+
+def last_line(log: Path, since: int = 0, longest: int = 200) -> str:
+    """The last line with something in it that a program wrote after byte `since`; empty when there is none."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(since, log.stat().st_size - 8192))
+            lines = file.read().decode(errors="replace").splitlines()
+    except OSError:
+        return ""
+    return next((line.strip()[:longest] for line in reversed(lines) if line.strip()), "")
+
+
+def _kill_group(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+
+
+def _poll(popen: subprocess.Popen[bytes]) -> int | None:
+    """Its exit status if it has ended.
+
+    What is left of its group (the worker of a shell that died, say) is killed before the pid is given back, while it
+    still certainly means our group: left-overs would hold the port and the memory that the next start needs.
+    """
+    if popen.returncode is None and os.waitid(os.P_PID, popen.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+        _kill_group(popen.pid)
+    return popen.poll()
