@@ -1,0 +1,47 @@
+"""The folder where one rollout on this machine keeps its state and logs, held by one controller at a time.
+
+Opened by `controlplane.program`. The lock is the kernel's (it goes with the process, however that ends), so a killed
+run never leaves a lock behind.
+"""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from canary.errors import BadInput
+
+
+def default_state_folder(name: str, environment: dict[str, str] | None = None) -> Path:
+    """The user's state directory for this rollout: `$XDG_STATE_HOME/serinus/<name>`, else under `~/.local/state`."""
+    variables = os.environ if environment is None else environment
+    base = variables.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    return Path(base) / "serinus" / name
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[Path]:
+    """Hold the folder while the block runs. Raises `BadInput` when somebody else holds it or it cannot be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / "lock").open("a+")
+    except OSError as error:
+        raise BadInput(
+            f"The state folder {folder} cannot be used: {error.strerror}. "
+            f"Choose another with --state; nothing was started."
+        ) from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            lock.seek(0)
+            holder = lock.read().strip() or "another process"
+            raise BadInput(
+                f"{holder} already carries out a rollout with its state in {folder}. "
+                f"Let it finish or choose another folder with --state; nothing was started."
+            ) from error
+        lock.truncate(0)
+        lock.write(f"Process {os.getpid()}")
+        lock.flush()
+        yield folder
