@@ -241,7 +241,10 @@ class EnvoyRouter:
         if resources != self._written.get(kind):
             self._revisions[kind] += 1
             version = f"{self._revisions[kind]} canary={self._weights.canary}"
-            write_json(self._folder / FILES[kind], {"version_info": version, "resources": resources})
+            try:
+                write_json(self._folder / FILES[kind], {"version_info": version, "resources": resources})
+            except OSError as error:
+                raise WorldError(f"the new {kind} could not be written, the ones before stay: {error}") from error
             self._written[kind] = resources
         return self._revisions[kind]
 

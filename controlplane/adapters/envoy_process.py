@@ -18,7 +18,7 @@ from canary.errors import BadInput, WorldError
 from controlplane.adapters import envoy_config
 from controlplane.adapters.envoy_admin import EnvoyAdmin
 from controlplane.adapters.envoy_config import Address
-from controlplane.adapters.process_child import Child, last_line, start, status_in_words
+from controlplane.adapters.process_child import Child, end, last_line, start, status_in_words
 from controlplane.adapters.process_files import read_json, write_json
 from controlplane.adapters.process_ports import free_port, port_is_free
 
@@ -95,7 +95,7 @@ class EnvoyProcess:
             self._say(
                 f"Envoy from an earlier run (process {recorded.child.pid}) does not fit this one and is replaced."
             )
-            await self._end(recorded.child)
+            await end(recorded.child, TERM_TIMEOUT_S)
         # The port that clients have been told stays theirs, as long as nobody else took it.
         keeps_port = recorded and not wanted.port and port_is_free(recorded.listen.host, recorded.listen.port)
         if recorded and keeps_port:
@@ -120,7 +120,7 @@ class EnvoyProcess:
             async with asyncio.timeout(grace_s):
                 while await self.admin.active_requests():  # noqa: ASYNC110 - Envoy tells nobody when it is idle
                     await asyncio.sleep(0.05)
-        await self._end(self._running.child)
+        await end(self._running.child, TERM_TIMEOUT_S)
         await self.let_go()
         (self._folder / RECORD_FILE).unlink(missing_ok=True)
         self._running = None
@@ -158,7 +158,12 @@ class EnvoyProcess:
         except OSError as error:
             raise WorldError(f"Envoy could not be started from {binary}: {error}") from error
         self._running = Running(child, listen, admin, bounds_ms)
-        write_json(self._folder / RECORD_FILE, _to_json(self._running))
+        try:
+            write_json(self._folder / RECORD_FILE, _to_json(self._running))
+        except OSError as error:
+            # Nobody would find it again after a crash of ours.
+            child.kill()
+            raise WorldError(f"Envoy was ended again, because its record could not be written: {error}") from error
         await self.let_go()
         self._admin = EnvoyAdmin(admin)
         await self._wait_until_it_serves()
@@ -172,14 +177,6 @@ class EnvoyProcess:
             if loop.time() > deadline:
                 raise WorldError(f"Envoy does not serve {START_TIMEOUT_S:g} s after its start: {self.last_words}")
             await asyncio.sleep(0.01)
-
-    async def _end(self, child: Child) -> None:
-        child.terminate()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(TERM_TIMEOUT_S):
-                while child.alive:  # noqa: ASYNC110 - an adopted process is not ours to wait for
-                    await asyncio.sleep(0.01)
-        child.kill()
 
     def _recorded(self) -> Running | None:
         """What an earlier run wrote down; None when there is nothing, or nothing that makes sense."""

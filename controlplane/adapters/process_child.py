@@ -5,6 +5,7 @@ so every question and every signal compares the creation time first, and a proce
 left alone. Keeps no files and makes no decisions.
 """
 
+import asyncio
 import contextlib
 import os
 import signal
@@ -75,6 +76,16 @@ def start(
     child = Child(popen.pid, psutil.Process(popen.pid).create_time())
     _started[child] = popen
     return child
+
+
+async def end(child: Child, grace_s: float) -> None:
+    """Ask it to end, let it finish what it does for up to `grace_s`, then kill its group. May be repeated."""
+    child.terminate()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(grace_s):
+            while child.alive:  # noqa: ASYNC110 - a process of an earlier run is not ours to wait for
+                await asyncio.sleep(0.01)
+    child.kill()
 
 
 def status_in_words(status: int | None) -> str:

@@ -1,0 +1,228 @@
+"""Keeps one replica of a variant running: starts it, asks whether it can serve, starts it again when it ends.
+
+Made by `processes.py`, which runs `keep_running` in the background. A process of an earlier run is taken over when it
+is the same command; otherwise it is ended first. Does not know what the replica is for, nor who sends it requests.
+"""
+
+import asyncio
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx2
+
+from canary.spec.models import Variant
+from controlplane.adapters.process_child import Child, end, last_line, start, status_in_words
+from controlplane.adapters.process_ports import free_port, port_is_free
+from controlplane.adapters.process_record import Record, Records, digest_of
+
+HOST = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How often and how long, all in seconds."""
+
+    look_every_s: float = 0.05
+    """How soon the end of a process is noticed."""
+    probe_every_s: float = 0.25
+    probe_timeout_s: float = 1.0
+    probes_to_lose: int = 2
+    """Failed probes in a row after which a ready replica counts as unready: one may be a busy moment."""
+    pause_s: float = 1.0
+    """Before the first restart; doubled for each further one."""
+    longest_pause_s: float = 30.0
+    settled_s: float = 10.0
+    """A replica that was ready for so long has started well: what happens later is counted anew."""
+    crashes: int = 4
+    """So many ends in a row without having settled, and waiting longer cannot help."""
+    grace_s: float = 10.0
+    """How long open requests may take when a replica is stopped."""
+
+
+class Replica:
+    """One process with a name, a port and a state."""
+
+    def __init__(
+        self,
+        name: str,
+        variant: Variant,
+        *,
+        records: Records,
+        log: Path,
+        folder: Path,
+        pace: Pace,
+        client: httpx2.AsyncClient,
+        now: Callable[[], float],
+        changed: Callable[[], None],
+    ) -> None:
+        """`folder` is where the command runs; `changed` is called whenever address or readiness is another."""
+        self.name = name
+        self.variant = variant
+        self.ready_since: float | None = None
+        self.problem = "not started yet"
+        self.hopeless = False
+        self._ready = False
+        self._records = records
+        self._log = log
+        self._log_before = 0
+        self._folder = folder
+        self._pace = pace
+        self._client = client
+        self._now = now
+        self._changed = changed
+        self._digest = digest_of(variant, folder)
+        self._child: Child | None = None
+        self._was_started = False
+        record = records.get(name)
+        self._port = record.port if record else None
+
+    @property
+    def ready(self) -> bool:
+        """Whether it can serve."""
+        return self._ready
+
+    @property
+    def address(self) -> str | None:
+        """`host:port`, or None before its first start. Stays through restarts, so that its proxy keeps counting."""
+        return f"{HOST}:{self._port}" if self._was_started else None
+
+    async def keep_running(self) -> None:
+        """For ever. Never gives up: a command that crashes again and again is called hopeless and still retried."""
+        await self._take_over()
+        crashes = 0
+        while True:
+            if self._child is None:
+                self._start()
+            settled = await self._watch(self._child) if self._child else False
+            crashes = 1 if settled else crashes + 1
+            self.hopeless = self.hopeless or crashes >= self._pace.crashes
+            pause = min(self._pace.pause_s * 2 ** (crashes - 1), self._pace.longest_pause_s)
+            self._changed()
+            await asyncio.sleep(pause)
+
+    async def _take_over(self) -> None:
+        """Go on with the process of an earlier run if it is the same command; end it if it is another one."""
+        record = self._records.get(self.name)
+        if record is None or not record.child.alive:
+            return
+        if record.digest == self._digest and not record.stopping:
+            self._child, self._was_started, self.ready_since = record.child, True, record.ready_since
+            self._log_before = self._log_size()
+            self._changed()
+        else:
+            self.problem = "waiting for the former process to end"
+            await end(record.child, self._pace.grace_s)
+
+    def _start(self) -> None:
+        """Start the process, or say in `problem` why that cannot be."""
+        env = _environment()
+        # A port that somebody else took in the meantime is theirs.
+        if self._port is None or not port_is_free(HOST, self._port):
+            self._port = free_port(HOST)
+        filled = [self._fill(part) for part in self.variant.command]
+        env |= {key: self._fill(value) for key, value in self.variant.env.items()}
+        if fault := _fault_of(filled, env["PATH"], self._folder):
+            self.problem, self.hopeless = fault, True
+            return
+        try:
+            self._log_before = self._log_size()
+            self._child = start(filled, log=self._log, env=env, folder=self._folder)
+        except OSError as error:
+            self.problem = f"could not be started: {error}"
+            return
+        try:
+            self._records.put(self.name, Record(self._child, self._port, self._digest))
+        except OSError as error:
+            # Nobody would find it again after a crash of ours.
+            self._child.kill()
+            self.problem = f"was started and ended again, because its record could not be written: {error}"
+            self._child = None
+            return
+        self._was_started, self.ready_since = True, None
+        self.problem = "started, not ready yet"
+        self._changed()
+
+    async def _watch(self, child: Child) -> bool:
+        """Ask for readiness until the process ends; returns whether it had settled."""
+        async with asyncio.TaskGroup() as both:
+            probing = both.create_task(self._probe_again_and_again())
+            while child.alive:  # noqa: ASYNC110 - a process taken over is not ours to wait for
+                await asyncio.sleep(self._pace.look_every_s)
+            probing.cancel()
+        settled = self.ready_since is not None and self._now() - self.ready_since >= self._pace.settled_s
+        words = last_line(self._log, self._log_before)
+        self.problem = f"{status_in_words(child.exit_status)}{f': {words}' if words else ''}"
+        self._child, self._ready, self.ready_since = None, False, None
+        return settled
+
+    async def _probe_again_and_again(self) -> None:
+        failed = 0
+        while True:
+            problem = await self._probe()
+            failed = failed + 1 if problem else 0
+            if not problem and not self._ready:
+                self._becomes_ready()
+            elif problem and (not self._ready or failed >= self._pace.probes_to_lose):
+                self.problem = problem
+                if self._ready:
+                    self._ready = False
+                    self._changed()
+            await asyncio.sleep(self._pace.probe_every_s)
+
+    def _becomes_ready(self) -> None:
+        self._ready, self.problem, self.hopeless = True, "", False
+        if self.ready_since is None:
+            self.ready_since = self._now()
+            self._records.note_ready(self.name, self.ready_since)
+        self._changed()
+
+    async def _probe(self) -> str:
+        """Why it cannot serve, or nothing."""
+        question = f"GET {self.variant.ready}"
+        try:
+            answer = await self._client.get(f"http://{HOST}:{self._port}{self.variant.ready}")
+        except httpx2.TimeoutException:
+            return f"{question} has no answer within {self._pace.probe_timeout_s:g} s"
+        except httpx2.ConnectError:
+            return f"{question}: nothing listens on port {self._port} yet"
+        except httpx2.HTTPError as error:
+            return f"{question} failed: {str(error) or type(error).__name__}"
+        return "" if answer.status_code == 200 else f"{question} answers {answer.status_code}, expected 200"
+
+    def _fill(self, text: str) -> str:
+        """`{port}`, `{name}` and `{address}`; every other brace stays, as in JSON."""
+        for field, value in (
+            ("{port}", str(self._port)),
+            ("{name}", self.variant.name),
+            ("{address}", f"{HOST}:{self._port}"),
+        ):
+            text = text.replace(field, value)
+        return text
+
+    def _log_size(self) -> int:
+        return self._log.stat().st_size if self._log.exists() else 0
+
+
+def _environment() -> dict[str, str]:
+    """Our own. `python` is found even where only the one that runs Serinus exists."""
+    path = os.environ.get("PATH", os.defpath)
+    return {**os.environ, "PATH": f"{path}{os.pathsep}{Path(sys.executable).parent}"}
+
+
+def _fault_of(command: list[str], path: str, folder: Path) -> str:
+    """Why this command can never be started, one clause; empty when it can."""
+    if not command:
+        return "the variant has no command"
+    if not folder.is_dir():
+        return f"the folder to run in does not exist: {folder}"
+    program = command[0]
+    if os.sep not in program:
+        return "" if shutil.which(program, path=path) else f"command not found: {program}"
+    file = folder / program
+    if not file.is_file():
+        return f"command not found: {program}"
+    return "" if os.access(file, os.X_OK) else f"not executable: {program}"

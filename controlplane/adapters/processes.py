@@ -1,0 +1,159 @@
+"""Runs variants as processes on this machine. Implements `controlplane.ports.Platform` for the local platform.
+
+Built by `controlplane.program`. Every replica has its own port, its own session and its own log, outlives a killed
+Serinus, and is taken over by the next run on the same state folder. A process that is not on record there is never
+touched. Sends no traffic anywhere: `on_change` tells whoever does (`envoy.py`) that addresses or readiness are others.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Self
+
+import httpx2
+
+from canary.observation import VariantSeen
+from canary.spec.models import Variant
+from canary.weights import ARMS, Arm
+from controlplane.adapters.process_child import end
+from controlplane.adapters.process_record import Records
+from controlplane.adapters.process_replica import Pace, Replica
+
+RECORDS_FILE = "processes.json"
+LOGS_FOLDER = "logs"
+
+
+class ProcessPlatform:
+    """Both arms' processes. Leaving its `async with` ends the supervision only; `close` ends the processes."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        now: Callable[[], float],
+        work_folder: Path | None = None,
+        on_change: Callable[[], None] = lambda: None,
+        pace: Pace | None = None,
+    ) -> None:
+        """`folder` keeps records and logs; commands run in `work_folder` (None: the current one)."""
+        self._folder = folder
+        self._now = now
+        self._work_folder = (work_folder or Path.cwd()).resolve()
+        self._on_change = on_change
+        self._pace = pace or Pace()
+        self._records = Records(folder / RECORDS_FILE)
+        self._replicas: dict[Arm, list[tuple[Replica, asyncio.Task[None]]]] = {arm: [] for arm in ARMS}
+        self._supervisors = asyncio.TaskGroup()
+        self._client = httpx2.AsyncClient(
+            timeout=self._pace.probe_timeout_s,
+            trust_env=False,
+            # A kept connection would outlive its server and fail the first probe of the next one.
+            limits=httpx2.Limits(max_keepalive_connections=0),
+        )
+
+    async def __aenter__(self) -> Self:
+        """Nothing is started before `run`."""
+        (self._folder / LOGS_FOLDER).mkdir(parents=True, exist_ok=True)
+        await self._supervisors.__aenter__()
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        """End the supervision; the processes stay as they are."""
+        for arm in ARMS:
+            await self._leave_alone(arm)
+        await self._supervisors.__aexit__(None, None, None)
+        await self._client.aclose()
+
+    async def run(self, arm: Arm, variant: Variant) -> None:
+        """Bring the variant up with all its replicas and keep it so. Another variant of this arm is ended first."""
+        running = [replica.variant for replica, _ in self._replicas[arm]]
+        if running == [variant] * variant.replicas:
+            return
+        await self._leave_alone(arm)
+        names = [f"{arm}-{place}" for place in range(variant.replicas)]
+        for name in names:
+            replica = Replica(
+                name,
+                variant,
+                records=self._records,
+                log=self._folder / LOGS_FOLDER / f"{name}.log",
+                folder=self._work_folder,
+                pace=self._pace,
+                client=self._client,
+                now=self._now,
+                changed=self._on_change,
+            )
+            self._replicas[arm].append((replica, self._supervisors.create_task(replica.keep_running(), name=name)))
+        surplus = [name for name in self._records.of_arm(arm) if name not in names]
+        if surplus:
+            self._supervisors.create_task(self._end(surplus), name=f"ending surplus replicas of {arm}")
+
+    async def stop(self, arm: Arm) -> None:
+        """End the arm's processes, of this run and of earlier ones; open requests have the grace period."""
+        await self._leave_alone(arm)
+        await self._end(self._records.of_arm(arm))
+
+    async def seen(self) -> Mapping[Arm, VariantSeen]:
+        """Readiness of both arms now. An arm that is not to run wants no replica."""
+        return {arm: self._seen(arm) for arm in ARMS}
+
+    def endpoints(self) -> Mapping[Arm, Mapping[str, str]]:
+        """Replica name to `host:port` of every ready replica, by arm."""
+        return self._addresses(lambda replica: replica.ready)
+
+    def addresses(self) -> Mapping[Arm, Mapping[str, str]]:
+        """Replica name to `host:port` of every replica that was ever started, ready or not, by arm."""
+        return self._addresses(lambda _replica: True)
+
+    def ready_since(self) -> Mapping[str, float]:
+        """Replica name to the time (seconds since the epoch) when it became ready; warm-up is counted from there."""
+        replicas = (replica for arm in ARMS for replica, _ in self._replicas[arm])
+        return {replica.name: replica.ready_since for replica in replicas if replica.ready_since is not None}
+
+    async def close(self, *, keep: bool = False) -> None:
+        """End every process on record, of this run and of earlier ones; with `keep` only stop looking after them."""
+        if keep:
+            for arm in ARMS:
+                await self._leave_alone(arm)
+        else:
+            await asyncio.gather(*(self.stop(arm) for arm in ARMS))
+
+    def _seen(self, arm: Arm) -> VariantSeen:
+        replicas = [replica for replica, _ in self._replicas[arm]]
+        if not replicas:
+            return VariantSeen(self._now(), wanted=0, ready=0, problem="not running")
+        unready = next((replica for replica in replicas if not replica.ready), None)
+        problem = "" if unready is None else unready.problem
+        if unready and len(replicas) > 1:
+            problem = f"{unready.name}: {problem}"
+        ready = sum(replica.ready for replica in replicas)
+        return VariantSeen(self._now(), len(replicas), ready, problem, any(replica.hopeless for replica in replicas))
+
+    def _addresses(self, which: Callable[[Replica], bool]) -> Mapping[Arm, Mapping[str, str]]:
+        return {
+            arm: {replica.name: replica.address for replica, _ in replicas if replica.address and which(replica)}
+            for arm, replicas in self._replicas.items()
+        }
+
+    async def _leave_alone(self, arm: Arm) -> None:
+        """End the supervision of this arm, so that nobody starts again what is about to be ended."""
+        supervisors = [task for _, task in self._replicas[arm]]
+        self._replicas[arm] = []
+        for task in supervisors:
+            task.cancel()
+        if supervisors:
+            await asyncio.wait(supervisors)
+            self._on_change()
+
+    async def _end(self, names: list[str]) -> None:
+        """End these replicas side by side and strike them out."""
+        async with asyncio.TaskGroup() as all_of_them:
+            for name in names:
+                all_of_them.create_task(self._end_one(name))
+
+    async def _end_one(self, name: str) -> None:
+        if record := self._records.get(name):
+            self._records.note_stopping(name)
+            await end(record.child, self._pace.grace_s)
+            if (now_on_record := self._records.get(name)) and now_on_record.child == record.child:
+                self._records.forget(name)
