@@ -8,67 +8,48 @@ platform. Names in files are camelCase, here snake_case. Units are already base 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.alias_generators import to_camel
+from pydantic import BeforeValidator, Field
 
-from canary.spec.units import Dollars, Positive, Seconds, Share, Switch, Text
+from canary.spec.base import Model
+from canary.spec.gates import Comparison, Criterion, CriterionField, Gate, GateField, OnNoData
+from canary.spec.units import Chance, Dollars, Positive, Seconds, Share, Switch, Text, native
 from canary.verdict import OnBreach
 
-OnNoData = Literal["hold", "pause", "promote"]
-Comparison = Literal["max", "min", "notWorseThan", "drift"]
-Name = Annotated[str, Field(max_length=63, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
+__all__ = [
+    "Alert",
+    "Budget",
+    "CanarySpec",
+    "Cohort",
+    "Comparison",
+    "Criterion",
+    "Evaluation",
+    "Gate",
+    "HardStop",
+    "JudgeSettings",
+    "KServePlatform",
+    "LocalPlatform",
+    "Metadata",
+    "Model",
+    "ModelCanary",
+    "ModelRef",
+    "Name",
+    "OnBreach",
+    "OnNoData",
+    "Platform",
+    "Profile",
+    "SecretRef",
+    "Shadow",
+    "ShadowJudge",
+    "ShadowPromote",
+    "Slack",
+    "Stage",
+    "Sticky",
+    "SystemPrompt",
+    "Variant",
+]
 
-
-class Model(BaseModel):
-    """Frozen, and unknown keys are faults."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", alias_generator=to_camel, validate_by_name=True, validate_by_alias=True
-    )
-
-
-class Gate(Model):
-    """One condition that the canary has to meet, in its normalised form. `text` identifies it."""
-
-    text: str
-    """The gate as a sentence: `latency p95 <= 200ms`. Unique within a stage; the key of all its evidence."""
-    metric: str
-    """Built-in metric (`latency`, `error_rate`, …) or `kpi/<name>`."""
-    statistic: str | None = None
-    """`p50` … `p99.9`, or `mean`; None where the metric is a ratio or a gauge."""
-    comparison: Comparison
-    """`max`, `min`: absolute. `notWorseThan`, `drift`: against stable over the same time, in the harmful direction."""
-    limit: float
-    """For `max` and `min` the value in base units; for the relative ones the margin as a fraction (0.1 is 10 %)."""
-    margin: Literal["relative", "points"] = "relative"
-    """For relative gates: whether `limit` is a share of stable's value, or points added to it (`by 0.1pp`)."""
-    better: Literal["lower", "higher"]
-    """Direction in which the metric improves."""
-    query: str | None = None
-    """PromQL that yields one value a variant; `$window` is filled in."""
-    window: Seconds | None = None
-    min_samples: int | None = None
-    """Canary requests (or events) before this gate may pass or fail; None leaves it to the test."""
-    on_breach: OnBreach = "rollback"
-    on_no_data: OnNoData | None = None
-    """What the end of the hold means without enough evidence; None takes the spec's."""
-    test: Literal["sequential", "threshold"] = "sequential"
-    failures: int = 0
-    """`test: threshold`: readings beyond the limit that are forgiven; one more decides."""
-    by: str | None = None
-    """Label whose worst value is judged, such as `tenant`."""
-
-    @property
-    def relative(self) -> bool:
-        """Whether stable is the yardstick."""
-        return self.comparison in {"notWorseThan", "drift"}
-
-    @property
-    def quantile(self) -> float | None:
-        """0.95 for `p95`, None for anything that is not a quantile."""
-        if self.statistic and self.statistic.startswith("p"):
-            return float(self.statistic[1:]) / 100
-        return None
+Name = Annotated[Text, Field(max_length=63, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
+"""What Kubernetes accepts as a name, since that is where most of them end up."""
 
 
 class HardStop(Model):
@@ -83,9 +64,9 @@ class HardStop(Model):
 class JudgeSettings(Model):
     """How sure the judge has to be, and of what."""
 
-    false_rollback: Share = 0.01
+    false_rollback: Chance = 0.01
     """Chance that a healthy rollout is ever rolled back, however long and however often it looks."""
-    confidence: Share = 0.95
+    confidence: Chance = 0.95
     """How sure a pass has to be; 1 - confidence is the chance to pass a canary that is exactly at its limit."""
     hard_stop: HardStop = HardStop()
     warmup: Seconds = 0.0
@@ -115,7 +96,7 @@ class Variant(Model):
     quantization: Text | None = None
     profile: Profile | None = None
     system_prompt: SystemPrompt | None = None
-    engine: Mapping[str, Any] = {}
+    engine: Annotated[Mapping[str, Any], BeforeValidator(native)] = {}
     """Engine flags, as the engine names them (`maxNumSeqs: 64`)."""
     command: tuple[Text, ...] = ()
     """Local platform: the server's command line; `{port}`, `{name}` and `{address}` are filled in."""
@@ -166,26 +147,16 @@ class Stage(Model):
 
     traffic: Share
     hold: Seconds = 0.0
-    gates: tuple[Gate, ...] = ()
+    gates: tuple[GateField, ...] = ()
     approve: Text | None = None
     """Group whose word is needed before the next stage."""
-
-
-class Criterion(Model):
-    """One line of the evaluation before any traffic: `first_turn_resolution >= 70%` or `>= stable`."""
-
-    text: str
-    metric: str
-    comparison: Literal["max", "min"]
-    limit: float | None = None
-    """None compares with stable's value."""
 
 
 class Evaluation(Model):
     """The harness that must pass before any traffic."""
 
     dataset: Text
-    metrics: tuple[Criterion, ...] = Field(min_length=1)
+    metrics: tuple[CriterionField, ...] = Field(min_length=1)
 
 
 class ShadowJudge(Model):
@@ -265,6 +236,8 @@ class CanarySpec(Model):
     shadow: Shadow | None = None
     stages: tuple[Stage, ...] = Field(min_length=1)
     """Rising shares; the last is 100 %."""
+    gates: tuple[GateField, ...] = ()
+    """Gates of every stage in which they can be decided."""
     on_breach: OnBreach = "rollback"
     on_no_data: OnNoData = "hold"
     judge: JudgeSettings = JudgeSettings()

@@ -1,0 +1,386 @@
+"""Gates: from a line or a mapping in the file to one normalised value whose `text` says it all.
+
+Used by `models.py` as the types of fields. `text` is canonical: two gates that ask the same have the same text, and
+reading the text gives the same gate again, apart from what only a mapping can say (the query and how answers are
+treated).
+"""
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, InstanceOf, Tag, WithJsonSchema
+from pydantic.json_schema import SkipJsonSchema
+
+from canary.spec import metrics
+from canary.spec.base import Model
+from canary.spec.grammar import Line, Operator, Word, read_criterion, read_line
+from canary.spec.metrics import Metric
+from canary.spec.source import quoted
+from canary.spec.units import (
+    Count,
+    Positive,
+    Seconds,
+    Text,
+    Unit,
+    Unreadable,
+    quantity,
+    seconds,
+    show,
+    show_seconds,
+    unit_of,
+)
+from canary.verdict import OnBreach
+
+OnNoData = Literal["hold", "pause", "promote"]
+Comparison = Literal["max", "min", "notWorseThan", "drift"]
+LIMITS: dict[str, Operator] = {"max": "<=", "min": ">=", "notWorseThan": "not worse", "drift": "drift"}
+"""The keys of a mapping, exactly one of which a gate has, and what they are in a line."""
+
+
+class Gate(Model):
+    """One condition that the canary has to meet, in its normalised form. `text` identifies it."""
+
+    text: str
+    """The gate as a sentence: `latency p95 <= 200ms`. Unique within a stage; the key of all its evidence."""
+    metric: str
+    """Built-in metric (`latency`, `error_rate`, …) or `kpi/<name>`."""
+    statistic: str | None = None
+    """`p50` … `p99.9`; None where the metric is a ratio or a gauge."""
+    comparison: Comparison
+    """`max`, `min`: absolute. `notWorseThan`, `drift`: against stable over the same time, in the harmful direction."""
+    limit: float
+    """For `max` and `min` the value in base units; for the relative ones the margin as a fraction (0.1 is 10 %)."""
+    margin: Literal["relative", "points"] = "relative"
+    """For relative gates: whether `limit` is a share of stable's value, or points added to it (`by 0.1pp`)."""
+    better: Literal["lower", "higher"]
+    """Direction in which the metric improves."""
+    query: str | None = None
+    """PromQL that yields one value a variant; `$window` is filled in."""
+    window: Seconds | None = None
+    min_samples: int | None = None
+    """Canary requests (or events) before this gate may pass or fail; None leaves it to the test."""
+    on_breach: OnBreach = "rollback"
+    on_no_data: OnNoData | None = None
+    """What the end of the hold means without enough evidence; None takes the spec's."""
+    test: Literal["sequential", "threshold"] = "sequential"
+    failures: int = 0
+    """`test: threshold`: readings beyond the limit that are forgiven; one more decides."""
+    by: str | None = None
+    """Label whose worst value is judged, such as `tenant`."""
+
+    @property
+    def relative(self) -> bool:
+        """Whether stable is the yardstick."""
+        return self.comparison in {"notWorseThan", "drift"}
+
+    @property
+    def quantile(self) -> float | None:
+        """0.95 for `p95`, None for anything that is not a quantile."""
+        if self.statistic and self.statistic.startswith("p"):
+            return float(self.statistic[1:]) / 100
+        return None
+
+
+class Criterion(Model):
+    """One line of the evaluation before any traffic: `first_turn_resolution >= 70%` or `>= stable`."""
+
+    text: str
+    metric: str
+    comparison: Literal["max", "min"]
+    limit: float | None = None
+    """None compares with stable's value."""
+
+
+_Limit = Annotated[
+    str | int | float, BeforeValidator(lambda value: value), WithJsonSchema({"type": ["string", "number"]})
+]
+
+
+class GateMapping(Model):
+    """A gate written as a mapping; it can say more than a line. Exactly one of max, min, notWorseThan and drift."""
+
+    metric: Text
+    """`latency p95`, `error_rate`, `kpi/conversion`."""
+    query: Text | None = None
+    """PromQL that yields one value for each variant (label `variant`); `$window` is filled in."""
+    max: _Limit | None = None
+    """The value must stay at or below this: `200ms`, `0.1%`."""
+    min: _Limit | None = None
+    """The value must stay at or above this."""
+    not_worse_than: _Limit | None = None
+    """How much worse than stable it may be: `10%` of stable's value, or points as in `0.1pp` or `20ms`."""
+    drift: _Limit | None = None
+    """How far it may move from stable in the harmful direction: `5%`."""
+    better: Literal["lower", "higher"] | None = None
+    """Direction in which a KPI of your own improves; known for all others."""
+    window: Seconds | None = None
+    """Time over which the value is taken; everything since the stage began when left out."""
+    min_samples: Positive | None = None
+    """Canary requests (or events) before this gate may pass or fail."""
+    on_breach: OnBreach = "rollback"
+    """What a failure does: take the traffic back, pause, or only hold the stage."""
+    on_no_data: OnNoData | None = None
+    """What the end of the hold means without enough evidence; the spec's `onNoData` when left out."""
+    test: Literal["sequential", "threshold"] = "sequential"
+    """`sequential` keeps false alarms below `judge.falseRollback`; `threshold` counts readings beyond the limit."""
+    failures: Count = 0
+    """With `test: threshold`: readings beyond the limit that are forgiven; one more decides."""
+    by: Text | None = None
+    """Label whose worst value is judged, such as `tenant`."""
+
+
+def gate(written: "str | GateMapping | Gate") -> Gate:
+    """The gate that a line or mapping means. Raises `Unreadable`."""
+    if isinstance(written, Gate):
+        return written
+    if isinstance(written, GateMapping):
+        return _of_mapping(written)
+    line = read_line(written)
+    window = _window(line.window) if line.window else None
+    return _normalised(line, better=None, window=window, by=line.label.text if line.label else None)
+
+
+def criterion(written: "str | Criterion") -> Criterion:
+    """The criterion that a line means. Raises `Unreadable`."""
+    if isinstance(written, Criterion):
+        return written
+    line = read_criterion(written)
+    name = line.metric.text.removeprefix("kpi/")
+    better, known_unit, _ = metrics.KNOWN_KPIS.get(name, ("either", None, ""))
+    _refuse_wrong_way(name, better, line.operator, line.metric)
+    limit, shown = None, "stable"
+    if line.value.text != "stable":
+        unit = known_unit or unit_of(line.value.text)
+        limit = _value(line.value, unit)
+        shown = show(limit, unit)
+    return Criterion(
+        text=f"{name} {line.operator} {shown}",
+        metric=name,
+        comparison="max" if line.operator == "<=" else "min",
+        limit=limit,
+    )
+
+
+def _of_mapping(written: GateMapping) -> Gate:
+    """A mapping is its line, plus what it adds."""
+    limits = {"max": written.max, "min": written.min, "notWorseThan": written.not_worse_than, "drift": written.drift}
+    given = {key: limit for key, limit in limits.items() if limit is not None}
+    if len(given) != 1:
+        found = " and ".join(given) if given else "none"
+        raise Unreadable(f"a gate has exactly one of max, min, notWorseThan and drift; found {found}")
+    [(key, limit)] = given.items()
+    name, _, statistic = " ".join(written.metric.split()).partition(" ")
+    line = Line(Word(name), Word(statistic) if statistic else None, LIMITS[key], Word(_as_text(limit, name)))
+    try:
+        normal = _normalised(line, better=written.better, window=written.window, by=written.by)
+    except Unreadable as error:
+        raise Unreadable(str(error), key=key if error.key == "limit" else "metric", offset=error.offset) from None
+    if written.failures and written.test != "threshold":
+        raise Unreadable(
+            "only counts with test: threshold; the sequential test forgives nothing by number", key="failures"
+        )
+    return normal.model_copy(
+        update={
+            "query": written.query,
+            "min_samples": written.min_samples,
+            "on_breach": written.on_breach,
+            "on_no_data": written.on_no_data,
+            "test": written.test,
+            "failures": written.failures,
+        }
+    )
+
+
+def _as_text(limit: str | float, metric: str) -> str:
+    """A native number, which is in base units already, as it would stand in a line."""
+    if isinstance(limit, str):
+        return limit.strip()
+    unit = metrics.find(metric).unit
+    return show(float(limit), unit or "number")
+
+
+def _normalised(line: Line, *, better: Literal["lower", "higher"] | None, window: float | None, by: str | None) -> Gate:
+    """The gate of these words, its text rebuilt from what was understood."""
+    metric = _metric(line.metric)
+    statistic = _statistic(metric, line.statistic)
+    direction = _direction(metric, line, better)
+    tail = (f" over {show_seconds(window)}" if window else "") + (f" per {by}" if by else "")
+    head = f"{_shown_name(metric)} {statistic}" if statistic else _shown_name(metric)
+    margin: Literal["relative", "points"] = "relative"
+    comparison: Comparison
+    if line.operator in {"<=", ">="}:
+        comparison = "max" if line.operator == "<=" else "min"
+        unit = metric.unit or unit_of(line.value.text)
+        limit = _value(line.value, unit)
+        clause = f"{line.operator} {show(limit, unit)}"
+    else:
+        comparison = "notWorseThan" if line.operator == "not worse" else "drift"
+        limit, margin, shown = _margin(metric, line.value)
+        change = "drop" if direction == "higher" else "rise"
+        clause = f"not worse than stable by {shown}" if comparison == "notWorseThan" else f"{change} <= {shown}"
+    return Gate(
+        text=f"{head} {clause}{tail}",
+        metric=metric.name,
+        statistic=statistic,
+        comparison=comparison,
+        limit=limit,
+        margin=margin,
+        better=direction,
+        window=window,
+        by=by,
+    )
+
+
+def _metric(word: Word) -> Metric:
+    try:
+        return metrics.find(word.text)
+    except Unreadable as error:
+        raise Unreadable(str(error), offset=word.offset) from None
+
+
+def _shown_name(metric: Metric) -> str:
+    """Known KPIs go without their prefix, as people write them."""
+    bare = metric.name.removeprefix("kpi/")
+    return bare if bare in metrics.KNOWN_KPIS else metric.name
+
+
+def _statistic(metric: Metric, word: Word | None) -> str | None:
+    """The statistic asked for, or the metric's own."""
+    if word is None:
+        return metric.default_statistic
+    if metric.allows(word.text):
+        digits, point, fraction = word.text.partition(".")
+        return f"{digits}{point}{fraction}".rstrip("0").rstrip(".") if point else digits
+    if metric.quantiles:
+        message = f"{metric.name} is judged by a quantile such as p50, p95 or p99.9, not by {quoted(word.text)}"
+    else:
+        message = (
+            f"{metric.name} has no {word.text}: it is one {metric.kind}, not a histogram; leave {quoted(word.text)} out"
+        )
+    raise Unreadable(message, offset=word.offset)
+
+
+def _direction(metric: Metric, line: Line, better: Literal["lower", "higher"] | None) -> Literal["lower", "higher"]:
+    """Which way the metric improves, and whether the gate asks for that."""
+    if better and metric.better not in {"either", better}:
+        raise Unreadable(f"{metric.name} is better when {metric.better}; leave better out", offset=line.metric.offset)
+    known = better or metric.better
+    _refuse_wrong_way(_shown_name(metric), known, line.operator, line.metric)
+    if line.operator not in {"<=", ">="} and not metric.comparable:
+        message = (
+            f"{metric.name} follows the share of traffic, so the arms cannot be compared; give a limit with >= instead"
+        )
+        raise Unreadable(message, offset=line.metric.offset)
+    if known != "either":
+        return known
+    implied: dict[Operator, Literal["lower", "higher"]] = {
+        "<=": "lower",
+        ">=": "higher",
+        "drop": "higher",
+        "rise": "lower",
+    }
+    if line.operator in implied:
+        return implied[line.operator]
+    message = (
+        f"which way does {metric.name} improve? Write drop <= or rise <=, or a mapping with better: higher or lower"
+    )
+    raise Unreadable(message, offset=line.metric.offset)
+
+
+def _refuse_wrong_way(name: str, better: str, operator: Operator, word: Word) -> None:
+    """A limit on the harmless side would never fail, or fail for an improvement."""
+    wrong = {("lower", ">="): "<=", ("lower", "drop"): "rise", ("higher", "<="): ">=", ("higher", "rise"): "drop"}
+    instead = wrong.get((better, operator))
+    if instead:
+        raise Unreadable(
+            f"{name} is better when {better}, so its gate needs {instead}, not {operator}", offset=word.offset
+        )
+
+
+def _value(word: Word, unit: Unit) -> float:
+    try:
+        return quantity(word.text, unit)
+    except Unreadable as error:
+        raise Unreadable(str(error), offset=word.offset, key="limit") from None
+
+
+def _margin(metric: Metric, word: Word) -> tuple[float, Literal["relative", "points"], str]:
+    """A share of stable's value (`10%`), or points in the metric's own unit (`0.1pp`, `20ms`)."""
+    if word.text.endswith("pp"):
+        if metric.unit not in {"share", None}:
+            raise Unreadable(
+                f"{metric.name} is no share, so it has no percentage points", offset=word.offset, key="limit"
+            )
+        points = _value(Word(word.text.removesuffix("pp") + "%", word.offset), "share")
+        return points, "points", show(points, "share").removesuffix("%") + "pp"
+    if word.text.endswith("%"):
+        fraction = _value(word, "share")
+        return fraction, "relative", show(fraction, "share")
+    unit = metric.unit or unit_of(word.text)
+    if unit == "share":
+        message = f"{quoted(word.text)} has no unit; write {word.text}% of stable's value or {word.text}pp in points"
+        raise Unreadable(message, offset=word.offset, key="limit")
+    points = _value(word, unit)
+    return points, "points", show(points, unit)
+
+
+def _window(word: Word) -> float:
+    try:
+        return seconds(word.text)
+    except Unreadable as error:
+        raise Unreadable(str(error), offset=word.offset) from None
+
+
+def _form(written: Any) -> str:
+    """Which form a gate has; anything else is treated as a line, whose error says what a gate looks like."""
+    if isinstance(written, Gate | Criterion):
+        return "value"
+    return "mapping" if isinstance(written, dict | GateMapping) else "line"
+
+
+def _line(written: Any) -> str:
+    if isinstance(written, str):
+        return str(written)
+    raise Unreadable(f"expected a line such as latency p95 <= 200ms, got {quoted(written)}")
+
+
+_GateLine = Annotated[
+    str,
+    BeforeValidator(_line),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": r"^\s*[A-Za-z][\w./-]*\s*.*[0-9].*$",
+            "examples": ["latency p95 <= 200ms", "error_rate <= 0.1%", "ttft p95 not worse than stable by 10%"],
+        }
+    ),
+]
+_CriterionLine = Annotated[
+    str,
+    BeforeValidator(_line),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": r"^\s*[A-Za-z][\w./-]*\s*(<|>|=|≤|≥).*$",
+            "examples": ["first_turn_resolution >= 70%", "first_turn_resolution >= stable"],
+        }
+    ),
+]
+
+if TYPE_CHECKING:
+    GateField = Gate
+    CriterionField = Criterion
+else:
+    GateField = Annotated[
+        Annotated[_GateLine, Tag("line")]
+        | Annotated[GateMapping, Tag("mapping")]
+        | Annotated[SkipJsonSchema[InstanceOf[Gate]], Tag("value")],
+        Discriminator(_form),
+        AfterValidator(gate),
+        Field(description="A line such as `latency p95 <= 200ms`, or a mapping."),
+    ]
+    CriterionField = Annotated[
+        Annotated[_CriterionLine, Tag("line")] | Annotated[SkipJsonSchema[InstanceOf[Criterion]], Tag("value")],
+        Discriminator(lambda written: "value" if isinstance(written, Criterion) else "line"),
+        AfterValidator(criterion),
+        Field(description="A line such as `first_turn_resolution >= 70%` or `>= stable`."),
+    ]

@@ -1,0 +1,123 @@
+"""From text to a plan: `parse` gives a `ModelCanary`, or raises every fault of the file at once.
+
+Called by the commands, the git sync and the operator. Touches no disk: whoever calls it has read the text, and the
+settings file beside a short form if there is one.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from canary.errors import Fault, SpecError
+from canary.spec import dialects
+from canary.spec.faults import faults_of
+from canary.spec.models import ModelCanary, Stage
+from canary.spec.reader import Node, of_python, read
+from canary.spec.source import Place, Source
+
+FAULTS_SHOWN = 50
+"""A file with more faults than this has one reason, not many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A plan with the places of its parts, for faults that are found later."""
+
+    canary: ModelCanary
+    root: Node
+    """The full form, whatever the file's own form was."""
+    form: dialects.Form
+
+
+def parse(
+    text: str | bytes, file: str, settings: Source | None = None, options: Mapping[str, Any] | None = None
+) -> ModelCanary:
+    """The plan of a canary.yml. Raises `SpecError` with every fault.
+
+    `settings` and `options` complete a short form, in the field names of `spec` (and `metadata`): what the file says
+    holds, then the options, then the settings, then defaults. A full form stands alone and takes nothing from them.
+    """
+    return parse_document(text, file, settings, options).canary
+
+
+def parse_document(
+    text: str | bytes, file: str, settings: Source | None = None, options: Mapping[str, Any] | None = None
+) -> Document:
+    """Like `parse`, with the places of everything."""
+    root, faults = _tree(Source(file, text))
+    form = dialects.form_of(root)
+    if form != "full":
+        root, more = dialects.full_form(root, form, *_completions(settings, options, faults))
+        faults += more
+    canary = None
+    if root is not None:
+        try:
+            canary = ModelCanary.model_validate(root.plain(), by_alias=True, by_name=False)
+        except ValidationError as error:
+            faults += faults_of(error, root, ModelCanary)
+    if faults or canary is None or root is None:
+        raise SpecError(_in_order(faults))
+    return Document(_with_common_gates(canary), root, form)
+
+
+def revision(canary: ModelCanary) -> str:
+    """Digest of what makes one plan different from another: 16 hexadecimal digits, the same for ever.
+
+    Labels, annotations and who is told do not count. Defaults do not either, so a field that is added later changes
+    nothing.
+    """
+    said = canary.model_dump(
+        mode="json",
+        by_alias=True,
+        exclude_defaults=True,
+        exclude={"metadata": {"labels", "annotations"}, "spec": {"alerts"}},
+    )
+    return hashlib.sha256(json.dumps(said, sort_keys=True, ensure_ascii=False).encode()).hexdigest()[:16]
+
+
+def _tree(source: Source) -> tuple[Node, list[Fault]]:
+    """The tree of a file that is YAML; otherwise its faults are all there is to say."""
+    root, faults = read(source)
+    if root is None:
+        raise SpecError(_in_order(list(faults)))
+    return root, list(faults)
+
+
+def _completions(
+    settings: Source | None, options: Mapping[str, Any] | None, faults: list[Fault]
+) -> tuple[Node | None, Node | None]:
+    """The trees of the settings file and of the options; the former's faults are added."""
+    beside = None
+    if settings is not None:
+        beside, more = read(settings)
+        faults += more
+    return beside, of_python(options, Place(Source("options", ""))) if options else None
+
+
+def _with_common_gates(canary: ModelCanary) -> ModelCanary:
+    """The gates of the whole plan, put into each stage that can decide them and does not have them."""
+    common = canary.spec.gates
+    if not common:
+        return canary
+
+    def complete(stage: Stage) -> Stage:
+        own = {gate.text for gate in stage.gates}
+        added = tuple(gate for gate in common if gate.text not in own and (stage.traffic < 1 or not gate.relative))
+        return stage.model_copy(update={"gates": stage.gates + added})
+
+    stages = tuple(complete(stage) for stage in canary.spec.stages)
+    return canary.model_copy(update={"spec": canary.spec.model_copy(update={"stages": stages})})
+
+
+def _in_order(faults: list[Fault]) -> tuple[Fault, ...]:
+    """In the order of the file, each once, and not more than anybody reads."""
+    ordered = sorted(dict.fromkeys(faults), key=lambda fault: (fault.file, fault.line, fault.column))
+    if len(ordered) <= FAULTS_SHOWN:
+        return tuple(ordered)
+    last = ordered[FAULTS_SHOWN - 1]
+    more = Fault(last.file, last.line, last.column, "", f"and {len(ordered) - FAULTS_SHOWN} more faults")
+    return (*ordered[:FAULTS_SHOWN], more)
