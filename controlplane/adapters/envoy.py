@@ -19,7 +19,7 @@ from typing import Self
 from canary.errors import Unavailable, WorldError
 from canary.observation import RouteSeen
 from canary.spec.models import Cohort, Sticky
-from canary.weights import ALL_STABLE, ARMS, Arm, Weights
+from canary.weights import ALL_CANARY, ALL_STABLE, ARMS, Arm, Weights
 from controlplane.adapters import envoy_config
 from controlplane.adapters.envoy_admin import Kind
 from controlplane.adapters.envoy_config import Address, Json
@@ -47,7 +47,7 @@ class EnvoyRouter:
         sticky: Sticky | None = None,
         limits_ms: Sequence[float] = (),
         say: Callable[[str], None] = lambda _sentence: None,
-        patience_s: float = 5.0,
+        patience_s: float = 4.0,
     ) -> None:
         """`limits_ms` become bounds of the latency histograms; a change not in force after `patience_s` is an error."""
         self._folder = folder
@@ -119,18 +119,15 @@ class EnvoyRouter:
         """Say where the replicas of both arms are, and which of them can serve now.
 
         New clusters are in force before a route names them, and old ones go only after no route does. An arm that has
-        traffic and has no address any more keeps the ones it had.
+        traffic keeps the addresses it had until a new one is ready.
         """
         async with self._one_set_of_endpoints_at_a_time:
             known = self._all_clusters()
-            given = {arm: {name: Address.parse(at) for name, at in addresses.get(arm, {}).items()} for arm in ARMS}
-            union = {**known, **{name: at for replicas in given.values() for name, at in replicas.items()}}
+            union = {**known, **_flat(self._taken_over(addresses, ready))}
             if union != known:
                 await self._put_clusters(union)
             # Weights may have changed while Envoy took the clusters in; from here to the written route nothing waits.
-            self._replicas = {
-                arm: given[arm] or (self._replicas[arm] if _weight(self._weights, arm) else {}) for arm in ARMS
-            }
+            self._replicas = self._taken_over(addresses, ready)
             self._ready = frozenset(name for replicas in ready.values() for name in replicas)
             await self._put_routes()
             if self._all_clusters() != union:
@@ -233,7 +230,8 @@ class EnvoyRouter:
             for arm, replicas in self._replicas.items()
         }
         split = envoy_config.spread(self._weights, serving)
-        others = envoy_config.spread(ALL_STABLE, serving)
+        # Once the canary has won, stable goes away, and whoever is outside the cohort is served by the winner too.
+        others = envoy_config.spread(ALL_STABLE, serving) or envoy_config.spread(ALL_CANARY, serving)
         return envoy_config.routes(split, others, self._cohort, self._sticky)
 
     def _write(self, kind: Kind, resources: list[Json]) -> int:
@@ -273,8 +271,23 @@ class EnvoyRouter:
                 )
             await asyncio.sleep(POLL_EVERY_S)
 
+    def _taken_over(self, addresses: Endpoints, ready: Endpoints) -> dict[Arm, dict[str, Address]]:
+        """The replicas from now on: the new ones, but for an arm with traffic only once one of them can serve it."""
+        replicas = {}
+        for arm in ARMS:
+            new = {name: Address.parse(at) for name, at in addresses.get(arm, {}).items()}
+            can_serve = any(name in ready.get(arm, {}) for name in new)
+            stays = _weight(self._weights, arm) and self._replicas[arm] and not can_serve
+            replicas[arm] = self._replicas[arm] if stays else new
+        return replicas
+
     def _all_clusters(self) -> dict[str, Address]:
-        return {name: address for replicas in self._replicas.values() for name, address in replicas.items()}
+        return _flat(self._replicas)
+
+
+async def stop_envoy(folder: Path, grace_s: float = 2.0) -> None:
+    """Stop the Envoy that an earlier run left serving with its state in this folder, if there is one."""
+    await EnvoyProcess(folder, lambda _sentence: None).stop_left_behind(grace_s)
 
 
 class EnvoyRefused(WorldError):  # noqa: N818 - Envoy's own word for it
@@ -283,6 +296,10 @@ class EnvoyRefused(WorldError):  # noqa: N818 - Envoy's own word for it
 
 def _weight(weights: Weights, arm: Arm) -> int:
     return weights.canary if arm == "canary" else weights.stable
+
+
+def _flat(replicas: Mapping[Arm, Mapping[str, Address]]) -> dict[str, Address]:
+    return {name: address for of_arm in replicas.values() for name, address in of_arm.items()}
 
 
 def _revision(file: Json) -> int:

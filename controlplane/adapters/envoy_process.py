@@ -125,6 +125,12 @@ class EnvoyProcess:
         (self._folder / RECORD_FILE).unlink(missing_ok=True)
         self._running = None
 
+    async def stop_left_behind(self, grace_s: float) -> None:
+        """Stop the Envoy on record, of whichever run; nothing to do when there is none or it is gone."""
+        if recorded := self._recorded():
+            self._running, self._admin = recorded, EnvoyAdmin(recorded.admin)
+            await self.stop(grace_s)
+
     async def let_go(self) -> None:
         """Close the client of its admin interface; Envoy itself runs on."""
         if self._admin:

@@ -43,6 +43,11 @@ class Records:
         """The record of this replica."""
         return self._records.get(replica)
 
+    def serves(self, replica: str, digest: str) -> bool:
+        """Whether this replica's process runs, is this command, and was not asked to end."""
+        record = self._records.get(replica)
+        return record is not None and record.digest == digest and not record.stopping and record.child.alive
+
     def of_arm(self, arm: Arm) -> list[str]:
         """Names of all replicas on record for this arm, of whatever run."""
         return [name for name in self._records if name.startswith(f"{arm}-")]
@@ -60,10 +65,19 @@ class Records:
         """Write down that it was asked to end."""
         self._amend(replica, lambda record: replace(record, stopping=True))
 
-    def forget(self, replica: str) -> None:
-        """Strike it out."""
-        del self._records[replica]
+    def rename(self, replica: str, name: str) -> None:
+        """Give a replica's process another name; who had that name is on record as `<name>-former` until it ends."""
+        if former := self._records.pop(name, None):
+            self._records[f"{name}-former"] = former
+        self._records[name] = self._records.pop(replica)
         self._write_if_possible()
+
+    def forget(self, replica: str, child: Child) -> None:
+        """Strike out this process, unless the replica has another one by now."""
+        record = self._records.get(replica)
+        if record is not None and record.child == child:
+            del self._records[replica]
+            self._write_if_possible()
 
     def _amend(self, replica: str, amended: Callable[[Record], Record]) -> None:
         if record := self._records.get(replica):

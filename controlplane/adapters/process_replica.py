@@ -39,6 +39,8 @@ class Pace:
     """A replica that was ready for so long has started well: what happens later is counted anew."""
     crashes: int = 4
     """So many ends in a row without having settled, and waiting longer cannot help."""
+    notice_s: float = 0.5
+    """Before a replica that was ready is asked to end: whoever routes to it has seen by then that it goes."""
     grace_s: float = 10.0
     """How long open requests may take when a replica is stopped."""
 
@@ -109,7 +111,7 @@ class Replica:
         record = self._records.get(self.name)
         if record is None or not record.child.alive:
             return
-        if record.digest == self._digest and not record.stopping:
+        if self._records.serves(self.name, self._digest):
             self._child, self._was_started, self.ready_since = record.child, True, record.ready_since
             self._log_before = self._log_size()
             self._changed()

@@ -16,7 +16,7 @@ from canary.observation import VariantSeen
 from canary.spec.models import Variant
 from canary.weights import ARMS, Arm
 from controlplane.adapters.process_child import end
-from controlplane.adapters.process_record import Records
+from controlplane.adapters.process_record import Records, digest_of
 from controlplane.adapters.process_replica import Pace, Replica
 
 RECORDS_FILE = "processes.json"
@@ -71,12 +71,13 @@ class ProcessPlatform:
             return
         await self._leave_alone(arm)
         names = [f"{arm}-{place}" for place in range(variant.replicas)]
-        for name in names:
+        self._inherit(arm, names, variant)
+        for place, name in enumerate(names):
             replica = Replica(
                 name,
                 variant,
                 records=self._records,
-                log=self._folder / LOGS_FOLDER / f"{name}.log",
+                log=self._folder / LOGS_FOLDER / f"{variant.name}-{place}.log",
                 folder=self._work_folder,
                 pace=self._pace,
                 client=self._client,
@@ -90,8 +91,9 @@ class ProcessPlatform:
 
     async def stop(self, arm: Arm) -> None:
         """End the arm's processes, of this run and of earlier ones; open requests have the grace period."""
+        had_clients = bool(self.endpoints()[arm])
         await self._leave_alone(arm)
-        await self._end(self._records.of_arm(arm))
+        await self._end(self._records.of_arm(arm), after_s=self._pace.notice_s if had_clients else 0.0)
 
     async def seen(self) -> Mapping[Arm, VariantSeen]:
         """Readiness of both arms now. An arm that is not to run wants no replica."""
@@ -116,7 +118,23 @@ class ProcessPlatform:
             for arm in ARMS:
                 await self._leave_alone(arm)
         else:
-            await asyncio.gather(*(self.stop(arm) for arm in ARMS))
+            for arm in ARMS:
+                await self._leave_alone(arm)
+            await self._end([name for arm in ARMS for name in self._records.of_arm(arm)])
+
+    def _inherit(self, arm: Arm, names: list[str], variant: Variant) -> None:
+        """Give this arm the other arm's processes of an earlier run if they are this very variant.
+
+        Who won as the canary is the next plan's stable variant; its processes serve on, under their new name.
+        """
+        other: Arm = "canary" if arm == "stable" else "stable"
+        if self._replicas[other]:
+            return
+        digest = digest_of(variant, self._work_folder)
+        heirs = [name for name in self._records.of_arm(other) if self._records.serves(name, digest)]
+        for name, heir in zip(names, heirs, strict=False):
+            if not self._records.serves(name, digest):
+                self._records.rename(heir, name)
 
     def _seen(self, arm: Arm) -> VariantSeen:
         replicas = [replica for replica, _ in self._replicas[arm]]
@@ -145,15 +163,12 @@ class ProcessPlatform:
             await asyncio.wait(supervisors)
             self._on_change()
 
-    async def _end(self, names: list[str]) -> None:
-        """End these replicas side by side and strike them out."""
-        async with asyncio.TaskGroup() as all_of_them:
-            for name in names:
-                all_of_them.create_task(self._end_one(name))
-
-    async def _end_one(self, name: str) -> None:
-        if record := self._records.get(name):
+    async def _end(self, names: list[str], after_s: float = 0.0) -> None:
+        """End these replicas side by side and strike them out. Whoever runs under their names by then is left alone."""
+        doomed = {name: record.child for name in names if (record := self._records.get(name))}
+        for name in doomed:
             self._records.note_stopping(name)
-            await end(record.child, self._pace.grace_s)
-            if (now_on_record := self._records.get(name)) and now_on_record.child == record.child:
-                self._records.forget(name)
+        await asyncio.sleep(after_s)
+        await asyncio.gather(*(end(child, self._pace.grace_s) for child in doomed.values()))
+        for name, child in doomed.items():
+            self._records.forget(name, child)
