@@ -74,7 +74,7 @@ def a_variant_never_got_ready(look: Look) -> Change | None:
         (look.spec.stable.name, look.seen.stable, Reason.STABLE_NOT_READY),
     )
     for name, variant, reason in arms:
-        if variant.ready < variant.wanted and (variant.hopeless or waited >= look.spec.progress_deadline):
+        if not variant.complete and (variant.hopeless or waited >= look.spec.progress_deadline):
             message = wording.not_ready(name, variant.problem, waited, variant.hopeless)
             return look.back(reason, message, {"problem": variant.problem, "waited": waited}, result="failed")
     return None

@@ -80,6 +80,11 @@ class VariantSeen:
         """Whether at least one replica can serve."""
         return self.ready > 0
 
+    @property
+    def complete(self) -> bool:
+        """Whether all its replicas can serve, and there is at least one."""
+        return self.usable and self.ready >= self.wanted
+
 
 @dataclass(frozen=True, slots=True)
 class RouteSeen:

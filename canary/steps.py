@@ -39,7 +39,7 @@ def pending(look: Look) -> Change | None:
 
 def preparing(look: Look) -> Change | None:
     """Both variants have to be up, with all their replicas."""
-    if any(arm.ready < arm.wanted for arm in (look.seen.stable, look.seen.canary)):
+    if not (look.seen.stable.complete and look.seen.canary.complete):
         return None
     why = "Both variants are ready."
     if look.spec.evaluation:

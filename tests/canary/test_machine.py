@@ -105,7 +105,7 @@ def test_weights_that_are_not_in_force_let_no_stage_begin() -> None:
 def test_traffic_that_was_taken_away_is_not_given_back_without_a_verdict() -> None:
     """After a crash between route and state, the route is lower than the record: the rollback is finished."""
     story = Story().ready(5).at(20)
-    story.at(21, route=RouteSeen(at=21, weights=ALL_STABLE)).expect(Phase.ROLLED_BACK, weight=0)
+    story.at(21, route=RouteSeen(at=21, weights=ALL_STABLE)).at(22).expect(Phase.ROLLED_BACK, weight=0)
     assert any(event.reason is Reason.ROUTE_LOWERED for event in story.rollout.history)
 
 

@@ -1,0 +1,224 @@
+"""The whole program for one machine, on a page: what is opened, what runs, in which order it ends.
+
+Called by `serinus run`, `serinus demo` and the benchmarks. Decides nothing: settings and the plan come in, adapters are
+put together here and nowhere else, and `controlplane.reconcile` carries the rollout through.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from canary.errors import BadInput, WorldError
+from canary.observation import OperatorRequest, Seen, Verb
+from canary.rollout import Event, Rollout
+from canary.spec.models import LocalPlatform, ModelCanary
+from canary.spec.parse import revision
+from canary.weights import Arm
+from controlplane.adapters.envoy import EnvoyRouter, stop_envoy
+from controlplane.adapters.local_metrics import LocalMetrics
+from controlplane.adapters.processes import ProcessPlatform
+from controlplane.adapters.sqlite_store import SqliteStore
+from controlplane.adapters.state_folder import held
+from controlplane.adapters.system_clock import SystemClock
+from controlplane.adapters.told import ToldEvents
+from controlplane.ports import Ports
+from controlplane.reconcile.loop import Reconciler
+from controlplane.reconcile.watch import Periods, carry_through
+
+ADDRESS_PERIOD = 0.1
+"""Seconds between two looks at where the replicas are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Audience:
+    """Who hears what while a rollout runs. Every callback returns at once."""
+
+    say: Callable[[str], None] = lambda _sentence: None
+    """One sentence about the machine: a port chosen, a program that died and what happens next."""
+    event: Callable[[Event], None] = lambda _event: None
+    """An entry of the history, after it was saved."""
+    update: Callable[[Rollout, Seen], None] = lambda _rollout, _seen: None
+    """After each pass: the state and the snapshot."""
+    serving: Callable[["Serving"], None] = lambda _serving: None
+    """Once, when clients can connect."""
+    closing: Callable[[], Awaitable[None]] | None = None
+    """Awaited after the rollout has ended and before anything is stopped: the last moment for clients to leave."""
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """Where things are on this machine."""
+
+    address: str
+    """Where clients connect, `host:port`."""
+    metrics: str
+    """Where the numbers come from, in words."""
+    replicas: Callable[[], Mapping[Arm, Mapping[str, str]]]
+    """Addresses of the ready replicas by arm and name."""
+
+
+@dataclass(slots=True)
+class Controls:
+    """What a person can do to a running rollout; handed in, so that signals and tests can use it."""
+
+    requests: asyncio.Queue[OperatorRequest] = field(default_factory=asyncio.Queue)
+    leave: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set to leave at once, with everything serving on as it is; the same command goes on from there."""
+
+    def ask(self, verb: Verb, by: str, at: float, *, full: bool = False) -> None:
+        """Ask the rollout for something."""
+        self.requests.put_nowait(OperatorRequest(f"{verb}-{at:.6f}", verb, by, at, full))
+
+
+async def run_rollout(
+    plan: ModelCanary,
+    *,
+    state: Path,
+    keep: bool = False,
+    audience: Audience | None = None,
+    controls: Controls | None = None,
+) -> Rollout:
+    """Carry out one rollout on this machine, to its end (or until `controls.leave`); answers its last state.
+
+    Raises `BadInput` before anything starts, and `WorldError` when the machine cannot do it at all (no Envoy, a port in
+    use).
+    """
+    audience, controls, clock = audience or Audience(), controls or Controls(), SystemClock()
+    local = plan.spec.platform.local
+    if local is None:
+        raise BadInput(f"{plan.metadata.name} is not a plan for this machine: its platform is not `local`.")
+    with ExitStack() as locks:
+        locks.enter_context(held(state))
+        async with AsyncExitStack() as world:
+            store = SqliteStore(state / "serinus.db")
+            world.push_async_callback(store.close)
+            background = await world.enter_async_context(asyncio.TaskGroup())
+            platform = await world.enter_async_context(ProcessPlatform(state, now=clock.now))
+            router = await world.enter_async_context(_envoy(plan, local, state, clock, audience.say))
+            metrics = await world.enter_async_context(
+                LocalMetrics(local, state, router.admin_address, platform, plan.spec, clock, audience.say)
+            )
+            ports = Ports(clock, platform, router, metrics, store, ToldEvents(audience.event))
+            keepers = [
+                background.create_task(router.tend(), name="Envoy keeper"),
+                background.create_task(_keep_addresses(platform, router, audience.say), name="address keeper"),
+                background.create_task(_take_requests(controls, store, plan.metadata.name), name="request taker"),
+            ]
+            audience.serving(Serving(router.address, metrics.words, platform.endpoints))
+
+            ended = await _one_after_the_other(plan, ports, metrics.period, background, audience, controls)
+
+            if audience.closing:
+                await audience.closing()
+            for keeper in keepers:
+                keeper.cancel()
+            stays = controls.leave.is_set() or keep
+            await metrics.close(keep=stays)
+            await router.close(keep=stays)
+            await platform.close(keep=stays)
+            return ended
+    raise AssertionError("unreachable: the context managers above swallow nothing")
+
+
+async def stop_all(state: Path) -> None:
+    """Stop whatever an earlier run left serving with its state in this folder. Touches nothing else."""
+    clock = SystemClock()
+    with held(state):
+        async with ProcessPlatform(state, now=clock.now) as platform:
+            await asyncio.gather(
+                stop_envoy(state / "envoy"), PrometheusServer.stop_left_behind(state / "prometheus"), platform.close()
+            )
+
+
+async def _one_after_the_other(
+    plan: ModelCanary,
+    ports: Ports,
+    period: float,
+    background: asyncio.TaskGroup,
+    audience: Audience,
+    controls: Controls,
+) -> Rollout:
+    """First give back the traffic of an unfinished older plan, if there is one; then carry out this one."""
+    name, wanted = plan.metadata.name, revision(plan)
+    older = await ports.store.load(name)
+    plans = [(plan, "")]
+    if older is not None and not older.rollout.finished and older.rollout.revision != wanted:
+        audience.say(f"An unfinished rollout of another plan for {name} gives its traffic back first.")
+        plans.insert(0, (ModelCanary.model_validate_json(older.spec_text), wanted))
+    ended: Rollout | None = None
+    for each, superseded_by in plans:
+        reconciler = Reconciler(
+            name=name,
+            spec=each.spec,
+            spec_text=each.model_dump_json(),
+            revision=revision(each),
+            ports=ports,
+            scrape_interval=_interval(each),
+            say=audience.say,
+            spawn=background.create_task,
+        )
+        reconciler.board.superseded_by = superseded_by
+        ended = await _carry_one_through(reconciler, period, audience, controls)
+        if controls.leave.is_set():
+            break
+    if ended is None:
+        raise BadInput(f"{name} was left before it began; nothing was started.")
+    return ended
+
+
+async def _carry_one_through(
+    reconciler: Reconciler, period: float, audience: Audience, controls: Controls
+) -> Rollout | None:
+    def tell() -> None:
+        if reconciler.rollout is not None:
+            audience.update(reconciler.rollout, reconciler.board.seen())
+
+    await carry_through(reconciler, Periods(evidence=period), tell, controls.leave)
+    return reconciler.rollout
+
+
+def _envoy(
+    plan: ModelCanary, local: LocalPlatform, state: Path, clock: SystemClock, say: Callable[[str], None]
+) -> EnvoyRouter:
+    """Envoy with the plan's own latency limits among its histogram bounds, so that a gate's limit is exact."""
+    gates = [gate for stage in plan.spec.stages for gate in stage.gates]
+    limits = [1000 * gate.limit for gate in gates if gate.quantile is not None and not gate.relative]
+    return EnvoyRouter(
+        state / "envoy",
+        listen=local.listen,
+        now=clock.now,
+        cohort=plan.spec.cohort,
+        sticky=plan.spec.sticky,
+        limits_ms=limits,
+        say=say,
+    )
+
+
+async def _keep_addresses(platform: ProcessPlatform, router: EnvoyRouter, say: Callable[[str], None]) -> None:
+    """Tell Envoy where the replicas are, whenever that changes."""
+    known: object = None
+    complaint = ""
+    while True:
+        addresses, ready = platform.addresses(), platform.endpoints()
+        if (addresses, ready) != known:
+            try:
+                await router.set_endpoints(addresses, ready)
+                known, complaint = (addresses, ready), ""
+            except WorldError as error:
+                if str(error) != complaint:
+                    complaint = str(error)
+                    say(f"Envoy does not know the new addresses yet: {complaint}. It is tried again.")
+        await asyncio.sleep(ADDRESS_PERIOD)
+
+
+async def _take_requests(controls: Controls, store: SqliteStore, name: str) -> None:
+    """Put what a person asked for where the loop finds it, and where it survives a crash."""
+    while True:
+        await store.ask(name, await controls.requests.get())
+
+
+def _interval(plan: ModelCanary) -> float:
+    local = plan.spec.platform.local
+    return local.scrape_interval if local else 1.0
