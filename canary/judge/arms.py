@@ -1,0 +1,145 @@
+"""A block, added up by arm: the one place where replicas become arms, and where nonsense is left out.
+
+Called by `judge.py`. Stable is also kept in two halves, the placebo of `noise.py`. Bounds of histograms are those first
+seen; a replica with others has no data for that histogram, and that is said.
+"""
+
+import math
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from canary.judge.block import Block, PodBlock
+from canary.judge.special import Array
+from canary.observation import HistogramCounts
+
+
+@dataclass(slots=True)
+class ArmSums:
+    """Increments of some replicas together; None or absent where none of them had data."""
+
+    pods: int = 0
+    requests: float | None = None
+    errors: float | None = None
+    errors_of: float = 0.0
+    """Requests of those replicas that also told their errors."""
+    histograms: dict[str, Array] = field(default_factory=dict)
+    kpis: dict[str, tuple[float, float]] = field(default_factory=dict)
+    totals: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """Total and the requests of the replicas that told it."""
+    gauges: dict[str, list[float]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Sides:
+    """Both arms of a block, and the two halves of stable."""
+
+    canary: ArmSums
+    stable: ArmSums
+    halves: tuple[ArmSums, ArmSums]
+    problems: list[str]
+
+
+def collect(block: Block, bounds: dict[str, list[float]], histograms: Iterable[str]) -> Sides:
+    """Add up a block. `bounds` learns the bounds of histograms that it has not met; only `histograms` are read."""
+    problems: list[str] = []
+    names = tuple(histograms)
+    stable = block.arms.get("stable", {})
+    first, second = _halves(stable)
+    halves = (_add(first, bounds, names, problems), _add(second, bounds, names, problems))
+    canary = _add(list(block.arms.get("canary", {}).values()), bounds, names, problems)
+    return Sides(canary, _together(*halves), halves, problems)
+
+
+def _halves(pods: Mapping[str, PodBlock]) -> tuple[list[PodBlock], list[PodBlock]]:
+    """Split replicas in two, by their names alone, as evenly as can be."""
+    if len(pods) < 2:
+        return list(pods.values()), []
+    order = sorted(pods, key=lambda name: (zlib.crc32(name.encode()), name))
+    return [pods[name] for name in order[::2]], [pods[name] for name in order[1::2]]
+
+
+def _add(
+    pods: Sequence[PodBlock], bounds: dict[str, list[float]], names: tuple[str, ...], problems: list[str]
+) -> ArmSums:
+    """The sum over replicas."""
+    sums = ArmSums(pods=len(pods))
+    rows: dict[str, list[list[float]]] = {}
+    for pod in pods:
+        requests, errors = pod.requests, pod.errors
+        if requests is not None:
+            sums.requests = (sums.requests or 0.0) + requests
+            if errors is not None:
+                sums.errors = (sums.errors or 0.0) + min(errors, requests)
+                sums.errors_of += requests
+            for name, value in pod.totals.items():
+                total, of = sums.totals.get(name, (0.0, 0.0))
+                sums.totals[name] = (total + value, of + requests)
+        for name, (events, trials) in pod.kpis.items():
+            total, of = sums.kpis.get(name, (0.0, 0.0))
+            sums.kpis[name] = (total + events, of + trials)
+        for name, value in pod.gauges.items():
+            sums.gauges.setdefault(name, []).append(value)
+        for name in names:
+            counts = pod.histograms.get(name)
+            if counts is not None:
+                row = _row(name, counts, bounds, problems)
+                if row is not None:
+                    rows.setdefault(name, []).append(row)
+    for name, several in rows.items():
+        array = np.array(several)
+        if (np.diff(array, axis=1, prepend=0.0) < 0).any():
+            problems.append(f"the buckets of {name} are not cumulative")
+            array = array[(np.diff(array, axis=1, prepend=0.0) >= 0).all(axis=1)]
+            if not len(array):
+                continue
+        sums.histograms[name] = array.sum(axis=0)
+    return sums
+
+
+def _row(name: str, counts: HistogramCounts, bounds: dict[str, list[float]], problems: list[str]) -> list[float] | None:
+    """A histogram's counts in the order of the known bounds; None, and a problem, where the bounds are others."""
+    known = bounds.get(name)
+    keys = list(counts)
+    if known is None:
+        known = sorted(keys)
+        if not known or known[-1] != math.inf:
+            problems.append(f"the buckets of {name} have no total (+Inf)")
+            return None
+        bounds[name] = known
+    if keys == known:
+        return list(counts.values())
+    if len(keys) != len(known) or any(bound not in counts for bound in known):
+        problems.append(f"the bucket bounds of {name} changed")
+        return None
+    return [counts[bound] for bound in known]
+
+
+def _together(first: ArmSums, second: ArmSums) -> ArmSums:
+    """Both halves as one arm."""
+    if not second.pods:
+        return first
+    sums = ArmSums(pods=first.pods + second.pods, errors_of=first.errors_of + second.errors_of)
+    sums.requests = _plus(first.requests, second.requests)
+    sums.errors = _plus(first.errors, second.errors)
+    sums.histograms = dict(first.histograms)
+    for name, array in second.histograms.items():
+        sums.histograms[name] = sums.histograms[name] + array if name in sums.histograms else array
+    for mine, theirs in ((sums.kpis, (first.kpis, second.kpis)), (sums.totals, (first.totals, second.totals))):
+        for half in theirs:
+            for name, (total, of) in half.items():
+                was = mine.get(name, (0.0, 0.0))
+                mine[name] = (was[0] + total, was[1] + of)
+    for gauges in (first.gauges, second.gauges):
+        for name, values in gauges.items():
+            sums.gauges.setdefault(name, []).extend(values)
+    return sums
+
+
+def _plus(a: float | None, b: float | None) -> float | None:
+    """Sum of what there is."""
+    if a is None:
+        return b
+    return a if b is None else a + b

@@ -1,0 +1,78 @@
+"""Which bucket bounds speak for a latency gate, and how many more slow requests its margin allows.
+
+Quantiles themselves are never compared: interpolated ones move with the buckets. A gate on p95 counts requests slower
+than a bound; for a limit the bounds around it, against stable the bound that stable exceeds nearest to 5 % of the time.
+Coarse buckets cost power, never validity, since both arms are counted at the same bound. Called by `judge.py`.
+"""
+
+import math
+from collections.abc import Sequence
+
+ENOUGH = 200
+"""Stable requests before a bound is picked from its history."""
+FINAL = 20_000
+"""Stable requests after which the pick stands."""
+
+
+def around(limit: float, bounds: Sequence[float]) -> tuple[int, int]:
+    """Indices of the bound that convicts (smallest >= limit) and the one that clears (largest <= limit, or -1)."""
+    slack = 1e-9 * max(limit, 1.0)
+    convicts = next((i for i, bound in enumerate(bounds) if bound >= limit - slack), len(bounds) - 1)
+    clears = max((i for i, bound in enumerate(bounds) if bound <= limit + slack), default=-1)
+    return convicts, clears
+
+
+def nearest(share: float, cumulative: Sequence[float]) -> int | None:
+    """Index of the finite bound that is exceeded nearest to `share` of the time (in odds), or None."""
+    total = cumulative[-1]
+    best, distance = None, math.inf
+    for i, count in enumerate(cumulative[:-1]):
+        beyond = total - count
+        if 0 < beyond < total:
+            off = abs(math.log(beyond / count) - math.log(share / (1 - share)))
+            if off < distance:
+                best, distance = i, off
+    return best
+
+
+def allowed_ratio(index: int, slower: float, cumulative: Sequence[float], bounds: Sequence[float]) -> float:
+    """How many times stable's exceedances of a bound a canary may have that is `slower` times as slow (1.1: 10 %).
+
+    A canary with every latency times `slower` exceeds b as often as stable exceeds b / slower: read off stable's
+    history, on a straight line between bounds in log-log scale.
+    """
+    here = max(cumulative[-1] - cumulative[index], 0.5)
+    ratio = _exceeding(bounds[index] / slower, cumulative, bounds) / here
+    return max(ratio, 1.0)
+
+
+def _exceeding(value: float, cumulative: Sequence[float], bounds: Sequence[float]) -> float:
+    """How many of stable's requests took longer than `value` seconds."""
+    total = cumulative[-1]
+    low, low_count = 0.0, total
+    for bound, count in zip(bounds, cumulative, strict=True):
+        beyond = max(total - count, 0.5)
+        if bound >= value:
+            if math.isinf(bound) or low <= 0 or low_count <= beyond:
+                part = 0.0 if math.isinf(bound) or bound <= low else (value - low) / (bound - low)
+                return low_count + (beyond - low_count) * part
+            part = math.log(value / low) / math.log(bound / low)
+            return float(low_count * (beyond / low_count) ** part)
+        low, low_count = bound, beyond
+    return low_count
+
+
+def quantile(q: float, cumulative: Sequence[float], bounds: Sequence[float]) -> float | None:
+    """The value that a share `q` stays under, for display: straight lines within buckets, at most the last bound."""
+    total = cumulative[-1]
+    if total <= 0:
+        return None
+    wanted = q * total
+    low, low_count = 0.0, 0.0
+    for bound, count in zip(bounds, cumulative, strict=True):
+        if count >= wanted:
+            if math.isinf(bound):
+                return low
+            return low + (bound - low) * ((wanted - low_count) / (count - low_count) if count > low_count else 1.0)
+        low, low_count = bound, count
+    return low

@@ -1,0 +1,176 @@
+"""The docket: every gate of a spec with how it is to be judged, worked out once from what the user wrote.
+
+Called by `judge.py`; a gate that stands in several stages is one case with one body of evidence. Holds no evidence.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from canary.judge import selfnormalised, share
+from canary.judge.evidence import Rules
+from canary.spec.models import CanarySpec, Gate, JudgeSettings, Stage
+
+Kind = Literal["counts", "sums", "readings"]
+Series = Literal["errors", "histogram", "kpi", "total", "gauge", "query"]
+HISTOGRAMS = frozenset({"latency", "ttft", "itl", "e2e", "queue_time"})
+TOTALS: Mapping[str, str] = {"tokens_per_answer": "generation_tokens"}
+"""Metrics that are a running total per request, where the total has another name."""
+GAUGES = frozenset(
+    {"kv_cache_usage", "gpu_memory", "throughput", "tokens_per_second", "cost_per_1k_requests", "cost_per_1m_tokens"}
+)
+FAMILY_WEIGHTS = {"errors": 0.4, "latency": 0.4, "business": 0.2}
+"""How the chance of a false rollback is split among kinds of gates that a spec has."""
+RELATIVE_ODDS = np.linspace(np.log(1.15), np.log(12.0), share.GRID)
+LIMIT_ODDS = np.linspace(np.log(1.15), np.log(30.0), share.GRID)
+"""Logarithms of the odds ratios that are bet on, against stable and against a limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One gate and how it is judged."""
+
+    gate: Gate
+    kind: Kind
+    series: Series
+    name: str
+    """Of the histogram, KPI, total or gauge."""
+    row: int
+    """Row of its evidence; -1 for readings."""
+    weight: float
+    """Its share of `falseRollback`; 0 for gates that do not roll back or are not tested sequentially."""
+    stages: frozenset[int]
+
+    @property
+    def share_limit(self) -> float:
+        """For absolute counts: the share of bad events that the limit allows."""
+        quantile = self.gate.quantile
+        if quantile is not None:
+            return 1 - quantile
+        return self.gate.limit if self.gate.better == "lower" else 1 - self.gate.limit
+
+
+@dataclass(frozen=True, slots=True)
+class Docket:
+    """All cases of a spec."""
+
+    cases: tuple[Case, ...]
+    by_stage: tuple[tuple[Case, ...], ...]
+    tested: tuple[Case, ...]
+    """Those with a row, in its order."""
+    rules: Rules
+    planned: float
+    """Sum of all holds in seconds."""
+    histograms: frozenset[str]
+    kpis: frozenset[str]
+    totals: frozenset[str]
+    alpha: float
+    beta: float
+
+
+_KEPT: dict[int, tuple[tuple[Stage, ...], JudgeSettings, Docket]] = {}
+
+
+def of(spec: CanarySpec) -> Docket:
+    """The docket of a spec; remembered while the spec object lives, since every pass asks for it."""
+    kept = _KEPT.get(id(spec.stages))
+    if kept is not None and kept[0] is spec.stages and kept[1] is spec.judge:
+        return kept[2]
+    docket = _draw_up(spec)
+    if len(_KEPT) > 256:
+        _KEPT.clear()
+    _KEPT[id(spec.stages)] = (spec.stages, spec.judge, docket)
+    return docket
+
+
+def _draw_up(spec: CanarySpec) -> Docket:
+    """Work out the docket: one case for each distinct gate text, in the order of the file."""
+    gates: dict[str, Gate] = {}
+    stages: dict[str, set[int]] = {}
+    for index, stage in enumerate(spec.stages):
+        for gate in stage.gates:
+            gates.setdefault(gate.text, gate)
+            stages.setdefault(gate.text, set()).add(index)
+    weights = _weights(list(gates.values()))
+    cases: list[Case] = []
+    rows = 0
+    for text, gate in gates.items():
+        kind, series, name = kind_of(gate)
+        row = -1
+        if kind != "readings":
+            row, rows = rows, rows + 1
+        cases.append(Case(gate, kind, series, name, row, weights.get(text, 0.0), frozenset(stages[text])))
+    by_text = {case.gate.text: case for case in cases}
+    tested = tuple(case for case in cases if case.row >= 0)
+    return Docket(
+        cases=tuple(cases),
+        by_stage=tuple(tuple(by_text[gate.text] for gate in stage.gates) for stage in spec.stages),
+        tested=tested,
+        rules=_rules(tested, spec.judge),
+        planned=sum(stage.hold for stage in spec.stages),
+        histograms=frozenset(case.name for case in cases if case.series == "histogram"),
+        kpis=frozenset(case.name for case in cases if case.series == "kpi"),
+        totals=frozenset(case.name for case in cases if case.series == "total"),
+        alpha=spec.judge.false_rollback,
+        beta=1 - spec.judge.confidence,
+    )
+
+
+def kind_of(gate: Gate) -> tuple[Kind, Series, str]:
+    """How a gate is judged, and which numbers it reads."""
+    series, name = _series_of(gate)
+    if gate.test == "threshold" or series in {"gauge", "query"}:
+        return "readings", series, name
+    if series in {"errors", "histogram"}:
+        return "counts", series, name
+    if not gate.relative and 0 < gate.limit < 1:
+        return "counts", series, name
+    return "sums", series, name
+
+
+def _series_of(gate: Gate) -> tuple[Series, str]:
+    """Which numbers a gate reads."""
+    if gate.query is not None:
+        return "query", gate.metric
+    if gate.metric == "error_rate":
+        return "errors", ""
+    if gate.metric.startswith("kpi/"):
+        return "kpi", gate.metric.removeprefix("kpi/")
+    if gate.metric in HISTOGRAMS and gate.quantile is not None:
+        return "histogram", gate.metric
+    if gate.metric in GAUGES:
+        return "gauge", gate.metric
+    return "total", TOTALS.get(gate.metric, gate.metric)
+
+
+def _family(gate: Gate) -> str:
+    """Kind of gate, for its share of the chance of a false rollback."""
+    if gate.metric == "error_rate" or gate.metric.startswith("finish_reason"):
+        return "errors"
+    return "latency" if gate.metric in HISTOGRAMS else "business"
+
+
+def _weights(gates: list[Gate]) -> dict[str, float]:
+    """Shares of `falseRollback`, in all 1: by family, then evenly within it."""
+    families: dict[str, list[str]] = {}
+    for gate in gates:
+        if gate.on_breach == "rollback" and kind_of(gate)[0] != "readings":
+            families.setdefault(_family(gate), []).append(gate.text)
+    total = sum(FAMILY_WEIGHTS[family] for family in families)
+    return {text: FAMILY_WEIGHTS[family] / total / len(texts) for family, texts in families.items() for text in texts}
+
+
+def _rules(tested: tuple[Case, ...], settings: JudgeSettings) -> Rules:
+    """What does not change about the rows."""
+    counts = np.array([case.kind == "counts" for case in tested], dtype=bool)
+    absolute = np.array([not case.gate.relative for case in tested], dtype=bool)
+    limit = np.array(
+        [case.share_limit if case.kind == "counts" and not case.gate.relative else 0.5 for case in tested], dtype=float
+    )
+    grid = np.where(absolute[:, None], LIMIT_ODDS, RELATIVE_ODDS)
+    alphas = np.array([max(settings.false_rollback * max(case.weight, 0.05), 1e-9) for case in tested], dtype=float)
+    r = np.array([selfnormalised.tuning(alpha) for alpha in alphas], dtype=float)
+    beta = min(max(1 - settings.confidence, 1e-6), 0.5)
+    return Rules(counts, absolute, limit, grid, r, np.full(len(tested), selfnormalised.tuning(beta)))

@@ -1,0 +1,127 @@
+"""From running totals to blocks: what happened since the last totals, series by series, resets counted exactly.
+
+Called by `judge.watch`. Differences are taken for each replica and only then added up elsewhere: a sum must never be
+differenced, or one restart would look like negative traffic. Decides nothing.
+"""
+
+import math
+from collections.abc import Mapping
+
+from canary.judge.block import Block, PodBlock
+from canary.judge.docket import Docket
+from canary.observation import Counters, HistogramCounts, PodCounters
+from canary.weights import ARMS, Arm
+
+REMEMBERED = 32
+"""Replicas of an arm that are remembered after they vanished: a missing scrape only makes their next block longer."""
+
+
+def difference(previous: Counters, current: Counters, *, stage: int, weight: float, warmup: float) -> Block:
+    """What happened between two readings. Replicas in their warm-up are left out, new ones count if born in between."""
+    arms: dict[Arm, dict[str, PodBlock]] = {}
+    for arm in ARMS:
+        before = previous.arms.get(arm, {})
+        pods: dict[str, PodBlock] = {}
+        for name, now in current.arms.get(arm, {}).items():
+            if now.started_at is not None and current.at - now.started_at < warmup:
+                continue
+            base = before.get(name)
+            if base is None:
+                born = now.started_at is not None and now.started_at > previous.at
+                if not born or warmup > 0:
+                    continue
+                base = _NEWBORN
+            pods[name] = _since(base, now)
+        if pods:
+            arms[arm] = pods
+    return Block(current.at, stage, weight, arms, current.readings)
+
+
+def remember(previous: Counters | None, current: Counters, docket: Docket) -> Counters:
+    """The totals to difference against next time: the newest of each replica, without what no gate asks for."""
+    arms: dict[Arm, Mapping[str, PodCounters]] = {}
+    for arm in ARMS:
+        now = {name: _needed(pod, docket) for name, pod in current.arms.get(arm, {}).items()}
+        gone = {name: pod for name, pod in previous.arms.get(arm, {}).items() if name not in now} if previous else {}
+        arms[arm] = {**dict(list(gone.items())[-REMEMBERED:]), **now}
+    return Counters(at=current.at, arms=arms)
+
+
+_NEWBORN = PodCounters(requests=0.0, errors=0.0)
+
+
+def _since(base: PodCounters, now: PodCounters) -> PodBlock:
+    """Increments of one replica; a series that is missing on either side has none, unless the replica is newborn."""
+    born = base is _NEWBORN
+    histograms: dict[str, HistogramCounts] = {}
+    for name, counts in now.histograms.items():
+        earlier = base.histograms.get(name)
+        if earlier is None:
+            if born:
+                histograms[name] = counts
+            continue
+        increments = _histogram(earlier, counts)
+        if increments is not None:
+            histograms[name] = increments
+    totals = {}
+    for name, value in now.totals.items():
+        grown = _growth(0.0 if born else base.totals.get(name), value)
+        if grown is not None:
+            totals[name] = grown
+    kpis = {}
+    for name, (events, of) in now.kpis.items():
+        was = (0.0, 0.0) if born else base.kpis.get(name)
+        if was is not None and math.isfinite(events) and math.isfinite(of):
+            reset = of < was[1]
+            kpis[name] = (events, of) if reset else (events - was[0], of - was[1])
+    return PodBlock(
+        requests=_growth(base.requests, now.requests),
+        errors=_growth(base.errors, now.errors),
+        histograms=histograms,
+        totals=totals,
+        kpis=kpis,
+        gauges={name: value for name, value in now.gauges.items() if math.isfinite(value)},
+    )
+
+
+def _growth(before: float | None, now: float | None) -> float | None:
+    """Increase of a running total; after a reset all of it is new. None or NaN on either side is no data."""
+    if before is None or now is None or not math.isfinite(now):
+        return None
+    return now - before if now >= before else now
+
+
+def _histogram(before: HistogramCounts, now: HistogramCounts) -> HistogramCounts | None:
+    """Increments by upper bound; None where bounds changed or counts are no cumulative histogram."""
+    total, earlier = now.get(math.inf), before.get(math.inf)
+    if total is None or earlier is None or not math.isfinite(total):
+        return None
+    if total < earlier:
+        return now
+    if len(before) != len(now):
+        return None
+    try:
+        return {bound: count - before[bound] for bound, count in now.items()}
+    except KeyError:
+        return None
+
+
+def _needed(pod: PodCounters, docket: Docket) -> PodCounters:
+    """A replica's totals without the series that no gate reads and without what is not a number."""
+    return PodCounters(
+        requests=_number(pod.requests),
+        errors=_number(pod.errors),
+        histograms={
+            name: counts
+            for name, counts in pod.histograms.items()
+            if name in docket.histograms and all(map(math.isfinite, counts.values()))
+        },
+        totals={n: v for n, v in pod.totals.items() if n in docket.totals and math.isfinite(v)},
+        kpis={n: v for n, v in pod.kpis.items() if n in docket.kpis and all(map(math.isfinite, v))},
+        started_at=pod.started_at,
+    )
+
+
+def _number(value: float | None) -> float | None:
+    """The value if it is one."""
+    return value if value is not None and math.isfinite(value) else None

@@ -1,0 +1,363 @@
+"""The judge itself: takes in a block or new totals, remembers, and reads the verdicts of a stage.
+
+Called by `canary.machine` at every pass (`watch`), by `serinus judge` and the benchmark (`update`, `read`). Pure: the
+same state and the same block give the same answer for ever. What it remembers is in `JudgeState.memory`, all of it
+plain numbers, lists and names, so that a crash costs nothing. The statistics stand in `evidence.py`.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from canary.judge import (
+    arms,
+    bounds,
+    docket,
+    feed,
+    hard_stop,
+    noise,
+    rows,
+    sentences,
+    start_weights,
+    tally,
+    threshold,
+    verdicts,
+)
+from canary.judge.arms import Sides
+from canary.judge.block import Block
+from canary.judge.docket import Case, Docket
+from canary.judge.evidence import Evidence, weigh
+from canary.judge.state import JudgeState
+from canary.observation import EvidenceSeen
+from canary.spec.models import CanarySpec
+from canary.verdict import Answer, GateVerdict, Judgement
+from canary.weights import Weights
+
+Memory = dict[str, Any]
+
+
+def begin(spec: CanarySpec) -> JudgeState:
+    """The state before anything was seen."""
+    return JudgeState(memory=_fresh(docket.of(spec)))
+
+
+def watch(
+    spec: CanarySpec,
+    state: JudgeState,
+    *,
+    stage: int,
+    weights: Weights,
+    evidence: EvidenceSeen,
+    now: float,
+    stage_since: float | None,
+) -> tuple[JudgeState, Judgement]:
+    """Take in the newest totals, if they are new, and answer for the stage. The same totals twice change nothing.
+
+    `stage_since` is None while the stage's weights are not in force: then there is evidence against the canary, but
+    none for it.
+    """
+    state = _state_for(spec, state)
+    counters, previous = evidence.counters, state.previous
+    in_force = stage_since is not None
+    if counters is not None and (previous is None or counters.at > previous.at):
+        charged = docket.of(spec)
+        kept = feed.remember(previous, counters, charged)
+        if previous is not None:
+            block = feed.difference(previous, counters, stage=stage, weight=weights.share, warmup=spec.judge.warmup)
+            settled = stage_since is not None and previous.at >= stage_since
+            state = _update(spec, state, block, settled=settled, began=stage_since)
+        state = JudgeState(version=state.version, previous=kept, memory=state.memory)
+    memory = {**state.memory, "settled": in_force and state.memory["settled"]}
+    if evidence.problem or not evidence.up:
+        memory["problems"] = [evidence.problem or "the metric source does not answer"]
+    if memory["began"] is None and in_force:
+        memory["began"] = stage_since
+    if memory["tally_stage"] != stage:
+        memory["weight"] = weights.share
+    return state, verdicts.judgement(spec, docket.of(spec), memory, stage, now)
+
+
+def update(spec: CanarySpec, state: JudgeState, block: Block) -> JudgeState:
+    """The state after one more block."""
+    return _update(spec, _state_for(spec, state), block, settled=True, began=None)
+
+
+def read(spec: CanarySpec, state: JudgeState, *, stage: int, now: float) -> Judgement:
+    """The verdicts of a stage's gates from what is remembered."""
+    state = _state_for(spec, state)
+    return verdicts.judgement(spec, docket.of(spec), state.memory, stage, now)
+
+
+def _fresh(of: Docket) -> Memory:
+    """What is remembered before anything was seen."""
+    return {
+        "gates": [case.gate.text for case in of.tested],
+        "evidence": Evidence.empty(len(of.tested)).as_lists(),
+        "started": [False] * len(of.tested),
+        "held": [[0.0, 0.0] for _ in of.tested],
+        "noise": [[1.0, 0.0, 1.0] for _ in of.tested],
+        "bounds": {},
+        "history": {},
+        "picks": {},
+        "tally": {"canary": tally.empty(), "stable": tally.empty()},
+        "tally_stage": None,
+        "stage": None,
+        "blocks": 0,
+        "settled": False,
+        "began": None,
+        "first": None,
+        "last": 0.0,
+        "interval": 0.0,
+        "next_start": 0.0,
+        "rate": 0.0,
+        "weight": 0.0,
+        "told": {},
+        "looks": {},
+        "hard": dict(hard_stop.NOTHING),
+        "failed": {},
+        "problems": [],
+    }
+
+
+def _state_for(spec: CanarySpec, state: JudgeState) -> JudgeState:
+    """The state, begun anew if it was made for other gates."""
+    of = docket.of(spec)
+    if state.memory and state.memory["gates"] == [case.gate.text for case in of.tested]:
+        return state
+    return JudgeState(version=state.version, previous=state.previous, memory=_fresh(of))
+
+
+def _update(spec: CanarySpec, state: JudgeState, block: Block, *, settled: bool, began: float | None) -> JudgeState:
+    """One block: sums, bounds, tallies, hard stop, evidence, readings, and what has failed by now."""
+    of = docket.of(spec)
+    memory: Memory = dict(state.memory)
+    known = verdicts.known_bounds(memory)
+    sides = arms.collect(block, known, of.histograms)
+    memory["bounds"] = {name: values[:-1] for name, values in known.items()}
+    memory["problems"] = sides.problems[:4]
+    _clock(memory, block, began)
+    evidence = Evidence.of_lists(memory["evidence"], len(of.tested))
+    served = sides.canary.requests or 0.0
+    exposed = block.t >= 0 and block.weight > 0 and (served > 0 or bool(sides.canary.kpis))
+
+    _pick_bounds(memory, of, known, evidence)
+    if block.t >= 0:
+        memory["hard"] = hard_stop.look(spec.judge.hard_stop, memory["hard"], sides, block.t)
+    fresh = exposed and settled and memory["tally_stage"] != block.stage
+    if fresh:
+        memory["tally_stage"], memory["began"], memory["blocks"], memory["rate"] = block.stage, block.t, 0, 0.0
+        memory["tally"] = {"canary": tally.empty(), "stable": tally.empty()}
+        memory["looks"] = {}
+    memory["settled"] = settled and memory["tally_stage"] == block.stage
+    if exposed:
+        memory["weight"] = block.weight
+        memory["blocks"] += 1
+        both = memory["tally"]
+        memory["tally"] = {
+            "canary": tally.plus(both["canary"], sides.canary),
+            "stable": tally.plus(both["stable"], sides.stable),
+        }
+        length = max(memory["interval"], 1e-9)
+        memory["rate"] = served / length if memory["rate"] == 0 else 0.9 * memory["rate"] + 0.1 * served / length
+    evidence, told = _weigh(memory, of, block, sides, evidence, exposed=exposed, fresh=fresh)
+    memory["evidence"] = evidence.as_lists()
+    cleared = noise.read(evidence.noise, single=np.zeros(len(of.tested), dtype=bool), clearing=True)
+    memory["noise"] = np.stack([cleared.phi, cleared.kappa, cleared.vr], axis=1).tolist() if of.tested else []
+    memory["told"] = memory["told"] | dict.fromkeys(told, block.t)
+    if exposed:
+        _read_thresholds(memory, of, block, sides, known)
+    _learn_history(memory, sides)
+    _find_failures(spec, of, memory, block)
+    return JudgeState(version=state.version, previous=state.previous, memory=memory)
+
+
+def _clock(memory: Memory, block: Block, began: float | None) -> None:
+    """How long blocks usually are, and since when data has been waited for."""
+    if memory["last"] and block.t > memory["last"]:
+        length = block.t - memory["last"]
+        memory["interval"] = length if memory["interval"] == 0 else 0.8 * memory["interval"] + 0.2 * length
+    memory["last"] = block.t
+    if memory["began"] is None and block.t >= 0 and block.weight > 0:
+        memory["began"] = began if began is not None else block.t
+
+
+def _pick_bounds(memory: Memory, of: Docket, known: dict[str, list[float]], evidence: Evidence) -> None:
+    """Choose the bucket bounds that speak for each latency gate, from blocks before this one."""
+    picks = memory["picks"]
+    for case in of.tested:
+        if case.series != "histogram" or case.name not in known:
+            continue
+        gate, edges, pick = case.gate, known[case.name], picks.get(case.gate.text)
+        if not gate.relative:
+            if pick is None:
+                convicts, clears = bounds.around(gate.limit, edges)
+                picks = {**picks, gate.text: [float(convicts), float(clears), 1.0, 0.0]}
+            continue
+        history = memory["history"].get(case.name)
+        if history is None or gate.quantile is None:
+            continue
+        seen = history[-1]
+        if seen < bounds.ENOUGH or (pick is not None and (seen < 1.5 * pick[3] or pick[3] >= bounds.FINAL)):
+            continue
+        index = bounds.nearest(1 - gate.quantile, history)
+        if index is None:
+            continue
+        if pick is not None and index != pick[0]:
+            evidence.slow[case.row] = 0.0
+            evidence.fast[case.row] = 0.0
+        here = bounds.quantile(gate.quantile, history, edges) or edges[index]
+        slower = 1 + (gate.limit if gate.margin == "relative" else gate.limit / max(here, 1e-9))
+        rho = bounds.allowed_ratio(index, slower, history, edges)
+        picks = {**picks, gate.text: [float(index), float(index), rho, seen]}
+    memory["picks"] = picks
+
+
+def _weigh(
+    memory: Memory, of: Docket, block: Block, sides: Sides, evidence: Evidence, *, exposed: bool, fresh: bool
+) -> tuple[Evidence, list[str]]:
+    """The rows' evidence after the block, and the gates whose canary data came with it."""
+    if not of.tested:
+        return evidence, []
+    numbers, memory["held"], told = rows.numbers(of, sides, memory["picks"], evidence, memory["held"])
+    spend, opens, active = _beginnings(memory, of, block, told, exposed=exposed)
+    evidence = weigh(
+        evidence,
+        of.rules,
+        numbers,
+        t=block.t,
+        spend=np.array(spend),
+        opens=np.array(opens),
+        fresh=np.full(len(of.tested), fresh),
+        active=np.array(active),
+    )
+    return evidence, [case.gate.text for case, yes in zip(of.tested, told, strict=True) if yes and exposed]
+
+
+def _beginnings(
+    memory: Memory, of: Docket, block: Block, told: list[bool], *, exposed: bool
+) -> tuple[list[float], list[bool], list[bool]]:
+    """For each row: the weight of harm that begins now, whether a slow test starts anew, and whether it is judged."""
+    if not exposed:
+        nothing = [False] * len(of.tested)
+        return [0.0] * len(of.tested), nothing, nothing
+    if memory["first"] is None:
+        memory["first"], memory["spent_until"] = block.t, block.t
+        memory["next_start"] = block.t
+    lately = start_weights.between(memory["spent_until"] - memory["first"], block.t - memory["first"], of.planned)
+    memory["spent_until"] = max(memory["spent_until"], block.t)
+    moved = memory["stage"] is not None and memory["stage"] != block.stage
+    memory["stage"] = block.stage
+    due = block.t >= memory["next_start"]
+    if due:
+        memory["next_start"] = block.t + max(of.planned / 8, 60.0)
+    started = list(memory["started"])
+    spend, opens, active = [], [], []
+    for case, has_data in zip(of.tested, told, strict=True):
+        on = block.stage in case.stages and has_data
+        weight = 0.0
+        if on and not started[case.row]:
+            weight = start_weights.first(len(case.stages))
+        elif on:
+            weight = lately + (start_weights.later(len(case.stages)) if moved else 0.0)
+        spend.append(weight)
+        opens.append(on and (due or moved or not started[case.row]))
+        active.append(on)
+        started[case.row] = started[case.row] or on
+    memory["started"] = started
+    return spend, opens, active
+
+
+def _read_thresholds(memory: Memory, of: Docket, block: Block, sides: Sides, known: dict[str, list[float]]) -> None:
+    """Readings of the stage's gates that count readings."""
+    if not 0 <= block.stage < len(of.by_stage):
+        return
+    looks, told = dict(memory["looks"]), dict(memory["told"])
+    for case in of.by_stage[block.stage]:
+        if case.kind == "readings":
+            before = looks.get(case.gate.text) or threshold.empty(block.t - memory["interval"])
+            after = threshold.look(case, before, block, sides, known)
+            looks[case.gate.text] = after
+            if after is not before:
+                told[case.gate.text] = block.t
+    memory["looks"], memory["told"] = looks, told
+
+
+def _learn_history(memory: Memory, sides: Sides) -> None:
+    """Stable's histograms of all time, from which bounds are picked."""
+    history = dict(memory["history"])
+    for name, array in sides.stable.histograms.items():
+        was = history.get(name)
+        history[name] = array.tolist() if was is None else (np.array(was) + array).tolist()
+    memory["history"] = history
+
+
+def _find_failures(spec: CanarySpec, of: Docket, memory: Memory, block: Block) -> None:
+    """Write down what has just failed: once convicted, a rollout stays convicted."""
+    failed = dict(memory["failed"])
+    if hard_stop.stops(spec.judge.hard_stop, memory["hard"]) and verdicts.HARD_STOP not in failed:
+        errors, requests, bad, well = memory["hard"]["last"]
+        stable = f"failed {sentences.many(bad)} of {sentences.many(well)}" if well else "had no traffic to compare"
+        failed[verdicts.HARD_STOP] = _kept(
+            GateVerdict(
+                verdicts.HARD_STOP,
+                Answer.FAIL,
+                sentences.stopped(errors, requests, memory["hard"]["streak"], stable),
+                canary=errors / requests,
+                stable=bad / well if well else None,
+                limit=spec.judge.hard_stop.failures,
+                samples={"canary": requests, "stable": well},
+                spoke="hard stop",
+                harm_began=memory["hard"]["began"],
+            )
+        )
+    present = of.by_stage[block.stage] if 0 <= block.stage < len(of.by_stage) else ()
+    memory["failed"] = failed
+    convicted = _convicted(of, memory, present)
+    if convicted is not None and convicted.gate.text not in failed:
+        failed[convicted.gate.text] = _kept(verdicts.Facts(of, memory, convicted).failed())
+    for case in present:
+        if case.kind == "readings" and case.gate.on_breach == "rollback" and case.gate.text not in failed:
+            looks = memory["looks"].get(case.gate.text)
+            if looks is not None and looks["breaches"] > case.gate.failures:
+                failed[case.gate.text] = _kept(
+                    verdicts.by_readings(memory, case, verdicts.Facts(of, memory, case), block.t)
+                )
+
+
+def _convicted(of: Docket, memory: Memory, present: tuple[Case, ...]) -> Case | None:
+    """The gate of this stage to which the combined evidence is due, if it is enough: sum of weight times evidence."""
+    log_e = memory["evidence"]["log_e"]
+    heavy = [
+        (math.log(case.weight) + log_e[case.row], case)
+        for case in of.tested
+        if case.weight > 0 and memory["started"][case.row] and _may_speak(memory, case)
+    ]
+    if not heavy:
+        return None
+    top = max(value for value, _ in heavy)
+    total = top + math.log(sum(math.exp(value - top) for value, _ in heavy))
+    if total < math.log(1 / of.alpha):
+        return None
+    here = [(value, case.row, case) for value, case in heavy if case in present]
+    return max(here)[2] if here else None
+
+
+def _may_speak(memory: Memory, case: Case) -> bool:
+    """Whether a gate has the samples that its owner asked for."""
+    return case.gate.min_samples is None or tally.samples(case, memory["tally"]["canary"]) >= case.gate.min_samples
+
+
+def _kept(verdict: GateVerdict) -> dict[str, Any]:
+    """A failed verdict's fields, without its gate and answer."""
+    return {
+        "why": verdict.why,
+        "canary": verdict.canary,
+        "stable": verdict.stable,
+        "limit": verdict.limit,
+        "log_e": verdict.log_e,
+        "samples": dict(verdict.samples),
+        "spoke": verdict.spoke,
+        "on_breach": verdict.on_breach,
+        "harm_began": verdict.harm_began,
+    }

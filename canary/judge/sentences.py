@@ -1,0 +1,105 @@
+"""What a verdict says to a person at three in the morning: one sentence, both arms, numbers with units.
+
+Called by `verdicts.py`. Takes plain values and decides nothing.
+"""
+
+import math
+
+from canary.judge.docket import HISTOGRAMS, Case
+from canary.wording import duration
+
+SECONDS = HISTOGRAMS
+SHARES = frozenset({"error_rate", "kv_cache_usage"})
+
+
+def amount(case: Case, value: float | None) -> str:
+    """A value of this metric with its unit."""
+    if value is None:
+        return "no value"
+    if case.gate.metric in SECONDS:
+        return seconds(value)
+    if case.gate.metric in SHARES or case.kind == "counts":
+        return percent(value)
+    return f"{value:.4g}"
+
+
+def seconds(value: float) -> str:
+    """A latency: `4.2 ms`, `180 ms`, `2.50 s`."""
+    return f"{value * 1000:.3g} ms" if value < 0.9995 else f"{value:.3g} s"
+
+
+def percent(value: float) -> str:
+    """A share: `0.12 %`, `4.1 %`, `30 %`."""
+    return f"{value * 100:.2g} %" if value < 0.0995 else f"{value * 100:.3g} %"
+
+
+def many(value: float) -> str:
+    """A count with thousands set apart: `1,812`."""
+    return f"{value:,.0f}"
+
+
+def odds(log_e: float) -> str:
+    """Evidence as a bet: `340 to 1`."""
+    if log_e <= 0:
+        return "none"
+    return (
+        f"{math.exp(log_e):,.3g} to 1" if log_e < math.log(9999.5) else f"more than 10^{int(log_e / math.log(10))} to 1"
+    )
+
+
+def name(case: Case) -> str:
+    """The metric as a person says it: `latency p95`, `error rate`, `conversion`."""
+    metric = case.gate.metric.removeprefix("kpi/").replace("_", " ")
+    return f"{metric} {case.gate.statistic}" if case.gate.statistic else metric
+
+
+def allowance(case: Case) -> str:
+    """What the gate allows: `at most 5 %`, `not worse than stable by more than 10 %`."""
+    gate = case.gate
+    if not gate.relative:
+        return f"{'at most' if gate.better == 'lower' else 'at least'} {amount(case, gate.limit)}"
+    by = amount(case, gate.limit) + " (absolute)" if gate.margin == "points" else percent(gate.limit)
+    return f"not worse than stable by more than {by}"
+
+
+def both(case: Case, canary: float | None, stable: float | None, n_canary: float, n_stable: float) -> str:
+    """Both arms' values with what is behind them."""
+    mine = f"{amount(case, canary)} on the canary ({many(n_canary)} requests)"
+    return mine if stable is None else f"{mine}, {amount(case, stable)} on stable ({many(n_stable)})"
+
+
+def failed(case: Case, values: str, log_e: float, needed: float, since: str) -> str:
+    """The sequential test convicted."""
+    evidence = f"the evidence is {odds(log_e)} against the canary where {odds(needed)} is enough"
+    return f"{name(case)}: {values}{since}; {allowance(case)} was allowed, and {evidence}."
+
+
+def passed(case: Case, values: str, confidence: float) -> str:
+    """The case for the canary is made."""
+    return f"{name(case)}: {values}; shown to be {_within(case)} with {percent(confidence)} confidence."
+
+
+def waiting(case: Case, values: str, more: float | None, eta: float | None, confidence: float) -> str:
+    """Not decided yet: what is missing and how long it should take."""
+    goal = f"to show {_within(case)} with {percent(confidence)} confidence"
+    if more is None:
+        return f"{name(case)}: {values}; too near the limit to say, so more requests are needed {goal}."
+    when = f", about {duration(eta)} at the present traffic" if eta is not None else ""
+    return f"{name(case)}: {values}; about {many(math.ceil(more))} more canary requests{when} {goal}."
+
+
+def too_few(case: Case, values: str, more: float) -> str:
+    """The owner asked for more samples before the gate may speak."""
+    asked = f"{many(more)} more canary requests before this gate may speak (minSamples {case.gate.min_samples})"
+    return f"{name(case)}: {values}; {asked}."
+
+
+def _within(case: Case) -> str:
+    """What a pass shows."""
+    return allowance(case)
+
+
+def stopped(errors: float, requests: float, scrapes: int, stable: str) -> str:
+    """The hard stop spoke."""
+    share = f"{many(errors)} of {many(requests)} canary requests failed"
+    return f"{share} in the last of {scrapes} scrapes running, while stable {stable}: a plain outage."

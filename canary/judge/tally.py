@@ -1,0 +1,73 @@
+"""What each arm did since the stage began: the plain totals behind the values and sample counts of every verdict.
+
+Kept in the judge's memory as lists, added to by `judge.py`, read by `verdicts.py` and `threshold.py`. For people and
+for thresholds; the sequential tests do not look here.
+"""
+
+from typing import Any
+
+from canary.judge import bounds as bounds_
+from canary.judge.arms import ArmSums
+from canary.judge.docket import Case
+
+Tally = dict[str, Any]
+
+
+def empty() -> Tally:
+    """Nothing yet."""
+    return {"requests": 0.0, "errors": 0.0, "errors_of": 0.0, "histograms": {}, "kpis": {}, "totals": {}}
+
+
+def plus(tally: Tally, sums: ArmSums) -> Tally:
+    """The tally after another block of this arm."""
+    histograms = dict(tally["histograms"])
+    for name, array in sums.histograms.items():
+        was = histograms.get(name)
+        now = array.tolist()
+        histograms[name] = now if was is None else [a + b for a, b in zip(was, now, strict=True)]
+    return {
+        "requests": tally["requests"] + (sums.requests or 0.0),
+        "errors": tally["errors"] + (sums.errors or 0.0),
+        "errors_of": tally["errors_of"] + sums.errors_of,
+        "histograms": histograms,
+        "kpis": _pairs(tally["kpis"], sums.kpis),
+        "totals": _pairs(tally["totals"], sums.totals),
+    }
+
+
+def _pairs(was: dict[str, list[float]], more: dict[str, tuple[float, float]]) -> dict[str, list[float]]:
+    """Sums of events and of trials, by name."""
+    if not more:
+        return was
+    now = dict(was)
+    for name, (events, of) in more.items():
+        before = was.get(name, (0.0, 0.0))
+        now[name] = [before[0] + events, before[1] + of]
+    return now
+
+
+def samples(case: Case, tally: Tally) -> float:
+    """Requests (or events' denominators) behind a case's value."""
+    if case.series == "errors":
+        return float(tally["errors_of"])
+    if case.series == "histogram":
+        histogram = tally["histograms"].get(case.name)
+        return float(histogram[-1]) if histogram else 0.0
+    if case.series in {"kpi", "total"}:
+        return float(tally[case.series + "s"].get(case.name, (0.0, 0.0))[1])
+    return float(tally["requests"])
+
+
+def value(case: Case, tally: Tally, known: dict[str, list[float]]) -> float | None:
+    """The metric's value over the tally, in base units; None without data. `known` are the histograms' bounds."""
+    if case.series == "errors":
+        return tally["errors"] / tally["errors_of"] if tally["errors_of"] > 0 else None
+    if case.series == "histogram":
+        histogram, quantile = tally["histograms"].get(case.name), case.gate.quantile
+        if not histogram or quantile is None or case.name not in known:
+            return None
+        return bounds_.quantile(quantile, histogram, known[case.name])
+    if case.series in {"kpi", "total"}:
+        events, of = tally[case.series + "s"].get(case.name, (0.0, 0.0))
+        return events / of if of > 0 else None
+    return None

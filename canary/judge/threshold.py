@@ -1,0 +1,100 @@
+"""Counted readings beyond a limit, for `test: threshold`, gauges and user-written queries.
+
+What people know from other tools: one reading beyond the limit more than `failures` times decides. No guarantee about
+false rollbacks comes with it. Called by `judge.py`; the counts live in the judge's memory and start anew each stage.
+"""
+
+from typing import Any
+
+from canary.judge import tally as tally_
+from canary.judge.arms import Sides
+from canary.judge.block import Block
+from canary.judge.docket import Case
+from canary.spec.models import Gate
+
+Looks = dict[str, Any]
+
+
+def empty(t: float) -> Looks:
+    """No reading yet; `since` is when the present window began."""
+    return {
+        "since": t,
+        "looks": 0,
+        "breaches": 0,
+        "canary": None,
+        "stable": None,
+        "beyond": False,
+        "samples": 0.0,
+        "first_breach": None,
+        "parts": None,
+    }
+
+
+def look(case: Case, looks: Looks, block: Block, sides: Sides, known: dict[str, list[float]]) -> Looks:
+    """The readings after a block."""
+    gate = case.gate
+    window = gate.window or 0.0
+    if case.series in {"gauge", "query"}:
+        canary, stable = _momentary(case, block, sides)
+        if canary is None or (gate.relative and stable is None):
+            return looks
+        now = {
+            **looks,
+            "canary": canary,
+            "stable": stable,
+            "samples": looks["samples"] + (sides.canary.requests or 0.0),
+        }
+        return _count(gate, now, block.t) if block.t - looks["since"] >= window else now
+    parts = looks["parts"] or {"canary": tally_.empty(), "stable": tally_.empty()}
+    parts = {"canary": tally_.plus(parts["canary"], sides.canary), "stable": tally_.plus(parts["stable"], sides.stable)}
+    canary, stable = tally_.value(case, parts["canary"], known), tally_.value(case, parts["stable"], known)
+    now = {**looks, "parts": parts}
+    if block.t - looks["since"] < window or canary is None or (gate.relative and stable is None):
+        return now
+    samples = looks["samples"] + tally_.samples(case, parts["canary"])
+    now |= {"parts": None, "since": block.t, "canary": canary, "stable": stable, "samples": samples}
+    return _count(gate, now, block.t)
+
+
+def _count(gate: Gate, looks: Looks, t: float) -> Looks:
+    """One more reading counted, if there were samples enough."""
+    if gate.min_samples is not None and looks["samples"] < gate.min_samples:
+        return looks
+    beyond = is_beyond(gate, looks["canary"], looks["stable"])
+    first = looks["first_breach"] if looks["first_breach"] is not None or not beyond else t
+    return {
+        **looks,
+        "since": t,
+        "looks": looks["looks"] + 1,
+        "breaches": looks["breaches"] + beyond,
+        "beyond": beyond,
+        "first_breach": first,
+    }
+
+
+def is_beyond(gate: Gate, canary: float, stable: float | None) -> bool:
+    """Whether one reading is on the wrong side of the limit."""
+    limit = limit_of(gate, stable)
+    if limit is None:
+        return False
+    return canary > limit if gate.better == "lower" else canary < limit
+
+
+def limit_of(gate: Gate, stable: float | None) -> float | None:
+    """The limit in base units; relative ones follow stable's value."""
+    if not gate.relative:
+        return gate.limit
+    if stable is None:
+        return None
+    sign = 1 if gate.better == "lower" else -1
+    return stable + sign * gate.limit if gate.margin == "points" else stable * (1 + sign * gate.limit)
+
+
+def _momentary(case: Case, block: Block, sides: Sides) -> tuple[float | None, float | None]:
+    """Momentary values of both arms: the query's answer, or the worst replica's gauge."""
+    readings = block.readings.get(case.gate.text, {})
+    worst = max if case.gate.better == "lower" else min
+    gauges = [side.gauges.get(case.name) for side in (sides.canary, sides.stable)]
+    canary = readings.get("canary", worst(gauges[0]) if gauges[0] else None)
+    stable = readings.get("stable", worst(gauges[1]) if gauges[1] else None)
+    return canary, stable
