@@ -1,0 +1,117 @@
+"""Gates as rows: what is measured, both arms' values, the limit in force, the answer and why.
+
+Made from the plan and the judge's verdicts; used by the picture and by the plain lines. Values stay in base units.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Literal
+
+from canary.rollout import Event, Rollout
+from canary.spec.metrics import find
+from canary.spec.models import CanarySpec, Gate
+from canary.spec.units import Unit, Unreadable, unit_of
+from canary.verdict import Answer, GateVerdict
+from controlplane.view import format as fmt
+from controlplane.view.marks import Marks
+
+Margin = Literal["", "relative", "points"]
+
+
+@dataclass(frozen=True, slots=True)
+class GateRow:
+    """One gate with what both arms show. Values in base units."""
+
+    label: str
+    """Metric and statistic: `latency p95`."""
+    unit: Unit
+    stable: float | None
+    canary: float | None
+    limit: float | None
+    """The limit in force; None while a relative one has no yardstick yet."""
+    at_most: bool
+    """Whether the limit is an upper one."""
+    margin: float | None
+    """For relative gates the distance allowed to stable; None for absolute ones."""
+    margin_is: Margin
+    verdict: Answer
+    why: str
+    eta: float | None
+    """Seconds until a WAIT is expected to be decided; None when unknown."""
+    samples: Mapping[str, float]
+    spoke: str
+
+
+def gate_rows(spec: CanarySpec, rollout: Rollout) -> tuple[GateRow, ...]:
+    """The stage's gates in the order of the plan, then whatever else spoke, such as the hard stop."""
+    verdicts = {verdict.gate: verdict for verdict in rollout.verdicts}
+    planned = spec.stages[rollout.stage].gates
+    rows = [
+        gate_row(gate, verdicts.pop(gate.text, GateVerdict(gate.text, Answer.WAIT, "no evidence yet")))
+        for gate in planned
+    ]
+    return (*rows, *(gate_row(None, verdict) for verdict in verdicts.values()))
+
+
+def gate_row(gate: Gate | None, verdict: GateVerdict) -> GateRow:
+    """A row; `gate` is None for a verdict without a gate in the plan, such as a share of failures at the hard stop."""
+    relative = gate is not None and gate.relative
+    if gate is None:
+        own_limit, at_most = verdict.limit, True
+    else:
+        own_limit = None if relative else gate.limit
+        at_most = gate.better == "lower" if relative else gate.comparison == "max"
+    return GateRow(
+        label=fmt.clean(verdict.gate if gate is None else " ".join(filter(None, (gate.metric, gate.statistic)))),
+        unit="share" if gate is None else unit_of_gate(gate),
+        stable=verdict.stable,
+        canary=verdict.canary,
+        limit=verdict.limit if verdict.limit is not None else own_limit,
+        at_most=at_most,
+        margin=gate.limit if gate is not None and relative else None,
+        margin_is=gate.margin if gate is not None and relative else "",
+        verdict=verdict.verdict,
+        why=fmt.clean(verdict.why),
+        eta=verdict.eta,
+        samples=verdict.samples,
+        spoke=verdict.spoke,
+    )
+
+
+def gate_row_of_event(event: Event, spec: CanarySpec) -> GateRow:
+    """The row of a `verdict` event, from its evidence."""
+    evidence = {f.name: event.evidence[f.name] for f in fields(GateVerdict) if f.name in event.evidence}
+    evidence = {"gate": "gate", "why": event.message} | evidence | {"verdict": Answer(event.evidence["verdict"])}
+    verdict = GateVerdict(**evidence)
+    gates = spec.stages[min(event.stage, len(spec.stages) - 1)].gates
+    return gate_row(next((gate for gate in gates if gate.text == verdict.gate), None), verdict)
+
+
+def limit(row: GateRow, marks: Marks, *, margin: bool) -> str:
+    """`≤ 200 ms`; for relative gates the limit in force and, where there is room, `stable +10 %`."""
+    sign = marks.at_most if row.at_most else marks.at_least
+    absolute = f"{sign} {fmt.measure(row.limit, row.unit)}"
+    if row.margin is None:
+        return absolute
+    if row.margin_is == "relative":
+        distance = fmt.share(row.margin)
+    elif row.unit == "share":
+        distance = f"{fmt.number(row.margin * 100)} pp"
+    else:
+        distance = fmt.measure(row.margin, row.unit)
+    relative = f"stable {'+' if row.at_most else '-'}{distance}"
+    if row.limit is None:
+        return f"{sign} {relative}"
+    return f"{absolute} ({relative})" if margin else absolute
+
+
+def unit_of_gate(gate: Gate) -> Unit:
+    """The unit in which a gate's values are shown; a KPI's is the one that its owner wrote."""
+    try:
+        unit = find(gate.metric).unit
+    except Unreadable:
+        unit = None  # a metric of the owner's own query
+    if unit is not None:
+        return unit
+    return "share" if gate.relative else unit_of(re.split("[<>]=?", gate.text)[-1])

@@ -1,0 +1,39 @@
+"""Event lines for other programs: one JSON object for each thing that happened (`docs/contracts.md`, section 1).
+
+Used for `-o json`. Sentences of the program itself go to standard error, so that standard output stays readable by
+machines.
+"""
+
+import json
+import sys
+from typing import TextIO
+
+from canary.observation import Seen
+from canary.rollout import Event, Rollout
+from canary.serial import event_line
+from controlplane.view.format import clean
+from controlplane.view.watcher import Once
+
+
+class JsonLines:
+    """Prints each event once, at once."""
+
+    def __init__(self, stream: TextIO, *, errors: TextIO | None = None) -> None:
+        self._stream = stream
+        self._errors = errors or sys.stderr
+        self._once = Once()
+
+    def event(self, event: Event) -> None:
+        """Print it."""
+        if self._once.is_new(event):
+            print(json.dumps(event_line(event), ensure_ascii=False), file=self._stream, flush=True)
+
+    def update(self, rollout: Rollout, seen: Seen) -> None:
+        """Passes are no events."""
+
+    def say(self, sentence: str) -> None:
+        """Tell the person, not the program that reads."""
+        print(clean(sentence), file=self._errors, flush=True)
+
+    def close(self) -> None:
+        """Everything has been printed."""

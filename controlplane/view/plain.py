@@ -1,0 +1,79 @@
+"""Lines for logs and for output that is no terminal: one for each thing that happened, appended, in words.
+
+Used by the commands where standard output is a file or a pipe. Carries no escape sequences and no carriage returns.
+"""
+
+from collections.abc import Callable
+from typing import TextIO
+
+from canary.observation import Seen
+from canary.rollout import Event, Rollout
+from canary.spec.models import CanarySpec
+from controlplane.view import format as fmt
+from controlplane.view.gates import GateRow, gate_row_of_event, limit
+from controlplane.view.marks import Marks, marks_for, of_event
+from controlplane.view.waiting import what_it_waits_for
+from controlplane.view.watcher import Once
+
+HEARTBEAT = 30.0
+"""Seconds without an event after which a line says what is waited for."""
+
+
+class PlainLines:
+    """Prints each event once; when nothing happens for long, what is waited for."""
+
+    def __init__(self, stream: TextIO, spec: CanarySpec, *, now: Callable[[], float], revision: str = "") -> None:
+        self._stream = stream
+        self._encoding = stream.encoding or "utf-8"
+        self._spec = spec
+        self._now = now
+        self._revision = revision
+        self._once = Once()
+        self._marks = marks_for(self._encoding)
+        self._last = now()
+
+    def event(self, event: Event) -> None:
+        """Print it."""
+        if self._once.is_new(event):
+            self._print(event_text(event, self._spec, self._marks))
+
+    def update(self, rollout: Rollout, seen: Seen) -> None:
+        """Say what is waited for if nothing was printed for long."""
+        now = self._now()
+        if now - self._last < HEARTBEAT or (self._revision and rollout.revision != self._revision):
+            return
+        waits_for = fmt.clean(what_it_waits_for(self._spec, rollout, seen, now))
+        self._print(f"{_when(now - rollout.began, rollout.weights.share)}  {self._marks.waits} {waits_for}")
+
+    def say(self, sentence: str) -> None:
+        """Tell something that is no event."""
+        self._print(fmt.clean(sentence))
+
+    def close(self) -> None:
+        """Everything has been printed."""
+
+    def _print(self, line: str) -> None:
+        self._last = self._now()
+        print(line.encode(self._encoding, "replace").decode(self._encoding), file=self._stream, flush=True)
+
+
+def event_text(event: Event, spec: CanarySpec, marks: Marks) -> str:
+    """An event as a line; a verdict with both arms' values, the limit and the samples."""
+    symbol, _ = of_event(marks, event)
+    text = fmt.clean(event.message)
+    word: str = event.event
+    if event.event == "verdict":
+        row = gate_row_of_event(event, spec)
+        word = row.verdict.value
+        text = f"{_values(row, marks)}. {text}"
+    return f"{_when(event.t, event.weight)}  {symbol} {word:<8} {text}"
+
+
+def _when(t: float, weight: float) -> str:
+    return f"{t:>7.1f} s  {fmt.share(weight):>5}"
+
+
+def _values(row: GateRow, marks: Marks) -> str:
+    stable, canary = fmt.measure(row.stable, row.unit), fmt.measure(row.canary, row.unit)
+    samples = fmt.count(row.samples.get("canary"))
+    return f"{row.label} {limit(row, marks, margin=True)}: stable {stable}, canary {canary}, {samples} requests"
