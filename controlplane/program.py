@@ -13,10 +13,12 @@ from pathlib import Path
 from canary.errors import BadInput, WorldError
 from canary.observation import OperatorRequest, Seen, Verb
 from canary.rollout import Event, Rollout
+from canary.spec import revision
 from canary.spec.models import LocalPlatform, ModelCanary
-from canary.spec.parse import revision
+from canary.spec.stored import from_text, to_text
 from canary.weights import Arm
-from controlplane.adapters.envoy import EnvoyRouter, stop_envoy
+from controlplane.adapters.envoy import EnvoyRouter
+from controlplane.adapters.envoy_process import EnvoyProcess
 from controlplane.adapters.local_metrics import LocalMetrics
 from controlplane.adapters.processes import ProcessPlatform
 from controlplane.adapters.sqlite_store import SqliteStore
@@ -29,6 +31,8 @@ from controlplane.reconcile.watch import Periods, carry_through
 
 ADDRESS_PERIOD = 0.1
 """Seconds between two looks at where the replicas are."""
+GRACE = 2.0
+"""Seconds that Envoy may take to answer what it has begun before it is stopped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +101,7 @@ async def run_rollout(
             background = await world.enter_async_context(asyncio.TaskGroup())
             platform = await world.enter_async_context(ProcessPlatform(state, now=clock.now))
             router = await world.enter_async_context(_envoy(plan, local, state, clock, audience.say))
-            metrics = await world.enter_async_context(
-                LocalMetrics(local, state, router.admin_address, platform, plan.spec, clock, audience.say)
-            )
+            metrics = await world.enter_async_context(LocalMetrics(local, plan.spec, router, platform, clock))
             ports = Ports(clock, platform, router, metrics, store, ToldEvents(audience.event))
             keepers = [
                 background.create_task(router.tend(), name="Envoy keeper"),
@@ -128,7 +130,7 @@ async def stop_all(state: Path) -> None:
     with held(state):
         async with ProcessPlatform(state, now=clock.now) as platform:
             await asyncio.gather(
-                stop_envoy(state / "envoy"), PrometheusServer.stop_left_behind(state / "prometheus"), platform.close()
+                EnvoyProcess(state / "envoy", lambda _sentence: None).stop_left_behind(GRACE), platform.close()
             )
 
 
@@ -146,13 +148,13 @@ async def _one_after_the_other(
     plans = [(plan, "")]
     if older is not None and not older.rollout.finished and older.rollout.revision != wanted:
         audience.say(f"An unfinished rollout of another plan for {name} gives its traffic back first.")
-        plans.insert(0, (ModelCanary.model_validate_json(older.spec_text), wanted))
+        plans.insert(0, (from_text(older.spec_text), wanted))
     ended: Rollout | None = None
     for each, superseded_by in plans:
         reconciler = Reconciler(
             name=name,
             spec=each.spec,
-            spec_text=each.model_dump_json(),
+            spec_text=to_text(each),
             revision=revision(each),
             ports=ports,
             scrape_interval=_interval(each),
