@@ -8,11 +8,9 @@ import math
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-
-import numpy as np
+from operator import add
 
 from canary.judge.block import Block, PodBlock
-from canary.judge.special import Array
 from canary.observation import HistogramCounts
 
 
@@ -25,7 +23,7 @@ class ArmSums:
     errors: float | None = None
     errors_of: float = 0.0
     """Requests of those replicas that also told their errors."""
-    histograms: dict[str, Array] = field(default_factory=dict)
+    histograms: dict[str, list[float]] = field(default_factory=dict)
     kpis: dict[str, tuple[float, float]] = field(default_factory=dict)
     totals: dict[str, tuple[float, float]] = field(default_factory=dict)
     """Total and the requests of the replicas that told it."""
@@ -89,13 +87,7 @@ def _add(
                 if row is not None:
                     rows.setdefault(name, []).append(row)
     for name, several in rows.items():
-        array = np.array(several)
-        if (np.diff(array, axis=1, prepend=0.0) < 0).any():
-            problems.append(f"the buckets of {name} are not cumulative")
-            array = array[(np.diff(array, axis=1, prepend=0.0) >= 0).all(axis=1)]
-            if not len(array):
-                continue
-        sums.histograms[name] = array.sum(axis=0)
+        sums.histograms[name] = several[0] if len(several) == 1 else list(map(sum, zip(*several, strict=True)))
     return sums
 
 
@@ -110,11 +102,16 @@ def _row(name: str, counts: HistogramCounts, bounds: dict[str, list[float]], pro
             return None
         bounds[name] = known
     if keys == known:
-        return list(counts.values())
-    if len(keys) != len(known) or any(bound not in counts for bound in known):
+        row = list(counts.values())
+    elif len(keys) != len(known) or any(bound not in counts for bound in known):
         problems.append(f"the bucket bounds of {name} changed")
         return None
-    return [counts[bound] for bound in known]
+    else:
+        row = [counts[bound] for bound in known]
+    if row[0] < 0 or sorted(row) != row:
+        problems.append(f"the buckets of {name} are not cumulative")
+        return None
+    return row
 
 
 def _together(first: ArmSums, second: ArmSums) -> ArmSums:
@@ -125,13 +122,14 @@ def _together(first: ArmSums, second: ArmSums) -> ArmSums:
     sums.requests = _plus(first.requests, second.requests)
     sums.errors = _plus(first.errors, second.errors)
     sums.histograms = dict(first.histograms)
-    for name, array in second.histograms.items():
-        sums.histograms[name] = sums.histograms[name] + array if name in sums.histograms else array
-    for mine, theirs in ((sums.kpis, (first.kpis, second.kpis)), (sums.totals, (first.totals, second.totals))):
+    for name, counts in second.histograms.items():
+        mine = sums.histograms.get(name)
+        sums.histograms[name] = counts if mine is None else list(map(add, mine, counts))
+    for pairs, theirs in ((sums.kpis, (first.kpis, second.kpis)), (sums.totals, (first.totals, second.totals))):
         for half in theirs:
             for name, (total, of) in half.items():
-                was = mine.get(name, (0.0, 0.0))
-                mine[name] = (was[0] + total, was[1] + of)
+                was = pairs.get(name, (0.0, 0.0))
+                pairs[name] = (was[0] + total, was[1] + of)
     for gauges in (first.gauges, second.gauges):
         for name, values in gauges.items():
             sums.gauges.setdefault(name, []).extend(values)

@@ -7,10 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-
 from canary.judge import selfnormalised, share
-from canary.judge.evidence import Rules
+from canary.judge.evidence import POINTS, Rule
 from canary.spec.models import CanarySpec, Gate, JudgeSettings, Stage
 
 Kind = Literal["counts", "sums", "readings"]
@@ -23,9 +21,9 @@ GAUGES = frozenset(
 )
 FAMILY_WEIGHTS = {"errors": 0.4, "latency": 0.4, "business": 0.2}
 """How the chance of a false rollback is split among kinds of gates that a spec has."""
-RELATIVE_ODDS = np.linspace(np.log(1.15), np.log(12.0), share.GRID)
-LIMIT_ODDS = np.linspace(np.log(1.15), np.log(30.0), share.GRID)
-"""Logarithms of the odds ratios that are bet on, against stable and against a limit."""
+AGAINST_STABLE = share.grid(1.15, 12.0, POINTS)
+AGAINST_LIMIT = share.grid(1.15, 30.0, POINTS)
+"""Odds ratios that are bet on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,19 +35,11 @@ class Case:
     series: Series
     name: str
     """Of the histogram, KPI, total or gauge."""
-    row: int
-    """Row of its evidence; -1 for readings."""
+    rule: Rule | None
+    """How its evidence is weighed; None for readings."""
     weight: float
     """Its share of `falseRollback`; 0 for gates that do not roll back or are not tested sequentially."""
     stages: frozenset[int]
-
-    @property
-    def share_limit(self) -> float:
-        """For absolute counts: the share of bad events that the limit allows."""
-        quantile = self.gate.quantile
-        if quantile is not None:
-            return 1 - quantile
-        return self.gate.limit if self.gate.better == "lower" else 1 - self.gate.limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +49,7 @@ class Docket:
     cases: tuple[Case, ...]
     by_stage: tuple[tuple[Case, ...], ...]
     tested: tuple[Case, ...]
-    """Those with a row, in its order."""
-    rules: Rules
+    """Those with evidence to weigh."""
     planned: float
     """Sum of all holds in seconds."""
     histograms: frozenset[str]
@@ -95,20 +84,16 @@ def _draw_up(spec: CanarySpec) -> Docket:
             stages.setdefault(gate.text, set()).add(index)
     weights = _weights(list(gates.values()))
     cases: list[Case] = []
-    rows = 0
     for text, gate in gates.items():
         kind, series, name = kind_of(gate)
-        row = -1
-        if kind != "readings":
-            row, rows = rows, rows + 1
-        cases.append(Case(gate, kind, series, name, row, weights.get(text, 0.0), frozenset(stages[text])))
+        weight = weights.get(text, 0.0)
+        rule = None if kind == "readings" else _rule(gate, kind, weight, spec.judge)
+        cases.append(Case(gate, kind, series, name, rule, weight, frozenset(stages[text])))
     by_text = {case.gate.text: case for case in cases}
-    tested = tuple(case for case in cases if case.row >= 0)
     return Docket(
         cases=tuple(cases),
         by_stage=tuple(tuple(by_text[gate.text] for gate in stage.gates) for stage in spec.stages),
-        tested=tested,
-        rules=_rules(tested, spec.judge),
+        tested=tuple(case for case in cases if case.rule is not None),
         planned=sum(stage.hold for stage in spec.stages),
         histograms=frozenset(case.name for case in cases if case.series == "histogram"),
         kpis=frozenset(case.name for case in cases if case.series == "kpi"),
@@ -162,15 +147,21 @@ def _weights(gates: list[Gate]) -> dict[str, float]:
     return {text: FAMILY_WEIGHTS[family] / total / len(texts) for family, texts in families.items() for text in texts}
 
 
-def _rules(tested: tuple[Case, ...], settings: JudgeSettings) -> Rules:
-    """What does not change about the rows."""
-    counts = np.array([case.kind == "counts" for case in tested], dtype=bool)
-    absolute = np.array([not case.gate.relative for case in tested], dtype=bool)
-    limit = np.array(
-        [case.share_limit if case.kind == "counts" and not case.gate.relative else 0.5 for case in tested], dtype=float
-    )
-    grid = np.where(absolute[:, None], LIMIT_ODDS, RELATIVE_ODDS)
-    alphas = np.array([max(settings.false_rollback * max(case.weight, 0.05), 1e-9) for case in tested], dtype=float)
-    r = np.array([selfnormalised.tuning(alpha) for alpha in alphas], dtype=float)
+def _rule(gate: Gate, kind: Kind, weight: float, settings: JudgeSettings) -> Rule:
+    """How the gate's evidence is weighed."""
+    alpha = max(settings.false_rollback * max(weight, 0.05), 1e-9)
     beta = min(max(1 - settings.confidence, 1e-6), 0.5)
-    return Rules(counts, absolute, limit, grid, r, np.full(len(tested), selfnormalised.tuning(beta)))
+    return Rule(
+        counts=kind == "counts",
+        limit=None if gate.relative or kind != "counts" else share_limit(gate),
+        grid=AGAINST_STABLE if gate.relative else AGAINST_LIMIT,
+        r=selfnormalised.tuning(alpha),
+        r_clear=selfnormalised.tuning(beta),
+    )
+
+
+def share_limit(gate: Gate) -> float:
+    """For an absolute gate on counts: the share of bad events that its limit allows."""
+    if gate.quantile is not None:
+        return 1 - gate.quantile
+    return gate.limit if gate.better == "lower" else 1 - gate.limit

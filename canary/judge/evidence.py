@@ -1,275 +1,278 @@
-"""The evidence of every gate at once, one row a gate: what it was before a block and what it is after.
+"""The evidence about one gate: what it was before a block and what it is after. The whole of the statistics.
 
-Called by `judge.py` for one rollout and by the benchmark for thousands, since rows know nothing of each other. `weigh`
-is the whole of the statistics: three e-processes against the canary (a bet, a tempered likelihood ratio, a
-self-normalised sum), mixed over the times when harm may have begun, and one for it, begun anew with each stage. It does
-not know what a gate says, nor decide anything.
+Called by `judge.py` for every gate that is tested. Against the canary stand three e-processes (a bet, a tempered
+likelihood ratio, a self-normalised sum), mixed over the times when harm may have begun; for it stands one, begun anew
+with each stage. Does not know what a gate says, nor decide anything.
 """
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
-import numpy as np
-from numpy.typing import NDArray
+from canary.judge import selfnormalised, share
+from canary.judge.noise import CLEARING, REPLICAS, SINGLE, Noise, Placebo
 
-from canary.judge import noise, selfnormalised, share
-from canary.judge.special import Array, log_mean_exp
-
-Flags = NDArray[np.bool_]
-STARTS = 8
-"""Beginnings that the self-normalised test is mixed over; the first has half the weight."""
-START_WEIGHTS = np.array([0.5] + [0.5 / (STARTS - 1)] * (STARTS - 1))
-NEVER = -1e300
-"""Logarithm of nothing, as a number that JSON can write."""
-COUNTS = np.array([0.5, 0.25, 0.25])
-SUMS = np.array([0.0, 0.0, 1.0])
-"""How a row's evidence is averaged from bet, likelihood ratio and self-normalised test."""
+POINTS = 8
+BET, RATIO, SLOW_TEST = 0.5, 0.25, 0.25
+"""How evidence from counts is averaged; evidence from sums has the self-normalised test alone."""
 SHARED_RATIO = 1.25
 """While stable itself is beyond a limit, a canary up to this much worse than stable is not held against that limit."""
-FAST, SLOW = 0.7, 0.998
-"""What remains of stable's recent and of its usual rate after a block."""
+FAST, USUAL = 0.7, 0.998
+"""What remains of recent counts and of stable's usual rate after a block."""
 SCALE_STEP = 0.05
 """Weight of a new block in the variance of a sum."""
 LEARNT = 20
 """Blocks after which stable's usual rate is known well enough to call it degraded."""
 
-WIDTHS = {
-    "bet": share.GRID,
-    "ratio": share.GRID,
-    "clear": share.GRID,
-    "unspent": 1,
-    "sums": 2 * STARTS,
-    "started": 1,
-    "pool": 3,
-    "scale": 1,
-    "clear_sums": 2,
-    "noise": noise.WIDTH,
-    "fast": 4,
-    "slow": 3,
-    "span": 6,
-    "log_e": 1,
-    "log_clear": 1,
-}
-
 
 @dataclass(frozen=True, slots=True)
-class Rules:
-    """What does not change about the rows. Arrays of shape (rows,), `grid` of shape (rows, GRID)."""
+class Rule:
+    """What does not change about a gate's evidence."""
 
-    counts: Flags
-    """Rows about counts of bad events; the others are about sums."""
-    absolute: Flags
-    """Rows with a limit; the others compare with stable."""
-    limit: Array
-    """For absolute counts the share of bad events that the limit allows."""
-    grid: Array
-    r: Array
-    """Prior width of the self-normalised test."""
-    r_clear: Array
+    counts: bool
+    """Whether it is about counts of bad events; if not, about sums."""
+    limit: float | None
+    """For absolute counts the share of bad events that the limit allows; None compares with stable."""
+    grid: share.Grid
+    r: float
+    """Prior width of the self-normalised test,"""
+    r_clear: float
+    """and of the one that clears."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Numbers:
-    """One block as rows see it; shape (rows,) each. Zero trials mean nothing to learn."""
+    """One block as one gate sees it. Zero trials mean nothing to learn."""
 
-    xv: Array
-    nv: Array
-    xc: Array
-    nc: Array
+    xv: float = 0.0
+    nv: float = 0.0
+    xc: float = 0.0
+    nc: float = 0.0
     """Bad events and trials of canary (v) and stable (c), at the bound that accuses."""
-    clear_xv: Array
-    clear_xc: Array
+    clear_xv: float = 0.0
+    clear_xc: float = 0.0
     """The same at the bound that clears (differs for latency limits between two buckets)."""
-    rho: Array
-    """Rate of bad events that the canary may have, as a multiple of stable's: for relative counts."""
-    contrast: Array
-    weight: Array
-    information: Array
+    rho: float = 1.0
+    """For relative counts: the rate of bad events that the canary may have, as a multiple of stable's."""
+    contrast: float = 0.0
+    weight: float = 0.0
+    information: float = 0.0
     """For sums: the block's contrast, harmful direction positive, the scale of its variance, and its worth."""
-    x1: Array
-    n1: Array
-    x2: Array
-    n2: Array
+    x1: float = 0.0
+    n1: float = 0.0
+    x2: float = 0.0
+    n2: float = 0.0
     """The placebo: bad events and trials of two halves of stable."""
-    single: Flags
+    single: bool = False
     """Whether the placebo had to be one scrape against the next."""
 
+    @property
+    def told(self) -> bool:
+        """Whether the canary told anything."""
+        return self.nv > 0 or self.weight > 0
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class Evidence:
-    """All that is remembered of each row; shape (rows, WIDTHS[field])."""
+    """All that is remembered about a gate: about a hundred floats."""
 
-    bet: Array
-    ratio: Array
-    clear: Array
-    unspent: Array
-    sums: Array
-    started: Array
-    pool: Array
-    scale: Array
-    clear_sums: Array
-    noise: Array
-    fast: Array
+    bet: list[float] = field(default_factory=lambda: [0.0] * POINTS)
+    ratio: list[float] = field(default_factory=lambda: [0.0] * POINTS)
+    """Wealth by effect size, for harm that has begun by now."""
+    unspent: float = 1.0
+    """Weight of harm that begins later."""
+    totals: list[float] = field(default_factory=list)
+    squares: list[float] = field(default_factory=list)
+    """The self-normalised test's sums by beginning."""
+    slow_test: float = 1.0
+    """Its evidence."""
+    pool: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
+    """Contrast, variance and information of blocks that it has not taken in yet."""
+    scale: float = 0.0
+    """For sums: variance of a contrast of weight one."""
+    clear: list[float] = field(default_factory=lambda: [1.0] * POINTS)
+    clear_sums: list[float] = field(default_factory=lambda: [0.0, 0.0])
+    """The case for the canary since the stage began."""
+    placebo: Placebo = field(default_factory=Placebo)
+    fast: list[float] = field(default_factory=lambda: [0.0] * 4)
     """Recent bad events and trials: canary's, then stable's."""
-    slow: Array
-    """Stable's usual bad events, trials, and the number of blocks behind them."""
-    span: Array
-    """Lowest log evidence, when, and bad events and trials of both arms since: where the harm seems to begin."""
-    log_e: Array
-    log_clear: Array
+    usual: list[float] = field(default_factory=lambda: [0.0] * 3)
+    """Stable's usual bad events and trials, and the number of blocks behind them."""
+    low: float = 1e300
+    low_at: float = 0.0
+    since: list[float] = field(default_factory=lambda: [0.0] * 4)
+    """Lowest log evidence, when, and both arms' bad events and trials since then: where the harm seems to begin."""
+    log_e: float = 0.0
+    log_clear: float = 0.0
+    held: list[float] = field(default_factory=lambda: [0.0, 0.0])
+    """Stable's last block, while the placebo has one replica and waits for the next scrape."""
 
     @classmethod
-    def empty(cls, rows: int) -> Self:
-        """Before anything was seen."""
-        arrays = {name: np.zeros((rows, width)) for name, width in WIDTHS.items()}
-        arrays["bet"][:], arrays["ratio"][:], arrays["unspent"][:] = NEVER, NEVER, 1.0
-        arrays["span"][:, 0] = -NEVER
-        return cls(**arrays)
+    def of(cls, kept: Mapping[str, Any]) -> Self:
+        """From what `kept` wrote."""
+        e = cls(**kept)
+        e.placebo = Placebo(**kept["placebo"])
+        return e
 
-    @classmethod
-    def of_lists(cls, lists: Mapping[str, Any], rows: int) -> Self:
-        """From what `as_lists` wrote."""
-        return cls(**{name: np.array(lists[name], dtype=float).reshape(rows, width) for name, width in WIDTHS.items()})
+    def kept(self) -> dict[str, Any]:
+        """As plain names, lists and numbers; exact."""
+        plain = {name: getattr(self, name) for name in _FIELDS}
+        plain["placebo"] = self.placebo.kept()
+        return plain
 
-    def as_lists(self) -> dict[str, list[float]]:
-        """Plain numbers, exact."""
-        return {f.name: getattr(self, f.name).ravel().tolist() for f in fields(self)}
+    def noise(self, *, single: bool) -> Noise:
+        """The noise by which evidence against the canary is tempered."""
+        return self.placebo.read(SINGLE if single else REPLICAS)
+
+    @property
+    def clearing_noise(self) -> Noise:
+        """The noise by which the case for the canary is tempered."""
+        return self.placebo.read(CLEARING)
 
 
-def weigh(
-    before: Evidence, rules: Rules, block: Numbers, *, t: float, spend: Array, opens: Flags, fresh: Flags, active: Flags
-) -> Evidence:
-    """The evidence after one block.
+_FIELDS = tuple(f.name for f in fields(Evidence))
 
-    `spend` is the weight of harm that begins with this block (at most what is unspent, in all at most one a row);
-    `opens` marks rows whose self-normalised test gets a new beginning; `fresh` rows whose stage begins, so that the
-    case for a pass starts anew; rows that are not `active` only learn what is usual for stable.
+
+def learn(e: Evidence, block: Numbers) -> None:
+    """Take in what a block says about stable: its noise and its usual rate. Not about the canary."""
+    e.placebo = e.placebo.plus(block.x1, block.n1, block.x2, block.n2)
+    e.fast = [
+        FAST * e.fast[0] + block.xv,
+        FAST * e.fast[1] + block.nv,
+        FAST * e.fast[2] + block.xc,
+        FAST * e.fast[3] + block.nc,
+    ]
+    if block.nc > 0:
+        e.usual = [USUAL * e.usual[0] + block.xc, USUAL * e.usual[1] + block.nc, e.usual[2] + 1]
+
+
+def weigh(e: Evidence, rule: Rule, block: Numbers, *, t: float, spend: float, opens: bool, fresh: bool) -> None:
+    """Take in what a block says about the canary, before `learn` takes in the rest of it.
+
+    `spend` is the weight of harm that begins with this block; `opens` gives the self-normalised test a new beginning;
+    `fresh` begins the case for the canary anew, as a stage does.
     """
-    single = block.single
-    reading = noise.read(before.noise, single=single)
-    clearing = noise.read(before.noise, single=single, clearing=True)
-    fast = FAST * before.fast + np.stack([block.xv, block.nv, block.xc, block.nc], axis=1)
-    usual = before.slow[:, 0] / np.maximum(before.slow[:, 1], 1.0)
-    known = before.slow[:, 2] >= LEARNT
-    degraded = known & _beyond(fast[:, 2], fast[:, 3], usual, reading, factor=1.5, sigmas=3.0)
-    over_limit = rules.absolute & _beyond(fast[:, 2], fast[:, 3], rules.limit, reading, factor=1.0, sigmas=1.0)
-    was_over = rules.absolute & _beyond(
-        before.fast[:, 2], before.fast[:, 3], rules.limit, reading, factor=1.0, sigmas=1.0
-    )
-
-    # A limit that stable breaks too is no case against the canary; being worse than stable then still is.
-    against_limit = rules.absolute & ~over_limit
-    together = rules.absolute & over_limit & was_over
-    rho = np.where(rules.absolute, SHARED_RATIO, block.rho)
-    hits = block.xv
-    trials = np.where(against_limit, block.nv, block.xv + block.xc)
-    null = np.where(against_limit, rules.limit, _share(block.nv, block.nc, rho))
-    usable = active & rules.counts & (block.nv > 0) & (against_limit | (together | ~rules.absolute) & (block.nc > 0))
-    trials = np.where(usable, trials, 0.0)
-    size = np.where(against_limit, block.nv * rules.limit, trials)
-    spread = reading.at(size)
-    bet, ratio = share.increments(hits, trials, null, spread, reading.vr, rules.grid)
-
-    with_spend = np.log(np.maximum(spend, 1e-300))[:, None]
-    spending = (spend > 0)[:, None]
-    wealth_bet = np.where(spending, np.logaddexp(before.bet, with_spend), before.bet) + bet
-    wealth_ratio = np.where(spending, np.logaddexp(before.ratio, with_spend), before.ratio) + ratio
-    unspent = np.maximum(before.unspent[:, 0] - spend, 0.0)
-
-    clear = np.where(fresh[:, None], 0.0, before.clear)
-    clear_trials = np.where(rules.absolute, block.nv, block.clear_xv + block.clear_xc)
-    clear_null = np.where(rules.absolute, rules.limit, _share(block.nv, block.nc, block.rho))
-    clear_usable = active & rules.counts & (block.nv > 0) & (rules.absolute | (block.nc > 0) & ~degraded)
-    clear_trials = np.where(clear_usable, clear_trials, 0.0)
-    clear_size = np.where(rules.absolute, block.nv * rules.limit, clear_trials)
-    misses = clear_trials - np.where(clear_usable, block.clear_xv, 0.0)
-    _, cleared = share.increments(
-        misses, clear_trials, 1 - clear_null, clearing.at(clear_size), clearing.vr, rules.grid
-    )
-    clear = clear + cleared
-
-    spreads = np.where(usable, trials * null * (1 - null), 0.0)
-    pool_add = np.stack(
-        [
-            np.where(rules.counts, np.where(usable, hits - trials * null, 0.0), np.where(active, block.contrast, 0.0)),
-            np.where(rules.counts, spreads * spread, np.where(active, block.weight, 0.0)),
-            np.where(rules.counts, spreads, np.where(active, block.information, 0.0)),
-        ],
-        axis=1,
-    )
-    pool = before.pool + pool_add
-    full = pool[:, 2] >= selfnormalised.ENOUGH
-    variance = np.where(rules.counts, pool[:, 1], before.scale[:, 0] * pool[:, 1])
-    scored = full & (variance > 0)
-    z = np.where(scored, pool[:, 0] / np.sqrt(np.where(scored, variance, 1.0)), 0.0)
-    squared = np.where(full, pool[:, 0] ** 2 / np.where(pool[:, 1] > 0, pool[:, 1], 1.0), 0.0)
-    first = full & (before.scale[:, 0] == 0)
-    smooth = np.where(first, squared, (1 - SCALE_STEP) * before.scale[:, 0] + SCALE_STEP * squared)
-    scale = np.where(full & ~rules.counts, smooth, before.scale[:, 0])
-    pool = np.where(full[:, None], 0.0, pool)
-
-    started = before.started[:, 0] + (opens & active & (before.started[:, 0] < STARTS))
-    running = np.arange(STARTS) < started[:, None]
-    totals = before.sums[:, :STARTS] + running * z[:, None]
-    squares = before.sums[:, STARTS:] + running * (z * z)[:, None]
-    mixture = selfnormalised.log_mixture(totals, reading.vr[:, None] * squares, rules.r[:, None])
-    log_sums = np.log((START_WEIGHTS * np.exp(np.minimum(np.where(running, mixture, 0.0), 600.0))).sum(axis=1))
-
-    clear_sums = np.where(fresh[:, None], 0.0, before.clear_sums) + np.stack([-z, z * z], axis=1)
-    clear_mixture = selfnormalised.log_mixture(clear_sums[:, 0], clearing.vr * clear_sums[:, 1], rules.r_clear)
-    log_clear = np.where(rules.counts, log_mean_exp(clear), clear_mixture)
-
-    parts = np.stack([_with_rest(wealth_bet, unspent), _with_rest(wealth_ratio, unspent), log_sums], axis=1)
-    shares = np.where(rules.counts[:, None], COUNTS, SUMS)
-    top = parts.max(axis=1)
-    log_e = np.log((shares * np.exp(parts - top[:, None])).sum(axis=1)) + top
-
-    low = log_e <= before.span[:, 0]
-    seen = np.stack([block.xv, block.nv, block.xc, block.nc], axis=1)
-    since = np.where(low[:, None], 0.0, before.span[:, 2:] + seen)
-    span = np.concatenate(
-        [np.where(low, log_e, before.span[:, 0])[:, None], np.where(low, t, before.span[:, 1])[:, None], since], axis=1
-    )
-    learning = (block.nc > 0)[:, None]
-    news = np.stack([block.xc, block.nc, np.ones_like(block.nc)], axis=1)
-    decay = np.array([SLOW, SLOW, 1.0])
-    on = active[:, None]
-    return Evidence(
-        bet=np.where(on, np.maximum(wealth_bet, NEVER), before.bet),
-        ratio=np.where(on, np.maximum(wealth_ratio, NEVER), before.ratio),
-        clear=np.where(on, clear, before.clear),
-        unspent=np.where(on, unspent[:, None], before.unspent),
-        sums=np.where(on, np.concatenate([totals, squares], axis=1), before.sums),
-        started=started[:, None],
-        pool=np.where(on, pool, before.pool),
-        scale=np.where(on, scale[:, None], before.scale),
-        clear_sums=np.where(on, clear_sums, before.clear_sums),
-        noise=noise.learn(before.noise, block.x1, block.n1, block.x2, block.n2, single),
-        fast=fast,
-        slow=np.where(learning, before.slow * decay + news, before.slow),
-        span=np.where(on, span, before.span),
-        log_e=np.where(on, log_e[:, None], before.log_e),
-        log_clear=np.where(on, log_clear[:, None], before.log_clear),
-    )
+    noise = e.noise(single=block.single)
+    clearing = e.clearing_noise
+    spend = min(spend, e.unspent)
+    e.unspent -= spend
+    if spend > 0:
+        e.bet = [wealth + spend for wealth in e.bet]
+        e.ratio = [wealth + spend for wealth in e.ratio]
+    if opens and len(e.totals) < selfnormalised.STARTS:
+        e.totals, e.squares = [*e.totals, 0.0], [*e.squares, 0.0]
+    if fresh:
+        e.clear, e.clear_sums, e.log_clear = [1.0] * POINTS, [0.0, 0.0], 0.0
+    if rule.counts:
+        _accuse(e, rule, block, noise)
+        _clear(e, rule, block, clearing)
+    else:
+        _pool(e, block.contrast, block.weight, block.information)
+    if e.pool[2] >= selfnormalised.ENOUGH:
+        _take_in_pool(e, rule, noise, clearing)
+    if rule.counts:
+        bet, ratio = sum(e.bet) / POINTS + e.unspent, sum(e.ratio) / POINTS + e.unspent
+        evidence = BET * bet + RATIO * ratio + SLOW_TEST * e.slow_test
+        e.log_clear = math.log(max(sum(e.clear) / POINTS, 1e-300))
+    else:
+        evidence = e.slow_test
+    e.log_e = math.log(max(evidence, 1e-300))
+    if e.log_e <= e.low:
+        e.low, e.low_at, e.since = e.log_e, t, [0.0] * 4
+    else:
+        seen = e.since
+        e.since = [seen[0] + block.xv, seen[1] + block.nv, seen[2] + block.xc, seen[3] + block.nc]
 
 
-def _share(nv: Array, nc: Array, rho: Array) -> Array:
-    """Share of the bad events that falls on a canary whose rate is `rho` times stable's."""
-    expected = nv * rho
-    total = expected + nc
-    share_: Array = np.where(total > 0, expected / np.where(total > 0, total, 1.0), 0.0)
-    return share_
+def _accuse(e: Evidence, rule: Rule, block: Numbers, noise: Noise) -> None:
+    """Bet and likelihood ratio against the canary.
+
+    A limit that stable breaks too is no case against the canary; being clearly worse than stable then still is. Stable
+    decides by its own counts alone which question a block answers, so each factor stays valid.
+    """
+    hits, nv, nc = block.xv, block.nv, block.nc
+    if nv <= 0:
+        return
+    if rule.limit is None or stable_beyond(e, rule.limit, noise, block):
+        if nc <= 0 or (rule.limit is not None and not stable_beyond(e, rule.limit, noise, None)):
+            return
+        rho = block.rho if rule.limit is None else SHARED_RATIO
+        trials = hits + block.xc
+        null = nv * rho / (nv * rho + nc)
+        size = trials
+    else:
+        trials, null = nv, rule.limit
+        size = nv * null
+    if not share.usable(trials, null):
+        return
+    spread = noise.at(size)
+    e.bet = share.bet(e.bet, hits, trials, null, spread, noise.vr, rule.grid)
+    e.ratio = share.likelihood(e.ratio, hits, trials, null, spread, noise.vr, rule.grid)
+    variance = trials * null * (1 - null)
+    _pool(e, hits - trials * null, variance * spread, variance)
 
 
-def _beyond(x: Array, n: Array, rate: Array, reading: noise.Reading, *, factor: float, sigmas: float) -> Flags:
+def _clear(e: Evidence, rule: Rule, block: Numbers, noise: Noise) -> None:
+    """Likelihood ratio for the canary; moments when stable is worse than usual prove nothing about it."""
+    if block.nv <= 0:
+        return
+    if rule.limit is not None:
+        trials, null, size = block.nv, rule.limit, block.nv * rule.limit
+    else:
+        if block.nc <= 0 or stable_degraded(e, noise, block):
+            return
+        trials = block.clear_xv + block.clear_xc
+        null = block.nv * block.rho / (block.nv * block.rho + block.nc)
+        size = trials
+    if share.usable(trials, null):
+        spread = noise.at(size)
+        e.clear = share.likelihood(e.clear, trials - block.clear_xv, trials, 1 - null, spread, noise.vr, rule.grid)
+
+
+def _pool(e: Evidence, contrast: float, variance: float, information: float) -> None:
+    """Put a block with those that wait to be taken in."""
+    e.pool = [e.pool[0] + contrast, e.pool[1] + variance, e.pool[2] + information]
+
+
+def _take_in_pool(e: Evidence, rule: Rule, noise: Noise, clearing: Noise) -> None:
+    """The self-normalised test, for and against. The first pool of a sum only teaches its variance."""
+    contrast, variance, _ = e.pool
+    e.pool = [0.0, 0.0, 0.0]
+    if variance <= 0:
+        return
+    if not rule.counts:
+        squared = contrast * contrast / variance
+        variance *= e.scale
+        e.scale = squared if e.scale == 0 else (1 - SCALE_STEP) * e.scale + SCALE_STEP * squared
+        if variance <= 0:
+            return
+    z = contrast / math.sqrt(variance)
+    e.totals = [total + z for total in e.totals]
+    e.squares = [square + z * z for square in e.squares]
+    e.slow_test = selfnormalised.over_starts(e.totals, e.squares, noise.vr, rule.r)
+    if not rule.counts:
+        e.clear_sums = [e.clear_sums[0] - z, e.clear_sums[1] + z * z]
+        e.log_clear = selfnormalised.log_mixture(e.clear_sums[0], clearing.vr * e.clear_sums[1], rule.r_clear)
+
+
+def stable_beyond(e: Evidence, limit: float, noise: Noise, block: Numbers | None) -> bool:
+    """Whether stable itself is beyond a limit: of late, and with `block` counted in if there is one."""
+    x, n = e.fast[2], e.fast[3]
+    if block is not None:
+        x, n = FAST * x + block.xc, FAST * n + block.nc
+    return above(x, n, limit, noise, factor=1.0, sigmas=1.0)
+
+
+def stable_degraded(e: Evidence, noise: Noise, block: Numbers) -> bool:
+    """Whether stable is clearly worse than its own history, with this block counted in."""
+    x, n, blocks = e.usual
+    if blocks < LEARNT or n <= 0:
+        return False
+    return above(FAST * e.fast[2] + block.xc, FAST * e.fast[3] + block.nc, x / n, noise)
+
+
+def above(x: float, n: float, rate: float, noise: Noise, *, factor: float = 1.5, sigmas: float = 3.0) -> bool:
     """Whether `x` of `n` stands clearly above `factor` times `rate`, by so many standard deviations."""
     expected = n * rate
-    flags: Flags = (n > 0) & (x > factor * expected + sigmas * np.sqrt(reading.at(expected) * expected) + 1.0)
-    return flags
-
-
-def _with_rest(wealth: Array, unspent: Array) -> Array:
-    """Log of the mean wealth plus the weight that is still held back."""
-    mixed: Array = np.logaddexp(log_mean_exp(wealth), np.log(np.maximum(unspent, 1e-300)))
-    return mixed
+    return n > 0 and x > factor * expected + sigmas * math.sqrt(noise.at(expected) * expected) + 1

@@ -6,9 +6,8 @@ plain numbers, lists and names, so that a crash costs nothing. The statistics st
 """
 
 import math
+from operator import add
 from typing import Any
-
-import numpy as np
 
 from canary.judge import (
     arms,
@@ -16,8 +15,8 @@ from canary.judge import (
     docket,
     feed,
     hard_stop,
-    noise,
     rows,
+    selfnormalised,
     sentences,
     start_weights,
     tally,
@@ -27,7 +26,7 @@ from canary.judge import (
 from canary.judge.arms import Sides
 from canary.judge.block import Block
 from canary.judge.docket import Case, Docket
-from canary.judge.evidence import Evidence, weigh
+from canary.judge.evidence import Evidence, learn, weigh
 from canary.judge.state import JudgeState
 from canary.observation import EvidenceSeen
 from canary.spec.models import CanarySpec
@@ -93,10 +92,8 @@ def _fresh(of: Docket) -> Memory:
     """What is remembered before anything was seen."""
     return {
         "gates": [case.gate.text for case in of.tested],
-        "evidence": Evidence.empty(len(of.tested)).as_lists(),
-        "started": [False] * len(of.tested),
-        "held": [[0.0, 0.0] for _ in of.tested],
-        "noise": [[1.0, 0.0, 1.0] for _ in of.tested],
+        "evidence": {case.gate.text: Evidence().kept() for case in of.tested},
+        "started": [],
         "bounds": {},
         "history": {},
         "picks": {},
@@ -109,6 +106,7 @@ def _fresh(of: Docket) -> Memory:
         "first": None,
         "last": 0.0,
         "interval": 0.0,
+        "spent_until": 0.0,
         "next_start": 0.0,
         "rate": 0.0,
         "weight": 0.0,
@@ -137,10 +135,10 @@ def _update(spec: CanarySpec, state: JudgeState, block: Block, *, settled: bool,
     memory["bounds"] = {name: values[:-1] for name, values in known.items()}
     memory["problems"] = sides.problems[:4]
     _clock(memory, block, began)
-    evidence = Evidence.of_lists(memory["evidence"], len(of.tested))
     served = sides.canary.requests or 0.0
     exposed = block.t >= 0 and block.weight > 0 and (served > 0 or bool(sides.canary.kpis))
 
+    evidence = {text: Evidence.of(kept) for text, kept in memory["evidence"].items()}
     _pick_bounds(memory, of, known, evidence)
     if block.t >= 0:
         memory["hard"] = hard_stop.look(spec.judge.hard_stop, memory["hard"], sides, block.t)
@@ -160,11 +158,8 @@ def _update(spec: CanarySpec, state: JudgeState, block: Block, *, settled: bool,
         }
         length = max(memory["interval"], 1e-9)
         memory["rate"] = served / length if memory["rate"] == 0 else 0.9 * memory["rate"] + 0.1 * served / length
-    evidence, told = _weigh(memory, of, block, sides, evidence, exposed=exposed, fresh=fresh)
-    memory["evidence"] = evidence.as_lists()
-    cleared = noise.read(evidence.noise, single=np.zeros(len(of.tested), dtype=bool), clearing=True)
-    memory["noise"] = np.stack([cleared.phi, cleared.kappa, cleared.vr], axis=1).tolist() if of.tested else []
-    memory["told"] = memory["told"] | dict.fromkeys(told, block.t)
+    _weigh(memory, of, block, sides, evidence, exposed=exposed, fresh=fresh)
+    memory["evidence"] = {text: e.kept() for text, e in evidence.items()}
     if exposed:
         _read_thresholds(memory, of, block, sides, known)
     _learn_history(memory, sides)
@@ -182,7 +177,7 @@ def _clock(memory: Memory, block: Block, began: float | None) -> None:
         memory["began"] = began if began is not None else block.t
 
 
-def _pick_bounds(memory: Memory, of: Docket, known: dict[str, list[float]], evidence: Evidence) -> None:
+def _pick_bounds(memory: Memory, of: Docket, known: dict[str, list[float]], evidence: dict[str, Evidence]) -> None:
     """Choose the bucket bounds that speak for each latency gate, from blocks before this one."""
     picks = memory["picks"]
     for case in of.tested:
@@ -204,8 +199,7 @@ def _pick_bounds(memory: Memory, of: Docket, known: dict[str, list[float]], evid
         if index is None:
             continue
         if pick is not None and index != pick[0]:
-            evidence.slow[case.row] = 0.0
-            evidence.fast[case.row] = 0.0
+            evidence[gate.text].usual, evidence[gate.text].fast = [0.0] * 3, [0.0] * 4
         here = bounds.quantile(gate.quantile, history, edges) or edges[index]
         slower = 1 + (gate.limit if gate.margin == "relative" else gate.limit / max(here, 1e-9))
         rho = bounds.allowed_ratio(index, slower, history, edges)
@@ -214,58 +208,49 @@ def _pick_bounds(memory: Memory, of: Docket, known: dict[str, list[float]], evid
 
 
 def _weigh(
-    memory: Memory, of: Docket, block: Block, sides: Sides, evidence: Evidence, *, exposed: bool, fresh: bool
-) -> tuple[Evidence, list[str]]:
-    """The rows' evidence after the block, and the gates whose canary data came with it."""
-    if not of.tested:
-        return evidence, []
-    numbers, memory["held"], told = rows.numbers(of, sides, memory["picks"], evidence, memory["held"])
-    spend, opens, active = _beginnings(memory, of, block, told, exposed=exposed)
-    evidence = weigh(
-        evidence,
-        of.rules,
-        numbers,
-        t=block.t,
-        spend=np.array(spend),
-        opens=np.array(opens),
-        fresh=np.full(len(of.tested), fresh),
-        active=np.array(active),
-    )
-    return evidence, [case.gate.text for case, yes in zip(of.tested, told, strict=True) if yes and exposed]
+    memory: Memory,
+    of: Docket,
+    block: Block,
+    sides: Sides,
+    evidence: dict[str, Evidence],
+    *,
+    exposed: bool,
+    fresh: bool,
+) -> None:
+    """Weigh the block for every case of its stage; cases of other stages only learn what is usual for stable."""
+    lately, moved, due = _beginnings(memory, of, block) if exposed else (0.0, False, False)
+    started, told = memory["started"], dict(memory["told"])
+    for case in of.tested:
+        text, rule = case.gate.text, case.rule
+        e = evidence[text]
+        numbers = rows.numbers(case, sides, memory["picks"].get(text), e)
+        if exposed and rule is not None and numbers.told:
+            told[text] = block.t
+            if block.stage in case.stages:
+                new = text not in started
+                if new:
+                    started = [*started, text]
+                    spend = start_weights.first(len(case.stages))
+                else:
+                    spend = lately + (start_weights.later(len(case.stages)) if moved else 0.0)
+                weigh(e, rule, numbers, t=block.t, spend=spend, opens=new or moved or due, fresh=fresh)
+        learn(e, numbers)
+    memory["started"], memory["told"] = started, told
 
 
-def _beginnings(
-    memory: Memory, of: Docket, block: Block, told: list[bool], *, exposed: bool
-) -> tuple[list[float], list[bool], list[bool]]:
-    """For each row: the weight of harm that begins now, whether a slow test starts anew, and whether it is judged."""
-    if not exposed:
-        nothing = [False] * len(of.tested)
-        return [0.0] * len(of.tested), nothing, nothing
+def _beginnings(memory: Memory, of: Docket, block: Block) -> tuple[float, bool, bool]:
+    """Weight of harm that begins between stages by now, whether a stage begins, and whether a slow test starts anew."""
     if memory["first"] is None:
-        memory["first"], memory["spent_until"] = block.t, block.t
-        memory["next_start"] = block.t
-    lately = start_weights.between(memory["spent_until"] - memory["first"], block.t - memory["first"], of.planned)
+        memory["first"] = memory["spent_until"] = memory["next_start"] = block.t
+    first = memory["first"]
+    lately = start_weights.between(memory["spent_until"] - first, block.t - first, of.planned)
     memory["spent_until"] = max(memory["spent_until"], block.t)
     moved = memory["stage"] is not None and memory["stage"] != block.stage
     memory["stage"] = block.stage
     due = block.t >= memory["next_start"]
     if due:
-        memory["next_start"] = block.t + max(of.planned / 8, 60.0)
-    started = list(memory["started"])
-    spend, opens, active = [], [], []
-    for case, has_data in zip(of.tested, told, strict=True):
-        on = block.stage in case.stages and has_data
-        weight = 0.0
-        if on and not started[case.row]:
-            weight = start_weights.first(len(case.stages))
-        elif on:
-            weight = lately + (start_weights.later(len(case.stages)) if moved else 0.0)
-        spend.append(weight)
-        opens.append(on and (due or moved or not started[case.row]))
-        active.append(on)
-        started[case.row] = started[case.row] or on
-    memory["started"] = started
-    return spend, opens, active
+        memory["next_start"] = block.t + max(of.planned / selfnormalised.STARTS, 60.0)
+    return lately, moved, due
 
 
 def _read_thresholds(memory: Memory, of: Docket, block: Block, sides: Sides, known: dict[str, list[float]]) -> None:
@@ -286,9 +271,9 @@ def _read_thresholds(memory: Memory, of: Docket, block: Block, sides: Sides, kno
 def _learn_history(memory: Memory, sides: Sides) -> None:
     """Stable's histograms of all time, from which bounds are picked."""
     history = dict(memory["history"])
-    for name, array in sides.stable.histograms.items():
+    for name, counts in sides.stable.histograms.items():
         was = history.get(name)
-        history[name] = array.tolist() if was is None else (np.array(was) + array).tolist()
+        history[name] = counts if was is None else list(map(add, was, counts))
     memory["history"] = history
 
 
@@ -327,11 +312,11 @@ def _find_failures(spec: CanarySpec, of: Docket, memory: Memory, block: Block) -
 
 def _convicted(of: Docket, memory: Memory, present: tuple[Case, ...]) -> Case | None:
     """The gate of this stage to which the combined evidence is due, if it is enough: sum of weight times evidence."""
-    log_e = memory["evidence"]["log_e"]
+    kept = memory["evidence"]
     heavy = [
-        (math.log(case.weight) + log_e[case.row], case)
+        (math.log(case.weight) + kept[case.gate.text]["log_e"], case)
         for case in of.tested
-        if case.weight > 0 and memory["started"][case.row] and _may_speak(memory, case)
+        if case.weight > 0 and case.gate.text in memory["started"] and _may_speak(memory, case)
     ]
     if not heavy:
         return None
@@ -339,8 +324,8 @@ def _convicted(of: Docket, memory: Memory, present: tuple[Case, ...]) -> Case | 
     total = top + math.log(sum(math.exp(value - top) for value, _ in heavy))
     if total < math.log(1 / of.alpha):
         return None
-    here = [(value, case.row, case) for value, case in heavy if case in present]
-    return max(here)[2] if here else None
+    here = [(value, case) for value, case in heavy if case in present]
+    return max(here, key=lambda pair: pair[0])[1] if here else None
 
 
 def _may_speak(memory: Memory, case: Case) -> bool:

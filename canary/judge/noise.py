@@ -3,25 +3,15 @@
 Stable's replicas are split in two halves; what share of the bad events falls on the first half says how far real counts
 stray from independent ones: `Var(x1 | X) = X θ(1-θ)(φ + κ X)`. With fewer than two replicas, one scrape is held against
 the next. `evidence.py` tempers all evidence by what is found here. The noise used for a block comes from blocks before
-it. Source: the placebo of the judge's statistics, `docs/judge.md`.
+it. Derivation and source: `docs/judge.md`.
 """
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field, fields
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from canary.judge.special import Array
-
-Flags = NDArray[np.bool_]
-
-LEVELS = np.array([4.0, 16.0, 64.0, 256.0])
+LEVELS = (4, 16, 64, 256)
 """Blocks added up before their variance is compared with that of single blocks."""
-SUMS = 5
-MEMORY = 2
-WIDTH = SUMS + MEMORY + 4 * len(LEVELS)
-"""Numbers kept for each row: five regression sums, Σz² and its count, and four numbers a level."""
-_COUNT, _X, _XX, _U, _UX = range(SUMS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,83 +33,109 @@ CLEARING = Prior(phi=1.0, kappa=0.0, vr=1.0, blocks=2.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """Noise of each row: clumping `phi` >= 1, pod noise `kappa` >= 0, long over short run variance `vr` >= 1."""
+class Noise:
+    """Clumping `phi` >= 1, pod noise `kappa` >= 0, and long-run over short-run variance `vr` >= 1."""
 
-    phi: Array
-    kappa: Array
-    vr: Array
+    phi: float
+    kappa: float
+    vr: float
 
-    def at(self, scale: Array) -> Array:
-        """Variance of a count of expected size `scale`, as a multiple of what independent events would have."""
-        return self.phi + self.kappa * scale
-
-
-def read(sums: Array, *, single: Flags, clearing: bool = False) -> Reading:
-    """The noise of every row, from `sums` of shape (rows, WIDTH); `single` marks rows that have one stable replica."""
-    vr = np.maximum(1.0, _long_run(sums))
-    if clearing:
-        phi, kappa = _fit(sums, CLEARING.phi, CLEARING.kappa, CLEARING.blocks)
-        return Reading(phi, kappa, vr)
-    phi0 = np.where(single, SINGLE.phi, REPLICAS.phi)
-    kappa0 = np.where(single, SINGLE.kappa, REPLICAS.kappa)
-    phi, kappa = _fit(sums, phi0, kappa0, REPLICAS.blocks)
-    return Reading(phi, kappa, np.maximum(vr, np.where(single, SINGLE.vr, REPLICAS.vr)))
+    def at(self, size: float) -> float:
+        """Variance of a count of expected size `size`, as a multiple of what independent events would have."""
+        return self.phi + self.kappa * size
 
 
-def _fit(sums: Array, phi0: Array | float, kappa0: Array | float, blocks: float) -> tuple[Array, Array]:
-    """Least squares of u = φ + κX over all blocks and the prior's: half at X = 0, half at twice the mean."""
-    half = blocks / 2
-    far = 2 * sums[:, _X] / np.maximum(sums[:, _COUNT], 1.0)
-    n = sums[:, _COUNT] + blocks
-    x = sums[:, _X] + half * far
-    xx = sums[:, _XX] + half * far * far
-    u_far = phi0 + kappa0 * far
-    u = sums[:, _U] + half * (phi0 + u_far)
-    ux = sums[:, _UX] + half * far * u_far
-    spread = n * xx - x * x
-    known = spread > 1e-9 * np.maximum(n * xx, 1e-300)
-    slope = np.where(known, (n * ux - x * u) / np.where(known, spread, 1.0), kappa0)
-    kappa = np.maximum(slope, 0.0)
-    phi = np.where(slope < 0, u / n, (u - kappa * x) / n)
-    floored = phi < 1
-    steep = np.maximum((ux - x) / np.maximum(xx, 1e-300), 0.0)
-    return np.where(floored, 1.0, phi), np.where(floored & (xx > 0), steep, kappa)
+@dataclass(slots=True)
+class Placebo:
+    """Running sums over placebo blocks: what is needed to fit the noise, and nothing that grows."""
+
+    blocks: float = 0.0
+    x: float = 0.0
+    xx: float = 0.0
+    u: float = 0.0
+    ux: float = 0.0
+    """Sums of X, X², u and uX, where u = (x1 - Xθ)² / (X θ(1-θ)) has mean φ + κX."""
+    squares: float = 0.0
+    """Sum of z², z being the standardised deviation."""
+    partial: list[float] = field(default_factory=lambda: [0.0] * len(LEVELS))
+    """At each level the sum of z in the group that is being filled,"""
+    filled: list[float] = field(default_factory=lambda: [0.0] * len(LEVELS))
+    """how many blocks it holds,"""
+    grouped: list[float] = field(default_factory=lambda: [0.0] * len(LEVELS))
+    """the sum of squared group sums,"""
+    groups: list[float] = field(default_factory=lambda: [0.0] * len(LEVELS))
+    """and the number of full groups."""
+
+    def kept(self) -> dict[str, Any]:
+        """As plain names, lists and numbers; exact."""
+        return {name: getattr(self, name) for name in _FIELDS}
+
+    def read(self, prior: Prior) -> Noise:
+        """The noise as far as it is known."""
+        phi, kappa = self._fit(prior)
+        return Noise(phi, kappa, max(prior.vr, self.long_run()))
+
+    def _fit(self, prior: Prior) -> tuple[float, float]:
+        """Least squares of u = φ + κX over all blocks and the prior's: half at X = 0, half at twice the mean X."""
+        half = prior.blocks / 2
+        far = 2 * self.x / self.blocks if self.blocks else 0.0
+        u_far = prior.phi + prior.kappa * far
+        n = self.blocks + prior.blocks
+        x = self.x + half * far
+        xx = self.xx + half * far * far
+        u = self.u + half * (prior.phi + u_far)
+        ux = self.ux + half * far * u_far
+        spread = n * xx - x * x
+        if spread <= 1e-9 * n * xx:
+            return max(u / n, 1.0), prior.kappa
+        kappa = (n * ux - x * u) / spread
+        if kappa < 0:
+            return max(u / n, 1.0), 0.0
+        phi = (u - kappa * x) / n
+        if phi < 1:
+            return 1.0, max((ux - x) / xx, 0.0)
+        return phi, kappa
+
+    def long_run(self) -> float:
+        """Variance of sums of many blocks over what single blocks foretell, less what chance alone would give."""
+        if self.squares <= 0:
+            return 1.0
+        worst = 1.0
+        for level, total, groups in zip(LEVELS, self.grouped, self.groups, strict=True):
+            if groups >= 4:
+                expected = groups * level * self.squares / self.blocks
+                worst = max(worst, total / expected / (1 + math.sqrt(2 / groups)))
+        return worst
+
+    def plus(self, x1: float, n1: float, x2: float, n2: float) -> "Placebo":
+        """With one more block: bad events and trials of both halves. A block without events teaches nothing."""
+        x = x1 + x2
+        if x <= 0 or n1 <= 0 or n2 <= 0:
+            return self
+        theta = n1 / (n1 + n2)
+        spread = theta * (1 - theta)
+        deviation = x1 - x * theta
+        u = deviation * deviation / (spread * x)
+        z = deviation / math.sqrt(spread * x * self.read(CLEARING).at(x))
+        partial, filled = [p + z for p in self.partial], [f + 1 for f in self.filled]
+        grouped, groups = self.grouped, self.groups
+        for i, level in enumerate(LEVELS):
+            if filled[i] >= level:
+                grouped = [*grouped[:i], grouped[i] + partial[i] ** 2, *grouped[i + 1 :]]
+                groups = [*groups[:i], groups[i] + 1, *groups[i + 1 :]]
+                partial[i] = filled[i] = 0.0
+        return Placebo(
+            self.blocks + 1,
+            self.x + x,
+            self.xx + x * x,
+            self.u + u,
+            self.ux + u * x,
+            self.squares + z * z,
+            partial,
+            filled,
+            grouped,
+            groups,
+        )
 
 
-def _long_run(sums: Array) -> Array:
-    """Variance of sums of 4, 16, 64, 256 blocks over what single blocks foretell, less what chance alone would give."""
-    squares, blocks = sums[:, SUMS, None], sums[:, SUMS + 1, None]
-    levels = sums[:, SUMS + MEMORY :].reshape(len(sums), 4, len(LEVELS))
-    total, groups = levels[:, 2], levels[:, 3]
-    usable = (groups >= 4) & (squares > 0)
-    expected = np.where(usable, groups * LEVELS * squares / np.maximum(blocks, 1.0), 1.0)
-    ratio = np.where(usable, total / expected / (1 + np.sqrt(2 / np.maximum(groups, 1.0))), 1.0)
-    longest: Array = ratio.max(axis=1)
-    return longest
-
-
-def learn(sums: Array, x1: Array, n1: Array, x2: Array, n2: Array, single: Flags) -> Array:
-    """The sums after one more placebo block: bad events and trials of both halves. Rows without events stay."""
-    x = x1 + x2
-    n = n1 + n2
-    usable = (x > 0) & (n1 > 0) & (n2 > 0)
-    safe_x = np.where(usable, x, 1.0)
-    theta = np.where(usable, n1 / np.where(n > 0, n, 1.0), 0.5)
-    spread = theta * (1 - theta)
-    deviation = x1 - safe_x * theta
-    u = deviation * deviation / (spread * safe_x)
-    now = read(sums, single=single, clearing=True)
-    z = deviation / np.sqrt(spread * safe_x * now.at(safe_x))
-    after = sums.copy()
-    after[:, :SUMS] += usable[:, None] * np.stack([np.ones_like(x), safe_x, safe_x * safe_x, u, u * safe_x], axis=1)
-    after[:, SUMS] += usable * z * z
-    after[:, SUMS + 1] += usable
-    levels = after[:, SUMS + MEMORY :].reshape(len(sums), 4, len(LEVELS))
-    partial, count = levels[:, 0] + (usable * z)[:, None], levels[:, 1] + usable[:, None]
-    full = count >= LEVELS
-    levels[:, 2] += np.where(full, partial * partial, 0.0)
-    levels[:, 3] += full
-    levels[:, 0] = np.where(full, 0.0, partial)
-    levels[:, 1] = np.where(full, 0.0, count)
-    return after
+_FIELDS = tuple(f.name for f in fields(Placebo))

@@ -7,14 +7,15 @@ mixture with a half-normal prior (Robbins; Howard et al. 2021), `V = vr Σz²`. 
 
 import math
 
-import numpy as np
-
-from canary.judge.special import Array, log_normal_cdf
+from canary.judge.special import log_normal_cdf
 
 ENOUGH = 5.0
 """Blocks are pooled until they hold this much information: sparse, skewed ones would break the test."""
 V_BEST = 60.0
 """Variance at which the mixture is tightest: about sixty pooled blocks."""
+STARTS = 8
+"""Beginnings that it is mixed over; the first has half the weight, the others share the rest."""
+FIRST, OTHERS = 0.5, 0.5 / (STARTS - 1)
 
 
 def tuning(alpha: float) -> float:
@@ -22,7 +23,18 @@ def tuning(alpha: float) -> float:
     return V_BEST / (2 * math.log(1 / alpha) + math.log(1 + 2 * math.log(1 / alpha)))
 
 
-def log_mixture(total: Array, variance: Array, r: Array) -> Array:
-    """Log evidence that a sum of standardised contrasts drifts upwards; 0 before anything was seen."""
+def log_mixture(total: float, variance: float, r: float) -> float:
+    """Log evidence that standardised contrasts drift upwards; 0 before anything was seen."""
     v = variance + r
-    return 0.5 * np.log(4 * r / v) + total * total / (2 * v) + log_normal_cdf(total / np.sqrt(v))
+    return 0.5 * math.log(4 * r / v) + total * total / (2 * v) + log_normal_cdf(total / math.sqrt(v))
+
+
+def over_starts(totals: list[float], squares: list[float], vr: float, r: float) -> float:
+    """Evidence averaged over all beginnings; those that are still to come count as 1."""
+    evidence = 1.0 - FIRST if totals else 1.0
+    weight = FIRST
+    for i, (total, square) in enumerate(zip(totals, squares, strict=True)):
+        value = math.exp(min(log_mixture(total, vr * square, r), 500.0))
+        evidence += weight * value - (weight if i else 0.0)
+        weight = OTHERS
+    return max(evidence, 0.0)

@@ -1,47 +1,77 @@
-"""What one block says about a share: two e-values, a bet and a tempered likelihood ratio.
+"""What one block says about a share: two e-values for each effect size, a bet and a tempered likelihood ratio.
 
-One formula serves both kinds of gate, because both ask whether `s` of `trials` is more than a share `null` allows:
+One formula serves both kinds of gate, because both ask whether `hits` of `trials` is more than a share `null` allows:
 
 * against stable: of the bad events of both arms, which share fell on the canary? `null = n_v ρ0 / (n_v ρ0 + n_c)`;
 * against a limit: of the canary's requests, which share was bad? `null` is the limit itself.
 
-With `s` and `null` turned round (`trials - s`, `1 - null`) the same formula clears instead of accusing. Called by
-`evidence.py`; keeps nothing. Sources and proofs: `docs/judge.md`.
+Turned round (`trials - hits`, `1 - null`) the same formula clears instead of accusing. Called by `evidence.py`; keeps
+nothing. Sources and proofs: `docs/judge.md`.
 """
 
 import math
 
-import numpy as np
-
-from canary.judge.special import Array
-
-CAP = math.log(10.0)
-"""No scrape may multiply evidence by more than ten."""
-GRID = 8
+CAP = 10.0
+"""No scrape may multiply evidence by more than this."""
+LOG_CAP = math.log(CAP)
 TINY = 1e-12
+MOST = 1e250
+"""Wealth is kept below this, so that nothing overflows in weeks; less than due is always valid."""
+LEAST = 1e-250
+"""And a likelihood's wealth above this, or a lost case could never be made again: a gift too small to matter."""
+
+Grid = tuple[tuple[float, float], ...]
+"""Odds ratios that are bet on, each with its logarithm."""
 
 
-def increments(s: Array, trials: Array, null: Array, noise: Array, vr: Array, grid: Array) -> tuple[Array, Array]:
-    """Growth of log wealth of the bet and of the likelihood ratio; arrays of shape (rows, GRID).
+def grid(low: float, high: float, points: int = 8) -> Grid:
+    """Odds ratios from `low` to `high`, evenly spaced in their logarithms."""
+    step = math.log(high / low) / (points - 1)
+    return tuple((low * math.exp(step * i), math.log(low) + step * i) for i in range(points))
 
-    `s`, `trials`, `null`, `noise` (variance over that of independent events) and `vr` have shape (rows,); `grid` are
-    the logarithms of the odds ratios that are bet on. Rows without trials, or where the null leaves no room, get zeros.
-    The bet is valid however events clump within a block: only its size depends on `noise`. The likelihood ratio is
-    exact for independent events and tempered by `noise` for others.
+
+def bet(wealth: list[float], hits: float, trials: float, null: float, noise: float, vr: float, on: Grid) -> list[float]:
+    """Wealth of each bettor after the block, who stakes on the share being what that odds ratio makes of `null`.
+
+    Valid however events clump within a block: the stake only looks at `noise` (variance over that of independent
+    events) to find its size. `vr` >= 1 tempers for noise that lasts over blocks.
     """
-    usable = (trials > 0) & (null > TINY) & (null < 1 - TINY)
-    total = np.where(usable, trials, 1.0)[:, None]
-    share0 = np.where(usable, null, 0.5)[:, None]
-    tempered = (noise * vr)[:, None]
-    hits = np.where(usable, s, 0.0)[:, None]
+    spread = null * (1 - null)
+    odds0 = null / (1 - null)
+    effective = trials / noise
+    within = spread / effective
+    lasting = 1 - 1 / effective if effective > 1 else 0.0
+    most = 0.9 / null
+    surprise = hits / trials - null
+    after = []
+    for mine, (ratio, _) in zip(wealth, on, strict=True):
+        odds = odds0 * ratio
+        distance = odds / (1 + odds) - null
+        stake = distance / (within + lasting * distance * distance)
+        factor = 1 + (min(most, stake)) * surprise
+        if vr != 1:
+            factor = factor ** (1 / vr)
+        after.append(min(mine * (min(CAP, factor)), MOST))
+    return after
 
-    odds = share0 / (1 - share0) * np.exp(grid)
-    distance = odds / (1 + odds) - share0
-    effective = total / noise[:, None]
-    variance = share0 * (1 - share0) / effective + np.maximum(1 - 1 / effective, 0.0) * distance * distance
-    stake = np.minimum(distance / variance, 0.9 / share0)
-    bet = np.log1p(stake * (hits / total - share0)) / vr[:, None]
 
-    ratio = (hits * grid - total * np.log((1 + odds) * (1 - share0))) / tempered
-    live = usable[:, None]
-    return np.where(live, np.minimum(bet, CAP), 0.0), np.where(live, np.minimum(ratio, CAP), 0.0)
+def likelihood(
+    wealth: list[float], hits: float, trials: float, null: float, noise: float, vr: float, on: Grid
+) -> list[float]:
+    """Wealth multiplied by the likelihood ratio of each odds ratio against `null`, tempered by noise and capped.
+
+    Exact for independent events; `noise * vr` tempers it for others.
+    """
+    odds0 = null / (1 - null)
+    tempered = noise * vr
+    log_none = math.log1p(odds0)
+    after = []
+    for mine, (ratio, log_ratio) in zip(wealth, on, strict=True):
+        growth = (hits * log_ratio - trials * (math.log1p(odds0 * ratio) - log_none)) / tempered
+        after.append(max(min(mine * (math.exp(growth) if growth < LOG_CAP else CAP), MOST), LEAST))
+    return after
+
+
+def usable(trials: float, null: float) -> bool:
+    """Whether a block can say anything: events, and room on both sides of the null."""
+    return trials > 0 and TINY < null < 1 - TINY

@@ -4,6 +4,7 @@ Kept in the judge's memory as lists, added to by `judge.py`, read by `verdicts.p
 for thresholds; the sequential tests do not look here.
 """
 
+from operator import add
 from typing import Any
 
 from canary.judge import bounds as bounds_
@@ -21,10 +22,9 @@ def empty() -> Tally:
 def plus(tally: Tally, sums: ArmSums) -> Tally:
     """The tally after another block of this arm."""
     histograms = dict(tally["histograms"])
-    for name, array in sums.histograms.items():
+    for name, counts in sums.histograms.items():
         was = histograms.get(name)
-        now = array.tolist()
-        histograms[name] = now if was is None else [a + b for a, b in zip(was, now, strict=True)]
+        histograms[name] = counts if was is None else list(map(add, was, counts))
     return {
         "requests": tally["requests"] + (sums.requests or 0.0),
         "errors": tally["errors"] + (sums.errors or 0.0),

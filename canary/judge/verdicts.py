@@ -5,13 +5,13 @@ waits, what is convicted fails, what is cleared passes, all else waits and says 
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from canary.judge import eta as eta_
 from canary.judge import sentences, tally, threshold
-from canary.judge.docket import Case, Docket
-from canary.judge.evidence import LEARNT
+from canary.judge.docket import Case, Docket, share_limit
+from canary.judge.evidence import LEARNT, Evidence, above
 from canary.spec.models import CanarySpec
 from canary.verdict import Answer, GateVerdict, Judgement
 from canary.wording import duration
@@ -83,9 +83,9 @@ class Facts:
             looks = memory["looks"].get(case.gate.text) or threshold.empty(0.0)
             self.canary, self.stable = looks["canary"], looks["stable"]
         self.limit = threshold.limit_of(case.gate, self.stable)
-        evidence = memory["evidence"]
-        self.log_e = evidence["log_e"][case.row] if case.row >= 0 else 0.0
-        self.log_clear = evidence["log_clear"][case.row] if case.row >= 0 else 0.0
+        self.evidence = memory["evidence"].get(case.gate.text, {})
+        self.log_e: float = self.evidence.get("log_e", 0.0)
+        self.log_clear: float = self.evidence.get("log_clear", 0.0)
         self.needed = math.log(1 / docket.alpha)
         self.values = sentences.both(case, self.canary, self.stable, self.n_canary, self.n_stable)
 
@@ -105,7 +105,7 @@ class Facts:
             canary=self.canary,
             stable=self.stable,
             limit=self.limit,
-            log_e=round(self.log_e, 4) if self.case.row >= 0 else None,
+            log_e=round(self.log_e, 4) if self.case.rule is not None else None,
             samples={"canary": self.n_canary, "stable": self.n_stable},
             spoke=spoke,
             on_breach=self.case.gate.on_breach,
@@ -119,8 +119,7 @@ class Facts:
 
     def failed(self) -> GateVerdict:
         """The sequential test convicts."""
-        span = self.memory["evidence"]["span"][6 * self.case.row : 6 * self.case.row + 6]
-        began, (xv, nv, xc, nc) = span[1], span[2:]
+        began, (xv, nv, xc, nc) = self.evidence["low_at"], self.evidence["since"]
         since = ""
         if self.case.kind == "counts" and nv > 0:
             what = self._bad()
@@ -141,20 +140,20 @@ class Facts:
 
     def requests_missing(self) -> float | None:
         """Canary requests that the case for a pass still needs, if all goes on as it does; None if unknown."""
-        case, row = self.case, self.case.row
+        case = self.case
         missing = max(math.log(1 / self.docket.beta) - max(self.log_clear, 0.0), 0.1)
         if case.kind == "sums":
             return None
-        _, _, vr = noise = self.memory["noise"][row]
+        noise = Evidence.of(self.evidence).clearing_noise
         mine, theirs = self.memory["tally"]["canary"], self.memory["tally"]["stable"]
         bad, n = self._bad_of(mine)
         if not case.gate.relative:
-            return eta_.requests_for_limit(case.share_limit, bad, n, missing, noise[0] * vr)
+            return eta_.requests_for_limit(share_limit(case.gate), bad, n, missing, noise.phi * noise.vr)
         bad_stable, n_stable = self._bad_of(theirs)
         share = self.memory["weight"]
         rate = bad_stable / n_stable if n_stable > 0 else 0.0
         events = bad_stable / max(self.memory["blocks"], 1)
-        return eta_.requests_against_stable(rate, self._rho(), share, missing, (noise[0] + noise[1] * events) * vr)
+        return eta_.requests_against_stable(rate, self._rho(), share, missing, noise.at(events) * noise.vr)
 
     def _rho(self) -> float:
         """What is allowed against stable, as a ratio of bad events."""
@@ -244,23 +243,15 @@ def _shared_cause(docket: Docket, memory: Memory, stage: int) -> str:
     for case in docket.by_stage[stage]:
         if case.kind != "counts" or case.gate.text in memory["failed"]:
             continue
-        fast = memory["evidence"]["fast"][4 * case.row : 4 * case.row + 4]
-        slow = memory["evidence"]["slow"][3 * case.row : 3 * case.row + 3]
-        if slow[2] < LEARNT or slow[1] <= 0:
+        e = Evidence.of(memory["evidence"][case.gate.text])
+        xv, nv, xc, nc = e.fast
+        if e.usual[2] < LEARNT or e.usual[1] <= 0:
             continue
-        usual = slow[0] / slow[1]
-        noise = memory["noise"][case.row]
-        if _above(fast[:2], usual, noise) and _above(fast[2:], usual, noise):
+        usual, noise = e.usual[0] / e.usual[1], e.clearing_noise
+        if above(xv, nv, usual, noise) and above(xc, nc, usual, noise):
             return (
                 f"Both arms are worse than stable's own history: {sentences.name(case)} counts "
-                f"{sentences.percent(fast[0] / fast[1])} bad on the canary and {sentences.percent(fast[2] / fast[3])} "
-                f"on stable, usually {sentences.percent(usual)}. A shared cause: the canary is neither blamed nor passed."
+                f"{sentences.percent(xv / nv)} bad on the canary and {sentences.percent(xc / nc)} on stable, usually "
+                f"{sentences.percent(usual)}. A shared cause: the canary is neither blamed nor passed."
             )
     return ""
-
-
-def _above(counts: Sequence[float], usual: float, noise: Sequence[float]) -> bool:
-    """Whether recent counts stand clearly above the usual rate."""
-    x, n = counts
-    expected = n * usual
-    return n > 0 and x > 1.5 * expected + 3 * math.sqrt((noise[0] + noise[1] * expected) * expected) + 1
