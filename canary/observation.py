@@ -47,6 +47,8 @@ class Counters:
     """Answers of user-written PromQL by gate text: one momentary value an arm, NaN and empty left out."""
     unrouted: float | None = None
     """Running total of requests that the proxy could send to neither arm; None where nobody counts them."""
+    problem: str = ""
+    """One clause about what could not be read, such as a query without an answer; empty when nothing is missing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,85 @@
+"""Asks HTTP servers for one answer of bounded size in bounded time. Used by the metric sources.
+
+It dials the URL that it is handed and no other: redirects are not followed, proxies of the environment are not used, no
+credentials are attached, and an answer that is too large is dropped unread. What an answer means is the caller's.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import httpx2
+
+from canary.errors import Unavailable
+
+MOST_BYTES = 8 * 1024 * 1024
+"""A metrics page of a large model server has 60 kB; whoever sends a hundred times that is broken or hostile."""
+
+
+class NotThere(Unavailable):
+    """Nobody listens at this address."""
+
+
+class TooSlow(Unavailable):
+    """The whole answer was not here in time."""
+
+
+class Answer(NamedTuple):
+    """What a server said."""
+
+    status: int
+    text: str
+
+
+class CappedHttp:
+    """Every method raises `Unavailable` with one clause when there is no answer that can be used."""
+
+    def __init__(self, *, most_bytes: int = MOST_BYTES, transport: httpx2.AsyncBaseTransport | None = None) -> None:
+        self._most_bytes = most_bytes
+        self._client = httpx2.AsyncClient(
+            follow_redirects=False,
+            trust_env=False,
+            timeout=None,
+            transport=transport,
+            headers={"accept-encoding": "identity"},
+        )
+
+    async def get(self, url: str, *, seconds: float, query: Mapping[str, str] | None = None) -> Answer:
+        """Ask with GET; the whole answer has to be here within `seconds`."""
+        return await self._ask(self._client.build_request("GET", url, params=query), seconds)
+
+    async def post(self, url: str, *, seconds: float, form: Mapping[str, str]) -> Answer:
+        """Ask with POST, the fields as a form; the whole answer has to be here within `seconds`."""
+        return await self._ask(self._client.build_request("POST", url, data=dict(form)), seconds)
+
+    async def close(self) -> None:
+        """Give the connections back."""
+        await self._client.aclose()
+
+    async def _ask(self, request: httpx2.Request, seconds: float) -> Answer:
+        try:
+            async with asyncio.timeout(seconds):
+                response = await self._client.send(request, stream=True)
+                try:
+                    return Answer(response.status_code, await self._read(response))
+                finally:
+                    await response.aclose()
+        except TimeoutError as error:
+            raise TooSlow(f"no answer within {seconds:g} s") from error
+        except httpx2.ConnectError as error:
+            raise NotThere("nobody listens there") from error
+        except (httpx2.HTTPError, httpx2.StreamError) as error:
+            raise Unavailable(f"the connection broke ({type(error).__name__})") from error
+
+    async def _read(self, response: httpx2.Response) -> str:
+        if response.is_redirect:
+            raise Unavailable(f"it answers {response.status_code} with a redirect, which is not followed")
+        if response.headers.get("content-encoding", "identity") != "identity":
+            # Nobody asked for it, and a few compressed bytes can be gigabytes.
+            raise Unavailable("it answers compressed, which was not asked for")
+        read = bytearray()
+        async for chunk in response.aiter_raw():
+            read += chunk
+            if len(read) > self._most_bytes:
+                raise Unavailable(f"its answer is larger than {self._most_bytes} bytes and was dropped")
+        return read.decode("utf-8", errors="replace")

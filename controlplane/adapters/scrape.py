@@ -1,0 +1,105 @@
+"""Reads running totals from the source: our Envoy's admin page and each replica's own metrics page.
+
+Behind the port `MetricSource`, where there is no Prometheus or nobody wants one. All pages are read at the same time
+and within half a scrape interval. Envoy has to answer. A replica's page is extra: one that is not there is absent, one
+that hangs or makes no sense is left out and said, and one that hung is not waited for again for a while. Remembers no
+totals and computes no differences.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from canary.errors import Unavailable
+from canary.observation import Counters
+from canary.spec.samples import Sample, by_envoy_cluster, by_labels, pods, unrouted
+from canary.spec.sources import ENVOY, ENVOY_STATS, PROFILES, SERVERS, UNROUTED, wire_names
+from canary.weights import Arm
+from controlplane.adapters.capped_http import CappedHttp, NotThere, TooSlow
+from controlplane.adapters.exposition import samples
+from controlplane.ports import Clock
+
+LONGEST_PATIENCE_S = 5.0
+LEFT_ALONE_INTERVALS = 5
+"""Scrape intervals for which a page that hung is not asked again: each time costs all the others half an interval."""
+_NOT_THE_FORMAT = "its page is not in the Prometheus text format"
+
+Pages = Callable[[], Mapping[Arm, Mapping[str, str]]]
+"""Arm to replica name (`canary-0`, as Envoy's cluster is named) to the URL of its metrics page, of ready replicas."""
+
+
+class Page(NamedTuple):
+    """What one page said, or the clause why it said nothing."""
+
+    samples: list[Sample]
+    problem: str = ""
+
+
+class ScrapeSource:
+    """`envoy` answers `host:port` of the admin interface; both are asked at each reading, for either may move."""
+
+    def __init__(
+        self, *, envoy: Callable[[], str], pages: Pages, clock: Clock, interval: float, http: CappedHttp | None = None
+    ) -> None:
+        self._envoy = envoy
+        self._pages = pages
+        self._clock = clock
+        self._interval = interval
+        self._patience = min(interval / 2, LONGEST_PATIENCE_S)
+        self._http = http or CappedHttp()
+        self._left_alone: dict[str, float] = {}
+        """URL to the time from which it may be asked again."""
+
+    async def read(self) -> Counters:
+        """The totals now; raises `Unavailable` when Envoy does not answer."""
+        at = self._clock.now()
+        replicas = [(url, arm, name) for arm, each in self._pages().items() for name, url in each.items()]
+        proxy, *own = await asyncio.gather(self._envoy_page(), *(self._replica_page(*each) for each in replicas))
+        if proxy.problem:
+            raise Unavailable(proxy.problem)
+        everything = [sample for page in (proxy, *own) for sample in page.samples]
+        return Counters(
+            at=at,
+            arms=pods(everything, PROFILES["envoy"], lambda labels: by_labels(labels) or by_envoy_cluster(labels)),
+            unrouted=unrouted(proxy.samples),
+            problem="; ".join(page.problem for page in own if page.problem),
+        )
+
+    async def close(self) -> None:
+        """Give the connections back."""
+        await self._http.close()
+
+    async def _envoy_page(self) -> Page:
+        address = self._envoy()
+        try:
+            answer = await self._http.get(
+                f"http://{address}/stats/prometheus", seconds=self._patience, query={"filter": ENVOY_STATS}
+            )
+            if answer.status == 200:
+                return Page(samples(answer.text, wire_names(ENVOY) | UNROUTED))
+            problem = f"it answers {answer.status}"
+        except Unavailable as error:
+            problem = str(error)
+        except ValueError:
+            problem = _NOT_THE_FORMAT
+        return Page([], f"Envoy's metrics on {address} cannot be read: {problem}")
+
+    async def _replica_page(self, url: str, arm: Arm, replica: str) -> Page:
+        """A replica's own page, its samples marked as this replica's. A replica without a page is no problem."""
+        now = self._clock.now()
+        if self._left_alone.get(url, now) > now:
+            return Page([], f"{replica}: its metrics page hung and is left alone for a while")
+        try:
+            answer = await self._http.get(url, seconds=self._patience)
+            found = samples(answer.text, wire_names(SERVERS)) if answer.status == 200 else []
+        except NotThere:
+            return Page([])
+        except TooSlow as error:
+            self._left_alone[url] = now + LEFT_ALONE_INTERVALS * self._interval
+            return Page([], f"{replica}: its metrics page gives {error}")
+        except Unavailable as error:
+            return Page([], f"{replica}: its metrics page cannot be read: {error}")
+        except ValueError:
+            return Page([], f"{replica}: {_NOT_THE_FORMAT}")
+        marked = {"arm": arm, "replica": replica}
+        return Page([sample._replace(labels={**sample.labels, **marked}) for sample in found])

@@ -1,0 +1,254 @@
+"""Scraping directly: what is left out, what is said, and what a real Envoy counts."""
+
+import asyncio
+import json
+import math
+import shutil
+import subprocess
+import sysconfig
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from canary.errors import Unavailable
+from canary.weights import Arm
+from controlplane.adapters.capped_http import CappedHttp
+from controlplane.adapters.process_ports import free_port
+from controlplane.adapters.scrape import LEFT_ALONE_INTERVALS, ScrapeSource
+from controlplane.adapters.system_clock import SystemClock
+from tests.controlplane.adapters.pages import PageServer, envoy_page, server_page
+
+INTERVAL = 0.4
+ENVOY = "/stats/prometheus"
+
+
+class HandClock:
+    """A clock that a test sets."""
+
+    def __init__(self) -> None:
+        self.time = 5_000.0
+
+    def now(self) -> float:
+        return self.time
+
+    async def sleep(self, seconds: float) -> None:
+        self.time += seconds
+
+
+class Bench:
+    """A server that plays Envoy and replicas, and the source that reads it."""
+
+    def __init__(self, server: PageServer, clock: HandClock) -> None:
+        self.server, self.clock = server, clock
+        self.urls: dict[Arm, dict[str, str]] = {}
+        self.source = self.new_source(CappedHttp())
+
+    def new_source(self, http: CappedHttp) -> ScrapeSource:
+        return ScrapeSource(
+            envoy=lambda: self.server.address, pages=lambda: self.urls, clock=self.clock, interval=INTERVAL, http=http
+        )
+
+    def has_page(self, arm: Arm, replica: str, url: str) -> None:
+        self.urls.setdefault(arm, {})[replica] = url
+
+
+@pytest.fixture
+async def bench() -> AsyncIterator[Bench]:
+    async with PageServer() as server:
+        bench = Bench(server, HandClock())
+        yield bench
+        await bench.source.close()
+
+
+async def test_proxy_and_own_page_of_a_replica_are_one(bench: Bench) -> None:
+    bench.server.put(
+        ENVOY, envoy_page({"canary-0": {"200": 8, "500": 2}}, latency_ms={"canary-0": {200: 9, math.inf: 10}})
+    )
+    bench.server.put("/metrics", server_page(tokens=50, ttft={"0.1": 7, "+Inf": 8}, kpi=(2, 8)))
+    bench.has_page("canary", "canary-0", bench.server.url("/metrics"))
+    counters = await bench.source.read()
+    pod = counters.arms["canary"]["canary-0"]
+    assert (pod.requests, pod.errors, pod.totals["generation_tokens"], pod.kpis["sold"]) == (10, 2, 50, (2, 8))
+    assert pod.histograms == {"latency": {0.2: 9, math.inf: 10}, "ttft": {0.1: 7, math.inf: 8}}
+    assert (counters.at, counters.problem, pod.started_at) == (5_000.0, "", 1000.5)
+
+
+async def test_envoy_is_asked_for_little(bench: Bench) -> None:
+    bench.server.put(ENVOY, envoy_page({}))
+    await bench.source.read()
+    assert bench.server.asked[0].fields["filter"] != [""]
+
+
+async def test_a_replica_without_a_page_is_no_problem(bench: Bench) -> None:
+    """Neither one that answers 404 nor one that does not listen."""
+    bench.server.put(ENVOY, envoy_page({"canary-0": {"200": 1}, "canary-1": {"200": 1}}))
+    bench.has_page("canary", "canary-0", bench.server.url("/nothing"))
+    bench.has_page("canary", "canary-1", f"http://127.0.0.1:{free_port()}/metrics")
+    counters = await bench.source.read()
+    assert counters.problem == ""
+    assert [pod.requests for pod in counters.arms["canary"].values()] == [1, 1]
+
+
+async def test_a_page_that_hangs_costs_nobody_else_and_is_left_alone_for_a_while(bench: Bench) -> None:
+    bench.server.put(ENVOY, envoy_page({"stable-0": {"200": 1}, "canary-0": {"200": 1}}))
+    bench.server.put("/slow", server_page(tokens=1), delay_s=60)
+    bench.server.put("/quick", server_page(tokens=7))
+    bench.has_page("stable", "stable-0", bench.server.url("/quick"))
+    bench.has_page("canary", "canary-0", bench.server.url("/slow"))
+    counters = await bench.source.read()
+    assert counters.arms["stable"]["stable-0"].totals["generation_tokens"] == 7
+    assert (counters.arms["canary"]["canary-0"].requests, counters.arms["canary"]["canary-0"].totals) == (1, {})
+    assert counters.problem == "canary-0: its metrics page gives no answer within 0.2 s"
+    await bench.source.read()
+    assert [asked.path for asked in bench.server.asked].count("/slow") == 1
+    bench.clock.time += LEFT_ALONE_INTERVALS * INTERVAL
+    bench.server.put("/slow", server_page(tokens=9))
+    assert (await bench.source.read()).arms["canary"]["canary-0"].totals == {"generation_tokens": 9}
+
+
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        ("vllm:generation_tokens_total{oops 3\n", "not in the Prometheus text format"),
+        ("# a very long page\n" + "x 1\n" * 1000, "larger than 3000 bytes"),
+    ],
+)
+async def test_a_page_that_cannot_be_used_is_left_out_and_said(bench: Bench, body: str, problem: str) -> None:
+    bench.server.put(ENVOY, envoy_page({"canary-0": {"200": 1}}))
+    bench.server.put("/metrics", body)
+    bench.has_page("canary", "canary-0", bench.server.url("/metrics"))
+    bench.source = bench.new_source(CappedHttp(most_bytes=3000))
+    counters = await bench.source.read()
+    assert problem in counters.problem
+    assert counters.arms["canary"]["canary-0"].requests == 1
+
+
+async def test_an_envoy_that_does_not_answer_is_unavailable(bench: Bench) -> None:
+    with pytest.raises(Unavailable, match="it answers 404"):
+        await bench.source.read()
+    bench.server.put(ENVOY, "", delay_s=60)
+    with pytest.raises(Unavailable, match="no answer within"):
+        await bench.source.read()
+    await bench.server.stop()
+    with pytest.raises(Unavailable, match="nobody listens"):
+        await bench.source.read()
+
+
+async def test_redirects_are_refused_and_nobody_is_asked_elsewhere(bench: Bench) -> None:
+    bench.server.put(ENVOY, "", status=302, headers={"location": bench.server.url("/secret")})
+    with pytest.raises(Unavailable, match="redirect, which is not followed"):
+        await bench.source.read()
+    assert [asked.path for asked in bench.server.asked] == [ENVOY]
+    assert "authorization" not in bench.server.asked[0].headers
+
+
+async def test_a_compressed_answer_nobody_asked_for_is_refused(bench: Bench) -> None:
+    bench.server.put(ENVOY, "x" * 10, headers={"content-encoding": "gzip"})
+    with pytest.raises(Unavailable, match="compressed"):
+        await bench.source.read()
+
+
+async def test_proxies_of_the_environment_are_not_used(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(variable, "http://127.0.0.1:1")
+    bench.server.put(ENVOY, envoy_page({"canary-0": {"200": 1}}))
+    assert (await bench.source.read()).arms["canary"]["canary-0"].requests == 1
+
+
+ANSWERS = {
+    "/ok": b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok",
+    "/missing": b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n",
+    "/failed": b"HTTP/1.1 500 Oh\r\ncontent-length: 0\r\n\r\n",
+    "/broken": b"HTTP/1.1 200 OK\r\ncontent-length: 20\r\n\r\nhalf",
+    "/silent": b"",
+    "/garbled": b"HELLO\r\n\r\n",
+}
+
+
+async def _raw_server() -> asyncio.Server:
+    """A server that answers each path with exactly these bytes and closes."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(asyncio.IncompleteReadError):
+            head = await reader.readuntil(b"\r\n\r\n")
+            writer.write(ANSWERS[head.split()[1].decode()])
+        writer.close()
+
+    return await asyncio.start_server(serve, "127.0.0.1", 0)
+
+
+@contextmanager
+def _envoy(folder: Path, upstream_port: int) -> Iterator[tuple[int, int]]:
+    """An Envoy with `canary-0` behind it; its ports for clients and for the admin interface."""
+    listen, admin = free_port(), free_port()
+
+    def address(port: int) -> dict[str, object]:
+        return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
+
+    types = "type.googleapis.com/envoy.extensions.filters"
+    manager = {
+        "@type": f"{types}.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": "serinus",
+        "route_config": {
+            "virtual_hosts": [
+                {
+                    "name": "all",
+                    "domains": ["*"],
+                    "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "canary-0"}}],
+                }
+            ]
+        },
+        "http_filters": [{"name": "router", "typed_config": {"@type": f"{types}.http.router.v3.Router"}}],
+    }
+    endpoints = [{"lb_endpoints": [{"endpoint": {"address": address(upstream_port)}}]}]
+    cluster = {"name": "canary-0", "type": "STATIC", "load_assignment": {"cluster_name": "c", "endpoints": endpoints}}
+    bootstrap = {
+        "admin": {"address": address(admin)},
+        "stats_flush_interval": "0.1s",
+        "static_resources": {
+            "clusters": [cluster],
+            "listeners": [
+                {
+                    "address": address(listen),
+                    "filter_chains": [{"filters": [{"name": "http", "typed_config": manager}]}],
+                }
+            ],
+        },
+    }
+    (folder / "envoy.json").write_text(json.dumps(bootstrap), encoding="utf-8")
+    program = shutil.which("envoy", path=sysconfig.get_path("scripts")) or "envoy"
+    command = [program, "-c", str(folder / "envoy.json"), "--disable-hot-restart", "--concurrency", "1", "-l", "off"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as envoy:
+        try:
+            yield listen, admin
+        finally:
+            envoy.kill()
+
+
+@pytest.mark.real
+async def test_a_real_envoy_counts_each_kind_of_failure_once(tmp_path: Path) -> None:
+    """Two good answers, a 404, a 500, one that breaks off, one that never begins, and one that is not HTTP."""
+    upstream = await _raw_server()
+    with _envoy(tmp_path, upstream.sockets[0].getsockname()[1]) as (listen, admin):
+        source = ScrapeSource(envoy=lambda: f"127.0.0.1:{admin}", pages=dict, clock=SystemClock(), interval=4)
+        async with asyncio.timeout(20), httpx2.AsyncClient(trust_env=False) as client:
+            while True:
+                with suppress(Unavailable):
+                    if (await source.read()).arms:
+                        break
+                await asyncio.sleep(0.05)
+            before = (await source.read()).arms["canary"]["canary-0"]
+            assert (before.requests, before.errors) == (0, 0)
+            for path in ("/ok", *ANSWERS):
+                with suppress(httpx2.HTTPError):
+                    await client.get(f"http://127.0.0.1:{listen}{path}")
+            await asyncio.sleep(0.3)  # until Envoy has merged its histograms
+            counters = await source.read()
+            await source.close()
+    upstream.close()
+    pod = counters.arms["canary"]["canary-0"]
+    assert (pod.requests, pod.errors, counters.unrouted) == (7, 4, 0)
+    assert pod.histograms["latency"][math.inf] == 4, "answers that came whole: two good ones, the 404 and the 500"
