@@ -1,14 +1,14 @@
 """Gates as rows: what is measured, both arms' values, the limit in force, the answer and why.
 
-Made from the plan and the judge's verdicts; used by the picture and by the plain lines. Values stay in base units.
+Made from the plan and the judge's verdicts; used by the picture. Values stay in base units.
 """
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Literal
 
-from canary.rollout import Event, Rollout
+from canary.rollout import Rollout
 from canary.spec.metrics import find
 from canary.spec.models import CanarySpec, Gate
 from canary.spec.units import Unit, Unreadable, unit_of
@@ -77,15 +77,6 @@ def gate_row(gate: Gate | None, verdict: GateVerdict) -> GateRow:
         samples=verdict.samples,
         spoke=verdict.spoke,
     )
-
-
-def gate_row_of_event(event: Event, spec: CanarySpec) -> GateRow:
-    """The row of a `verdict` event, from its evidence."""
-    evidence = {f.name: event.evidence[f.name] for f in fields(GateVerdict) if f.name in event.evidence}
-    evidence = {"gate": "gate", "why": event.message} | evidence | {"verdict": Answer(event.evidence["verdict"])}
-    verdict = GateVerdict(**evidence)
-    gates = spec.stages[min(event.stage, len(spec.stages) - 1)].gates
-    return gate_row(next((gate for gate in gates if gate.text == verdict.gate), None), verdict)
 
 
 def limit(row: GateRow, marks: Marks, *, margin: bool) -> str:

@@ -6,7 +6,8 @@ machines.
 
 import json
 import sys
-from typing import TextIO
+from collections.abc import Callable, Mapping
+from typing import Any, TextIO
 
 from canary.observation import Seen
 from canary.rollout import Event, Rollout
@@ -18,15 +19,27 @@ from controlplane.view.watcher import Once
 class JsonLines:
     """Prints each event once, at once."""
 
-    def __init__(self, stream: TextIO, *, errors: TextIO | None = None) -> None:
+    def __init__(
+        self,
+        stream: TextIO,
+        *,
+        errors: TextIO | None = None,
+        extra: Callable[[Event], Mapping[str, Any]] = lambda _event: {},
+    ) -> None:
+        """`extra` adds keys of its own to a line."""
         self._stream = stream
         self._errors = errors or sys.stderr
+        self._extra = extra
         self._once = Once()
 
     def event(self, event: Event) -> None:
         """Print it."""
         if self._once.is_new(event):
-            print(json.dumps(event_line(event), ensure_ascii=False), file=self._stream, flush=True)
+            print(
+                json.dumps({**event_line(event), **self._extra(event)}, ensure_ascii=False),
+                file=self._stream,
+                flush=True,
+            )
 
     def update(self, rollout: Rollout, seen: Seen) -> None:
         """Passes are no events."""

@@ -10,7 +10,6 @@ from canary.observation import Seen
 from canary.rollout import Event, Rollout
 from canary.spec.models import CanarySpec
 from controlplane.view import format as fmt
-from controlplane.view.gates import GateRow, gate_row_of_event, limit
 from controlplane.view.marks import Marks, marks_for, of_event
 from controlplane.view.waiting import what_it_waits_for
 from controlplane.view.watcher import Once
@@ -35,7 +34,7 @@ class PlainLines:
     def event(self, event: Event) -> None:
         """Print it."""
         if self._once.is_new(event):
-            self._print(event_text(event, self._spec, self._marks))
+            self._print(event_text(event, self._marks))
 
     def update(self, rollout: Rollout, seen: Seen) -> None:
         """Say what is waited for if nothing was printed for long."""
@@ -57,23 +56,31 @@ class PlainLines:
         print(line.encode(self._encoding, "replace").decode(self._encoding), file=self._stream, flush=True)
 
 
-def event_text(event: Event, spec: CanarySpec, marks: Marks) -> str:
-    """An event as a line; a verdict with both arms' values, the limit and the samples."""
+def event_text(event: Event, marks: Marks) -> str:
+    """An event as a line; a verdict with its answer, the end with its result and the requests."""
     symbol, _ = of_event(marks, event)
-    text = fmt.clean(event.message)
-    word: str = event.event
+    word, text = event.event, fmt.clean(event.message)
     if event.event == "verdict":
-        row = gate_row_of_event(event, spec)
-        word = row.verdict.value
-        text = f"{_values(row, marks)}. {text}"
+        word = event.evidence["verdict"]
+    if event.event == "end":
+        text = _ending(event)
     return f"{_when(event.t, event.weight)}  {symbol} {word:<8} {text}"
 
 
 def _when(t: float, weight: float) -> str:
-    return f"{t:>7.1f} s  {fmt.share(weight):>5}"
+    return f"{max(t, 0.0):>7.1f} s  {fmt.share(weight):>5}"
 
 
-def _values(row: GateRow, marks: Marks) -> str:
-    stable, canary = fmt.measure(row.stable, row.unit), fmt.measure(row.canary, row.unit)
-    samples = fmt.count(row.samples.get("canary"))
-    return f"{row.label} {limit(row, marks, margin=True)}: stable {stable}, canary {canary}, {samples} requests"
+def _ending(event: Event) -> str:
+    """`rolled back; verdict to no traffic 34 ms; answered: 3,312 on stable, 385 on canary; lost by shifts: 0`."""
+    parts = [str(event.evidence.get("result", "ended")).replace("_", " ")]
+    to_zero = event.evidence.get("decided_to_zero")
+    if to_zero is not None:
+        parts.append(f"verdict to no traffic {fmt.seconds(to_zero)}")
+    requests = dict(event.evidence.get("requests", {}))
+    lost = requests.pop("failed_by_shift", None)
+    if requests:
+        parts.append("answered: " + ", ".join(f"{count:,} on {arm}" for arm, count in requests.items()))
+    if lost is not None:
+        parts.append(f"lost by shifts: {lost}")
+    return fmt.clean("; ".join(parts))

@@ -43,7 +43,7 @@ def _header(picture: Picture, width: int, marks: Marks) -> Text:
     symbol, style = of_phase(marks, picture.phase)
     line = Text(picture.name, style=CALM)
     line.append(f"  {symbol} {_spaced(picture.phase)}", style=style)
-    line.append(f"  stage {picture.stage + 1} of {len(picture.stages)}  {duration(picture.t)}")
+    line.append(f"  stage {picture.stage + 1} of {len(picture.stages)}  {duration(max(picture.t, 0.0))}")
     for age in _ages(picture):
         room = width - line.cell_len - age.cell_len
         if room >= 2:
@@ -159,10 +159,10 @@ def _events(picture: Picture, width: int, marks: Marks) -> list[RenderableType]:
     for index, event in enumerate(reversed(told[-EVENTS_SHOWN:])):
         symbol, style = of_event(marks, event)
         line = Text(" " * INDENT + f"{'events' if index == 0 else '':<8}", style=QUIET)
-        line.append(f"{event.t:>6.1f} s ", style=QUIET)
+        line.append(f"{max(event.t, 0.0):>6.1f} s ", style=QUIET)
         line.append(f"{symbol} ", style=style)
-        gate = f"{event.evidence['verdict']}: " if event.event == "verdict" else ""
-        line.append(gate + fmt.clean(event.message), style="default")
+        answer = f"{event.evidence['verdict']}: " if event.event == "verdict" else ""
+        line.append(answer + fmt.clean(event.message), style="default")
         line.truncate(width, overflow="ellipsis")
         lines.append(line)
     return lines
@@ -174,9 +174,9 @@ def _how_it_went(picture: Picture) -> list[str]:
         return []
     parts = []
     if ending.harm_to_verdict is not None:
-        parts.append(f"decided {duration(ending.harm_to_verdict)} after the harm began (estimated)")
+        parts.append(f"decided {fmt.seconds(ending.harm_to_verdict)} after the harm began (estimated)")
     if ending.verdict_to_zero is not None:
-        parts.append(f"no traffic {duration(ending.verdict_to_zero)} later")
+        parts.append(f"no traffic {fmt.seconds(ending.verdict_to_zero)} later")
     parts.append(f"at most {fmt.share(ending.peak)} of the traffic")
     if picture.served:
         parts.append(f"{fmt.count(picture.served.get('canary'))} requests went to the canary")

@@ -3,10 +3,12 @@
 Called by `model.py`. Reads the state and the last look; decides nothing.
 """
 
+import math
+
 from canary.observation import Seen
 from canary.rollout import Phase, Rollout
 from canary.spec.models import CanarySpec
-from canary.verdict import Answer, GateVerdict
+from canary.verdict import Answer
 from canary.weights import Weights
 from canary.wording import duration
 
@@ -42,7 +44,7 @@ def what_follows(spec: CanarySpec, rollout: Rollout, now: float) -> str:
         case Phase.AWAITING_APPROVAL:
             return "it goes on when it is approved"
     left = _left_of_hold(spec, rollout, now)
-    when = f"in {duration(left)} at the earliest" if left > 0 else "as soon as every gate passes"
+    when = f"in {duration(math.ceil(left))} at the earliest" if left > 0 else "as soon as every gate passes"
     if rollout.phase in {Phase.SHIFTING, Phase.PROMOTING}:
         when = f"after {duration(spec.stages[rollout.stage].hold)} at the earliest"
     following = rollout.stage + 1
@@ -73,16 +75,14 @@ def _for_the_stage(spec: CanarySpec, rollout: Rollout, now: float) -> str:
     parts = []
     left = _left_of_hold(spec, rollout, now)
     if left > 0:
-        parts.append(f"{duration(left)} more of this stage's hold")
-    parts += [_open_gate(verdict) for verdict in rollout.verdicts if verdict.verdict is not Answer.PASS]
+        parts.append(f"{duration(math.ceil(left))} more of this stage's hold")
+    waiting = [verdict for verdict in rollout.verdicts if verdict.verdict is not Answer.PASS]
+    parts += [verdict.why.rstrip(".") for verdict in waiting[:1]]
+    if len(waiting) > 1:
+        parts.append(f"and {len(waiting) - 1} more gate{'s' if len(waiting) > 2 else ''}")
     if parts:
         return f"waiting for {'; '.join(parts)}"
     return "every gate passes" if rollout.verdicts else "waiting for the first evidence of this stage"
-
-
-def _open_gate(verdict: GateVerdict) -> str:
-    when = f", about {duration(verdict.eta)} more" if verdict.eta is not None else ""
-    return f"{verdict.gate} ({verdict.why.rstrip('.')}{when})"
 
 
 def _left_of_hold(spec: CanarySpec, rollout: Rollout, now: float) -> float:

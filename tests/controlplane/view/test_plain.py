@@ -2,8 +2,7 @@
 
 import io
 
-from controlplane.view.marks import UNICODE
-from controlplane.view.plain import HEARTBEAT, PlainLines, event_text
+from controlplane.view.plain import HEARTBEAT, PlainLines
 from tests.controlplane.view.scenes import analyzing, plan, rolled_back
 
 
@@ -29,15 +28,14 @@ def test_the_story_of_a_rollback_in_lines() -> None:
         "  660.0 s   25 %  ◑ phase    Stage 1 passed all 4 gates. Giving 25 % of the traffic to nf4.\n"
         "  660.0 s   25 %  ◑ weights  Asking for 25 % of the traffic on the canary.\n"
         "  660.4 s   25 %  ◑ phase    nf4 gets 25 %, judged by 4 gates for at least 10 min.\n"
-        "  702.0 s   25 %  ✔ pass     latency p95 ≤ 200 ms: stable 84 ms, canary 91 ms, 9k requests. "
-        "95 % of answers within 91 ms, 200 ms allowed.\n"
-        "  913.0 s   25 %  ✖ fail     error_rate ≤ 1 %: stable 0.11 %, canary 12 %, 2.4k requests. "
-        "12 % of answers failed, 1 % allowed; stable 0.11 %.\n"
+        "  702.0 s   25 %  ✔ pass     95 % of answers within 91 ms, 200 ms allowed.\n"
+        "  913.0 s   25 %  ✖ fail     12 % of answers failed, 1 % allowed; stable 0.11 %.\n"
         "  913.0 s   25 %  ✖ phase    error_rate <= 1% failed: 12 % of answers failed, 1 % allowed; stable 0.11 %. "
         "Everything goes back to stable.\n"
         "  913.0 s    0 %  ◑ weights  Asking for 0 % of the traffic on the canary.\n"
         "  913.1 s    0 %  ✖ phase    All traffic is on bf16 again, 0.1 s after the decision.\n"
-        "  913.1 s    0 %  ✖ end      All traffic is on bf16 again, 0.1 s after the decision.\n"
+        "  913.1 s    0 %  ✖ end      rolled back; verdict to no traffic 84 ms; "
+        "answered: 60,000 on stable, 9,000 on canary; lost by shifts: 0\n"
     )
 
 
@@ -62,14 +60,3 @@ def test_a_stream_that_writes_only_ascii_gets_only_ascii() -> None:
     lines.event(rollout.history[5])
     stream.seek(0)
     assert stream.read().splitlines()[0] == "an arrow ? from outside"
-
-
-def test_a_verdict_of_a_gate_outside_the_plan_still_reads() -> None:
-    rollout, _, _ = rolled_back()
-    event = rollout.history[6]
-    odd = type(event)(
-        **{**{f: getattr(event, f) for f in event.__slots__}, "evidence": {"gate": "hard stop", "verdict": "fail"}}
-    )
-    assert event_text(odd, plan(), UNICODE).endswith(
-        "✖ fail     hard stop ≤ –: stable –, canary –, – requests. 12 % of answers failed, 1 % allowed; stable 0.11 %."
-    )

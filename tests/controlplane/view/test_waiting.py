@@ -22,8 +22,8 @@ def test_a_variant_that_is_not_ready_is_named_with_its_problem() -> None:
 def test_a_stage_waits_for_its_hold_and_its_open_gates() -> None:
     rollout, seen, now = analyzing()
     assert what_it_waits_for(plan(), rollout, seen, now) == (
-        "waiting for 5.8 min more of this stage's hold; ttft p95 not worse than stable by 10% "
-        "(needs about 1,100 more answers, about 3 min more)"
+        "waiting for 5.8 min more of this stage's hold; ttft p95: 21.3 ms on the canary, 20.8 ms on stable; "
+        "about 1,100 more canary requests to be sure"
     )
     assert what_follows(plan(), rollout, now) == "75 % in 5.8 min at the earliest"
 
@@ -31,7 +31,7 @@ def test_a_stage_waits_for_its_hold_and_its_open_gates() -> None:
 def test_after_the_hold_only_gates_are_waited_for() -> None:
     rollout, seen, _ = analyzing()
     later = BEGAN + 2000.0
-    assert what_it_waits_for(plan(), rollout, seen, later).startswith("waiting for ttft p95")
+    assert what_it_waits_for(plan(), rollout, seen, later).startswith("waiting for ttft p95: 21.3 ms")
     assert what_follows(plan(), rollout, later) == "75 % as soon as every gate passes"
     passed = dataclasses.replace(rollout, verdicts=(PASSES,))
     assert what_it_waits_for(plan(), passed, seen, later) == "every gate passes"
