@@ -25,8 +25,7 @@ class ArmSums:
     """Requests of those replicas that also told their errors."""
     histograms: dict[str, list[float]] = field(default_factory=dict)
     kpis: dict[str, tuple[float, float]] = field(default_factory=dict)
-    totals: dict[str, tuple[float, float]] = field(default_factory=dict)
-    """Total and the requests of the replicas that told it."""
+    totals: dict[str, float] = field(default_factory=dict)
     gauges: dict[str, list[float]] = field(default_factory=dict)
 
 
@@ -72,9 +71,8 @@ def _add(
             if errors is not None:
                 sums.errors = (sums.errors or 0.0) + min(errors, requests)
                 sums.errors_of += requests
-            for name, value in pod.totals.items():
-                total, of = sums.totals.get(name, (0.0, 0.0))
-                sums.totals[name] = (total + value, of + requests)
+        for name, value in pod.totals.items():
+            sums.totals[name] = sums.totals.get(name, 0.0) + value
         for name, (events, trials) in pod.kpis.items():
             total, of = sums.kpis.get(name, (0.0, 0.0))
             sums.kpis[name] = (total + events, of + trials)
@@ -125,13 +123,13 @@ def _together(first: ArmSums, second: ArmSums) -> ArmSums:
     for name, counts in second.histograms.items():
         mine = sums.histograms.get(name)
         sums.histograms[name] = counts if mine is None else list(map(add, mine, counts))
-    for pairs, theirs in ((sums.kpis, (first.kpis, second.kpis)), (sums.totals, (first.totals, second.totals))):
-        for half in theirs:
-            for name, (total, of) in half.items():
-                was = pairs.get(name, (0.0, 0.0))
-                pairs[name] = (was[0] + total, was[1] + of)
-    for gauges in (first.gauges, second.gauges):
-        for name, values in gauges.items():
+    for half in (first, second):
+        for name, (events, of) in half.kpis.items():
+            was = sums.kpis.get(name, (0.0, 0.0))
+            sums.kpis[name] = (was[0] + events, was[1] + of)
+        for name, total in half.totals.items():
+            sums.totals[name] = sums.totals.get(name, 0.0) + total
+        for name, values in half.gauges.items():
             sums.gauges.setdefault(name, []).extend(values)
     return sums
 

@@ -3,22 +3,17 @@
 Called by `judge.py`; a gate that stands in several stages is one case with one body of evidence. Holds no evidence.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from canary.judge import selfnormalised, share
 from canary.judge.evidence import POINTS, Rule
+from canary.spec import metrics
 from canary.spec.models import CanarySpec, Gate, JudgeSettings, Stage
+from canary.spec.units import Unreadable
 
 Kind = Literal["counts", "sums", "readings"]
-Series = Literal["errors", "histogram", "kpi", "total", "gauge", "query"]
-HISTOGRAMS = frozenset({"latency", "ttft", "itl", "e2e", "queue_time"})
-TOTALS: Mapping[str, str] = {"tokens_per_answer": "generation_tokens"}
-"""Metrics that are a running total per request, where the total has another name."""
-GAUGES = frozenset(
-    {"kv_cache_usage", "gpu_memory", "throughput", "tokens_per_second", "cost_per_1k_requests", "cost_per_1m_tokens"}
-)
+Series = Literal["errors", "histogram", "kpi", "total", "gauge", "rate", "query"]
 FAMILY_WEIGHTS = {"errors": 0.4, "latency": 0.4, "business": 0.2}
 """How the chance of a false rollback is split among kinds of gates that a spec has."""
 AGAINST_STABLE = share.grid(1.15, 12.0, POINTS)
@@ -35,6 +30,14 @@ class Case:
     series: Series
     name: str
     """Of the histogram, KPI, total or gauge."""
+    per: str
+    """For totals the name of the denominator."""
+    scale: float
+    """Factor on a ratio of totals."""
+    quantile: float | None
+    """0.95 for `p95`; None for what is no quantile."""
+    unit: str
+    """Of its value: `seconds`, `share`, `dollars` or `number`."""
     rule: Rule | None
     """How its evidence is weighed; None for readings."""
     weight: float
@@ -88,7 +91,11 @@ def _draw_up(spec: CanarySpec) -> Docket:
         kind, series, name = kind_of(gate)
         weight = weights.get(text, 0.0)
         rule = None if kind == "readings" else _rule(gate, kind, weight, spec.judge)
-        cases.append(Case(gate, kind, series, name, rule, weight, frozenset(stages[text])))
+        counts, scale = _ratio(gate)
+        here = frozenset(stages[text])
+        cases.append(
+            Case(gate, kind, series, name, counts[1], scale, gate.quantile, _unit(gate, kind), rule, weight, here)
+        )
     by_text = {case.gate.text: case for case in cases}
     return Docket(
         cases=tuple(cases),
@@ -97,7 +104,7 @@ def _draw_up(spec: CanarySpec) -> Docket:
         planned=sum(stage.hold for stage in spec.stages),
         histograms=frozenset(case.name for case in cases if case.series == "histogram"),
         kpis=frozenset(case.name for case in cases if case.series == "kpi"),
-        totals=frozenset(case.name for case in cases if case.series == "total"),
+        totals=frozenset(name for case in cases if case.series == "total" for name in (case.name, case.per)),
         alpha=spec.judge.false_rollback,
         beta=1 - spec.judge.confidence,
     )
@@ -106,11 +113,11 @@ def _draw_up(spec: CanarySpec) -> Docket:
 def kind_of(gate: Gate) -> tuple[Kind, Series, str]:
     """How a gate is judged, and which numbers it reads."""
     series, name = _series_of(gate)
-    if gate.test == "threshold" or series in {"gauge", "query"}:
+    if gate.test == "threshold" or series in {"gauge", "rate", "query"}:
         return "readings", series, name
     if series in {"errors", "histogram"}:
         return "counts", series, name
-    if not gate.relative and 0 < gate.limit < 1:
+    if not gate.relative and 0 < gate.limit < 1 and _kind_of_metric(gate.metric) != "ratio":
         return "counts", series, name
     return "sums", series, name
 
@@ -123,18 +130,47 @@ def _series_of(gate: Gate) -> tuple[Series, str]:
         return "errors", ""
     if gate.metric.startswith("kpi/"):
         return "kpi", gate.metric.removeprefix("kpi/")
-    if gate.metric in HISTOGRAMS and gate.quantile is not None:
+    kind = _kind_of_metric(gate.metric)
+    if kind == "histogram" and gate.quantile is not None:
         return "histogram", gate.metric
-    if gate.metric in GAUGES:
-        return "gauge", gate.metric
-    return "total", TOTALS.get(gate.metric, gate.metric)
+    if kind == "rate":
+        return "rate", gate.metric
+    if kind in {"ratio", "proportion"}:
+        return "total", _ratio(gate)[0][0]
+    return "gauge", gate.metric
+
+
+def _kind_of_metric(name: str) -> str:
+    """How the metric is counted; a name that nobody knows is taken for a momentary value."""
+    try:
+        return metrics.find(name).kind
+    except Unreadable:
+        return "gauge"
+
+
+def _ratio(gate: Gate) -> tuple[tuple[str, str], float]:
+    """The totals that a ratio is made of, and its scale."""
+    try:
+        metric = metrics.find(gate.metric)
+    except Unreadable:
+        return (gate.metric, "requests"), 1.0
+    return metric.counts or (gate.metric, "requests"), metric.scale
+
+
+def _unit(gate: Gate, kind: Kind) -> str:
+    """Unit of the gate's value; of a figure of the user's own, what the test says."""
+    try:
+        unit = metrics.find(gate.metric).unit
+    except Unreadable:
+        unit = None
+    return unit or ("share" if kind == "counts" else "number")
 
 
 def _family(gate: Gate) -> str:
     """Kind of gate, for its share of the chance of a false rollback."""
     if gate.metric == "error_rate" or gate.metric.startswith("finish_reason"):
         return "errors"
-    return "latency" if gate.metric in HISTOGRAMS else "business"
+    return "latency" if _kind_of_metric(gate.metric) == "histogram" else "business"
 
 
 def _weights(gates: list[Gate]) -> dict[str, float]:

@@ -88,6 +88,13 @@ def read(spec: CanarySpec, state: JudgeState, *, stage: int, now: float) -> Judg
     return verdicts.judgement(spec, docket.of(spec), state.memory, stage, now)
 
 
+def weight_of_evidence(spec: CanarySpec, state: JudgeState) -> float:
+    """Log of all evidence against the canary together; the rollout rolls back when it reaches log(1/falseRollback)."""
+    of = docket.of(spec)
+    heavy = _weighted(of, _state_for(spec, state).memory)
+    return _total(heavy) if heavy else 0.0
+
+
 def _fresh(of: Docket) -> Memory:
     """What is remembered before anything was seen."""
     return {
@@ -106,6 +113,7 @@ def _fresh(of: Docket) -> Memory:
         "first": None,
         "last": 0.0,
         "interval": 0.0,
+        "length": 0.0,
         "spent_until": 0.0,
         "next_start": 0.0,
         "rate": 0.0,
@@ -171,6 +179,7 @@ def _clock(memory: Memory, block: Block, began: float | None) -> None:
     """How long blocks usually are, and since when data has been waited for."""
     if memory["last"] and block.t > memory["last"]:
         length = block.t - memory["last"]
+        memory["length"] = length
         memory["interval"] = length if memory["interval"] == 0 else 0.8 * memory["interval"] + 0.2 * length
     memory["last"] = block.t
     if memory["began"] is None and block.t >= 0 and block.weight > 0:
@@ -261,7 +270,7 @@ def _read_thresholds(memory: Memory, of: Docket, block: Block, sides: Sides, kno
     for case in of.by_stage[block.stage]:
         if case.kind == "readings":
             before = looks.get(case.gate.text) or threshold.empty(block.t - memory["interval"])
-            after = threshold.look(case, before, block, sides, known)
+            after = threshold.look(case, before, block, sides, known, memory["length"])
             looks[case.gate.text] = after
             if after is not before:
                 told[case.gate.text] = block.t
@@ -312,20 +321,27 @@ def _find_failures(spec: CanarySpec, of: Docket, memory: Memory, block: Block) -
 
 def _convicted(of: Docket, memory: Memory, present: tuple[Case, ...]) -> Case | None:
     """The gate of this stage to which the combined evidence is due, if it is enough: sum of weight times evidence."""
+    heavy = _weighted(of, memory)
+    if not heavy or _total(heavy) < math.log(1 / of.alpha):
+        return None
+    here = [(value, case) for value, case in heavy if case in present]
+    return max(here, key=lambda pair: pair[0])[1] if here else None
+
+
+def _weighted(of: Docket, memory: Memory) -> list[tuple[float, Case]]:
+    """Log of weight times evidence of every gate that has some and may roll back."""
     kept = memory["evidence"]
-    heavy = [
+    return [
         (math.log(case.weight) + kept[case.gate.text]["log_e"], case)
         for case in of.tested
         if case.weight > 0 and case.gate.text in memory["started"] and _may_speak(memory, case)
     ]
-    if not heavy:
-        return None
+
+
+def _total(heavy: list[tuple[float, Case]]) -> float:
+    """Log of the summed evidence."""
     top = max(value for value, _ in heavy)
-    total = top + math.log(sum(math.exp(value - top) for value, _ in heavy))
-    if total < math.log(1 / of.alpha):
-        return None
-    here = [(value, case) for value, case in heavy if case in present]
-    return max(here, key=lambda pair: pair[0])[1] if here else None
+    return top + math.log(sum(math.exp(value - top) for value, _ in heavy))
 
 
 def _may_speak(memory: Memory, case: Case) -> bool:

@@ -65,6 +65,8 @@ class Placebo:
     """the sum of squared group sums,"""
     groups: list[float] = field(default_factory=lambda: [0.0] * len(LEVELS))
     """and the number of full groups."""
+    vr: float = 1.0
+    """Variance of sums of many blocks over what single blocks foretell, less what chance alone would give."""
 
     def kept(self) -> dict[str, Any]:
         """As plain names, lists and numbers; exact."""
@@ -73,7 +75,7 @@ class Placebo:
     def read(self, prior: Prior) -> Noise:
         """The noise as far as it is known."""
         phi, kappa = self._fit(prior)
-        return Noise(phi, kappa, max(prior.vr, self.long_run()))
+        return Noise(phi, kappa, max(prior.vr, self.vr))
 
     def _fit(self, prior: Prior) -> tuple[float, float]:
         """Least squares of u = φ + κX over all blocks and the prior's: half at X = 0, half at twice the mean X."""
@@ -96,17 +98,6 @@ class Placebo:
             return 1.0, max((ux - x) / xx, 0.0)
         return phi, kappa
 
-    def long_run(self) -> float:
-        """Variance of sums of many blocks over what single blocks foretell, less what chance alone would give."""
-        if self.squares <= 0:
-            return 1.0
-        worst = 1.0
-        for level, total, groups in zip(LEVELS, self.grouped, self.groups, strict=True):
-            if groups >= 4:
-                expected = groups * level * self.squares / self.blocks
-                worst = max(worst, total / expected / (1 + math.sqrt(2 / groups)))
-        return worst
-
     def plus(self, x1: float, n1: float, x2: float, n2: float) -> "Placebo":
         """With one more block: bad events and trials of both halves. A block without events teaches nothing."""
         x = x1 + x2
@@ -116,26 +107,37 @@ class Placebo:
         spread = theta * (1 - theta)
         deviation = x1 - x * theta
         u = deviation * deviation / (spread * x)
-        z = deviation / math.sqrt(spread * x * self.read(CLEARING).at(x))
-        partial, filled = [p + z for p in self.partial], [f + 1 for f in self.filled]
-        grouped, groups = self.grouped, self.groups
-        for i, level in enumerate(LEVELS):
-            if filled[i] >= level:
-                grouped = [*grouped[:i], grouped[i] + partial[i] ** 2, *grouped[i + 1 :]]
-                groups = [*groups[:i], groups[i] + 1, *groups[i + 1 :]]
-                partial[i] = filled[i] = 0.0
-        return Placebo(
+        phi, kappa = self._fit(CLEARING)
+        z = deviation / math.sqrt(spread * x * (phi + kappa * x))
+        after = Placebo(
             self.blocks + 1,
             self.x + x,
             self.xx + x * x,
             self.u + u,
             self.ux + u * x,
             self.squares + z * z,
-            partial,
-            filled,
-            grouped,
-            groups,
+            [p + z for p in self.partial],
+            [f + 1 for f in self.filled],
+            self.grouped,
+            self.groups,
+            self.vr,
         )
+        if after.filled[0] >= LEVELS[0]:
+            after._close_groups()
+        return after
+
+    def _close_groups(self) -> None:
+        """Take in the groups that are full and compare their variance with that of single blocks."""
+        self.grouped, self.groups = list(self.grouped), list(self.groups)
+        self.vr = 1.0
+        for i, level in enumerate(LEVELS):
+            if self.filled[i] >= level:
+                self.grouped[i] += self.partial[i] ** 2
+                self.groups[i] += 1
+                self.partial[i] = self.filled[i] = 0.0
+            if self.groups[i] >= 4 and self.squares > 0:
+                expected = self.groups[i] * level * self.squares / self.blocks
+                self.vr = max(self.vr, self.grouped[i] / expected / (1 + math.sqrt(2 / self.groups[i])))
 
 
 _FIELDS = tuple(f.name for f in fields(Placebo))

@@ -45,12 +45,21 @@ def counts(case: Case, arm: ArmSums, pick: Pick | None, side: int) -> tuple[floa
             return NOTHING
         total, index = histogram[-1], int(pick[side])
         return (total - histogram[index] if index >= 0 else total), total
-    events, of = (arm.kpis if case.series == "kpi" else arm.totals).get(case.name, NOTHING)
+    events, of = events_of(case, arm)
     if case.kind == "sums":
         return events, of
     if events > of:
         return NOTHING
     return (events if case.gate.better == "lower" else of - events), of
+
+
+def events_of(case: Case, arm: ArmSums) -> tuple[float, float]:
+    """Numerator and denominator of a KPI or of a ratio of totals."""
+    if case.series == "kpi":
+        return arm.kpis.get(case.name, NOTHING)
+    events = arm.totals.get(case.name)
+    of = arm.requests if case.per == "requests" else arm.totals.get(case.per)
+    return NOTHING if events is None or of is None else (events * case.scale, of)
 
 
 def _contrast(case: Case, sides: Sides) -> tuple[float, float, float]:

@@ -5,22 +5,19 @@ Called by `verdicts.py`. Takes plain values and decides nothing.
 
 import math
 
-from canary.judge.docket import HISTOGRAMS, Case
+from canary.judge.docket import Case
 from canary.wording import duration
-
-SECONDS = HISTOGRAMS
-SHARES = frozenset({"error_rate", "kv_cache_usage"})
 
 
 def amount(case: Case, value: float | None) -> str:
     """A value of this metric with its unit."""
     if value is None:
         return "no value"
-    if case.gate.metric in SECONDS:
+    if case.unit == "seconds":
         return seconds(value)
-    if case.gate.metric in SHARES or case.kind == "counts":
+    if case.unit == "share":
         return percent(value)
-    return f"{value:.4g}"
+    return f"${value:,.4g}" if case.unit == "dollars" else f"{value:.4g}"
 
 
 def seconds(value: float) -> str:

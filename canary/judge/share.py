@@ -48,11 +48,11 @@ def bet(wealth: list[float], hits: float, trials: float, null: float, noise: flo
         odds = odds0 * ratio
         distance = odds / (1 + odds) - null
         stake = distance / (within + lasting * distance * distance)
-        factor = 1 + (min(most, stake)) * surprise
+        factor = 1 + min(stake, most) * surprise
         if vr != 1:
             factor = factor ** (1 / vr)
-        after.append(min(mine * (min(CAP, factor)), MOST))
-    return after
+        after.append(mine * min(factor, CAP))
+    return after if max(after) < MOST else [min(mine, MOST) for mine in after]
 
 
 def likelihood(
@@ -63,13 +63,16 @@ def likelihood(
     Exact for independent events; `noise * vr` tempers it for others.
     """
     odds0 = null / (1 - null)
-    tempered = noise * vr
-    log_none = math.log1p(odds0)
+    scale = 1 / (noise * vr)
+    hits, trials = hits * scale, trials * scale
+    at_null = trials * math.log1p(odds0)
     after = []
     for mine, (ratio, log_ratio) in zip(wealth, on, strict=True):
-        growth = (hits * log_ratio - trials * (math.log1p(odds0 * ratio) - log_none)) / tempered
-        after.append(max(min(mine * (math.exp(growth) if growth < LOG_CAP else CAP), MOST), LEAST))
-    return after
+        growth = hits * log_ratio - trials * math.log1p(odds0 * ratio) + at_null
+        after.append(mine * (math.exp(growth) if growth < LOG_CAP else CAP))
+    if min(after) > LEAST and max(after) < MOST:
+        return after
+    return [max(min(mine, MOST), LEAST) for mine in after]
 
 
 def usable(trials: float, null: float) -> bool:

@@ -31,7 +31,7 @@ def plus(tally: Tally, sums: ArmSums) -> Tally:
         "errors_of": tally["errors_of"] + sums.errors_of,
         "histograms": histograms,
         "kpis": _pairs(tally["kpis"], sums.kpis),
-        "totals": _pairs(tally["totals"], sums.totals),
+        "totals": _sums(tally["totals"], sums.totals),
     }
 
 
@@ -46,6 +46,20 @@ def _pairs(was: dict[str, list[float]], more: dict[str, tuple[float, float]]) ->
     return now
 
 
+def _sums(was: dict[str, float], more: dict[str, float]) -> dict[str, float]:
+    """Sums by name."""
+    return {**was, **{name: was.get(name, 0.0) + value for name, value in more.items()}} if more else was
+
+
+def events_of(case: Case, tally: Tally) -> tuple[float, float]:
+    """Numerator and denominator of a KPI or of a ratio of totals."""
+    if case.series == "kpi":
+        events, of = tally["kpis"].get(case.name, (0.0, 0.0))
+        return events, of
+    of = tally["requests"] if case.per == "requests" else tally["totals"].get(case.per, 0.0)
+    return tally["totals"].get(case.name, 0.0) * case.scale, of
+
+
 def samples(case: Case, tally: Tally) -> float:
     """Requests (or events' denominators) behind a case's value."""
     if case.series == "errors":
@@ -54,7 +68,7 @@ def samples(case: Case, tally: Tally) -> float:
         histogram = tally["histograms"].get(case.name)
         return float(histogram[-1]) if histogram else 0.0
     if case.series in {"kpi", "total"}:
-        return float(tally[case.series + "s"].get(case.name, (0.0, 0.0))[1])
+        return float(events_of(case, tally)[1])
     return float(tally["requests"])
 
 
@@ -63,11 +77,11 @@ def value(case: Case, tally: Tally, known: dict[str, list[float]]) -> float | No
     if case.series == "errors":
         return tally["errors"] / tally["errors_of"] if tally["errors_of"] > 0 else None
     if case.series == "histogram":
-        histogram, quantile = tally["histograms"].get(case.name), case.gate.quantile
+        histogram, quantile = tally["histograms"].get(case.name), case.quantile
         if not histogram or quantile is None or case.name not in known:
             return None
         return bounds_.quantile(quantile, histogram, known[case.name])
     if case.series in {"kpi", "total"}:
-        events, of = tally[case.series + "s"].get(case.name, (0.0, 0.0))
+        events, of = events_of(case, tally)
         return events / of if of > 0 else None
     return None

@@ -30,12 +30,12 @@ def empty(t: float) -> Looks:
     }
 
 
-def look(case: Case, looks: Looks, block: Block, sides: Sides, known: dict[str, list[float]]) -> Looks:
-    """The readings after a block."""
+def look(case: Case, looks: Looks, block: Block, sides: Sides, known: dict[str, list[float]], seconds: float) -> Looks:
+    """The readings after a block that was so many seconds long."""
     gate = case.gate
     window = gate.window or 0.0
-    if case.series in {"gauge", "query"}:
-        canary, stable = _momentary(case, block, sides)
+    if case.series in {"gauge", "rate", "query"}:
+        canary, stable = _momentary(case, block, sides, seconds)
         if canary is None or (gate.relative and stable is None):
             return looks
         now = {
@@ -90,11 +90,18 @@ def limit_of(gate: Gate, stable: float | None) -> float | None:
     return stable + sign * gate.limit if gate.margin == "points" else stable * (1 + sign * gate.limit)
 
 
-def _momentary(case: Case, block: Block, sides: Sides) -> tuple[float | None, float | None]:
-    """Momentary values of both arms: the query's answer, or the worst replica's gauge."""
+def _momentary(case: Case, block: Block, sides: Sides, seconds: float) -> tuple[float | None, float | None]:
+    """Momentary values of both arms: the query's answer, requests a second, or the worst replica's gauge."""
+    if case.series == "rate":
+        return _rate(sides.canary.requests, seconds), _rate(sides.stable.requests, seconds)
     readings = block.readings.get(case.gate.text, {})
     worst = max if case.gate.better == "lower" else min
     gauges = [side.gauges.get(case.name) for side in (sides.canary, sides.stable)]
     canary = readings.get("canary", worst(gauges[0]) if gauges[0] else None)
     stable = readings.get("stable", worst(gauges[1]) if gauges[1] else None)
     return canary, stable
+
+
+def _rate(requests: float | None, seconds: float) -> float | None:
+    """Requests a second."""
+    return None if requests is None or seconds <= 0 else requests / seconds

@@ -175,7 +175,7 @@ class Facts:
                 return 0.0, 0.0
             index = int(pick[1])
             return (histogram[-1] - histogram[index] if index >= 0 else histogram[-1]), histogram[-1]
-        events, of = side[self.case.series + "s"].get(self.case.name, (0.0, 0.0))
+        events, of = tally.events_of(self.case, side)
         return (events if self.case.gate.better == "lower" else of - events), of
 
     def seconds_for(self, more: float | None) -> float | None:
