@@ -1,7 +1,7 @@
 """Reads canary.yml files from disk, with the settings file beside a short form.
 
-Called by the commands. Everything about the meaning of the text is `canary.spec`; here is only what a file system can do
-wrong: a path that is a folder, a file that is missing, unreadable, endless or not a file at all.
+Called by the commands. Everything about the meaning of the text is `canary.spec`; here is only what a file system can
+do wrong: a path that is a folder, a file that is missing, unreadable, endless or not a file at all.
 """
 
 import stat
@@ -22,8 +22,8 @@ STANDARD_INPUT = "-"
 def load(path: str | Path, *, settings: Path | None = None, options: Mapping[str, Any] | None = None) -> Document:
     """The plan in this file (`-` reads standard input).
 
-    A short form is completed by `settings`, or else by the settings file beside it. Raises `SpecError` with every fault of
-    the file, and `BadInput` where there is no file to read.
+    A short form is completed by `settings`, or else by the settings file beside it. Raises `SpecError` with every fault
+    of the file, and `BadInput` where there is no file to read.
     """
     source = read_source(path)
     beside = read_source(settings) if settings is not None else settings_beside(path)

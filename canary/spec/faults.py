@@ -73,7 +73,7 @@ def _sentence(kind: str, given: object, context: Mapping[str, Any], otherwise: s
         case "literal_error":
             choices = re.findall(r"'([^']*)'", context["expected"])
             hint = did_you_mean(given, choices) if isinstance(given, str) else ""
-            return f"expected {' or '.join(choices)}, {got}{hint}"
+            return f"expected {_one_of(choices)}, {got}{hint}"
         case "model_type" | "dict_type" | "mapping_type" | "model_attributes_type":
             return f"expected a mapping (key: value), {got}"
         case "tuple_type" | "list_type":
@@ -92,6 +92,11 @@ def _sentence(kind: str, given: object, context: Mapping[str, Any], otherwise: s
             return f"has at most {context['max_length']} characters, {got}"
         case _:
             return f"{otherwise[:1].lower()}{otherwise[1:]}, {got}"
+
+
+def _one_of(choices: list[str]) -> str:
+    """`a, b or c`."""
+    return f"{', '.join(choices[:-1])} or {choices[-1]}" if len(choices) > 1 else choices[0]
 
 
 def _path_in_file(location: tuple[str | int, ...], root: Node) -> Path:

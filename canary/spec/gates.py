@@ -34,6 +34,8 @@ OnNoData = Literal["hold", "pause", "promote"]
 Comparison = Literal["max", "min", "notWorseThan", "drift"]
 LIMITS: dict[str, Operator] = {"max": "<=", "min": ">=", "notWorseThan": "not worse", "drift": "drift"}
 """The keys of a mapping, exactly one of which a gate has, and what they are in a line."""
+BEYOND_A_LINE = {"query", "min_samples", "on_breach", "on_no_data", "test", "failures"}
+"""What only a mapping can say. A gate's `model_fields_set` tells which of them its owner did say."""
 
 
 class Gate(Model):
@@ -112,12 +114,12 @@ class GateMapping(Model):
     """How far it may move from stable in the harmful direction: `5%`."""
     better: Literal["lower", "higher"] | None = None
     """Direction in which a KPI of your own improves; known for all others."""
-    window: Seconds | None = None
+    window: Annotated[Seconds, Field(gt=0)] | None = None
     """Time over which the value is taken; everything since the stage began when left out."""
     min_samples: Positive | None = None
     """Canary requests (or events) before this gate may pass or fail."""
     on_breach: OnBreach = "rollback"
-    """What a failure does: take the traffic back, pause, or only hold the stage."""
+    """What a failure does: take the traffic back, pause, or only hold the stage. The spec's when left out."""
     on_no_data: OnNoData | None = None
     """What the end of the hold means without enough evidence; the spec's `onNoData` when left out."""
     test: Literal["sequential", "threshold"] = "sequential"
@@ -169,7 +171,7 @@ def _of_mapping(written: GateMapping) -> Gate:
         raise Unreadable(f"a gate has exactly one of max, min, notWorseThan and drift; found {found}")
     [(key, limit)] = given.items()
     name, _, statistic = " ".join(written.metric.split()).partition(" ")
-    line = Line(Word(name), Word(statistic) if statistic else None, LIMITS[key], Word(_as_text(limit, name)))
+    line = Line(Word(name), Word(statistic) if statistic else None, LIMITS[key], Word(_as_text(key, limit, name)))
     try:
         normal = _normalised(line, better=written.better, window=written.window, by=written.by)
     except Unreadable as error:
@@ -178,24 +180,16 @@ def _of_mapping(written: GateMapping) -> Gate:
         raise Unreadable(
             "only counts with test: threshold; the sequential test forgives nothing by number", key="failures"
         )
-    return normal.model_copy(
-        update={
-            "query": written.query,
-            "min_samples": written.min_samples,
-            "on_breach": written.on_breach,
-            "on_no_data": written.on_no_data,
-            "test": written.test,
-            "failures": written.failures,
-        }
-    )
+    added = written.model_dump(include=BEYOND_A_LINE, exclude_unset=True)
+    return normal.model_copy(update=added)
 
 
-def _as_text(limit: str | float, metric: str) -> str:
-    """A native number, which is in base units already, as it would stand in a line."""
+def _as_text(key: str, limit: str | float, metric: str) -> str:
+    """A limit as it would stand in a line. Native numbers are base units; for margins, shares of the stable value."""
     if isinstance(limit, str):
         return limit.strip()
-    unit = metrics.find(metric).unit
-    return show(float(limit), unit or "number")
+    relative = key in {"notWorseThan", "drift"}
+    return show(float(limit), "share" if relative else metrics.find(metric).unit or "number")
 
 
 def _normalised(line: Line, *, better: Literal["lower", "higher"] | None, window: float | None, by: str | None) -> Gate:
@@ -349,7 +343,7 @@ _GateLine = Annotated[
     WithJsonSchema(
         {
             "type": "string",
-            "pattern": r"^\s*[A-Za-z][\w./-]*\s*.*[0-9].*$",
+            "pattern": r"^\s*[A-Za-z][\s\S]*[0-9]",
             "examples": ["latency p95 <= 200ms", "error_rate <= 0.1%", "ttft p95 not worse than stable by 10%"],
         }
     ),
@@ -360,7 +354,7 @@ _CriterionLine = Annotated[
     WithJsonSchema(
         {
             "type": "string",
-            "pattern": r"^\s*[A-Za-z][\w./-]*\s*(<|>|=|≤|≥).*$",
+            "pattern": r"^\s*[A-Za-z][\s\S]*[<>=≤≥]",
             "examples": ["first_turn_resolution >= 70%", "first_turn_resolution >= stable"],
         }
     ),

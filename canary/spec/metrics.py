@@ -211,9 +211,8 @@ def find(name: str) -> Metric:
         raise Unreadable(
             f"a KPI is named like kpi/conversion: lower-case letters, digits, _, . and -; got {quoted(name)}"
         )
-    raise Unreadable(
-        f"unknown metric {quoted(name)}{did_you_mean(name, names(), SYNONYMS)}; a figure of your own is kpi/<name>"
-    )
+    near = did_you_mean(name, names(), SYNONYMS) or f"; known are {', '.join(BUILT_IN)}."
+    raise Unreadable(f"unknown metric {quoted(name)}{near} A figure of your own is written kpi/<name>")
 
 
 def names() -> tuple[str, ...]:

@@ -6,13 +6,15 @@ platform. Names in files are camelCase, here snake_case. Units are already base 
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from canary.spec.base import Model
 from canary.spec.gates import Comparison, Criterion, CriterionField, Gate, GateField, OnNoData
-from canary.spec.units import Chance, Dollars, Positive, Seconds, Share, Switch, Text, native
+from canary.spec.names import Header, Hostname, HttpPath, Listen, Location, Name, RelativePath, WebAddress
+from canary.spec.source import quoted
+from canary.spec.units import Chance, Dollars, Positive, Seconds, Share, Switch, Text, Unreadable, native
 from canary.verdict import OnBreach
 
 __all__ = [
@@ -48,17 +50,33 @@ __all__ = [
     "Variant",
 ]
 
-Name = Annotated[Text, Field(max_length=63, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
-"""What Kubernetes accepts as a name, since that is where most of them end up."""
+
+def _exactly_one(model: Model, *names: str) -> None:
+    """Refuse a mapping that says none of these, or two of them."""
+    given = [name for name in names if getattr(model, name) is not None]
+    if len(given) != 1:
+        raise Unreadable(f"expected exactly one of {' and '.join(names)}, found {' and '.join(given) or 'none'}")
+
+
+def _environment(value: Mapping[str, str]) -> Mapping[str, str]:
+    """Names that every shell and system accepts."""
+    for name in value:
+        if not name.replace("_", "a").isalnum() or name[:1].isdigit() or not name.isascii():
+            raise Unreadable(f"expected a variable name of letters, digits and _, got {quoted(name)}", key=name)
+    return value
 
 
 class HardStop(Model):
     """Plain outage: this share of at least so many canary requests fails in so many scrapes running."""
 
     enabled: Switch = True
-    failures: Share = 0.5
+    """Whether a plain outage ends the rollout without waiting for the tests."""
+    failures: Annotated[Share, Field(gt=0)] = 0.5
+    """Share of the canary's requests that fail."""
     min_requests: Positive = 20
+    """Canary requests that there must be."""
     scrapes: Positive = 2
+    """Scrapes running in which it must be so."""
 
 
 class JudgeSettings(Model):
@@ -67,8 +85,9 @@ class JudgeSettings(Model):
     false_rollback: Chance = 0.01
     """Chance that a healthy rollout is ever rolled back, however long and however often it looks."""
     confidence: Chance = 0.95
-    """How sure a pass has to be; 1 - confidence is the chance to pass a canary that is exactly at its limit."""
-    hard_stop: HardStop = HardStop()
+    """How sure a pass has to be; the rest is the chance to pass a canary that is exactly at its limit."""
+    hard_stop: HardStop = HardStop.model_construct()
+    """When an outage is so plain that nothing needs to be tested."""
     warmup: Seconds = 0.0
     """A new replica's first seconds are left out, for both arms."""
 
@@ -77,77 +96,120 @@ class Profile(Model):
     """Which GPUs a variant wants."""
 
     gpu: Text
+    """Name of the GPU, such as `L40S`."""
     count: Positive = 1
+    """GPUs for each replica."""
 
 
 class SystemPrompt(Model):
     """The prompt that is part of the variant: a file beside canary.yml, or the text itself."""
 
-    file: Text | None = None
+    file: RelativePath | None = None
+    """Path of the file, from the folder of the canary.yml."""
     text: Text | None = None
+    """The prompt itself."""
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        _exactly_one(self, "file", "text")
+        return self
 
 
 class Variant(Model):
     """One thing that can serve."""
 
     name: Name
-    uri: Text | None = None
-    """Where its weights are; None takes `model.uri`."""
+    """Name of the variant, in metrics and on the screen."""
+    uri: Location | None = None
+    """Where its weights are; `model.uri` when left out."""
     quantization: Text | None = None
+    """How its weights are quantized, as the engine names it; `none` for not at all."""
     profile: Profile | None = None
+    """The GPUs it wants."""
     system_prompt: SystemPrompt | None = None
+    """The prompt that belongs to it."""
     engine: Annotated[Mapping[str, Any], BeforeValidator(native)] = {}
     """Engine flags, as the engine names them (`maxNumSeqs: 64`)."""
     command: tuple[Text, ...] = ()
     """Local platform: the server's command line; `{port}`, `{name}` and `{address}` are filled in."""
-    env: Mapping[str, Text] = {}
+    env: Annotated[Mapping[str, Text], AfterValidator(_environment)] = {}
+    """Local platform: environment variables of the server."""
     replicas: Positive = 1
-    ready: Text = "/health"
+    """How many of it run."""
+    ready: HttpPath = "/health"
     """Path that answers 200 when the server can serve."""
-    metrics: Text = "/metrics"
+    metrics: HttpPath = "/metrics"
     """Path of its Prometheus page; read when it is there."""
     labels: Mapping[str, Text] = {}
+    """Labels for what is created for it."""
 
 
 class ModelRef(Model):
     """The served model: one name for both variants."""
 
     name: Text
-    uri: Text | None = None
+    """The name that clients ask for."""
+    uri: Location | None = None
+    """Where the weights are, such as `hf://meta-llama/Llama-3.1-8B-Instruct`; a variant may have its own."""
 
 
 class LocalPlatform(Model):
     """Processes on this machine behind a real Envoy."""
 
-    listen: Text = "127.0.0.1:8080"
+    listen: Listen = "127.0.0.1:8080"
     """Where clients connect; port 0 picks a free one and says which."""
     metrics: Literal["auto", "prometheus", "scrape"] = "auto"
-    scrape_interval: Seconds = 1.0
+    """Who reads the numbers: `auto` takes Prometheus where it is installed and reads the pages itself otherwise."""
+    scrape_interval: Annotated[Seconds, Field(ge=0.1, le=300)] = 1.0
+    """How often the numbers are read."""
 
 
 class KServePlatform(Model):
     """KServe on Kubernetes."""
 
     mode: Literal["standard", "knative", "native", "llm"] = "standard"
+    """Which of KServe's ways of serving; it decides how traffic is moved."""
     gateway: Text | None = None
-    hostname: Text | None = None
-    prometheus: Text | None = None
+    """Gateway that the route hangs on, as namespace/name."""
+    hostname: Hostname | None = None
+    """Host name that clients use."""
+    prometheus: WebAddress | None = None
+    """Where Prometheus answers; the controller's when left out."""
     metrics_profile: Text | None = None
+    """Which names the metrics have (`vllm`, `kserve`, `envoy-gateway`, …); found out when left out."""
 
 
 class Platform(Model):
     """Where it runs: exactly one of these."""
 
     local: LocalPlatform | None = None
+    """This machine: processes behind an Envoy."""
     kserve: KServePlatform | None = None
+    """A cluster with KServe."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _all_defaults(cls, value: Any) -> Any:
+        """`local:` with nothing after it means all of its defaults."""
+        if isinstance(value, Mapping):
+            return {key: {} if key in cls.model_fields and child is None else child for key, child in value.items()}
+        return value
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        _exactly_one(self, "local", "kserve")
+        return self
 
 
 class Stage(Model):
     """A share of traffic, for at least so long, under these gates."""
 
     traffic: Share
+    """The canary's share of requests: `5%`."""
     hold: Seconds = 0.0
+    """How long the stage lasts at least: `7d`."""
     gates: tuple[GateField, ...] = ()
+    """What the canary has to meet; all of them must pass before the next stage."""
     approve: Text | None = None
     """Group whose word is needed before the next stage."""
 
@@ -155,116 +217,166 @@ class Stage(Model):
 class Evaluation(Model):
     """The harness that must pass before any traffic."""
 
-    dataset: Text
+    dataset: Location
+    """The questions: a file beside the canary.yml, or a place."""
     metrics: tuple[CriterionField, ...] = Field(min_length=1)
+    """What the results have to meet."""
 
 
 class ShadowJudge(Model):
     """Who compares the pairs."""
 
     kind: Literal["llm", "exact"] = "llm"
+    """A model that says which answer is better, or exact equality."""
     model: Text | None = None
-    endpoint: Text | None = None
+    """The judging model, for `llm`."""
+    endpoint: WebAddress | None = None
+    """Its OpenAI-compatible address, for `llm`."""
     criteria: Text | None = None
+    """The question that it is asked about each pair, for `llm`."""
 
 
 class ShadowPromote(Model):
     """Net win rate that so many days running must reach."""
 
     win_rate: Share = 0.0
+    """Wins less losses, as a share of all pairs."""
     days: Positive = 1
+    """Days running on which it must be reached."""
 
 
 class Shadow(Model):
     """The canary answers copies; users see the stable answer."""
 
     traffic: Share = 1.0
+    """Share of requests that is copied."""
     for_: Annotated[Seconds, Field(alias="for")] = 0.0
-    judge: ShadowJudge = ShadowJudge()
-    promote: ShadowPromote = ShadowPromote()
+    """How long at most."""
+    judge: ShadowJudge = ShadowJudge.model_construct()
+    """Who compares."""
+    promote: ShadowPromote = ShadowPromote.model_construct()
+    """What sends the canary on to real traffic."""
 
 
 class Cohort(Model):
     """Only requests whose header has one of these values take part; all others are served by stable."""
 
-    header: Text
+    header: Header
+    """Header that says who asks."""
     values: Annotated[tuple[Text, ...], Field(alias="in", min_length=1)]
+    """Values that take part."""
 
 
 class Sticky(Model):
     """Requests with the same value of this header stay on the same variant."""
 
-    header: Text
+    header: Header
+    """Header that says which requests belong together."""
 
 
 class Budget(Model):
     """What the canary may cost a day."""
 
     per_day: Dollars
+    """Dollars a day."""
     on_exceed: Literal["throttle", "pause", "rollback"] = "pause"
+    """What happens when it is spent."""
     to: Share | None = None
+    """For `throttle`: the share of traffic that is left to it."""
 
 
 class SecretRef(Model):
     """A secret by reference; values never stand in canary.yml."""
 
-    secret: Text
+    secret: Name
+    """Name of the Secret."""
     key: Text
+    """Key in it."""
 
 
 class Slack(Model):
     """A Slack channel."""
 
     channel: Text | None = None
+    """The channel, such as `#ml-releases`; quoted, since `#` begins a comment."""
     url_from: SecretRef
+    """Where the webhook's address is kept."""
 
 
 class Alert(Model):
     """One place to tell."""
 
     slack: Slack | None = None
+    """A Slack channel."""
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        _exactly_one(self, "slack")
+        return self
 
 
 class CanarySpec(Model):
     """The whole plan."""
 
     model: ModelRef
-    platform: Platform = Platform(local=LocalPlatform())
+    """The served model."""
+    platform: Platform = Platform.model_construct(local=LocalPlatform.model_construct())
+    """Where it runs."""
     stable: Variant
+    """The variant in service."""
     canary: Variant
+    """The variant that is tried."""
     evaluation: Evaluation | None = None
+    """What must pass before any traffic."""
     shadow: Shadow | None = None
+    """Copies of requests before any real ones."""
     stages: tuple[Stage, ...] = Field(min_length=1)
     """Rising shares; the last is 100 %."""
     gates: tuple[GateField, ...] = ()
     """Gates of every stage in which they can be decided."""
     on_breach: OnBreach = "rollback"
+    """What a failed gate does that does not say so itself."""
     on_no_data: OnNoData = "hold"
-    judge: JudgeSettings = JudgeSettings()
+    """What the end of a hold means when a gate has too little evidence."""
+    judge: JudgeSettings = JudgeSettings.model_construct()
+    """How sure the judge has to be."""
     max_blind: Seconds = 300.0
-    """How long the metric source may be silent before `on_blind`."""
+    """How long the metric source may be silent before `onBlind`."""
     on_blind: Literal["hold", "pause", "rollback"] = "hold"
+    """What happens when it was silent for that long."""
     progress_deadline: Seconds = 600.0
     """How long a variant may take to become ready."""
     cohort: Cohort | None = None
+    """Whose requests take part; everybody's when left out."""
     sticky: Sticky | None = None
+    """Which requests stay together; none when left out."""
     budget: Budget | None = None
+    """What the canary may cost."""
     alerts: tuple[Alert, ...] = ()
+    """Who is told."""
 
 
 class Metadata(Model):
     """Name and labels."""
 
     name: Name
+    """Name of the rollout."""
     namespace: Name | None = None
+    """Namespace in the cluster."""
     labels: Mapping[str, Text] = {}
+    """Labels, as on any resource."""
     annotations: Mapping[str, Text] = {}
+    """Annotations, as on any resource."""
 
 
 class ModelCanary(Model):
     """The resource: the same text in git, in the cluster and on a laptop."""
 
     api_version: Literal["serinus.dev/v1alpha1"] = "serinus.dev/v1alpha1"
+    """Version of this form."""
     kind: Literal["ModelCanary"] = "ModelCanary"
+    """What this is."""
     metadata: Metadata
+    """Name and labels."""
     spec: CanarySpec
+    """The plan."""

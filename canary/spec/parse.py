@@ -14,7 +14,11 @@ from pydantic import ValidationError
 
 from canary.errors import Fault, SpecError
 from canary.spec import dialects
+from canary.spec.checks import faults_between
+from canary.spec.decidable import not_here
+from canary.spec.draft import draft
 from canary.spec.faults import faults_of
+from canary.spec.gates import Gate
 from canary.spec.models import ModelCanary, Stage
 from canary.spec.reader import Node, of_python, read
 from canary.spec.source import Place, Source
@@ -53,15 +57,14 @@ def parse_document(
     if form != "full":
         root, more = dialects.full_form(root, form, *_completions(settings, options, faults))
         faults += more
-    canary = None
-    if root is not None:
-        try:
-            canary = ModelCanary.model_validate(root.plain(), by_alias=True, by_name=False)
-        except ValidationError as error:
-            faults += faults_of(error, root, ModelCanary)
-    if faults or canary is None or root is None:
-        raise SpecError(_in_order(faults))
-    return Document(_with_common_gates(canary), root, form)
+    try:
+        canary = ModelCanary.model_validate(root.plain(), by_alias=True, by_name=False)
+    except ValidationError as error:
+        faults += faults_of(error, root, ModelCanary)
+    faults += faults_between(draft(root))
+    if faults:
+        raise SpecError(in_order(faults))
+    return Document(_resolved(canary), root, form)
 
 
 def revision(canary: ModelCanary) -> str:
@@ -83,7 +86,7 @@ def _tree(source: Source) -> tuple[Node, list[Fault]]:
     """The tree of a file that is YAML; otherwise its faults are all there is to say."""
     root, faults = read(source)
     if root is None:
-        raise SpecError(_in_order(list(faults)))
+        raise SpecError(in_order(list(faults)))
     return root, list(faults)
 
 
@@ -98,24 +101,29 @@ def _completions(
     return beside, of_python(options, Place(Source("options", ""))) if options else None
 
 
-def _with_common_gates(canary: ModelCanary) -> ModelCanary:
-    """The gates of the whole plan, put into each stage that can decide them and does not have them."""
-    common = canary.spec.gates
-    if not common:
-        return canary
+def _resolved(canary: ModelCanary) -> ModelCanary:
+    """What is said once for the whole plan, put where it counts: common gates into stages, `onBreach` into gates."""
+    spec = canary.spec
+
+    def told(gate: Gate) -> Gate:
+        said = "on_breach" in gate.model_fields_set
+        return gate if said else gate.model_copy(update={"on_breach": spec.on_breach})
 
     def complete(stage: Stage) -> Stage:
         own = {gate.text for gate in stage.gates}
-        added = tuple(gate for gate in common if gate.text not in own and (stage.traffic < 1 or not gate.relative))
-        return stage.model_copy(update={"gates": stage.gates + added})
+        common = tuple(
+            gate for gate in spec.gates if gate.text not in own and not not_here(gate, stage.traffic, stage.hold)
+        )
+        return stage.model_copy(update={"gates": tuple(told(gate) for gate in stage.gates + common)})
 
-    stages = tuple(complete(stage) for stage in canary.spec.stages)
-    return canary.model_copy(update={"spec": canary.spec.model_copy(update={"stages": stages})})
+    stages = tuple(complete(stage) for stage in spec.stages)
+    return canary.model_copy(update={"spec": spec.model_copy(update={"stages": stages})})
 
 
-def _in_order(faults: list[Fault]) -> tuple[Fault, ...]:
+def in_order(faults: list[Fault]) -> tuple[Fault, ...]:
     """In the order of the file, each once, and not more than anybody reads."""
-    ordered = sorted(dict.fromkeys(faults), key=lambda fault: (fault.file, fault.line, fault.column))
+    once = {(fault.file, fault.line, fault.column, fault.message): fault for fault in reversed(faults)}
+    ordered = sorted(once.values(), key=lambda fault: (fault.file, fault.line, fault.column))
     if len(ordered) <= FAULTS_SHOWN:
         return tuple(ordered)
     last = ordered[FAULTS_SHOWN - 1]

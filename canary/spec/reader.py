@@ -102,7 +102,7 @@ def _decoded(source: Source) -> str:
     if len(raw) > SIZE_LIMIT:
         raise _Stop(
             Place(Source(source.file, "")),
-            f"the file is larger than {SIZE_LIMIT // 1024} KiB; a canary.yml is a page or two, put long texts beside it",
+            f"the file is larger than {SIZE_LIMIT // 1024} KiB; a canary.yml is a page; put long texts beside it",
         )
     if isinstance(raw, bytes):
         if raw.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\x00" in raw[:4]:

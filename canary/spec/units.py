@@ -57,7 +57,7 @@ def share(value: object) -> float:
         raise _unreadable(text, "a share such as 5% or 0.05")
     number = Decimal(bare[1])
     if number >= 1 and "." not in text:
-        raise Unreadable(f"{quoted(text)} may mean {number} % or {number} times; write {number}%{_or_fraction(number)}")
+        raise Unreadable(f"{quoted(text)} may be meant in percent or not; write {number}%{_or_fraction(number)}")
     return _at_most_one(number, text)
 
 
@@ -80,7 +80,7 @@ def seconds(value: object) -> float:
     if bare and not Decimal(bare[1]):
         return 0.0
     if bare:
-        raise Unreadable(f"{quoted(text)} has no unit; write {text}s, {text}m, {text}h or {text}d")
+        raise Unreadable(f"{quoted(text)} has no unit; write {text}ms, {text}s, {text}m, {text}h or {text}d")
     raise _unreadable(text, "a duration such as 200ms, 2.5s, 4h or 7d")
 
 
@@ -258,60 +258,49 @@ def _or_fraction(number: Decimal) -> str:
     return f" or {_plain(number / 100)}" if number < 100 else ""
 
 
-def _schema(pattern: str, description: str, **number_schema: float) -> WithJsonSchema:
-    """JSON Schema of a unit: text of this form, or a native number."""
+def _written(pattern: str, *also: dict[str, Any], examples: list[str]) -> WithJsonSchema:
+    """JSON Schema of a unit as it stands in a file: text of this form, or what YAML readers make a number of."""
+    return WithJsonSchema({"anyOf": [{"type": "string", "pattern": pattern}, *also], "examples": examples})
+
+
+_N = r"([0-9]{1,15}(\.[0-9]{1,15})?|\.[0-9]{1,15})"
+_SHARE_SCHEMA = _written(
+    rf"^\s*{_N}\s*%?\s*$", {"type": "number", "minimum": 0, "maximum": 1}, examples=["5%", "0.1%", "100%"]
+)
+_SECONDS_SCHEMA = _written(
+    rf"^\s*({_N}\s*(ms|[smhdw])\s*)+$|^\s*[0.]+\s*$", {"const": 0}, examples=["200ms", "2.5s", "30m", "4h", "7d"]
+)
+_DOLLARS_SCHEMA = _written(r"^\s*\$\s*[0-9.,]+\s*$|^\s*[0.]+\s*$", {"const": 0}, examples=["$100", "$0.40"])
+_SWITCH_SCHEMA = WithJsonSchema({"enum": [True, False, "true", "True", "TRUE", "false", "False", "FALSE"]})
+_TEXT_SCHEMA = WithJsonSchema({"type": ["string", "number", "boolean"]})
+_LARGEST_COUNT = 1_000_000_000
+
+
+def _whole_schema(smallest: int) -> WithJsonSchema:
+    pattern = rf"^\s*({'0|' if not smallest else ''}[1-9][0-9]*)\s*$"
     return WithJsonSchema(
         {
-            "anyOf": [{"type": "string", "pattern": pattern}, {"type": "number", **number_schema}],
-            "description": description,
+            "anyOf": [
+                {"type": "integer", "minimum": smallest, "maximum": _LARGEST_COUNT},
+                {"type": "string", "pattern": pattern},
+            ]
         }
     )
 
 
-_NUMBER_PATTERN = r"([0-9]{1,15}(\.[0-9]{1,15})?|\.[0-9]{1,15})"
-_SHARE_SCHEMA = _schema(rf"^\s*{_NUMBER_PATTERN}\s*%?\s*$", "A share: 5%, 0.05.", minimum=0, maximum=1)
-_CHANCE_SCHEMA = _schema(
-    rf"^\s*{_NUMBER_PATTERN}\s*%?\s*$", "A chance: 1%, 0.01.", exclusiveMinimum=0, exclusiveMaximum=1
-)
-_SECONDS_SCHEMA = _schema(
-    rf"^\s*({_NUMBER_PATTERN}\s*(ms|s|m|h|d|w)\s*)+$|^\s*0*(\.0+)?\s*$",
-    "A duration: 200ms, 2.5s, 30m, 4h, 7d.",
-    minimum=0,
-)
-_DOLLARS_SCHEMA = _schema(r"^\s*\$?\s*[0-9.,]+\s*$", "An amount: $100, $0.40.", minimum=0)
-_TEXT_SCHEMA = WithJsonSchema({"type": ["string", "number", "boolean"]})
-
 Share = Annotated[float, BeforeValidator(share), Field(ge=0, le=1), _SHARE_SCHEMA]
 """A fraction; `5%` and `5 %` are 0.05."""
-Chance = Annotated[float, BeforeValidator(share), Field(gt=0, lt=1), _CHANCE_SCHEMA]
+Chance = Annotated[float, BeforeValidator(share), Field(gt=0, lt=1), _SHARE_SCHEMA]
 """A probability that is neither impossible nor certain."""
 Seconds = Annotated[float, BeforeValidator(seconds), Field(ge=0), _SECONDS_SCHEMA]
 """A duration in seconds; `200ms`, `2.5s`, `4h`, `7d`."""
 Dollars = Annotated[float, BeforeValidator(dollars), Field(ge=0), _DOLLARS_SCHEMA]
 """Money; `$100`."""
-Positive = Annotated[
-    int,
-    BeforeValidator(whole),
-    Field(ge=1, le=1_000_000_000),
-    WithJsonSchema(
-        {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": r"^\s*[1-9][0-9]*\s*$"}]}
-    ),
-]
+Positive = Annotated[int, BeforeValidator(whole), Field(ge=1, le=_LARGEST_COUNT), _whole_schema(1)]
 """A whole number from 1."""
-Count = Annotated[
-    int,
-    BeforeValidator(whole),
-    Field(ge=0, le=1_000_000_000),
-    WithJsonSchema(
-        {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": r"^\s*(0|[1-9][0-9]*)\s*$"}]}
-    ),
-]
+Count = Annotated[int, BeforeValidator(whole), Field(ge=0, le=_LARGEST_COUNT), _whole_schema(0)]
 """A whole number from 0."""
-Switch = Annotated[
-    bool,
-    BeforeValidator(switch),
-    WithJsonSchema({"enum": [True, False, "true", "True", "TRUE", "false", "False", "FALSE"]}),
-]
+Switch = Annotated[bool, BeforeValidator(switch), _SWITCH_SCHEMA]
 """`true` or `false`, nothing else."""
 Text = Annotated[str, BeforeValidator(text), _TEXT_SCHEMA]
 """Text as it stands in the file: `1.10` stays `1.10`."""

@@ -1,0 +1,61 @@
+"""Whether a plan can be carried out on one machine: what a cluster would do, and `serinus run` would leave undone, is a
+fault.
+
+Called by `serinus run` before anything starts, and by `serinus validate --for local`. Nothing that a plan asks for is
+ever left out in silence.
+"""
+
+from collections.abc import Iterator
+
+from canary.errors import Fault
+from canary.spec.dialects import Form
+from canary.spec.draft import Draft, draft
+from canary.spec.faults import dotted
+from canary.spec.parse import Document, in_order
+
+NOT_CARRIED_OUT = {
+    "shadow": "the local platform copies no requests; take shadow out, or run this plan in a cluster",
+    "evaluation": "the local platform runs no evaluation; take evaluation out, or run this plan in a cluster",
+    "budget": "the local platform counts no cost; take budget out, or run this plan in a cluster",
+}
+"""Parts of a plan that only a cluster carries out, by their key in `spec`."""
+
+
+def local_faults(document: Document) -> tuple[Fault, ...]:
+    """Everything that keeps this plan from running on this machine, in the order of the file; empty where it can."""
+    plan = draft(document.root)
+    return in_order([*_platform(plan), *_commands(plan, document.form), *_parts(plan), *_gates(plan)])
+
+
+def _platform(plan: Draft) -> Iterator[Fault]:
+    if plan.platform is not None and plan.platform.kserve is not None:
+        message = "runs in a cluster; to run this plan here, write platform: {local: {}}"
+        yield plan.place(("spec", "platform", "kserve"), key=True).fault("spec.platform.kserve", message)
+
+
+def _commands(plan: Draft, form: Form) -> Iterator[Fault]:
+    """Each variant says how its server is started."""
+    where = "" if form == "full" else " (in serinus.yml beside this file)"
+    for role, variant in (("stable", plan.stable), ("canary", plan.canary)):
+        if variant is not None and not variant.command:
+            example = '[python, server.py, --port, "{port}"]'
+            message = f"is missing; to run here, say how the server starts{where}, such as {example}"
+            yield plan.place(("spec", role), key=True).fault(f"spec.{role}.command", message)
+
+
+def _parts(plan: Draft) -> Iterator[Fault]:
+    for key, message in NOT_CARRIED_OUT.items():
+        if plan.root.get("spec", key) is not None:
+            yield plan.place(("spec", key), key=True).fault(f"spec.{key}", message)
+
+
+def _gates(plan: Draft) -> Iterator[Fault]:
+    """Gates that ask for what the numbers of this machine do not say."""
+    for each in (*plan.gates, *(gate for stage in plan.stages for gate in stage.gates)):
+        path = dotted(each.path)
+        if each.gate.by:
+            message = f"the local platform does not tell values of {each.gate.by} apart; leave it out to run here"
+            yield plan.place(each.path).fault(path, message)
+        if each.gate.query and plan.platform and plan.platform.local and plan.platform.local.metrics == "scrape":
+            message = "a query needs Prometheus, but platform.local.metrics is scrape; write metrics: prometheus"
+            yield plan.place((*each.path, "query")).fault(path, message)

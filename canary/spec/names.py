@@ -1,0 +1,91 @@
+"""Texts with a form of their own: names, headers, paths and addresses that later stand in URLs, routes and command
+lines.
+
+Used by `models.py` as types of fields. Each refuses what could mean something else to whoever gets it next: a leading
+`-` (an option), `..` (another folder), `$HOME`, an encoded dot, a line end, a transport such as `ext::`.
+"""
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, WithJsonSchema
+
+from canary.spec.source import quoted
+from canary.spec.units import Text, Unreadable
+
+URI_SCHEMES = ("hf", "s3", "gs", "https", "http", "pvc", "oci", "file", "hdfs", "webhdfs", "abfs", "model")
+"""Where weights and data sets may come from."""
+
+_NAME = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
+_HEADER = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,127}$"
+_HTTP_PATH = r"^/[A-Za-z0-9/._~%?=&+,:@-]*$"
+_LISTEN = r"^(([0-9]{1,3}\.){3}[0-9]{1,3}|\[[0-9a-fA-F:.]+\]|[a-z0-9]([a-z0-9.-]*[a-z0-9])?):[0-9]{1,5}$"
+_WEB = r"^https?://[A-Za-z0-9\[][^\s\\\"'<>]*$"
+_HOSTNAME = r"^(\*\.)?[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$"
+_ESCAPES = re.compile(r"(^|/)\.\.(/|$)|%2e|%2f|%00|[$`~\\\n\r\0]|::", re.IGNORECASE)
+
+
+def _of_form(pattern: str, expected: str) -> AfterValidator:
+    """The text has this form, or the error says which form was expected."""
+    compiled = re.compile(pattern.replace("$", r"\Z"))
+
+    def check(value: str) -> str:
+        if not compiled.match(value):
+            raise Unreadable(f"expected {expected}, got {quoted(value)}")
+        return value
+
+    return AfterValidator(check)
+
+
+def _port_in_range(value: str) -> str:
+    if int(value.rpartition(":")[2]) > 65535:
+        raise Unreadable(f"expected a port from 0 to 65535, got {quoted(value)}")
+    return value
+
+
+def _relative_path(value: str) -> str:
+    if not value or value.startswith(("/", "-")) or "://" in value or _ESCAPES.search(value):
+        raise Unreadable(f"expected the path of a file beside this one, such as prompts/v2.txt, got {quoted(value)}")
+    return value
+
+
+def _location(value: str) -> str:
+    """A place of weights or data: a path or repository name, or a URI of a known scheme."""
+    scheme, found, rest = value.partition("://")
+    if not value or value.startswith("-") or re.search(r"\s", value) or _ESCAPES.search(value):
+        raise Unreadable(f"expected a place such as hf://org/name or evals/returns.jsonl, got {quoted(value)}")
+    if found and (scheme not in URI_SCHEMES or not rest):
+        raise Unreadable(
+            f"expected a place that begins with one of {', '.join(URI_SCHEMES)}, then ://, got {quoted(value)}"
+        )
+    return value
+
+
+def _schema(pattern: str) -> WithJsonSchema:
+    """For editors: texts have this form; a plain number or word without quotes is text here, too."""
+    return WithJsonSchema({"type": ["string", "number", "boolean"], "pattern": pattern})
+
+
+Name = Annotated[
+    Text,
+    Field(max_length=63),
+    _of_form(_NAME, "a name of lower-case letters, digits, - and ., such as support-llm"),
+    WithJsonSchema({"type": ["string", "number", "boolean"], "pattern": _NAME, "maxLength": 63}),
+]
+"""What Kubernetes accepts as a name, since that is where most of them end up."""
+Header = Annotated[Text, _of_form(_HEADER, "the name of an HTTP header, such as x-session-id"), _schema(_HEADER)]
+"""Name of an HTTP header."""
+HttpPath = Annotated[Text, _of_form(_HTTP_PATH, "a path such as /health"), _schema(_HTTP_PATH)]
+"""Path of a request, from `/`."""
+Listen = Annotated[
+    Text, _of_form(_LISTEN, "an address such as 127.0.0.1:8080"), AfterValidator(_port_in_range), _schema(_LISTEN)
+]
+"""Address and port to listen on; port 0 is any free one."""
+WebAddress = Annotated[Text, _of_form(_WEB, "an address such as http://judge.models.svc/v1"), _schema(_WEB)]
+"""`http://` or `https://`."""
+Hostname = Annotated[Text, _of_form(_HOSTNAME, "a host name such as llm.example.com"), _schema(_HOSTNAME)]
+"""Name of a host, perhaps with `*.` before it."""
+RelativePath = Annotated[Text, AfterValidator(_relative_path)]
+"""A file in the folder of the canary.yml or below."""
+Location = Annotated[Text, AfterValidator(_location)]
+"""Where weights or data are."""

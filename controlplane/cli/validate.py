@@ -1,0 +1,96 @@
+"""`serinus validate`: checks canary.yml files and says everything that is wrong with them, before anything starts.
+
+Starts nothing and changes nothing. Exit codes: 0 when every file is in order, 2 otherwise.
+"""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from canary.errors import BadInput, Fault, SpecError
+from canary.spec import Document, local_faults, revision
+from canary.spec.units import show_seconds, show_share
+from controlplane.spec_files import load
+
+BAD_INPUT = 2
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, metavar="FILE…")
+@click.option("--settings", type=click.Path(path_type=Path), help="Settings for short forms, in place of serinus.yml.")
+@click.option(
+    "--for", "where", type=click.Choice(["local"]), help="Also check that it can run there: local is `serinus run`."
+)
+@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="json: one object a file.")
+@click.pass_context
+def command(
+    context: click.Context, files: tuple[str, ...], settings: Path | None, where: str | None, output: str
+) -> None:
+    """Check canary.yml files; every fault with file, line and column. `-` reads standard input."""
+    results = [_checked(file, settings, where) for file in files]
+    for file, result in zip(files, results, strict=True):
+        click.echo(
+            json.dumps(_as_json(file, result), ensure_ascii=False) if output == "json" else _as_text(file, result)
+        )
+        if settings is not None and isinstance(result, Document) and result.form == "full":
+            click.echo(f"{file}: note: {settings} is not used, a full form takes nothing from settings", err=True)
+    if not all(isinstance(result, Document) for result in results):
+        context.exit(BAD_INPUT)
+
+
+def _checked(file: str, settings: Path | None, where: str | None) -> Document | SpecError | BadInput:
+    """The plan of a file, or why there is none. One file's faults do not hide another's."""
+    try:
+        document = load(file, settings=settings)
+    except (SpecError, BadInput) as error:
+        return error
+    faults = local_faults(document) if where == "local" else ()
+    return SpecError(faults) if faults else document
+
+
+def _as_text(file: str, result: Document | SpecError | BadInput) -> str:
+    """`file: ok` with the plan in a line, or every fault."""
+    if isinstance(result, SpecError):
+        count = len(result.faults)
+        return f"{result}\n{file}: {count} {'fault' if count == 1 else 'faults'}"
+    if isinstance(result, BadInput):
+        return str(result)
+    return f"{file}: ok: {_summary(result)}"
+
+
+def _summary(document: Document) -> str:
+    """`support-llm, bf16 to nf4 over 5% (7d), 25% (7d), 100%, 4 gates`."""
+    spec = document.canary.spec
+    stages = ", ".join(
+        f"{show_share(stage.traffic)} ({show_seconds(stage.hold)})" if stage.hold else show_share(stage.traffic)
+        for stage in spec.stages
+    )
+    count = sum(len(stage.gates) for stage in spec.stages)
+    gates = f"{count or 'no'} {'gate' if count == 1 else 'gates'}"
+    return f"{document.canary.metadata.name}, {spec.stable.name} to {spec.canary.name} over {stages}, {gates}"
+
+
+def _as_json(file: str, result: Document | SpecError | BadInput) -> dict[str, Any]:
+    """One object a file: what it is, or its faults."""
+    if isinstance(result, SpecError):
+        return {"file": file, "ok": False, "faults": [asdict(fault) for fault in result.faults]}
+    if isinstance(result, BadInput):
+        return {"file": file, "ok": False, "faults": [asdict(Fault(file, 0, 0, "", str(result)))]}
+    spec = result.canary.spec
+    return {
+        "file": file,
+        "ok": True,
+        "name": result.canary.metadata.name,
+        "revision": revision(result.canary),
+        "form": result.form,
+        "stable": spec.stable.name,
+        "canary": spec.canary.name,
+        "stages": [
+            {"traffic": stage.traffic, "hold": stage.hold, "gates": [gate.text for gate in stage.gates]}
+            for stage in spec.stages
+        ],
+        "faults": [],
+    }
