@@ -5,20 +5,24 @@ import contextlib
 import os
 import signal
 import socket
+import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from canary.errors import BadInput, WorldError
 from canary.spec.models import Cohort, Sticky
-from canary.weights import ALL_CANARY, ALL_STABLE, Arm, Weights
+from canary.weights import ALL_CANARY, ALL_STABLE, ARMS, Arm, Weights
 from controlplane.adapters import envoy_config
 from controlplane.adapters.envoy import EnvoyRouter, stop_envoy
 from controlplane.adapters.envoy_config import Address
 from controlplane.adapters.process_files import read_json
+from controlplane.adapters.processes import ProcessPlatform
+from tests.controlplane.adapters.small_run import variant
 from tests.controlplane.adapters.upstreams import ask, load, upstream
+from tests.controlplane.adapters.waiting import alive, until
 
 pytestmark = pytest.mark.real
 Endpoints = dict[Arm, dict[str, str]]
@@ -26,9 +30,11 @@ Endpoints = dict[Arm, dict[str, str]]
 
 @pytest.fixture
 async def folder(tmp_path: Path) -> AsyncIterator[Path]:
-    """A state folder whose Envoy, whoever started it, is gone afterwards."""
+    """A state folder whose processes, whoever started them, are gone afterwards."""
     yield tmp_path
     await stop_envoy(tmp_path, grace_s=0.0)
+    async with ProcessPlatform(tmp_path, now=time.time) as left_behind:
+        await left_behind.close()
 
 
 @pytest.fixture
@@ -41,12 +47,6 @@ async def both() -> AsyncIterator[Endpoints]:
 def envoy(folder: Path, **settings: object) -> EnvoyRouter:
     """A router on this folder; leaving its block without `close` is what a kill -9 of Serinus leaves behind."""
     return EnvoyRouter(folder, **{"listen": "127.0.0.1:0", "now": time.time, **settings})  # type: ignore[arg-type]  # - settings are the router's own
-
-
-async def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 - the condition is about another process
-            await asyncio.sleep(0.01)
 
 
 @contextlib.asynccontextmanager
@@ -154,6 +154,46 @@ async def test_the_next_run_takes_over_the_same_envoy_with_the_same_routes(folde
         await next_run.set_weights(Weights(300_000))
         assert (await next_run.seen()).weights == Weights(300_000)
     assert answers.failed == []
+
+
+async def test_a_run_that_is_killed_loses_no_request_and_the_next_one_goes_on(folder: Path) -> None:
+    """With -9, under load: Envoy and both arms serve on, and are the next run's."""
+    script = Path(__file__).with_name("small_run.py")
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+    run = await asyncio.create_subprocess_exec(
+        sys.executable, str(script), str(folder), stdout=asyncio.subprocess.PIPE, env=environment
+    )
+    assert run.stdout is not None
+    address = (await run.stdout.readline()).decode().strip()
+    said: list[str] = []
+    pids = {entry["pid"] for entry in read_json(folder / "processes.json").values()}
+    async with load(address) as answers:
+        run.kill()
+        await run.communicate()
+        async with (
+            ProcessPlatform(folder, now=time.time) as platform,
+            envoy(folder, say=said.append) as router,
+        ):
+            assert router.address == address
+            assert (await router.seen()).weights == Weights(250_000)
+            for arm in ARMS:
+                await platform.run(arm, variant(arm))
+            await until(lambda: all(platform.endpoints().values()))
+            await router.set_endpoints(platform.addresses(), platform.endpoints())
+            await router.set_weights(Weights(300_000))
+            await asyncio.sleep(0.1)
+            assert {entry["pid"] for entry in read_json(folder / "processes.json").values()} == pids
+            assert answers.failed == []
+            assert answers.by_variant["canary"] > 0
+            # Not our children now, so how they end is not known; that they end is.
+            os.kill(router.pid, signal.SIGKILL)
+            async with tended(router):
+                await until(lambda: any("is back" in sentence for sentence in said))
+            assert "exit status is not known" in said[0]
+            assert (await ask(address))[0] == 200
+            await router.close(grace_s=0.0)
+            await platform.close()
+    assert not any(map(alive, pids))
 
 
 async def test_a_pid_that_now_belongs_to_somebody_else_is_neither_taken_over_nor_signalled(folder: Path) -> None:

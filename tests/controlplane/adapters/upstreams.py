@@ -67,10 +67,8 @@ async def ask(address: str, path: str = "/", headers: Mapping[str, str] | None =
     """One request on its own connection: status, variant, body."""
     host, port = address.rsplit(":", 1)
     reader, writer = await asyncio.open_connection(host, int(port))
-    try:
+    with contextlib.closing(writer):
         return await _exchange(reader, writer, path, headers or {})
-    finally:
-        writer.close()
 
 
 @contextlib.asynccontextmanager
@@ -93,15 +91,15 @@ async def _keep_asking(address: str, answers: Answers, over: asyncio.Event) -> N
     while not over.is_set():
         try:
             reader, writer = await asyncio.open_connection(host, int(port))
-            while not over.is_set():
-                asked = loop.time()
-                status, variant, body = await _exchange(reader, writer, "/", {})
-                if status == 200 and body.startswith(variant):
-                    answers.by_variant[variant] += 1
-                    answers.last_asked[variant] = asked
-                else:
-                    answers.failed.append(f"{status} {variant} {body}")
-            writer.close()
+            with contextlib.closing(writer):
+                while not over.is_set():
+                    asked = loop.time()
+                    status, variant, body = await _exchange(reader, writer, "/", {})
+                    if status == 200 and body == variant:
+                        answers.by_variant[variant] += 1
+                        answers.last_asked[variant] = asked
+                    else:
+                        answers.failed.append(f"{status} {variant} {body}")
         except (OSError, asyncio.IncompleteReadError) as error:
             answers.failed.append(repr(error))
             await asyncio.sleep(0.01)

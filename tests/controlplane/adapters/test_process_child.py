@@ -1,0 +1,76 @@
+"""A process is recognised by pid and creation time, and only then asked, ended or killed."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from controlplane.adapters.process_child import Child, end, last_line, start, status_in_words
+from tests.controlplane.adapters.waiting import until
+
+
+def run(code: str, log: Path) -> Child:
+    return start([sys.executable, "-c", code], log=log)
+
+
+@pytest.mark.real
+async def test_a_child_tells_how_it_ended(tmp_path: Path) -> None:
+    child = run("import sys; print('hello'); sys.exit(7)", tmp_path / "log")
+    await until(lambda: not child.alive)
+    assert child.exit_status == 7
+    assert last_line(tmp_path / "log") == "hello"
+
+
+@pytest.mark.real
+async def test_the_same_pid_with_another_creation_time_is_nobody_of_ours(tmp_path: Path) -> None:
+    """It is not alive as far as we are concerned, and neither end nor kill reaches it."""
+    child = run("import time; time.sleep(60)", tmp_path / "log")
+    stranger = replace(child, created=child.created - 60)
+    assert not stranger.alive
+    await end(stranger, 1.0)
+    stranger.kill()
+    assert child.alive
+    await end(child, 5.0)
+    await until(lambda: not child.alive)
+    assert child.exit_status == -15
+
+
+@pytest.mark.real
+async def test_a_clock_that_was_adjusted_does_not_make_a_child_a_stranger(tmp_path: Path) -> None:
+    """Creation times are counted from the boot time, which moves a little with the clock."""
+    child = run("import time; time.sleep(60)", tmp_path / "log")
+    assert replace(child, created=child.created + 1.0).alive
+    await end(child, 5.0)
+
+
+@pytest.mark.real
+async def test_what_does_not_end_within_its_grace_is_killed(tmp_path: Path) -> None:
+    code = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1, flush=True); time.sleep(60)"
+    child = run(code, tmp_path / "log")
+    await until(lambda: last_line(tmp_path / "log") == "1")
+    await end(child, 0.1)
+    await until(lambda: not child.alive)
+    assert child.exit_status == -9
+
+
+def test_a_program_that_does_not_exist_is_the_caller_s_to_explain(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        start(["./no-such-program"], log=tmp_path / "log")
+
+
+@pytest.mark.parametrize(
+    ("status", "words"), [(0, "exit status 0"), (1, "exit status 1"), (-9, "killed by SIGKILL"), (None, "not known")]
+)
+def test_an_exit_status_in_words(status: int | None, words: str) -> None:
+    assert words in status_in_words(status)
+
+
+def test_the_last_line_is_of_this_start_only(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text("of the start before\n")
+    since = log.stat().st_size
+    assert last_line(log, since) == ""
+    log.write_text("of the start before\nfirst\n  last  \n\n")
+    assert last_line(log, since) == "last"
+    assert last_line(tmp_path / "none") == ""
