@@ -11,6 +11,7 @@ import click
 COMMANDS = {
     "demo": ("controlplane.cli.demo", "Watch two rollouts on this machine: one good, one put back."),
     "run": ("controlplane.cli.run", "Carry out one rollout on this machine, to its end."),
+    "stop": ("controlplane.cli.stop", "Stop what a run left serving on this machine."),
     "validate": ("controlplane.cli.validate", "Check canary.yml files; every fault with file, line and column."),
     "schema": ("controlplane.cli.schema", "Print the JSON Schema of canary.yml, for editors."),
     "simulate": ("controlplane.cli.simulate", "Play a rollout in a virtual world, instantly."),

@@ -90,12 +90,12 @@ class Reconciler:
 
     async def once(self) -> float:
         """One pass; answers when to look again at the latest (seconds on the clock, infinite when finished)."""
-        now = self.ports.clock.now()
         try:
             before = self.rollout or await self.open()
         except WorldError as error:
             self._tell("store", f"{error} The rollout does not begin before its state can be read.")
-            return now + RETRY
+            return self.ports.clock.now() + RETRY
+        now = self.ports.clock.now()
         decision = advance(self.spec, before, self.board.seen(), now)
         if self.on_decision:
             self.on_decision(before, decision)

@@ -1,0 +1,32 @@
+"""`serinus stop`: ends what a run left serving on this machine, and nothing else.
+
+For after `serinus run --keep`, and for a run that was killed and is not to go on.
+"""
+
+import asyncio
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
+@click.option("--state", type=click.Path(path_type=Path, file_okay=False), help="Folder for state and logs.")
+@click.option("--settings", type=click.Path(path_type=Path), help="Completes a short form instead of serinus.yml.")
+def command(file: Path, state: Path | None, settings: Path | None) -> None:
+    """Stop what a run of FILE left serving: its servers, Envoy and Prometheus. Its state and logs stay."""
+    from canary.errors import BadInput, SpecError, WorldError
+    from controlplane import spec_files
+    from controlplane.adapters.state_folder import default_state_folder
+    from controlplane.program import stop_all
+
+    try:
+        folder = state or default_state_folder(spec_files.load(file, settings=settings).canary.metadata.name)
+        asyncio.run(stop_all(folder))
+    except (BadInput, SpecError) as error:
+        click.echo(str(error), err=True)
+        raise SystemExit(2) from error
+    except WorldError as error:
+        click.echo(str(error), err=True)
+        raise SystemExit(1) from error
+    click.echo(f"Stopped what was serving from {folder}.")
