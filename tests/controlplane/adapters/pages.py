@@ -69,6 +69,10 @@ class PageServer:
         """The page's URL."""
         return f"http://{self.address}{path}"
 
+    def path_of(self, path: str, fields: Query) -> str:
+        """Which page a request gets: the one of its path."""
+        return path
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
@@ -88,8 +92,9 @@ class PageServer:
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
         form = (await reader.readexactly(int(headers.get("content-length", 0)))).decode()
         url = urlsplit(target)
-        self.asked.append(Asked(method, url.path, parse_qs(url.query) | parse_qs(form), headers))
-        page = self.pages.get(url.path, Page(b"not found", 404))
+        fields = parse_qs(url.query) | parse_qs(form)
+        self.asked.append(Asked(method, url.path, fields, headers))
+        page = self.pages.get(self.path_of(url.path, fields), Page(b"not found", 404))
         await asyncio.sleep(page.delay_s)
         extra = "".join(f"{name}: {value}\r\n" for name, value in page.headers.items())
         writer.write(

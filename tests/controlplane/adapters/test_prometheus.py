@@ -1,0 +1,219 @@
+"""Everything that a Prometheus may answer, played by a small server: one outcome each, never a guess."""
+
+import json
+import math
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import pytest
+
+from canary.errors import Unavailable, WorldError
+from canary.spec.models import Gate
+from controlplane.adapters.capped_http import CappedHttp
+from controlplane.adapters.prometheus import PrometheusSource
+from controlplane.adapters.prometheus_api import PrometheusApi
+from tests.controlplane.adapters.pages import PageServer, Query
+
+QUERY = "/api/v1/query"
+COMPLETED = "envoy_cluster_upstream_rq_completed"
+CANARY = {"__name__": COMPLETED, "arm": "canary", "replica": "canary-0", "job": "serinus-proxy"}
+GATE = Gate(
+    text="refunds <= 3%",
+    metric="refunds",
+    comparison="max",
+    limit=0.03,
+    better="lower",
+    query='sum by (variant) (rate(refunds_total{model="$name"}[$window]))',
+    window=90.0,
+)
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[PageServer]:
+    async with PageServer() as server:
+        yield server
+
+
+@pytest.fixture
+async def source(server: PageServer) -> AsyncIterator[PrometheusSource]:
+    source = _source(server)
+    yield source
+    await source.close()
+
+
+def _source(server: PageServer, *gates: Gate) -> PrometheusSource:
+    api = PrometheusApi(server.url(""), seconds=0.3, http=CappedHttp(most_bytes=100_000))
+    return PrometheusSource(api, interval=1.0, names={"stable": "v1", "canary": "v2"}, gates=gates)
+
+
+def _answer(kind: str, result: list[Mapping[str, Any]], **more: Any) -> str:
+    return json.dumps({"status": "success", "data": {"resultType": kind, "result": result}, **more})
+
+
+def _matrix(*series: tuple[Mapping[str, str], list[list[Any]]], **more: Any) -> str:
+    return _answer("matrix", [{"metric": labels, "values": points} for labels, points in series], **more)
+
+
+async def test_the_newest_sample_of_each_series_counts_and_its_time_is_the_scrapes(
+    server: PageServer, source: PrometheusSource
+) -> None:
+    other = {"__name__": "vllm:generation_tokens_total", "arm": "canary", "replica": "canary-0"}
+    server.put(QUERY, _matrix((CANARY, [[100.0, "3"], [101.0, "5"]]), (other, [[101.7, "40"]])))
+    counters = await source.read()
+    pod = counters.arms["canary"]["canary-0"]
+    assert (counters.at, pod.requests, pod.totals["generation_tokens"]) == (101.0, 5, 40)
+
+
+async def test_the_question_is_a_post_for_raw_samples_of_three_intervals(
+    server: PageServer, source: PrometheusSource
+) -> None:
+    server.put(QUERY, _matrix((CANARY, [[1.0, "1"]])))
+    await source.read()
+    (asked,) = server.asked
+    (query,) = asked.fields["query"]
+    assert asked.method == "POST"
+    assert query.endswith(',job=~"serinus-.*"}[3000ms]')
+    assert f"|{COMPLETED}|" in query
+    assert "authorization" not in asked.headers
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "what"),
+    [
+        (200, _matrix(), "no sample younger than 3 s"),
+        (200, _matrix(({"__name__": "vllm:generation_tokens_total"}, [[1.0, "1"]])), "does not reach the proxy"),
+        (
+            200,
+            _matrix((CANARY, [[1.0, "1"]]), warnings=["store\n x is down"]),
+            "warns .* not be whole: store x is down",
+        ),
+        (400, '{"status":"error","errorType":"bad_data","error":"parse error"}', r"refuses the query \(bad_data\)"),
+        (422, '{"status":"error","errorType":"execution","error":"too many samples"}', "too many samples"),
+    ],
+)
+async def test_an_answer_of_no_use_is_said_and_is_not_an_outage(
+    server: PageServer, source: PrometheusSource, status: int, body: str, what: str
+) -> None:
+    server.put(QUERY, body, status=status)
+    with pytest.raises(WorldError, match=what) as caught:
+        await source.read()
+    assert not isinstance(caught.value, Unavailable)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("page", "what"),
+    [
+        ({"body": "", "status": 500}, "answers 500"),
+        ({"body": "", "status": 503}, "answers 503"),
+        (
+            {"body": "", "status": 307, "headers": {"location": "http://127.0.0.1:1/"}},
+            "redirect, which is not followed",
+        ),
+        ({"body": "", "delay_s": 60}, "no answer within"),
+        ({"body": "x" * 200_000}, "larger than 100000 bytes"),
+        ({"body": "<html>Log in</html>"}, "does not speak as Prometheus does"),
+        ({"body": '{"status": "success", "data": {"resultType": "matrix", "result": 7}}'}, "does not speak"),
+        ({"body": '{"status": "success"}'}, "without data"),
+    ],
+)
+async def test_what_is_no_answer_of_a_prometheus_is_an_outage(
+    server: PageServer, source: PrometheusSource, page: dict[str, Any], what: str
+) -> None:
+    server.put(QUERY, page.pop("body"), **page)
+    with pytest.raises(Unavailable, match=what):
+        await source.read()
+
+
+async def test_nobody_there_is_an_outage(server: PageServer, source: PrometheusSource) -> None:
+    await server.stop()
+    with pytest.raises(Unavailable, match="nobody listens there"):
+        await source.read()
+
+
+@pytest.mark.parametrize("value", ["NaN", "+Inf", "-Inf"])
+async def test_what_is_no_number_is_missing_and_said(server: PageServer, source: PrometheusSource, value: str) -> None:
+    stable = {**CANARY, "arm": "stable", "replica": "stable-0"}
+    server.put(QUERY, _matrix((CANARY, [[1.0, "4"], [2.0, value]]), (stable, [[2.0, "9"]])))
+    counters = await source.read()
+    assert counters.arms.keys() == {"stable"}
+    assert "1 series in Prometheus are not numbers" in counters.problem
+
+
+async def test_infos_are_no_warnings(server: PageServer, source: PrometheusSource) -> None:
+    server.put(QUERY, _matrix((CANARY, [[1.0, "4"]]), infos=["metric might not be a counter"]))
+    assert (await source.read()).problem == ""
+
+
+class TwoAnswers(PageServer):
+    """Answers the counters' question with one text and every other query with the next."""
+
+    counters = _matrix((CANARY, [[1.0, "4"]]))
+
+    def answer_queries(self, body: str, status: int = 200) -> None:
+        self.put("/reading", body, status=status)
+        self.put("/counters", self.counters)
+
+    def path_of(self, path: str, fields: Query) -> str:
+        """By what is asked, for the path is always the same."""
+        return "/counters" if fields["query"][0].startswith("{__name__") else "/reading"
+
+
+@pytest.fixture
+async def two() -> AsyncIterator[TwoAnswers]:
+    async with TwoAnswers() as server:
+        yield server
+
+
+def _reading(*values: tuple[str, str]) -> str:
+    return _answer("vector", [{"metric": {"variant": name}, "value": [5.0, value]} for name, value in values])
+
+
+@pytest.mark.parametrize("names", [("v1", "v2"), ("stable", "canary")])
+async def test_a_query_gives_one_value_a_variant_by_name_or_by_arm(two: TwoAnswers, names: tuple[str, str]) -> None:
+    two.answer_queries(_reading((names[0], "0.01"), (names[1], "0.02"), ("v7", "0.5")))
+    source = _source(two, GATE)
+    counters = await source.read()
+    assert counters.readings == {"refunds <= 3%": {"stable": 0.01, "canary": 0.02}}
+    assert counters.problem == ""
+    await source.close()
+
+
+async def test_only_the_window_is_filled_in(two: TwoAnswers) -> None:
+    """Whatever else looks like a variable reaches Prometheus as it was written."""
+    two.answer_queries(_reading(("v1", "1")))
+    source = _source(two, GATE)
+    await source.read()
+    asked = [asked.fields["query"][0] for asked in two.asked if "refunds" in asked.fields["query"][0]]
+    assert asked == ['sum by (variant) (rate(refunds_total{model="$name"}[90000ms]))']
+    await source.close()
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "left", "what"),
+    [
+        (_reading(), 200, {}, "no series with the label variant=canary or stable or v1 or v2"),
+        (_reading(("v1", "0.1"), ("v2", "NaN")), 200, {"stable": 0.1}, "no number for canary"),
+        (_reading(("v1", "0.1"), ("v2", "+Inf")), 200, {"stable": 0.1}, "no number for canary"),
+        (
+            _reading(("v1", "0.1"), ("v2", "1"), ("canary", "2")),
+            200,
+            {"stable": 0.1},
+            "more than one series for canary",
+        ),
+        ('{"status":"error","errorType":"bad_data","error":"no such function"}', 400, {}, "no such function"),
+        ("", 503, {}, "answers 503"),
+    ],
+)
+async def test_a_query_without_a_usable_answer_leaves_the_counters_alone(
+    two: TwoAnswers, body: str, status: int, left: dict[str, float], what: str
+) -> None:
+    two.answer_queries(body, status)
+    source = _source(two, GATE)
+    counters = await source.read()
+    assert counters.readings == ({GATE.text: left} if left else {})
+    assert counters.problem.startswith("refunds <= 3%: ")
+    assert what in counters.problem
+    assert counters.arms["canary"]["canary-0"].requests == 4
+    assert all(map(math.isfinite, left.values()))
+    await source.close()
