@@ -6,6 +6,7 @@ plain numbers, lists and names, so that a crash costs nothing. The statistics st
 """
 
 import math
+from collections.abc import Mapping
 from operator import add
 from typing import Any
 
@@ -328,7 +329,7 @@ def _convicted(of: Docket, memory: Memory, present: tuple[Case, ...]) -> Case | 
     return max(here, key=lambda pair: pair[0])[1] if here else None
 
 
-def _weighted(of: Docket, memory: Memory) -> list[tuple[float, Case]]:
+def _weighted(of: Docket, memory: Mapping[str, Any]) -> list[tuple[float, Case]]:
     """Log of weight times evidence of every gate that has some and may roll back."""
     kept = memory["evidence"]
     return [
@@ -344,7 +345,7 @@ def _total(heavy: list[tuple[float, Case]]) -> float:
     return top + math.log(sum(math.exp(value - top) for value, _ in heavy))
 
 
-def _may_speak(memory: Memory, case: Case) -> bool:
+def _may_speak(memory: Mapping[str, Any], case: Case) -> bool:
     """Whether a gate has the samples that its owner asked for."""
     return case.gate.min_samples is None or tally.samples(case, memory["tally"]["canary"]) >= case.gate.min_samples
 
