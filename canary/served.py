@@ -3,6 +3,7 @@
 Used by the machine for the `requests` of the last event. Not evidence: the judge keeps its own.
 """
 
+import math
 from collections.abc import Mapping
 
 from canary.observation import Counters
@@ -21,7 +22,7 @@ def served_since(previous: Counters | None, current: Counters | None) -> Mapping
         before = previous.arms.get(arm, {})
         counts[arm] = 0.0
         for pod, totals in current.arms.get(arm, {}).items():
-            counts[arm] += _increase(before[pod].requests if pod in before else None, totals.requests)
+            counts[arm] += _increase(before[pod].requests if pod in before else 0.0, totals.requests)
     return counts
 
 
@@ -29,9 +30,11 @@ def unrouted_since(previous: Counters | None, current: Counters | None) -> float
     """Requests that reached neither arm between two readings; None where nobody counts them."""
     if previous is None or current is None or current.unrouted is None or current.at <= previous.at:
         return None
-    return _increase(previous.unrouted, current.unrouted)
+    return _increase(previous.unrouted or 0.0, current.unrouted)
 
 
 def _increase(then: float | None, now: float | None) -> float:
-    then, now = then or 0.0, now or 0.0
+    """Growth of a total; nothing where either side is missing or not a number."""
+    if then is None or now is None or not math.isfinite(now):
+        return 0.0
     return now - then if now >= then else now

@@ -16,7 +16,9 @@ SCRAPES = 1500
 """Scrapes of all holds together; waiting, shifting and the shadow add to it."""
 SHADOW_SCRAPES = 200
 ROUND = (5, 10, 15, 20, 30, 60, 90, 120, 180, 300, 600, 900, 1200, 1800, 3600, 7200, 14400)
+OVERDUE_SCRAPES = 100
 EVALUATING = 30.0
+SOON = 0.05
 BUSY = frozenset({Phase.SHIFTING, Phase.PROMOTING, Phase.ROLLING_BACK, Phase.PENDING})
 """Phases in which the machine is waited on: looked at as soon as it asks for."""
 
@@ -34,13 +36,8 @@ class Pace:
         """The longest interval of any stage."""
         return max(self._stage(stage) for stage in range(len(self.spec.stages)))
 
-    @property
-    def shortest(self) -> float:
-        """The shortest interval of any stage."""
-        return min(self._stage(stage) for stage in range(len(self.spec.stages)))
-
-    def interval(self, rollout: Rollout | None) -> float:
-        """Seconds from this scrape to the next."""
+    def interval(self, rollout: Rollout | None, now: float) -> float:
+        """Seconds from this scrape to the next; more and more where a stage waits on after its hold."""
         if self.fixed is not None:
             return self.fixed
         phase = rollout.phase if rollout else Phase.PENDING
@@ -50,7 +47,8 @@ class Pace:
             return EVALUATING
         if phase is Phase.SHADOWING:
             return _rounded((self.spec.shadow.for_ if self.spec.shadow else 0.0) / SHADOW_SCRAPES)
-        return self._stage(rollout.stage)
+        overdue = now - rollout.stage_since - self.spec.stages[rollout.stage].hold
+        return max(self._stage(rollout.stage), _rounded(overdue / OVERDUE_SCRAPES))
 
     def wait(self, rollout: Rollout | None, asked: float) -> float:
         """Seconds until the next pass at the latest when the loop asks for one in `asked` seconds.
@@ -60,8 +58,9 @@ class Pace:
         """
         if asked >= LONGEST_WAIT:
             return math.inf
-        busy = rollout is not None and rollout.phase is Phase.ROLLING_BACK
-        return max(asked, 0.05 if busy else self.interval(rollout) / 20)
+        if rollout is None or rollout.phase in BUSY | {Phase.PREPARING}:
+            return max(asked, SOON)
+        return max(asked, self._stage(rollout.stage) / 20)
 
     def _stage(self, stage: int) -> float:
         if self.fixed is not None:

@@ -45,6 +45,8 @@ class VirtualPlatform:
 
     async def seen(self) -> Mapping[Arm, VariantSeen]:
         """Readiness of both arms now."""
+        if self._service.next_change() <= self._clock.t:
+            self._service.flow(self._clock.t)
         return {arm: self._seen(arm) for arm in ARMS}
 
     def endpoints(self) -> Mapping[Arm, Mapping[str, str]]:

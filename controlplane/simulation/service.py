@@ -75,7 +75,7 @@ class Service:
     def flow(self, until: float) -> None:
         """Let traffic run up to `until`."""
         while self.t < until - SAME_MOMENT:
-            end = min(until, self._next_change())
+            end = min(until, self.next_change())
             self._count(end)
             self.t = end
             if self.t >= self._next_crash:
@@ -118,6 +118,13 @@ class Service:
         """Replicas of an arm that can serve now."""
         return sum(pod.arm == arm and pod.ready_at <= self.t for pod in self.pods)
 
+    def next_change(self) -> float:
+        """When a replica next comes, goes or is warm; infinite if none will."""
+        changes = [pod.ready_at for pod in self.pods] + [self._next_crash]
+        if self._faults.cold != 1:
+            changes += [pod.ready_at + self._warmup for pod in self.pods]
+        return min((change for change in changes if change > self.t + SAME_MOMENT), default=math.inf)
+
     def counters(self, row: int, epoch: float) -> PodCounters:
         """One replica's running totals as a scrape finds them; times count from `epoch`."""
         levels, columns = self.traffic.levels, self.traffic.columns
@@ -148,13 +155,6 @@ class Service:
         self._ahead = None
         self._stretch = 1
 
-    def _next_change(self) -> float:
-        """When a replica next comes, goes or is warm."""
-        changes = [pod.ready_at for pod in self.pods] + [self._next_crash]
-        if self._faults.cold != 1:
-            changes += [pod.ready_at + self._warmup for pod in self.pods]
-        return min((change for change in changes if change > self.t + SAME_MOMENT), default=math.inf)
-
     def _count(self, end: float) -> None:
         """Add the traffic from now to `end` to the running totals, drawing ahead where the same is likely to go on."""
         blocks = self._ahead
@@ -162,7 +162,7 @@ class Service:
             if blocks is not None:
                 self.traffic.used(self._used)
             length = end - self.t
-            room = int(min(self._stretch, max((self._next_change() - self.t) / length, 1.0)))
+            room = int(min(self._stretch, max((self.next_change() - self.t) / length, 1.0)))
             edges: Floats = self.t + length * np.arange(room + 1, dtype=np.float64)
             blocks = self.traffic.draw(edges, self.share, self._strain(edges))
             self._ahead, self._used, self._stretch = blocks, 0, min(2 * self._stretch, MOST_AHEAD)

@@ -110,7 +110,7 @@ class _Player:
         while clock.t <= self._horizon:
             if clock.t >= next_scrape - SAME_MOMENT:
                 metrics.scrape()
-                next_scrape = clock.t + self._pace.interval(self._controller.rollout)
+                next_scrape = clock.t + self._interval()
             try:
                 asked = await self._step()
             except Killed:
@@ -121,17 +121,22 @@ class _Player:
             if self._controller.done:
                 break
             await self._world.people(rollout)
-            await clock.sleep(max(min(next_scrape - clock.t, self._pace.wait(rollout, asked)), SAME_MOMENT))
+            replicas = self._world.service.next_change() - clock.t  # a platform says at once when one comes or goes
+            await clock.sleep(max(min(next_scrape - clock.t, replicas, self._pace.wait(rollout, asked)), SAME_MOMENT))
         return await self._story()
 
     async def _step(self) -> float:
         """One pass; answers in how many seconds the loop asks for the next."""
         controller = self._controller
-        controller.board.scrape_interval = self._pace.interval(controller.rollout)
+        controller.board.scrape_interval = self._interval()
         await controller.refresh()
         self._passes += 1
         wake_at = await controller.once()
         return wake_at - self._world.clock.now()
+
+    def _interval(self) -> float:
+        """Seconds from one scrape to the next, now."""
+        return self._pace.interval(self._controller.rollout, self._world.clock.now())
 
     def _start(self) -> Reconciler:
         """A controller that knows nothing but what the store has."""
@@ -141,7 +146,7 @@ class _Player:
             spec_text=self._text,
             revision=revision(self._plan),
             ports=self._world.ports,
-            scrape_interval=self._pace.interval(None),
+            scrape_interval=self._pace.interval(None, 0.0),
         )
         controller.on_decision = self._check
         return controller
