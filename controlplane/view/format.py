@@ -37,6 +37,13 @@ def seconds(value: float | None) -> str:
     return f"{_digits(value)} s" if value < 60 or math.isinf(value) else duration(value)
 
 
+def span(value: float | None) -> str:
+    """A length of time that was measured, as exact as a person wants it: `21 ms`, `3.8 s`."""
+    if not _known(value):
+        return DASH
+    return f"{_digits(value * 1000, 2)} ms" if value < 0.9995 else duration(value)
+
+
 def dollars(value: float | None) -> str:
     """0.4 as `$0.40`, 1234.5 as `$1,234`."""
     if not _known(value):

@@ -10,7 +10,7 @@ from canary.observation import Counters
 from canary.served import served_since
 from canary.weights import Arm
 
-WINDOW = 3.0
+WINDOW = 1.5
 """Seconds that a rate is averaged over: long enough to be steady, short enough to follow a shift."""
 
 

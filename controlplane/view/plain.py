@@ -76,7 +76,7 @@ def _ending(event: Event) -> str:
     parts = [str(event.evidence.get("result", "ended")).replace("_", " ")]
     to_zero = event.evidence.get("decided_to_zero")
     if to_zero is not None:
-        parts.append(f"verdict to no traffic {fmt.seconds(to_zero)}")
+        parts.append(f"verdict to no traffic {fmt.span(to_zero)}")
     requests = dict(event.evidence.get("requests", {}))
     lost = requests.pop("failed_by_shift", None)
     if requests:

@@ -3,11 +3,13 @@
 Called by `terminal.py`. Columns fold away as the terminal gets narrower; nothing is told by colour alone.
 """
 
+from collections.abc import Sequence
+
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from canary.rollout import Phase
+from canary.rollout import Event, Phase
 from canary.verdict import Answer
 from canary.wording import duration
 from controlplane.view import format as fmt
@@ -99,7 +101,7 @@ def _arm(row: ArmRow, picture: Picture, width: int, marks: Marks) -> Text:
     line.append(f"{row.name:<{min(longest, 20)}.20} {fmt.share(in_force):>6} ")
     line.append(marks.full * full, style=GOOD if row.arm == "stable" else "cyan")
     line.append(marks.empty * (cells - full), style=QUIET)
-    line.append(f"  {fmt.rate(row.rate):>11}")
+    line.append(f"  {fmt.rate(row.rate if in_force else None):>11}")
     line.append(*_readiness(row, marks))
     if row.in_force != row.asked:
         line.append(f"  {fmt.share(row.asked)} asked", style=OPEN)
@@ -117,11 +119,11 @@ def _readiness(row: ArmRow, marks: Marks) -> tuple[str, str]:
 def _gates(rows: tuple[GateRow, ...], width: int, marks: Marks) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, expand=False, header_style=QUIET)
     table.add_column(" " * INDENT + "GATE", overflow="ellipsis", no_wrap=True, max_width=max(14, width - 58))
-    table.add_column("STABLE", justify="right", no_wrap=True)
-    table.add_column("CANARY", justify="right", no_wrap=True)
+    table.add_column("STABLE", justify="right", no_wrap=True, min_width=7)
+    table.add_column("CANARY", justify="right", no_wrap=True, min_width=7)
     if width >= NARROW:
         table.add_column("LIMIT", no_wrap=True)
-    table.add_column("VERDICT", no_wrap=True)
+    table.add_column("VERDICT", no_wrap=True, min_width=12)
     table.add_column("N" if width < WIDE else "REQUESTS", no_wrap=True, justify="right")
     for row in rows:
         cells: list[RenderableType] = [
@@ -168,15 +170,26 @@ def _events(picture: Picture, width: int, marks: Marks) -> list[RenderableType]:
     return lines
 
 
+def _newest(events: Sequence[Event]) -> list[Event]:
+    """The newest events first, without those that the bars, the table and the line before them tell already."""
+    newest: list[Event] = []
+    for event in reversed(events):
+        waits = event.event == "verdict" and event.evidence["verdict"] == Answer.WAIT
+        if waits or event.event in {"weights", "end"} or (newest and newest[-1].message == event.message):
+            continue
+        newest.append(event)
+    return newest[:EVENTS_SHOWN]
+
+
 def _how_it_went(picture: Picture) -> list[str]:
     ending = picture.ending
     if ending is None:
         return []
     parts = []
     if ending.harm_to_verdict is not None:
-        parts.append(f"decided {fmt.seconds(ending.harm_to_verdict)} after the harm began (estimated)")
+        parts.append(f"decided {fmt.span(ending.harm_to_verdict)} after the harm began (estimated)")
     if ending.verdict_to_zero is not None:
-        parts.append(f"no traffic {fmt.seconds(ending.verdict_to_zero)} later")
+        parts.append(f"no traffic {fmt.span(ending.verdict_to_zero)} later")
     parts.append(f"at most {fmt.share(ending.peak)} of the traffic")
     if picture.served:
         parts.append(f"{fmt.count(picture.served.get('canary'))} requests went to the canary")

@@ -1,0 +1,115 @@
+"""`serinus demo`: two rollouts on this machine in about a minute, one promoted and one put back.
+
+Chooses the view, and makes sure that Ctrl-C leaves nothing running. The play itself is `controlplane.demo.play`.
+"""
+
+import asyncio
+import shutil
+import signal
+import sys
+from contextlib import suppress
+from io import TextIOWrapper
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from canary.spec.models import ModelCanary
+    from controlplane.demo.play import Extra
+    from controlplane.view.watcher import Watcher
+
+PATIENCE = 240.0
+"""Seconds after which the demo gives up on a machine that is too busy to show anything."""
+DONE, FAILED, BAD_INPUT, TIMED_OUT = range(4)
+
+
+@click.command()
+@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="What to print.")
+@click.option("--rps", type=click.FloatRange(50, 2000), default=300.0, show_default=True, help="Requests a second.")
+@click.option("--state", type=click.Path(path_type=Path, file_okay=False), help="Folder for state and logs.")
+def command(output: str, rps: float, state: Path | None) -> None:
+    """Watch two rollouts on this machine: one healthy and promoted, one that goes wrong and is put back.
+
+    Starts a small model server twice, a real Envoy before them, and sends them requests. Nothing else on this machine
+    is touched, and nothing is left running.
+    """
+    from canary.errors import BadInput, WorldError
+    from controlplane.adapters.state_folder import default_state_folder
+
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal without Unicode shows `?`, and the demo goes on
+    code = FAILED
+    try:
+        code = asyncio.run(_run(output, rps, state or default_state_folder("demo")))
+    except* BadInput as errors:
+        _complain(errors)
+        code = BAD_INPUT
+    except* WorldError as errors:
+        _complain(errors)
+    raise SystemExit(code)
+
+
+async def _run(output: str, rps: float, state: Path) -> int:
+    """Play until the end or until somebody stops it; the exit code."""
+    from controlplane.demo.play import Demo, held_world
+    from controlplane.demo.story import told
+
+    def say(sentence: str) -> None:
+        click.echo(sentence, err=output == "json")
+
+    _cancel_on_signals(asyncio.current_task())
+    try:
+        async with held_world(state) as world, asyncio.timeout(PATIENCE):
+            demo = Demo(world, rate=rps, open_view=lambda plan, extra: _open(output, plan, extra), say=say)
+            scenes = await demo.play()
+    except asyncio.CancelledError:
+        say("Stopped. Everything that the demo started has been ended.")
+        return FAILED
+    except TimeoutError:
+        say(f"The demo did not end within {PATIENCE:.0f} s; everything that it started has been ended. Logs: {world}")
+        return TIMED_OUT
+    say("")
+    for line in told(scenes, demo.stats, demo.numbers_from):
+        say(line)
+    if not all(scene.as_planned for scene in scenes):
+        say(f"That is not how it should go. Logs: {world}")
+        return FAILED
+    await asyncio.to_thread(shutil.rmtree, world)
+    return DONE
+
+
+def _cancel_on_signals(playing: asyncio.Task[int] | None) -> None:
+    """Ctrl-C and TERM end the play, once: what has to be ended afterwards is not to be interrupted again."""
+    asked = False
+
+    def stop() -> None:
+        nonlocal asked
+        if playing is not None and not asked:
+            asked = True
+            playing.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with suppress(NotImplementedError):  # Windows has no such handlers
+            asyncio.get_running_loop().add_signal_handler(number, stop)
+
+
+def _complain(errors: BaseExceptionGroup[Exception]) -> None:
+    """Each error's own sentence on standard error."""
+    for error in errors.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            _complain(error)
+        else:
+            click.echo(str(error), err=True)
+
+
+def _open(output: str, plan: "ModelCanary", extra: "Extra") -> "Watcher":
+    from canary.spec.parse import revision
+    from controlplane.adapters.system_clock import SystemClock
+    from controlplane.view.jsonl import JsonLines
+    from controlplane.view.watcher import open_watcher
+
+    if output == "json":
+        return JsonLines(sys.stdout, extra=extra)
+    now = SystemClock().now
+    return open_watcher(output, sys.stdout, plan.spec, now=now, revision=revision(plan), hint="stop: Ctrl-C")

@@ -1,0 +1,1 @@
+"""The demo: two rollouts of the sample model server on this machine, one promoted and one put back."""

@@ -1,0 +1,137 @@
+"""Acts the demo out: real processes, a real Envoy, real requests; afterwards nothing is left running.
+
+Called by `serinus demo`. The rollouts are carried out by `controlplane.program` as any other; the demo adds the load,
+makes one canary sick, and counts.
+"""
+
+import asyncio
+import copy
+import shutil
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from canary.observation import Seen
+from canary.rollout import Event, Rollout
+from canary.spec.models import ModelCanary
+from controlplane.adapters.state_folder import held
+from controlplane.adapters.system_clock import SystemClock
+from controlplane.demo import knobs
+from controlplane.demo.script import ACTS, MODEL, TROUBLE, Act
+from controlplane.demo.story import Counted, Scene, keys_of_the_end
+from controlplane.program import Audience, Serving, run_rollout, stop_all
+from controlplane.sample.load import Load, Stats
+from controlplane.view.watcher import Watcher
+
+Extra = Callable[[Event], Mapping[str, Any]]
+OpenView = Callable[[ModelCanary, Extra], Watcher]
+
+
+class Demo:
+    """Two rollouts under one load."""
+
+    def __init__(self, world: Path, *, rate: float, open_view: OpenView, say: Callable[[str], None]) -> None:
+        self._world = world
+        self._rate = rate
+        self._open_view = open_view
+        self._say = say
+        self._clock = SystemClock()
+        self._load: Load | None = None
+        self._stop_load = asyncio.Event()
+        self.numbers_from = ""
+        """Where the metrics came from, in words."""
+
+    @property
+    def stats(self) -> Stats:
+        """What became of all requests so far."""
+        return self._load.stats if self._load else Stats()
+
+    async def play(self, acts: Sequence[Act] = ACTS) -> list[Scene]:
+        """Play the acts in order. Raises `WorldError` when this machine cannot (no Envoy)."""
+        async with asyncio.TaskGroup() as background:
+            scenes = [await self._act(act, background) for act in acts]
+            self._stop_load.set()
+        return scenes
+
+    async def _act(self, act: Act, background: asyncio.TaskGroup) -> Scene:
+        plan = act.plan()
+        before = copy.deepcopy(self.stats)
+        self._say(f"{act.number} of {len(ACTS)}: {act.title}.")
+
+        def extra(event: Event) -> Mapping[str, Any]:
+            if event.event != "end":
+                return {}
+            return keys_of_the_end(Counted.between(before, self.stats), trouble.began)
+
+        view = self._open_view(plan, extra)
+        trouble = Trouble(act, view.say, self._clock.now)
+
+        def serving(at: Serving) -> None:
+            if not self.numbers_from:
+                view.say(f"Clients connect to http://{at.address}. Metrics: {at.metrics}.")
+                background.create_task(self._send(at.address))
+            self.numbers_from = at.metrics
+            trouble.replicas = at.replicas
+
+        def update(rollout: Rollout, seen: Seen) -> None:
+            view.update(rollout, seen)
+            if trouble.is_due(rollout):
+                background.create_task(trouble.begin())
+
+        audience = Audience(say=view.say, event=view.event, update=update, serving=serving)
+        try:
+            rollout = await run_rollout(plan, state=self._world, keep=True, audience=audience)
+        finally:
+            view.close()
+        return Scene(act, plan.spec, rollout, Counted.between(before, self.stats), trouble.began)
+
+    async def _send(self, address: str) -> None:
+        """The users: from the moment when stable serves until the last act is over."""
+        host, _, port = address.rpartition(":")
+        await knobs.until_served(address)
+        self._load = Load(host, int(port), rate=self._rate, model=MODEL)
+        await self._load.run(self._stop_load)
+
+
+class Trouble:
+    """Makes a canary sick once, at the moment that the script says."""
+
+    def __init__(self, act: Act, say: Callable[[str], None], now: Callable[[], float]) -> None:
+        self._act = act
+        self._say = say
+        self._now = now
+        self._told = False
+        self.replicas: Callable[[], Mapping[Any, Mapping[str, str]]] = dict
+        """Addresses of the ready replicas by arm and name."""
+        self.began: float | None = None
+        """When the canary had become sick."""
+
+    def is_due(self, rollout: Rollout) -> bool:
+        """Whether the moment has come; true once."""
+        due = not self._told and self._act.trouble_begins(rollout)
+        self._told = self._told or due
+        return due
+
+    async def begin(self) -> None:
+        """Turn the knobs of every replica of the canary."""
+        for address in self.replicas().get("canary", {}).values():
+            await knobs.turn(address, TROUBLE)
+        self.began = self._now()
+        self._say(f"{self._act.canary} is sick from now on: slow, and {TROUBLE['error_rate']:.0%} of its answers fail.")
+
+
+@asynccontextmanager
+async def held_world(folder: Path) -> AsyncIterator[Path]:
+    """An empty folder for the demo's world, held for it alone; whatever serves from it is stopped, before and after.
+
+    What is left in it afterwards are logs and the rollouts' history. Raises `BadInput` when another demo holds it.
+    """
+    with held(folder):
+        world = folder / "world"
+        await stop_all(world)  # of a demo that was killed
+        await asyncio.to_thread(shutil.rmtree, world)
+        try:
+            yield world
+        finally:
+            await asyncio.shield(stop_all(world))
