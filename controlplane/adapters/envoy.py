@@ -74,10 +74,7 @@ class EnvoyRouter:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._take_up_files()
         await self._envoy.adopt_or_start(self._listen, self._limits_ms)
-        for kind in FILES:
-            taken = await self._envoy.admin.taken(kind)
-            self._refused[kind] = taken.refused
-            self._revisions[kind] = max(self._revisions[kind], taken.revision)
+        await self._note_what_was_taken()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -161,6 +158,7 @@ class EnvoyRouter:
             )
             try:
                 await self._envoy.restart()
+                await self._note_what_was_taken()
             except WorldError as error:
                 pause = min(2 * pause or 0.5, LONGEST_PAUSE_S)
                 self._say(f"{error}. No traffic is served; it is tried again in {pause:g} s.")
@@ -195,6 +193,13 @@ class EnvoyRouter:
             self._weights, self._cohort = ALL_STABLE, self._wanted_cohort
             self._write("clusters", envoy_config.clusters({}))
             self._write("routes", self._routes())
+
+    async def _note_what_was_taken(self) -> None:
+        """Begin to count with an Envoy that is new to us: only what it refuses from now on is our doing."""
+        for kind in FILES:
+            taken = await self._envoy.admin.taken(kind)
+            self._refused[kind] = taken.refused
+            self._revisions[kind] = max(self._revisions[kind], taken.revision)
 
     def _refuse_to_route_nowhere(self, weights: Weights) -> None:
         """An arm with traffic needs an address: without one its share would silently go to the other arm.

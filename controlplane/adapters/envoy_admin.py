@@ -11,7 +11,9 @@ import httpx2
 
 from canary.errors import Unavailable
 from controlplane.adapters.envoy_config import LISTENER_STATS, ROUTES, Address, Json
+from controlplane.adapters.process_http import loopback_client
 
+ANSWER_TIMEOUT_S = 1.0
 Kind = Literal["clusters", "routes"]
 _PREFIX: dict[Kind, str] = {"clusters": "cluster_manager.cds", "routes": f"http.{LISTENER_STATS}.rds.{ROUTES}"}
 
@@ -31,8 +33,7 @@ class EnvoyAdmin:
 
     def __init__(self, address: Address) -> None:
         self.address = address
-        # Environment variables must not send questions about this machine through a proxy elsewhere.
-        self._client = httpx2.AsyncClient(base_url=f"http://{address}", timeout=2.0, trust_env=False)
+        self._client = loopback_client(ANSWER_TIMEOUT_S, base_url=f"http://{address}")
 
     async def ready(self) -> bool:
         """Whether Envoy serves."""

@@ -184,9 +184,10 @@ class Replica:
 
     async def _probe(self) -> str:
         """Why it cannot serve, or nothing."""
-        question = f"GET {self.variant.ready}"
+        path = "/" + self.variant.ready.removeprefix("/")
+        question = f"GET {path}"
         try:
-            answer = await self._client.get(f"http://{HOST}:{self._port}{self.variant.ready}")
+            answer = await self._client.get(f"http://{HOST}:{self._port}{path}")
         except httpx2.TimeoutException:
             return f"{question} has no answer within {self._pace.probe_timeout_s:g} s"
         except httpx2.ConnectError:

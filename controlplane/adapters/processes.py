@@ -10,12 +10,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Self
 
-import httpx2
-
 from canary.observation import VariantSeen
 from canary.spec.models import Variant
 from canary.weights import ARMS, Arm
 from controlplane.adapters.process_child import end
+from controlplane.adapters.process_http import loopback_client
 from controlplane.adapters.process_record import Records, digest_of
 from controlplane.adapters.process_replica import Pace, Replica
 
@@ -44,12 +43,8 @@ class ProcessPlatform:
         self._records = Records(folder / RECORDS_FILE)
         self._replicas: dict[Arm, list[tuple[Replica, asyncio.Task[None]]]] = {arm: [] for arm in ARMS}
         self._supervisors = asyncio.TaskGroup()
-        self._client = httpx2.AsyncClient(
-            timeout=self._pace.probe_timeout_s,
-            trust_env=False,
-            # A kept connection would outlive its server and fail the first probe of the next one.
-            limits=httpx2.Limits(max_keepalive_connections=0),
-        )
+        # A kept connection would outlive its server and fail the first probe of the next one.
+        self._client = loopback_client(self._pace.probe_timeout_s, keep_connections=False)
 
     async def __aenter__(self) -> Self:
         """Nothing is started before `run`."""

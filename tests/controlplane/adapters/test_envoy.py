@@ -316,6 +316,8 @@ async def test_the_same_user_stays_on_the_same_variant_and_a_rise_takes_nobody_b
         assert await on_the_canary() == quarter
         await router.set_weights(Weights(750_000))
         assert quarter < await on_the_canary()
+        # Who does not say who they are is served by either.
+        assert {(await ask(router.address))[1] for _ in range(60)} == {"canary", "stable"}
 
 
 async def test_envoy_s_own_numbers_tell_the_arms_apart(folder: Path, both: Endpoints) -> None:
