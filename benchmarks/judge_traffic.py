@@ -44,7 +44,8 @@ class Profile:
     pauses: float = 0.002
     """Chance that a replica pauses within a scrape: 30 % of its requests then take about 400 ms."""
     kpi: float = 0.1
-    kpi_clump: float = 2.0
+    kpi_clump: int = 2
+    """So many requests convert together or not at all."""
 
 
 IID = Profile("iid", load=False, common=0, outages=0, pods=0, clump=1, latency_pods=0, pauses=0, kpi=0, kpi_clump=1)
@@ -58,7 +59,7 @@ HARSH = replace(
     clump=4.0,
     latency_pods=0.08,
     pauses=0.01,
-    kpi_clump=3.0,
+    kpi_clump=3,
 )
 HELD_OUT = replace(REAL, name="held-out", pods=0.25, pods_seconds=90.0, clump=3.0, pauses=0.005)
 PROFILES = {profile.name: profile for profile in (IID, REAL, HARSH, HELD_OUT)}
@@ -205,15 +206,11 @@ def _latency(
 
 
 def _conversions(rng: np.random.Generator, profile: Profile, requests: Array, factor: Array) -> Array:
-    """Conversions of the three groups; requests are their denominator."""
+    """Conversions of the three groups, in clumps of requests that share their fate; requests are their denominator."""
     common = CONVERSION * np.exp(_autoregressive(rng, requests.shape[1], profile.kpi, 120.0))
     conversions = np.empty_like(requests)
     for group in range(3):
-        mean = requests[group] * common * (factor if group == 0 else 1.0)
-        if profile.kpi_clump == 1:
-            conversions[group] = rng.binomial(
-                requests[group].astype(int), np.minimum(mean / np.maximum(requests[group], 1), 1)
-            )
-        else:
-            conversions[group] = np.minimum(profile.kpi_clump * rng.poisson(mean / profile.kpi_clump), requests[group])
+        chance = np.minimum(common * (factor if group == 0 else 1.0), 1.0)
+        crowds, alone = np.divmod(requests[group].astype(int), profile.kpi_clump)
+        conversions[group] = profile.kpi_clump * rng.binomial(crowds, chance) + rng.binomial(alone, chance)
     return conversions

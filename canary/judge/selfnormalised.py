@@ -11,8 +11,8 @@ from canary.judge.special import log_normal_cdf
 
 ENOUGH = 5.0
 """Blocks are pooled until they hold this much information: sparse, skewed ones would break the test."""
-V_BEST = 60.0
-"""Variance at which the mixture is tightest: about sixty pooled blocks."""
+V_BEST = 300.0
+"""Variance at which the mixture is tightest: about three hundred pooled blocks."""
 STARTS = 8
 """Beginnings that it is mixed over; the first has half the weight, the others share the rest."""
 FIRST, OTHERS = 0.5, 0.5 / (STARTS - 1)
