@@ -8,6 +8,8 @@ from types import TracebackType
 from typing import NamedTuple, Self
 from urllib.parse import parse_qs, urlsplit
 
+from canary.observation import PodCounters
+
 Query = Mapping[str, list[str]]
 
 
@@ -42,14 +44,19 @@ class PageServer:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.address = "{}:{}".format(*self._server.sockets[0].getsockname())
+        await self.start()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.stop()
+
+    async def start(self) -> None:
+        """Listen; after `stop`, on the same port again."""
+        port = int(self.address.rpartition(":")[2] or 0)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", port)
+        self.address = "{}:{}".format(*self._server.sockets[0].getsockname())
 
     async def stop(self) -> None:
         """Stop listening and break every connection."""
@@ -136,3 +143,38 @@ def server_page(*, tokens: int, ttft: Mapping[str, int] | None = None, kpi: tupl
         lines.append(f'serinus_kpi_events_total{{kpi="sold"}} {kpi[0]}')
         lines.append(f'serinus_kpi_of_total{{kpi="sold"}} {kpi[1]}')
     return "\n".join(lines) + "\n"
+
+
+def envoy_lines(cluster: str, totals: PodCounters) -> list[str]:
+    """What Envoy's page says of a replica with these totals."""
+    name = f'envoy_cluster_name="{cluster}"'
+    requests, errors = totals.requests or 0, totals.errors or 0
+    lines = [f"envoy_cluster_upstream_rq_completed{{{name}}} {requests}"]
+    for group, count in (("2", requests - errors), ("5", errors)):
+        if count:
+            lines.append(f'envoy_cluster_upstream_rq_xx{{envoy_response_code_class="{group}",{name}}} {count}')
+    for bound, count in totals.histograms.get("latency", {}).items():
+        lines.append(f'envoy_cluster_upstream_rq_time_bucket{{{name},le="{_le(bound * 1000)}"}} {count}')
+    return lines
+
+
+def server_lines(totals: PodCounters) -> list[str]:
+    """What the page of a model server with these totals says."""
+    lines = [
+        f'vllm:time_to_first_token_seconds_bucket{{le="{_le(bound)}"}} {count}'
+        for bound, count in totals.histograms.get("ttft", {}).items()
+    ]
+    for name, value in totals.totals.items():
+        reason = name.removeprefix("finish_reason/")
+        if reason != name:
+            lines.append(f'vllm:request_success_total{{finished_reason="{reason}"}} {value}')
+        elif name != "finished":
+            lines.append(f"vllm:{name}_total {value}")
+    for kpi, (events, of) in totals.kpis.items():
+        lines += [f'serinus_kpi_events_total{{kpi="{kpi}"}} {events}', f'serinus_kpi_of_total{{kpi="{kpi}"}} {of}']
+    lines += [f"vllm:kv_cache_usage_perc {value}" for value in totals.gauges.values()]
+    return lines + ([f"process_start_time_seconds {totals.started_at}"] if totals.started_at else [])
+
+
+def _le(bound: float) -> str:
+    return "+Inf" if bound == float("inf") else f"{bound:.12g}"

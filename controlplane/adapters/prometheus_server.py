@@ -1,0 +1,191 @@
+"""A Prometheus of our own beside a rollout on this machine: found, started, kept running, taken over, stopped.
+
+Built by `controlplane.program` where the plan wants Prometheus and there is one. It scrapes our Envoy and the replicas'
+own pages, labels every series with `arm`, `replica` and `variant`, listens on loopback only and keeps its data in the
+state folder. It runs in its own session, so it outlives a killed Serinus and the next run takes it over.
+"""
+
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from canary.errors import Unavailable
+from canary.spec.sources import ENVOY_STATS
+from canary.weights import ARMS, Arm
+from controlplane.adapters.process_child import Child, end, last_line, start, status_in_words
+from controlplane.adapters.process_files import read_json, write_json
+from controlplane.adapters.process_ports import free_port, port_is_free
+from controlplane.adapters.scrape import Pages
+
+MISSING = (
+    "There is no Prometheus on this machine (neither on PATH nor unpacked by scripts/prometheus.sh): "
+    "metrics are scraped directly instead."
+)
+RESTART_AFTER_S = 2.0
+"""Seconds between two starts of a Prometheus that ends by itself."""
+TERM_PATIENCE_S = 5.0
+MOST_BYTES_A_PAGE = "8MB"
+
+
+def find_prometheus(environment: Mapping[str, str] | None = None) -> Path | None:
+    """The program: on PATH, or where `scripts/prometheus.sh` unpacks Debian's package; None when it is in neither."""
+    variables = os.environ if environment is None else environment
+    if found := shutil.which("prometheus", path=variables.get("PATH", "")):
+        return Path(found)
+    cache = Path(variables.get("XDG_CACHE_HOME") or Path(variables.get("HOME", "~")).expanduser() / ".cache")
+    unpacked = cache / "serinus" / "prometheus" / "usr" / "bin" / "prometheus"
+    return unpacked if os.access(unpacked, os.X_OK) else None
+
+
+class PrometheusServer:
+    """At most one Prometheus for each state folder."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        program: Path,
+        envoy: Callable[[], str],
+        pages: Pages,
+        names: Mapping[Arm, str],
+        interval: float,
+    ) -> None:
+        """`envoy` and `pages` are asked at each `keep`, for addresses may move; `interval` in seconds."""
+        self._folder = folder
+        self._program = program
+        self._envoy = envoy
+        self._pages = pages
+        self._names = names
+        self._interval = interval
+        self._child: Child | None = None
+        self._port = 0
+        self._targets: dict[str, Any] = {}
+        self._started_at = float("-inf")
+
+    @property
+    def url(self) -> str:
+        """Where it listens; it may listen elsewhere after `keep` had to start it again."""
+        return f"http://127.0.0.1:{self._port}"
+
+    @property
+    def log(self) -> Path:
+        """What it says."""
+        return self._folder / "prometheus.log"
+
+    def keep(self, now: float) -> None:
+        """Have it run and scrape what there is to scrape now. Raises `Unavailable` while that is not so."""
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._write_targets()
+            if self._child is None:
+                self._take_over()
+            if self._child is None or not self._child.alive:
+                self._start(now)
+        except OSError as error:
+            raise Unavailable(f"Prometheus ({self._program}) cannot be started: {error.strerror}.") from error
+
+    async def close(self) -> None:
+        """End it: asked first, killed if it does not listen."""
+        if self._child is None:
+            self._take_over()
+        child, self._child = self._child, None
+        if child is None:
+            return
+        await end(child, TERM_PATIENCE_S)
+        (self._folder / "prometheus.json").unlink(missing_ok=True)
+
+    def _take_over(self) -> None:
+        """Go on with the one that an earlier run left, if it was started for the same plan."""
+        record = read_json(self._folder / "prometheus.json")
+        if not record:
+            return
+        child = Child(int(record["pid"]), float(record["created"]))
+        if child.alive and record["configuration"] == self._configuration():
+            self._child, self._port = child, int(record["port"])
+        else:
+            child.kill()
+
+    def _start(self, now: float) -> None:
+        if self._child is not None and now - self._started_at < RESTART_AFTER_S:
+            ended = status_in_words(self._child.exit_status)
+            raise Unavailable(f"Prometheus ended ({ended}: {last_line(self.log)}) and is about to be started again.")
+        if not self._port or not port_is_free("127.0.0.1", self._port):
+            self._port = free_port()
+        write_json(self._folder / "prometheus.yml", self._configuration())
+        command = [
+            str(self._program),
+            f"--config.file={self._folder / 'prometheus.yml'}",
+            f"--storage.tsdb.path={self._folder / 'prometheus-data'}",
+            "--storage.tsdb.retention.size=1GB",
+            f"--web.listen-address=127.0.0.1:{self._port}",
+            # New replicas are scraped within seconds in place of five more.
+            "--scrape.discovery-reload-interval=100ms",
+            "--log.level=warn",
+        ]
+        self._child = start(command, log=self.log)
+        self._started_at = now
+        record = {"pid": self._child.pid, "created": self._child.created, "port": self._port}
+        write_json(self._folder / "prometheus.json", {**record, "configuration": self._configuration()})
+
+    def _write_targets(self) -> None:
+        """Tell it which addresses there are; it watches these files."""
+        for job, groups in (("proxy", self._proxy_target()), ("replicas", self._replica_targets())):
+            if self._targets.get(job) != groups:
+                write_json(self._folder / f"targets-{job}.json", groups)
+                self._targets[job] = groups
+
+    def _proxy_target(self) -> list[dict[str, Any]]:
+        # The same `instance` wherever it listens: another one would be another series, counted beside the old one.
+        return [{"targets": [self._envoy()], "labels": {"instance": "envoy"}}]
+
+    def _replica_targets(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "targets": [urlsplit(url).netloc],
+                "labels": {
+                    "__metrics_path__": urlsplit(url).path or "/",
+                    "instance": replica,
+                    "arm": arm,
+                    "replica": replica,
+                    "variant": self._names[arm],
+                },
+            }
+            for arm, each in self._pages().items()
+            for replica, url in each.items()
+        ]
+
+    def _configuration(self) -> dict[str, Any]:
+        """Prometheus' own configuration; JSON is YAML."""
+        interval = f"{round(self._interval * 1000)}ms"
+        every = {"follow_redirects": False, "body_size_limit": MOST_BYTES_A_PAGE}
+        cluster = ["envoy_cluster_name"]
+        of_an_arm = f"(({'|'.join(ARMS)})-.+)"
+        labels = [
+            {"source_labels": cluster, "regex": of_an_arm, "target_label": "replica", "replacement": "$1"},
+            {"source_labels": cluster, "regex": of_an_arm, "target_label": "arm", "replacement": "$2"},
+            *(
+                {"source_labels": ["arm"], "regex": arm, "target_label": "variant", "replacement": name}
+                for arm, name in self._names.items()
+            ),
+        ]
+        return {
+            "global": {"scrape_interval": interval, "scrape_timeout": f"{round(self._interval * 800)}ms"},
+            "scrape_configs": [
+                {
+                    "job_name": "serinus-proxy",
+                    "metrics_path": "/stats/prometheus",
+                    "params": {"filter": [ENVOY_STATS]},
+                    "file_sd_configs": [{"files": [str(self._folder / "targets-proxy.json")]}],
+                    "metric_relabel_configs": labels,
+                    **every,
+                },
+                {
+                    "job_name": "serinus-replicas",
+                    "file_sd_configs": [{"files": [str(self._folder / "targets-replicas.json")]}],
+                    **every,
+                },
+            ],
+        }
