@@ -6,7 +6,7 @@ put together here and nowhere else, and `controlplane.reconcile` carries the rol
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,13 +19,13 @@ from canary.spec.stored import from_text, to_text
 from canary.weights import Arm
 from controlplane.adapters.envoy import EnvoyRouter
 from controlplane.adapters.envoy_process import EnvoyProcess
-from controlplane.adapters.local_metrics import LocalMetrics
+from controlplane.adapters.local_metrics import open_metrics, stop_left_behind
 from controlplane.adapters.processes import ProcessPlatform
 from controlplane.adapters.sqlite_store import SqliteStore
 from controlplane.adapters.state_folder import held
 from controlplane.adapters.system_clock import SystemClock
 from controlplane.adapters.told import ToldEvents
-from controlplane.ports import Ports
+from controlplane.ports import Ports, Stored
 from controlplane.reconcile.loop import Reconciler
 from controlplane.reconcile.watch import Periods, carry_through
 
@@ -93,16 +93,27 @@ async def run_rollout(
     local = plan.spec.platform.local
     if local is None:
         raise BadInput(f"{plan.metadata.name} is not a plan for this machine: its platform is not `local`.")
-    with ExitStack() as locks:
-        locks.enter_context(held(state))
+    with held(state):
         async with AsyncExitStack() as world:
             store = SqliteStore(state / "serinus.db")
             world.push_async_callback(store.close)
+            older = await store.load(plan.metadata.name)
+            world.push_async_exit(_undo_start(store, plan.metadata.name, state))
             background = await world.enter_async_context(asyncio.TaskGroup())
             platform = await world.enter_async_context(ProcessPlatform(state, now=clock.now))
             router = await world.enter_async_context(_envoy(plan, local, state, clock, audience.say))
-            metrics = await world.enter_async_context(LocalMetrics(local, plan.spec, router, platform, clock))
-            ports = Ports(clock, platform, router, metrics, store, ToldEvents(audience.event))
+            metrics = await world.enter_async_context(
+                open_metrics(
+                    local,
+                    plan.spec,
+                    folder=state / "prometheus",
+                    router=router,
+                    platform=platform,
+                    clock=clock,
+                    say=audience.say,
+                )
+            )
+            ports = Ports(clock, platform, router, metrics.source, store, ToldEvents(audience.event))
             keepers = [
                 background.create_task(router.tend(), name="Envoy keeper"),
                 background.create_task(_keep_addresses(platform, router, audience.say), name="address keeper"),
@@ -110,32 +121,48 @@ async def run_rollout(
             ]
             audience.serving(Serving(router.address, metrics.words, platform.endpoints))
 
-            ended = await _one_after_the_other(plan, ports, metrics.period, background, audience, controls)
+            ended = await _one_after_the_other(plan, older, ports, metrics.period, background, audience, controls)
 
             if audience.closing:
                 await audience.closing()
             for keeper in keepers:
                 keeper.cancel()
-            stays = controls.leave.is_set() or keep
-            await metrics.close(keep=stays)
-            await router.close(keep=stays)
-            await platform.close(keep=stays)
-            return ended
-    raise AssertionError("unreachable: the context managers above swallow nothing")
+            if not (keep or controls.leave.is_set()):
+                if metrics.server:
+                    await metrics.server.close()
+                await router.close()
+                await platform.close()
+    return ended
+
+
+def _undo_start(store: SqliteStore, name: str, state: Path) -> Callable[..., Awaitable[None]]:
+    """Ends everything when the start fails before there is a rollout; one that is under way goes on serving."""
+
+    async def undo(_type: object, error: BaseException | None, _trace: object) -> None:
+        if error is None:
+            return
+        stored = await store.load(name)
+        if stored is None or stored.rollout.finished:
+            await _stop_everything(state)
+
+    return undo
 
 
 async def stop_all(state: Path) -> None:
     """Stop whatever an earlier run left serving with its state in this folder. Touches nothing else."""
-    clock = SystemClock()
     with held(state):
-        async with ProcessPlatform(state, now=clock.now) as platform:
-            await asyncio.gather(
-                EnvoyProcess(state / "envoy", lambda _sentence: None).stop_left_behind(GRACE), platform.close()
-            )
+        await _stop_everything(state)
+
+
+async def _stop_everything(state: Path) -> None:
+    async with ProcessPlatform(state, now=SystemClock().now) as platform:
+        envoy = EnvoyProcess(state / "envoy", lambda _sentence: None)
+        await asyncio.gather(envoy.stop_left_behind(GRACE), stop_left_behind(state / "prometheus"), platform.close())
 
 
 async def _one_after_the_other(
     plan: ModelCanary,
+    older: Stored | None,
     ports: Ports,
     period: float,
     background: asyncio.TaskGroup,
@@ -144,7 +171,6 @@ async def _one_after_the_other(
 ) -> Rollout:
     """First give back the traffic of an unfinished older plan, if there is one; then carry out this one."""
     name, wanted = plan.metadata.name, revision(plan)
-    older = await ports.store.load(name)
     plans = [(plan, "")]
     if older is not None and not older.rollout.finished and older.rollout.revision != wanted:
         audience.say(f"An unfinished rollout of another plan for {name} gives its traffic back first.")

@@ -1,48 +1,129 @@
-"""Chooses where the numbers of a rollout on this machine come from, and says so: our own Prometheus, or direct scraping.
+"""Chooses where the numbers of a rollout on this machine come from: our own Prometheus, or direct scraping.
 
-Built by `controlplane.program`. `auto` takes Prometheus where its program is found. Reads nothing itself.
+Called by `controlplane.program`. `auto` takes Prometheus where its program is found, and says so where it is not. Reads
+nothing itself.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Self
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from canary.observation import Counters
+from canary.errors import BadInput
 from canary.spec.models import CanarySpec, LocalPlatform
 from canary.weights import Arm
 from controlplane.adapters.envoy import EnvoyRouter
+from controlplane.adapters.process_child import Child, end
+from controlplane.adapters.process_files import read_json
 from controlplane.adapters.processes import ProcessPlatform
-from controlplane.adapters.scrape import ScrapeSource
-from controlplane.ports import Clock
+from controlplane.adapters.prometheus import PrometheusSource
+from controlplane.adapters.prometheus_api import PrometheusApi
+from controlplane.adapters.prometheus_local import LocalPrometheus
+from controlplane.adapters.prometheus_server import MISSING, TERM_PATIENCE_S, PrometheusServer, find_prometheus
+from controlplane.adapters.scrape import Pages, ScrapeSource
+from controlplane.ports import Clock, MetricSource
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+POLL_S = 0.2
+"""Seconds between two questions to Prometheus while it is down; while it is up each question waits for news."""
+SHORTEST_PATIENCE_S = 1.0
+"""Seconds that Prometheus may always take for one answer, however short the scrape interval."""
 
 
+@dataclass(frozen=True, slots=True)
 class LocalMetrics:
-    """The metric source of one rollout."""
+    """The source, how often to ask it, and where it is, in words."""
 
-    def __init__(
-        self, local: LocalPlatform, spec: CanarySpec, router: EnvoyRouter, platform: ProcessPlatform, clock: Clock
-    ) -> None:
-        self.period = local.scrape_interval
-        self.words = f"scraped directly, every {local.scrape_interval:g} s"
-        self._paths: Mapping[Arm, str] = {"stable": spec.stable.metrics, "canary": spec.canary.metrics}
-        self._platform = platform
-        self._source = ScrapeSource(
-            envoy=lambda: router.admin_address, pages=self._pages, clock=clock, interval=local.scrape_interval
+    source: MetricSource
+    period: float
+    words: str
+    server: PrometheusServer | None = None
+    """Our Prometheus, which outlives us unless it is closed."""
+
+
+def pages_of(spec: CanarySpec, platform: ProcessPlatform) -> Pages:
+    """The metrics page of every ready replica."""
+    paths: Mapping[Arm, str] = {"stable": spec.stable.metrics, "canary": spec.canary.metrics}
+    return lambda: {
+        arm: {name: f"http://{address}{paths[arm]}" for name, address in replicas.items()}
+        for arm, replicas in platform.endpoints().items()
+    }
+
+
+def open_metrics(
+    local: LocalPlatform,
+    spec: CanarySpec,
+    *,
+    folder: Path,
+    router: EnvoyRouter,
+    platform: ProcessPlatform,
+    clock: Clock,
+    say: Callable[[str], None],
+) -> AbstractAsyncContextManager[LocalMetrics]:
+    """The metric source that the plan asks for; leaving the block gives its connections back and stops nothing."""
+    program = None if local.metrics == "scrape" else find_prometheus()
+    if program is not None:
+        return _prometheus(program, local, spec, folder, router, platform, clock)
+    if local.metrics == "prometheus":
+        raise BadInput(
+            "The plan asks for Prometheus (platform.local.metrics), and there is none on this machine: "
+            "put `prometheus` on PATH, run scripts/prometheus.sh where apt-get is, or write metrics: auto."
         )
+    if local.metrics == "auto":
+        say(MISSING)
+    return _scraping(local, spec, router, platform, clock)
 
-    async def __aenter__(self) -> Self:
-        return self
 
-    async def __aexit__(self, *_: object) -> None:
-        await self._source.close()
+async def stop_left_behind(folder: Path) -> None:
+    """End the Prometheus that an earlier run left with its record in this folder."""
+    record = read_json(folder / "prometheus.json")
+    if record:
+        await end(Child(int(record["pid"]), float(record["created"])), TERM_PATIENCE_S)
+        (folder / "prometheus.json").unlink(missing_ok=True)
 
-    async def read(self) -> Counters:
-        return await self._source.read()
 
-    async def close(self, *, keep: bool) -> None:
-        pass
+@asynccontextmanager
+async def _scraping(
+    local: LocalPlatform, spec: CanarySpec, router: EnvoyRouter, platform: ProcessPlatform, clock: Clock
+) -> "AsyncIterator[LocalMetrics]":
+    interval = local.scrape_interval
+    source = ScrapeSource(
+        envoy=lambda: router.admin_address, pages=pages_of(spec, platform), clock=clock, interval=interval
+    )
+    try:
+        yield LocalMetrics(source, interval, f"Envoy and the servers themselves, scraped every {interval:g} s")
+    finally:
+        await source.close()
 
-    def _pages(self) -> Mapping[Arm, Mapping[str, str]]:
-        return {
-            arm: {name: f"http://{address}{self._paths[arm]}" for name, address in replicas.items()}
-            for arm, replicas in self._platform.endpoints().items()
-        }
+
+@asynccontextmanager
+async def _prometheus(
+    program: Path,
+    local: LocalPlatform,
+    spec: CanarySpec,
+    folder: Path,
+    router: EnvoyRouter,
+    platform: ProcessPlatform,
+    clock: Clock,
+) -> "AsyncIterator[LocalMetrics]":
+    interval = local.scrape_interval
+    names: Mapping[Arm, str] = {"stable": spec.stable.name, "canary": spec.canary.name}
+    server = PrometheusServer(
+        folder,
+        program=program,
+        envoy=lambda: router.admin_address,
+        pages=pages_of(spec, platform),
+        names=names,
+        interval=interval,
+    )
+    gates = [gate for stage in spec.stages for gate in stage.gates]
+    api = PrometheusApi(server.url, seconds=max(interval, SHORTEST_PATIENCE_S))
+    source = PrometheusSource(api, interval=interval, names=names, gates=gates)
+    words = f"Prometheus ({program.name}), which scrapes Envoy and the servers every {interval:g} s"
+    try:
+        yield LocalMetrics(LocalPrometheus(server, source, clock=clock, interval=interval), POLL_S, words, server)
+    finally:
+        await source.close()
