@@ -3,8 +3,6 @@
 Called by `terminal.py`. Columns fold away as the terminal gets narrower; nothing is told by colour alone.
 """
 
-from collections.abc import Sequence
-
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -155,10 +153,7 @@ def _samples(row: GateRow, *, both: bool) -> str:
 
 def _events(picture: Picture, width: int, marks: Marks) -> list[RenderableType]:
     lines: list[RenderableType] = []
-    told = [
-        event for event in picture.events if event.event not in {"weights", "end"}
-    ]  # the bars and the end tell these
-    for index, event in enumerate(reversed(told[-EVENTS_SHOWN:])):
+    for index, event in enumerate(_newest(picture)):
         symbol, style = of_event(marks, event)
         line = Text(" " * INDENT + f"{'events' if index == 0 else '':<8}", style=QUIET)
         line.append(f"{max(event.t, 0.0):>6.1f} s ", style=QUIET)
@@ -170,14 +165,14 @@ def _events(picture: Picture, width: int, marks: Marks) -> list[RenderableType]:
     return lines
 
 
-def _newest(events: Sequence[Event]) -> list[Event]:
-    """The newest events first, without those that the bars, the table and the line before them tell already."""
+def _newest(picture: Picture) -> list[Event]:
+    """The newest events first, without those that the bars, the table and the lines above tell already."""
     newest: list[Event] = []
-    for event in reversed(events):
+    above = {picture.waits_for, picture.cause}
+    for event in reversed(picture.events):
         waits = event.event == "verdict" and event.evidence["verdict"] == Answer.WAIT
-        if waits or event.event in {"weights", "end"} or (newest and newest[-1].message == event.message):
-            continue
-        newest.append(event)
+        if not waits and event.event not in {"weights", "end"} and fmt.clean(event.message) not in above:
+            newest.append(event)
     return newest[:EVENTS_SHOWN]
 
 
