@@ -210,7 +210,7 @@ def _missing(memory: Memory, case: Case, now: float) -> str:
 def by_readings(memory: Memory, case: Case, facts: Facts, now: float) -> GateVerdict:
     """The answer of a gate that counts readings beyond a limit."""
     gate = case.gate
-    looks = memory["looks"][gate.text]
+    looks = memory["looks"].get(gate.text) or threshold.empty(now)
     values = sentences.amount(case, facts.canary) + " on the canary"
     if facts.stable is not None:
         values += f", {sentences.amount(case, facts.stable)} on stable"
