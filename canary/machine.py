@@ -25,6 +25,7 @@ from canary.rollout import FINISHED, Decision, Event, EventKind, Phase, Reason, 
 from canary.spec.models import CanarySpec
 from canary.steps import STEPS
 from canary.transitions import allowed
+from canary.verdict import Answer
 from canary.weights import ALL_STABLE, Weights
 
 REMEMBERED_EVENTS = 100
@@ -81,7 +82,7 @@ def _judge(look: Look) -> Look:
         return replace(look, rollout=rollout)
     before = {verdict.gate: verdict.verdict for verdict in rollout.verdicts}
     for verdict in judgement.gates:
-        if before.get(verdict.gate) is not verdict.verdict:
+        if before.get(verdict.gate, Answer.WAIT) is not verdict.verdict:
             rollout = _note(rollout, "verdict", rollout.reason, verdict.why, verdict_evidence(verdict), look.now)
     return replace(look, rollout=replace(rollout, verdicts=judgement.gates), judgement=judgement)
 

@@ -9,7 +9,9 @@ from canary.weights import Weights
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person says them: `0.3 s`, `45 s`, `12 min`, `4 h`, `7 d`."""
+    """Seconds as a person says them: `39 ms`, `2.5 s`, `45 s`, `12 min`, `4 h`, `7 d`."""
+    if 0 < seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
     if seconds < 10:
         return f"{seconds:.1f} s".replace(".0 s", " s")
     for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):

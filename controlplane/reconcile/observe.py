@@ -7,7 +7,7 @@ nothing else. Decides nothing, except when silence counts as blindness.
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from canary.errors import WorldError
+from canary.errors import Unavailable, WorldError
 from canary.observation import (
     Counters,
     EvaluationSeen,
@@ -66,10 +66,12 @@ class Board:
             self.heard_at = self.asked_at
         try:
             self.counters = await self.ports.metrics.read()
-        except WorldError as error:
+        except Unavailable as error:
             self.problem = str(error)
+        except WorldError as error:  # it answered, and had nothing of use: that is missing data, not blindness
+            self.problem, self.heard_at = str(error), self.asked_at
         else:
-            self.problem, self.heard_at = "", self.asked_at
+            self.problem, self.heard_at = self.counters.problem, self.asked_at
 
     async def look_at_requests(self) -> None:
         """What people ask for."""
@@ -107,7 +109,7 @@ class Board:
                 at=self.asked_at,
                 counters=self.counters,
                 up=silent < SILENT_INTERVALS * self.scrape_interval,
-                problem=self.problem or ("it does not answer in time" if silent else ""),
+                problem=self.problem or ("it does not answer in time" if silent > 2 * self.scrape_interval else ""),
             ),
             evaluation=self.evaluation,
             shadow=self.shadow,
