@@ -184,10 +184,9 @@ class Replica:
 
     async def _probe(self) -> str:
         """Why it cannot serve, or nothing."""
-        path = "/" + self.variant.ready.removeprefix("/")
-        question = f"GET {path}"
+        question = f"GET {self.variant.ready}"
         try:
-            answer = await self._client.get(f"http://{HOST}:{self._port}{path}")
+            answer = await self._client.get(f"http://{HOST}:{self._port}{self.variant.ready}")
         except httpx2.TimeoutException:
             return f"{question} has no answer within {self._pace.probe_timeout_s:g} s"
         except httpx2.ConnectError:

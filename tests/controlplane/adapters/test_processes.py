@@ -112,6 +112,15 @@ async def test_a_command_that_cannot_start_is_hopeless_at_once(folder: Path, com
         assert here.addresses()["canary"] == {}
 
 
+async def test_a_silent_crash_is_not_explained_with_the_words_of_the_one_before(folder: Path) -> None:
+    script = f"if [ -e {folder}/flag ]; then exit 4; fi; touch {folder}/flag; echo once; exit 3"
+    async with platform(folder) as here:
+        await here.run("canary", Variant(name="v2", command=("sh", "-c", script)))
+        await until_seen(lambda seen: seen.problem == "exit status 3: once", here, "canary")
+        seen = await until_seen(lambda seen: "4" in seen.problem, here, "canary")
+        assert seen.problem == "exit status 4"
+
+
 async def test_a_slow_start_says_what_it_waits_for(folder: Path) -> None:
     async with platform(folder) as here:
         await here.run("stable", server("--slow", "0.5"))
@@ -228,6 +237,26 @@ async def test_stop_lets_open_requests_end(folder: Path) -> None:
             await asyncio.sleep(0.1)
             await here.stop("canary")
         assert answer.result()[0] == 200
+
+
+async def test_what_is_being_stopped_is_not_taken_over_by_a_new_run(folder: Path) -> None:
+    """Asked for again while its last request is answered, the variant gets a process that stays."""
+    async with platform(folder) as here:
+        await here.run("canary", server("--finish", "0.4"))
+        await until_seen(ready, here, "canary")
+        former = pid_of(folder, "canary-0")
+        async with asyncio.TaskGroup() as clients:
+            answer = clients.create_task(ask(here.endpoints()["canary"]["canary-0"], "/work"))
+            await asyncio.sleep(0.1)
+            clients.create_task(here.stop("canary"))
+            await asyncio.sleep(0.05)
+            await here.run("canary", server("--finish", "0.4"))
+            await asyncio.sleep(0.05)
+            assert here.endpoints()["canary"] == {}
+        assert answer.result()[0] == 200
+        await until_seen(ready, here, "canary")
+        assert pid_of(folder, "canary-0") != former
+        assert not alive(former)
 
 
 async def test_a_process_that_does_not_listen_is_killed_with_its_group(folder: Path) -> None:
