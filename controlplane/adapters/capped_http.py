@@ -5,6 +5,7 @@ credentials are attached, and an answer that is too large is dropped unread. Wha
 """
 
 import asyncio
+import ssl
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -34,13 +35,16 @@ class Answer(NamedTuple):
 class CappedHttp:
     """Every method raises `Unavailable` with one clause when there is no answer that can be used."""
 
-    def __init__(self, *, most_bytes: int = MOST_BYTES, transport: httpx2.AsyncBaseTransport | None = None) -> None:
+    def __init__(self, *, most_bytes: int = MOST_BYTES, tls: ssl.SSLContext | None = None) -> None:
+        """`tls` holds the certificates to trust; None trusts none, for loopback needs none and loading them is slow."""
         self._most_bytes = most_bytes
         self._client = httpx2.AsyncClient(
             follow_redirects=False,
             trust_env=False,
             timeout=None,
-            transport=transport,
+            # A kept connection may be closed by the server just when it is used again, which would look like an outage.
+            limits=httpx2.Limits(max_keepalive_connections=0),
+            verify=tls or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
             headers={"accept-encoding": "identity"},
         )
 

@@ -56,8 +56,8 @@ class PrometheusServer:
         """`envoy` and `pages` are asked at each `keep`, for addresses may move; `interval` in seconds."""
         self._folder = folder
         self._program = program
-        self._envoy = envoy
-        self._pages = pages
+        self.envoy = envoy
+        self.pages = pages
         self._names = names
         self._interval = interval
         self._child: Child | None = None
@@ -139,7 +139,7 @@ class PrometheusServer:
 
     def _proxy_target(self) -> list[dict[str, Any]]:
         # The same `instance` wherever it listens: another one would be another series, counted beside the old one.
-        return [{"targets": [self._envoy()], "labels": {"instance": "envoy"}}]
+        return [{"targets": [self.envoy()], "labels": {"instance": "envoy"}}]
 
     def _replica_targets(self) -> list[dict[str, Any]]:
         return [
@@ -153,7 +153,7 @@ class PrometheusServer:
                     "variant": self._names[arm],
                 },
             }
-            for arm, each in self._pages().items()
+            for arm, each in self.pages().items()
             for replica, url in each.items()
         ]
 

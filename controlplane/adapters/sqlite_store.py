@@ -133,12 +133,26 @@ def _save(connection: sqlite3.Connection, rollout: Rollout, spec_text: str, vers
         connection.execute(
             "INSERT INTO rollouts (state, spec_text, version, attempt, name) VALUES (?, ?, ?, ?, ?)", state
         )
-    connection.executemany(
-        "INSERT INTO events (id, name, attempt, body) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
-        [(event.id, rollout.name, rollout.attempt, event_to_text(event)) for event in rollout.history],
-    )
+    _append_events(connection, rollout)
     _close_requests(connection, rollout, new_attempt=rollout.attempt != attempt)
     return version + 1
+
+
+def _append_events(connection: sqlite3.Connection, rollout: Rollout) -> None:
+    """Add the events that are not there yet; most were in the save before this one too."""
+    newest = connection.execute(
+        "SELECT id FROM events WHERE name = ? AND attempt = ? ORDER BY number DESC LIMIT ?",
+        (rollout.name, rollout.attempt, len(rollout.history)),
+    )
+    known = {id_ for (id_,) in newest}
+    connection.executemany(
+        "INSERT INTO events (id, name, attempt, body) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
+        [
+            (event.id, rollout.name, rollout.attempt, event_to_text(event))
+            for event in rollout.history
+            if event.id not in known
+        ],
+    )
 
 
 def _close_requests(connection: sqlite3.Connection, rollout: Rollout, *, new_attempt: bool) -> None:
