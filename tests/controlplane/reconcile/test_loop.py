@@ -1,0 +1,192 @@
+"""The order of the loop: what falls is routed first, what rises is saved first, and everything else comes after."""
+
+import dataclasses
+
+import pytest
+
+from canary.errors import Unavailable, WorldError
+from canary.observation import OperatorRequest
+from canary.rollout import Phase, Reason
+from canary.weights import ALL_CANARY, ALL_STABLE, Weights
+from tests.controlplane.reconcile.desk import Desk
+
+FIVE = Weights.of_share(0.05)
+FULL = WorldError("the disk is full.")
+
+
+async def abort(desk: Desk) -> None:
+    """A person wants out."""
+    await desk.store.ask("desk", OperatorRequest("a1", "abort", "ada", desk.clock.now()))
+
+
+async def test_a_rise_is_saved_before_it_is_routed() -> None:
+    """A crash between the two leaves less traffic on the canary than was allowed, never more."""
+    desk = Desk()
+    await desk.until(Phase.ANALYZING)
+    assert desk.order.index("save 5 %") < desk.order.index("route 5 %")
+
+
+async def test_a_fall_is_routed_before_it_is_saved() -> None:
+    """The users come first."""
+    desk = Desk()
+    await desk.until(Phase.ANALYZING)
+    desk.order.clear()
+    await abort(desk)
+    await desk.passes(1)
+    assert desk.order[0] == "route 0 %"
+    assert "save 0 %" in desk.order
+
+
+async def test_a_store_that_is_down_never_delays_a_rollback() -> None:
+    """The canary loses its traffic at once; the state follows when the store is back."""
+    desk = Desk()
+    await desk.until(Phase.ANALYZING)
+    desk.platform.lose("canary", "exit status 1")
+    desk.store.failure = FULL
+    await desk.passes(1)
+    assert desk.router.history[-1][1] == ALL_STABLE
+    desk.store.failure = None
+    await desk.passes(3)
+    stored = await desk.store.load("desk")
+    assert stored is not None
+    assert stored.rollout.phase is Phase.ROLLED_BACK
+
+
+async def test_a_store_that_is_down_lets_no_traffic_rise() -> None:
+    """The rise is decided again once it can be saved, and said in one sentence."""
+    desk = Desk()
+    await desk.until(Phase.ANALYZING)
+    desk.store.failure = FULL
+    await desk.passes(30)
+    assert desk.router.history[-1][1] == FIVE
+    assert len([sentence for sentence in desk.said if "does not rise" in sentence]) == 1
+    desk.store.failure = None
+    await desk.until(Phase.ANALYZING, stage=1)
+
+
+async def test_a_controller_killed_after_the_rollback_was_routed_finishes_it() -> None:
+    """The route is lower than the record: that traffic is not given back."""
+    desk = Desk()
+    await desk.until(Phase.ANALYZING)
+    desk.platform.lose("canary", "exit status 1")
+    desk.store.failure = FULL
+    await desk.passes(1)
+    desk.store.failure = None
+    desk.platform.recover("canary")
+    desk.restart()
+    await desk.passes(4)
+    assert desk.rollout.phase is Phase.ROLLED_BACK
+    assert any(event.reason is Reason.ROUTE_LOWERED for event in desk.rollout.history)
+    assert desk.router.history[-1][1] == ALL_STABLE
+
+
+async def test_a_controller_killed_between_save_and_route_goes_on() -> None:
+    """The saved weight is set by the next start, and no stage is repeated."""
+    desk = Desk()
+    await desk.until(Phase.PREPARING)
+    desk.router.refuse("not now")
+    await desk.passes(3)
+    assert desk.rollout.phase is Phase.SHIFTING
+    desk.router.refuse("")
+    desk.restart()
+    await desk.until(Phase.SUCCEEDED)
+    stages = [event.stage for event in await desk.store.history("desk") if event.phase is Phase.SHIFTING]
+    assert sorted(set(stages)) == [0, 1]
+    assert desk.router.history[-1][1] == ALL_CANARY
+
+
+async def test_a_second_writer_makes_the_loop_read_again() -> None:
+    """What somebody else saved stands; nothing of it is overwritten."""
+    desk = Desk()
+    await desk.until(Phase.ANALYZING)
+    stored = await desk.store.load("desk")
+    assert stored is not None
+    other = dataclasses.replace(stored.rollout, message="written by somebody else")
+    await desk.store.save(other, "-", stored.version)
+    await abort(desk)
+    await desk.passes(1)
+    assert any("Somebody else" in sentence for sentence in desk.said)
+    await desk.passes(4)
+    assert desk.rollout.phase is Phase.ROLLED_BACK
+
+
+async def test_a_router_that_refuses_is_said_once_and_asked_again() -> None:
+    """Until the weights are in force no stage begins."""
+    desk = Desk()
+    await desk.until(Phase.PREPARING)
+    desk.router.refuse("the gateway is away")
+    await desk.passes(10)
+    assert desk.rollout.phase is Phase.SHIFTING
+    assert len([sentence for sentence in desk.said if "the gateway is away" in sentence]) == 1
+    desk.router.refuse("")
+    await desk.until(Phase.ANALYZING)
+
+
+async def test_a_silent_source_makes_the_rollout_blind_and_its_return_ends_that() -> None:
+    """Weights stay as they are meanwhile."""
+    desk = Desk()
+    await desk.until(Phase.ANALYZING)
+    desk.metrics.failure = Unavailable("connection refused")
+    await desk.until(Phase.BLIND)
+    await desk.passes(20)
+    assert desk.router.history[-1][1] == FIVE
+    desk.metrics.failure = None
+    await desk.until(Phase.ANALYZING)
+
+
+async def test_everything_is_announced_at_least_once_and_in_order() -> None:
+    """A notifier that fails is told again; the ids make a repetition recognisable."""
+    desk = Desk()
+    desk.heard.failure = WorldError("the channel is down")
+    await desk.until(Phase.ANALYZING)
+    assert desk.heard.events == []
+    desk.heard.failure = None
+    await desk.until(Phase.SUCCEEDED)
+    await desk.passes(2)
+    ids = [event.id for event in desk.heard.events]
+    assert ids == [event.id for event in await desk.store.history("desk")]
+    assert desk.reconciler.done
+
+
+async def test_a_notifier_that_fails_delays_no_rollback() -> None:
+    """Route, then state, then the rest."""
+    desk = Desk()
+    desk.heard.failure = WorldError("the channel is down")
+    await desk.until(Phase.ANALYZING)
+    await abort(desk)
+    await desk.passes(1)
+    assert desk.router.history[-1][1] == ALL_STABLE
+
+
+async def test_a_rollout_does_not_begin_before_its_state_can_be_read() -> None:
+    """An unreadable store could hide a rollout that is under way."""
+    desk = Desk()
+    desk.store.failure = FULL
+    await desk.passes(3)
+    assert desk.reconciler.rollout is None
+    desk.store.failure = None
+    await desk.until(Phase.SUCCEEDED)
+
+
+async def test_the_same_plan_again_is_a_new_attempt() -> None:
+    """A finished rollout stays as it is in the history."""
+    desk = Desk()
+    await desk.until(Phase.SUCCEEDED)
+    await desk.passes(1)
+    desk.restart()
+    await desk.passes(1)
+    assert desk.rollout.attempt == 2
+    assert desk.rollout.phase is not Phase.SUCCEEDED
+
+
+@pytest.mark.parametrize("killed_at", range(1, 22))
+async def test_a_controller_killed_at_any_pass_comes_to_the_same_end(killed_at: int) -> None:
+    """No stage is repeated or skipped, and events are numbered without gaps."""
+    desk = Desk()
+    await desk.passes(killed_at)
+    desk.restart()
+    await desk.until(Phase.SUCCEEDED)
+    history = await desk.store.history("desk")
+    analyzed = [event.stage for event in history if event.phase is Phase.ANALYZING and event.event == "phase"]
+    assert analyzed == [0, 1]
+    assert [event.id for event in history] == [f"desk/1/{number + 1}" for number in range(len(history))]

@@ -1,0 +1,52 @@
+"""The board: facts with ages; silence is not the same as having nothing to say."""
+
+from canary.errors import Unavailable, WorldError
+from canary.observation import PodCounters
+from controlplane.reconcile.observe import SILENT_INTERVALS
+from tests.controlplane.reconcile.desk import Desk
+
+
+async def test_one_missing_answer_is_not_blindness_but_several_are() -> None:
+    """A hiccup of the source freezes nothing."""
+    desk = Desk()
+    board = desk.reconciler.board
+    await board.look_at_evidence()
+    desk.metrics.failure = Unavailable("connection refused")
+    for number in range(1, SILENT_INTERVALS + 2):
+        desk.clock.time += board.scrape_interval
+        await board.look_at_evidence()
+        assert board.seen().evidence.up == (number < SILENT_INTERVALS)
+    assert board.seen().evidence.problem == "connection refused"
+
+
+async def test_a_source_that_answers_without_numbers_is_up() -> None:
+    """Missing data is for the judge to say; only silence blinds."""
+    desk = Desk()
+    board = desk.reconciler.board
+    desk.metrics.failure = WorldError("no sample is young enough")
+    for _ in range(10):
+        desk.clock.time += board.scrape_interval
+        await board.look_at_evidence()
+    assert board.seen().evidence.up
+    assert board.seen().evidence.problem == "no sample is young enough"
+
+
+async def test_the_last_totals_stay_while_the_source_is_silent() -> None:
+    """They only grow old."""
+    desk = Desk()
+    board = desk.reconciler.board
+    desk.metrics.put("canary", "canary-0", PodCounters(requests=7.0))
+    await board.look_at_evidence()
+    desk.metrics.failure = Unavailable("connection refused")
+    await board.look_at_evidence()
+    counters = board.seen().evidence.counters
+    assert counters is not None
+    assert counters.arms["canary"]["canary-0"].requests == 7.0
+
+
+async def test_before_the_first_look_nothing_is_ready() -> None:
+    """An unknown world is not a healthy one."""
+    seen = Desk().reconciler.board.seen()
+    assert not seen.stable.usable
+    assert not seen.canary.usable
+    assert seen.route.weights is None
