@@ -252,7 +252,8 @@ async def test_what_is_being_stopped_is_not_taken_over_by_a_new_run(folder: Path
             await asyncio.sleep(0.05)
             await here.run("canary", server("--finish", "0.4"))
             await asyncio.sleep(0.05)
-            assert here.endpoints()["canary"] == {}
+            seen = (await here.seen())["canary"]
+            assert (seen.ready, seen.problem) == (0, "waiting for the former process to end")
         assert answer.result()[0] == 200
         await until_seen(ready, here, "canary")
         assert pid_of(folder, "canary-0") != former
