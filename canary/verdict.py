@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Literal
 
 OnBreach = Literal["rollback", "pause", "hold"]
+Spoke = Literal["sequential", "threshold", "hard stop", "data", "blame"]
 
 
 class Answer(StrEnum):
@@ -36,7 +37,7 @@ class GateVerdict:
     """Natural logarithm of the evidence against the canary; rollback at log(1/falseRollback)."""
     samples: Mapping[str, float] = field(default_factory=dict)
     """Requests (or events) behind each arm's value, since the stage began."""
-    spoke: Literal["sequential", "threshold", "hard stop", "data", "blame"] = "data"
+    spoke: Spoke = "data"
     """Which rule decided: the sequential test, the counted threshold, the hard stop, missing data, or blame."""
     on_breach: OnBreach = "rollback"
     eta: float | None = None

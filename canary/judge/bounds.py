@@ -8,6 +8,8 @@ Coarse buckets cost power, never validity, since both arms are counted at the sa
 import math
 from collections.abc import Sequence
 
+from canary.judge.docket import Case
+
 ENOUGH = 200
 """Stable requests before a bound is picked from its history."""
 FINAL = 20_000
@@ -76,3 +78,29 @@ def quantile(q: float, cumulative: Sequence[float], bounds: Sequence[float]) -> 
             return low + (bound - low) * ((wanted - low_count) / (count - low_count) if count > low_count else 1.0)
         low, low_count = bound, count
     return low
+
+
+Pick = list[float]
+"""Bound that accuses, bound that clears (-1: none), allowed ratio of exceedances, stable requests at the pick."""
+
+
+def pick(case: Case, before: Pick | None, edges: Sequence[float], history: Sequence[float] | None) -> Pick | None:
+    """The bounds of a latency gate, given those of before and stable's cumulative history; None while unknown.
+
+    Against stable the pick is reconsidered each time the history has grown by half, until it is long.
+    """
+    gate = case.gate
+    if not gate.relative:
+        convicts, clears = around(gate.limit, edges)
+        return before or [float(convicts), float(clears), 1.0, 0.0]
+    if history is None or case.quantile is None:
+        return before
+    seen = history[-1]
+    if seen < ENOUGH or (before is not None and (seen < 1.5 * before[3] or before[3] >= FINAL)):
+        return before
+    index = nearest(1 - case.quantile, history)
+    if index is None:
+        return before
+    here = quantile(case.quantile, history, edges) or edges[index]
+    slower = 1 + (gate.limit if gate.margin == "relative" else gate.limit / max(here, 1e-9))
+    return [float(index), float(index), allowed_ratio(index, slower, history, edges), seen]

@@ -261,7 +261,7 @@ def stable_beyond(e: Evidence, limit: float, noise: Noise, block: Numbers | None
     x, n = e.fast[2], e.fast[3]
     if block is not None:
         x, n = FAST * x + block.xc, FAST * n + block.nc
-    return above(x, n, limit, noise, factor=1.0, sigmas=1.0)
+    return beyond_limit(x, n, limit, noise)
 
 
 def stable_degraded(e: Evidence, noise: Noise, block: Numbers) -> bool:
@@ -270,6 +270,11 @@ def stable_degraded(e: Evidence, noise: Noise, block: Numbers) -> bool:
     if blocks < LEARNT or n <= 0:
         return False
     return above(FAST * e.fast[2] + block.xc, FAST * e.fast[3] + block.nc, x / n, noise)
+
+
+def beyond_limit(x: float, n: float, limit: float, noise: Noise) -> bool:
+    """Whether `x` of `n` is more than the limit allows and one standard deviation besides."""
+    return above(x, n, limit, noise, factor=1.0, sigmas=1.0)
 
 
 def above(x: float, n: float, rate: float, noise: Noise, *, factor: float = 1.5, sigmas: float = 3.0) -> bool:

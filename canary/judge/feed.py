@@ -37,6 +37,29 @@ def difference(previous: Counters, current: Counters, *, stage: int, weight: flo
     return Block(current.at, stage, weight, arms, current.readings)
 
 
+def present(counters: Counters) -> dict[str, list[str]]:
+    """The replicas that a reading knows, by arm."""
+    return {arm: sorted(counters.arms.get(arm, {})) for arm in ARMS}
+
+
+def whole(block: Block, before: Mapping[str, list[str]], now: Mapping[str, list[str]]) -> bool:
+    """Whether the block counts every replica of this reading and of the last, and no others.
+
+    Only such a block tells how traffic was split.
+    """
+    return before == now and all(len(block.arms.get(arm, {})) == len(now[arm]) for arm in ARMS)
+
+
+def moved_on(previous: Counters, current: Counters) -> bool:
+    """Whether totals are further on although their time is earlier: then the clock was set back."""
+    for arm in ARMS:
+        for name, pod in current.arms.get(arm, {}).items():
+            before = previous.arms.get(arm, {}).get(name)
+            if before is not None and (pod.requests or 0.0) > (before.requests or 0.0):
+                return True
+    return False
+
+
 def remember(previous: Counters | None, current: Counters, docket: Docket) -> Counters:
     """The totals to difference against next time: the newest of each replica, without what no gate asks for."""
     arms: dict[Arm, Mapping[str, PodCounters]] = {}

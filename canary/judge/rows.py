@@ -5,12 +5,11 @@ relative gates; no statistics happen here.
 """
 
 from canary.judge.arms import ArmSums, Sides
+from canary.judge.bounds import Pick
 from canary.judge.docket import Case
 from canary.judge.evidence import Evidence, Numbers
 
 NOTHING = (0.0, 0.0)
-Pick = list[float]
-"""Bound that accuses, bound that clears (-1: none), allowed ratio of exceedances, stable requests at the pick."""
 
 
 def numbers(case: Case, sides: Sides, pick: Pick | None, e: Evidence) -> Numbers:

@@ -4,6 +4,8 @@ Called by `verdicts.py`. Takes plain values and decides nothing.
 """
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 from canary.judge.docket import Case
 from canary.wording import duration
@@ -83,6 +85,58 @@ def waiting(case: Case, values: str, more: float | None, eta: float | None, conf
         return f"{name(case)}: {values}; too near the limit to say, so more requests are needed {goal}."
     when = f", about {duration(eta)} at the present traffic" if eta is not None else ""
     return f"{name(case)}: {values}; about {many(math.ceil(more))} more canary requests{when} {goal}."
+
+
+def would_do(more: float | None) -> str:
+    """The end of a sentence about missing data: how much of it would be enough."""
+    return "." if more is None else f"; about {many(math.ceil(more))} canary requests without trouble would do."
+
+
+def not_in_force(case: Case) -> str:
+    """The route is still moving."""
+    return f"{name(case)}: waiting for this stage's weights to be in force."
+
+
+def stable_beyond(case: Case, values: str) -> str:
+    """Stable breaks the limit as well."""
+    blame = "stable itself is beyond the limit, so this is not held against the canary unless it is clearly worse"
+    return f"{name(case)}: {values}; {allowance(case)} was asked for, but {blame}."
+
+
+def shared_cause(case: Case, canary: float, stable: float, usual: float) -> str:
+    """Both arms suffer."""
+    return (
+        f"Both arms are worse than stable's own history: {name(case)} counts {percent(canary)} bad on the canary and "
+        f"{percent(stable)} on stable, usually {percent(usual)}. A shared cause: the canary is neither blamed nor "
+        "passed."
+    )
+
+
+def reading(case: Case, canary: float | None, stable: float | None, limit: float | None) -> str:
+    """Momentary values and their limit."""
+    theirs = f", {amount(case, stable)} on stable" if stable is not None else ""
+    return f"{amount(case, canary)} on the canary{theirs}, limit {amount(case, limit)}"
+
+
+def too_many_breaches(case: Case, values: str, looks: Mapping[str, Any]) -> str:
+    """The counted threshold spoke."""
+    count = f"{looks['breaches']} of {looks['looks']} readings were beyond it and {case.gate.failures} are forgiven"
+    return f"{name(case)}: {values}; {count}."
+
+
+def forgiven(case: Case, values: str, looks: Mapping[str, Any]) -> str:
+    """The last reading was beyond the limit, but may be."""
+    return f"{name(case)}: {values}; {looks['breaches']} of {case.gate.failures} forgiven readings are used up."
+
+
+def readings_fine(case: Case, values: str, looks: Mapping[str, Any]) -> str:
+    """The counted threshold is content."""
+    return f"{name(case)}: {values}; {looks['looks']} readings, {looks['breaches']} of them beyond it."
+
+
+def filling_window(case: Case, left: float) -> str:
+    """No whole window has passed."""
+    return f"{name(case)}: the first window of {duration(case.gate.window or 0.0)} is full in {duration(left)}."
 
 
 def too_few(case: Case, values: str, more: float) -> str:

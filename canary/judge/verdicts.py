@@ -6,33 +6,35 @@ waits, what is convicted fails, what is cleared passes, all else waits and says 
 
 import math
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
-from canary.judge import eta as eta_
-from canary.judge import sentences, tally, threshold
-from canary.judge.docket import Case, Docket, share_limit
-from canary.judge.evidence import LEARNT, Evidence, above
+from canary.judge import sentences, share_check
+from canary.judge.docket import Case, Docket
+from canary.judge.evidence import LEARNT, Evidence, above, beyond_limit
+from canary.judge.facts import Facts, Memory, known_bounds
 from canary.spec.models import CanarySpec
 from canary.verdict import Answer, GateVerdict, Judgement
 from canary.wording import duration
 
-Memory = Mapping[str, Any]
 HARD_STOP = "hard stop"
 STALE_INTERVALS, STALE_SECONDS = 3.0, 15.0
 """Data older than so many scrapes, and than so many seconds, is stale."""
 
 
 def judgement(spec: CanarySpec, docket: Docket, memory: Memory, stage: int, now: float) -> Judgement:
-    """All gates of the stage."""
-    gates = [_verdict(spec, docket, memory, case, now) for case in docket.by_stage[stage] if _judged(case, memory)]
-    if HARD_STOP in memory["failed"]:
-        gates.insert(0, recorded(HARD_STOP, memory["failed"][HARD_STOP]))
+    """All gates of the stage, and the judge's own checks where they have something to say."""
+    known = known_bounds(memory)
+    here = memory["tally_stage"] == stage
+    gates: list[GateVerdict] = []
+    listed = set()
+    for case in docket.by_stage[stage]:
+        if not (case.gate.relative and spec.stages[stage].traffic >= 1):  # at 100 % there is no stable to compare with
+            listed.add(case.gate.text)
+            gates.append(_verdict(docket, case, Facts(docket, memory, case, known, here=here), now))
+    gates += [recorded(text, kept) for text, kept in memory["failed"].items() if text not in listed]
+    if share_check.fails(memory["share"], docket.alpha):
+        gates.append(share_check.verdict(memory["share"], memory["tally"]))
     return Judgement(tuple(gates), problem=_shared_cause(docket, memory, stage))
-
-
-def _judged(case: Case, memory: Memory) -> bool:
-    """Relative gates need a stable arm with traffic: at 100 % there is none."""
-    return not case.gate.relative or memory["weight"] < 1 or case.gate.text in memory["failed"]
 
 
 def recorded(gate: str, kept: Mapping[str, Any]) -> GateVerdict:
@@ -40,202 +42,85 @@ def recorded(gate: str, kept: Mapping[str, Any]) -> GateVerdict:
     return GateVerdict(gate, Answer.FAIL, **kept)
 
 
-def known_bounds(memory: Memory) -> dict[str, list[float]]:
-    """Upper bounds of all histograms met, `inf` last."""
-    return {name: [*finite, math.inf] for name, finite in memory["bounds"].items()}
-
-
-def _verdict(spec: CanarySpec, docket: Docket, memory: Memory, case: Case, now: float) -> GateVerdict:
+def _verdict(docket: Docket, case: Case, facts: Facts, now: float) -> GateVerdict:
     """One gate's answer."""
-    gate = case.gate
+    gate, memory = case.gate, facts.memory
     if gate.text in memory["failed"]:
         return recorded(gate.text, memory["failed"][gate.text])
-    facts = Facts(docket, memory, case)
-    missing = _missing(memory, case, now)
+    missing = _missing(facts, now)
     if missing:
-        return facts.verdict(Answer.WAIT, missing)
+        more = facts.requests_missing(docket.beta) if case.rule is not None else None
+        return facts.verdict(Answer.WAIT, missing + sentences.would_do(more), eta=facts.seconds_for(more))
     if case.kind == "readings":
-        return by_readings(memory, case, facts, now)
+        return by_readings(case, facts, now)
     if facts.n_canary < (gate.min_samples or 0):
         lacking = (gate.min_samples or 0) - facts.n_canary
-        return facts.wait(sentences.too_few(case, facts.values, lacking), lacking)
+        why = sentences.too_few(case, facts.values, lacking)
+        return facts.verdict(Answer.WAIT, why, "sequential", facts.seconds_for(lacking))
     if gate.on_breach != "rollback" and facts.log_e >= facts.needed:
         return facts.failed()
     if not memory["settled"]:
-        return facts.verdict(Answer.WAIT, f"{sentences.name(case)}: waiting for the new weights to be in force.")
+        return facts.verdict(Answer.WAIT, sentences.not_in_force(case))
     if facts.log_clear >= math.log(1 / docket.beta) and facts.log_e + math.log(max(case.weight, 1e-9)) < 0:
-        return facts.verdict(Answer.PASS, sentences.passed(case, facts.values, spec.judge.confidence), "sequential")
-    more = facts.requests_missing()
-    return facts.wait(sentences.waiting(case, facts.values, more, facts.seconds_for(more), spec.judge.confidence), more)
+        return facts.verdict(Answer.PASS, sentences.passed(case, facts.values, 1 - docket.beta), "sequential")
+    if _stable_is_beyond(facts):
+        why = sentences.stable_beyond(case, facts.values)
+        return facts.verdict(Answer.WAIT, why, "blame")
+    more = facts.requests_missing(docket.beta)
+    eta = facts.seconds_for(more)
+    why = sentences.waiting(case, facts.values, more, eta, 1 - docket.beta)
+    return facts.verdict(Answer.WAIT, why, "sequential", eta)
 
 
-class Facts:
-    """The numbers of one case, as sentences and verdicts need them."""
-
-    def __init__(self, docket: Docket, memory: Memory, case: Case) -> None:
-        self.docket, self.memory, self.case = docket, memory, case
-        known = known_bounds(memory)
-        mine, theirs = memory["tally"]["canary"], memory["tally"]["stable"]
-        self.canary: float | None = tally.value(case, mine, known)
-        self.stable: float | None = tally.value(case, theirs, known)
-        self.n_canary, self.n_stable = tally.samples(case, mine), tally.samples(case, theirs)
-        if case.kind == "readings":
-            looks = memory["looks"].get(case.gate.text) or threshold.empty(0.0)
-            self.canary, self.stable = looks["canary"], looks["stable"]
-        self.limit = threshold.limit_of(case.gate, self.stable)
-        self.evidence = memory["evidence"].get(case.gate.text, {})
-        self.log_e: float = self.evidence.get("log_e", 0.0)
-        self.log_clear: float = self.evidence.get("log_clear", 0.0)
-        self.needed = math.log(1 / docket.alpha)
-        self.values = sentences.both(case, self.canary, self.stable, self.n_canary, self.n_stable)
-
-    def verdict(
-        self,
-        answer: Answer,
-        why: str,
-        spoke: Literal["sequential", "threshold", "hard stop", "data", "blame"] = "data",
-        eta: float | None = None,
-        harm_began: float | None = None,
-    ) -> GateVerdict:
-        """A verdict with all the evidence."""
-        return GateVerdict(
-            gate=self.case.gate.text,
-            verdict=answer,
-            why=why,
-            canary=self.canary,
-            stable=self.stable,
-            limit=self.limit,
-            log_e=round(self.log_e, 4) if self.case.rule is not None else None,
-            samples={"canary": self.n_canary, "stable": self.n_stable},
-            spoke=spoke,
-            on_breach=self.case.gate.on_breach,
-            eta=eta,
-            harm_began=harm_began,
-        )
-
-    def wait(self, why: str, more: float | None) -> GateVerdict:
-        """Not decided: the sequential test goes on."""
-        return self.verdict(Answer.WAIT, why, "sequential", self.seconds_for(more))
-
-    def failed(self) -> GateVerdict:
-        """The sequential test convicts."""
-        began, (xv, nv, xc, nc) = self.evidence["low_at"], self.evidence["since"]
-        since = ""
-        if self.case.kind == "counts" and nv > 0:
-            what = self._bad()
-            stable = f" and {sentences.many(xc)} of stable's {sentences.many(nc)}" if nc > 0 else ""
-            lately = duration(max(self.memory["last"] - began, 0.0))
-            mine = f"{sentences.many(xv)} of {sentences.many(nv)} canary requests"
-            since = f"; {mine}{stable} {what} in the last {lately}"
-        why = sentences.failed(self.case, self.values, self.log_e, self.needed, since)
-        return self.verdict(Answer.FAIL, why, "sequential", harm_began=began)
-
-    def _bad(self) -> str:
-        """What a bad event of this case is."""
-        if self.case.series == "histogram":
-            pick = self.memory["picks"].get(self.case.gate.text)
-            bound = self.memory["bounds"][self.case.name][int(pick[0])] if pick else 0.0
-            return f"took longer than {sentences.seconds(bound)}"
-        return "failed" if self.case.series == "errors" else "were bad"
-
-    def requests_missing(self) -> float | None:
-        """Canary requests that the case for a pass still needs, if all goes on as it does; None if unknown."""
-        case = self.case
-        missing = max(math.log(1 / self.docket.beta) - max(self.log_clear, 0.0), 0.1)
-        if case.kind == "sums":
-            return None
-        noise = Evidence.of(self.evidence).clearing_noise
-        mine, theirs = self.memory["tally"]["canary"], self.memory["tally"]["stable"]
-        bad, n = self._bad_of(mine)
-        if not case.gate.relative:
-            return eta_.requests_for_limit(share_limit(case.gate), bad, n, missing, noise.phi * noise.vr)
-        bad_stable, n_stable = self._bad_of(theirs)
-        share = self.memory["weight"]
-        rate = bad_stable / n_stable if n_stable > 0 else 0.0
-        events = bad_stable / max(self.memory["blocks"], 1)
-        return eta_.requests_against_stable(rate, self._rho(), share, missing, noise.at(events) * noise.vr)
-
-    def _rho(self) -> float:
-        """What is allowed against stable, as a ratio of bad events."""
-        gate = self.case.gate
-        if self.case.series == "histogram":
-            pick = self.memory["picks"].get(gate.text)
-            return float(pick[2]) if pick else 1.0
-        if gate.margin == "relative":
-            return 1 + gate.limit
-        return 1 + gate.limit / self.stable if self.stable else 1.0
-
-    def _bad_of(self, side: tally.Tally) -> tuple[float, float]:
-        """Bad events and trials of one arm since the stage began, at the bound that clears."""
-        if self.case.series == "errors":
-            return side["errors"], side["errors_of"]
-        if self.case.series == "histogram":
-            histogram, pick = side["histograms"].get(self.case.name), self.memory["picks"].get(self.case.gate.text)
-            if not histogram or not pick:
-                return 0.0, 0.0
-            index = int(pick[1])
-            return (histogram[-1] - histogram[index] if index >= 0 else histogram[-1]), histogram[-1]
-        events, of = tally.events_of(self.case, side)
-        return (events if self.case.gate.better == "lower" else of - events), of
-
-    def seconds_for(self, more: float | None) -> float | None:
-        """Seconds until so many canary requests have come, at the present rate."""
-        rate = self.memory["rate"]
-        return more / rate if more is not None and rate > 0 else None
-
-
-def _missing(memory: Memory, case: Case, now: float) -> str:
+def _missing(facts: Facts, now: float) -> str:
     """What data is missing and for how long; empty when all is there."""
+    case, memory = facts.case, facts.memory
     told = memory["told"].get(case.gate.text)
-    who = sentences.name(case)
     because = f" ({'; '.join(memory['problems'])})" if memory["problems"] else ""
-    if told is None:
-        if (
-            case.gate.relative
-            and case.series == "histogram"
-            and case.gate.text not in memory["picks"]
-            and memory["history"].get(case.name)
-        ):
-            seen = memory["history"][case.name][-1]
-            return f"{who}: learning stable's usual values, {sentences.many(seen)} requests so far{because}."
+    history = memory["history"].get(case.name) if case.series == "histogram" else None
+    if case.gate.relative and history and case.gate.text not in memory["picks"]:
+        return (
+            f"{sentences.name(case)}: learning what is usual for stable, {sentences.many(history[-1])} requests so far"
+        )
+    if told is None or facts.memory["began"] is None:
         began = memory["began"]
         waited = f" for {duration(max(now - began, 0.0))}" if began is not None else " yet"
-        return f"{who}: no data from the canary{waited}{because}."
-    old = now - told
-    if old > max(STALE_SECONDS, STALE_INTERVALS * memory["interval"]):
-        return f"{who}: nothing new for {duration(old)}{because}; the last numbers are too old to judge by."
+        return f"{sentences.name(case)}: no data from the canary{waited}{because}"
+    if now - told > max(STALE_SECONDS, STALE_INTERVALS * memory["interval"]):
+        return f"{sentences.name(case)}: nothing new for {duration(now - told)}{because}; the last numbers are too old"
+    if facts.n_canary == 0 and case.kind != "readings":
+        return f"{sentences.name(case)}: no requests at this stage's weights yet{because}"
+    if case.kind == "readings" and case.gate.text not in memory["looks"]:
+        return f"{sentences.name(case)}: no reading at this stage's weights yet{because}"
     return ""
 
 
-def by_readings(memory: Memory, case: Case, facts: Facts, now: float) -> GateVerdict:
+def by_readings(case: Case, facts: Facts, now: float) -> GateVerdict:
     """The answer of a gate that counts readings beyond a limit."""
-    gate = case.gate
-    looks = memory["looks"].get(gate.text) or threshold.empty(now)
-    values = sentences.amount(case, facts.canary) + " on the canary"
-    if facts.stable is not None:
-        values += f", {sentences.amount(case, facts.stable)} on stable"
-    limit = f"limit {sentences.amount(case, facts.limit)}"
+    gate, looks = case.gate, facts.memory["looks"][case.gate.text]
+    values = sentences.reading(case, facts.canary, facts.stable, facts.limit)
     if looks["breaches"] > gate.failures:
-        count = f"{looks['breaches']} of {looks['looks']} readings were beyond it and {gate.failures} are forgiven"
-        why = f"{sentences.name(case)}: {values}, {limit}; {count}."
+        why = sentences.too_many_breaches(case, values, looks)
         return facts.verdict(Answer.FAIL, why, "threshold", harm_began=looks["first_breach"])
     if looks["looks"] == 0:
-        window = gate.window or 0.0
-        left = max(looks["since"] + window - now, 0.0)
         if gate.min_samples is not None and looks["samples"] < gate.min_samples:
-            so_far = f"{sentences.many(looks['samples'])} of {gate.min_samples} canary requests"
-            why = f"{sentences.name(case)}: {so_far} that this gate asks for."
-            return facts.verdict(Answer.WAIT, why)
-        why = f"{sentences.name(case)}: the first window of {duration(window)} is full in {duration(left)}."
-        return facts.verdict(Answer.WAIT, why, eta=left)
-    if not memory["settled"]:
-        return facts.verdict(Answer.WAIT, f"{sentences.name(case)}: waiting for the new weights to be in force.")
+            return facts.verdict(Answer.WAIT, sentences.too_few(case, values, gate.min_samples - looks["samples"]))
+        left = max(looks["since"] + (gate.window or 0.0) - now, 0.0)
+        return facts.verdict(Answer.WAIT, sentences.filling_window(case, left), eta=left)
+    if not facts.memory["settled"]:
+        return facts.verdict(Answer.WAIT, sentences.not_in_force(case))
     if looks["beyond"]:
-        used = f"{looks['breaches']} of {gate.failures} forgiven readings are used up"
-        why = f"{sentences.name(case)}: {values}, {limit}; {used}."
-        return facts.verdict(Answer.WAIT, why, "threshold")
-    why = f"{sentences.name(case)}: {values}, {limit}; {looks['looks']} readings, {looks['breaches']} beyond it."
-    return facts.verdict(Answer.PASS, why, "threshold")
+        return facts.verdict(Answer.WAIT, sentences.forgiven(case, values, looks), "threshold")
+    return facts.verdict(Answer.PASS, sentences.readings_fine(case, values, looks), "threshold")
+
+
+def _stable_is_beyond(facts: Facts) -> bool:
+    """Whether stable itself breaks the limit at present, so that breaking it says little about the canary."""
+    rule = facts.case.rule
+    if rule is None or rule.limit is None:
+        return False
+    e = Evidence.of(facts.evidence)
+    return beyond_limit(e.fast[2], e.fast[3], rule.limit, e.clearing_noise)
 
 
 def _shared_cause(docket: Docket, memory: Memory, stage: int) -> str:
@@ -243,15 +128,11 @@ def _shared_cause(docket: Docket, memory: Memory, stage: int) -> str:
     for case in docket.by_stage[stage]:
         if case.kind != "counts" or case.gate.text in memory["failed"]:
             continue
-        e = Evidence.of(memory["evidence"][case.gate.text])
-        xv, nv, xc, nc = e.fast
-        if e.usual[2] < LEARNT or e.usual[1] <= 0:
+        kept = memory["evidence"][case.gate.text]
+        (xv, nv, xc, nc), (x, n, blocks) = kept["fast"], kept["usual"]
+        if blocks < LEARNT or n <= 0 or nv <= 0 or nc <= 0 or xv * n <= x * nv or xc * n <= x * nc:
             continue
-        usual, noise = e.usual[0] / e.usual[1], e.clearing_noise
-        if above(xv, nv, usual, noise) and above(xc, nc, usual, noise):
-            return (
-                f"Both arms are worse than stable's own history: {sentences.name(case)} counts "
-                f"{sentences.percent(xv / nv)} bad on the canary and {sentences.percent(xc / nc)} on stable, usually "
-                f"{sentences.percent(usual)}. A shared cause: the canary is neither blamed nor passed."
-            )
+        noise = Evidence.of(kept).clearing_noise
+        if above(xv, nv, x / n, noise) and above(xc, nc, x / n, noise):
+            return sentences.shared_cause(case, xv / nv, xc / nc, x / n)
     return ""

@@ -1,0 +1,105 @@
+"""When evidence is enough: the gates' evidence together, the hard stop, and the counted thresholds.
+
+Called by `judge.py` after every block. A gate that has failed stays failed, with the sentence and the numbers of that
+moment. The sum over gates of weight times evidence is itself an e-process, whatever the gates have to do with each
+other, so one number bounds the whole rollout's chance of a false rollback. Blame goes to the largest part.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from canary.judge import hard_stop, sentences, tally, verdicts
+from canary.judge.docket import Case, Docket
+from canary.judge.facts import Facts, known_bounds
+from canary.judge.memory import Memory
+from canary.spec.models import CanarySpec, HardStop
+from canary.verdict import Answer, GateVerdict
+
+
+def find(spec: CanarySpec, of: Docket, memory: Memory, stage: int, t: float) -> None:
+    """Write down in `memory["failed"]` what has just failed."""
+    present = of.by_stage[stage] if 0 <= stage < len(of.by_stage) else ()
+    found: list[GateVerdict] = []
+    if hard_stop.stops(spec.judge.hard_stop, memory["hard"]) and verdicts.HARD_STOP not in memory["failed"]:
+        found.append(_stopped(spec.judge.hard_stop, memory["hard"]))
+    convicted = _convicted(of, memory, present)
+    if convicted is not None and convicted.gate.text not in memory["failed"]:
+        found.append(_facts(of, memory, convicted).failed())
+    for case in present:
+        looks = memory["looks"].get(case.gate.text)
+        breached = case.kind == "readings" and looks is not None and looks["breaches"] > case.gate.failures
+        if breached and case.gate.on_breach == "rollback" and case.gate.text not in memory["failed"]:
+            found.append(verdicts.by_readings(case, _facts(of, memory, case), t))
+    if found:
+        memory["failed"] = memory["failed"] | {verdict.gate: _kept(verdict) for verdict in found}
+
+
+def total(of: Docket, memory: Mapping[str, Any]) -> float:
+    """Log of all evidence against the canary together."""
+    heavy = _weighted(of, memory)
+    if not heavy:
+        return 0.0
+    top = max(value for value, _ in heavy)
+    return top + math.log(sum(math.exp(value - top) for value, _ in heavy))
+
+
+def _convicted(of: Docket, memory: Memory, present: tuple[Case, ...]) -> Case | None:
+    """The gate of this stage that the combined evidence is due to, if it is enough."""
+    heavy = _weighted(of, memory)
+    if not heavy or total(of, memory) < math.log(1 / of.alpha):
+        return None
+    here = [(value, case) for value, case in heavy if case in present]
+    return max(here, key=lambda pair: pair[0])[1] if here else None
+
+
+def _weighted(of: Docket, memory: Mapping[str, Any]) -> list[tuple[float, Case]]:
+    """Log of weight times evidence of every gate that has some and may roll back."""
+    kept = memory["evidence"]
+    return [
+        (math.log(case.weight) + kept[case.gate.text]["log_e"], case)
+        for case in of.tested
+        if case.weight > 0 and case.gate.text in memory["started"] and _may_speak(memory, case)
+    ]
+
+
+def _may_speak(memory: Mapping[str, Any], case: Case) -> bool:
+    """Whether a gate has the samples that its owner asked for."""
+    return case.gate.min_samples is None or tally.samples(case, memory["tally"]["canary"]) >= case.gate.min_samples
+
+
+def _stopped(settings: HardStop, memory: Mapping[str, Any]) -> GateVerdict:
+    """The hard stop's verdict."""
+    errors, requests, bad, well = memory["last"]
+    stable = f"failed {sentences.many(bad)} of {sentences.many(well)}" if well else "had no traffic to compare"
+    return GateVerdict(
+        verdicts.HARD_STOP,
+        Answer.FAIL,
+        sentences.stopped(errors, requests, memory["streak"], stable),
+        canary=errors / requests,
+        stable=bad / well if well else None,
+        limit=settings.failures,
+        samples={"canary": requests, "stable": well},
+        spoke="hard stop",
+        harm_began=memory["began"],
+    )
+
+
+def _facts(of: Docket, memory: Memory, case: Case) -> Facts:
+    """The case's numbers now."""
+    return Facts(of, memory, case, known_bounds(memory), here=True)
+
+
+def _kept(verdict: GateVerdict) -> dict[str, Any]:
+    """A failed verdict's fields, without its gate and answer."""
+    return {
+        "why": verdict.why,
+        "canary": verdict.canary,
+        "stable": verdict.stable,
+        "limit": verdict.limit,
+        "log_e": verdict.log_e,
+        "samples": dict(verdict.samples),
+        "spoke": verdict.spoke,
+        "on_breach": verdict.on_breach,
+        "harm_began": verdict.harm_began,
+    }

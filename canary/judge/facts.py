@@ -1,0 +1,141 @@
+"""The numbers of one gate as verdicts and sentences need them: both arms' values, evidence, and what is still missing.
+
+Made by `verdicts.py` and `flip.py` from what the judge remembers; changes nothing.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from canary.judge import eta as eta_
+from canary.judge import sentences, tally, threshold
+from canary.judge.docket import Case, Docket, share_limit
+from canary.judge.evidence import Evidence
+from canary.verdict import Answer, GateVerdict, Spoke
+from canary.wording import duration
+
+Memory = Mapping[str, Any]
+
+
+def known_bounds(memory: Memory) -> dict[str, list[float]]:
+    """Upper bounds of all histograms met, `inf` last."""
+    return {name: [*finite, math.inf] for name, finite in memory["bounds"].items()}
+
+
+class Facts:
+    """One case in numbers. `here` says whether the tallies are those of the stage that is asked about."""
+
+    def __init__(
+        self, docket: Docket, memory: Memory, case: Case, known: dict[str, list[float]], *, here: bool
+    ) -> None:
+        self.docket, self.memory, self.case = docket, memory, case
+        self.mine = memory["tally"]["canary"] if here else tally.empty()
+        self.theirs = memory["tally"]["stable"] if here else tally.empty()
+        if case.kind == "readings":
+            looks = memory["looks"].get(case.gate.text) if here else None
+            self.canary: float | None = looks["canary"] if looks else None
+            self.stable: float | None = looks["stable"] if looks else None
+        else:
+            self.canary, self.stable = tally.value(case, self.mine, known), tally.value(case, self.theirs, known)
+        self.n_canary, self.n_stable = tally.samples(case, self.mine), tally.samples(case, self.theirs)
+        self.limit = threshold.limit_of(case.gate, self.stable)
+        self.evidence = memory["evidence"].get(case.gate.text, {})
+        self.log_e: float = self.evidence.get("log_e", 0.0)
+        self.log_clear: float = self.evidence.get("log_clear", 0.0) if here else 0.0
+        self.needed = math.log(1 / docket.alpha)
+
+    @property
+    def values(self) -> str:
+        """Both arms' values with their samples, for a sentence."""
+        return sentences.both(self.case, self.canary, self.stable, self.n_canary, self.n_stable)
+
+    def verdict(
+        self, answer: Answer, why: str, spoke: Spoke = "data", eta: float | None = None, harm_began: float | None = None
+    ) -> GateVerdict:
+        """A verdict with all the evidence."""
+        return GateVerdict(
+            gate=self.case.gate.text,
+            verdict=answer,
+            why=why,
+            canary=self.canary,
+            stable=self.stable,
+            limit=self.limit,
+            log_e=round(self.log_e, 4) if self.case.rule is not None else None,
+            samples={"canary": self.n_canary, "stable": self.n_stable},
+            spoke=spoke,
+            on_breach=self.case.gate.on_breach,
+            eta=eta,
+            harm_began=harm_began,
+        )
+
+    def failed(self) -> GateVerdict:
+        """The sequential test convicts."""
+        began, (xv, nv, xc, nc) = self.evidence["low_at"], self.evidence["since"]
+        since = ""
+        if self.case.kind == "counts" and nv > 0:
+            stable = f" and {sentences.many(xc)} of stable's {sentences.many(nc)}" if nc > 0 else ""
+            lately = duration(max(self.memory["last"] - began, 0.0))
+            mine = f"{sentences.many(xv)} of {sentences.many(nv)} canary requests"
+            since = f"; {mine}{stable} {self._bad()} in the last {lately}"
+        why = sentences.failed(self.case, self.values, self.log_e, self.needed, since)
+        return self.verdict(Answer.FAIL, why, "sequential", harm_began=began)
+
+    def _bad(self) -> str:
+        """What a bad event of this case is."""
+        if self.case.series == "histogram":
+            pick = self.memory["picks"].get(self.case.gate.text)
+            bound = self.memory["bounds"][self.case.name][int(pick[0])] if pick else 0.0
+            return f"took longer than {sentences.seconds(bound)}"
+        return "failed" if self.case.series == "errors" else "were bad"
+
+    def requests_missing(self, beta: float) -> float | None:
+        """Canary requests that the case for a pass still needs, if all goes on as it does; None if unknown."""
+        case = self.case
+        missing = max(math.log(1 / beta) - max(self.log_clear, 0.0), 0.1)
+        if case.kind != "counts":
+            return self._by_growth(missing)
+        noise = Evidence.of(self.evidence).clearing_noise
+        bad, n = self.bad_of(self.mine)
+        if not case.gate.relative:
+            return eta_.requests_for_limit(share_limit(case.gate), bad, n, missing, noise.phi * noise.vr)
+        bad_stable, n_stable = self.bad_of(self.theirs)
+        if n_stable <= 0:
+            bad_stable, n_stable, _ = self.evidence["usual"]
+        rate = bad_stable / n_stable if n_stable > 0 else 0.0
+        events = bad_stable / max(self.memory["blocks"], 1)
+        share = self.memory["weight"]
+        return eta_.requests_against_stable(rate, self.rho(), share, missing, noise.at(events) * noise.vr)
+
+    def _by_growth(self, missing: float) -> float | None:
+        """For sums: as many requests again as evidence has needed so far, in proportion."""
+        if self.log_clear <= 0.1 or self.n_canary <= 0:
+            return None
+        return missing / self.log_clear * self.n_canary
+
+    def rho(self) -> float:
+        """What is allowed against stable, as a ratio of bad events."""
+        gate = self.case.gate
+        if self.case.series == "histogram":
+            pick = self.memory["picks"].get(gate.text)
+            return float(pick[2]) if pick else 1.0
+        if gate.margin == "relative":
+            return 1 + gate.limit
+        return 1 + gate.limit / self.stable if self.stable else 1.0
+
+    def bad_of(self, side: tally.Tally) -> tuple[float, float]:
+        """Bad events and trials of one arm since the stage began, at the bound that clears."""
+        if self.case.series == "errors":
+            return side["errors"], side["errors_of"]
+        if self.case.series == "histogram":
+            histogram, pick = side["histograms"].get(self.case.name), self.memory["picks"].get(self.case.gate.text)
+            if not histogram or not pick:
+                return 0.0, 0.0
+            index = int(pick[1])
+            return (histogram[-1] - histogram[index] if index >= 0 else histogram[-1]), histogram[-1]
+        events, of = tally.events_of(self.case, side)
+        return (events if self.case.gate.better == "lower" else of - events), of
+
+    def seconds_for(self, more: float | None) -> float | None:
+        """Seconds until so many canary requests have come, at the present rate."""
+        rate = self.memory["rate"]
+        return more / rate if more is not None and rate > 0 else None
