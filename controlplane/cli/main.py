@@ -11,6 +11,13 @@ import click
 COMMANDS = {
     "demo": ("controlplane.cli.demo", "Watch two rollouts on this machine: one good, one put back."),
     "run": ("controlplane.cli.run", "Carry out one rollout on this machine, to its end."),
+    "status": ("controlplane.cli.history:status", "Say where a rollout on this machine is, and why."),
+    "history": ("controlplane.cli.history:history", "Print everything that happened to a rollout on this machine."),
+    "promote": ("controlplane.cli.ask:promote", "Skip the rest of the present stage."),
+    "pause": ("controlplane.cli.ask:pause", "Freeze the weights; it still rolls back by itself."),
+    "resume": ("controlplane.cli.ask:resume", "Go on after a pause."),
+    "approve": ("controlplane.cli.ask:approve", "Agree to the next stage."),
+    "abort": ("controlplane.cli.ask:abort", "Put everything back on stable and end the rollout."),
     "stop": ("controlplane.cli.stop", "Stop what a run left serving on this machine."),
     "validate": ("controlplane.cli.validate", "Check canary.yml files; every fault with file, line and column."),
     "schema": ("controlplane.cli.schema", "Print the JSON Schema of canary.yml, for editors."),
@@ -19,7 +26,7 @@ COMMANDS = {
     "profile": ("controlplane.cli.profile", "Predict and measure what a variant needs, does and costs on a GPU."),
     "server": ("controlplane.cli.server", "The sample model server of the demo."),
 }
-"""Command name to module (which defines a click command called `command`) and its line in `--help`."""
+"""Command name to `module` or `module:name` (the name is `command` if it is not said) and its line in `--help`."""
 
 
 class LazyGroup(click.Group):
@@ -33,9 +40,10 @@ class LazyGroup(click.Group):
         """The command, imported now."""
         if cmd_name not in COMMANDS:
             return None
-        command = import_module(COMMANDS[cmd_name][0]).command
+        module, _, name = COMMANDS[cmd_name][0].partition(":")
+        command = getattr(import_module(module), name or "command")
         if not isinstance(command, click.Command):
-            raise TypeError(f"{COMMANDS[cmd_name][0]}.command is not a click command")
+            raise TypeError(f"{COMMANDS[cmd_name][0]} is not a click command")
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

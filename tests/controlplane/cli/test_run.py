@@ -1,9 +1,11 @@
 """`serinus run`, for real: the sample server twice, a real Envoy, real requests; only the times are short."""
 
 import asyncio
+import json
 import random
 import signal
 import socket
+import sys
 from pathlib import Path
 from typing import Any, Self
 
@@ -58,8 +60,6 @@ async def turn_the_canarys_knobs(state: Path, **knobs: float) -> None:
 
 
 def _addresses(state: Path, arm: str) -> list[str]:
-    import json
-
     clusters = json.loads((state / "envoy" / "clusters.json").read_text())
     found = []
     for cluster in clusters["resources"]:
@@ -151,8 +151,6 @@ async def test_ctrl_c_puts_everything_back_on_stable_and_leaves(tmp_path: Path) 
 
 async def test_term_leaves_everything_serving_and_stop_ends_it(tmp_path: Path) -> None:
     """A deploy of the control plane must not touch anybody's traffic."""
-    import sys
-
     stages = [{"traffic": "25%", "hold": "60s"}, {"traffic": "100%"}]
     plan, state = write_plan(tmp_path, stages=stages), tmp_path / "state"
     with LeftBehind(state) as left:
@@ -259,3 +257,45 @@ async def test_a_changed_plan_ends_the_unfinished_rollout_first(tmp_path: Path) 
         async with running(write_plan(tmp_path, stages=quick), state) as again:
             assert await again.end() == 0
     assert [event["result"] for event in again.events if event["event"] == "end"] == ["superseded", "promoted"]
+
+
+async def serinus(*arguments: str) -> tuple[int, str]:
+    """Exit code and output of another command, meanwhile."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "controlplane.cli.main",
+        *arguments,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output, _ = await process.communicate()
+    return process.returncode or 0, output.decode()
+
+
+async def test_a_person_approves_pauses_resumes_and_aborts_from_another_terminal(tmp_path: Path) -> None:
+    """Each word is answered in a sentence; history and status show it."""
+    stages = [{"traffic": "10%", "hold": "1s", "approve": "ml-leads"}, {"traffic": "50%", "hold": "60s"}]
+    plan = write_plan(tmp_path, stages=[*stages, {"traffic": "100%"}])
+    state = tmp_path / "state"
+    here = ("--state", str(state))
+    with LeftBehind(state):
+        async with running(plan, state) as run:
+            await run.until(event="phase", phase="AwaitingApproval")
+            code, text = await serinus("approve", str(plan), *here)
+            assert (code, "approved" in text) == (0, True), text
+            await run.until(event="phase", phase="Analyzing", stage=1)
+            assert (await serinus("pause", "real", *here))[0] == 0
+            await run.until(event="phase", phase="Paused")
+            code, text = await serinus("status", "real", *here)
+            assert code == 0
+            assert "Paused" in text
+            assert (await serinus("resume", "real", *here))[0] == 0
+            assert (await serinus("abort", "real", *here))[0] == 0
+            assert await run.end() == 1
+    code, text = await serinus("history", "real", *here)
+    assert code == 0
+    assert text.count("\n") == len(run.events)
+    assert (await serinus("status", "real", *here))[0] == 1
+    assert (await serinus("abort", "real", *here))[0] == 1
+    assert (await serinus("status", "nobody", "--state", str(tmp_path / "none")))[0] == 2

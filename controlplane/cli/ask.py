@@ -1,0 +1,85 @@
+"""`serinus promote`, `pause`, `resume`, `abort`, `approve`: a person's word to a rollout on this machine.
+
+Each puts a request into the rollout's store, where the running loop finds it within a quarter of a second, and prints
+the answer that the loop writes into the history. The loop decides; these commands only ask.
+"""
+
+import asyncio
+from collections.abc import Callable
+from getpass import getuser
+from pathlib import Path
+from typing import Any
+
+import click
+
+from canary.observation import Verb
+
+PATIENCE = 10.0
+"""Seconds to wait for the answer. A loop that does not run gives none, and finds the request when it is started."""
+WORDS: dict[Verb, str] = {
+    "promote": "Skip the rest of the present stage; with --full, go to 100 % at once.",
+    "pause": "Freeze the weights. A paused rollout still rolls back by itself.",
+    "resume": "Go on after a pause.",
+    "abort": "Put everything back on stable and end the rollout.",
+    "approve": "Agree to the next stage, where the plan asks for somebody's word.",
+}
+
+
+def _command(verb: Verb) -> click.Command:
+    """The command that asks for this."""
+
+    @click.command(name=verb, help=f"{WORDS[verb]}\n\nTARGET is the rollout's name or its canary.yml.")
+    @click.argument("target")
+    @click.option("--state", type=click.Path(path_type=Path, file_okay=False), help="Folder for state and logs.")
+    def ask(target: str, state: Path | None, **flags: Any) -> None:
+        code, sentence = _ask(target, state, verb, full=bool(flags.get("full")))
+        click.echo(sentence, err=code != 0)
+        raise SystemExit(code)
+
+    options: dict[str, Callable[[Any], Any]] = {
+        "promote": click.option("--full", is_flag=True, help="Skip all stages and go to 100 %.")
+    }
+    return options[verb](ask) if verb in options else ask
+
+
+def _ask(target: str, state: Path | None, verb: Verb, *, full: bool) -> tuple[int, str]:
+    """Exit code and sentence."""
+    from canary.errors import BadInput, SpecError, WorldError
+    from controlplane.cli.place import place_of
+
+    try:
+        name, folder = place_of(target, state)
+        return asyncio.run(_put(name, folder, verb, full=full))
+    except (BadInput, SpecError) as error:
+        return 2, str(error)
+    except WorldError as error:
+        return 1, str(error)
+
+
+async def _put(name: str, folder: Path, verb: Verb, *, full: bool) -> tuple[int, str]:
+    """Put the request and wait for its answer."""
+    from canary.observation import OperatorRequest
+    from controlplane.adapters.sqlite_store import SqliteStore
+    from controlplane.adapters.system_clock import SystemClock
+
+    clock, store = SystemClock(), SqliteStore(folder / "serinus.db")
+    try:
+        stored = await store.load(name)
+        if stored is None or stored.rollout.finished:
+            return 1, f"{name} has no rollout under way: nothing was asked."
+        request = OperatorRequest(f"{verb}-{clock.now():.6f}", verb, getuser(), clock.now(), full)
+        await store.ask(name, request)
+        for _ in range(int(PATIENCE / 0.1)):
+            await clock.sleep(0.1)
+            for event in await store.history(name):
+                if event.event == "operator" and event.evidence.get("id") == request.id:
+                    return 0, event.message
+        return (
+            3,
+            f"No controller answered within {PATIENCE:g} s: the request waits until `serinus run` is started again.",
+        )
+    finally:
+        await store.close()
+
+
+promote, pause, resume, abort, approve = (_command(verb) for verb in WORDS)
