@@ -57,6 +57,12 @@ def _checked_split(written: str) -> str:
     return written
 
 
+def _two(variants: tuple[Any, ...]) -> tuple[Any, ...]:
+    if len(variants) != 2:
+        raise Unreadable(f"expected two variants, the one in service and the new one, found {len(variants)}")
+    return variants
+
+
 class ShortVariant(Variant):
     """One of the two variants: a name, its prompt, and whatever else a variant of the full form may say."""
 
@@ -70,7 +76,9 @@ class VariantsForm(Model):
 
     model: Text
     """The served model: its name, or where it is: `my-org/llama3-70b`."""
-    variants: Annotated[tuple[ShortVariant, ...], Field(min_length=2, max_length=2)]
+    variants: Annotated[
+        tuple[ShortVariant, ...], AfterValidator(_two), Field(json_schema_extra={"minItems": 2, "maxItems": 2})
+    ]
     """Two: the one in service first, then the new one."""
     traffic_split: Annotated[Text, AfterValidator(_checked_split), Field(alias="traffic_split")]
     """Shares of the two in percent, in their order: `95/5`."""
@@ -80,6 +88,7 @@ class DeployCanary(Model):
     """How much traffic the new variant gets, and whose."""
 
     weight: Annotated[Share, Field(gt=0)]
+    """The new variant's first share of requests: `5%`."""
     cohort: Text | None = None
     """Only requests whose cohort header (`x-cohort`, or the settings' `cohort.header`) has this value take part."""
 
@@ -97,13 +106,16 @@ class Deploy(Model):
     """What to put out."""
 
     canary: DeployCanary
+    """How much traffic, and whose."""
     a_b: Annotated[ControlAndVariant, Field(alias="a_b")]
+    """Which two."""
 
 
 class DeployForm(Model):
     """Short form: one variant against another, for a cohort."""
 
     deploy: Deploy
+    """What to put out."""
 
 
 FORMS: Mapping[Form, type[Model]] = {"variants": VariantsForm, "deploy": DeployForm}
@@ -137,19 +149,27 @@ def full_form(root: Node, form: Form, settings: Node | None, options: Node | Non
     """The full form that a short one means, and the faults of the short form and of what completes it."""
     faults = _faults_of_form(root, FORMS[form])
     said = _of_variants(root) if form == "variants" else _of_deploy(root)
-    beside: Node | None = None
+    beside = Node(said.place, {})
     for completion in (settings, options):
         faults += _faults_of_completion(completion)
         beside = _merged(beside, completion)
-    stages = _stages(said.weight, beside.get("stages") if beside else None)
-    derived = {**said.derived, "model": {"name": said.name, **said.derived.get("model", {})}}
-    if not _has_gates(beside):
-        derived["gates"] = list(GATES)
-    spec = _merged(_merged(of_python(derived, said.place), _without_metadata(beside)), Node(said.place, said.spec))
-    metadata = _merged(of_python({"name": said.name}, said.place), beside.get("metadata") if beside else None)
-    assert spec is not None and isinstance(spec.value, dict) and metadata is not None  # noqa: S101, PT018 - of two nodes
-    spec = replace(spec, value={**spec.value, "stages": stages})
-    return Node(said.place, {"metadata": metadata, "spec": spec}), faults
+    metadata = _merged(of_python({"name": said.name}, said.place), beside.get("metadata"))
+    return Node(said.place, {"metadata": metadata, "spec": _spec(said, beside)}), faults
+
+
+def _spec(said: _Said, beside: Node) -> Node:
+    """What the file says, completed from settings and options, and from the defaults of short forms."""
+    defaults = {**said.derived, "model": {"name": said.name, **said.derived.get("model", {})}}
+    if not _has_gates(beside) and _first_share(said.weight) < 1:
+        defaults["gates"] = list(GATES)
+    completed = _merged(of_python(defaults, said.place), _without_metadata(beside))
+    merged = _merged(completed, Node(said.place, said.spec))
+    entries = dict(merged.value) if isinstance(merged.value, dict) else {}
+    if merged.get("cohort", "header") is not None and merged.get("cohort", "in") is None:
+        # Settings may name the header for short forms with a cohort; this one has none.
+        del entries["cohort"]
+    entries["stages"] = _stages(said.weight, beside.get("stages"))
+    return replace(merged, value=entries)
 
 
 def slug(written: str) -> str:
@@ -223,60 +243,57 @@ def _weight(written: Node | None, root: Node) -> Node:
 
 def _stages(weight: Node, beside: Node | None) -> Node:
     """The named share first, then the settings' stages above it, or the rest of the ladder."""
-    first = _share(weight) or LADDER[0]
-    if beside is None or not isinstance(beside.value, tuple):
-        above = [each for each in LADDER if each > first]
-        plan = [{"traffic": show_share(each), "hold": HOLD} for each in (first, *above)]
-        return of_python(plan, weight.place) if beside is None else beside
-    like, following = None, []
-    for stage in beside.value:
-        traffic = _share(stage.get("traffic"))
-        if traffic is None or traffic > first:
-            following.append(stage)
-        if traffic == first:
-            like = stage
-    model = like or (beside.value[0] if beside.value else None)
-    others = model.value if model is not None and isinstance(model.value, dict) else {}
-    named = Node(model.place if model else weight.place, {**others, "traffic": weight})
-    return replace(beside, value=(named, *following))
+    first = _first_share(weight)
+    if beside is None:
+        plan = [first, *(each for each in LADDER if each > first)]
+        return of_python([{"traffic": show_share(each), "hold": HOLD} for each in plan], weight.place)
+    if not isinstance(beside.value, tuple) or not beside.value:
+        return beside
+    shares = [_share(stage.get("traffic")) for stage in beside.value]
+    # The first stage is the settings' one of the same share, or else their first one with the file's share.
+    like = beside.value[shares.index(first) if first in shares else 0]
+    others = like.value if isinstance(like.value, dict) else {}
+    following = [stage for stage, each in zip(beside.value, shares, strict=True) if each is None or each > first]
+    return replace(beside, value=(replace(like, value={**others, "traffic": weight}), *following))
+
+
+def _first_share(weight: Node) -> float:
+    """The share that a short form names."""
+    share = _share(weight)
+    return LADDER[0] if share is None else share
 
 
 def _share(node: Node | None) -> float | None:
+    """The share that a value means, or None where it means none."""
     try:
         return share(node.value) if node is not None else None
     except Unreadable:
         return None
 
 
-def _has_gates(beside: Node | None) -> bool:
+def _has_gates(beside: Node) -> bool:
     """Whether the settings or options say what to judge by."""
-    if beside is None:
-        return False
     stages = beside.get("stages")
     listed = stages.value if stages is not None and isinstance(stages.value, tuple) else ()
     return beside.get("gates") is not None or any(stage.get("gates") is not None for stage in listed)
 
 
-def _merged(lower: Node | None, upper: Node | None) -> Node | None:
+def _merged(lower: Node, upper: Node | None) -> Node:
     """`upper` completed by `lower`; only mappings are merged, lists are taken whole."""
-    if lower is None or upper is None:
-        return lower if upper is None else upper
+    if upper is None:
+        return lower
     if not isinstance(lower.value, dict) or not isinstance(upper.value, dict):
         return upper
     entries = {**lower.value}
     for key, child in upper.value.items():
-        merged = _merged(lower.value.get(key), child)
-        if merged is not None:
-            entries[key] = merged
+        entries[key] = _merged(lower.value[key], child) if key in lower.value else child
     return replace(upper, value=entries)
 
 
-def _without_metadata(beside: Node | None) -> Node | None:
-    if beside is None or not isinstance(beside.value, dict):
-        return None
-    return replace(
-        beside, value={key: node for key, node in beside.value.items() if key in SETTINGS_KEYS - {"metadata"}}
-    )
+def _without_metadata(beside: Node) -> Node:
+    """What settings and options say of `spec`; a malformed file (which is said already) says nothing."""
+    known = beside.value if isinstance(beside.value, dict) else {}
+    return replace(beside, value={key: node for key, node in known.items() if key in SETTINGS_KEYS - {"metadata"}})
 
 
 def _faults_of_form(root: Node, model: type[Model]) -> list[Fault]:

@@ -13,20 +13,31 @@ from canary.errors import Fault
 from canary.spec.base import Model
 from canary.spec.metrics import did_you_mean
 from canary.spec.reader import Node
-from canary.spec.source import Place, quoted
+from canary.spec.source import Place, printable, quoted
 from canary.spec.units import Unreadable
 
 Path = tuple[str | int, ...]
+_MISSING = "is missing"
+_MEANT = re.compile(r'^unknown key, did you mean "(.*)"\?$')
 
 
 def faults_of(error: ValidationError, root: Node, model: type[Model]) -> list[Fault]:
-    """One fault for each complaint, in pydantic's order."""
-    return [_fault(each, root, model) for each in error.errors(include_url=False)]
+    """One fault for each complaint, in pydantic's order. A key that is misspelt is not also reported as missing."""
+    faults = [_fault(each, root, model) for each in error.errors(include_url=False)]
+    misspelt = {
+        (fault.path.rpartition(".")[0], meant[1]) for fault in faults if (meant := _MEANT.search(fault.message))
+    }
+    return [
+        fault
+        for fault in faults
+        if fault.message != _MISSING or (fault.path.rpartition(".")[0], fault.path.rpartition(".")[2]) not in misspelt
+    ]
 
 
 def dotted(path: Path) -> str:
     """`("spec", "stages", 1, "traffic")` as `spec.stages[1].traffic`."""
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
+    joined = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    return printable(joined.removeprefix("."))
 
 
 def place_of(root: Node, path: Path, *, key: bool = False) -> Place:
@@ -47,7 +58,7 @@ def _fault(error: Mapping[str, Any], root: Node, model: type[Model]) -> Fault:
         message = f"unknown key{did_you_mean(str(path[-1]), _keys_at(model, path[:-1]))}"
         return place_of(root, path, key=True).fault(dotted(path), message)
     if kind == "missing":
-        return place_of(root, path).fault(dotted(path), "is missing")
+        return place_of(root, path).fault(dotted(path), _MISSING)
     return place_of(root, path).fault(dotted(path), _sentence(kind, given, context, str(error["msg"])))
 
 
@@ -78,8 +89,6 @@ def _sentence(kind: str, given: object, context: Mapping[str, Any], otherwise: s
             return f"expected a mapping (key: value), {got}"
         case "tuple_type" | "list_type":
             return f"expected a list, {got}"
-        case "too_short":
-            return "expected at least one item, the list is empty"
         case "greater_than":
             return f"must be greater than {context['gt']:g}, {got}"
         case "greater_than_equal":

@@ -7,7 +7,16 @@ treated).
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, InstanceOf, Tag, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Discriminator,
+    Field,
+    InstanceOf,
+    PlainValidator,
+    Tag,
+    WithJsonSchema,
+)
 from pydantic.json_schema import SkipJsonSchema
 
 from canary.spec import metrics
@@ -92,9 +101,14 @@ class Criterion(Model):
     """None compares with stable's value."""
 
 
-_Limit = Annotated[
-    str | int | float, BeforeValidator(lambda value: value), WithJsonSchema({"type": ["string", "number"]})
-]
+def _limit(value: object) -> str | float:
+    """A limit as it stands in the file; its unit is the metric's, so it is read together with it."""
+    if isinstance(value, str | int | float) and not isinstance(value, bool):
+        return value
+    raise Unreadable(f"expected a limit such as 200ms, 0.1% or 40, got {quoted(value)}")
+
+
+_Limit = Annotated[str | float, PlainValidator(_limit), WithJsonSchema({"type": ["string", "number"]})]
 
 
 class GateMapping(Model):
@@ -171,8 +185,8 @@ def _of_mapping(written: GateMapping) -> Gate:
         raise Unreadable(f"a gate has exactly one of max, min, notWorseThan and drift; found {found}")
     [(key, limit)] = given.items()
     name, _, statistic = " ".join(written.metric.split()).partition(" ")
-    line = Line(Word(name), Word(statistic) if statistic else None, LIMITS[key], Word(_as_text(key, limit, name)))
     try:
+        line = Line(Word(name), Word(statistic) if statistic else None, LIMITS[key], Word(_as_text(key, limit, name)))
         normal = _normalised(line, better=written.better, window=written.window, by=written.by)
     except Unreadable as error:
         raise Unreadable(str(error), key=key if error.key == "limit" else "metric", offset=error.offset) from None

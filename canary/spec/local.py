@@ -58,4 +58,4 @@ def _gates(plan: Draft) -> Iterator[Fault]:
             yield plan.place(each.path).fault(path, message)
         if each.gate.query and plan.platform and plan.platform.local and plan.platform.local.metrics == "scrape":
             message = "a query needs Prometheus, but platform.local.metrics is scrape; write metrics: prometheus"
-            yield plan.place((*each.path, "query")).fault(path, message)
+            yield plan.place((*each.path, "query")).fault(f"{path}.query", message)

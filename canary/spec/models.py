@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from canary.spec.base import Model
+from canary.spec.base import AT_LEAST_ONE, NOT_EMPTY, Model
 from canary.spec.gates import Comparison, Criterion, CriterionField, Gate, GateField, OnNoData
 from canary.spec.names import Header, Hostname, HttpPath, Listen, Location, Name, RelativePath, WebAddress
 from canary.spec.source import quoted
@@ -219,7 +219,7 @@ class Evaluation(Model):
 
     dataset: Location
     """The questions: a file beside the canary.yml, or a place."""
-    metrics: tuple[CriterionField, ...] = Field(min_length=1)
+    metrics: Annotated[tuple[CriterionField, ...], NOT_EMPTY, AT_LEAST_ONE]
     """What the results have to meet."""
 
 
@@ -263,7 +263,7 @@ class Cohort(Model):
 
     header: Header
     """Header that says who asks."""
-    values: Annotated[tuple[Text, ...], Field(alias="in", min_length=1)]
+    values: Annotated[tuple[Text, ...], NOT_EMPTY, AT_LEAST_ONE, Field(alias="in")]
     """Values that take part."""
 
 
@@ -330,7 +330,7 @@ class CanarySpec(Model):
     """What must pass before any traffic."""
     shadow: Shadow | None = None
     """Copies of requests before any real ones."""
-    stages: tuple[Stage, ...] = Field(min_length=1)
+    stages: Annotated[tuple[Stage, ...], NOT_EMPTY, AT_LEAST_ONE]
     """Rising shares; the last is 100 %."""
     gates: tuple[GateField, ...] = ()
     """Gates of every stage in which they can be decided."""

@@ -122,7 +122,9 @@ def _resolved(canary: ModelCanary) -> ModelCanary:
 
 def in_order(faults: list[Fault]) -> tuple[Fault, ...]:
     """In the order of the file, each once, and not more than anybody reads."""
-    once = {(fault.file, fault.line, fault.column, fault.message): fault for fault in reversed(faults)}
+    once: dict[tuple[str, int, int, str], Fault] = {}
+    for fault in faults:
+        once.setdefault((fault.file, fault.line, fault.column, fault.message), fault)
     ordered = sorted(once.values(), key=lambda fault: (fault.file, fault.line, fault.column))
     if len(ordered) <= FAULTS_SHOWN:
         return tuple(ordered)

@@ -21,7 +21,8 @@ FORMS: tuple[type[Model], ...] = (models.ModelCanary, dialects.VariantsForm, dia
 def json_schema() -> dict[str, Any]:
     """One schema for all three forms."""
     _, schema = models_json_schema([(form, "validation") for form in FORMS], by_alias=True)
-    definitions = schema["$defs"]
+    # The normalised forms stand for what a program hands over; no file can hold them.
+    definitions = {name: each for name, each in schema["$defs"].items() if name not in {"Gate", "Criterion"}}
     sentences = _sentences(models, gates, dialects)
     for name, definition in definitions.items():
         _describe(definition, sentences.get(name, {}))

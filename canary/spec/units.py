@@ -15,7 +15,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 from canary.spec.source import Plain, quoted
 
 TEN_YEARS = 3650 * 86400.0
-NUMBER = r"[0-9]{1,15}(?:\.[0-9]{1,15})?|\.[0-9]{1,15}"
+NUMBER = r"[0-9]{1,15}(?:\.[0-9]{1,25})?|\.[0-9]{1,25}"
 DURATION_UNITS = {
     "w": Decimal(604_800),
     "d": Decimal(86_400),
@@ -124,7 +124,7 @@ def whole(value: object) -> int:
     if isinstance(value, float):
         raise Unreadable(f"expected a whole number such as 3, got {value:g}")
     text = _text(value, "a whole number such as 3")
-    if re.fullmatch(r"-?(0|[1-9][0-9]{0,11})", text):
+    if re.fullmatch(r"0|[1-9][0-9]{0,11}", text):
         return int(text)
     raise _unreadable(text, "a whole number such as 3")
 
@@ -159,13 +159,11 @@ def native(value: object) -> Any:
         return [native(child) for child in value]
     if not isinstance(value, Plain):
         return value
-    if value.lower() in {"true", "false"}:
+    if value in {"true", "True", "TRUE", "false", "False", "FALSE"}:
         return switch(value)
     if re.fullmatch(r"[-+]?(0|[1-9][0-9]{0,17})", value):
         return int(value)
-    if re.fullmatch(r"[-+]?(\.[0-9]+|[0-9]{1,17}(\.[0-9]*)?)([eE][-+]?[0-9]{1,3})?", value) and not value.startswith(
-        "00"
-    ):
+    if re.fullmatch(r"[-+]?(\.[0-9]+|(0|[1-9][0-9]{0,16})(\.[0-9]*)?)([eE][-+]?[0-9]{1,2})?", value):
         return float(value)
     return str(value)
 
@@ -263,7 +261,7 @@ def _written(pattern: str, *also: dict[str, Any], examples: list[str]) -> WithJs
     return WithJsonSchema({"anyOf": [{"type": "string", "pattern": pattern}, *also], "examples": examples})
 
 
-_N = r"([0-9]{1,15}(\.[0-9]{1,15})?|\.[0-9]{1,15})"
+_N = r"([0-9]{1,15}(\.[0-9]{1,25})?|\.[0-9]{1,25})"
 _SHARE_SCHEMA = _written(
     rf"^\s*{_N}\s*%?\s*$", {"type": "number", "minimum": 0, "maximum": 1}, examples=["5%", "0.1%", "100%"]
 )

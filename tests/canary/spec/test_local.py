@@ -1,0 +1,60 @@
+"""What a cluster would do and one machine would leave undone is a fault before anything starts."""
+
+import pytest
+
+from canary.spec import Source, local_faults, parse_document
+
+PLAN = """\
+metadata: {name: a}
+spec:
+  model: {name: m}
+  stable: {name: v1, command: [old]}
+  canary: {name: v2, command: [new]}
+  stages:
+    - {traffic: 5%, hold: 1h, gates: [error_rate <= 1%], approve: leads}
+    - {traffic: 100%}
+"""
+
+
+def paths(text: str, settings: str | None = None) -> list[str]:
+    """The fields that keep a plan from running here."""
+    beside = Source("serinus.yml", settings) if settings else None
+    return [fault.path for fault in local_faults(parse_document(text, "x.yml", beside))]
+
+
+def test_a_plan_with_two_commands_runs_here() -> None:
+    assert paths(PLAN) == []
+    assert paths(PLAN + "  platform: {local: {}}\n  cohort: {header: x-a, in: [b]}\n  sticky: {header: x-b}\n") == []
+
+
+@pytest.mark.parametrize(
+    ("more", "path"),
+    [
+        ("platform: {kserve: {}}", "spec.platform.kserve"),
+        ("shadow: {judge: {kind: exact}}", "spec.shadow"),
+        ("evaluation: {dataset: a.jsonl, metrics: [f1 >= 70%]}", "spec.evaluation"),
+        ("budget: {perDay: $10}", "spec.budget"),
+        ("gates: [latency <= 1s per tenant]", "spec.gates[0]"),
+        (
+            "gates: [{metric: kpi/x, query: y, max: 3}]\n  platform: {local: {metrics: scrape}}",
+            "spec.gates[0].query",
+        ),
+    ],
+)
+def test_what_this_machine_does_not_carry_out_is_refused(more: str, path: str) -> None:
+    assert path in paths(PLAN + f"  {more}\n")
+
+
+def test_each_variant_needs_a_command() -> None:
+    assert paths(PLAN.replace(", command: [old]", "").replace(", command: [new]", "")) == [
+        "spec.stable.command",
+        "spec.canary.command",
+    ]
+
+
+def test_a_short_form_is_told_where_its_commands_go() -> None:
+    text = "model: m\nvariants: [{name: a}, {name: b}]\ntraffic_split: 95/5\n"
+    faults = local_faults(parse_document(text, "x.yml"))
+    assert all("serinus.yml" in fault.message for fault in faults)
+    assert len(faults) == 2
+    assert paths(text, "stable: {command: [old]}\ncanary: {command: [new]}\n") == []

@@ -1,0 +1,162 @@
+"""The JSON Schema for editors agrees with the parser."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from canary.errors import SpecError
+from canary.spec import parse
+from canary.spec.reader import read
+from canary.spec.schema import json_schema
+from canary.spec.source import Source
+from canary.spec.units import native
+
+EXAMPLES = Path(__file__).parents[3] / "manifests" / "examples"
+SCHEMA = json_schema()
+VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
+
+
+def as_an_editor_reads(text: str | bytes) -> Any:
+    """The values that a YAML 1.2 reader without a schema makes of a text."""
+    root, _ = read(Source("x.yml", text))
+    assert root is not None
+    return native(root.plain())
+
+
+def parsed(text: str) -> bool:
+    """Whether the parser accepts a text."""
+    try:
+        parse(text, "x.yml")
+    except SpecError:
+        return False
+    return True
+
+
+def test_the_schema_is_a_schema() -> None:
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    assert json.loads(json.dumps(SCHEMA)) == SCHEMA
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.canary.yml")), ids=lambda path: path.name)
+def test_the_schema_accepts_every_example(path: Path) -> None:
+    VALIDATOR.validate(as_an_editor_reads(path.read_bytes()))
+
+
+def test_every_field_is_explained() -> None:
+    """Hovering over any key in an editor shows its sentence."""
+    silent = [
+        f"{name}.{key}"
+        for name, definition in SCHEMA["$defs"].items()
+        for key, of_property in definition.get("properties", {}).items()
+        if not of_property.get("description")
+    ]
+    assert silent == []
+
+
+def test_every_mapping_refuses_unknown_keys() -> None:
+    open_ones = [name for name, each in SCHEMA["$defs"].items() if each.get("additionalProperties") is not False]
+    assert open_ones == []
+
+
+FAULTY = {
+    "an unknown key": "metadata: {name: a}\nspec: {stagez: []}\n",
+    "a stage of five": "metadata: {name: a}\nspec:\n  stages: [{traffic: 5}]\n",
+    "a bare hold": "metadata: {name: a}\nspec:\n  stages: [{traffic: 5%, hold: 5}]\n",
+    "an unknown reaction": "metadata: {name: a}\nspec: {onBreach: explode}\n",
+    "a gate without a number": "metadata: {name: a}\nspec: {gates: [latency]}\n",
+    "a split without a canary": "model: m\nvariants: [{name: a}]\ntraffic_split: 95/5\n",
+    "two forms at once": "model: m\nvariants: [{name: a}, {name: b}]\ntraffic_split: 95/5\ndeploy: {}\n",
+}
+
+
+@pytest.mark.parametrize("name", FAULTY)
+def test_the_schema_refuses_what_an_editor_can_see(name: str) -> None:
+    """And so does the parser."""
+    assert not VALIDATOR.is_valid(as_an_editor_reads(FAULTY[name]))
+    assert not parsed(FAULTY[name])
+
+
+SCALARS = st.sampled_from(
+    [
+        "5%", "5 %", "0.1%", "100%", "0.05", "1.0", "0", "5", "-5%", "200ms", "2.5s", "1h30m", "7d", "0s", "5 minutes",
+        "$100", "$0.40", "$1,000", "100", "true", "TRUE", "yes", "on", "null", "~", "", "1.10", "12e34567", "025",
+        '"5%"', '"true"', "v1", "V1", "support-llm", "/health", "127.0.0.1:0", "hf://a/b", "../x", "rollback", "hold",
+        "threshold", "sequential", "pause", "promote", "latency", "latency p95 <= 200ms", "csat drop <= 3%",
+        "error_rate <= 5", "f1 >= stable", "f1 >= 70%", "kpi/x", "[a]", "[]", "{}", "{a: b}", "{a: 1}", "3", "0.5",
+        "x-tier", "http://a/b", "95/5", "lower", "llm", "exact", "{name: a}", "{text: a}",
+        "[{metric: latency, max: 1s}]",
+    ]
+)  # fmt: skip
+FIELDS: dict[str, str] = {
+    "model": "{{name: {0}, uri: {1}}}",
+    "stable": "{{name: {0}, quantization: {1}}}",
+    "canary": "{{name: {0}, replicas: {1}, env: {{A: {2}}}, command: [{1}]}}",
+    "platform": "{{local: {{listen: {0}, scrapeInterval: {1}}}}}",
+    "shadow": "{{traffic: {0}, for: {1}, judge: {{kind: {2}}}}}",
+    "evaluation": "{{dataset: {0}, metrics: [{1}]}}",
+    "stages": "[{{traffic: {0}, hold: {1}, gates: [{2}]}}, {{traffic: 100%}}]",
+    "gates": "[{{metric: {0}, max: {1}, window: {2}, test: threshold}}]",
+    "onBreach": "{0}",
+    "judge": "{{falseRollback: {0}, warmup: {1}, hardStop: {{enabled: {2}}}}}",
+    "maxBlind": "{0}",
+    "cohort": "{{header: {0}, in: [{1}]}}",
+    "sticky": "{{header: {0}}}",
+    "budget": "{{perDay: {0}, onExceed: throttle, to: {1}}}",
+    "alerts": "[{{slack: {{channel: {0}, urlFrom: {{secret: {1}, key: {2}}}}}}}]",
+}
+SOUND = {
+    "model": "{name: m}",
+    "stable": "{name: v1, labels: {a: b}}",
+    "canary": "{name: v2}",
+    "stages": "[{traffic: 5%, gates: [latency p95 <= 200ms]}, {traffic: 100%}]",
+}
+
+
+@st.composite
+def plans(draw: st.DrawFn) -> str:
+    """Full forms with any scalars in any field; many are sound, many are not."""
+    said = dict(SOUND)
+    for key in draw(st.lists(st.sampled_from(sorted(FIELDS)), max_size=3, unique=True)):
+        said[key] = FIELDS[key].format(draw(SCALARS), draw(SCALARS), draw(SCALARS))
+    lines = "".join(f"  {key}: {value}\n" for key, value in said.items())
+    return f"metadata: {{name: {draw(SCALARS)}}}\nspec:\n{lines}"
+
+
+@st.composite
+def short_forms(draw: st.DrawFn) -> str:
+    """Short forms with any scalars."""
+    if draw(st.booleans()):
+        return (
+            f"model: {draw(SCALARS)}\nvariants: [{{name: {draw(SCALARS)}, prompt: {draw(SCALARS)}}}, {{name: b}}]\n"
+            f"traffic_split: {draw(SCALARS)}\n"
+        )
+    return (
+        f"deploy: {{canary: {{weight: {draw(SCALARS)}, cohort: {draw(SCALARS)}}},"
+        f" a_b: {{control: {draw(SCALARS)}, variant: b}}}}\n"
+    )
+
+
+@given(plans() | short_forms())
+def test_what_the_parser_accepts_the_schema_accepts(text: str) -> None:
+    """Nothing that works is ever underlined; so whatever the schema refuses, the parser refuses too."""
+    root, faults = read(Source("x.yml", text))
+    if root is None or faults:
+        return
+    if parsed(text):
+        VALIDATOR.validate(native(root.plain()))
+
+
+@given(st.sampled_from(sorted(FIELDS)), SCALARS)
+def test_single_fields_agree(key: str, scalar: str) -> None:
+    """One field at a time, so that sound documents are met often."""
+    text = "metadata: {name: a}\nspec:\n" + "".join(
+        f"  {name}: {value}\n" for name, value in {**SOUND, key: FIELDS[key].format(*[scalar] * 3)}.items()
+    )
+    root, faults = read(Source("x.yml", text))
+    if root is not None and not faults and parsed(text):
+        VALIDATOR.validate(native(root.plain()))

@@ -1,0 +1,86 @@
+"""`serinus validate`: every fault, or ok."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from controlplane.cli.validate import command
+
+EXAMPLES = Path(__file__).parents[3] / "manifests" / "examples"
+GOLDEN = Path(__file__).parents[2] / "golden" / "spec"
+SHORT = "model: m\nvariants: [{name: a}, {name: b}]\ntraffic_split: 95/5\n"
+
+
+def validate(*arguments: str | Path, text: str | None = None) -> Result:
+    """Run the command as a shell would."""
+    return CliRunner().invoke(command, [str(argument) for argument in arguments], input=text)
+
+
+def test_sound_files_are_ok_each_in_a_line() -> None:
+    result = validate(*sorted(EXAMPLES.glob("*.canary.yml")))
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    assert len(lines) == 4
+    assert all(": ok: " in line for line in lines)
+    assert "support-llm, bf16 to nf4 over 5% (7d), 25% (7d), 75% (7d), 100% (7d), 4 gates" in result.stdout
+
+
+def test_ten_faults_get_ten_messages_as_in_the_golden_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(GOLDEN)
+    result = validate("ten-faults.canary.yml")
+    assert result.exit_code == 2
+    expected = (GOLDEN / "ten-faults.txt").read_text(encoding="utf-8")
+    assert result.stdout == expected + "ten-faults.canary.yml: 10 faults\n"
+
+
+def test_one_file_with_faults_does_not_hide_the_others(tmp_path: Path) -> None:
+    good = EXAMPLES / "four-week.canary.yml"
+    result = validate(GOLDEN / "ten-faults.canary.yml", tmp_path, tmp_path / "none.yml", good)
+    assert result.exit_code == 2
+    assert f"{tmp_path} is a folder" in result.stdout
+    assert f"{tmp_path}/none.yml does not exist" in result.stdout
+    assert f"{good}: ok: " in result.stdout
+
+
+def test_json_is_one_object_a_file(tmp_path: Path) -> None:
+    result = validate("-o", "json", EXAMPLES / "four-week.canary.yml", GOLDEN / "ten-faults.canary.yml", tmp_path)
+    assert result.exit_code == 2
+    good, bad, folder = map(json.loads, result.stdout.splitlines())
+    assert (good["ok"], good["name"], good["form"], good["faults"]) == (True, "support-llm", "full", [])
+    assert [stage["traffic"] for stage in good["stages"]] == [0.05, 0.25, 0.75, 1.0]
+    assert good["stages"][0]["gates"] == ["latency p95 <= 200ms", "error_rate <= 0.1%"]
+    assert (bad["ok"], len(bad["faults"])) == (False, 10)
+    assert bad["faults"][0].keys() == {"file", "line", "column", "path", "message", "excerpt"}
+    assert "folder" in folder["faults"][0]["message"]
+
+
+def test_standard_input_is_read_for_a_dash() -> None:
+    result = validate("-", text=SHORT)
+    assert result.exit_code == 0
+    assert result.stdout.startswith("-: ok: m, a to b over 5% (1h)")
+    assert validate("-", text="a: [").stdout.startswith("<stdin>:1:5: ")
+
+
+def test_settings_complete_short_forms_and_are_of_no_use_to_full_ones(tmp_path: Path) -> None:
+    settings = tmp_path / "mine.yml"
+    settings.write_text("stages: [{traffic: 50%, hold: 2h}, {traffic: 100%}]\n")
+    result = validate("--settings", settings, "-", text=SHORT)
+    assert "over 5% (2h), 50% (2h), 100%" in result.stdout
+    full = validate("--settings", settings, EXAMPLES / "four-week.canary.yml")
+    assert full.exit_code == 0
+    assert "is not used" in full.stderr
+
+
+def test_for_local_also_says_what_cannot_run_here() -> None:
+    path = EXAMPLES / "prompt-split.canary.yml"
+    assert validate(path).exit_code == 0
+    result = validate("--for", "local", path)
+    assert result.exit_code == 2
+    assert "spec.stable.command: is missing" in result.stdout
+    assert "2 faults" in result.stdout
+
+
+def test_at_least_one_file_is_asked_for() -> None:
+    assert validate().exit_code == 2
