@@ -166,13 +166,10 @@ class EnvoyRouter:
                 pause = 0.0
                 self._say(f"Envoy is back on {self.address} as process {self.pid}.")
 
-    async def close(self, *, keep: bool = False, grace_s: float = 2.0) -> None:
-        """Stop Envoy once its open requests are answered, at the latest after `grace_s`; `keep` leaves it running."""
+    async def close(self, grace_s: float = 2.0) -> None:
+        """Stop Envoy once its open requests are answered, at the latest after `grace_s` seconds."""
         self._closing = True
-        if keep:
-            await self._envoy.let_go()
-        else:
-            await self._envoy.stop(grace_s)
+        await self._envoy.stop(grace_s)
 
     def _take_up_files(self) -> None:
         """Begin with the clusters and routes that are there: a restart must not change anybody's traffic."""
@@ -288,11 +285,6 @@ class EnvoyRouter:
 
     def _all_clusters(self) -> dict[str, Address]:
         return _flat(self._replicas)
-
-
-async def stop_envoy(folder: Path, grace_s: float = 2.0) -> None:
-    """Stop the Envoy that an earlier run left serving with its state in this folder, if there is one."""
-    await EnvoyProcess(folder, lambda _sentence: None).stop_left_behind(grace_s)
 
 
 class EnvoyRefused(WorldError):  # noqa: N818 - Envoy's own word for it

@@ -107,15 +107,11 @@ class ProcessPlatform:
         replicas = (replica for arm in ARMS for replica, _ in self._replicas[arm])
         return {replica.name: replica.ready_since for replica in replicas if replica.ready_since is not None}
 
-    async def close(self, *, keep: bool = False) -> None:
-        """End every process on record, of this run and of earlier ones; with `keep` only stop looking after them."""
-        if keep:
-            for arm in ARMS:
-                await self._leave_alone(arm)
-        else:
-            for arm in ARMS:
-                await self._leave_alone(arm)
-            await self._end([name for arm in ARMS for name in self._records.of_arm(arm)])
+    async def close(self) -> None:
+        """End every process on record, of this run and of earlier ones. Without it they serve on, for the next run."""
+        for arm in ARMS:
+            await self._leave_alone(arm)
+        await self._end([name for arm in ARMS for name in self._records.of_arm(arm)])
 
     def _inherit(self, arm: Arm, names: list[str], variant: Variant) -> None:
         """Give this arm the other arm's processes of an earlier run if they are this very variant.

@@ -16,8 +16,9 @@ from canary.errors import BadInput, WorldError
 from canary.spec.models import Cohort, Sticky
 from canary.weights import ALL_CANARY, ALL_STABLE, ARMS, Arm, Weights
 from controlplane.adapters import envoy_config
-from controlplane.adapters.envoy import EnvoyRouter, stop_envoy
+from controlplane.adapters.envoy import EnvoyRouter
 from controlplane.adapters.envoy_config import Address
+from controlplane.adapters.envoy_process import EnvoyProcess
 from controlplane.adapters.process_files import read_json
 from controlplane.adapters.processes import ProcessPlatform
 from tests.controlplane.adapters.small_run import variant
@@ -32,7 +33,7 @@ Endpoints = dict[Arm, dict[str, str]]
 async def folder(tmp_path: Path) -> AsyncIterator[Path]:
     """A state folder whose processes, whoever started them, are gone afterwards."""
     yield tmp_path
-    await stop_envoy(tmp_path, grace_s=0.0)
+    await EnvoyProcess(tmp_path, print).stop_left_behind(grace_s=0.0)
     async with ProcessPlatform(tmp_path, now=time.time) as left_behind:
         await left_behind.close()
 
@@ -200,7 +201,6 @@ async def test_a_pid_that_now_belongs_to_somebody_else_is_neither_taken_over_nor
     """The record of a run before a reboot names a process that is not ours any more."""
     async with envoy(folder) as router:
         first = router.pid
-        await router.close(keep=True)
     record = read_json(folder / "envoy.json")
     (folder / "envoy.json").write_text(str({**record, "created": record["created"] - 1000}).replace("'", '"'))
     async with envoy(folder) as router:
