@@ -299,3 +299,31 @@ async def test_a_person_approves_pauses_resumes_and_aborts_from_another_terminal
     assert (await serinus("status", "real", *here))[0] == 1
     assert (await serinus("abort", "real", *here))[0] == 1
     assert (await serinus("status", "nobody", "--state", str(tmp_path / "none")))[0] == 2
+
+
+async def test_a_canary_that_never_gets_ready_is_given_up_at_its_deadline(tmp_path: Path) -> None:
+    """The sentence says how long was waited; no request was ever sent to it."""
+    plan, state = write_plan(tmp_path, canary=["--never-ready"], progressDeadline="3s"), tmp_path / "state"
+    with LeftBehind(state):
+        async with running(plan, state) as run:
+            assert await run.end() == 1
+    failed = next(event for event in run.events if event["reason"] == "CanaryNotReady")
+    assert "did not become ready" in failed["message"]
+    assert run.events[-1]["result"] == "failed"
+    assert all(event["weight"] == 0 for event in run.events)
+
+
+async def test_a_prometheus_that_dies_is_started_again_and_nobody_is_rolled_back(tmp_path: Path) -> None:
+    """While it is away nothing passes and nothing fails; afterwards the stage ends as usual."""
+    stages: list[dict[str, Any]] = [{"traffic": "50%", "hold": "4s", "gates": GATES}, {"traffic": "100%"}]
+    state = tmp_path / "state"
+    with LeftBehind(state) as left:
+        async with running(write_plan(tmp_path, stages=stages, metrics="prometheus"), state) as run:
+            await run.until(event="phase", phase="Analyzing")
+            async with Users(await run.address()):
+                await asyncio.sleep(2)
+                prometheus = next(process for process in left.processes() if "prometheus" in process.name())
+                prometheus.kill()
+                await run.until(event="phase", phase="Succeeded", seconds=60)
+            assert await run.end() == 0
+    assert not any(event["reason"] == "GateFailed" for event in run.events)
