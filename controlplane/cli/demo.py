@@ -54,10 +54,9 @@ async def _run(output: str, rps: float, state: Path) -> int:
     """Play until the end or until somebody stops it; the exit code."""
     from controlplane.demo.play import Demo, held_world
     from controlplane.demo.story import told
+    from controlplane.view.lines import Lines
 
-    def say(sentence: str) -> None:
-        click.echo(sentence, err=output == "json")
-
+    say = Lines(sys.stderr if output == "json" else sys.stdout).write
     _cancel_on_signals(asyncio.current_task())
     try:
         async with held_world(state) as world, asyncio.timeout(PATIENCE):

@@ -13,6 +13,7 @@ from canary.observation import Seen
 from canary.rollout import Event, Rollout
 from canary.serial import event_line
 from controlplane.view.format import clean
+from controlplane.view.lines import Lines
 from controlplane.view.watcher import Once
 
 
@@ -27,26 +28,22 @@ class JsonLines:
         extra: Callable[[Event], Mapping[str, Any]] = lambda _event: {},
     ) -> None:
         """`extra` adds keys of its own to a line."""
-        self._stream = stream
-        self._errors = errors or sys.stderr
+        self._lines = Lines(stream)
+        self._errors = Lines(errors or sys.stderr)
         self._extra = extra
         self._once = Once()
 
     def event(self, event: Event) -> None:
         """Print it."""
         if self._once.is_new(event):
-            print(
-                json.dumps({**event_line(event), **self._extra(event)}, ensure_ascii=False),
-                file=self._stream,
-                flush=True,
-            )
+            self._lines.write(json.dumps({**event_line(event), **self._extra(event)}, ensure_ascii=False))
 
     def update(self, rollout: Rollout, seen: Seen) -> None:
         """Passes are no events."""
 
     def say(self, sentence: str) -> None:
         """Tell the person, not the program that reads."""
-        print(clean(sentence), file=self._errors, flush=True)
+        self._errors.write(clean(sentence))
 
     def close(self) -> None:
         """Everything has been printed."""

@@ -10,6 +10,7 @@ from canary.observation import Seen
 from canary.rollout import Event, Rollout
 from canary.spec.models import CanarySpec
 from controlplane.view import format as fmt
+from controlplane.view.lines import Lines
 from controlplane.view.marks import Marks, marks_for, of_event
 from controlplane.view.waiting import what_it_waits_for
 from controlplane.view.watcher import Once
@@ -22,13 +23,12 @@ class PlainLines:
     """Prints each event once; when nothing happens for long, what is waited for."""
 
     def __init__(self, stream: TextIO, spec: CanarySpec, *, now: Callable[[], float], revision: str = "") -> None:
-        self._stream = stream
-        self._encoding = stream.encoding or "utf-8"
+        self._lines = Lines(stream)
         self._spec = spec
         self._now = now
         self._revision = revision
         self._once = Once()
-        self._marks = marks_for(self._encoding)
+        self._marks = marks_for(self._lines.encoding)
         self._last = now()
 
     def event(self, event: Event) -> None:
@@ -53,7 +53,7 @@ class PlainLines:
 
     def _print(self, line: str) -> None:
         self._last = self._now()
-        print(line.encode(self._encoding, "replace").decode(self._encoding), file=self._stream, flush=True)
+        self._lines.write(line)
 
 
 def event_text(event: Event, marks: Marks) -> str:

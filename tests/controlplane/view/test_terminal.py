@@ -65,3 +65,14 @@ def test_a_sentence_stands_above_the_screen() -> None:
     terminal.say("Envoy was started \x1b[2Jagain.")
     terminal.close()
     assert "Envoy was started again." in stream.getvalue()
+
+
+def test_no_color_is_honoured() -> None:
+    """Symbols and words are the same, the colours are gone."""
+    stream, (ended, world, now) = io.StringIO(), rolled_back()
+    console = Console(file=stream, force_terminal=True, width=100, height=40, _environ={"NO_COLOR": "1"})
+    terminal = Terminal(stream, plan(), now=Hands(now), console=console)
+    terminal.update(ended, world)
+    terminal.close()
+    assert "✖ fail" in stream.getvalue()
+    assert "\x1b[31m" not in stream.getvalue()
