@@ -79,8 +79,8 @@ class Replica:
         self._digest = digest_of(variant, folder)
         self._child: Child | None = None
         self._was_started = False
-        record = records.get(name)
-        self._port = record.port if record else None
+        self._port: int | None = None
+        self._take_over()
 
     @property
     def ready(self) -> bool:
@@ -94,7 +94,7 @@ class Replica:
 
     async def keep_running(self) -> None:
         """For ever. Never gives up: a command that crashes again and again is called hopeless and still retried."""
-        await self._take_over()
+        await self._end_former()
         crashes = 0
         while True:
             if self._child is None:
@@ -106,16 +106,21 @@ class Replica:
             self._changed()
             await asyncio.sleep(pause)
 
-    async def _take_over(self) -> None:
-        """Go on with the process of an earlier run if it is the same command; end it if it is another one."""
+    def _take_over(self) -> None:
+        """Go on with the process of an earlier run if it is the same command; its address is known from then on."""
         record = self._records.get(self.name)
-        if record is None or not record.child.alive:
+        if record is None:
             return
+        self._port = record.port
         if self._records.serves(self.name, self._digest):
             self._child, self._was_started, self.ready_since = record.child, True, record.ready_since
             self._log_before = self._log_size()
-            self._changed()
-        else:
+            self.problem = "taken over from an earlier run, not asked yet"
+
+    async def _end_former(self) -> None:
+        """End the process that is on record under this name if it is another one."""
+        record = self._records.get(self.name)
+        if record and record.child != self._child and record.child.alive:
             self.problem = "waiting for the former process to end"
             await end(record.child, self._pace.grace_s)
 

@@ -191,6 +191,7 @@ async def test_the_next_run_takes_the_processes_over(folder: Path) -> None:
         before = (killed.endpoints(), killed.ready_since(), pid_of(folder), pid_of(folder, "stable-1"))
     async with platform(folder) as here:
         await here.run("stable", server(replicas=2))
+        assert here.addresses() == before[0]
         await until_seen(ready, here)
         assert (here.endpoints(), here.ready_since(), pid_of(folder), pid_of(folder, "stable-1")) == before
 
