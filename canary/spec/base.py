@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from canary.spec.units import Unreadable
@@ -23,13 +23,25 @@ class Model(BaseModel):
     )
 
 
-def _filled(items: tuple[Any, ...]) -> tuple[Any, ...]:
-    if not items:
-        raise Unreadable("expected at least one item, the list is empty")
-    return items
+LONGEST_LIST = 30
+"""Stages of a plan, gates of a stage and the like: more than anybody writes, few enough to check each with care."""
 
 
-NOT_EMPTY = AfterValidator(_filled)
-"""A list with at least one item. Not pydantic's own `min_length`, which counts only the items without faults."""
-AT_LEAST_ONE = Field(json_schema_extra={"minItems": 1})
-"""The same for the JSON Schema."""
+def length(least: int = 0, most: int = LONGEST_LIST) -> tuple[Any, ...]:
+    """Annotations of a list that has so many items.
+
+    Not pydantic's own lengths: these count only the items without faults, and after all of them were checked.
+    """
+
+    def short(items: Any) -> Any:
+        if isinstance(items, list | tuple) and len(items) > most:
+            raise Unreadable(f"expected at most {most} items, found {len(items)}")
+        return items
+
+    def filled(items: tuple[Any, ...]) -> tuple[Any, ...]:
+        if len(items) < least:
+            raise Unreadable("expected at least one item, the list is empty")
+        return items
+
+    bounds = {"minItems": least, "maxItems": most} if least else {"maxItems": most}
+    return Field(json_schema_extra={**bounds}), BeforeValidator(short), AfterValidator(filled)

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from canary.spec.base import LONGEST_LIST
 from canary.spec.faults import Path, place_of
 from canary.spec.gates import Gate, GateField
 from canary.spec.models import Budget, Evaluation, LocalPlatform, Platform, Shadow, Variant
@@ -61,7 +62,7 @@ class Draft:
 def draft(root: Node) -> Draft:
     """The readable parts of a full form."""
     stages = root.get("spec", "stages")
-    listed = stages.value if stages is not None and isinstance(stages.value, tuple) else ()
+    listed = stages.value[:LONGEST_LIST] if stages is not None and isinstance(stages.value, tuple) else ()
     uri = root.get("spec", "model", "uri")
     platform = root.get("spec", "platform")
     return Draft(
@@ -88,7 +89,9 @@ def _gates(root: Node, path: Path) -> tuple[DraftGate, ...]:
     listed = root.get(*path)
     if listed is None or not isinstance(listed.value, tuple):
         return ()
-    read = [((*path, index), _read(GateField, root, (*path, index))) for index in range(len(listed.value))]
+    read = [
+        ((*path, index), _read(GateField, root, (*path, index))) for index in range(len(listed.value[:LONGEST_LIST]))
+    ]
     return tuple(DraftGate(where, gate) for where, gate in read if gate is not None)
 
 

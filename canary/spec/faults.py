@@ -17,21 +17,24 @@ from canary.spec.source import Place, printable, quoted
 from canary.spec.units import Unreadable
 
 Path = tuple[str | int, ...]
+HINTS = 100
+"""Unknown keys that get the nearest known one; looking for it is the dearest part, and hostile files have many."""
 _MISSING = "is missing"
 _MEANT = re.compile(r'^unknown key, did you mean "(.*)"\?$')
 
 
 def faults_of(error: ValidationError, root: Node, model: type[Model]) -> list[Fault]:
     """One fault for each complaint, in pydantic's order. A key that is misspelt is not also reported as missing."""
-    faults = [_fault(each, root, model) for each in error.errors(include_url=False)]
-    misspelt = {
-        (fault.path.rpartition(".")[0], meant[1]) for fault in faults if (meant := _MEANT.search(fault.message))
-    }
-    return [
-        fault
-        for fault in faults
-        if fault.message != _MISSING or (fault.path.rpartition(".")[0], fault.path.rpartition(".")[2]) not in misspelt
-    ]
+    complaints = error.errors(include_url=False)
+    faults = [_fault(each, root, model, hint=index < HINTS) for index, each in enumerate(complaints)]
+    misspelt = {_beside(fault, meant[1]) for fault in faults if (meant := _MEANT.search(fault.message))}
+    return [fault for fault in faults if fault.message != _MISSING or fault.path not in misspelt]
+
+
+def _beside(fault: Fault, key: str) -> str:
+    """The path of another key of the same mapping."""
+    around = fault.path.rpartition(".")[0]
+    return f"{around}.{key}" if around else key
 
 
 def dotted(path: Path) -> str:
@@ -48,14 +51,14 @@ def place_of(root: Node, path: Path, *, key: bool = False) -> Place:
     return (node.key or node.place) if key else node.place
 
 
-def _fault(error: Mapping[str, Any], root: Node, model: type[Model]) -> Fault:
+def _fault(error: Mapping[str, Any], root: Node, model: type[Model], *, hint: bool) -> Fault:
     path = _path_in_file(error["loc"], root)
     kind, given, context = error["type"], error.get("input"), error.get("ctx", {})
     reason = context.get("error")
     if isinstance(reason, Unreadable):
         return _unreadable(reason, path, root)
     if kind == "extra_forbidden":
-        message = f"unknown key{did_you_mean(str(path[-1]), _keys_at(model, path[:-1]))}"
+        message = f"unknown key{did_you_mean(str(path[-1]), _keys_at(model, path[:-1])) if hint else ''}"
         return place_of(root, path, key=True).fault(dotted(path), message)
     if kind == "missing":
         return place_of(root, path).fault(dotted(path), _MISSING)

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from canary.spec.base import AT_LEAST_ONE, NOT_EMPTY, Model
+from canary.spec.base import Model, length
 from canary.spec.gates import Comparison, Criterion, CriterionField, Gate, GateField, OnNoData
 from canary.spec.names import Header, Hostname, HttpPath, Listen, Location, Name, RelativePath, WebAddress
 from canary.spec.source import quoted
@@ -130,7 +130,7 @@ class Variant(Model):
     """The prompt that belongs to it."""
     engine: Annotated[Mapping[str, Any], BeforeValidator(native)] = {}
     """Engine flags, as the engine names them (`maxNumSeqs: 64`)."""
-    command: tuple[Text, ...] = ()
+    command: Annotated[tuple[Text, ...], *length(most=300)] = ()
     """Local platform: the server's command line; `{port}`, `{name}` and `{address}` are filled in."""
     env: Annotated[Mapping[str, Text], AfterValidator(_environment)] = {}
     """Local platform: environment variables of the server."""
@@ -208,7 +208,7 @@ class Stage(Model):
     """The canary's share of requests: `5%`."""
     hold: Seconds = 0.0
     """How long the stage lasts at least: `7d`."""
-    gates: tuple[GateField, ...] = ()
+    gates: Annotated[tuple[GateField, ...], *length()] = ()
     """What the canary has to meet; all of them must pass before the next stage."""
     approve: Text | None = None
     """Group whose word is needed before the next stage."""
@@ -219,7 +219,7 @@ class Evaluation(Model):
 
     dataset: Location
     """The questions: a file beside the canary.yml, or a place."""
-    metrics: Annotated[tuple[CriterionField, ...], NOT_EMPTY, AT_LEAST_ONE]
+    metrics: Annotated[tuple[CriterionField, ...], *length(1)]
     """What the results have to meet."""
 
 
@@ -263,7 +263,7 @@ class Cohort(Model):
 
     header: Header
     """Header that says who asks."""
-    values: Annotated[tuple[Text, ...], NOT_EMPTY, AT_LEAST_ONE, Field(alias="in")]
+    values: Annotated[tuple[Text, ...], *length(1, most=300), Field(alias="in")]
     """Values that take part."""
 
 
@@ -330,9 +330,9 @@ class CanarySpec(Model):
     """What must pass before any traffic."""
     shadow: Shadow | None = None
     """Copies of requests before any real ones."""
-    stages: Annotated[tuple[Stage, ...], NOT_EMPTY, AT_LEAST_ONE]
+    stages: Annotated[tuple[Stage, ...], *length(1)]
     """Rising shares; the last is 100 %."""
-    gates: tuple[GateField, ...] = ()
+    gates: Annotated[tuple[GateField, ...], *length()] = ()
     """Gates of every stage in which they can be decided."""
     on_breach: OnBreach = "rollback"
     """What a failed gate does that does not say so itself."""
@@ -352,7 +352,7 @@ class CanarySpec(Model):
     """Which requests stay together; none when left out."""
     budget: Budget | None = None
     """What the canary may cost."""
-    alerts: tuple[Alert, ...] = ()
+    alerts: Annotated[tuple[Alert, ...], *length()] = ()
     """Who is told."""
 
 

@@ -18,7 +18,7 @@ from canary.errors import Fault
 from canary.spec.source import Place, Plain, Source, printable, quoted
 
 SIZE_LIMIT = 256 * 1024
-NODE_LIMIT = 10_000
+NODE_LIMIT = 5_000
 CHARACTER_LIMIT = 1024 * 1024
 DEPTH_LIMIT = 32
 ALIAS_LIMIT = 100

@@ -14,6 +14,8 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from canary.spec.source import Plain, quoted
 
+LONGEST_VALUE = 100
+"""Characters that a number with its unit may have; no longer text is even looked at."""
 TEN_YEARS = 3650 * 86400.0
 NUMBER = r"[0-9]{1,15}(?:\.[0-9]{1,25})?|\.[0-9]{1,25}"
 DURATION_UNITS = {
@@ -234,7 +236,7 @@ def _is_number(value: object) -> TypeGuard[int | float]:
 
 def _text(value: object, expected: str) -> str:
     """A stripped text that is not negative, or the error that says what was expected."""
-    if not isinstance(value, str):
+    if not isinstance(value, str) or len(value) > LONGEST_VALUE:
         raise Unreadable(f"expected {expected}, got {quoted(value)}")
     stripped = value.strip()
     if stripped.startswith("-"):

@@ -93,7 +93,7 @@ def test_hostile_input_needs_little_memory(name: str) -> None:
 
 def test_hostile_input_is_stopped_by_counting_not_by_luck() -> None:
     """A bomb ends at the first limit that it passes, not at the end of the file."""
-    assert str(NODE_LIMIT)[:2] in faults(ALIAS_BOMB)[0].message
+    assert f"more than {NODE_LIMIT:,} values" in faults(ALIAS_BOMB)[0].message
     assert f"more than {DEPTH_LIMIT} levels" in faults("[" * 10_000)[0].message
     assert faults("[" * 10_000)[0].column == DEPTH_LIMIT + 1
     assert f"more than {ALIAS_LIMIT} aliases" in faults("a: &a x\nb: [" + "*a, " * 200 + "]")[0].message
