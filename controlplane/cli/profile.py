@@ -1,0 +1,42 @@
+"""`serinus profile`: what a quantized variant needs, does and costs, predicted or measured.
+
+A table of sub commands; each is a module of `controlplane.profiles.commands`, imported when it is called, so that
+`predict` starts quickly.
+"""
+
+from importlib import import_module
+
+import click
+
+COMMANDS = {
+    "predict": "Predict latency, memory and cost of one variant on one GPU type.",
+    "validate": "Hold the predictor against measurements in a CSV file.",
+}
+"""Sub command (and its module) to its line in `--help`."""
+
+
+class LazyProfile(click.Group):
+    """Imports a sub command only when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The sub command, imported now."""
+        if cmd_name not in COMMANDS:
+            return None
+        found = import_module(f"controlplane.profiles.commands.{cmd_name}").command
+        if not isinstance(found, click.Command):
+            raise TypeError(f"controlplane.profiles.commands.{cmd_name}.command is not a click command")
+        return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The table as help text, without importing anything."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=LazyProfile)
+def command() -> None:
+    """Predict and measure what a variant needs, does and costs on a GPU."""

@@ -1,0 +1,1 @@
+"""The shell around `profiles`: reads catalogues, configs and measurements, and measures endpoints."""

@@ -1,0 +1,1 @@
+"""The sub commands of `serinus profile`, one a module, imported when called."""

@@ -1,0 +1,83 @@
+"""`serinus profile predict`: fit, speed and cost of one variant under one load, without touching a GPU."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from controlplane.profiles.commands.options import (
+    ProfileCommand,
+    additions,
+    deployment,
+    engine_flags,
+    load,
+    output,
+    print_json,
+)
+from controlplane.profiles.sources import catalogue
+from profiles.load import Workload
+from profiles.prediction import predict
+from profiles.report import as_json, as_text
+
+
+@click.command(cls=ProfileCommand)
+@click.argument("model")
+@click.option("--gpu", required=True, help="GPU type, such as L40S (serinus profile catalogue lists them).")
+@click.option(
+    "--count", type=click.IntRange(1), default=1, show_default=True, help="GPUs of the replica (tensor parallel)."
+)
+@click.option("--quantization", default="bf16", show_default=True, help="How the weights are stored.")
+@load
+@engine_flags
+@click.option(
+    "--profile",
+    "profiles",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="Saved by `profile measure`; calibrates.",
+)
+@additions
+@output
+def command(
+    model: str,
+    gpu: str,
+    count: int,
+    quantization: str,
+    input_tokens: float,
+    output_tokens: float,
+    concurrency: float,
+    price: float | None,
+    profiles: tuple[Path, ...],
+    catalogues: tuple[Path, ...],
+    allow_fallback: bool,
+    output: str,
+    gpu_memory_utilization: float | None,
+    **flags: Any,
+) -> None:
+    """Predict what MODEL needs, does and costs on a GPU.
+
+    MODEL is a name of the catalogue, a config.json (or its directory) or a Hugging Face repository. Every figure
+    comes with the range that holds it in four cases of five. Exits with 1 when the load does not fit.
+    """
+    known = catalogue(catalogues)
+    chosen = deployment(known, model, gpu, count, quantization, memory_utilization=gpu_memory_utilization, **flags)
+    calibration = None
+    if profiles:
+        from controlplane.profiles.saved import calibration_for
+
+        calibration = calibration_for(chosen, profiles)
+    found = predict(
+        chosen,
+        Workload(input_tokens, output_tokens),
+        concurrency,
+        price=price,
+        calibration=calibration,
+        allow_fallback=allow_fallback,
+    )
+    if output == "json":
+        print_json(as_json(found))
+        if not found.fits:
+            click.echo(found.shortage, err=True)
+    else:
+        click.echo(as_text(found))
+    click.get_current_context().exit(0 if found.fits else 1)
