@@ -107,7 +107,11 @@ class Replica:
             await asyncio.sleep(pause)
 
     def _take_over(self) -> None:
-        """Go on with the process of an earlier run if it is the same command; its address is known from then on."""
+        """Go on with the process of an earlier run if it is the same command.
+
+        Who was ready then counts as ready until probes say otherwise: if one arm's first probe came in before the
+        other's, the other would look lost for a moment, and a healthy rollout would be given back.
+        """
         record = self._records.get(self.name)
         if record is None:
             return
@@ -115,7 +119,8 @@ class Replica:
         if self._records.serves(self.name, self._digest):
             self._child, self._was_started, self.ready_since = record.child, True, record.ready_since
             self._log_before = self._log_size()
-            self.problem = "taken over from an earlier run, not asked yet"
+            self._ready = record.ready_since is not None
+            self.problem = "" if self._ready else "taken over from an earlier run, not ready yet"
 
     async def _end_former(self) -> None:
         """End the process that is on record under this name if it is another one."""

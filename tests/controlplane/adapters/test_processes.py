@@ -184,16 +184,27 @@ async def test_a_port_that_somebody_took_is_left_to_them(folder: Path) -> None:
 
 
 async def test_the_next_run_takes_the_processes_over(folder: Path) -> None:
-    """Same process, same port, and ready since when it really was."""
+    """Same process, same port, ready from the first look on, and since when it really was."""
     async with platform(folder) as killed:
         await killed.run("stable", server(replicas=2))
         await until_seen(ready, killed)
         before = (killed.endpoints(), killed.ready_since(), pid_of(folder), pid_of(folder, "stable-1"))
     async with platform(folder) as here:
         await here.run("stable", server(replicas=2))
-        assert here.addresses() == before[0]
-        await until_seen(ready, here)
+        assert ready((await here.seen())["stable"])
         assert (here.endpoints(), here.ready_since(), pid_of(folder), pid_of(folder, "stable-1")) == before
+
+
+async def test_who_is_taken_over_and_does_not_answer_is_unready_after_two_probes(folder: Path) -> None:
+    flag = folder / "unready"
+    async with platform(folder) as killed:
+        await killed.run("stable", server("--unready-while", str(flag)))
+        await until_seen(ready, killed)
+    flag.touch()
+    async with platform(folder) as here:
+        await here.run("stable", server("--unready-while", str(flag)))
+        seen = await until_seen(lambda seen: not ready(seen), here)
+        assert seen.problem == "GET /health answers 503, expected 200"
 
 
 async def test_another_command_under_the_same_name_ends_the_former_process_first(folder: Path) -> None:
