@@ -32,5 +32,7 @@ def test_a_reader_who_leaves_stops_nothing() -> None:
 
 def test_letters_that_the_stream_cannot_write_are_replaced() -> None:
     raw = io.BytesIO()
-    Lines(io.TextIOWrapper(raw, encoding="ascii")).write("5 % → 25 %")
+    stream = io.TextIOWrapper(raw, encoding="ascii")
+    Lines(stream).write("5 % → 25 %")
     assert raw.getvalue() == b"5 % ? 25 %\n"
+    stream.close()
