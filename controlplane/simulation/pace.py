@@ -1,7 +1,8 @@
 """How often the virtual world is scraped and looked at: every five seconds, and more rarely in long holds.
 
 Used by `story.py`. A plan of four weeks has half a million scrapes of five seconds; here each stage gets its share of
-some two thousand, so that every plan is told in seconds. Blocks are longer then, and nothing else is different.
+some two thousand, so that every plan is told in seconds. Blocks are longer then, and nothing else is different: within
+a stage they stay equal, because the judge learns the noise of one block from those before it.
 """
 
 import math
@@ -16,7 +17,8 @@ SCRAPES = 1500
 """Scrapes of all holds together; waiting, shifting and the shadow add to it."""
 SHADOW_SCRAPES = 200
 ROUND = (5, 10, 15, 20, 30, 60, 90, 120, 180, 300, 600, 900, 1200, 1800, 3600, 7200, 14400)
-OVERDUE_SCRAPES = 100
+OVERDUE = 100
+"""Scrapes in the time that a stage has waited on after its hold: more and more rarely."""
 EVALUATING = 30.0
 SOON = 0.05
 BUSY = frozenset({Phase.SHIFTING, Phase.PROMOTING, Phase.ROLLING_BACK, Phase.PENDING})
@@ -48,7 +50,7 @@ class Pace:
         if phase is Phase.SHADOWING:
             return _rounded((self.spec.shadow.for_ if self.spec.shadow else 0.0) / SHADOW_SCRAPES)
         overdue = now - rollout.stage_since - self.spec.stages[rollout.stage].hold
-        return max(self._stage(rollout.stage), _rounded(overdue / OVERDUE_SCRAPES))
+        return max(self._stage(rollout.stage), _rounded(overdue / OVERDUE))
 
     def wait(self, rollout: Rollout | None, asked: float) -> float:
         """Seconds until the next pass at the latest when the loop asks for one in `asked` seconds.

@@ -6,7 +6,7 @@ service; what is true there and what they say of it differ exactly where a fault
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from numpy.random import Generator
 
@@ -69,15 +69,34 @@ class VirtualPlatform:
         return VariantSeen(self._clock.now(), len(pods), ready, problem, crashes >= CRASHES_UNTIL_HOPELESS)
 
 
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """Other weights came into force."""
+
+    t: float
+    """Virtual seconds."""
+    weights: Weights
+    saved: Weights
+    """The weights that the store had on record at that moment."""
+
+
 class VirtualRouter:
     """Splits the service's traffic."""
 
-    def __init__(self, service: Service, clock: VirtualClock, rng: Generator, refusals: float, line: Line) -> None:
+    def __init__(
+        self,
+        service: Service,
+        clock: VirtualClock,
+        rng: Generator,
+        *,
+        refusals: float,
+        line: Line,
+        saved: Callable[[], Weights],
+    ) -> None:
         """`refusals` is the chance that a change is answered with an error; half of those are made all the same."""
         self._service, self._clock, self._rng, self._refusals, self._line = service, clock, rng, refusals, line
-        self._weights = Weights(0)
-        self.changes: list[tuple[float, Weights]] = []
-        """Every change of the weights in force, with its virtual time."""
+        self._weights, self._saved = Weights(0), saved
+        self.shifts: list[Shift] = []
 
     async def set_weights(self, weights: Weights) -> None:
         """Make these weights the ones in force."""
@@ -100,7 +119,7 @@ class VirtualRouter:
             self._service.flow(self._clock.t)
             self._service.send(weights.share)
             self._weights = weights
-            self.changes.append((self._clock.t, weights))
+            self.shifts.append(Shift(self._clock.t, weights, self._saved()))
 
 
 class VirtualMetrics:

@@ -1,6 +1,6 @@
 """The store of the virtual world: the in-memory one, behind faults. And whoever is told about events.
 
-Used by `world.py`. Every line at which a controller can die is announced to `faults.Fate`, before it and after it.
+Used by `world.py`. Each write is a line at which a controller can die, before it and after it: see `faults.Fate`.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,6 +10,7 @@ from numpy.random import Generator
 from canary.errors import Unavailable
 from canary.observation import OperatorRequest
 from canary.rollout import Event, Rollout
+from canary.weights import ALL_STABLE, Weights
 from controlplane.adapters.memory_store import MemoryStore
 from controlplane.ports import Stored
 
@@ -24,6 +25,11 @@ class VirtualStore:
         """`conflicts` is the chance that somebody else has written just before a write."""
         self.kept = MemoryStore()
         self._rng, self._down, self._conflicts, self._line = rng, down, conflicts, line
+        self._recorded: dict[str, Weights] = {}
+
+    def recorded(self, name: str) -> Weights:
+        """The weights on record under this name, whether or not the store answers."""
+        return self._recorded.get(name, ALL_STABLE)
 
     async def load(self, name: str) -> Stored | None:
         """The newest state under this name, or None."""
@@ -37,6 +43,7 @@ class VirtualStore:
             await self._touch(rollout.name)
         self._line("before save")
         version = await self.kept.save(rollout, spec_text, version)
+        self._recorded[rollout.name] = rollout.weights
         self._line("after save")
         return version
 

@@ -12,11 +12,12 @@ from canary.errors import BugError
 from canary.rollout import Decision, Event, Rollout
 from canary.spec.models import CanarySpec, ModelCanary
 from canary.spec.parse import revision
-from canary.weights import Arm, Weights
+from canary.weights import Arm
 from controlplane.reconcile.loop import Reconciler
 from controlplane.simulation.clock import play
 from controlplane.simulation.faults import Killed, length_of
 from controlplane.simulation.pace import Pace
+from controlplane.simulation.ports import Shift
 from controlplane.simulation.scenarios import Scenario
 from controlplane.simulation.service import SAME_MOMENT
 from controlplane.simulation.traffic import REQUESTS
@@ -50,8 +51,8 @@ class Story:
     """Requests that really reached each arm since the canary's first traffic was possible, whatever was counted."""
     misrouted: int
     """Requests that a change of weights sent to an arm that could not serve."""
-    changes: Sequence[tuple[float, Weights]]
-    """Weights that really came into force, with their virtual times."""
+    shifts: Sequence[Shift]
+    """Weights as they really came into force."""
 
     @property
     def result(self) -> str:
@@ -115,6 +116,8 @@ class _Player:
                 asked = await self._step()
             except Killed:
                 await clock.sleep(self._world.downtime())
+                if await self._over():
+                    break
                 self._controller = self._start()
                 continue
             rollout = self._controller.rollout
@@ -124,6 +127,11 @@ class _Player:
             replicas = self._world.service.next_change() - clock.t  # a platform says at once when one comes or goes
             await clock.sleep(max(min(next_scrape - clock.t, replicas, self._pace.wait(rollout, asked)), SAME_MOMENT))
         return await self._story()
+
+    async def _over(self) -> bool:
+        """Whether the store has the end already: whoever starts a controller then asks for another rollout."""
+        stored = await self._world.store.kept.load(self._plan.metadata.name)
+        return stored is not None and stored.rollout.finished
 
     async def _step(self) -> float:
         """One pass; answers in how many seconds the loop asks for the next."""
@@ -176,5 +184,5 @@ class _Player:
             lines=world.fate.lines,
             requests={arm: int(totals[REQUESTS]) for arm, totals in world.service.answered.items()},
             misrouted=world.service.misrouted,
-            changes=world.router.changes,
+            shifts=world.router.shifts,
         )

@@ -76,10 +76,17 @@ class World:
         )
         self.fate = Fate(fate, faults.killed, setting.fatal)
         self.clock = VirtualClock(self._off)
-        self.router = VirtualRouter(self.service, self.clock, routes, faults.refusals, self.fate.line)
         self.metrics = VirtualMetrics(self.service, self.clock, scrapes, faults, self._on(faults.silent))
         self.store = VirtualStore(
             writes, down=self._on(faults.store_down), conflicts=faults.conflicts, line=self.fate.line
+        )
+        self.router = VirtualRouter(
+            self.service,
+            self.clock,
+            routes,
+            refusals=faults.refusals,
+            line=self.fate.line,
+            saved=lambda: self.store.recorded(setting.plan.metadata.name),
         )
         self.told = Told()
         self.ports = Ports(
@@ -94,6 +101,7 @@ class World:
         self._jumps = faults.jumps
         self._people = people
         self._asked: set[str] = set()
+        self._approve_at = 0.0
 
     def downtime(self) -> float:
         """Seconds until a killed controller is back."""
@@ -108,8 +116,7 @@ class World:
             self._asked.add(request)
             self._approve_at = self.clock.t + float(self._people.uniform(*APPROVAL))
         if self.clock.t >= self._approve_at:
-            group = rollout.name and f"approver-{rollout.stage + 1}"
-            asked = OperatorRequest(request, "approve", group, self.clock.now())
+            asked = OperatorRequest(request, "approve", "the approver", self.clock.now())
             await self.store.kept.ask(rollout.name, asked)
 
     def _off(self, t: float) -> float:
