@@ -8,11 +8,15 @@ ever left out in silence.
 from collections.abc import Iterator
 
 from canary.errors import Fault
+from canary.spec import metrics
 from canary.spec.dialects import Form
 from canary.spec.draft import Draft, draft
 from canary.spec.faults import dotted
 from canary.spec.parse import Document, in_order
+from canary.spec.sources import PROFILES
 
+COUNTED = {"errors", *(row.feeds for row in PROFILES["envoy"])}
+"""Totals, histograms and gauges that the local platform reads; `finish_reason` stands for all of its reasons."""
 NOT_CARRIED_OUT = {
     "shadow": "the local platform copies no requests; take shadow out, or run this plan in a cluster",
     "evaluation": "the local platform runs no evaluation; take evaluation out, or run this plan in a cluster",
@@ -51,11 +55,23 @@ def _parts(plan: Draft) -> Iterator[Fault]:
 
 def _gates(plan: Draft) -> Iterator[Fault]:
     """Gates that ask for what the numbers of this machine do not say."""
+    scraped = plan.platform is not None and plan.platform.local is not None and plan.platform.local.metrics == "scrape"
     for each in (*plan.gates, *(gate for stage in plan.stages for gate in stage.gates)):
         path = dotted(each.path)
         if each.gate.by:
             message = f"the local platform does not tell values of {each.gate.by} apart; leave it out to run here"
             yield plan.place(each.path).fault(path, message)
-        if each.gate.query and plan.platform and plan.platform.local and plan.platform.local.metrics == "scrape":
+        if each.gate.query and scraped:
             message = "a query needs Prometheus, but platform.local.metrics is scrape; write metrics: prometheus"
             yield plan.place((*each.path, "query")).fault(f"{path}.query", message)
+        if not each.gate.query and not _counted(metrics.find(each.gate.metric)):
+            message = f"nothing on this machine counts {each.gate.metric}; give the gate a query, or take it out"
+            yield plan.place(each.path).fault(path, message)
+
+
+def _counted(metric: metrics.Metric) -> bool:
+    """Whether the local platform reads everything that this metric is made of."""
+    if metric.is_kpi:
+        return "kpi_events" in COUNTED
+    made_of = ("requests",) if metric.kind == "rate" else metric.counts or (metric.name,)
+    return all(name.partition("/")[0] in COUNTED for name in made_of)

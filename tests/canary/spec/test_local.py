@@ -2,7 +2,7 @@
 
 import pytest
 
-from canary.spec import Source, local_faults, parse_document
+from canary.spec import Source, local_faults, metrics, parse_document
 
 PLAN = """\
 metadata: {name: a}
@@ -43,6 +43,17 @@ def test_a_plan_with_two_commands_runs_here() -> None:
 )
 def test_what_this_machine_does_not_carry_out_is_refused(more: str, path: str) -> None:
     assert path in paths(PLAN + f"  {more}\n")
+
+
+@pytest.mark.parametrize("metric", metrics.BUILT_IN.values(), ids=lambda metric: metric.name)
+def test_a_gate_that_nothing_here_could_feed_is_refused(metric: metrics.Metric) -> None:
+    """It would wait for ever. A query of the user's own may know more."""
+    limit = {"share": "50%", "seconds": "1s", "dollars": "$1", "number": "3"}[metric.unit or "number"]
+    word, key = ("<=", "max") if metric.better != "higher" else (">=", "min")
+    line = f"  gates: ['{metric.name} {word} {limit}']\n"
+    unfed = {"cost_per_1k_requests", "cost_per_1m_tokens", "gpu_memory"}
+    assert paths(PLAN + line) == (["spec.gates[0]"] if metric.name in unfed else [])
+    assert paths(PLAN + f"  gates: [{{metric: {metric.name}, {key}: {limit}, query: x}}]\n") == []
 
 
 def test_each_variant_needs_a_command() -> None:

@@ -1,6 +1,7 @@
 """The JSON Schema for editors agrees with the parser."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from canary.errors import SpecError
-from canary.spec import parse
+from canary.spec import local_faults, metrics, parse, parse_document
 from canary.spec.reader import read
 from canary.spec.schema import json_schema
 from canary.spec.source import Source
 from canary.spec.units import native
 
 EXAMPLES = Path(__file__).parents[3] / "manifests" / "examples"
+REFERENCE = (Path(__file__).parents[3] / "docs" / "canary-yml.md").read_text(encoding="utf-8")
+GATED = """\
+metadata: {{name: a}}
+spec:
+  model: {{name: m}}
+  stable: {{name: v1}}
+  canary: {{name: v2}}
+  stages: [{{traffic: 5%, hold: 1d}}, {{traffic: 100%, hold: 1d}}]
+  {}
+"""
 SCHEMA = json_schema()
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
 
@@ -61,6 +72,30 @@ def test_every_field_is_explained() -> None:
 def test_every_mapping_refuses_unknown_keys() -> None:
     open_ones = [name for name, each in SCHEMA["$defs"].items() if each.get("additionalProperties") is not False]
     assert open_ones == []
+
+
+def test_the_reference_names_every_field_metric_and_figure() -> None:
+    """docs/canary-yml.md cannot fall behind the models."""
+    keys = {key for each in SCHEMA["$defs"].values() for key in each.get("properties", {})}
+    named = set(re.findall(r"[\w/$]+", REFERENCE))
+    assert sorted((keys | metrics.BUILT_IN.keys() | metrics.KNOWN_KPIS.keys()) - named) == []
+    sentences = [metric.about for metric in metrics.BUILT_IN.values()]
+    assert [sentence for sentence in sentences if sentence not in REFERENCE] == []
+
+
+def test_every_sample_in_the_reference_is_read() -> None:
+    """Plans are plans, lists of gates are gates, and the settings complete a short form."""
+    samples = re.findall(r"```yaml\n(.*?)```", REFERENCE, re.DOTALL)
+    assert len(samples) == 6
+    for sample in samples:
+        if sample.startswith("# serinus.yml"):
+            short = "model: m\nvariants: [{name: a}, {name: b}]\ntraffic_split: 95/5\n"
+            document = parse_document(short, "canary.yml", Source("serinus.yml", sample))
+            assert local_faults(document) == ()
+        elif sample.startswith("gates:"):
+            parse(GATED.format(sample.replace("\n", "\n  ")), "canary.yml")
+        else:
+            parse(sample, "canary.yml")
 
 
 FAULTY = {
