@@ -9,6 +9,7 @@ from typing import Literal
 from canary.judge import selfnormalised, share
 from canary.judge.evidence import POINTS, Rule
 from canary.spec import metrics
+from canary.spec.metrics import Metric
 from canary.spec.models import CanarySpec, Gate, JudgeSettings, Stage
 from canary.spec.units import Unreadable
 
@@ -93,9 +94,7 @@ def _draw_up(spec: CanarySpec) -> Docket:
         rule = None if kind == "readings" else _rule(gate, kind, weight, spec.judge)
         counts, scale = _ratio(gate)
         here = frozenset(stages[text])
-        cases.append(
-            Case(gate, kind, series, name, counts[1], scale, gate.quantile, _unit(gate, kind), rule, weight, here)
-        )
+        cases.append(Case(gate, kind, series, name, counts[1], scale, gate.quantile, unit_of(gate), rule, weight, here))
     by_text = {case.gate.text: case for case in cases}
     return Docket(
         cases=tuple(cases),
@@ -117,60 +116,59 @@ def kind_of(gate: Gate) -> tuple[Kind, Series, str]:
         return "readings", series, name
     if series in {"errors", "histogram"}:
         return "counts", series, name
-    if not gate.relative and 0 < gate.limit < 1 and _kind_of_metric(gate.metric) != "ratio":
+    if not gate.relative and 0 < gate.limit < 1 and unit_of(gate) == "share":
         return "counts", series, name
     return "sums", series, name
 
 
+def unit_of(gate: Gate) -> str:
+    """Unit of the gate's value: `seconds`, `share`, `dollars` or `number`; for one's own figures as its limit says."""
+    metric = _metric(gate)
+    if metric is not None and metric.unit is not None:
+        return metric.unit
+    return "share" if "%" in gate.text and not gate.relative else "number"
+
+
 def _series_of(gate: Gate) -> tuple[Series, str]:
     """Which numbers a gate reads."""
+    metric = _metric(gate)
     if gate.query is not None:
         return "query", gate.metric
     if gate.metric == "error_rate":
         return "errors", ""
-    if gate.metric.startswith("kpi/"):
-        return "kpi", gate.metric.removeprefix("kpi/")
-    kind = _kind_of_metric(gate.metric)
-    if kind == "histogram" and gate.quantile is not None:
+    if metric is None:
+        return "gauge", gate.metric
+    if metric.is_kpi:
+        return "kpi", metric.name.removeprefix("kpi/")
+    if metric.kind == "histogram" and gate.quantile is not None:
         return "histogram", gate.metric
-    if kind == "rate":
+    if metric.kind == "rate":
         return "rate", gate.metric
-    if kind in {"ratio", "proportion"}:
-        return "total", _ratio(gate)[0][0]
-    return "gauge", gate.metric
+    return ("total", _ratio(gate)[0][0]) if metric.counts else ("gauge", gate.metric)
 
 
-def _kind_of_metric(name: str) -> str:
-    """How the metric is counted; a name that nobody knows is taken for a momentary value."""
+def _metric(gate: Gate) -> Metric | None:
+    """The catalogue's entry; None for a name that it does not know, which is taken for a momentary value."""
     try:
-        return metrics.find(name).kind
+        return metrics.find(gate.metric)
     except Unreadable:
-        return "gauge"
+        return None
 
 
 def _ratio(gate: Gate) -> tuple[tuple[str, str], float]:
     """The totals that a ratio is made of, and its scale."""
-    try:
-        metric = metrics.find(gate.metric)
-    except Unreadable:
+    metric = _metric(gate)
+    if metric is None or metric.counts is None:
         return (gate.metric, "requests"), 1.0
-    return metric.counts or (gate.metric, "requests"), metric.scale
-
-
-def _unit(gate: Gate, kind: Kind) -> str:
-    """Unit of the gate's value; of a figure of the user's own, what the test says."""
-    try:
-        unit = metrics.find(gate.metric).unit
-    except Unreadable:
-        unit = None
-    return unit or ("share" if kind == "counts" else "number")
+    return metric.counts, metric.scale
 
 
 def _family(gate: Gate) -> str:
     """Kind of gate, for its share of the chance of a false rollback."""
     if gate.metric == "error_rate" or gate.metric.startswith("finish_reason"):
         return "errors"
-    return "latency" if _kind_of_metric(gate.metric) == "histogram" else "business"
+    metric = _metric(gate)
+    return "latency" if metric is not None and metric.kind == "histogram" else "business"
 
 
 def _weights(gates: list[Gate]) -> dict[str, float]:

@@ -49,6 +49,22 @@ class Facts:
         """Both arms' values with their samples, for a sentence."""
         return sentences.both(self.case, self.canary, self.stable, self.n_canary, self.n_stable)
 
+    @property
+    def beyond(self) -> bool:
+        """Whether the canary's value is on the wrong side of the limit, shown or not."""
+        return self.canary is not None and threshold.is_beyond(self.case.gate, self.canary, self.stable)
+
+    @property
+    def buckets(self) -> str:
+        """For a latency limit between two buckets: which ones, since only they can be counted."""
+        pick = self.memory["picks"].get(self.case.gate.text)
+        if pick is None or pick[0] == pick[1]:
+            return ""
+        edges = [*self.memory["bounds"][self.case.name], math.inf]
+        low = sentences.seconds(edges[int(pick[1])]) if pick[1] >= 0 else "nothing"
+        high = sentences.seconds(edges[int(pick[0])]) if edges[int(pick[0])] < math.inf else "nothing"
+        return f" (the buckets around that limit are {low} and {high})"
+
     def verdict(
         self, answer: Answer, why: str, spoke: Spoke = "data", eta: float | None = None, harm_began: float | None = None
     ) -> GateVerdict:

@@ -41,14 +41,14 @@ def odds(log_e: float) -> str:
     """Evidence as a bet: `340 to 1`."""
     if log_e <= 0:
         return "none"
-    return (
-        f"{math.exp(log_e):,.3g} to 1" if log_e < math.log(9999.5) else f"more than 10^{int(log_e / math.log(10))} to 1"
-    )
+    if log_e > math.log(999_999):
+        return "more than a million to 1"
+    return f"{many(math.exp(log_e))} to 1" if log_e > math.log(10) else f"{math.exp(log_e):.1f} to 1"
 
 
 def name(case: Case) -> str:
     """The metric as a person says it: `latency p95`, `error rate`, `conversion`."""
-    metric = case.gate.metric.removeprefix("kpi/").replace("_", " ")
+    metric = case.gate.metric.removeprefix("kpi/").replace("_", " ").replace("finish reason/", "finish reason ")
     return f"{metric} {case.gate.statistic}" if case.gate.statistic else metric
 
 
@@ -69,22 +69,28 @@ def both(case: Case, canary: float | None, stable: float | None, n_canary: float
 
 def failed(case: Case, values: str, log_e: float, needed: float, since: str) -> str:
     """The sequential test convicted."""
-    evidence = f"the evidence is {odds(log_e)} against the canary where {odds(needed)} is enough"
-    return f"{name(case)}: {values}{since}; {allowance(case)} was allowed, and {evidence}."
+    evidence = f"evidence {odds(log_e)} against the canary, where {odds(needed)} is enough"
+    return f"{name(case)}: {values}{since}; allowed is {allowance(case)}; {evidence}."
 
 
 def passed(case: Case, values: str, confidence: float) -> str:
     """The case for the canary is made."""
-    return f"{name(case)}: {values}; shown to be {_within(case)} with {percent(confidence)} confidence."
+    return f"{name(case)}: {values}; shown to be {allowance(case)} with {percent(confidence)} confidence."
 
 
-def waiting(case: Case, values: str, more: float | None, eta: float | None, confidence: float) -> str:
+def waiting(
+    case: Case, values: str, more: float | None, eta: float | None, confidence: float, *, beyond: bool, buckets: str
+) -> str:
     """Not decided yet: what is missing and how long it should take."""
-    goal = f"to show {_within(case)} with {percent(confidence)} confidence"
+    goal = f"show {allowance(case)} with {percent(confidence)} confidence"
+    if beyond:
+        return (
+            f"{name(case)}: {values}; beyond what is allowed ({allowance(case)}){buckets}, but not clearly enough yet."
+        )
     if more is None:
-        return f"{name(case)}: {values}; too near the limit to say, so more requests are needed {goal}."
-    when = f", about {duration(eta)} at the present traffic" if eta is not None else ""
-    return f"{name(case)}: {values}; about {many(math.ceil(more))} more canary requests{when} {goal}."
+        return f"{name(case)}: {values}; within what is allowed, but too near to {goal}{buckets} yet."
+    when = f", about {duration(eta)} at the present traffic," if eta is not None else ""
+    return f"{name(case)}: {values}; about {many(math.ceil(more))} more canary requests{when} to {goal}{buckets}."
 
 
 def would_do(more: float | None) -> str:
@@ -143,11 +149,6 @@ def too_few(case: Case, values: str, more: float) -> str:
     """The owner asked for more samples before the gate may speak."""
     asked = f"{many(more)} more canary requests before this gate may speak (minSamples {case.gate.min_samples})"
     return f"{name(case)}: {values}; {asked}."
-
-
-def _within(case: Case) -> str:
-    """What a pass shows."""
-    return allowance(case)
 
 
 def stopped(errors: float, requests: float, scrapes: int, stable: str) -> str:

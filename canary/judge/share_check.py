@@ -1,8 +1,8 @@
 """Is the traffic split as asked? The share of requests that each arm served, tested in sequence (sample-ratio check).
 
-A split that is not what was asked for makes every comparison suspect: the router may favour an arm, or an arm's
-requests may be lost before they are counted. Deviations within `SLACK` are nobody's business. Called by `judge.py`; a mismatch
-pauses the rollout. Not used where traffic is not split at random (cohorts).
+A split that is not what was asked for makes every comparison suspect: the router may favour an arm, or requests of an
+arm may be lost before they are counted. Deviations within `SLACK` are nobody's business. Called by `judge.py`; a
+mismatch pauses the rollout. Not used where traffic is not split at random (cohorts).
 """
 
 import math

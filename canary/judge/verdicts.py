@@ -68,7 +68,7 @@ def _verdict(docket: Docket, case: Case, facts: Facts, now: float) -> GateVerdic
         return facts.verdict(Answer.WAIT, why, "blame")
     more = facts.requests_missing(docket.beta)
     eta = facts.seconds_for(more)
-    why = sentences.waiting(case, facts.values, more, eta, 1 - docket.beta)
+    why = sentences.waiting(case, facts.values, more, eta, 1 - docket.beta, beyond=facts.beyond, buckets=facts.buckets)
     return facts.verdict(Answer.WAIT, why, "sequential", eta)
 
 
