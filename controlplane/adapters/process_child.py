@@ -38,7 +38,7 @@ class Child:
     def exit_status(self) -> int | None:
         """What it ended with (negative: the signal), or None: still running, or started by an earlier run."""
         popen = _started.get(self)
-        return _poll(popen) if popen else None
+        return popen.poll() if popen else None
 
     def terminate(self) -> None:
         """Ask it to end (SIGTERM). Only the leader is asked: it knows how to let its own children finish."""
@@ -47,18 +47,36 @@ class Child:
                 process.terminate()
 
     def kill(self) -> None:
-        """End it and everything in its group at once (SIGKILL)."""
-        if self._found():
-            _kill_group(self.pid)
+        """End it and all that it started at once (SIGKILL); when it may be used, see `signal_group`."""
+        self.signal_group(signal.SIGKILL)
+
+    def signal_group(self, number: signal.Signals) -> None:
+        """Signal all that it started. Only while it runs, or right after its end: later the number may be another's."""
+        if not self._is_another():
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, number)
+
+    def has_group(self) -> bool:
+        """Whether anything that it started (or it itself) still runs."""
+        if self._is_another():
+            return False
+        return any(_group_of(process) == self.pid for process in psutil.process_iter())
 
     def _found(self) -> psutil.Process | None:
         try:
             process = psutil.Process(self.pid)
-            if abs(process.create_time() - self.created) > SAME_CREATION_S:
+            if self._is_another() or process.status() == psutil.STATUS_ZOMBIE:
                 return None
-            return process if process.status() != psutil.STATUS_ZOMBIE else None
         except psutil.NoSuchProcess:
             return None
+        return process
+
+    def _is_another(self) -> bool:
+        """Whether the pid belongs to somebody else by now."""
+        try:
+            return abs(psutil.Process(self.pid).create_time() - self.created) > SAME_CREATION_S
+        except psutil.NoSuchProcess:
+            return False
 
 
 _started: dict[Child, subprocess.Popen[bytes]] = {}
@@ -79,12 +97,22 @@ def start(
 
 
 async def end(child: Child, grace_s: float) -> None:
-    """Ask it to end, let it finish what it does for up to `grace_s`, then kill its group. May be repeated."""
+    """Ask it to end, let it finish what it does for up to `grace_s`, then kill what is left. May be repeated.
+
+    A shell ends at once and leaves the server that it started; that one is then asked as well, and has the same time.
+    """
+    popen = _started.get(child)
+    ended_unheard = popen is not None and popen.returncode is None
+    if not child.alive and not ended_unheard:
+        return
     child.terminate()
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(grace_s):
             while child.alive:  # noqa: ASYNC110 - a process of an earlier run is not ours to wait for
                 await asyncio.sleep(0.01)
+            child.signal_group(signal.SIGTERM)
+            while child.has_group():  # noqa: ASYNC110 - nor are its children
+                await asyncio.sleep(0.02)
     child.kill()
 
 
@@ -108,17 +136,9 @@ def last_line(log: Path, since: int = 0, longest: int = 200) -> str:
     return next((line.strip()[:longest] for line in reversed(lines) if line.strip()), "")
 
 
-def _kill_group(pid: int) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, signal.SIGKILL)
-
-
-def _poll(popen: subprocess.Popen[bytes]) -> int | None:
-    """Its exit status if it has ended.
-
-    What is left of its group (the worker of a shell that died, say) is killed before the pid is given back, while it
-    still certainly means our group: left-overs would hold the port and the memory that the next start needs.
-    """
-    if popen.returncode is None and os.waitid(os.P_PID, popen.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
-        _kill_group(popen.pid)
-    return popen.poll()
+def _group_of(process: psutil.Process) -> int | None:
+    """The process group of a process that runs."""
+    try:
+        return None if process.status() == psutil.STATUS_ZOMBIE else os.getpgid(process.pid)
+    except (psutil.NoSuchProcess, ProcessLookupError):
+        return None

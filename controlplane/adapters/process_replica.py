@@ -165,6 +165,8 @@ class Replica:
             while child.alive:  # noqa: ASYNC110 - a process taken over is not ours to wait for
                 await asyncio.sleep(self._pace.look_every_s)
             probing.cancel()
+        # What a dead shell left behind would hold the port and the memory that the next start needs.
+        child.kill()
         settled = self.ready_since is not None and self._now() - self.ready_since >= self._pace.settled_s
         words = last_line(self._log, self._log_before)
         self.problem = f"{status_in_words(child.exit_status)}{f': {words}' if words else ''}"

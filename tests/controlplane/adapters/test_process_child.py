@@ -4,10 +4,11 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from controlplane.adapters.process_child import Child, end, last_line, start, status_in_words
-from tests.controlplane.adapters.waiting import until
+from tests.controlplane.adapters.waiting import alive, until
 
 
 def run(code: str, log: Path) -> Child:
@@ -24,7 +25,7 @@ async def test_a_child_tells_how_it_ended(tmp_path: Path) -> None:
 
 @pytest.mark.real
 async def test_the_same_pid_with_another_creation_time_is_nobody_of_ours(tmp_path: Path) -> None:
-    """It is not alive as far as we are concerned, and neither end nor kill reaches it."""
+    """It is not alive as far as we are concerned, and no signal of ours reaches it."""
     child = run("import time; time.sleep(60)", tmp_path / "log")
     stranger = replace(child, created=child.created - 60)
     assert not stranger.alive
@@ -52,6 +53,30 @@ async def test_what_does_not_end_within_its_grace_is_killed(tmp_path: Path) -> N
     await end(child, 0.1)
     await until(lambda: not child.alive)
     assert child.exit_status == -9
+
+
+@pytest.mark.real
+async def test_what_a_shell_started_is_asked_to_end_as_well(tmp_path: Path) -> None:
+    """The shell dies of the first SIGTERM; its server hears of it, finishes, and is gone within the same grace."""
+    script = "trap 'echo finished; exit' TERM; echo begun; while :; do sleep 0.02; done"
+    child = start(["sh", "-c", f'sh -c "{script}" & wait'], log=tmp_path / "log")
+    await until(lambda: last_line(tmp_path / "log") == "begun")
+    server = psutil.Process(child.pid).children()[0].pid
+    await end(child, 5.0)
+    assert last_line(tmp_path / "log") == "finished"
+    assert not alive(server)
+
+
+@pytest.mark.real
+async def test_what_a_shell_started_ends_with_it_however_the_race_goes(tmp_path: Path) -> None:
+    """The shell may be dead before anybody looked; nobody has heard of its end, so its group is surely ours."""
+    child = start(["sh", "-c", "sleep 60 & echo $!; wait"], log=tmp_path / "log")
+    await until(lambda: last_line(tmp_path / "log") != "")
+    left = int(last_line(tmp_path / "log"))
+    child.terminate()
+    await until(lambda: psutil.Process(child.pid).status() == psutil.STATUS_ZOMBIE)
+    await end(child, 5.0)
+    await until(lambda: not alive(left))
 
 
 def test_a_program_that_does_not_exist_is_the_caller_s_to_explain(tmp_path: Path) -> None:
