@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 Basis = Literal["measured", "calibrated", "predicted", "extrapolated"]
-UNCALIBRATED = {"ttft": 1.60, "itl": 1.28, "throughput": 1.40}
+UNCALIBRATED = {"ttft": 1.63, "itl": 1.30, "throughput": 1.40}
 """Factor by class: between the five-fold errors and those on labs never seen."""
-CALIBRATED = {"ttft": 1.30, "itl": 1.15, "throughput": 1.15}
+CALIBRATED = {"ttft": 1.40, "itl": 1.13, "throughput": 1.12}
 """With two own points; the errors that are left on the other points of the same deployment."""
 ONE_POINT = 0.5
 """With one own point: this far (in log) from the calibrated factor to the uncalibrated one."""

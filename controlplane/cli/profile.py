@@ -10,6 +10,9 @@ import click
 
 COMMANDS = {
     "predict": "Predict latency, memory and cost of one variant on one GPU type.",
+    "fit": "Find what fits where, how many replicas carry a rate, and the cheapest plan.",
+    "args": "Print the vLLM arguments of a variant, with a reason for each.",
+    "catalogue": "List the GPUs, models and quantizations that can be named.",
     "validate": "Hold the predictor against measurements in a CSV file.",
 }
 """Sub command (and its module) to its line in `--help`."""

@@ -9,10 +9,13 @@ from typing import Any
 import click
 
 from controlplane.profiles.sources import model_shape
+from profiles.accelerator import Accelerator
 from profiles.catalogue import Catalogue
 from profiles.deployment import Deployment
 from profiles.engine import Engine
 from profiles.errors import Malformed, ProfileError
+from profiles.model import ModelShape
+from profiles.quantization import Quantization
 
 KV_BYTES = {
     "auto": 2.0,
@@ -130,29 +133,34 @@ def engine_flags(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def deployment(
-    known: Catalogue,
-    model: str,
-    gpu: str,
+def deployment(known: Catalogue, model: str, gpu: str, count: int, quantization: str, **flags: Any) -> Deployment:
+    """The deployment that the options name; other flags by their field names, None leaves the engine's default."""
+    return wanted(model_shape(model, known), known.gpu(gpu), known.quantization(quantization), count, **flags)
+
+
+def wanted(
+    model: ModelShape,
+    gpu: Accelerator,
+    quantization: Quantization,
     count: int,
-    quantization: str,
+    *,
     engine: str = "vllm",
     kv_cache_dtype: str = "auto",
+    gpu_memory_utilization: float | None = None,
     **flags: Any,
 ) -> Deployment:
-    """The deployment that the options name; other flags by their field names, None leaves the engine's default."""
+    """The same from catalogue entries."""
     chosen = Deployment(
-        model=model_shape(model, known),
-        gpu=known.gpu(gpu),
-        quantization=known.quantization(quantization),
+        model=model,
+        gpu=gpu,
+        quantization=quantization,
         gpus=count,
         engine=Engine.named(engine),
         kv_value_bytes=KV_BYTES[kv_cache_dtype],
+        memory_utilization=gpu_memory_utilization,
     )
-    if kv_cache_dtype.startswith("fp8") and chosen.gpu.capability < 8.9:
-        raise Malformed(
-            f"{chosen.gpu.name} (compute capability {chosen.gpu.capability}) has no FP8 KV cache; it needs 8.9"
-        )
+    if kv_cache_dtype.startswith("fp8") and gpu.capability < 8.9:
+        raise Malformed(f"{gpu.name} (compute capability {gpu.capability}) has no FP8 KV cache; it needs 8.9")
     return replace(chosen, **{name: value for name, value in flags.items() if value is not None})
 
 

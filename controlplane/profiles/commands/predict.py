@@ -51,7 +51,6 @@ def command(
     catalogues: tuple[Path, ...],
     allow_fallback: bool,
     output: str,
-    gpu_memory_utilization: float | None,
     **flags: Any,
 ) -> None:
     """Predict what MODEL needs, does and costs on a GPU.
@@ -60,7 +59,7 @@ def command(
     comes with the range that holds it in four cases of five. Exits with 1 when the load does not fit.
     """
     known = catalogue(catalogues)
-    chosen = deployment(known, model, gpu, count, quantization, memory_utilization=gpu_memory_utilization, **flags)
+    chosen = deployment(known, model, gpu, count, quantization, **flags)
     calibration = None
     if profiles:
         from controlplane.profiles.saved import calibration_for
