@@ -64,7 +64,6 @@ class Reconciler:
         self._saved_at = float("-inf")
         self._busy: set[Action] = set()
         self._said: dict[str, str] = {}
-        self._refusals = 0
 
     async def open(self) -> Rollout:
         """Go on where the store left off, or begin. Raises `WorldError` while the store does not answer."""
@@ -145,12 +144,11 @@ class Reconciler:
                 await carry_out(SetWeights(weights), self.spec, self.ports)
         except (WorldError, TimeoutError) as error:
             why = str(error) or "no answer"
-            self._refusals += 1
-            if self._refusals > 1:  # the first may only mean that the variants are not up yet
+            stable = self.board.variants.get("stable")
+            if stable is not None and stable.usable:  # before that, a route has nowhere to lead to
                 self._tell("route", f"The route could not be set to {weights}: {why}. It is tried again.")
             await self.board.look_at_route()
             return False
-        self._refusals = 0
         self._said.pop("route", None)
         await self.board.look_at_route()
         return True
