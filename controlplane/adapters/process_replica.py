@@ -78,6 +78,7 @@ class Replica:
         self._changed = changed
         self._digest = digest_of(variant, folder)
         self._child: Child | None = None
+        self._last_end = ""
         self._was_started = False
         self._port: int | None = None
         self._take_over()
@@ -169,7 +170,7 @@ class Replica:
         child.kill()
         settled = self.ready_since is not None and self._now() - self.ready_since >= self._pace.settled_s
         words = last_line(self._log, self._log_before)
-        self.problem = f"{status_in_words(child.exit_status)}{f': {words}' if words else ''}"
+        self.problem = self._last_end = f"{status_in_words(child.exit_status)}{f': {words}' if words else ''}"
         self._child, self._ready, self.ready_since = None, False, None
         return settled
 
@@ -181,14 +182,14 @@ class Replica:
             if not problem and not self._ready:
                 self._becomes_ready()
             elif problem and (not self._ready or failed >= self._pace.probes_to_lose):
-                self.problem = problem
+                self.problem = f"{problem} (started again after {self._last_end})" if self._last_end else problem
                 if self._ready:
                     self._ready = False
                     self._changed()
             await asyncio.sleep(self._pace.probe_every_s)
 
     def _becomes_ready(self) -> None:
-        self._ready, self.problem, self.hopeless = True, "", False
+        self._ready, self.problem, self.hopeless, self._last_end = True, "", False, ""
         if self.ready_since is None:
             self.ready_since = self._now()
             self._records.note_ready(self.name, self.ready_since)

@@ -117,8 +117,16 @@ async def test_a_silent_crash_is_not_explained_with_the_words_of_the_one_before(
     async with platform(folder) as here:
         await here.run("canary", Variant(name="v2", command=("sh", "-c", script)))
         await until_seen(lambda seen: seen.problem == "exit status 3: once", here, "canary")
-        seen = await until_seen(lambda seen: "4" in seen.problem, here, "canary")
-        assert seen.problem == "exit status 4"
+        seen = await until_seen(lambda seen: "exit status 4" in seen.problem, here, "canary")
+        assert "once" not in seen.problem
+
+
+async def test_a_replica_that_is_tried_again_still_says_how_it_ended(folder: Path) -> None:
+    script = f"if [ -e {folder}/flag ]; then sleep 60; fi; touch {folder}/flag; exit 3"
+    async with platform(folder) as here:
+        await here.run("canary", Variant(name="v2", command=("sh", "-c", script)))
+        seen = await until_seen(lambda seen: "started again" in seen.problem, here, "canary")
+        assert seen.problem.endswith("yet (started again after exit status 3)")
 
 
 async def test_a_slow_start_says_what_it_waits_for(folder: Path) -> None:
