@@ -41,6 +41,8 @@ class Node:
     """`Plain` or `str` for scalars, None for null, a tuple for a list. Numbers only in options from a program."""
     key: Place | None = None
     """Where its key stands, for values of mappings."""
+    end: int = field(default=0, compare=False)
+    """Index after its last character, in the text of `place`; what an editor replaces. Of no meaning for options."""
 
     def plain(self) -> Any:
         """The value as plain Python: dict, list, `Plain`, `str`, None."""
@@ -142,6 +144,8 @@ class _Open:
     """The key that waits for its value, in a mapping."""
     height: int = 1
     """Levels from here to the deepest value below."""
+    last: int = 0
+    """Where the last value in it ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,9 +189,9 @@ class _Composer:
                     self._count(place, 1, 0)
                     self._begin(event, place)
                 case yaml.SequenceEndEvent() | yaml.MappingEndEvent():
-                    self._end()
+                    self._end(event)
                 case yaml.AliasEvent():
-                    self._alias(str(event.anchor), place)
+                    self._alias(str(event.anchor), place, self._place(event.end_mark).index)
                 case _:
                     pass
         if self._root is None:
@@ -232,10 +236,10 @@ class _Composer:
         self._refuse_tag(event, place)
         unquoted = event.implicit[0] and not event.style
         value = None if unquoted and event.value in NULLS else Plain(event.value) if unquoted else event.value
-        node = Node(place, value)
+        node = Node(place, value, end=event.end_mark.index)
         if event.anchor:
             self._anchors[event.anchor] = _Anchored(node, 1, len(event.value), 0)
-        self._attach(node, 0)
+        self._attach(node, 0, node.end)
 
     def _begin(self, event: Any, place: Place) -> None:
         """A list or mapping opens."""
@@ -247,16 +251,19 @@ class _Composer:
         if event.anchor:
             self._anchors[event.anchor] = None
 
-    def _end(self) -> None:
+    def _end(self, event: Any) -> None:
         """The innermost list or mapping is complete."""
         done = self._open.pop()
-        node = Node(done.place, tuple(done.items) if done.entries is None else done.entries)
+        # A block ends with its last value: what PyYAML calls its end lies behind the comments that follow it.
+        closed = event.end_mark.index > event.start_mark.index
+        end = event.end_mark.index if closed else max(done.last, done.place.index)
+        node = Node(done.place, tuple(done.items) if done.entries is None else done.entries, end=end)
         if done.anchor:
             nodes, characters = self._nodes - done.nodes_before, self._characters - done.characters_before
             self._anchors[done.anchor] = _Anchored(node, nodes, characters, done.height)
-        self._attach(node, done.height)
+        self._attach(node, done.height, end)
 
-    def _alias(self, anchor: str, place: Place) -> None:
+    def _alias(self, anchor: str, place: Place, ended: int) -> None:
         """A repetition of something earlier: counted as if it had been written out."""
         self._aliases += 1
         if self._aliases > ALIAS_LIMIT:
@@ -269,15 +276,16 @@ class _Composer:
         if len(self._open) + target.height > DEPTH_LIMIT:
             raise self._stop(place, _TOO_DEEP)
         self._count(place, target.nodes, target.characters)
-        self._attach(target.node, target.height)
+        self._attach(target.node, target.height, ended)
 
-    def _attach(self, node: Node, height: int) -> None:
-        """Put a finished node into what surrounds it."""
+    def _attach(self, node: Node, height: int, ended: int) -> None:
+        """Put a finished node into what surrounds it; `ended` is where it ends in the text, also for an alias."""
         if not self._open:
             self._root = node
             return
         around = self._open[-1]
         around.height = max(around.height, height + 1)
+        around.last = max(around.last, ended)
         if around.entries is None:
             around.items.append(node)
         elif around.key is None:
