@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from canary.spec import metrics, units
@@ -130,6 +130,7 @@ def lines(draw: st.DrawFn) -> str:
 
 
 @given(lines())
+@settings(deadline=None)
 def test_the_text_of_a_gate_means_the_gate(line: str) -> None:
     """Reading the canonical text gives exactly the same gate, whatever was written at first."""
     once = gate(line)
@@ -139,6 +140,7 @@ def test_the_text_of_a_gate_means_the_gate(line: str) -> None:
 
 
 @given(lines())
+@settings(deadline=None)
 def test_a_mapping_that_says_the_same_is_the_same_gate(line: str) -> None:
     """A gate's own values, written as a mapping with native numbers, give the same meaning."""
     once = gate(line)

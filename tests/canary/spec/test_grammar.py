@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from canary.spec.grammar import Line, Word, read_criterion, read_line
@@ -79,6 +79,7 @@ def test_an_endless_line_is_refused_unread() -> None:
 
 
 @given(st.text(max_size=80) | st.text("latency p95<=>0.1%ms$ notworsethanstable\n", max_size=80))
+@settings(deadline=None)
 def test_any_text_is_a_line_or_a_refusal_within_it(text: str) -> None:
     """The place of a refusal always lies in the text, so that a caret can stand there."""
     for read in (read_line, read_criterion):

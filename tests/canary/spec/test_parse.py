@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from canary.errors import SpecError
@@ -179,6 +179,7 @@ def test_a_document_keeps_the_places_of_its_parts() -> None:
 
 
 @given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
+@settings(deadline=None)
 def test_any_bytes_are_a_plan_or_faults(raw: bytes) -> None:
     """Nothing else ever comes out of a file."""
     with pytest.raises(SpecError):
@@ -191,6 +192,7 @@ MUTATIONS = st.tuples(
 
 
 @given(st.lists(MUTATIONS, min_size=1, max_size=3))
+@settings(deadline=None)
 def test_a_damaged_plan_is_a_plan_or_faults_with_places(mutations: list[tuple[int, int, str]]) -> None:
     """Cutting and inserting at random never gives anything but a plan or faults that point into the file."""
     text = PLAN

@@ -204,6 +204,7 @@ def test_options_become_a_tree_at_one_place() -> None:
 
 
 @given(st.binary(max_size=300))
+@settings(deadline=None)
 def test_any_bytes_are_a_tree_or_faults(raw: bytes) -> None:
     """Nothing but faults ever comes out of unreadable input."""
     root, found = read(Source("x.yml", raw))
@@ -212,7 +213,7 @@ def test_any_bytes_are_a_tree_or_faults(raw: bytes) -> None:
 
 
 @given(st.text(alphabet=st.sampled_from("ab:-[]{},&*!|>'\"#%@` \n\t?~0"), max_size=60))
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 def test_any_text_of_yaml_marks_is_a_tree_or_faults(text: str) -> None:
     """The characters that mean something to YAML, in every order."""
     root, found = read(Source("x.yml", text))
@@ -229,6 +230,7 @@ VALUES = st.recursive(
 
 
 @given(st.dictionaries(st.text("abcdefgh_", min_size=1, max_size=6), VALUES, min_size=1, max_size=4))
+@settings(deadline=None)
 def test_quoted_documents_come_back_whole(document: dict[str, object]) -> None:
     """Whatever is written in quotes is read as it was."""
     assert tree(_written(document)).plain() == document

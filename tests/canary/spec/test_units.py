@@ -5,7 +5,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
@@ -118,21 +118,25 @@ def test_percent_are_exact() -> None:
 
 
 @given(st.decimals(0, 1, places=9).map(float))
+@settings(deadline=None)
 def test_a_share_shown_is_the_share_read(value: float) -> None:
     assert units.share(units.show_share(value)) == value
 
 
 @given(st.decimals(0, 10**8, places=6).map(float))
+@settings(deadline=None)
 def test_a_duration_shown_is_the_duration_read(value: float) -> None:
     assert units.seconds(units.show_seconds(value)) == value
 
 
 @given(st.decimals(0, 10**9, places=4).map(float))
+@settings(deadline=None)
 def test_an_amount_shown_is_the_amount_read(value: float) -> None:
     assert units.dollars(units.show_dollars(value)) == value
 
 
 @given(st.floats(1e-6, 1e12))
+@settings(deadline=None)
 def test_a_number_shown_is_the_number_read(value: float) -> None:
     assert units.number(units.show_number(value)) == value
 
@@ -157,6 +161,7 @@ def test_values_are_shown_as_people_write_them(value: float, unit: units.Unit, s
 
 
 @given(st.text(max_size=30))
+@settings(deadline=None)
 def test_any_text_is_a_value_or_a_refusal(text: str) -> None:
     """No other error ever comes out of a field."""
     for read in (units.share, units.seconds, units.dollars, units.number, units.whole, units.switch, units.text):
