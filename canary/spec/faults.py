@@ -5,6 +5,7 @@ Called by `parse.py` and `dialects.py` with the tree that was validated. Decides
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, get_args
 
 from pydantic import ValidationError
@@ -77,7 +78,8 @@ def _unreadable(reason: Unreadable, path: Path, root: Node) -> Fault:
             if place.source.characters.startswith(node.value, begin):
                 place = Place(place.source, begin + reason.offset)
                 break
-    return place.fault(dotted(path), str(reason))
+    fault = place.fault(dotted(path), str(reason))
+    return replace(fault, excerpt="") if reason.private else fault
 
 
 def _sentence(kind: str, given: object, context: Mapping[str, Any], otherwise: str) -> str:

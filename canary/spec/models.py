@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from canary.spec.alerts import Alert, SecretRef, Slack
 from canary.spec.base import Model, length
 from canary.spec.gates import Comparison, Criterion, CriterionField, Gate, GateField, OnNoData
 from canary.spec.names import Header, Hostname, HttpPath, Listen, Location, Name, RelativePath, WebAddress
@@ -283,36 +284,6 @@ class Budget(Model):
     """What happens when it is spent."""
     to: Share | None = None
     """For `throttle`: the share of traffic that is left to it."""
-
-
-class SecretRef(Model):
-    """A secret by reference; values never stand in canary.yml."""
-
-    secret: Name
-    """Name of the Secret."""
-    key: Text
-    """Key in it."""
-
-
-class Slack(Model):
-    """A Slack channel."""
-
-    channel: Text | None = None
-    """The channel, such as `#ml-releases`; quoted, since `#` begins a comment."""
-    url_from: SecretRef
-    """Where the webhook's address is kept."""
-
-
-class Alert(Model):
-    """One place to tell."""
-
-    slack: Slack | None = None
-    """A Slack channel."""
-
-    @model_validator(mode="after")
-    def _one(self) -> Self:
-        _exactly_one(self, "slack")
-        return self
 
 
 class CanarySpec(Model):

@@ -36,12 +36,16 @@ _THOUSANDS = re.compile(r"(?<=[0-9]),(?=[0-9]{3}(?:[^0-9]|$))")
 
 
 class Unreadable(ValueError):  # noqa: N818 - says what the text is
-    """A text does not say what its field needs. `offset` is the character it is about, `key` a field of a mapping."""
+    """A text does not say what its field needs. `offset` is the character it is about, `key` a field of a mapping.
 
-    def __init__(self, message: str, *, offset: int = 0, key: str = "") -> None:
+    `private`: what stands there may be a secret, so no message shows the line.
+    """
+
+    def __init__(self, message: str, *, offset: int = 0, key: str = "", private: bool = False) -> None:
         super().__init__(message)
         self.offset = offset
         self.key = key
+        self.private = private
 
 
 def share(value: object) -> float:
