@@ -38,7 +38,8 @@ class Demo:
         self._say = say
         self._clock = SystemClock()
         self._load: Load | None = None
-        self._stop_load = asyncio.Event()
+        self._doors_open, self._stop_load = asyncio.Event(), asyncio.Event()
+        self._users: asyncio.Task[None] | None = None
         self.numbers_from = ""
         """Where the metrics came from, in words."""
 
@@ -48,10 +49,16 @@ class Demo:
         return self._load.stats if self._load else Stats()
 
     async def play(self, acts: Sequence[Act] = ACTS) -> list[Scene]:
-        """Play the acts in order. Raises `WorldError` when this machine cannot (no Envoy)."""
+        """Play the acts in order, as long as each ends as it should. Raises `WorldError` when this machine cannot."""
+        scenes: list[Scene] = []
         async with asyncio.TaskGroup() as background:
-            scenes = [await self._act(act, background) for act in acts]
+            for act in acts:
+                scenes.append(await self._act(act, background))
+                if not scenes[-1].as_planned:
+                    break
             self._stop_load.set()
+            if self._users is not None and self._load is None:
+                self._users.cancel()  # nothing was ever served, and they would wait for ever
         return scenes
 
     async def _act(self, act: Act, background: asyncio.TaskGroup) -> Scene:
@@ -70,12 +77,14 @@ class Demo:
         def serving(at: Serving) -> None:
             if not self.numbers_from:
                 view.say(f"Clients connect to http://{at.address}. Metrics: {at.metrics}.")
-                background.create_task(self._send(at.address))
+                self._users = background.create_task(self._send(at.address))
             self.numbers_from = at.metrics
             trouble.replicas = at.replicas
 
         def update(rollout: Rollout, seen: Seen) -> None:
             view.update(rollout, seen)
+            if seen.stable.usable:
+                self._doors_open.set()
             if trouble.is_due(rollout):
                 background.create_task(trouble.begin())
 
@@ -89,6 +98,7 @@ class Demo:
     async def _send(self, address: str) -> None:
         """The users: from the moment when stable serves until the last act is over."""
         host, _, port = address.rpartition(":")
+        await self._doors_open.wait()  # knocking earlier would count as stable's failures
         await knobs.until_served(address)
         self._load = Load(host, int(port), rate=self._rate, model=MODEL)
         await self._load.run(self._stop_load)
