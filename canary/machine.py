@@ -143,6 +143,8 @@ def _give_back(look: Look) -> Look:
 def _actions(look: Look) -> tuple[Action, ...]:
     """Where the world should be, safety first."""
     rollout = look.rollout
+    if rollout.phase is not Phase.PENDING and _an_earlier_winner_serves(look):
+        return (Run("stable"),)
     weights = SetWeights(rollout.weights)
     running = (Run("stable"), Run("canary"))
     match rollout.phase:
@@ -160,6 +162,15 @@ def _actions(look: Look) -> tuple[Action, ...]:
             return (weights, Run("stable"), Stop("canary"))
         case _:
             return (weights, *running)
+
+
+def _an_earlier_winner_serves(look: Look) -> bool:
+    """Whether the route still leads to the canary that an earlier rollout promoted, and stable cannot take over yet.
+
+    It goes on serving, and is not replaced, until stable can: a new rollout must not begin with an outage.
+    """
+    route = look.seen.route.weights
+    return not look.rollout.peak.canary and route is not None and route.canary > 0 and not look.seen.stable.usable
 
 
 def _wake_at(look: Look) -> float:

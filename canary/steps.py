@@ -38,8 +38,8 @@ def pending(look: Look) -> Change | None:
 
 
 def preparing(look: Look) -> Change | None:
-    """Both variants have to be up, with all their replicas."""
-    if not (look.seen.stable.complete and look.seen.canary.complete):
+    """Both variants have to be up, with all their replicas, and all traffic has to be seen on stable."""
+    if not (look.seen.stable.complete and look.seen.canary.complete and look.in_force):
         return None
     why = "Both variants are ready."
     if look.spec.evaluation:

@@ -114,8 +114,11 @@ class Reconciler:
     async def _carry_out_safely(self, before: Rollout, decision: Decision, now: float) -> bool:
         """Route and state in the safe order, then the rest. Answers whether the world took everything."""
         self.rollout = decision.rollout
-        in_force, target = self.board.route.weights, decision.rollout.weights
-        if not target.canary or (in_force is not None and target < in_force):
+        in_force, target = self.board.route.weights, _target(decision)
+        if target is None:
+            routed = True
+            saved = await self._save(now)
+        elif not target.canary or (in_force is not None and target < in_force):
             routed = await self._route(target)
             saved = await self._save(now)
         else:
@@ -235,3 +238,8 @@ class Reconciler:
             self._said[about] = sentence
             if self._say:
                 self._say(sentence)
+
+
+def _target(decision: Decision) -> Weights | None:
+    """The weights that the decision asks for; None where traffic is to stay as it is found."""
+    return next((action.weights for action in decision.actions if isinstance(action, SetWeights)), None)

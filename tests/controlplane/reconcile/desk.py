@@ -90,11 +90,11 @@ class Desk:
         self.said: list[str] = []
         self.reconciler = self.restart()
 
-    def restart(self) -> Reconciler:
-        """A new controller on the same world and store."""
+    def restart(self, revision: str = "r1") -> Reconciler:
+        """A new controller on the same world and store; with another revision it carries out another plan."""
         ports = Ports(self.clock, self.platform, self.router, self.metrics, self.store, self.heard)
         self.reconciler = Reconciler(
-            name="desk", spec=self.spec, spec_text="-", revision="r1", ports=ports, say=self.said.append
+            name="desk", spec=self.spec, spec_text="-", revision=revision, ports=ports, say=self.said.append
         )
         self.reconciler.on_decision = self._check
         return self.reconciler

@@ -7,8 +7,10 @@ import pytest
 from canary.errors import Unavailable, WorldError
 from canary.observation import OperatorRequest
 from canary.rollout import Phase, Reason
+from canary.spec.models import Variant
 from canary.weights import ALL_CANARY, ALL_STABLE, Weights
-from tests.controlplane.reconcile.desk import Desk
+from tests.canary.story import plan
+from tests.controlplane.reconcile.desk import QUICK, Desk
 
 FIVE = Weights.of_share(0.05)
 FULL = WorldError("the disk is full.")
@@ -177,6 +179,22 @@ async def test_the_same_plan_again_is_a_new_attempt() -> None:
     await desk.passes(1)
     assert desk.rollout.attempt == 2
     assert desk.rollout.phase is not Phase.SUCCEEDED
+
+
+async def test_the_winner_of_the_last_rollout_serves_on_until_the_next_stable_can() -> None:
+    """A new plan with another stable variant must not begin with an outage."""
+    desk = Desk()
+    await desk.until(Phase.SUCCEEDED)
+    await desk.passes(1)
+    desk.spec = plan(*QUICK.stages, stable=Variant(name="v3"), canary=Variant(name="v4"))
+    desk.platform.ready_after("stable", 5)
+    desk.restart("r2")
+    await desk.passes(4)
+    assert (await desk.router.seen()).weights == ALL_CANARY
+    assert desk.platform.endpoints()["canary"]
+    await desk.until(Phase.SUCCEEDED)
+    first_back = next(at for at, weights in desk.router.history if at > 1020 and weights == ALL_STABLE)
+    assert first_back >= desk.rollout.began + 5
 
 
 @pytest.mark.parametrize("killed_at", range(1, 22))
