@@ -126,7 +126,9 @@ def course(spec: CanarySpec, drawn: list[Counts], t: Array, stage: NDArray[np.in
 class _Seen:
     """One scrape of all rollouts, a row for each gate of each."""
 
-    def __init__(self, bad: Array, trials: Array, rho: Array, told: NDArray[np.bool_], of: Docket) -> None:
+    def __init__(
+        self, bad: Array, trials: Array, rho: NDArray[np.float32], told: NDArray[np.bool_], of: Docket
+    ) -> None:
         n = np.where(told[:, :, None], trials[:, None, :], 0.0)
         self.xv, self.nv = bad[:, :, 0].ravel(), n[:, :, 0].ravel()
         self.x1, self.n1 = bad[:, :, 1].ravel(), n[:, :, 1].ravel()

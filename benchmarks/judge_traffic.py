@@ -91,14 +91,19 @@ def draw(
     factor: float = 1.0,
     stages: tuple[tuple[float, float], ...] = STAGES,
     history: float = HISTORY,
+    scrape: float = SCRAPE,
+    latency: bool = True,
 ) -> Rollout:
-    """One rollout. `harm` is a regression's name, or `errors`, `latency`, `kpi` with a `factor` for margins."""
-    t = np.arange(-history, sum(hold for _, hold in stages), SCRAPE) + SCRAPE
+    """One rollout. `harm` is a regression's name, or `errors`, `latency`, `kpi` with a `factor` for margins.
+
+    Without `latency` the histograms stay empty, which is most of the time saved.
+    """
+    t = np.arange(-history, sum(hold for _, hold in stages), scrape) + scrape
     ends = np.cumsum([hold for _, hold in stages])
-    stage = np.where(t > 0, np.searchsorted(ends, np.clip(t, SCRAPE, None) - 1e-9), 0)
+    stage = np.where(t > 0, np.searchsorted(ends, np.clip(t, scrape, None) - 1e-9), 0)
     share = np.where(t > 0, np.array([weight for weight, _ in stages])[stage], 0.0)
     load = _load(rng, t) if profile.load else np.ones_like(t)
-    total = rng.poisson(rps * SCRAPE * load)
+    total = rng.poisson(rps * scrape * load)
     canary = rng.binomial(total, share)
     first = rng.binomial(total - canary, 0.5)
     requests = np.stack([canary, first, total - canary - first]).astype(float)
@@ -110,7 +115,9 @@ def draw(
         share,
         requests,
         _errors(rng, profile, requests, pods, t, hurt["errors"]),
-        _latency(rng, profile, requests, pods, load, hurt["latency"], hurt["tail"]),
+        _latency(rng, profile, requests, pods, load, hurt["latency"], hurt["tail"])
+        if latency
+        else np.zeros((3, len(t), 0)),
         _conversions(rng, profile, requests, hurt["kpi"]),
     )
 
@@ -118,7 +125,7 @@ def draw(
 def _harm(name: str, factor: float, t: Array, load: Array) -> dict[str, Array]:
     """What is wrong with the canary at each scrape, as factors."""
     none = {key: np.ones_like(t) for key in ("errors", "latency", "tail", "kpi")}
-    by_name = {
+    by_name: dict[str, tuple[str, float | Array]] = {
         "err20": ("errors", 20.0),
         "err2": ("errors", 2.0),
         "lat20": ("latency", 1.2),
@@ -136,11 +143,11 @@ def _harm(name: str, factor: float, t: Array, load: Array) -> dict[str, Array]:
     return none | {what: size * np.ones_like(t)}
 
 
-def _autoregressive(rng: np.random.Generator, n: int, sd: float, seconds: float) -> Array:
+def _autoregressive(rng: np.random.Generator, n: int, sd: float, seconds: float, scrape: float) -> Array:
     """A stationary AR(1) series with mean 0."""
     if sd == 0:
         return np.zeros(n)
-    keep = float(np.exp(-SCRAPE / seconds))
+    keep = float(np.exp(-scrape / seconds))
     steps = rng.normal(0, sd * np.sqrt(1 - keep * keep), n)
     steps[0] = rng.normal(0, sd)
     series: Array = lfilter([1.0], [1.0, -keep], steps)
@@ -167,13 +174,13 @@ def _load(rng: np.random.Generator, t: Array) -> Array:
 
 def _errors(rng: np.random.Generator, profile: Profile, requests: Array, pods: Array, t: Array, factor: Array) -> Array:
     """Errors of the three groups, in clumps of geometric size."""
-    n = len(t)
-    common = ERRORS * np.exp(_autoregressive(rng, n, profile.common, 120.0))
+    n, scrape = len(t), float(t[1] - t[0])
+    common = ERRORS * np.exp(_autoregressive(rng, n, profile.common, 120.0, scrape))
     if profile.outages:
         common = common * _spells(rng, t, profile.outages, (20.0, 120.0), (3.0, 15.0))
     errors = np.empty_like(requests)
     for group in range(3):
-        own = np.exp(_autoregressive(rng, n, profile.pods, profile.pods_seconds) / np.sqrt(pods[group]))
+        own = np.exp(_autoregressive(rng, n, profile.pods, profile.pods_seconds, scrape) / np.sqrt(pods[group]))
         mean = requests[group] * np.minimum(common * own * (factor if group == 0 else 1.0), 0.9)
         clumps = rng.poisson(mean / profile.clump)
         extra = rng.negative_binomial(np.maximum(clumps, 1), 1 / profile.clump) if profile.clump > 1 else 0
@@ -190,7 +197,7 @@ def _latency(
     edges = np.array(BOUNDS)
     cumulative = np.empty((3, n, len(BOUNDS) + 1))
     for group in range(3):
-        own = np.exp(_autoregressive(rng, n, profile.latency_pods, profile.pods_seconds) / np.sqrt(pods[group]))
+        own = np.exp(_autoregressive(rng, n, profile.latency_pods, profile.pods_seconds, SCRAPE) / np.sqrt(pods[group]))
         scale = queueing * own * (slower if group == 0 else 1.0)
         below = np.zeros((n, len(BOUNDS)))
         for (share, median, sd), stretch in ((FAST, 1.0), (SLOW, tail if group == 0 else 1.0)):
@@ -207,7 +214,7 @@ def _latency(
 
 def _conversions(rng: np.random.Generator, profile: Profile, requests: Array, factor: Array) -> Array:
     """Conversions of the three groups, in clumps of requests that share their fate; requests are their denominator."""
-    common = CONVERSION * np.exp(_autoregressive(rng, requests.shape[1], profile.kpi, 120.0))
+    common = CONVERSION * np.exp(_autoregressive(rng, requests.shape[1], profile.kpi, 120.0, SCRAPE))
     conversions = np.empty_like(requests)
     for group in range(3):
         chance = np.minimum(common * (factor if group == 0 else 1.0), 1.0)

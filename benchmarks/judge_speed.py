@@ -1,0 +1,115 @@
+"""How long the judge takes, and how much it remembers. Used by `judge.py`.
+
+Times are of the process's own processor time, so that a busy machine does not blur them; medians of many calls.
+"""
+
+import math
+import statistics
+import time
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from pydantic import TypeAdapter
+
+from benchmarks.judge_traffic import BOUNDS, REAL, Rollout, draw
+from canary import judge
+from canary.judge import JudgeState
+from canary.observation import Counters, EvidenceSeen, PodCounters
+from canary.spec import parse
+from canary.spec.models import CanarySpec
+from canary.weights import Weights
+
+EDGES = [*BOUNDS, math.inf]
+TEXT = """
+apiVersion: serinus.dev/v1alpha1
+kind: ModelCanary
+metadata: {name: speed}
+spec:
+  model: {name: served}
+  platform: {local: {}}
+  stable: {name: a, command: [a]}
+  canary: {name: b, command: [b]}
+  stages:
+    - traffic: 25%
+      hold: 4h
+      gates: [error_rate not worse than stable by 10%, error_rate <= 5%, latency p50 not worse than stable by 5%,
+              latency p99 not worse than stable by 5%, kpi/conversion drift <= 1%]
+    - traffic: 100%
+"""
+
+
+def speed() -> dict[str, Any]:
+    """Microseconds of one pass with five gates, milliseconds of a tick of 200 canaries, and size of the memory."""
+    spec = parse(TEXT, "speed.yml").spec
+    drawn = draw(np.random.default_rng(1), REAL, stages=((0.25, 4 * 3600.0),), history=1200.0)
+    totals = _running_totals(drawn)
+    state, times = judge.begin(spec), []
+    for seen in totals:
+        begin = time.process_time_ns()
+        state, _ = _watch(spec, state, seen)
+        times.append((time.process_time_ns() - begin) / 1000)
+    live = times[len(times) // 12 :]
+    fresh, late = live[: len(live) // 10], live[-len(live) // 10 :]
+    more = _ten_more(totals[-1])
+    tick = time.process_time_ns()
+    for _ in range(200):
+        _watch(spec, state, more)
+    tick = time.process_time_ns() - tick
+    return {
+        "one pass, five gates, median (µs)": round(statistics.median(live)),
+        "first tenth of the rollout, median (µs)": round(statistics.median(fresh)),
+        "last tenth of the rollout, median (µs)": round(statistics.median(late)),
+        "200 canaries of five gates (ms)": round(tick / 1e6, 1),
+        "memory of a rollout (bytes of JSON)": len(TypeAdapter(JudgeState).dump_json(state)),
+    }
+
+
+def _watch(spec: CanarySpec, state: JudgeState, seen: Counters) -> tuple[JudgeState, Any]:
+    """One pass over new totals."""
+    return judge.watch(
+        spec,
+        state,
+        stage=0,
+        weights=Weights.of_share(0.25 if seen.at > 0 else 0.0),
+        evidence=EvidenceSeen(seen.at, seen),
+        now=seen.at,
+        stage_since=0.0,
+    )
+
+
+def _running_totals(drawn: Rollout) -> list[Counters]:
+    """What one canary and two stable replicas would show after each scrape."""
+    requests, errors, slow, sales = (
+        each.cumsum(axis=1).tolist() for each in (drawn.requests, drawn.errors, drawn.slow, drawn.conversions)
+    )
+    totals = []
+    for k, t in enumerate(drawn.t.tolist()):
+        pods = [
+            PodCounters(
+                requests[group][k],
+                errors[group][k],
+                {"latency": dict(zip(EDGES, slow[group][k], strict=True))},
+                kpis={"conversion": (sales[group][k], requests[group][k])},
+            )
+            for group in range(3)
+        ]
+        totals.append(Counters(t, {"canary": {"c-0": pods[0]}, "stable": {"s-0": pods[1], "s-1": pods[2]}}))
+    return totals
+
+
+def _ten_more(seen: Counters) -> Counters:
+    """The same totals five seconds on, with ten more requests on each replica, none of them bad."""
+    arms = {
+        arm: {
+            name: replace(
+                pod,
+                requests=(pod.requests or 0) + 10,
+                histograms={"latency": {bound: count + 10 for bound, count in pod.histograms["latency"].items()}},
+                kpis={"conversion": (pod.kpis["conversion"][0] + 2, pod.kpis["conversion"][1] + 10)},
+            )
+            for name, pod in pods.items()
+        }
+        for arm, pods in seen.arms.items()
+    }
+    return Counters(seen.at + 5.0, arms)
