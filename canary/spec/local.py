@@ -23,12 +23,17 @@ NOT_CARRIED_OUT = {
     "budget": "the local platform counts no cost; take budget out, or run this plan in a cluster",
 }
 """Parts of a plan that only a cluster carries out, by their key in `spec`."""
+NOT_APPLIED = {
+    "systemPrompt": "is not handed to the server here; give the prompt to the server by its command or env",
+    "engine": "is not handed to the server here; write the flags into the command",
+}
+"""Parts of a variant that only a cluster renders, by their key. Two equal commands would compare equal servers."""
 
 
 def local_faults(document: Document) -> tuple[Fault, ...]:
     """Everything that keeps this plan from running on this machine, in the order of the file; empty where it can."""
     plan = draft(document.root)
-    return in_order([*_platform(plan), *_commands(plan, document.form), *_parts(plan), *_gates(plan)])
+    return in_order([*_platform(plan), *_commands(plan, document.form), *_variants(plan), *_parts(plan), *_gates(plan)])
 
 
 def _platform(plan: Draft) -> Iterator[Fault]:
@@ -45,6 +50,14 @@ def _commands(plan: Draft, form: Form) -> Iterator[Fault]:
             example = '[python, server.py, --port, "{port}"]'
             message = f"is missing; to run here, say how the server starts{where}, such as {example}"
             yield plan.place(("spec", role), key=True).fault(f"spec.{role}.command", message)
+
+
+def _variants(plan: Draft) -> Iterator[Fault]:
+    """Each variant is all in its command."""
+    for role in ("stable", "canary"):
+        for key, message in NOT_APPLIED.items():
+            if plan.root.get("spec", role, key) is not None:
+                yield plan.place(("spec", role, key), key=True).fault(f"spec.{role}.{key}", message)
 
 
 def _parts(plan: Draft) -> Iterator[Fault]:

@@ -72,6 +72,11 @@ def open_metrics(
             "The plan asks for Prometheus (platform.local.metrics), and there is none on this machine: "
             "put `prometheus` on PATH, run scripts/prometheus.sh where apt-get is, or write metrics: auto."
         )
+    if queries := [gate.text for stage in spec.stages for gate in stage.gates if gate.query]:
+        raise BadInput(
+            f"The gate `{queries[0]}` has a query, which only Prometheus can answer, and there is none on this "
+            "machine: put `prometheus` on PATH, or run scripts/prometheus.sh where apt-get is."
+        )
     if local.metrics == "auto":
         say(MISSING)
     return _scraping(local, spec, router, platform, clock)

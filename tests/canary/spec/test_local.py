@@ -56,6 +56,12 @@ def test_a_gate_that_nothing_here_could_feed_is_refused(metric: metrics.Metric) 
     assert paths(PLAN + f"  gates: [{{metric: {metric.name}, {key}: {limit}, query: x}}]\n") == []
 
 
+@pytest.mark.parametrize("more", ["systemPrompt: {text: Be brief.}", "engine: {maxNumSeqs: 64}"])
+def test_what_only_a_cluster_renders_is_refused(more: str) -> None:
+    """The command line is all that starts a server here; nothing is left out in silence."""
+    assert paths(PLAN.replace("name: v2,", f"name: v2, {more},")) == [f"spec.canary.{more.partition(':')[0]}"]
+
+
 def test_each_variant_needs_a_command() -> None:
     assert paths(PLAN.replace(", command: [old]", "").replace(", command: [new]", "")) == [
         "spec.stable.command",
