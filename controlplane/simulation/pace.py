@@ -62,7 +62,7 @@ class Pace:
             return math.inf
         if rollout is None or rollout.phase in BUSY | {Phase.PREPARING}:
             return max(asked, SOON)
-        return max(asked, self._stage(rollout.stage) / 20)
+        return max(asked, self._stage(rollout.stage) / 5)
 
     def _stage(self, stage: int) -> float:
         if self.fixed is not None:
