@@ -187,7 +187,10 @@ def packages(deployment: Deployment) -> list[Flag]:
         if has(engine, "bitsandbytes is a plugin"):
             why = "bitsandbytes left vLLM's tree in 0.28; without the plugin the engine refuses the checkpoint"
             return [Flag("vllm-bnb-plugin", "", why), Flag("bitsandbytes", ">=0.48.1", "the kernels behind the plugin")]
-        why = "in vLLM's tree until 0.27, without its kernels; do not install vllm-bnb-plugin beside it: both register the same operators"
+        why = (
+            "in vLLM's tree until 0.27, without its kernels; do not install vllm-bnb-plugin beside it: "
+            "both register the same operators"
+        )
         return [Flag("bitsandbytes", ">=0.45.0", why)]
     if method.plugin == "vllm-gguf-plugin" and has(engine, "gguf is a plugin"):
         return [Flag("vllm-gguf-plugin", "", "gguf left vLLM's tree in 0.24")]

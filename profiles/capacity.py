@@ -186,7 +186,8 @@ def plans(
                 one, workload, rate, objectives, headroom=headroom, allow_fallback=allow_fallback, price=price
             )
             if isinstance(result, Plan) and result.gpus > available:
-                reason = f"{result.replicas} replicas need {result.gpus} GPUs and {available} are there: {result.gpus - available} are missing"
+                missing = result.gpus - available
+                reason = f"{result.replicas} replicas need {result.gpus} GPUs, {available} are there, {missing} missing"
                 result = Misfit(one, reason)
             if isinstance(result, Plan):
                 found.append(result)
@@ -207,7 +208,8 @@ class Neutral:
 
     def __str__(self) -> str:
         """The line that people read."""
-        return f"stable {self.stable_before} → {self.stable_after}, canary 0 → {self.canary}, headroom {100 * self.headroom:.0f} %"
+        stable = f"stable {self.stable_before} → {self.stable_after}"
+        return f"{stable}, canary 0 → {self.canary}, headroom {100 * self.headroom:.0f} %"
 
 
 def neutral(
@@ -243,8 +245,8 @@ def neutral(
     if left < 1 or left * stable_limit < needed:
         short = math.ceil((needed - max(left, 0) * stable_limit) / stable_limit) if left >= 0 else freed - replicas
         raise Refused(
-            f"no capacity-neutral plan: a canary of {wanted} needs {freed} of {replicas} stable replicas, and the {max(left, 0)} that "
-            f"are left carry {max(left, 0) * stable_limit:.3g} of {needed:.3g} requests a second. "
+            f"no capacity-neutral plan: a canary of {wanted} needs {freed} of {replicas} stable replicas, and the "
+            f"{max(left, 0)} that are left carry {max(left, 0) * stable_limit:.3g} of {needed:.3g} requests a second. "
             f"Missing: {max(short, 1)} x {stable.gpus} {stable.gpu.name}."
         )
     return Neutral(replicas, left, wanted, left * stable_limit / needed - 1)

@@ -11,6 +11,8 @@ import click
 COMMANDS = {
     "predict": "Predict latency, memory and cost of one variant on one GPU type.",
     "fit": "Find what fits where, how many replicas carry a rate, and the cheapest plan.",
+    "compare": "Put quantizations or GPUs side by side, as a table and a chart.",
+    "measure": "Measure an endpoint under load and save a profile that calibrates predictions.",
     "args": "Print the vLLM arguments of a variant, with a reason for each.",
     "catalogue": "List the GPUs, models and quantizations that can be named.",
     "validate": "Hold the predictor against measurements in a CSV file.",

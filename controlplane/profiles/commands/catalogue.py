@@ -56,8 +56,8 @@ def line(entry: Accelerator | ModelShape | Quantization) -> str:
         case ModelShape():
             experts = f", {entry.experts} experts ({entry.experts_per_token} a token)" if entry.experts > 1 else ""
             return (
-                f"{entry.name:<30}{entry.parameters / 1e9:>8.3f} B  KV {entry.kv_bytes_per_token() / 1024:>5g} KiB/token  "
-                f"context {entry.max_context}{experts}"
+                f"{entry.name:<30}{entry.parameters / 1e9:>8.3f} B  "
+                f"KV {entry.kv_bytes_per_token() / 1024:>5g} KiB/token  context {entry.max_context}{experts}"
             )
         case Quantization():
             plugin = f", needs {entry.plugin}" if entry.plugin else ""

@@ -165,15 +165,25 @@ def show(found: list[Plan], misfits: list[Misfit], rate: float, headroom: float)
             f"{latency.ttft.value * 1e3:>7.0f} ms{latency.itl.value * 1e3:>6.1f} ms{latency.e2e.value:>6.2f} s"
             f"  {one.prediction.basis}"
         )
-    for miss in misfits:
-        deployment = miss.deployment
-        click.echo(f"no: {deployment.quantization.name} on {deployment.gpus} x {deployment.gpu.name}: {miss.reason}")
+    for text, sizes in grouped(misfits).items():
+        click.echo(text.format(sizes=" or ".join(str(size) for size in sizes)))
     best = cheapest(found)
     if best:
         deployment = best.prediction.deployment
         click.echo(
-            f"\nCheapest for {rate:g} requests a second with {headroom:.0%} on top: {best.replicas} replicas of "
-            f"{deployment.quantization.name} on {deployment.gpus} x {deployment.gpu.name}, ${best.dollars_an_hour:.2f} an hour."
+            f"\nCheapest for {rate:g} requests a second with {headroom:.0%} on top: {best.replicas} x "
+            f"{deployment.quantization.name} on {deployment.gpus} {deployment.gpu.name}, "
+            f"${best.dollars_an_hour:.2f} an hour."
         )
     elif not found:
         click.echo("Nothing carries this rate within the objectives on these GPUs.")
+
+
+def grouped(misfits: list[Misfit]) -> dict[str, list[int]]:
+    """The same refusal for several sizes of replica is said once: sentence (with room for the sizes) to the sizes."""
+    found: dict[str, list[int]] = {}
+    for one in misfits:
+        reason = one.reason.replace("{", "{{").replace("}", "}}")
+        text = f"no: {one.deployment.quantization.name} on {{sizes}} x {one.deployment.gpu.name}: {reason}"
+        found.setdefault(text, []).append(one.deployment.gpus)
+    return found
