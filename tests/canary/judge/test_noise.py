@@ -1,0 +1,61 @@
+import numpy as np
+import pytest
+
+from canary.judge.noise import CLEARING, REPLICAS, SINGLE, Placebo
+
+
+def _halves(rng: np.random.Generator, clump: int, pods: float, blocks: int = 2000, size: float = 20.0) -> Placebo:
+    """A placebo that saw clumps of fixed size, and halves whose rates differ by log-noise of sd `pods`."""
+    placebo = Placebo()
+    for _ in range(blocks):
+        rates = np.exp(rng.normal(0, pods, 2)) * size / clump if pods else np.full(2, size / clump)
+        x1, x2 = rng.poisson(rates) * clump
+        placebo = placebo.plus(float(x1), 1000.0, float(x2), 1000.0)
+    return placebo
+
+
+def test_independent_events_have_no_extra_noise() -> None:
+    noise = _halves(np.random.default_rng(1), clump=1, pods=0.0).read(REPLICAS)
+    assert noise.phi == pytest.approx(1.0, abs=0.12)
+    assert noise.kappa == pytest.approx(0.0, abs=0.005)
+    assert noise.vr == pytest.approx(1.0, abs=0.25)
+
+
+@pytest.mark.parametrize("clump", [3, 8])
+def test_clumps_are_measured_by_their_size(clump: int) -> None:
+    noise = _halves(np.random.default_rng(2), clump=clump, pods=0.0, size=60.0).read(REPLICAS)
+    assert noise.at(120.0) == pytest.approx(clump, rel=0.15)
+
+
+def test_replicas_that_differ_show_as_noise_that_grows_with_counts() -> None:
+    placebo = _halves(np.random.default_rng(3), clump=1, pods=0.3, size=400.0)
+    noise = placebo.read(REPLICAS)
+    # Var of the first half's share is sd²/2 of log-rates over 4; times four in units of θ(1-θ).
+    assert noise.at(800.0) == pytest.approx(1 + 0.3**2 / 2 * 800, rel=0.25)
+
+
+def test_noise_that_lasts_over_blocks_raises_the_long_run_variance() -> None:
+    rng, placebo, level = np.random.default_rng(4), Placebo(), 0.0
+    for _ in range(3000):
+        level = 0.97 * level + rng.normal(0, 0.1)
+        x1, x2 = rng.poisson([60 * np.exp(level), 60])
+        placebo = placebo.plus(float(x1), 1000.0, float(x2), 1000.0)
+    assert placebo.read(REPLICAS).vr > 3
+
+
+def test_without_data_the_prior_holds() -> None:
+    assert (Placebo().read(REPLICAS).phi, Placebo().read(REPLICAS).kappa) == (1.5, 0.0)
+    single = Placebo().read(SINGLE)
+    assert (single.phi, single.kappa, single.vr) == (3.0, 0.05, 1.5)
+    assert Placebo().read(CLEARING).phi == 1.0
+
+
+def test_blocks_without_events_or_without_one_half_teach_nothing() -> None:
+    placebo = Placebo()
+    assert placebo.plus(0.0, 100.0, 0.0, 100.0) is placebo
+    assert placebo.plus(3.0, 100.0, 0.0, 0.0) is placebo
+
+
+def test_the_sums_survive_being_written_down() -> None:
+    placebo = _halves(np.random.default_rng(6), clump=2, pods=0.1, blocks=70)
+    assert Placebo(**placebo.kept()) == placebo

@@ -1,0 +1,22 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from canary.judge import start_weights
+
+
+@pytest.mark.parametrize("stages", [1, 2, 4, 9])
+@pytest.mark.parametrize("planned", [0.0, 15.0, 14400.0, 2.4e6])
+def test_the_weights_of_all_beginnings_never_exceed_one(stages: int, planned: float) -> None:
+    ever = start_weights.between(0.0, 1e12, planned)
+    whole = start_weights.first(stages) + (stages - 1) * start_weights.later(stages) + ever
+    assert 0.9 < whole <= 1.0 if planned else whole <= 1.0
+
+
+@given(st.lists(st.floats(0, 1e7), min_size=2, max_size=20), st.floats(0, 1e6))
+def test_it_does_not_matter_how_often_one_looks(times: list[float], planned: float) -> None:
+    """The weight of an interval is the sum of its parts."""
+    times = sorted(times)
+    parts = [start_weights.between(a, b, planned) for a, b in zip(times, times[1:], strict=False)]
+    assert sum(parts) == pytest.approx(start_weights.between(times[0], times[-1], planned), abs=1e-12)
+    assert all(part >= 0 for part in parts)
