@@ -2,33 +2,10 @@
 
 import numpy as np
 import pytest
-from numpy.random import default_rng
 
-from controlplane.simulation import shape
-from controlplane.simulation.faults import Faults, Spell, Timeline
-from controlplane.simulation.levels import Levels
-from controlplane.simulation.noise import NOISES
-from controlplane.simulation.regression import Regression
-from controlplane.simulation.service import Service
-from controlplane.simulation.traffic import ERRORS, REQUESTS, Fleet, Traffic
-
-LEVELS = Levels(0.005, {"latency": 0.06}, {"latency": shape.bounds_around(0.06, set())}, {}, frozenset(), {}, ())
-
-
-def service(faults: Faults | None = None, warmup: float = 0.0) -> Service:
-    """Three pods an arm, 200 requests a second, independent."""
-    users = Traffic(
-        default_rng(1),
-        NOISES["iid"],
-        LEVELS,
-        Fleet.of({"stable": 3, "canary": 3}),
-        rps=200.0,
-        flaw=Regression(),
-        period=21600.0,
-        leak=7200.0,
-    )
-    timeline = Timeline(length=1000.0, interval=5.0)
-    return Service(default_rng(2), users, faults or Faults(), timeline, warmup=warmup, deadline=600.0)
+from controlplane.simulation.faults import Faults, Spell
+from controlplane.simulation.traffic import ERRORS, REQUESTS
+from tests.controlplane.simulation.services import service
 
 
 def test_stable_serves_alone_until_the_canary_is_sent_something() -> None:
