@@ -14,7 +14,7 @@ from canary.spec.models import ModelCanary
 from canary.spec.parse import parse
 
 MODEL = "sample-llm"
-SPEED = ("--ttft=0.03", "--itl=0.0005", "--jitter=0.3")
+SPEED = ("--ttft=0.03", "--itl=0.0005", "--jitter=0.25")
 LOADING = ("--start-up=1.5",)
 TROUBLE = {"ttft": 0.3, "error_rate": 0.3}
 """What the knobs of the second canary are turned to: ten times slower, and three of ten answers are errors."""
