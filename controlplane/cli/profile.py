@@ -14,6 +14,7 @@ COMMANDS = {
     "compare": "Put quantizations or GPUs side by side, as a table and a chart.",
     "measure": "Measure an endpoint under load and save a profile that calibrates predictions.",
     "args": "Print the vLLM arguments of a variant, with a reason for each.",
+    "fingerprint": "Check that the canary is the model that was meant.",
     "catalogue": "List the GPUs, models and quantizations that can be named.",
     "validate": "Hold the predictor against measurements in a CSV file.",
 }

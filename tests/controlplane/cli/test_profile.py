@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
@@ -136,3 +137,151 @@ def test_predict_starts_without_heavy_imports() -> None:
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert found.returncode == 0, found.stderr
+
+
+def test_fit_names_the_cheapest_plan() -> None:
+    found = run("fit", "Mistral-7B", "--gpus", "L40S:4,H100:2", "--rate", "50", "--ttft", "300ms", "--itl", "50ms")
+    assert found.exit_code == 0
+    assert "Cheapest for 50 requests a second" in found.output
+
+
+def test_fit_exits_with_one_when_nothing_carries_the_rate() -> None:
+    found = run("fit", "Llama-3.1-70B", "--gpus", "T4:1", "--rate", "5", "-o", "json")
+    assert found.exit_code == 1
+    answer = json.loads(found.stdout)
+    assert answer["plans"] == []
+    assert all(miss["reason"] for miss in answer["misfits"])
+
+
+CANARY = """
+apiVersion: serinus.dev/v1alpha1
+kind: ModelCanary
+metadata: {name: support-llm}
+spec:
+  model: {name: support-llm, uri: "hf://meta-llama/Llama-3.1-8B-Instruct"}
+  platform: {kserve: {mode: standard, gateway: kserve/gateway, hostname: llm.example.com}}
+  stable: {name: bf16, quantization: none, profile: {gpu: L40S, count: 1}}
+  canary: {name: nf4, quantization: bitsandbytes-nf4, profile: {gpu: L40S, count: 1}}
+  stages:
+    - {traffic: 5%, hold: 1h, gates: [error_rate <= 0.1%]}
+    - {traffic: 100%}
+"""
+
+
+def test_fit_of_a_canary_makes_room_within_stables_gpus(tmp_path: Path) -> None:
+    file = tmp_path / "canary.yml"
+    file.write_text(CANARY)
+    found = run("fit", file, "--gpus", "L40S:4", "--rate", "20")
+    assert found.exit_code == 0
+    assert found.output.startswith("stable 4 → 3, canary 0 → 1, headroom ")
+    refused = run("fit", file, "--gpus", "L40S:1", "--rate", "20")
+    assert refused.exit_code == 1
+    assert "Missing:" in refused.output
+
+
+@pytest.mark.parametrize("gpus", ["L40S", "L40S:0", "L40S:two", ""])
+def test_an_inventory_that_cannot_be_read_is_a_sentence(gpus: str) -> None:
+    found = run("fit", "Mistral-7B", "--gpus", gpus)
+    assert found.exit_code == 2
+    assert "--gpus" in found.stderr
+
+
+def test_args_prints_a_command_line_and_reasons() -> None:
+    found = run("args", "Llama-3.1-8B", "--gpu", "L40S", "--quantization", "bnb-nf4", "--served-name", "chat")
+    assert found.exit_code == 0
+    assert found.output.startswith("vllm serve Llama-3.1-8B --served-model-name chat --quantization bitsandbytes")
+    assert "vllm-bnb-plugin" in found.output
+
+
+def test_compare_draws_a_chart_and_keeps_what_cannot_run(tmp_path: Path) -> None:
+    chart = tmp_path / "chart.svg"
+    found = run("compare", "Llama-3.1-8B", "--gpu", "A100", "--concurrency", "16", "--chart", chart)
+    assert found.exit_code == 0
+    assert "fp8 on A100" in found.output
+    drawn = ET.fromstring(chart.read_text())  # noqa: S314 - our own drawing
+    assert drawn.tag.endswith("svg")
+    assert "refused" in chart.read_text()
+    assert run("compare", "Llama-3.1-8B", "--gpu", "A100", "--chart", tmp_path / "chart.pdf").exit_code == 2
+
+
+def test_catalogue_lists_sources_and_dates() -> None:
+    found = run("catalogue", "gpus")
+    assert "L40S" in found.output
+    assert "as of 2026-11-21" in found.output
+    lines = [json.loads(line) for line in run("catalogue", "-o", "json").stdout.splitlines()]
+    assert {line["section"] for line in lines} == {"gpus", "models", "quantizations"}
+
+
+def test_fingerprint_blocks_a_silent_change(tmp_path: Path) -> None:
+    for name, context in (("stable", 8192), ("canary", 4096)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(json.dumps({"max_position_embeddings": context}))
+    found = run("fingerprint", tmp_path / "stable", tmp_path / "canary")
+    assert found.exit_code == 1
+    assert "block: context length differs (8192 → 4096)" in found.output
+    allowed = run("fingerprint", tmp_path / "stable", tmp_path / "canary", "--declared", "context_length", "-o", "json")
+    assert allowed.exit_code == 0
+    assert json.loads(allowed.stdout)["verdict"] == "pass"
+
+
+def test_measure_says_when_nobody_answers() -> None:
+    found = run("measure", "--url", "http://127.0.0.1:9/v1", "--seconds", "1")
+    assert found.exit_code == 2
+    assert "does not list its models" in found.stderr
+
+
+@pytest.mark.real
+def test_a_measured_profile_calibrates_a_prediction(tmp_path: Path) -> None:
+    """The loop of the product: predict, measure, predict again."""
+    server = subprocess.Popen(
+        [sys.executable, "-m", "controlplane.sample.server", "--port", "0", "--ttft", "0.02", "--itl", "0.002"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        assert server.stdout is not None
+        url = server.stdout.readline().split(" at ")[1].strip() + "/v1"
+        file = tmp_path / "measured.json"
+        options = [
+            "--concurrency",
+            "1,8",
+            "--seconds",
+            "1",
+            "--warmup",
+            "0.3",
+            "--input-tokens",
+            "50",
+            "--output-tokens",
+            "8",
+        ]
+        subject = ["--of", "Llama-3.1-8B", "--gpu", "H100", "--quantization", "fp8", "--save", str(file)]
+        measured = subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "controlplane.cli.main",
+                "profile",
+                "measure",
+                "--url",
+                url,
+                *options,
+                *subject,
+                "-o",
+                "json",
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert measured.returncode == 0, measured.stderr
+        assert [level["failures"] for level in json.loads(measured.stdout)["levels"]] == [{}, {}]
+    finally:
+        server.terminate()
+        server.communicate()
+    common = ["predict", "Llama-3.1-8B", "--gpu", "H100", "--quantization", "fp8", "-o", "json"]
+    found = run(*common, "--profile", file)
+    assert json.loads(found.stdout)["basis"] == "calibrated"
+    other = run("predict", "Llama-3.1-8B", "--gpu", "H200", "--profile", file)
+    assert other.exit_code == 2
+    assert "cannot calibrate" in other.stderr
