@@ -62,18 +62,19 @@ def _picks(case: Case, drawn: Rollout) -> tuple[NDArray[np.int64], Array, NDArra
     scrapes = len(drawn.t)
     index, rho = np.zeros(scrapes, np.int64), np.ones(scrapes)
     told, changed = np.zeros(scrapes, bool), np.zeros(scrapes, bool)
-    history = [0.0] * len(EDGES)
+    history = (drawn.slow[1] + drawn.slow[2]).cumsum(axis=0)
     pick: bounds.Pick | None = None
-    for k in range(scrapes):
-        before = pick
-        pick = bounds.pick(case, pick, EDGES, history if k else None)
+    k = 1
+    while k < scrapes:
+        before, pick = pick, bounds.pick(case, pick, EDGES, history[k - 1].tolist())
         if pick is not None:
-            index[k], rho[k], told[k] = int(pick[0]), pick[2], True
+            index[k:], rho[k:], told[k:] = int(pick[0]), pick[2], True
             changed[k] = before is not None and before[0] != pick[0]
             if pick[3] >= bounds.FINAL:
-                index[k:], rho[k:], told[k:] = int(pick[0]), pick[2], True
                 break
-        history = (np.array(history) + drawn.slow[1, k] + drawn.slow[2, k]).tolist()
+        # Nothing changes before stable's history has grown as far as the next pick asks for.
+        wanted = bounds.ENOUGH if pick is None else 1.5 * pick[3]
+        k = max(k + 1, int(np.searchsorted(history[:, -1], wanted)) + 1)
     return index, rho, told, changed
 
 
@@ -249,7 +250,8 @@ class _Fleet:
             limit = 1.5 * expected + 3 * np.sqrt((phi_c + kappa_c * expected) * expected) + 1
             well = (self.usual[2] < evidence.LEARNT) | (fast[0] <= limit)
             quiet = phi_c + kappa_c * safe
-            self.clear = self._likelihood(self.clear, safe - seen.xv, safe, 1 - null, quiet, self.vr, ok & well)
+            lasting = 1 + noise.CLEARING.excess * (self.vr - 1)
+            self.clear = self._likelihood(self.clear, safe - seen.xv, safe, 1 - null, quiet, lasting, ok & well)
         variance = np.where(ok, trials * null * (1 - null), 0.0)
         counted = np.stack([np.where(ok, seen.xv - trials * null, 0.0), variance * spread, variance])
         told = (seen.nv > 0) & (seen.nc > 0)
@@ -307,7 +309,8 @@ class _Fleet:
         self.slow_test = np.where(scored, np.maximum(slow_test, 0.0), self.slow_test)
         self.clear_sums += np.where(self.counts, 0.0, np.stack([-z, z * z]))
         if self.clearing:
-            cleared = _mixture(self.clear_sums[0], self.vr * self.clear_sums[1], self.r_clear)
+            lasting = 1 + noise.CLEARING.excess * (self.vr - 1)
+            cleared = _mixture(self.clear_sums[0], lasting * self.clear_sums[1], self.r_clear)
             self.log_clear = np.where(scored & ~self.counts, cleared, self.log_clear)
 
     def total(self) -> Array:

@@ -206,7 +206,8 @@ def _latency(
         paused = (
             0.3 * rng.binomial(pods[group].astype(int), profile.pauses) / pods[group] if profile.pauses else np.zeros(n)
         )
-        below = (1 - paused)[:, None] * below + paused[:, None] * ndtr(np.log(edges / 0.4) / 0.2)
+        pause = 0.4 * (slower if group == 0 else np.ones(n))
+        below = (1 - paused)[:, None] * below + paused[:, None] * ndtr(np.log(edges / pause[:, None]) / 0.2)
         chances = np.diff(below, axis=1, prepend=0.0, append=1.0)
         cumulative[group] = rng.multinomial(requests[group].astype(int), chances).cumsum(axis=1)
     return cumulative

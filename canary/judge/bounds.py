@@ -12,7 +12,7 @@ from canary.judge.docket import Case
 
 ENOUGH = 200
 """Stable requests before a bound is picked from its history."""
-FINAL = 20_000
+FINAL = 2_000_000
 """Stable requests after which the pick stands."""
 
 

@@ -22,14 +22,19 @@ class Prior:
     kappa: float
     vr: float
     blocks: float
+    excess: float = 1.0
+    """Factor on the part of the long-run variance above 1, which is always estimated from few groups."""
 
 
 REPLICAS = Prior(phi=1.5, kappa=0.0, vr=1.0, blocks=20.0)
 """Two or more stable replicas: the placebo will soon know better."""
 SINGLE = Prior(phi=3.0, kappa=0.05, vr=1.5, blocks=20.0)
 """One replica: nothing tells pod noise from the canary's, so more is assumed."""
-CLEARING = Prior(phi=1.0, kappa=0.0, vr=1.0, blocks=2.0)
-"""For a pass: at first requests are taken to be independent, or no short stage could ever end."""
+CLEARING = Prior(phi=1.0, kappa=0.0, vr=1.0, blocks=2.0, excess=1.5)
+"""For a pass: at first requests are taken to be independent, or no short stage could ever end.
+
+What is then seen to last over blocks counts half as much again: there are no margins here that would make up for it.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +80,7 @@ class Placebo:
     def read(self, prior: Prior) -> Noise:
         """The noise as far as it is known."""
         phi, kappa = self._fit(prior)
-        return Noise(phi, kappa, max(prior.vr, self.vr))
+        return Noise(phi, kappa, max(prior.vr, 1 + prior.excess * (self.vr - 1)))
 
     def _fit(self, prior: Prior) -> tuple[float, float]:
         """Least squares of u = φ + κX over all blocks and the prior's: half at X = 0, half at twice the mean X."""
