@@ -1,0 +1,1 @@
+"""GitOps on one machine: commits of canary.yml files become rollouts, and how these end becomes commits."""

@@ -1,0 +1,243 @@
+"""Runs git, hardened: a scrubbed environment, no hooks, no configuration but ours, one protocol, limits on everything.
+
+Used by `store.py` alone. There is never a work tree, so nothing of a repository is ever written outside the store or
+executed. Raises `GitFailed`, which says what happened in a sentence without secrets and what kind of failure it is.
+"""
+
+import asyncio
+import os
+import re
+import signal
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from canary.errors import WorldError
+from controlplane.gitops.remote import Remote
+
+PASSED_ON = (
+    "PATH",
+    "SSH_AUTH_SOCK",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "HTTPS_PROXY",
+    "https_proxy",
+    "NO_PROXY",
+    "no_proxy",
+)
+"""Variables of ours that git may see; all others could change what it does."""
+CONFIGURATION = {
+    "core.hooksPath": "/dev/null",
+    "core.symlinks": "false",
+    "core.fsmonitor": "false",
+    "protocol.allow": "user",
+    "protocol.ext.allow": "never",
+    "credential.helper": "",
+    "http.followRedirects": "false",
+    "submodule.recurse": "false",
+    "fetch.recurseSubmodules": "false",
+    "fetch.unpackLimit": "1",
+    "core.bigFileThreshold": "1m",  # larger files pass through in pieces, so that none of them fills the memory
+    "gc.auto": "0",
+    "maintenance.auto": "false",
+    "advice.fetchShowForcedUpdates": "false",
+}
+ASKPASS = """#!/bin/sh
+case "$1" in
+  Username*) printf '%s\\n' "$SERINUS_GIT_USER" ;;
+  *) cat "$SERINUS_GIT_TOKEN_FILE" ;;
+esac
+"""
+MEBI = 1024 * 1024
+SAID_AT_MOST = 300
+"""Characters of git's own words in a sentence of ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a hostile or runaway repository may cost."""
+
+    seconds: float = 60.0
+    """For one call of git."""
+    output: int = 64 * MEBI
+    """Bytes that one call may answer."""
+    pack: int = 512 * MEBI
+    """Bytes that one fetch may bring."""
+    files: int = 200_000
+    """Files in one commit."""
+    plans: int = 2_000
+    """Files that match the pattern."""
+
+
+class Why(StrEnum):
+    """Kinds of failure, by what to do about them."""
+
+    MOVED = "moved"
+    """Somebody else pushed first: read again and try again."""
+    REFUSED = "refused"
+    """The host does not accept the push: a protected branch or a hook of its own."""
+    CREDENTIALS = "credentials"
+    """The token or key is wrong, has expired, or may not do this."""
+    DOWN = "down"
+    """The host cannot be reached or does not answer."""
+    MISSING = "missing"
+    """There is no such repository, or it may not be seen."""
+    TOO_LARGE = "too large"
+    """More came than the limits allow."""
+    OTHER = "other"
+
+
+_SIGNS: Sequence[tuple[Why, str]] = (
+    (Why.TOO_LARGE, r"file size limit exceeded|file too large|signal 25|invalid index-pack output"),
+    (
+        Why.REFUSED,
+        r"protected branch|pre-receive hook declined|gh006|hook declined|prohibited|read-only|denied by policy",
+    ),
+    (
+        Why.MOVED,
+        r"stale info|non-fast-forward|fetch first|cannot lock ref|failed to update ref|incorrect old value",
+    ),
+    (
+        Why.CREDENTIALS,
+        r"authentication failed|could not read (username|password)|permission denied|error: 40[13]|host key",
+    ),
+    (
+        Why.DOWN,
+        r"could not resolve|connect|connection|timed out|error: 5\d\d|empty reply|hung up|unreachable|no route to host",
+    ),
+    (Why.MISSING, r"not found|does not exist|does not appear to be a git repository|error: 404"),
+)
+_WORDS = {
+    Why.MOVED: "somebody else pushed first",
+    Why.REFUSED: "the host refuses the push",
+    Why.CREDENTIALS: "the host does not accept the credentials",
+    Why.DOWN: "the host cannot be reached",
+    Why.MISSING: "there is no such repository, or it may not be seen",
+    Why.TOO_LARGE: "it is larger than the limit",
+    Why.OTHER: "git failed",
+}
+_LIMITED = 'ulimit -c 0; ulimit -f "$0"; exec "$@"'
+"""POSIX: the kernel ends whoever writes a larger file, which is what a pack without end would do."""
+
+
+class GitFailed(WorldError):  # noqa: N818 - reads as what happened
+    """A call of git failed. `str()` is a clause in our words and git's; `why` is the kind."""
+
+    def __init__(self, why: Why, said: str) -> None:
+        self.why = why
+        self.said = said
+        super().__init__(f"{_WORDS[why]}{f' ({said})' if said else ''}")
+
+
+class Git:
+    """git in one folder, for one remote."""
+
+    def __init__(self, folder: Path, remote: Remote, limits: Limits | None = None) -> None:
+        self.folder = folder
+        self.remote = remote
+        self.limits = limits or Limits()
+        self._askpass = folder.parent / "askpass"
+
+    def prepare(self) -> None:
+        """Write the little program that hands git the token. It holds none itself."""
+        self._askpass.parent.mkdir(parents=True, exist_ok=True)
+        self._askpass.write_text(ASKPASS, encoding="utf-8")
+        self._askpass.chmod(0o700)
+
+    async def run(
+        self, *arguments: str, stdin: bytes = b"", variables: Mapping[str, str] | None = None, limited: bool = False
+    ) -> bytes:
+        """What git answers. `limited` also bounds the size of what it writes. Raises `GitFailed`."""
+        command = ("git", f"--git-dir={self.folder}", *arguments)
+        if limited:
+            command = ("/bin/sh", "-c", _LIMITED, str(self.limits.pack // 512), *command)
+        pipe = asyncio.subprocess.PIPE
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=pipe,
+            stdout=pipe,
+            stderr=pipe,
+            cwd=self.folder.parent,
+            env={**self._environment(), **(variables or {})},
+            start_new_session=True,
+        )
+        try:
+            async with asyncio.timeout(self.limits.seconds):
+                out, said = await self._talk(process, stdin)
+                code = await process.wait()
+        except TimeoutError:
+            raise GitFailed(Why.DOWN, f"no answer within {self.limits.seconds:g} s") from None
+        finally:
+            _end(process)
+            await process.wait()
+        if code:
+            raise self._failure(code, said + out)
+        return out
+
+    async def _talk(self, process: asyncio.subprocess.Process, stdin: bytes) -> tuple[bytes, bytes]:
+        """Write what it wants to know and read what it says, at the same time, and never more than the limit."""
+        assert process.stdin is not None  # noqa: S101 - opened with pipes
+        assert process.stdout is not None  # noqa: S101 - likewise
+        assert process.stderr is not None  # noqa: S101 - likewise
+        async with asyncio.TaskGroup() as tasks:
+            out = tasks.create_task(_read(process.stdout, self.limits.output))
+            said = tasks.create_task(_read(process.stderr, self.limits.output))
+            for task in (out, said):
+                task.add_done_callback(lambda done: _end(process) if _too_much(done) else None)
+            with suppress(ConnectionError):
+                process.stdin.write(stdin)
+                await process.stdin.drain()
+            process.stdin.close()
+        answer, words = out.result(), said.result()
+        if answer is None or words is None:
+            raise GitFailed(Why.TOO_LARGE, f"more than {self.limits.output // MEBI} MiB in one answer")
+        return answer, words
+
+    def _environment(self) -> dict[str, str]:
+        ours = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+        settings = {
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_CONFIG_SYSTEM": "/dev/null",
+            "GIT_CONFIG_GLOBAL": "/dev/null",
+            "GIT_TERMINAL_PROMPT": "0",
+            "GIT_LITERAL_PATHSPECS": "1",
+            "GIT_ATTR_NOSYSTEM": "1",
+            "GIT_NO_REPLACE_OBJECTS": "1",
+            "GIT_CONFIG_COUNT": str(len(CONFIGURATION)),
+            "HOME": str(self.folder.parent),
+            "LC_ALL": "C",
+        }
+        for number, (key, value) in enumerate(CONFIGURATION.items()):
+            settings |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
+        return {**ours, **settings, **self.remote.environment(self._askpass)}
+
+    def _failure(self, code: int, output: bytes) -> GitFailed:
+        said = self.remote.redacted(" ".join(output[-4000:].decode("utf-8", "replace").split()))
+        why = next((why for why, sign in _SIGNS if re.search(sign, said, re.IGNORECASE)), Why.OTHER)
+        if why is Why.TOO_LARGE:
+            said = f"more than {self.limits.pack // MEBI} MiB, or it is damaged"
+        return GitFailed(why, said[-SAID_AT_MOST:] if len(said) > SAID_AT_MOST else said)
+
+
+async def _read(stream: asyncio.StreamReader, limit: int) -> bytes | None:
+    """Everything, or None as soon as it is more than the limit."""
+    pieces, total = [], 0
+    while piece := await stream.read(1 << 16):
+        total += len(piece)
+        if total > limit:
+            return None
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+def _too_much(done: "asyncio.Task[bytes | None]") -> bool:
+    return not done.cancelled() and done.exception() is None and done.result() is None
+
+
+def _end(process: asyncio.subprocess.Process) -> None:
+    """The program and whatever it started, such as ssh: none of it outlives the call."""
+    if process.returncode is None:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
