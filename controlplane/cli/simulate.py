@@ -41,7 +41,7 @@ class Duration(click.ParamType[float]):
 
 
 @click.command()
-@click.argument("file", required=False, type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("file", required=False, type=click.Path(path_type=Path, allow_dash=True))
 @click.option("--scenario", default="healthy", show_default=True, help="What happens; --list shows all.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Decides every random thing.")
 @click.option("--rps", type=click.FloatRange(0, 1e6), default=200.0, show_default=True, help="Requests a second.")
@@ -54,6 +54,7 @@ class Duration(click.ParamType[float]):
 )
 @click.option("--interval", type=Duration(), help="Time between scrapes (default: 5s, more in long holds).")
 @click.option("--for", "horizon", type=Duration(), help="Give up after this (default: three times the plan).")
+@click.option("--settings", type=click.Path(path_type=Path), help="Completes a short form instead of serinus.yml.")
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="What to print.")
 @click.option("--list", "list_scenarios", is_flag=True, help="Show the scenarios and leave.")
 def command(
@@ -64,6 +65,7 @@ def command(
     noise: str,
     interval: float | None,
     horizon: float | None,
+    settings: Path | None,
     output: str,
     list_scenarios: bool,
 ) -> None:
@@ -80,7 +82,7 @@ def command(
         _print_scenarios(output)
         return
     chosen = _scenario(scenario)
-    plan = _plan(file)
+    plan = _plan(file, settings)
     story = simulate(plan, chosen, seed=seed, rps=rps, noise=noise, interval=interval, horizon=horizon)
     if output == "json":
         _print_events(plan, story)
@@ -89,18 +91,16 @@ def command(
     raise SystemExit(EXIT_CODES.get(story.result, 1))
 
 
-def _plan(file: Path | None) -> "ModelCanary":
+def _plan(file: Path | None, settings: Path | None) -> "ModelCanary":
     """The plan, or exit code 2 with every fault."""
-    from canary.errors import SpecError
-    from canary.spec.parse import parse
+    from canary.errors import BadInput, SpecError
     from controlplane.simulation.sample import SAMPLE
+    from controlplane.spec_files import load
 
     try:
-        return parse((file or SAMPLE).read_bytes(), str(file or SAMPLE.name))
-    except SpecError as error:
-        click.echo(str(error), err=True)
-    except OSError as error:
-        click.echo(f"{file} cannot be read ({error.strerror}): nothing was simulated.", err=True)
+        return load(file or SAMPLE, settings=settings).canary
+    except (BadInput, SpecError) as error:
+        click.echo(f"{error}\nNothing was simulated.", err=True)
     raise SystemExit(2)
 
 

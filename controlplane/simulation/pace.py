@@ -13,10 +13,10 @@ from canary.rollout import Phase, Rollout
 from canary.spec.models import CanarySpec
 
 SHORTEST = 5.0
-SCRAPES = 1500
+SCRAPES = 1200
 """Scrapes of all holds together; waiting, shifting and the shadow add to it."""
 SHADOW_SCRAPES = 200
-ROUND = (5, 10, 15, 20, 30, 60, 90, 120, 180, 300, 600, 900, 1200, 1800, 3600, 7200, 14400)
+ROUND = (5, 10, 15, 20, 30, 60, 90, 120, 180, 300, 600, 900, 1200, 1800, 2400, 3600, 7200, 14400)
 OVERDUE = 100
 """Scrapes in the time that a stage has waited on after its hold: more and more rarely."""
 EVALUATING = 30.0

@@ -80,7 +80,7 @@ def test_bad_input_is_said_and_nothing_is_played(plan: str, tmp_path: Path) -> N
     assert "Did you mean errors-x20?" in unknown.stderr
     missing = run(str(tmp_path / "none.yml"))
     assert missing.exit_code == 2
-    assert "none.yml cannot be read" in missing.stderr
+    assert "none.yml does not exist" in missing.stderr
     faulty = tmp_path / "faulty.yml"
     faulty.write_text(PLAN.replace("20%", "120%").replace("20s", "soon"))
     found = run(str(faulty))

@@ -25,18 +25,18 @@ def at(stage: int, phase: Phase = Phase.ANALYZING, since: float = 0.0) -> Rollou
 
 @pytest.mark.parametrize("hold", [0.0, 60.0, 3600.0, 86400.0, 604800.0, 30 * 86400.0])
 def test_no_hold_takes_more_than_its_share_of_scrapes(hold: float) -> None:
-    """Four equal stages: 375 scrapes each at the most."""
+    """Four equal stages: 300 scrapes each at the most."""
     spec = plan(hold, hold, hold, hold)
     interval = Pace(spec).interval(at(0), now=0.0)
     assert interval >= 5
-    assert hold / interval <= 375
+    assert hold / interval <= 300
 
 
 def test_each_stage_has_its_own_pace() -> None:
     """A short stage beside a long one is still seen."""
     pace = Pace(plan(60.0, 604800.0))
     assert pace.interval(at(0), now=0.0) == 5
-    assert pace.interval(at(1), now=0.0) == 900
+    assert pace.interval(at(1), now=0.0) == 1200
 
 
 def test_waiting_after_the_hold_is_looked_at_more_and_more_rarely() -> None:
