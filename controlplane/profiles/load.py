@@ -35,20 +35,33 @@ class Shape:
     """Ask vLLM to go on to the full length; other servers may refuse the parameter."""
 
 
-def body(shape: Shape, chance: random.Random) -> bytes:
-    """A chat request with a prompt that nobody has sent before."""
-    words = max(1, round(shape.input_tokens / TOKENS_A_WORD))
-    prompt = " ".join([f"{chance.getrandbits(48):x}", *chance.choices(WORDS, k=max(words - 1, 0))])
-    request = {
-        "model": shape.model,
-        "messages": [{"role": "user", "content": prompt}],
-        "max_tokens": shape.output_tokens,
-        "stream": True,
-        "stream_options": {"include_usage": True},
-    }
-    if shape.ignore_eos:
-        request |= {"ignore_eos": True, "min_tokens": shape.output_tokens}
-    return json.dumps(request).encode()
+UNIQUE = "{unique}"
+
+
+class Prompts:
+    """Chat requests, each with a beginning that nobody has sent before, so that no prefix cache can answer.
+
+    All else is written once: preparing a request while tokens arrive would delay their timestamps.
+    """
+
+    def __init__(self, shape: Shape, chance: random.Random) -> None:
+        self._chance = chance
+        words = max(1, round(shape.input_tokens / TOKENS_A_WORD))
+        prompt = " ".join([UNIQUE, *chance.choices(WORDS, k=max(words - 1, 0))])
+        request = {
+            "model": shape.model,
+            "messages": [{"role": "user", "content": prompt}],
+            "max_tokens": shape.output_tokens,
+            "stream": True,
+            "stream_options": {"include_usage": True},
+        }
+        if shape.ignore_eos:
+            request |= {"ignore_eos": True, "min_tokens": shape.output_tokens}
+        self._before, self._after = json.dumps(request).encode().split(UNIQUE.encode(), 1)
+
+    def next(self) -> bytes:
+        """The body of one more request."""
+        return b"%s%012x%s" % (self._before, self._chance.getrandbits(48), self._after)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +88,7 @@ class Run:
         told: Callable[[Sample], None] = lambda _: None,
     ) -> None:
         self._client = client
-        self._shape = shape
+        self._prompts = Prompts(shape, chance)
         self._window = window
         self._clock = clock
         self._chance = chance
@@ -97,7 +110,7 @@ class Run:
     async def _caller(self, delay: float, end: float) -> None:
         await asyncio.sleep(delay)
         while self._clock() < end:
-            request = body(self._shape, self._chance)
+            request = self._prompts.next()
             found = await self._client.ask(request, self._clock())
             self._keep(found)
             if found.failure:
@@ -113,7 +126,7 @@ class Run:
         while at < length:
             arrivals.append(at)
             at += self._chance.expovariate(rate)
-        bodies = [body(self._shape, self._chance) for _ in arrivals]
+        bodies = [self._prompts.next() for _ in arrivals]
         async with asyncio.TaskGroup() as group:
             for arrival, request in zip(arrivals, bodies, strict=True):
                 due = self._start + arrival

@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 
 from controlplane.profiles.commands.options import ProfileCommand, additions, output, print_json
-from controlplane.profiles.load import Run, Shape, Window, body
+from controlplane.profiles.load import Prompts, Run, Shape, Window
 from controlplane.profiles.saved import save
 from controlplane.profiles.sources import catalogue, model_shape
 from controlplane.profiles.stream import Client, Endpoint
@@ -175,10 +175,10 @@ async def prepared(client: Client, shape: Shape) -> Shape:
         except (OSError, ValueError, KeyError, IndexError, TypeError, TimeoutError) as wrong:
             raise UnreachableError(f"the endpoint does not list its models ({wrong}); name one with --model") from None
     chance = random.Random(0)  # noqa: S311 - one throw-away prompt
-    first = await client.ask(body(shape, chance), time.perf_counter())
+    first = await client.ask(Prompts(shape, chance).next(), time.perf_counter())
     if first.failure in {"status 400", "status 422"} and shape.ignore_eos:
         shape = replace(shape, ignore_eos=False)
-        first = await client.ask(body(shape, chance), time.perf_counter())
+        first = await client.ask(Prompts(shape, chance).next(), time.perf_counter())
         if not first.failure:
             click.echo("The server does not take ignore_eos: answers may end early.", err=True)
     if first.failure:

@@ -4,7 +4,7 @@ import asyncio
 import json
 import random
 
-from controlplane.profiles.load import Run, Shape, Window, body
+from controlplane.profiles.load import Prompts, Run, Shape, Window
 from profiles.samples import Sample
 
 SHAPE = Shape("served", 100, 8, ignore_eos=True)
@@ -35,10 +35,10 @@ def run(server: Server, warmup: float, seconds: float) -> Run:
 
 
 def test_no_two_prompts_are_alike_and_a_seed_repeats_them() -> None:
-    chance = random.Random(7)
-    bodies = [body(SHAPE, chance) for _ in range(50)]
+    prompts = Prompts(SHAPE, random.Random(7))
+    bodies = [prompts.next() for _ in range(50)]
     assert len(set(bodies)) == 50
-    assert body(SHAPE, random.Random(7)) == bodies[0]
+    assert Prompts(SHAPE, random.Random(7)).next() == bodies[0]
     request = json.loads(bodies[0])
     assert request["stream_options"] == {"include_usage": True}
     assert request["ignore_eos"] is True

@@ -1,0 +1,162 @@
+"""How right `serinus profile measure` is: against a server of exactly known speed, at 1, 8 and 64 streams.
+
+    python benchmarks/profile_measure.py            # our own paced server
+    python benchmarks/profile_measure.py --sample   # the sample server of the demo
+
+The paced server sends every token at a time that was fixed when the request came, so that a late wake-up is not
+carried on, and writes down when it really sent. Two errors are printed: against the nominal speed, and against the
+server's own book (which takes out how late the operating system woke it). The aim is 3 % on both TTFT and ITL.
+Results depend on the load of the machine, so this is no unit test.
+"""
+
+import argparse
+import asyncio
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+TTFT, ITL, TOKENS = 0.1, 0.01, 32
+LEVELS = (1, 8, 64)
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+def chunk(text: str) -> bytes:
+    """One event as one chunk."""
+    data = f"data: {text}\n\n".encode()
+    return b"%x\r\n%s\r\n" % (len(data), data)
+
+
+TOKEN = chunk(json.dumps({"choices": [{"delta": {"content": "word "}}]}))
+USAGE = chunk(json.dumps({"choices": [], "usage": {"completion_tokens": TOKENS, "prompt_tokens": 100}}))
+END = USAGE + chunk("[DONE]") + b"0\r\n\r\n"
+
+
+class Paced(asyncio.Protocol):
+    """Answers every chat request at the nominal speed and keeps book of what it really did."""
+
+    def __init__(self, book: list[tuple[float, float, float]]) -> None:
+        self._book = book
+        self._loop = asyncio.get_running_loop()
+        self._buffer = b""
+        self._transport: asyncio.WriteTransport | None = None
+        self._came = 0.0
+        self._first = 0.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Connected."""
+        if isinstance(transport, asyncio.WriteTransport):
+            self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """A request, as soon as it is whole."""
+        came = self._loop.time()
+        self._buffer += data
+        head, found, rest = self._buffer.partition(b"\r\n\r\n")
+        if not found:
+            return
+        length = next(
+            (int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")), 0
+        )
+        if len(rest) < length:
+            return
+        self._buffer = rest[length:]
+        self._came = came
+        self._loop.call_at(came + TTFT, self._token, 0)
+
+    def _token(self, index: int) -> None:
+        """Send one token and plan the next from the beginning, never from now."""
+        now = self._loop.time()
+        if self._transport is None or self._transport.is_closing():
+            return
+        if index == 0:
+            self._first = now
+            self._transport.write(HEAD + TOKEN)
+        elif index < TOKENS - 1:
+            self._transport.write(TOKEN)
+        else:
+            self._transport.write(TOKEN + END)
+            self._book.append((self._came, self._first, now))
+            return
+        self._loop.call_at(self._came + TTFT + (index + 1) * ITL, self._token, index + 1)
+
+
+async def serve(out: Path) -> None:
+    """Serve until terminated; the book is written to `out` line by line."""
+    book: list[tuple[float, float, float]] = []
+    server = await asyncio.get_running_loop().create_server(lambda: Paced(book), "127.0.0.1", 0)
+    print(f"paced at http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
+    with out.open("w", encoding="utf-8") as file:
+        while True:
+            await asyncio.sleep(0.5)
+            while book:
+                file.write(json.dumps(book.pop(0)) + "\n")
+            file.flush()
+
+
+def measured(url: str, streams: int, seconds: float) -> dict[str, float]:
+    """What the tool says at so many streams."""
+    load = ["--concurrency", str(streams), "--seconds", str(seconds), "--warmup", "1.5"]
+    shape = ["--input-tokens", "100", "--output-tokens", str(TOKENS), "--model", "sample-llm"]
+    command = [sys.executable, "-m", "controlplane.cli.main", "profile", "measure", "--url", f"{url}/v1", *load, *shape]
+    found = subprocess.run([*command, "-o", "json"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if found.returncode:
+        raise SystemExit(found.stderr)
+    level = json.loads(found.stdout)["levels"][0]
+    return {"ttft": level["ttft"]["value"], "itl": level["itl"]["value"], "answers": level["completed"]}
+
+
+def booked(out: Path, since: float) -> dict[str, float] | None:
+    """The server's own averages of answers that began after `since`."""
+    lines = [json.loads(line) for line in out.read_text("utf-8").splitlines()] if out.exists() else []
+    rows = [row for row in lines if row[0] >= since]
+    if not rows:
+        return None
+    return {
+        "ttft": sum(first - came for came, first, _ in rows) / len(rows),
+        "itl": sum((last - first) / (TOKENS - 1) for _, first, last in rows) / len(rows),
+    }
+
+
+def main() -> None:
+    """Start a server, measure it at every level, print the errors."""
+    options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    options.add_argument("--sample", action="store_true", help="measure the demo's sample server instead")
+    options.add_argument("--seconds", type=float, default=8.0, help="counted seconds a level (default 8)")
+    options.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
+    chosen = options.parse_args()
+    if chosen.serve:
+        with suppress(KeyboardInterrupt):
+            asyncio.run(serve(chosen.serve))
+        return
+    out = Path(tempfile.mkdtemp()) / "book.jsonl"
+    speed = ["--port", "0", "--ttft", str(TTFT), "--itl", str(ITL), "--tokens", str(TOKENS), "--jitter", "0"]
+    sample = [sys.executable, "-m", "controlplane.sample.server", *speed]
+    command = sample if chosen.sample else [sys.executable, __file__, "--serve", str(out)]
+    server = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    try:
+        line = server.stdout.readline() if server.stdout else ""
+        url = line.split(" at ")[1].strip()
+        print("streams  answers   TTFT ms  nominal     book     ITL ms  nominal     book")
+        for streams in LEVELS:
+            begun = time.monotonic() + 1.5
+            found = measured(url, streams, chosen.seconds)
+            time.sleep(0.7)
+            book = booked(out, begun)
+            errors = [found["ttft"] / TTFT - 1, found["itl"] / ITL - 1]
+            own = [found[key] / book[key] - 1 for key in ("ttft", "itl")] if book else [float("nan")] * 2
+            print(
+                f"{streams:>7}{found['answers']:>9.0f}{found['ttft'] * 1e3:>10.2f}{errors[0]:>9.2%}{own[0]:>9.2%}"
+                f"{found['itl'] * 1e3:>11.3f}{errors[1]:>9.2%}{own[1]:>9.2%}"
+            )
+    finally:
+        server.terminate()
+        server.wait()
+
+
+if __name__ == "__main__":
+    main()
