@@ -64,6 +64,10 @@ def _judge(look: Look) -> Look:
     rollout, seen = look.rollout, look.seen
     if rollout.phase in FINISHED | {Phase.PENDING}:
         return look
+    if rollout.judge.previous is None:
+        rollout = _wait_for_stable(rollout, seen, look.now)
+        if not _begins_steady(rollout, seen):
+            return replace(look, rollout=rollout)
     counts = served.served_since(rollout.judge.previous, seen.evidence.counters)
     totals = {arm: rollout.served.get(arm, 0.0) + more for arm, more in counts.items()} or rollout.served
     lost = served.unrouted_since(rollout.judge.previous, seen.evidence.counters)
@@ -85,6 +89,21 @@ def _judge(look: Look) -> Look:
         if before.get(verdict.gate, Answer.WAIT) is not verdict.verdict:
             rollout = _note(rollout, "verdict", rollout.reason, verdict.why, verdict_evidence(verdict), look.now)
     return replace(look, rollout=replace(rollout, verdicts=judgement.gates), judgement=judgement)
+
+
+def _wait_for_stable(rollout: Rollout, seen: Seen, now: float) -> Rollout:
+    """Note since when stable has been complete; what failed before was nobody's canary."""
+    if not seen.stable.complete:
+        return replace(rollout, steady_since=None)
+    return rollout if rollout.steady_since is not None else replace(rollout, steady_since=now)
+
+
+def _begins_steady(rollout: Rollout, seen: Seen) -> bool:
+    """Whether these totals are young enough to be what all later ones are differenced against."""
+    if rollout.phase in EXPOSED:
+        return True
+    counters = seen.evidence.counters
+    return rollout.steady_since is not None and counters is not None and counters.at >= rollout.steady_since
 
 
 def _judged_since(rollout: Rollout) -> float | None:

@@ -122,6 +122,8 @@ class Rollout:
     """For Paused and Blind: the phase to return to."""
     passed: tuple[int, ...] = ()
     """Stages that ended with a PASS (or an operator's word), in order."""
+    steady_since: float | None = None
+    """Since when stable has been seen with all its replicas; the judge learns nothing from before."""
     judge: JudgeState = field(default_factory=JudgeState)
     verdicts: tuple[GateVerdict, ...] = ()
     """The stage's verdicts at the last look."""

@@ -93,7 +93,7 @@ class Reconciler:
         try:
             before = self.rollout or await self.open()
         except WorldError as error:
-            self._tell("store", f"{error} The rollout does not begin before its state can be read.")
+            self.tell("store", f"{error} The rollout does not begin before its state can be read.")
             return self.ports.clock.now() + RETRY
         now = self.ports.clock.now()
         decision = advance(self.spec, before, self.board.seen(), now)
@@ -149,7 +149,7 @@ class Reconciler:
             why = str(error) or "no answer"
             stable = self.board.variants.get("stable")
             if stable is not None and stable.usable:  # before that, a route has nowhere to lead to
-                self._tell("route", f"The route could not be set to {weights}: {why}. It is tried again.")
+                self.tell("route", f"The route could not be set to {weights}: {why}. It is tried again.")
             await self.board.look_at_route()
             return False
         self._said.pop("route", None)
@@ -166,11 +166,11 @@ class Reconciler:
         try:
             self._version = await self.ports.store.save(rollout, self._spec_text, self._version)
         except Conflict:
-            self._tell("store", "Somebody else wrote this rollout's state: reading it again and deciding again.")
+            self.tell("store", "Somebody else wrote this rollout's state: reading it again and deciding again.")
             await self._reload()
             return False
         except WorldError as error:
-            self._tell("store", f"{error} The rollout goes on watching; its traffic does not rise until that is saved.")
+            self.tell("store", f"{error} The rollout goes on watching; its traffic does not rise until that is saved.")
             return False
         self._said.pop("store", None)
         self._saved, self._saved_at = rollout, now
@@ -209,7 +209,7 @@ class Reconciler:
         try:
             await carry_out(action, self.spec, self.ports)
         except WorldError as error:
-            self._tell(repr(action), f"{error} It is tried again.")
+            self.tell(repr(action), f"{error} It is tried again.")
         else:
             self._said.pop(repr(action), None)
         finally:
@@ -226,13 +226,13 @@ class Reconciler:
                 try:
                     await self.ports.notifier.tell(event)
                 except WorldError as error:
-                    self._tell("notifier", f"{error} The announcement is tried again.")
+                    self.tell("notifier", f"{error} The announcement is tried again.")
                     break
                 told = int(event.id.rsplit("/", 1)[1])
         self.rollout = replace(self.rollout, announced=told)
         self._saved = replace(rollout, announced=told)
 
-    def _tell(self, about: str, sentence: str) -> None:
+    def tell(self, about: str, sentence: str) -> None:
         """Say a sentence once, until it changes."""
         if self._said.get(about) != sentence:
             self._said[about] = sentence

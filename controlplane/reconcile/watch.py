@@ -39,7 +39,8 @@ async def carry_through(
     )
     async with asyncio.TaskGroup() as tasks:
         watchers = [
-            tasks.create_task(_keep_looking(look, period, periods.look_timeout, poke)) for look, period in watched
+            tasks.create_task(_keep_looking(look, period, periods.look_timeout, poke, reconciler.tell))
+            for look, period in watched
         ]
         watchers.append(tasks.create_task(_poke_on(give_up, poke)))
         while not reconciler.done and not give_up.is_set():
@@ -52,7 +53,11 @@ async def carry_through(
 
 
 async def _keep_looking(
-    look: Callable[[], Awaitable[None]], period: float, patience: float, poke: asyncio.Event
+    look: Callable[[], Awaitable[None]],
+    period: float,
+    patience: float,
+    poke: asyncio.Event,
+    tell: Callable[[str, str], None],
 ) -> None:
     """Look on a fixed grid, so that slow looks do not add up."""
     loop = asyncio.get_running_loop()
@@ -63,6 +68,9 @@ async def _keep_looking(
                 await look()
         except TimeoutError:
             pass  # the fact only grows old; its age is judged elsewhere
+        except Exception as error:  # noqa: BLE001 - a bug in one adapter must not leave the canary unwatched
+            name = getattr(look, "__name__", "a look")
+            tell(name, f"A bug of ours in {name}: {error!r}. The rollout goes on without that fact; please report it.")
         else:
             poke.set()
         due = max(due + period, loop.time())

@@ -29,6 +29,23 @@ async def test_an_abort_is_carried_out_while_the_metric_source_hangs() -> None:
     assert desk.router.history[-1][1] == ALL_STABLE
 
 
+async def broken() -> Counters:
+    """An adapter with a bug."""
+    raise ZeroDivisionError("division by zero")
+
+
+async def test_a_bug_in_an_adapter_is_said_and_leaves_nobody_unwatched() -> None:
+    """The other facts go on arriving, and a person can still abort."""
+    desk = Desk()
+    await desk.until(Phase.ANALYZING)
+    desk.metrics.read = broken  # type: ignore[method-assign]  # the one trouble that the twin does not have
+    await desk.store.ask("desk", OperatorRequest("a1", "abort", "ada", desk.clock.now()))
+    async with asyncio.timeout(5):
+        await carry_through(desk.reconciler, FAST, lambda: None, asyncio.Event())
+    assert desk.rollout.phase is Phase.ROLLED_BACK
+    assert len([sentence for sentence in desk.said if "division by zero" in sentence]) == 1
+
+
 async def test_giving_up_leaves_the_rollout_where_it_is() -> None:
     """The state waits in the store for the next run."""
     desk = Desk()
