@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 from canary import invariants
 from canary.errors import BugError
-from canary.rollout import Decision, Event, Rollout
+from canary.rollout import Decision, Event, Phase, Rollout
 from canary.spec.models import CanarySpec, ModelCanary
 from canary.spec.parse import revision
-from canary.weights import Arm
+from canary.weights import ALL_STABLE, Arm
 from controlplane.reconcile.loop import Reconciler
 from controlplane.simulation.clock import play
 from controlplane.simulation.faults import Killed, length_of
@@ -137,10 +137,18 @@ class _Player:
         """One pass; answers in how many seconds the loop asks for the next."""
         controller = self._controller
         controller.board.scrape_interval = self._interval()
-        await controller.refresh()
+        if not self._just_rolled_back():
+            await controller.refresh()
         self._passes += 1
         wake_at = await controller.once()
         return wake_at - self._world.clock.now()
+
+    def _just_rolled_back(self) -> bool:
+        """Whether the loop has seen the route at zero itself: another look would only make that fact younger."""
+        rollout, route = self._controller.rollout, self._controller.board.route
+        if rollout is None or rollout.phase is not Phase.ROLLING_BACK or rollout.decided is None:
+            return False
+        return route.weights == ALL_STABLE and route.at >= rollout.decided
 
     def _interval(self) -> float:
         """Seconds from one scrape to the next, now."""
