@@ -5,6 +5,7 @@
 `Unknown` with the nearest names.
 """
 
+import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -19,7 +20,11 @@ from profiles.model import ModelShape
 from profiles.quantization import Quantization
 
 DATA = Path(__file__).parent / "data"
-SUFFIXES = ("-instruct", "-it", "-chat", "-hf", "-base")
+ENDING = re.compile(
+    r"-(?:instruct|it|chat|hf|base|awq|gptq(?:-int[48])?|int[48]|fp8(?:-dynamic|-kv)?|nvfp4|bnb-4bit|gguf"
+    r"|quantized\.w\d+a\d+|v\d+(?:\.\d+)*)$",
+    re.IGNORECASE,
+)
 """Endings of repository names that do not change the shape of a model."""
 HOW_TO_ADD = "Add it to a YAML file under {section!r} and pass --catalogue FILE (see docs/profiles.md)."
 
@@ -47,7 +52,7 @@ class Catalogue:
     def model(self, name: str) -> ModelShape:
         """The model of this name, alias or repository (`hf://meta-llama/Llama-3.1-8B-Instruct`)."""
         plain = name.removeprefix("hf://").rsplit("/", 1)[-1]
-        for candidate in (name.removeprefix("hf://"), plain, without_suffix(plain)):
+        for candidate in (name.removeprefix("hf://"), *shorter(plain)):
             if (found := self.models.get(plain_name(candidate))) is not None:
                 return found
         how = HOW_TO_ADD.format(section="models")
@@ -101,12 +106,12 @@ def look_up(kind: str, name: str, entries: Mapping[str, Entry], how: str) -> Ent
     return found
 
 
-def without_suffix(name: str) -> str:
-    """A repository's name without the endings that only say how it was tuned."""
-    for suffix in SUFFIXES:
-        if name.lower().endswith(suffix):
-            return name[: -len(suffix)]
-    return name
+def shorter(name: str) -> list[str]:
+    """A repository's name, then without one more of the endings that only say how it was tuned or stored."""
+    names = [name]
+    while (cut := ENDING.sub("", names[-1])) != names[-1]:
+        names.append(cut)
+    return names
 
 
 def section(additions: Mapping[str, Any], name: str, origin: str) -> Mapping[str, Any]:
@@ -135,7 +140,7 @@ def indexed(table: Mapping[str, Any], read: Callable[[str, Mapping[str, Any]], E
 def repositories(aliases: Iterable[str]) -> list[str]:
     """`meta-llama/Llama-3.1-8B-Instruct` is also known by its last part, with and without the ending."""
     last = [alias.rsplit("/", 1)[-1] for alias in aliases]
-    return last + [without_suffix(name) for name in last]
+    return last + [name.rsplit("-", 1)[0] for name in last if ENDING.search(name)]
 
 
 def read_gpu(name: str, raw: Mapping[str, Any]) -> Accelerator:

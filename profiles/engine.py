@@ -10,7 +10,7 @@ from profiles.accelerator import GIB, Accelerator
 from profiles.errors import Unknown
 
 FAMILIES = {"vllm", "trtllm", "sglang", "llama.cpp", "transformers"}
-ALIASES = {"nim": "trtllm", "tensorrt-llm": "trtllm", "llamacpp": "llama.cpp"}
+ALIASES = {"nim": "trtllm", "tensorrt-llm": "trtllm", "llamacpp": "llama.cpp", "ollama": "llama.cpp"}
 FIRST_OF_TODAY = {"vllm": ((0, 8), "vllm-v0"), "trtllm": ((1,), "trtllm-old")}
 """First version with today's engine loop, and the family of the releases before it."""
 
