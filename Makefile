@@ -8,6 +8,7 @@ demo: setup
 	@$(BIN)/serinus demo
 
 test: setup check
+	@sh scripts/chromium.sh || true
 	@$(BIN)/pytest -n 2 --dist worksteal
 
 check: setup
