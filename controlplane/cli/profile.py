@@ -4,9 +4,17 @@ A table of sub commands; each is a module of `controlplane.profiles.commands`, i
 `predict` starts quickly.
 """
 
+from __future__ import annotations
+
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from canary.spec.models import CanarySpec
 
 COMMANDS = {
     "predict": "Predict latency, memory and cost of one variant on one GPU type.",
@@ -44,5 +52,21 @@ class LazyProfile(click.Group):
 
 
 @click.group(cls=LazyProfile)
-def command() -> None:
+@click.pass_context
+def command(context: click.Context, /) -> None:
     """Predict and measure what a variant needs, does and costs on a GPU."""
+    context.obj = read_plan
+
+
+def read_plan(path: Path) -> CanarySpec:
+    """The plan of a canary.yml, for the sub commands that look at both variants. A faulty file ends with exit code
+    2.
+    """
+    from canary.errors import BadInput, SpecError
+    from controlplane.profiles.commands.options import ProfileFault
+    from controlplane.spec_files import load
+
+    try:
+        return load(path).canary.spec
+    except (SpecError, BadInput) as wrong:
+        raise ProfileFault(str(wrong)) from None

@@ -5,15 +5,12 @@ what they leave out is taken from the inventory and from 16 bit.
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import click
 
-from canary.errors import SpecError
 from canary.spec.models import CanarySpec, Variant
-from controlplane.profiles.commands.options import ProfileFault, print_json
+from controlplane.profiles.commands.options import print_json
 from controlplane.profiles.sources import model_shape
-from controlplane.spec_files import load
 from profiles.accelerator import Accelerator
 from profiles.capacity import Neutral, Objectives, neutral
 from profiles.catalogue import Catalogue
@@ -25,13 +22,15 @@ Inventory = Mapping[str, tuple[Accelerator, int]]
 
 
 def show_canary(
-    path: Path, there: Inventory, known: Catalogue, workload: Workload, rate: float, objectives: Objectives, output: str
+    spec: CanarySpec,
+    there: Inventory,
+    known: Catalogue,
+    workload: Workload,
+    rate: float,
+    objectives: Objectives,
+    output: str,
 ) -> None:
     """Print the capacity-neutral plan of the first stage, or refuse with what is missing (exit code 1)."""
-    try:
-        spec = load(path).canary.spec
-    except SpecError as wrong:
-        raise ProfileFault(str(wrong)) from None
     try:
         found = plan_of(spec, there, known, workload, rate, objectives)
     except Refused as reason:

@@ -86,7 +86,8 @@ def test_engines_are_read_with_their_version() -> None:
 
 GPT_OSS = {
     "model_type": "gpt_oss", "hidden_size": 2880, "num_hidden_layers": 24, "num_attention_heads": 64,
-    "num_key_value_heads": 8, "head_dim": 64, "intermediate_size": 2880, "vocab_size": 201088, "num_local_experts": 32, "num_experts_per_tok": 4,
+    "num_key_value_heads": 8, "head_dim": 64, "intermediate_size": 2880, "vocab_size": 201088,
+    "num_local_experts": 32, "num_experts_per_tok": 4,
     "sliding_window": 128, "max_position_embeddings": 131072, "tie_word_embeddings": False, "attention_bias": True,
 }  # fmt: skip
 

@@ -74,7 +74,8 @@ def command(
     if model.endswith((".yml", ".yaml")):
         from controlplane.profiles.canary_plan import show_canary
 
-        show_canary(Path(model), there, known, workload, rate, objectives, output)
+        read_plan = click.get_current_context().obj
+        show_canary(read_plan(Path(model)), there, known, workload, rate, objectives, output)
         return
     shape = model_shape(model, known)
     first = next(iter(there.values()))[0]
