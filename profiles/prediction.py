@@ -6,6 +6,7 @@ commands, the checks of canary.yml and capacity planning. Refuses impossible com
 unusual why it is less certain.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,12 +14,14 @@ from profiles.accelerator import GIB
 from profiles.calibration import Calibration
 from profiles.catalogue import Catalogue, builtin
 from profiles.constants import FITTED, Constants
-from profiles.cost import Cost, cost
+from profiles.cost import Cost, cost, scaled
 from profiles.deployment import Deployment
 from profiles.engine import Engine
 from profiles.errors import Malformed, Refused
 from profiles.interval import THIN, Basis, Estimate, factor
 from profiles.load import Steady, Workload, closed_loop
+from profiles.measured import Level
+from profiles.measured import calibration as calibrate
 from profiles.memory import Memory, memory, smallest_change
 from profiles.model import ModelShape
 from profiles.quantization import Quantization
@@ -35,6 +38,8 @@ LONGEST_MEASURED = 22_000
 LARGEST_MEASURED = 120e9
 """Parameters of the largest model among the points."""
 TERMS_SHOWN = 3
+SAME_TOKENS = 0.05
+"""Own measurements within this share of the asked token counts are of the same load."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +104,15 @@ def predict(
     *,
     price: float | None = None,
     calibration: Calibration | None = None,
+    levels: Sequence[Level] = (),
     allow_fallback: bool = False,
     constants: Constants = FITTED,
 ) -> Prediction:
     """What so many concurrent callers get from one replica.
 
-    `price`: the user's dollars a GPU-hour. Raises `Refused` for combinations that cannot run and `Malformed` for
-    impossible loads.
+    `price`: the user's dollars a GPU-hour. `levels`: own measurements of this deployment; they calibrate, and where
+    one was taken at this very load it is the answer. Raises `Refused` for combinations that cannot run and
+    `Malformed` for impossible loads.
     """
     reason = refusal(deployment.model, deployment.gpu, deployment.quantization, deployment.gpus, allow_fallback)
     if reason:
@@ -126,7 +133,8 @@ def predict(
     steps = StepModel(deployment, constants)
     capacity = max(plan.max_concurrency, 1.0)
     state = closed_loop(steps, workload, concurrency, capacity, constants)
-    known = calibration or Calibration()
+    known = calibration or calibrate(deployment, levels)
+    own = same_load(levels, workload, concurrency)
     doubts = uncertain(deployment, tokens)
     limit = plan.context_fits
     shorten = (
@@ -135,6 +143,8 @@ def predict(
     )
     basis: Basis = "calibrated" if known.points else "extrapolated" if doubts else "predicted"
     latency = estimates(state, workload, known, basis)
+    if own:
+        basis, latency = "measured", observed(own, latency)
     return Prediction(
         deployment=deployment,
         workload=workload,
@@ -164,6 +174,30 @@ def estimates(state: Steady, workload: Workload, known: Calibration, basis: Basi
     requests = Estimate.within(rate, factor("throughput", basis, known.throughput.points or known.itl.points))
     tokens = (number * workload.output_tokens for number in (requests.value, requests.low, requests.high))
     return Latency(ttft, itl, e2e, Estimate(*tokens), requests)
+
+
+def same_load(levels: Sequence[Level], workload: Workload, concurrency: float) -> Level | None:
+    """The measured level of this load, when there is one; token counts may differ by 5 %."""
+    for level in levels:
+        near = abs(level.input_tokens / workload.input_tokens - 1) <= SAME_TOKENS
+        near = near and abs(level.output_tokens / workload.output_tokens - 1) <= SAME_TOKENS
+        if level.loop == "closed" and level.load == concurrency and level.completed and near:
+            return level
+    return None
+
+
+def observed(level: Level, otherwise: Latency) -> Latency:
+    """A measured level in place of the model's figures; what it lacks stays as predicted."""
+    if level.tokens_per_second is None:
+        return otherwise
+    per_answer = 1 / max(level.output_tokens, 1.0)
+    return Latency(
+        ttft=level.ttft or otherwise.ttft,
+        itl=level.itl or otherwise.itl,
+        e2e=level.e2e or otherwise.e2e,
+        tokens_per_second=level.tokens_per_second,
+        requests_per_second=scaled(level.tokens_per_second, per_answer),
+    )
 
 
 def largest_terms(state: Steady, steps: StepModel, workload: Workload) -> tuple[str, ...]:

@@ -5,10 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from controlplane.profiles.sources import read_json
-from profiles.calibration import Calibration
 from profiles.deployment import Deployment
 from profiles.errors import Malformed
-from profiles.measured import Level, Measured, as_json, calibration, mismatch, read
+from profiles.measured import Level, Measured, as_json, mismatch, read
 
 
 def load(path: Path) -> Measured:
@@ -24,12 +23,14 @@ def save(measured: Measured, path: Path) -> None:
     beside.replace(path)
 
 
-def calibration_for(deployment: Deployment, paths: Sequence[Path]) -> Calibration:
-    """What these files say of this deployment. Raises `Malformed` when one of them measured something else."""
+def levels_for(deployment: Deployment, paths: Sequence[Path]) -> tuple[Level, ...]:
+    """The measurements of this deployment in these files. Raises `Malformed` when one of them measured something
+    else.
+    """
     levels: list[Level] = []
     for path in paths:
         measured = load(path)
         if reason := mismatch(measured, deployment):
             raise Malformed(f"{path} cannot calibrate this prediction: {reason}")
         levels += measured.levels
-    return calibration(deployment, levels)
+    return tuple(levels)

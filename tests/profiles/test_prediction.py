@@ -4,9 +4,11 @@ import json
 
 import pytest
 
-from profiles import Profiler
+from profiles import Deployment, Profiler, Workload, builtin, predict
 from profiles.calibration import Calibration, Correction
 from profiles.errors import Refused, Unknown
+from profiles.interval import Estimate
+from profiles.measured import Level
 from profiles.report import as_json, as_text
 
 
@@ -120,3 +122,16 @@ def test_the_text_names_everything_a_person_asks_for() -> None:
         "Basis: predicted",
     ):
         assert word in text
+
+
+def test_a_load_that_was_measured_is_answered_with_the_measurement() -> None:
+    seen = Estimate(0.5, 0.45, 0.55)
+    level = Level(
+        "closed", 8, 512, 128, 30.0, 100, seen, Estimate(0.02, 0.019, 0.021), None, Estimate(400, 390, 410), 3.1
+    )
+    deployment = Deployment(builtin().model("Llama-3.1-8B"), builtin().gpu("H100"), builtin().quantization("fp8"))
+    found = predict(deployment, Workload(512, 128), 8, levels=[level])
+    assert found.basis == "measured"
+    assert found.latency.ttft == seen
+    assert found.latency.tokens_per_second.value == 400
+    assert predict(deployment, Workload(512, 128), 9, levels=[level]).basis == "calibrated"

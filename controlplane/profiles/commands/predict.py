@@ -1,5 +1,7 @@
 """`serinus profile predict`: fit, speed and cost of one variant under one load, without touching a GPU."""
 
+import time
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,12 @@ from controlplane.profiles.commands.options import (
 )
 from controlplane.profiles.sources import catalogue
 from profiles.load import Workload
+from profiles.measured import Level
 from profiles.prediction import predict
 from profiles.report import as_json, as_text
+
+PRICE_AGE_DAYS = 90
+"""Older prices are said to be old: they move by a factor of two a year."""
 
 
 @click.command(cls=ProfileCommand)
@@ -60,19 +66,21 @@ def command(
     """
     known = catalogue(catalogues)
     chosen = deployment(known, model, gpu, count, quantization, **flags)
-    calibration = None
+    levels: tuple[Level, ...] = ()
     if profiles:
-        from controlplane.profiles.saved import calibration_for
+        from controlplane.profiles.saved import levels_for
 
-        calibration = calibration_for(chosen, profiles)
+        levels = levels_for(chosen, profiles)
     found = predict(
         chosen,
         Workload(input_tokens, output_tokens),
         concurrency,
         price=price,
-        calibration=calibration,
+        levels=levels,
         allow_fallback=allow_fallback,
     )
+    if found.cost and found.cost.price_date and (age := days_since(found.cost.price_date)) > PRICE_AGE_DAYS:
+        click.echo(f"The price of {found.deployment.gpu.name} is {age} days old; give yours with --price.", err=True)
     if output == "json":
         print_json(as_json(found))
         if not found.fits:
@@ -80,3 +88,8 @@ def command(
     else:
         click.echo(as_text(found))
     click.get_current_context().exit(0 if found.fits else 1)
+
+
+def days_since(day: str) -> int:
+    """Days from an ISO date to today."""
+    return (datetime.fromtimestamp(time.time(), UTC).date() - date.fromisoformat(day)).days
