@@ -39,7 +39,7 @@ def _exposure(spec: CanarySpec, before: Rollout, seen: Seen, decision: Decision)
     """No traffic for an unready canary while stable is ready; none outside the phases for it."""
     rollout = decision.rollout
     wrong = []
-    if rollout.weights.canary and not seen.canary.usable and seen.stable.usable:
+    if rollout.weights.canary and not seen.canary.usable and seen.stable.usable and not before.finished:
         wrong.append("the canary cannot serve, stable can, and the canary is given traffic")
     if rollout.weights.canary > before.weights.canary and not seen.canary.usable:
         wrong.append("traffic rises on a canary that cannot serve")

@@ -145,11 +145,12 @@ def rolling_back(look: Look) -> Change | None:
         message = f"{look.spec.canary.name} never had traffic; {look.spec.stable.name} serves as before."
         return Change(to, Reason.TRAFFIC_BACK, message, {"decided_to_zero": 0.0}, {"zero": look.rollout.decided})
     decided = look.rollout.decided if look.rollout.decided is not None else look.now
-    if look.rollout.weights.canary or route.weights is None or route.weights.canary or route.at < decided:
+    looked_before = route.at < decided <= look.now  # unless the clock was set back meanwhile
+    if look.rollout.weights.canary or route.weights is None or route.weights.canary or looked_before:
         return None
-    took = route.at - decided
+    took = max(route.at - decided, 0.0)
     message = f"All traffic is on {look.spec.stable.name} again, {wording.duration(took)} after the decision."
-    return Change(to, Reason.TRAFFIC_BACK, message, {"decided_to_zero": took}, {"zero": route.at})
+    return Change(to, Reason.TRAFFIC_BACK, message, {"decided_to_zero": took}, {"zero": decided + took})
 
 
 def waiting(look: Look) -> Change | None:

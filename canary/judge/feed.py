@@ -23,7 +23,7 @@ def difference(previous: Counters, current: Counters, *, stage: int, weight: flo
         before = previous.arms.get(arm, {})
         pods: dict[str, PodBlock] = {}
         for name, now in current.arms.get(arm, {}).items():
-            if now.started_at is not None and current.at - now.started_at < warmup:
+            if warmup > 0 and now.started_at is not None and previous.at - now.started_at < warmup:
                 continue
             base = before.get(name)
             if base is None:
@@ -67,7 +67,8 @@ def remember(previous: Counters | None, current: Counters, docket: Docket) -> Co
         now = {name: _needed(pod, docket) for name, pod in current.arms.get(arm, {}).items()}
         gone = {name: pod for name, pod in previous.arms.get(arm, {}).items() if name not in now} if previous else {}
         arms[arm] = {**dict(list(gone.items())[-REMEMBERED:]), **now}
-    return Counters(at=current.at, arms=arms)
+    unrouted = current.unrouted if current.unrouted is not None or previous is None else previous.unrouted
+    return Counters(at=current.at, arms=arms, unrouted=unrouted)
 
 
 _NEWBORN = PodCounters(requests=0.0, errors=0.0)

@@ -71,7 +71,7 @@ class Reconciler:
         now = self.ports.clock.now()
         if stored is None:
             attempt = 1
-        elif stored.rollout.finished:
+        elif stored.rollout.finished and stored.rollout.announced == stored.rollout.events:
             attempt = stored.rollout.attempt + 1
         else:
             if stored.rollout.revision != self.revision:
@@ -156,12 +156,12 @@ class Reconciler:
         await self.board.look_at_route()
         return True
 
-    async def _save(self, now: float) -> bool:
+    async def _save(self, now: float, *, always: bool = False) -> bool:
         """Write the state if it changed in what matters, or if its evidence has grown old."""
         rollout = self.rollout
         if rollout is None:
             return False
-        if self._saved is not None and not self._worth_saving(rollout, now):
+        if not always and self._saved is not None and not self._worth_saving(rollout, now):
             return True
         try:
             self._version = await self.ports.store.save(rollout, self._spec_text, self._version)
@@ -230,7 +230,10 @@ class Reconciler:
                     break
                 told = int(event.id.rsplit("/", 1)[1])
         self.rollout = replace(self.rollout, announced=told)
-        self._saved = replace(rollout, announced=told)
+        if self.rollout.finished:
+            await self._save(self.ports.clock.now(), always=True)  # a start after this begins a new attempt
+        else:
+            self._saved = replace(rollout, announced=told)
 
     def tell(self, about: str, sentence: str) -> None:
         """Say a sentence once, until it changes."""

@@ -181,6 +181,19 @@ async def test_the_same_plan_again_is_a_new_attempt() -> None:
     assert desk.rollout.phase is not Phase.SUCCEEDED
 
 
+async def test_a_controller_killed_between_the_end_and_its_announcement_only_tells_it() -> None:
+    """The next start tells the end, and begins no new attempt."""
+    desk = Desk()
+    desk.heard.failure = WorldError("the channel is down")
+    await desk.until(Phase.SUCCEEDED)
+    desk.heard.failure = None
+    desk.restart()
+    await desk.passes(2)
+    assert desk.rollout.attempt == 1
+    assert desk.reconciler.done
+    assert desk.heard.events[-1].event == "end"
+
+
 async def test_the_winner_of_the_last_rollout_serves_on_until_the_next_stable_can() -> None:
     """A new plan with another stable variant must not begin with an outage."""
     desk = Desk()
