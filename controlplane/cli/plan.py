@@ -1,0 +1,85 @@
+"""`serinus plan`: what a plan would take with this traffic, before anything is started.
+
+Reads the plan, prints the forecast. The forecast itself is `controlplane.forecast`.
+"""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from controlplane.forecast import Forecast, StageForecast
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
+@click.option("--rps", type=click.FloatRange(min=0, min_open=True), default=200.0, show_default=True)
+@click.option("--noise", type=click.Choice(["iid", "real", "harsh"]), default="real", show_default=True)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--settings", type=click.Path(path_type=Path), help="Completes a short form instead of serinus.yml.")
+@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="What to print.")
+def command(file: Path, rps: float, noise: str, seed: int, settings: Path | None, output: str) -> None:
+    """Forecast FILE at so many requests a second: time and requests to each verdict, GPUs, money.
+
+    The plan is played in a virtual world with a healthy canary and with broken ones. Exit code: 0 a healthy canary gets
+    through, 1 it does not (a gate cannot be decided with this traffic), 2 bad input.
+    """
+    from canary.errors import BadInput, SpecError
+    from controlplane import spec_files
+    from controlplane.forecast import forecast
+
+    try:
+        plan = spec_files.load(file, settings=settings).canary
+    except (BadInput, SpecError) as error:
+        click.echo(f"{error}\nNothing was forecast.", err=True)
+        raise SystemExit(2) from error
+    result = forecast(plan, rps=rps, noise=noise, seed=seed)
+    if output == "json":
+        click.echo(json.dumps({**asdict(result), "decidable": result.decidable}, ensure_ascii=False))
+    else:
+        for line in lines(result, plan.metadata.name, rps):
+            click.echo(line)
+    raise SystemExit(0 if result.decidable else 1)
+
+
+def lines(forecast: "Forecast", name: str, rps: float) -> list[str]:
+    """The forecast as text."""
+    from canary.wording import duration
+
+    told = [f"{name} at {rps:g} requests a second, with a canary as good as stable:", ""]
+    for number, stage in enumerate(forecast.stages, 1):
+        told += _stage(number, stage)
+    if forecast.decidable:
+        told += ["", f"Promoted after {duration(forecast.seconds)}."]
+    else:
+        advice = "give it more traffic, longer holds or wider gates"
+        told += ["", f"Not promoted within {duration(forecast.seconds)}: {advice}."]
+    for harm, seconds in forecast.found_after.items():
+        found = f"rolled back {duration(seconds)} after its first traffic" if seconds is not None else "not found"
+        told.append(f"A canary with {harm} would be {found}.")
+    for each in forecast.gpus:
+        money = ""
+        if each.dollars_an_hour is not None:
+            total = each.dollars_an_hour * forecast.seconds / 3600
+            money = f", about ${total:,.0f} for this rollout (${each.dollars_an_hour:.2f} an hour, {each.price_date})"
+        told.append(f"{each.variant} occupies {each.gpus} × {each.gpu}{money}.")
+    return told
+
+
+def _stage(number: int, stage: "StageForecast") -> list[str]:
+    from canary.wording import duration
+
+    lasts = "does not end" if stage.lasts is None else f"lasts {duration(stage.lasts)}"
+    longer = stage.lasts is not None and stage.lasts > 1.1 * stage.hold and stage.gates
+    why = " (longer than its hold: evidence takes that long)" if longer else ""
+    told = [f"  stage {number}  {stage.traffic * 100:g} %  held {duration(stage.hold)}, {lasts}{why}"]
+    for gate in stage.gates:
+        if gate.passes_after is None:
+            told.append(f"    ◌ {gate.gate}: not decided with this traffic")
+        else:
+            samples = f", {gate.samples:,.0f} canary requests" if gate.samples else ""
+            told.append(f"    ✔ {gate.gate}: passes after {duration(gate.passes_after)}{samples}")
+    return told

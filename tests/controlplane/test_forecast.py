@@ -1,0 +1,55 @@
+"""A forecast is what the real judge does in a virtual world, read off."""
+
+import pytest
+
+from canary.spec import parse
+from controlplane.forecast import Forecast, forecast
+
+PLAN = """
+metadata: {name: chat}
+spec:
+  model: {name: chat}
+  stable: {name: a, profile: {gpu: L40S, count: 2}}
+  canary: {name: b, profile: {gpu: nobody-knows-it, count: 1}}
+  stages:
+    - {traffic: 10%, hold: 10m, gates: [error_rate <= 1%]}
+    - {traffic: 100%, hold: 10m}
+"""
+
+
+@pytest.fixture(scope="module")
+def quick() -> Forecast:
+    """The plan at 200 requests a second."""
+    return forecast(parse(PLAN, "canary.yml"), rps=200)
+
+
+def test_each_gate_says_when_it_passes_and_on_how_many_requests(quick: Forecast) -> None:
+    """Read from the verdict that let the stage end."""
+    gate = quick.stages[0].gates[0]
+    assert gate.gate == "error_rate <= 1%"
+    assert gate.passes_after is not None
+    assert 0 < gate.passes_after <= 600
+    assert (gate.samples or 0) >= 300
+    assert quick.decidable
+
+
+def test_harm_is_found_sooner_the_plainer_it_is(quick: Forecast) -> None:
+    """Twenty times the errors within moments."""
+    plain = quick.found_after["errors ×20"]
+    assert plain is not None
+    assert plain <= 300
+
+
+def test_gpus_carry_the_price_that_the_catalogue_knows(quick: Forecast) -> None:
+    """And say so where nobody knows it."""
+    known, unknown = quick.gpus
+    assert (known.gpus, known.dollars_an_hour is not None, known.price_date != "") == (2, True, True)
+    assert unknown.dollars_an_hour is None
+
+
+def test_what_cannot_be_decided_with_this_traffic_is_named() -> None:
+    """One request in ten seconds shows nothing in ten minutes."""
+    slow = forecast(parse(PLAN, "canary.yml"), rps=0.1)
+    assert not slow.decidable
+    assert slow.stages[0].undecided == ["error_rate <= 1%"]
+    assert slow.stages[0].lasts is None
