@@ -10,7 +10,7 @@ PYTHON=${PYTHON:-python3}
   exit 2
 }
 [ -x "$VENV/bin/python" ] || { echo "· making the virtual environment in $VENV"; "$PYTHON" -m venv "$VENV"; }
-echo "· installing serinus and its tools"
+echo "· installing serinus and its tools (a minute or two the first time)"
 "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[local,dev]'
 sh scripts/prometheus.sh || true
 touch "$VENV/ready"
