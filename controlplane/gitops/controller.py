@@ -1,0 +1,329 @@
+"""Follows a repository: what its files say becomes rollouts on this machine, and how these end becomes commits.
+
+Called by `serinus controller` and the demo. One pass reads the newest commit, if it is new, and compares what it wants
+with what runs; every file for itself. Git is never in the way: while it does not answer, what runs goes on, and what is
+to be written waits at the desk (`desk.py`).
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+
+from canary.errors import WorldError
+from canary.rollout import Event, Reason, Rollout
+from canary.serial import rfc3339
+from canary.spec import Source
+from canary.spec.reader import SIZE_LIMIT
+from canary.spec.source import quoted
+from canary.spec.stored import from_text
+from controlplane.adapters.sqlite_store import SqliteStore
+from controlplane.gitops import message
+from controlplane.gitops.desk import Desk
+from controlplane.gitops.fleet import Fleet
+from controlplane.gitops.ledger import Ledger, Origin, Rejection, Writing
+from controlplane.gitops.paths import Pattern
+from controlplane.gitops.store import Blob, Facts, Refused, Store
+from controlplane.gitops.wanted import SETTINGS_NAME, Complaint, Wanted, claims, understood
+
+REJECTED = frozenset({"rolled_back", "failed", "aborted"})
+RETRY = "Serinus-Retry"
+"""Trailer by which the commit that brings a rejected revision back says that this is meant."""
+HISTORY_OF_REJECTIONS = 2_000
+"""Commits that a controller without a memory looks through for what was rejected."""
+
+
+class Controller:
+    """The loop between a branch and a fleet."""
+
+    def __init__(
+        self, store: Store, pattern: Pattern, fleet: Fleet, ledger: Ledger, desk: Desk, *, say: Callable[[str], None]
+    ) -> None:
+        self._store = store
+        self._pattern = pattern
+        self._fleet = fleet
+        self._ledger = ledger
+        self._desk = desk
+        self._say = say
+        self._said: dict[str, str] = {}
+        self._taken = ""
+        """The newest commit whose files have all been compared with what runs."""
+        self._known: Mapping[tuple[str, str, str], Wanted | Complaint] = {}
+        """What each file of the last look wants, by path, blob and settings: most files do not change."""
+        self._again: set[str] = set()
+        """Rollouts that somebody wants to be tried again."""
+
+    async def run(self, interval: float, stop: asyncio.Event) -> None:
+        """Follow the branch until told to stop; then leave with everything serving as it is."""
+        async with asyncio.TaskGroup() as tasks:
+            self._fleet.open(tasks)
+            for name in list(self._ledger.book.origins):
+                await self._fleet.resume(name, withdrawn_by=self._ledger.book.withdrawn.get(name, ""))
+            writer = tasks.create_task(self._desk.work(), name="writer of commits")
+            while not stop.is_set():
+                await self.once()
+                try:
+                    async with asyncio.timeout(interval):
+                        await stop.wait()
+                except TimeoutError:
+                    continue
+            self._fleet.leave()
+            writer.cancel()
+
+    async def once(self) -> None:
+        """One look at the branch. Whatever goes wrong is said, once, and tried again at the next look."""
+        try:
+            await self._take_retries()
+            async with self._desk.lock:
+                await self._sync()
+        except WorldError as error:
+            self._tell("branch", str(error))
+
+    async def ended(self, name: str, rollout: Rollout, withdrawn: bool) -> None:
+        """A rollout is over: what git has to know of it is noted down, then written by the desk."""
+        began = rfc3339(rollout.began)
+        id_ = f"{name}/{rollout.attempt}@{began}"
+        if self._ledger.book.settled.get(name) == id_:
+            return
+        origin = self._ledger.book.origins.get(name)
+        stored = await self._fleet.stored(name)
+        if origin is not None and stored is not None and not withdrawn and rollout.result != "superseded":
+            plan = from_text(stored.spec_text)
+            why = message.verdict_of(rollout, await self._history(name))
+            text = (message.promotion if rollout.result == "promoted" else message.rollback)(plan, rollout, why, origin)
+            about = f"{name}/{rollout.attempt}", began, name, rollout.revision, origin.arms, text
+            if rollout.result in REJECTED:
+                said = why.message if why else rollout.message
+                self._ledger.reject(name, rollout.revision, Rejection(origin.commit, said))
+                if why is None or why.reason is not Reason.STABLE_NOT_READY:  # that is not the canary's doing
+                    self._desk.add(Writing("put back", *about))
+            else:
+                self._desk.add(Writing("promote", *about))
+        self._ledger.settle(name, id_)
+        if name in self._ledger.book.frozen:
+            self._ledger.thaw(name)
+        self._taken = ""
+
+    async def _history(self, name: str) -> Sequence[Event]:
+        store = SqliteStore(self._fleet.folder(name) / "serinus.db")
+        try:
+            return await store.history(name)
+        finally:
+            await store.close()
+
+    async def _sync(self) -> None:
+        """Compare the newest commit with what runs."""
+        before = self._ledger.book.head
+        head = await self._store.fetch()
+        if head is None:
+            self._tell("branch", f"{self._store.remote.url} is empty; the first commit is waited for.")
+            return
+        if head == self._taken:
+            self._said.pop("branch", None)
+            return
+        if self._ledger.is_new and not before:
+            await self._learn_rejections(head)
+        rewritten = bool(before) and not await self._store.descends(head, before)
+        blobs, refused = await self._store.matching(head, self._pattern)
+        found, complaints = await self._read(head, blobs, refused)
+        owners = {name: origin.path for name, origin in self._ledger.book.origins.items()}
+        granted, more = claims(found, owners)
+        complaints = [*complaints, *more]
+        paths = {each.path for each in found} | {each.path for each in complaints}
+        facts = await self._store.changed_by(head, paths)
+        ids = {blob.path: blob.id for blob in blobs}
+        if rewritten:
+            self._freeze(before, head, ids)
+        self._complain(complaints, facts)
+        with self._ledger.together():
+            for name, wanted in granted.items():
+                if not self._is_frozen(name, ids.get(wanted.path, "")):
+                    await self._take(wanted, facts[wanted.path])
+        unreadable = {complaint.path for complaint in complaints}
+        self._take_back(set(owners) - granted.keys(), owners, unreadable, head)
+        self._ledger.at(head)
+        self._taken = head
+        self._again.clear()
+        self._said.pop("branch", None)
+
+    async def _read(
+        self, head: str, blobs: Sequence[Blob], refused: Sequence[Refused]
+    ) -> tuple[Sequence[Wanted], Sequence[Complaint]]:
+        """Every file by itself, completed by the settings file in its folder."""
+        settings, _ = await self._store.matching(head, Pattern(f"**/{SETTINGS_NAME}"))
+        beside = {str(PurePosixPath(blob.path).parent): blob for blob in settings}
+        texts = await self._store.read([blob.id for blob in (*blobs, *settings)], limit=SIZE_LIMIT)
+        known: dict[tuple[str, str, str], Wanted | Complaint] = {}
+        found: list[Wanted] = []
+        complaints = [Complaint(each.path, 1, f"{each.path} {each.why}.") for each in refused]
+        for blob in blobs:
+            near = beside.get(str(PurePosixPath(blob.path).parent))
+            source = Source(near.path, texts[near.id]) if near else None
+            key = (blob.path, blob.id, near.id if near else "")
+            each = known[key] = self._known.get(key) or understood(blob.path, texts[blob.id], source)
+            if isinstance(each, Wanted):
+                found.append(each)
+            else:
+                complaints.append(each)
+            await asyncio.sleep(0)  # a thousand files are no reason to keep a rollout waiting
+        self._known = known
+        return found, complaints
+
+    async def _take(self, wanted: Wanted, facts: Facts) -> None:
+        """One file: start, replace, end or leave alone what runs under its name."""
+        name, old = wanted.name, self._ledger.book.origins.get(wanted.name)
+        where = f"{wanted.path}:{wanted.line} in {facts.short} by {facts.author} ({quoted(facts.subject)})"
+        origin = Origin(
+            wanted.path, wanted.line, wanted.revision, wanted.arms, facts.id, facts.author, facts.subject
+        )  # fmt: skip
+        if old is not None and old.path != wanted.path:
+            self._say(f"{name}: its file moved from {old.path} to {wanted.path}; nothing else changes by that.")
+        if wanted.plan is None:
+            self._ledger.origin(name, origin)
+            if self._fleet.wants(name):
+                self._withdraw(name, f"{where} names nothing to try any more")
+            return
+        if self._fleet.wants(name) == wanted.revision:
+            self._ledger.origin(name, origin)
+            return
+        if not self._may_start(wanted, facts, where):
+            return
+        stored = await self._fleet.stored(name)
+        if stored is not None and stored.rollout.result == "promoted" and name not in self._again:
+            promoted = from_text(stored.spec_text).spec
+            plan = wanted.plan.spec
+            if (promoted.stable, promoted.canary) == (plan.stable, plan.canary):
+                if not self._is_being_written(name):
+                    said = f"{where}: {plan.canary.name} is promoted already, so {name} has nothing to try."
+                    self._tell(wanted.path, said)
+                self._ledger.origin(name, origin)
+                return
+        self._ledger.origin(name, origin)
+        self._say(f"{where}: {name} tries {wanted.plan.spec.canary.name} beside {wanted.plan.spec.stable.name}.")
+        self._ledger.flush()
+        self._fleet.start(wanted.plan)
+
+    def _may_start(self, wanted: Wanted, facts: Facts, where: str) -> bool:
+        """Whether the revision is not rejected, or somebody has said that it may be tried again."""
+        rejection = self._ledger.rejection(wanted.name, wanted.revision)
+        if rejection is None:
+            return True
+        if self._is_being_written(wanted.name):
+            return False
+        if facts.id != rejection.commit and facts.trailer(RETRY) in {wanted.name, wanted.revision}:
+            self._ledger.allow(wanted.name)
+            self._say(f"{where}: {wanted.name} is tried again, as the commit says.")
+            return True
+        self._tell(
+            wanted.path,
+            f"{where}: this revision ({wanted.revision}) of {wanted.name} was rejected: {rejection.sentence} It is not "
+            f"started again. Change the file, or say `serinus retry {wanted.name}`.",
+        )
+        return False
+
+    def _is_being_written(self, name: str) -> bool:
+        """Whether its file is about to change by a commit of ours, so that nothing needs to be said of it."""
+        return any(writing.name == name for writing in self._ledger.book.writings)
+
+    def _take_back(self, names: set[str], owners: Mapping[str, str], unreadable: set[str], head: str) -> None:
+        """Rollouts whose file is gone end; one whose file cannot be read now stays as it is."""
+        for name in sorted(names):
+            if owners[name] in unreadable or self._is_frozen(name, ""):
+                continue
+            where = f"{owners[name]} is gone in {head[:7]}"
+            if self._fleet.wants(name):
+                self._withdraw(name, where)
+            elif not self._fleet.is_running(name):
+                self._say(f"{where}: {name} is not followed any more, and what serves goes on serving.")
+                self._ledger.forget(name)
+
+    def _withdraw(self, name: str, where: str) -> None:
+        self._say(f"{where}: everything of {name} goes back to stable.")
+        self._ledger.withdraw(name, where)
+        self._fleet.withdraw(name, f"git ({where})")
+
+    def _freeze(self, before: str, head: str, ids: Mapping[str, str]) -> None:
+        """After a rewritten history what runs stays as it is until its file changes again."""
+        running = [name for name in self._ledger.book.origins if self._fleet.wants(name)]
+        for name in running:
+            self._ledger.freeze(name, ids.get(self._ledger.book.origins[name].path, ""))
+        kept = f"{', '.join(running)} go{'es' if len(running) == 1 else ''} on as before until its file changes again"
+        self._say(
+            f"The history of {self._store.remote.branch} was rewritten: {head[:7]} does not contain {before[:7]}, "
+            f"which was taken in before. {kept if running else 'No rollout is under way'}."
+        )
+
+    def _is_frozen(self, name: str, blob: str) -> bool:
+        """Whether this state of its file is the one that a rewritten history left it with."""
+        frozen = self._ledger.book.frozen.get(name)
+        if frozen is None:
+            return False
+        if frozen == blob and self._fleet.is_running(name):
+            return True
+        self._ledger.thaw(name)
+        return False
+
+    def _complain(self, complaints: Sequence[Complaint], facts: Mapping[str, Facts]) -> None:
+        """Say each fault once, and put it on the commit that brought it."""
+        notes: dict[str, list[str]] = defaultdict(list)
+        for complaint in complaints:
+            commit = facts[complaint.path]
+            notes[commit.id].append(complaint.sentence)
+            self._tell(
+                complaint.path,
+                f"{complaint.path} in {commit.short} by {commit.author} is not used; everything else goes on.\n"
+                f"{complaint.sentence}",
+            )
+        for commit_id, sentences in notes.items():
+            text = "\n".join(sentences)
+            if self._said.get(commit_id) != text:
+                self._said[commit_id] = text
+                self._desk.note(commit_id, f"serinus: not used\n\n{text}\n")
+
+    async def _learn_rejections(self, head: str) -> None:
+        """What earlier controllers rejected, from the trailers of their commits, newest first."""
+        allowed: set[str] = set()
+        for facts in await self._store.recent(head, most=HISTORY_OF_REJECTIONS):
+            if said := facts.trailer(RETRY):
+                allowed.add(said)
+            name, revision = facts.trailer("Serinus-Rollout").partition("/")[0], facts.trailer("Serinus-Revision")
+            rejected = name and revision and facts.trailer("Serinus-Result") in REJECTED
+            if rejected and not allowed & {name, revision}:
+                brought = facts.trailer("Serinus-Commit") or facts.id
+                self._ledger.reject(name, revision, Rejection(brought, f"{facts.subject} ({facts.short})."))
+
+    async def _take_retries(self) -> None:
+        """What `serinus retry` asks for: a file of the rollout's name."""
+        for name in await asyncio.to_thread(_taken_from, self._ledger.file.parent / "retry"):
+            self._ledger.allow(name)
+            self._again.add(name)
+            self._taken = ""
+            for about in [key for key in self._said if self._is_about(key, name)]:
+                del self._said[about]
+            self._say(f"{name} may be tried again; it starts if its file names something to try.")
+
+    def _is_about(self, key: str, name: str) -> bool:
+        origin = self._ledger.book.origins.get(name)
+        return origin is not None and origin.path == key
+
+    def _tell(self, about: str, sentence: str) -> None:
+        """Say a sentence once, until it changes."""
+        if self._said.get(about) != sentence:
+            self._said[about] = sentence
+            self._say(sentence)
+
+
+def ask_for_retry(folder: Path, name: str) -> None:
+    """Leave word for the controller whose state is in this folder."""
+    (folder / "retry").mkdir(parents=True, exist_ok=True)
+    (folder / "retry" / name).touch()
+
+
+def _taken_from(folder: Path) -> list[str]:
+    """Names of the files in a folder, which are removed."""
+    if not folder.is_dir():
+        return []
+    names = sorted(file.name for file in folder.iterdir())
+    for name in names:
+        (folder / name).unlink()
+    return names

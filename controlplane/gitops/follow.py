@@ -1,0 +1,54 @@
+"""GitOps put together on a page: the store, the fleet, the ledger, the desk and the controller of one repository.
+
+Called by `serinus controller` and the demo. Decides nothing.
+"""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+from canary.rollout import Rollout
+from canary.spec.models import ModelCanary
+from controlplane.adapters.state_folder import held
+from controlplane.adapters.system_clock import SystemClock
+from controlplane.gitops.controller import Controller
+from controlplane.gitops.desk import Desk
+from controlplane.gitops.fleet import CarryOut, Fleet
+from controlplane.gitops.git import Limits
+from controlplane.gitops.ledger import Ledger
+from controlplane.gitops.paths import Pattern
+from controlplane.gitops.remote import Remote
+from controlplane.gitops.store import Store
+from controlplane.program import Audience, run_rollout
+
+
+async def follow(
+    remote: Remote,
+    pattern: Pattern,
+    *,
+    state: Path,
+    rollouts: Callable[[str], Path],
+    stop: asyncio.Event,
+    say: Callable[[str], None],
+    audience: Callable[[ModelCanary], Audience],
+    interval: float = 5.0,
+    limits: Limits | None = None,
+    carry_out: CarryOut = run_rollout,
+) -> None:
+    """Follow the repository until `stop`; everything that serves then goes on serving.
+
+    `state` holds what the controller remembers and `rollouts(name)` each rollout's own state. Raises `BadInput` when
+    another controller holds the folder.
+    """
+    with held(state):
+        ledger = Ledger(state / "ledger.json")
+        store = Store(state / "repository", remote, limits=limits)
+        desk = Desk(store, ledger, say)
+
+        async def ended(name: str, rollout: Rollout, withdrawn: bool) -> None:
+            await controller.ended(name, rollout, withdrawn)
+
+        fleet = Fleet(rollouts, carry_out, clock=SystemClock(), audience=audience, ended=ended, say=say)
+        controller = Controller(store, pattern, fleet, ledger, desk, say=say)
+        await store.open()
+        await controller.run(interval, stop)

@@ -1,0 +1,188 @@
+"""What the controller has to remember between two starts: which file each rollout came from, what is rejected, and
+what has still to be written to git.
+
+Kept as one small JSON file, replaced atomically at every change. What happened in a rollout is in its own store;
+here is only what concerns git.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+from pydantic import TypeAdapter, ValidationError
+
+from canary.errors import BadInput, Unavailable
+
+LONGEST_QUARANTINE = 200
+"""Rejected revisions that are remembered for each rollout; git keeps all of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a rollout's plan came from."""
+
+    path: str
+    line: int
+    revision: str
+    """Of the plan; empty for a file at rest."""
+    arms: str
+    """Digest of the file's two variants."""
+    commit: str
+    author: str
+    subject: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A revision that is not started again by itself."""
+
+    commit: str
+    """The commit that brought it."""
+    sentence: str
+    """Why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """A commit that has still to be made."""
+
+    kind: Literal["promote", "put back"]
+    rollout: str
+    """`chat/3`."""
+    began: str
+    """When that rollout began; with the name it is unique, also when a fresh machine counts from one again."""
+    name: str
+    revision: str
+    arms: str
+    """Digest of the two variants: whether the file still speaks of the same ones."""
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Book:
+    """Everything that is remembered."""
+
+    head: str = ""
+    """The newest commit that was taken in."""
+    origins: dict[str, Origin] = field(default_factory=dict)
+    rejected: dict[str, dict[str, Rejection]] = field(default_factory=dict)
+    """By rollout and revision."""
+    withdrawn: dict[str, str] = field(default_factory=dict)
+    """Rollout to why git took its plan back; its abort is nobody's verdict."""
+    settled: dict[str, str] = field(default_factory=dict)
+    """Rollout to the `name/attempt@began` whose end has been dealt with."""
+    frozen: dict[str, str] = field(default_factory=dict)
+    """Rollout to the blob of its file (empty: none) when a rewritten history left it as it was."""
+    writings: tuple[Writing, ...] = ()
+
+
+_BOOK = TypeAdapter(Book)
+
+
+class Ledger:
+    """The book and its file. Raises `BadInput` for a file that cannot be understood, `Unavailable` for a full disk."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.book = Book()
+        self._together = False
+        self.is_new = not file.exists()
+        """Whether nothing had been remembered here; git then says what is rejected."""
+        if not self.is_new:
+            try:
+                self.book = _BOOK.validate_json(file.read_bytes())
+            except (OSError, ValidationError) as error:
+                raise BadInput(
+                    f"{file} cannot be understood ({type(error).__name__}). Move it away to begin with what git knows; "
+                    f"nothing was started."
+                ) from error
+        self._written = self.book
+
+    def origin(self, name: str, origin: Origin) -> None:
+        """This rollout's plan came from there."""
+        self._write(replace(self.book, origins={**self.book.origins, name: origin}))
+
+    def freeze(self, name: str, blob: str) -> None:
+        """Leave this rollout as it is while its file is this one."""
+        self._write(replace(self.book, frozen={**self.book.frozen, name: blob}))
+
+    def thaw(self, name: str) -> None:
+        """Its file counts again."""
+        self._write(replace(self.book, frozen={key: each for key, each in self.book.frozen.items() if key != name}))
+
+    def forget(self, name: str) -> None:
+        """This rollout's file is gone."""
+        self._write(replace(self.book, origins={key: each for key, each in self.book.origins.items() if key != name}))
+
+    def at(self, head: str) -> None:
+        """Everything up to this commit has been taken in."""
+        self._write(replace(self.book, head=head))
+
+    def rejection(self, name: str, revision: str) -> Rejection | None:
+        """Why this revision is not started, or None."""
+        return self.book.rejected.get(name, {}).get(revision)
+
+    def reject(self, name: str, revision: str, rejection: Rejection) -> None:
+        """Do not start this revision again until somebody says so."""
+        others = {key: each for key, each in self.book.rejected.get(name, {}).items() if key != revision}
+        kept = dict(list(others.items())[-LONGEST_QUARANTINE + 1 :])
+        self._write(replace(self.book, rejected={**self.book.rejected, name: {**kept, revision: rejection}}))
+
+    def allow(self, name: str) -> bool:
+        """Somebody said so: every revision of this rollout may be started again. Answers whether any was rejected."""
+        had = bool(self.book.rejected.get(name))
+        self._write(replace(self.book, rejected={key: each for key, each in self.book.rejected.items() if key != name}))
+        return had
+
+    def withdraw(self, name: str, why: str) -> None:
+        """Git took this rollout's plan back."""
+        self._write(replace(self.book, withdrawn={**self.book.withdrawn, name: why}))
+
+    def settle(self, name: str, rollout: str) -> None:
+        """The end of this rollout has been dealt with."""
+        withdrawn = {key: why for key, why in self.book.withdrawn.items() if key != name}
+        self._write(replace(self.book, settled={**self.book.settled, name: rollout}, withdrawn=withdrawn))
+
+    def add(self, writing: Writing) -> None:
+        """A commit has to be made; a newer one for the same rollout takes the place of an older."""
+        others = tuple(each for each in self.book.writings if each.name != writing.name)
+        self._write(replace(self.book, writings=(*others, writing)))
+
+    def written(self, writing: Writing) -> None:
+        """It is in git, or needs not be any more."""
+        self._write(replace(self.book, writings=tuple(each for each in self.book.writings if each != writing)))
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Everything that is remembered in the block is written once, at its end or by `flush`."""
+        self._together = True
+        try:
+            yield
+        finally:
+            self._together = False
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what has not been written yet: whatever is done next must not be known only to this process."""
+        if self._written != self.book:
+            self._save(self.book)
+            self._written = self.book
+
+    def _write(self, book: Book) -> None:
+        self.book = book
+        if not self._together:
+            self.flush()
+
+    def _save(self, book: Book) -> None:
+        beside = self.file.with_suffix(".new")
+        try:
+            with beside.open("wb") as opened:
+                opened.write(_BOOK.dump_json(book, indent=1))
+                opened.flush()
+                os.fsync(opened.fileno())
+            beside.replace(self.file)
+        except OSError as error:
+            raise Unavailable(f"{self.file} cannot be written: {error.strerror}.") from error

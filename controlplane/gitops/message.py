@@ -1,0 +1,135 @@
+"""The words of our commits: a subject, what happened with the numbers of both arms, and trailers for programs.
+
+Called by `controller.py` when a rollout has ended. Pure. Whatever comes from a file or a measurement is made one line
+without control characters, so that no name can forge a trailer.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from canary.rollout import Event, Phase, Rollout
+from canary.serial import event_line, rfc3339
+from canary.spec.models import ModelCanary
+from canary.spec.units import Unit
+from canary.verdict import Answer, GateVerdict
+from canary.wording import duration
+from controlplane.gitops.ledger import Origin
+from controlplane.view import format as fmt
+from controlplane.view.gates import gate_row
+
+SUBJECT = 72
+WIDTH = 76
+EVIDENCE = 1500
+"""Characters of a trailer's JSON."""
+
+
+def verdict_of(rollout: Rollout, history: Iterable[Event]) -> Event | None:
+    """The entry of the history that says why the rollout ended: its way into RollingBack, or its promotion."""
+    phases = [event for event in history if event.event == "phase"]
+    wanted = Phase.SUCCEEDED if rollout.result == "promoted" else Phase.ROLLING_BACK
+    return next((event for event in reversed(phases) if event.phase is wanted), phases[-1] if phases else None)
+
+
+def promotion(plan: ModelCanary, rollout: Rollout, why: Event | None, origin: Origin | None) -> str:
+    """The message of the commit that makes the canary the stable variant."""
+    new, old = plan.spec.canary.name, plan.spec.stable.name
+    took = duration(rollout.history[-1].t) if rollout.history else ""
+    subject = f"Promote {new} in {rollout.name}"
+    told = f"{new} is what stable means from now on, in place of {old}{f', after {took}' if took else ''}."
+    return _message(subject, told, plan, rollout, why, origin)
+
+
+def rollback(plan: ModelCanary, rollout: Rollout, why: Event | None, origin: Origin | None) -> str:
+    """The message of the commit that puts the canary back to what is in service."""
+    bad, good = plan.spec.canary.name, plan.spec.stable.name
+    subject = f"Roll back {rollout.name}: {good} instead of {bad}"
+    return _message(subject, why.message if why else rollout.message, plan, rollout, why, origin)
+
+
+def _message(
+    subject: str, told: str, plan: ModelCanary, rollout: Rollout, why: Event | None, origin: Origin | None
+) -> str:
+    trailers = {
+        "Serinus-Rollout": f"{rollout.name}/{rollout.attempt}",
+        "Serinus-Began": rfc3339(rollout.began),
+        "Serinus-Revision": rollout.revision,
+        "Serinus-Result": str(rollout.result),
+        "Serinus-Reason": str(why.reason if why else rollout.reason),
+        **({"Serinus-Commit": origin.commit} if origin else {}),
+        "Serinus-Evidence": _evidence(why),
+    }
+    body = [*_wrapped(told), "", *_numbers(plan, why), *_times(plan, rollout), *_what_next(rollout, origin)]
+    lines = [_clean(subject)[:SUBJECT], "", *body, "", *(f"{key}: {_clean(value)}" for key, value in trailers.items())]
+    return "\n".join(lines) + "\n"
+
+
+def _numbers(plan: ModelCanary, why: Event | None) -> list[str]:
+    """Both arms' values of the gate that spoke."""
+    evidence: Mapping[str, Any] = why.evidence if why else {}
+    if "gate" not in evidence:
+        return []
+    samples = evidence.get("samples") or {}
+    unit = _unit(plan, evidence["gate"])
+    lines = [f"  gate    {_clean(evidence['gate'])}"]
+    for arm in ("canary", "stable", "limit"):
+        value = evidence.get(arm)
+        if value is not None:
+            behind = f"  ({samples[arm]:,.0f} requests)" if arm in samples else ""
+            lines.append(f"  {arm:<7} {fmt.measure(value, unit)}{behind}")
+    return [*lines, ""]
+
+
+def _unit(plan: ModelCanary, text: str) -> Unit:
+    """The unit of a gate's metric; plain failures are a share, as the hard stop counts them."""
+    gates = (gate for stage in plan.spec.stages for gate in stage.gates if gate.text == text)
+    gate = next(gates, None)
+    return gate_row(gate, GateVerdict(text, Answer.FAIL, "")).unit
+
+
+def _times(plan: ModelCanary, rollout: Rollout) -> list[str]:
+    moments = {
+        "began": rollout.began,
+        "harm": rollout.harm_began,
+        "decided": rollout.decided,
+        "zero": rollout.zero,
+    }
+    lines = [f"  {what:<7} {rfc3339(at)}" for what, at in moments.items() if at is not None]
+    if rollout.decided is not None and rollout.zero is not None:
+        lines[-1] += f"  (no traffic {duration(max(rollout.zero - rollout.decided, 0.0))} after the decision)"
+    if rollout.peak.canary:
+        lines.append(f"  peak    {rollout.peak} of the traffic on {_clean(plan.spec.canary.name)}")
+    if rollout.served:
+        lines.append(f"  served  {', '.join(f'{count:,.0f} on {arm}' for arm, count in rollout.served.items())}")
+    return lines
+
+
+def _what_next(rollout: Rollout, origin: Origin | None) -> list[str]:
+    lines = []
+    if origin is not None:
+        whence = f"It came with {origin.commit[:12]} by {origin.author} ({origin.path}:{origin.line})."
+        lines += ["", *_wrapped(whence)]
+    if rollout.result != "promoted":
+        again = f"This revision is not started again by itself. To try it again: serinus retry {rollout.name}"
+        lines += ["", *_wrapped(again)]
+    return lines
+
+
+def _evidence(why: Event | None) -> str:
+    line: dict[str, Any] = event_line(why)["evidence"] if why else {}
+    text = json.dumps(line, ensure_ascii=False, separators=(",", ":"))
+    return text if len(text) <= EVIDENCE else json.dumps({"why": why.message[:500] if why else ""}, ensure_ascii=False)
+
+
+def _wrapped(text: str) -> list[str]:
+    """Lines of a commit's width."""
+    words, lines = _clean(text).split(), [""]
+    for word in words:
+        if lines[-1] and len(lines[-1]) + 1 + len(word) > WIDTH:
+            lines.append("")
+        lines[-1] = f"{lines[-1]} {word}".strip()
+    return lines
+
+
+def _clean(text: str) -> str:
+    return " ".join(fmt.clean(text).split())

@@ -1,0 +1,119 @@
+"""What a commit wants: a plan for each canary.yml, or the reason why there is none. Pure: texts in, answers out.
+
+Called by `controller.py` at each new commit. Every file is read for itself, so that a bad one stops no other. Decides
+nothing about what runs.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from canary.edit import ARMS, at_rest, said
+from canary.errors import BugError, Fault, SpecError
+from canary.spec import Source, local_faults, parse_document, revision
+from canary.spec.dialects import form_of, slug
+from canary.spec.models import ModelCanary
+from canary.spec.reader import Node, read
+from canary.spec.source import quoted
+
+SETTINGS_NAME = "serinus.yml"
+"""Completes a short form in the same folder, as it does on a disk."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A file that can be understood."""
+
+    path: str
+    name: str
+    """Of the rollout."""
+    line: int
+    """Where the canary stands in the file."""
+    plan: ModelCanary | None
+    """None for a file at rest, which names nothing to try."""
+    arms: str
+    """Digest of the two variants as the file writes them."""
+    revision: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """A file that cannot be used."""
+
+    path: str
+    line: int
+    sentence: str
+    """Every fault, as `serinus validate` says it."""
+
+
+def understood(path: str, text: bytes, settings: Source | None) -> Wanted | Complaint:
+    """What one file wants."""
+    root, _ = read(Source(path, text))
+    if root is not None and at_rest(root):
+        name = _name_at_rest(root, settings)
+        if name:
+            return Wanted(path, name, _line(root), None, arms_of(root))
+    try:
+        document = parse_document(text, path, settings)
+    except SpecError as error:
+        return _complaint(path, error.faults)
+    if faults := local_faults(document):
+        return _complaint(path, faults)
+    if root is None:
+        raise BugError(f"{path} was parsed and cannot be read; nothing was started")
+    plan = document.canary
+    return Wanted(path, plan.metadata.name, _line(root), plan, arms_of(root), revision(plan))
+
+
+def arms_of(root: Node) -> str:
+    """Digest of the two variants as a file writes them, the same for ever."""
+    written = [said(node) if (node := root.get(*path)) is not None else None for path in ARMS[form_of(root)]]
+    return hashlib.sha256(json.dumps(written, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def claims(found: Sequence[Wanted], owners: Mapping[str, str]) -> tuple[Mapping[str, Wanted], Sequence[Complaint]]:
+    """One file for each rollout. Of two with one name the one that has it already keeps it; two new ones get nothing.
+
+    `owners` names the path that each rollout came from until now.
+    """
+    by_name: dict[str, list[Wanted]] = {}
+    for each in found:
+        by_name.setdefault(each.name, []).append(each)
+    granted: dict[str, Wanted] = {}
+    complaints: list[Complaint] = []
+    for name, claimants in by_name.items():
+        owner = claimants[0] if len(claimants) == 1 else _owner(claimants, owners.get(name))
+        if owner is not None:
+            granted[name] = owner
+        for each in claimants:
+            if each is not owner:
+                others = " and ".join(f"{other.path}:{other.line}" for other in claimants if other is not each)
+                keeps = f"{owner.path} keeps it" if owner is not None else "neither is started"
+                sentence = f"{each.path}:{each.line}: the name {quoted(name)} is claimed by {others} too; {keeps}."
+                complaints.append(Complaint(each.path, each.line, sentence))
+    return granted, complaints
+
+
+def _owner(claimants: Sequence[Wanted], path: str | None) -> Wanted | None:
+    return next((each for each in claimants if each.path == path), None)
+
+
+def _name_at_rest(root: Node, settings: Source | None) -> str:
+    """The rollout's name in a file that no plan can be made of, since it has nothing to try."""
+    written = root.get("metadata", "name")
+    if written is None and settings is not None:
+        beside, _ = read(settings)
+        written = beside.get("metadata", "name") if beside is not None else None
+    if written is None and (model := root.get("model")) is not None:
+        return slug(str(model.value))
+    return str(written.value) if written is not None and isinstance(written.value, str) else ""
+
+
+def _line(root: Node) -> int:
+    node = root.get(*ARMS[form_of(root)][1])
+    return (node.key or node.place).line if node is not None else 1
+
+
+def _complaint(path: str, faults: Sequence[Fault]) -> Complaint:
+    return Complaint(path, faults[0].line, "\n".join(str(fault) for fault in faults))
