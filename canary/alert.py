@@ -6,7 +6,7 @@ clock. Texts from outside (names, problems, commits) come out on one line and wi
 what a channel's own format needs escaped is escaped there.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -15,7 +15,7 @@ from canary.rollout import Event, Phase, Reason
 from canary.spec.alerts import AlertKind
 from canary.wording import duration
 
-Kind = AlertKind | Literal["test"]
+Kind = AlertKind | Literal["summary", "test"]
 Severity = Literal["critical", "warning", "info"]
 State = Literal["firing", "resolved"]
 
@@ -28,6 +28,7 @@ SEVERITIES: Mapping[Kind, Severity] = {
     "awaitingApproval": "info",
     "aborted": "info",
     "promoted": "info",
+    "summary": "warning",
     "test": "info",
 }
 """Critical is for what harmed users or still may; a warning needs a person; info is good to know."""
@@ -40,6 +41,7 @@ TITLES: Mapping[Kind, str] = {
     "awaitingApproval": "{} waits for an approval",
     "aborted": "{} was aborted",
     "promoted": "{} was promoted",
+    "summary": "{}: several alerts in one",
     "test": "{}: a test of its alerts",
 }
 NEXT: Mapping[Kind, tuple[str, ...]] = {
@@ -51,6 +53,7 @@ NEXT: Mapping[Kind, tuple[str, ...]] = {
     "awaitingApproval": ("status", "approve", "abort"),
     "aborted": ("history",),
     "promoted": ("history",),
+    "summary": ("history",),
     "test": (),
 }
 """The commands that help next, most useful first."""
@@ -72,6 +75,8 @@ RESULTS: Mapping[str, Kind] = {
     "aborted": "aborted",
     "promoted": "promoted",
 }
+MOST_LINES = 20
+"""Alerts that a summary names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +186,29 @@ def over(alert: Alert, at: float, sentence: str) -> Alert:
     """The end of a fact, for the same key."""
     lasted = Fact("Lasted", duration(max(at - alert.began, 0.0)))
     return replace(alert, state="resolved", at=at, sentence=clean(sentence), facts=(lasted,), commands=())
+
+
+def summary(alerts: Sequence[Alert]) -> Alert:
+    """One message for many (at least one, oldest first), for a channel that would get too many at once."""
+    newest = alerts[-1]
+    others = {alert.rollout for alert in alerts} - {newest.rollout}
+    of = f"{newest.rollout} and {len(others)} more" if others else newest.rollout
+    lines = [Fact(alert.severity if alert.state == "firing" else "over", alert.title) for alert in alerts[:MOST_LINES]]
+    if left := len(alerts) - len(lines):
+        lines.append(Fact("and", f"{left} more"))
+    key = f"{newest.rollout}/{newest.attempt}/summary"
+    return replace(
+        newest,
+        id=f"{newest.id}/summary",
+        key=key,
+        kind="summary",
+        state="firing",
+        rollout=of,
+        sentence=f"{len(alerts)} alerts came faster than one channel should carry; here they are in one message.",
+        facts=tuple(lines),
+        standing=False,
+        complete=True,
+    )
 
 
 def text(alert: Alert) -> str:

@@ -25,6 +25,7 @@ from controlplane.adapters.sqlite_store import SqliteStore
 from controlplane.adapters.state_folder import held
 from controlplane.adapters.system_clock import SystemClock
 from controlplane.adapters.told import ToldEvents
+from controlplane.alerts import open_notifier
 from controlplane.ports import Ports, Stored
 from controlplane.reconcile.loop import Reconciler
 from controlplane.reconcile.watch import Periods, carry_through
@@ -113,7 +114,18 @@ async def run_rollout(
                     say=audience.say,
                 )
             )
-            ports = Ports(clock, platform, router, metrics.source, store, ToldEvents(audience.event))
+            notifier = await world.enter_async_context(
+                open_notifier(
+                    plan,
+                    ToldEvents(audience.event),
+                    store=store,
+                    state=state,
+                    clock=clock,
+                    say=audience.say,
+                    spawn=background.create_task,
+                )
+            )
+            ports = Ports(clock, platform, router, metrics.source, store, notifier)
             keepers = [
                 background.create_task(router.tend(), name="Envoy keeper"),
                 background.create_task(_keep_addresses(platform, router, audience.say), name="address keeper"),

@@ -1,0 +1,174 @@
+"""Where events come in and alerts go out: one mailbox a channel, and what was missed while nobody listened.
+
+Opened by `controlplane.program` as its notifier. What has to be told follows from the rollout's history, so after a
+crash the history is read again and every channel gets what it was not told. Nothing here is waited for by the rollout.
+"""
+
+import asyncio
+import os
+import random
+import shlex
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from canary.alert import Alert, Commands, Story, hear
+from canary.errors import BadInput, WorldError
+from canary.rollout import Event
+from canary.spec.models import ModelCanary
+from controlplane.adapters.state_folder import default_state_folder
+from controlplane.alerts.build import World, channel_of, kinds_of, missing, names_of
+from controlplane.alerts.ledger import Ledger
+from controlplane.alerts.mailbox import Mailbox
+from controlplane.alerts.post import Post
+from controlplane.alerts.queue import WORTH_TELLING, Cap, Queue
+from controlplane.alerts.reach import Reach, networks_of
+from controlplane.alerts.secrets import LocalSecrets
+from controlplane.ports import Clock, Notifier, RolloutStore
+
+LAST_WORDS = 5.0
+"""Seconds that channels have, when the rollout has ended, for what they were not told yet."""
+CAP_OF_MACHINES = Cap(messages=60, seconds=60.0)
+"""For channels whose receivers tell alerts apart themselves; people get the smaller default."""
+EARLIER_ATTEMPTS = 5
+"""How many attempts back one looks for what was not told."""
+
+
+class Desk:
+    """Tells every channel what it has to hear of. Implements `controlplane.ports.Notifier`."""
+
+    def __init__(self, mailboxes: Sequence[Mailbox], commands: Commands, *, address: str = "") -> None:
+        """`address`: where the dashboard answers, for links; empty for none."""
+        self.mailboxes = mailboxes
+        self._commands, self._address = commands, address.rstrip("/")
+        self._stories: dict[str, Story] = {}
+
+    async def tell(self, event: Event) -> None:
+        """Take an event in; returns at once, and takes no notice of one that comes twice."""
+        for alert in self._alerts(event):
+            for mailbox in self.mailboxes:
+                mailbox.put(alert)
+
+    async def catch_up(self, store: RolloutStore, name: str, now: float) -> None:
+        """Deliver what was not told before this start; raises `WorldError` when the store does not answer."""
+        for event in await _recent_history(store, name, now):
+            for alert in self._alerts(event):
+                for mailbox in self.mailboxes:
+                    mailbox.put(alert, replayed=True)
+
+    def _alerts(self, event: Event) -> list[Alert]:
+        self._stories[event.rollout], alerts = hear(self._stories.get(event.rollout, Story()), event, self._commands)
+        link = f"{self._address}/rollouts/{quote(event.rollout, safe='')}" if self._address else ""
+        return [replace(alert, link=link) for alert in alerts]
+
+
+class Both:
+    """Two notifiers as one. The second is told even if the first is not there."""
+
+    def __init__(self, first: Notifier, second: Notifier) -> None:
+        self._first, self._second = first, second
+
+    async def tell(self, event: Event) -> None:
+        """Tell both."""
+        try:
+            await self._first.tell(event)
+        finally:
+            await self._second.tell(event)
+
+
+@asynccontextmanager
+async def open_notifier(
+    plan: ModelCanary,
+    listener: Notifier,
+    *,
+    store: RolloutStore,
+    state: Path,
+    clock: Clock,
+    say: Callable[[str], None],
+    spawn: Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"],
+    environment: Mapping[str, str] | None = None,
+) -> AsyncIterator[Notifier]:
+    """The listener and the plan's alert channels, told together while the block runs.
+
+    Missing secrets are told to `say` and keep nothing from starting. Raises `BadInput` for settings in the environment
+    that mean nothing. At the end, channels have a moment for what is left; the next start with this state delivers the
+    rest.
+    """
+    if not plan.spec.alerts:
+        yield listener
+        return
+    variables = os.environ if environment is None else environment
+    desk = await _desk(plan, state, clock, say, variables)
+    try:
+        await desk.catch_up(store, plan.metadata.name, clock.now())
+    except WorldError as error:
+        say(f"{error} Alerts of an earlier rollout may stay untold.")
+    tasks = [spawn(mailbox.run()) for mailbox in desk.mailboxes]
+    try:
+        yield Both(listener, desk)
+        await asyncio.gather(*(mailbox.empty(LAST_WORDS) for mailbox in desk.mailboxes))
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+def local_world(clock: Clock, environment: Mapping[str, str]) -> World:
+    """Secrets and reach on one machine, where whoever writes the plan could dial anything himself."""
+    networks = networks_of(environment.get("SERINUS_ALERT_NETWORKS", ""))
+    return World(LocalSecrets(environment), Reach(networks=networks), clock.now)
+
+
+async def _desk(
+    plan: ModelCanary, state: Path, clock: Clock, say: Callable[[str], None], environment: Mapping[str, str]
+) -> Desk:
+    name, alerts = plan.metadata.name, plan.spec.alerts
+    world = local_world(clock, environment)
+    post = Post(world.reach)
+    channels = [channel_of(alert, world, post) for alert in alerts]
+    ledger = Ledger(state / "alerts.jsonl", now=clock.now, say=say)
+    await ledger.open()
+    mailboxes = [
+        Mailbox(
+            channel,
+            kinds_of(alert),
+            name=own_name,
+            ledger=ledger,
+            queue=Queue(channel.keyed, channel.repeats, random.random, CAP_OF_MACHINES if channel.keyed else Cap()),
+            now=clock.now,
+            say=say,
+        )
+        for alert, channel, own_name in zip(alerts, channels, names_of(channels), strict=True)
+    ]
+    for alert, mailbox in zip(alerts, mailboxes, strict=True):
+        await mailbox.open()
+        for clause in await missing(alert, world.secrets):
+            say(
+                f"Alerts to {mailbox.channel.name} cannot be sent as it is: {clause}. The rollout goes on without them."
+            )
+    options = "" if state == default_state_folder(name, dict(environment)) else f" --state {shlex.quote(str(state))}"
+    return Desk(mailboxes, Commands(options=options), address=_dashboard(environment))
+
+
+def _dashboard(environment: Mapping[str, str]) -> str:
+    """Where links lead; raises `BadInput` for what no browser should open."""
+    address = environment.get("SERINUS_URL", "")
+    parts = urlsplit(address)
+    if address and (parts.scheme not in {"http", "https"} or not parts.netloc or not address.isprintable()):
+        raise BadInput("SERINUS_URL is where the dashboard answers, such as https://serinus.example.com.")
+    return address
+
+
+async def _recent_history(store: RolloutStore, name: str, now: float) -> list[Event]:
+    """The events of the newest attempts, oldest first, as far back as anything is worth telling."""
+    newest = list(await store.history(name))
+    attempts = [newest] if newest else []
+    while attempts and len(attempts) < EARLIER_ATTEMPTS and attempts[0][0].at > now - WORTH_TELLING:
+        number = int(attempts[0][0].id.split("/")[-2])
+        earlier = list(await store.history(name, number - 1)) if number > 1 else []
+        if not earlier:
+            break
+        attempts.insert(0, earlier)
+    return [event for attempt in attempts for event in attempt]

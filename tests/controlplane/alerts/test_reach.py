@@ -1,0 +1,121 @@
+"""Which addresses are dialled: S4's matrix of hosts that hide where they lead."""
+
+import socket
+from ipaddress import ip_address, ip_network
+from typing import Any
+
+import pytest
+
+from canary.errors import BadInput, Unavailable
+from controlplane.alerts.channel import Refused
+from controlplane.alerts.reach import Reach, meant, networks_of
+
+NEVER = [
+    "169.254.169.254",
+    "169.254.1.1",
+    "100.100.100.200",
+    "192.0.0.192",
+    "fe80::1",
+    "fd00:ec2::254",
+    "::ffff:169.254.169.254",
+    "::ffff:a9fe:a9fe",
+    "64:ff9b::a9fe:a9fe",
+    "2002:a9fe:a9fe::1",
+    "0.0.0.0",
+    "::",
+    "224.0.0.1",
+    "ff02::1",
+]
+"""Refused on every platform, however they are spelt."""
+HIDDEN_LOOPBACK = ["2130706433", "0177.0.0.1", "0x7f.1", "127.1", "::ffff:127.0.0.1"]
+"""Spellings of this machine that nobody uses by accident."""
+
+
+@pytest.mark.parametrize("host", NEVER)
+async def test_metadata_and_link_local_addresses_are_never_dialled(host: str) -> None:
+    with pytest.raises(Refused):
+        await Reach().addresses(host, 80)
+
+
+@pytest.mark.parametrize("host", ["2852039166", "0251.0376.0251.0376", "0xa9fea9fe"])
+async def test_another_spelling_of_the_metadata_address_changes_nothing(host: str) -> None:
+    with pytest.raises(Refused, match="metadata"):
+        await Reach().addresses(host, 80)
+
+
+@pytest.mark.parametrize("host", HIDDEN_LOOPBACK)
+async def test_this_machine_under_another_spelling_is_refused(host: str) -> None:
+    with pytest.raises(Refused, match=r"back to this machine|private"):
+        await Reach(private=False).addresses(host, 80)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1"])
+async def test_this_machine_is_dialled_where_it_is_written_out_and_allowed(host: str) -> None:
+    assert await Reach().addresses(host, 80)
+    with pytest.raises(Refused, match="back to this machine"):
+        await Reach(loopback=False).addresses(host, 80)
+
+
+def resolving(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> list[str]:
+    """Let every name resolve to these; answers the names that were looked up."""
+    asked: list[str] = []
+
+    def getaddrinfo(host: str, port: int, *_: Any, **__: Any) -> list[Any]:
+        asked.append(host)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in addresses]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    return asked
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "169.254.169.254"])
+async def test_a_name_that_leads_to_a_forbidden_address_is_refused(
+    monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    """DNS rebinding: the name is innocent, its answer is not, even among innocent ones."""
+    resolving(monkeypatch, "203.0.113.5", address)
+    with pytest.raises(Refused):
+        await Reach().addresses("hooks.example.com", 443)
+
+
+async def test_a_name_is_looked_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was checked is what is dialled."""
+    asked = resolving(monkeypatch, "8.8.8.8", "8.8.8.8")
+    assert await Reach(private=False).addresses("hooks.example.com", 443) == [ip_address("8.8.8.8")]
+    assert asked == ["hooks.example.com"]
+
+
+@pytest.mark.parametrize("address", ["10.0.0.5", "192.168.1.1", "172.20.0.1", "100.64.0.1", "fd12::1"])
+async def test_private_networks_are_the_platforms_decision(address: str) -> None:
+    assert await Reach().addresses(address, 80) == [ip_address(address)]
+    with pytest.raises(Refused, match="private network"):
+        await Reach(private=False).addresses(address, 80)
+
+
+async def test_a_network_that_was_allowed_is_allowed_whatever_it_is() -> None:
+    reach = Reach(private=False, loopback=False, networks=networks_of("169.254.7.0/24, fd12::/16"))
+    assert await reach.addresses("169.254.7.9", 80)
+    assert await reach.addresses("fd12::1", 80)
+    with pytest.raises(Refused):
+        await reach.addresses("169.254.8.9", 80)
+
+
+async def test_a_name_that_does_not_exist_is_an_outage(monkeypatch: pytest.MonkeyPatch) -> None:
+    def getaddrinfo(*_: Any, **__: Any) -> None:
+        raise socket.gaierror(-2, "unknown")
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    with pytest.raises(Unavailable, match="cannot be resolved"):
+        await Reach().addresses("nowhere.example.com", 443)
+
+
+def test_networks_that_are_none_are_refused() -> None:
+    assert networks_of("") == ()
+    assert networks_of("10.0.0.0/8") == (ip_network("10.0.0.0/8"),)
+    with pytest.raises(BadInput, match="SERINUS_ALERT_NETWORKS"):
+        networks_of("10.0.0.1/8")
+
+
+def test_an_address_that_means_itself_stays_itself() -> None:
+    assert str(meant(ip_address("2001:4860:4860::8888"))) == "2001:4860:4860::8888"
+    assert str(meant(ip_address("8.8.8.8"))) == "8.8.8.8"
