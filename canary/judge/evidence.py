@@ -20,6 +20,8 @@ SHARED_RATIO = 1.25
 """While stable itself is beyond a limit, a canary up to this much worse than stable is not held against that limit."""
 FAST, USUAL = 0.7, 0.998
 """What remains of recent counts and of stable's usual rate after a block."""
+ALARMED = 0.1
+"""How fast the usual rate is learnt while stable is worse than usual."""
 SCALE_STEP = 0.05
 """Weight of a new block in the variance of a sum."""
 LEARNT = 20
@@ -136,6 +138,8 @@ _FIELDS = tuple(f.name for f in fields(Evidence))
 
 def learn(e: Evidence, block: Numbers) -> None:
     """Take in what a block says about stable: its noise and its usual rate. Not about the canary."""
+    # While stable is worse than usual, what is usual moves on a tenth as fast: trouble that stays becomes the norm.
+    pace = ALARMED if stable_degraded(e, e.clearing_noise, block) else 1.0
     e.placebo = e.placebo.plus(block.x1, block.n1, block.x2, block.n2)
     e.fast = [
         FAST * e.fast[0] + block.xv,
@@ -144,7 +148,9 @@ def learn(e: Evidence, block: Numbers) -> None:
         FAST * e.fast[3] + block.nc,
     ]
     if block.nc > 0:
-        e.usual = [USUAL * e.usual[0] + block.xc, USUAL * e.usual[1] + block.nc, e.usual[2] + 1]
+        kept = 1 - pace * (1 - USUAL)
+        x, n, blocks = e.usual
+        e.usual = [kept * x + pace * block.xc, kept * n + pace * block.nc, blocks + 1]
 
 
 def weigh(e: Evidence, rule: Rule, block: Numbers, *, t: float, spend: float, opens: bool, fresh: bool) -> None:
@@ -239,13 +245,13 @@ def _take_in_pool(e: Evidence, rule: Rule, noise: Noise, clearing: Noise) -> Non
     """The self-normalised test, for and against. The first pool of a sum only teaches its variance."""
     contrast, variance, _ = e.pool
     e.pool = [0.0, 0.0, 0.0]
-    if variance <= 0:
+    if variance <= share.TINY:
         return
     if not rule.counts:
         squared = contrast * contrast / variance
         variance *= e.scale
         e.scale = squared if e.scale == 0 else (1 - SCALE_STEP) * e.scale + SCALE_STEP * squared
-        if variance <= 0:
+        if variance <= share.TINY:
             return
     z = contrast / math.sqrt(variance)
     e.totals = [total + z for total in e.totals]

@@ -28,7 +28,7 @@ class Facts:
     def __init__(
         self, docket: Docket, memory: Memory, case: Case, known: dict[str, list[float]], *, here: bool
     ) -> None:
-        self.docket, self.memory, self.case = docket, memory, case
+        self.docket, self.memory, self.case, self.known = docket, memory, case, known
         self.mine = memory["tally"]["canary"] if here else tally.empty()
         self.theirs = memory["tally"]["stable"] if here else tally.empty()
         if case.kind == "readings":

@@ -13,6 +13,7 @@ from canary.judge import (
     conviction,
     docket,
     feed,
+    flip,
     hard_stop,
     rows,
     selfnormalised,
@@ -26,7 +27,7 @@ from canary.judge.arms import Sides
 from canary.judge.block import Block
 from canary.judge.docket import Docket
 from canary.judge.evidence import Evidence, learn, weigh
-from canary.judge.facts import known_bounds
+from canary.judge.facts import Facts, known_bounds
 from canary.judge.memory import Memory, clock_moved, fresh, tick
 from canary.judge.state import JudgeState
 from canary.observation import Counters, EvidenceSeen
@@ -81,6 +82,32 @@ def read(spec: CanarySpec, state: JudgeState, *, stage: int, now: float) -> Judg
 def weight_of_evidence(spec: CanarySpec, state: JudgeState) -> float:
     """Log of all evidence against the canary together; the rollout rolls back when it reaches log(1/falseRollback)."""
     return conviction.total(docket.of(spec), _state_for(spec, state).memory)
+
+
+def what_would_flip(spec: CanarySpec, state: JudgeState, *, stage: int, now: float) -> dict[str, str]:
+    """By gate text the smallest change that would flip its verdict, one sentence each; empty where none is known."""
+    of, memory = docket.of(spec), _state_for(spec, state).memory
+    verdicts_by_text = {verdict.gate: verdict for verdict in verdicts.judgement(spec, of, memory, stage, now).gates}
+    known, here = known_bounds(memory), memory["tally_stage"] == stage
+    return {
+        case.gate.text: flip.smallest_change(
+            Facts(of, memory, case, known, here=here), verdicts_by_text[case.gate.text]
+        )
+        for case in of.by_stage[stage]
+        if case.gate.text in verdicts_by_text
+    }
+
+
+def noise_floor(spec: CanarySpec, state: JudgeState, gate: str, *, over: float) -> float | None:
+    """By how much stable differs from itself within `over` seconds, as a fraction of the metric; None if not known.
+
+    A margin below it cannot be told from noise in that time. Meant for gates that compare with stable.
+    """
+    of, memory = docket.of(spec), _state_for(spec, state).memory
+    case = next((case for case in of.tested if case.gate.text == gate), None)
+    if case is None:
+        return None
+    return flip.noise_floor(Facts(of, memory, case, known_bounds(memory), here=True), over)
 
 
 def _state_for(spec: CanarySpec, state: JudgeState) -> JudgeState:

@@ -10,6 +10,8 @@ import math
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+TINY = 1e-9
+"""Less variance than this is no variance."""
 LEVELS = (4, 16, 64, 256)
 """Blocks added up before their variance is compared with that of single blocks."""
 
@@ -110,6 +112,8 @@ class Placebo:
             return self
         theta = n1 / (n1 + n2)
         spread = theta * (1 - theta)
+        if spread * x < TINY:
+            return self
         deviation = x1 - x * theta
         u = deviation * deviation / (spread * x)
         phi, kappa = self._fit(CLEARING)

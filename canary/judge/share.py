@@ -11,8 +11,8 @@ nothing. Sources and proofs: `docs/judge.md`.
 
 import math
 
-CAP = 10.0
-"""No scrape may multiply evidence by more than this."""
+CAP = 30.0
+"""No scrape may multiply evidence by more than this, so that no single one can decide: three at least must agree."""
 LOG_CAP = math.log(CAP)
 TINY = 1e-12
 MOST = 1e250

@@ -12,8 +12,12 @@ from canary.judge import selfnormalised as sn
 def test_the_mixture_is_the_integral_that_it_stands_for() -> None:
     """Half-normal prior on the drift: compare the closed form with numerical integration."""
     total, variance, r = 9.0, 40.0, 7.0
-    density = lambda lam: 2 * math.sqrt(r / (2 * math.pi)) * math.exp(-r * lam * lam / 2)  # noqa: E731 - a formula
-    value, _ = integrate.quad(lambda lam: math.exp(lam * total - lam * lam * variance / 2) * density(lam), 0, 20)
+
+    def weighted(drift: float) -> float:
+        prior = 2 * math.sqrt(r / (2 * math.pi)) * math.exp(-r * drift * drift / 2)
+        return prior * math.exp(drift * total - drift * drift * variance / 2)
+
+    value, _ = integrate.quad(weighted, 0, 20)
     assert sn.log_mixture(total, variance, r) == pytest.approx(math.log(value), rel=1e-6)
 
 

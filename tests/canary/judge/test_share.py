@@ -13,9 +13,9 @@ GRID = share.grid(1.15, 12.0)
 counts = st.floats(0, 1e7, allow_nan=False)
 
 
-def _mean_growth(rng: np.random.Generator, hits: np.ndarray, trials: np.ndarray, null: float, noise: float) -> tuple[
-    np.ndarray, np.ndarray
-]:
+def _mean_growth(
+    rng: np.random.Generator, hits: np.ndarray, trials: np.ndarray, null: float, noise: float
+) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard error of one block's factor, over effect sizes and both tests."""
     factors = np.array(
         [
@@ -61,7 +61,7 @@ def test_both_tests_grow_when_the_canary_has_more_than_its_share() -> None:
     assert max(share.likelihood([1.0] * 8, 9, 12, 0.25, 1.5, 1.0, GRID)) > 5
 
 
-def test_no_scrape_multiplies_evidence_by_more_than_ten() -> None:
+def test_no_scrape_multiplies_evidence_by_more_than_the_cap() -> None:
     after = [
         *share.bet([1.0] * 8, 1e6, 1e6, 0.01, 1.0, 1.0, GRID),
         *share.likelihood([1.0] * 8, 1e6, 1e6, 0.01, 1.0, 1.0, GRID),

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,6 +19,6 @@ def test_the_weights_of_all_beginnings_never_exceed_one(stages: int, planned: fl
 def test_it_does_not_matter_how_often_one_looks(times: list[float], planned: float) -> None:
     """The weight of an interval is the sum of its parts."""
     times = sorted(times)
-    parts = [start_weights.between(a, b, planned) for a, b in zip(times, times[1:], strict=False)]
+    parts = [start_weights.between(a, b, planned) for a, b in pairwise(times)]
     assert sum(parts) == pytest.approx(start_weights.between(times[0], times[-1], planned), abs=1e-12)
     assert all(part >= 0 for part in parts)

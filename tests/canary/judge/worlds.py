@@ -67,9 +67,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.rng = np.random.default_rng(self.seed)
-        self.totals = {
-            arm: {f"{arm}-{i}": np.zeros(5 + len(BOUNDS)) for i in range(self.pods[arm])} for arm in ARMS
-        }
+        self.totals = {arm: {f"{arm}-{i}": np.zeros(5 + len(BOUNDS)) for i in range(self.pods[arm])} for arm in ARMS}
 
     def serve(self, requests: float, share: float) -> None:
         """So many requests on average, split like this."""
@@ -80,13 +78,18 @@ class World:
                 n = self.rng.poisson(requests * part / self.pods[arm])
                 times = self.rng.lognormal(math.log(health.latency), 0.35, n)
                 below = np.searchsorted(np.sort(times), BOUNDS, side="right")
-                totals += [n, self.rng.binomial(n, health.errors), self.rng.binomial(n, health.conversion), n, *below, n]
+                totals += [
+                    n,
+                    self.rng.binomial(n, health.errors),
+                    self.rng.binomial(n, health.conversion),
+                    n,
+                    *below,
+                    n,
+                ]
 
     def counters(self, at: float) -> Counters:
         """What a scrape finds."""
-        return Counters(
-            at, {arm: {name: _pod(totals) for name, totals in self.totals[arm].items()} for arm in ARMS}
-        )
+        return Counters(at, {arm: {name: _pod(totals) for name, totals in self.totals[arm].items()} for arm in ARMS})
 
 
 def _pod(totals: np.ndarray) -> PodCounters:

@@ -1,0 +1,149 @@
+"""The smallest change that would flip a verdict: for people who ask why, never part of a decision.
+
+A verdict that waits flips with more requests like those so far; one that has passed or failed, with another limit. That
+limit is found by asking the likelihood ratio again about the totals, so it is close to, not exactly, where the running
+evidence would have turned. Also here: the noise floor, the difference that stable shows against itself. Called by
+`judge.py` for `why` and `plan`.
+"""
+
+import math
+from collections.abc import Callable
+
+from canary.judge import bounds, sentences, share
+from canary.judge.docket import Case
+from canary.judge.evidence import Evidence
+from canary.judge.facts import Facts
+from canary.verdict import Answer, GateVerdict
+from canary.wording import duration
+
+ROUNDS = 50
+
+
+def smallest_change(facts: Facts, verdict: GateVerdict) -> str:
+    """One sentence; empty where nothing sensible can be said."""
+    case = facts.case
+    if case.rule is None or not case.rule.counts:
+        return _more(facts, verdict)
+    if verdict.verdict is Answer.WAIT:
+        return _more(facts, verdict)
+    failed = verdict.verdict is Answer.FAIL
+    if case.series == "histogram" and not case.gate.relative:
+        return _other_latency(facts, failed=failed)
+    turning = _turning_point(facts, failed=failed)
+    if turning is None:
+        return ""
+    allowed = _allowed(case, turning, facts)
+    return f"It would {'not have failed' if failed else 'still have passed'} with {allowed}."
+
+
+def _more(facts: Facts, verdict: GateVerdict) -> str:
+    """What a WAIT needs."""
+    more = facts.requests_missing(facts.docket.beta)
+    if verdict.verdict is not Answer.WAIT or more is None or facts.beyond:
+        return ""
+    eta = facts.seconds_for(more)
+    when = f", about {duration(eta)}" if eta is not None else ""
+    return f"It would pass with about {sentences.many(math.ceil(more))} more canary requests like those so far{when}."
+
+
+def _other_latency(facts: Facts, *, failed: bool) -> str:
+    """For a latency limit: the bucket bound that the canary's quantile lies under."""
+    case = facts.case
+    histogram, edges = facts.mine["histograms"].get(case.name), facts.known.get(case.name)
+    if not histogram or not edges or case.quantile is None:
+        return ""
+    value = bounds.quantile(case.quantile, histogram, edges)
+    bound = next((edge for edge in edges if value is not None and edge >= value), math.inf)
+    if math.isinf(bound):
+        return "No limit that its buckets can tell would have changed that."
+    return (
+        f"It would {'not have failed' if failed else 'still have passed'} with a limit of {sentences.seconds(bound)}."
+    )
+
+
+def _turning_point(facts: Facts, *, failed: bool) -> float | None:
+    """The share (against a limit) or ratio (against stable) at which the totals would say otherwise."""
+    e = Evidence.of(facts.evidence)
+    relative = facts.case.gate.relative
+    if failed:
+        (xv, nv, xc, nc), noise = e.since, e.noise(single=False)
+        needed = facts.needed - math.log(max(facts.case.weight, 1e-9))
+    else:
+        (xv, nv), (xc, nc), noise = facts.bad_of(facts.mine), facts.bad_of(facts.theirs), e.clearing_noise
+        needed = math.log(1 / facts.docket.beta)
+    if nv <= 0 or (relative and nc <= 0):
+        return None
+
+    def evidence(allowed: float) -> float:
+        trials = xv + xc if relative else nv
+        null = nv * allowed / (nv * allowed + nc) if relative else allowed
+        if not share.usable(trials, null):
+            return 0.0
+        hits, null = (xv, null) if failed else (trials - xv, 1 - null)
+        return _log_evidence(facts.case, hits, trials, null, noise.phi * noise.vr)
+
+    low, high = (1e-3, 1e3) if relative else (1e-7, 1 - 1e-7)
+    # Evidence against falls as more is allowed, evidence for rises: either way there is one place where it turns.
+    return _bisect(lambda allowed: (evidence(allowed) < needed) == failed, low, high)
+
+
+def _log_evidence(case: Case, hits: float, trials: float, null: float, noise: float) -> float:
+    """The likelihood ratio on totals, averaged over effect sizes, without the cap of single scrapes."""
+    odds0 = null / (1 - null)
+    grid = case.rule.grid if case.rule is not None else ()
+    growth = [(hits * log - trials * (math.log1p(odds0 * ratio) - math.log1p(odds0))) / noise for ratio, log in grid]
+    top = max(growth)
+    return top + math.log(sum(math.exp(each - top) for each in growth) / len(growth))
+
+
+def _bisect(turned: Callable[[float], bool], low: float, high: float) -> float | None:
+    """Where `turned` becomes true between `low` and `high` (in logarithms); None if it does nowhere."""
+    if turned(low) or not turned(high):
+        return None
+    for _ in range(ROUNDS):
+        middle = math.sqrt(low * high)
+        low, high = (low, middle) if turned(middle) else (middle, high)
+    return high
+
+
+def _allowed(case: Case, turning: float, facts: Facts) -> str:
+    """The turning point as a limit or margin in the gate's own terms."""
+    if not case.gate.relative:
+        value = turning if case.gate.better == "lower" else 1 - turning
+        return f"a limit of {sentences.amount(case, value)}"
+    if case.gate.margin == "points" and facts.stable is not None:
+        return f"a margin of {sentences.amount(case, max(turning - 1, 0.0) * facts.stable)} (absolute)"
+    if case.series == "histogram":
+        return f"{turning:.2g} times as many slow requests as stable's, where {facts.rho():.2g} times are allowed"
+    return f"a margin of {sentences.percent(max(turning - 1, 0.0))}"
+
+
+def noise_floor(facts: Facts, over: float) -> float | None:
+    """By how much stable differs from itself over so many seconds, as a fraction: two standard deviations.
+
+    For latency it is a factor on latency less one. None until there are enough blocks to tell. A margin below this
+    cannot be told from noise in that time.
+    """
+    placebo = Evidence.of(facts.evidence).placebo
+    interval = facts.memory["interval"]
+    if placebo.blocks < 10 or interval <= 0 or placebo.x <= 0:
+        return None
+    noise = Evidence.of(facts.evidence).clearing_noise
+    events = placebo.x / placebo.blocks
+    # Two halves of the events: the log of their ratio has variance noise / (events θ(1-θ)) a block, with θ = 1/2.
+    spread = math.sqrt(4 * noise.at(events) * noise.vr / events / max(over / interval, 1.0))
+    ratio = math.exp(2 * spread)
+    if facts.case.series != "histogram":
+        return ratio - 1
+    return _slower(facts, ratio)
+
+
+def _slower(facts: Facts, ratio: float) -> float | None:
+    """How much slower an arm is that exceeds the bound `ratio` times as often."""
+    pick = facts.memory["picks"].get(facts.case.gate.text)
+    history, edges = facts.memory["history"].get(facts.case.name), facts.known.get(facts.case.name)
+    if pick is None or history is None or edges is None:
+        return None
+    index = int(pick[0])
+    factor = _bisect(lambda slower: bounds.allowed_ratio(index, slower, history, edges) >= ratio, 1.0, 100.0)
+    return factor - 1 if factor is not None else None

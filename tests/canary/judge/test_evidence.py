@@ -1,0 +1,183 @@
+"""A gate's evidence: seldom high for the healthy, quick for the harmed, whole through restarts and changing shares."""
+
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from canary.judge import docket, start_weights
+from canary.judge.evidence import Evidence, Numbers, Rule, learn, weigh
+from tests.canary.judge.worlds import ERRORS_AT_MOST, ERRORS_LIKE_STABLE, plan
+
+RELATIVE = docket.of(plan(ERRORS_LIKE_STABLE)).tested[0].rule
+ABSOLUTE = docket.of(plan(ERRORS_AT_MOST)).tested[0].rule
+
+
+def _walk(
+    rule: Rule | None,
+    rng: np.random.Generator,
+    *,
+    canary: float,
+    stable: float,
+    blocks: int,
+    clump: int = 1,
+    e: Evidence | None = None,
+) -> tuple[Evidence, list[float], list[float]]:
+    """Blocks of 1000 requests, first at 5, then 25, then 75 %; the base rate drifts by half an order."""
+    assert rule is not None
+    e = e or Evidence()
+    against, in_favour = [], []
+    for k in range(blocks):
+        share = (0.05, 0.25, 0.75)[3 * k // blocks]
+        drift = math.exp(0.5 * math.sin(k / 40)) if rule.limit is None else 1.0
+        n_v, n_c = 1000 * share, 1000 * (1 - share)
+        x_v = clump * rng.poisson(n_v * canary * drift / clump)
+        x1, x2 = clump * rng.poisson([n_c / 2 * stable * drift / clump] * 2)
+        block = Numbers(x_v, n_v, x1 + x2, n_c, x_v, x1 + x2, 1.1, x1=x1, n1=n_c / 2, x2=x2, n2=n_c / 2)
+        spend = start_weights.first(3) if k == 0 else start_weights.between(5.0 * (k - 1), 5.0 * k, 5.0 * blocks)
+        weigh(e, rule, block, t=5.0 * k, spend=spend, opens=k % 50 == 0, fresh=k == 0)
+        learn(e, block)
+        against.append(e.log_e)
+        in_favour.append(e.log_clear)
+    return e, against, in_favour
+
+
+def _ever(runs: list[float], level: float) -> tuple[float, float]:
+    """Share of runs beyond a level, and its standard error at the level's own promise."""
+    promise = math.exp(-level)
+    return sum(run >= level for run in runs) / len(runs), math.sqrt(promise * (1 - promise) / len(runs))
+
+
+@pytest.mark.parametrize("clump", [1, 4])
+def test_a_canary_at_its_tolerance_is_seldom_ever_accused(clump: int) -> None:
+    """80 rollouts, 300 looks each, at exactly 10 % more errors, share and base rate changing: at most 5 %, and 3 SE."""
+    rng = np.random.default_rng(11)
+    runs = [max(_walk(RELATIVE, rng, canary=0.011, stable=0.01, blocks=300, clump=clump)[1]) for _ in range(80)]
+    rate, error = _ever(runs, math.log(20))
+    assert rate <= 0.05 + 3 * error
+
+
+def test_the_expected_evidence_of_a_healthy_canary_is_at_most_one() -> None:
+    """Monte Carlo of the expectation itself, after 60 looks, for canaries at the limit."""
+    rng = np.random.default_rng(12)
+    ends = np.exp([_walk(ABSOLUTE, rng, canary=0.05, stable=0.01, blocks=60)[1][-1] for _ in range(250)])
+    assert ends.mean() <= 1 + 3 * ends.std() / math.sqrt(len(ends))
+
+
+def test_a_canary_at_the_limit_is_seldom_passed() -> None:
+    """What speaks for a canary is an e-process too: at exactly the limit it reaches 20 in at most 5 % of stages."""
+    rng = np.random.default_rng(13)
+    runs = [max(_walk(ABSOLUTE, rng, canary=0.05, stable=0.01, blocks=120)[2]) for _ in range(150)]
+    rate, error = _ever(runs, math.log(20))
+    assert rate <= 0.05 + 3 * error
+
+
+def test_twenty_times_the_errors_are_found_in_a_few_blocks() -> None:
+    _, against, _ = _walk(RELATIVE, np.random.default_rng(14), canary=0.1, stable=0.005, blocks=12)
+    assert max(against) >= math.log(100)
+
+
+def test_a_better_canary_earns_its_pass_and_no_accusation() -> None:
+    _, against, in_favour = _walk(RELATIVE, np.random.default_rng(15), canary=0.004, stable=0.01, blocks=300)
+    assert max(against) < 1
+    assert in_favour[-1] > math.log(20)
+
+
+def test_zero_errors_clear_a_limit_with_about_four_over_the_limit_requests() -> None:
+    """3.0 over the limit for the best bettor alone, and one nat more for betting on all sizes."""
+    assert ABSOLUTE is not None
+    e, requests = Evidence(), 0
+    while e.log_clear < math.log(20):
+        requests += 1
+        weigh(e, ABSOLUTE, Numbers(0, 1, 0, 19), t=float(requests), spend=0.0, opens=False, fresh=requests == 1)
+    assert 60 <= requests <= 90
+
+
+def test_what_speaks_for_the_canary_begins_anew_with_a_stage_and_what_speaks_against_it_does_not() -> None:
+    assert RELATIVE is not None
+    e, _, _ = _walk(RELATIVE, np.random.default_rng(16), canary=0.012, stable=0.01, blocks=60)
+    before = sum(e.bet)
+    weigh(e, RELATIVE, Numbers(0, 1, 0, 1, rho=1.1), t=301.0, spend=0.0, opens=False, fresh=True)
+    assert e.clear == [1.0] * 8
+    assert e.clear_sums == [0.0, 0.0]
+    assert sum(e.bet) == before
+
+
+def test_evidence_goes_on_after_a_restart_as_if_nothing_had_happened() -> None:
+    """Written to JSON and read back in the middle, the rest of the walk is the same to the last bit."""
+    whole, _, _ = _walk(RELATIVE, np.random.default_rng(17), canary=0.02, stable=0.01, blocks=40)
+    again, _, _ = _walk(RELATIVE, np.random.default_rng(17), canary=0.02, stable=0.01, blocks=40)
+    copy = Evidence.of(json.loads(json.dumps(again.kept())))
+    assert copy == whole
+    block = Numbers(3, 50, 9, 950, 3, 9, 1.1, x1=4, n1=475, x2=5, n2=475)
+    for e in (whole, copy):
+        assert RELATIVE is not None
+        weigh(e, RELATIVE, block, t=205.0, spend=0.001, opens=True, fresh=False)
+        learn(e, block)
+    assert copy.kept() == whole.kept()
+
+
+def test_when_stable_breaks_the_limit_too_the_canary_is_not_accused_of_it() -> None:
+    """A shared outage: both arms at 20 % where 5 % is allowed."""
+    _, against, _ = _walk(ABSOLUTE, np.random.default_rng(18), canary=0.2, stable=0.2, blocks=60)
+    assert max(against) < math.log(20)
+
+
+def test_a_canary_much_worse_than_a_stable_beyond_the_limit_is_accused_all_the_same() -> None:
+    _, against, _ = _walk(ABSOLUTE, np.random.default_rng(19), canary=0.6, stable=0.1, blocks=30)
+    assert max(against) >= math.log(100)
+
+
+def test_when_stable_alone_degrades_the_canary_neither_suffers_nor_profits() -> None:
+    """Ten times the errors on stable: no case against the canary, and none for it."""
+    assert RELATIVE is not None
+    rng = np.random.default_rng(20)
+    e, _, _ = _walk(RELATIVE, rng, canary=0.01, stable=0.01, blocks=90)
+    before, cleared = e.log_e, e.log_clear
+    for k in range(30):
+        x1, x2 = rng.poisson([375 * 0.1] * 2)
+        block = Numbers(rng.poisson(2.5), 250, x1 + x2, 750, 2, x1 + x2, 1.1, x1=x1, n1=375, x2=x2, n2=375)
+        weigh(e, RELATIVE, block, t=450.0 + 5 * k, spend=0.0, opens=False, fresh=False)
+        learn(e, block)
+    assert e.log_e <= before + 0.01
+    assert e.log_clear <= cleared + 1.0
+
+
+def test_harm_is_dated_from_where_the_evidence_began_to_rise() -> None:
+    assert RELATIVE is not None
+    rng = np.random.default_rng(21)
+    e, _, _ = _walk(RELATIVE, rng, canary=0.01, stable=0.01, blocks=60)
+    _, against, _ = _walk(replace(RELATIVE), rng, canary=0.2, stable=0.01, blocks=6, e=e)
+    assert against[-1] > math.log(100)
+    assert e.since[0] > 20
+
+
+numbers = st.floats(0, 1e6, allow_nan=False)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    blocks=st.lists(st.tuples(*[numbers] * 8, st.floats(0.1, 50), st.floats(-1e9, 1e9)), max_size=12),
+    counted=st.sampled_from([RELATIVE, ABSOLUTE, "sums"]),
+)
+def test_no_block_whatever_gives_infinity_or_nonsense(
+    blocks: list[tuple[float, ...]], counted: Rule | str | None
+) -> None:
+    """Counts of any size and in any relation, even impossible ones, leave finite numbers that JSON can write."""
+    assert RELATIVE is not None
+    rule = replace(RELATIVE, counts=False) if isinstance(counted, str) else counted
+    assert rule is not None
+    e = Evidence()
+    for k, (xv, more_v, x1, more_1, x2, more_2, weight, information, rho, contrast) in enumerate(blocks):
+        nc, xc = x1 + more_1 + x2 + more_2, x1 + x2
+        block = Numbers(xv, xv + more_v, xc, nc, xv, xc, rho, contrast, weight, information)
+        block.x1, block.n1, block.x2, block.n2 = x1, x1 + more_1, x2, x2 + more_2
+        weigh(e, rule, block, t=float(k), spend=0.1, opens=k % 2 == 0, fresh=k == 0)
+        learn(e, block)
+        assert math.isfinite(e.log_e)
+        assert math.isfinite(e.log_clear)
+        json.dumps(e.kept(), allow_nan=False)

@@ -1,0 +1,99 @@
+import math
+
+from canary.judge import docket, feed
+from canary.observation import Counters, PodCounters
+from tests.canary.judge.worlds import FAST, plan
+
+OF = docket.of(plan(FAST))
+
+
+def _counters(at: float, **pods: PodCounters) -> Counters:
+    return Counters(at, {"canary": pods})
+
+
+def _block(before: Counters, now: Counters, warmup: float = 0.0) -> dict[str, float | None]:
+    """Requests of the canary's replicas."""
+    block = feed.difference(before, now, stage=0, weight=0.1, warmup=warmup)
+    return {name: pod.requests for name, pod in block.arms.get("canary", {}).items()}
+
+
+def test_increments_are_taken_for_each_replica() -> None:
+    before = _counters(0, a=PodCounters(100.0, 3.0), b=PodCounters(50.0, 0.0))
+    now = _counters(5, a=PodCounters(130.0, 4.0), b=PodCounters(50.0, 0.0))
+    assert _block(before, now) == {"a": 30.0, "b": 0.0}
+
+
+def test_after_a_restart_everything_on_the_page_is_new() -> None:
+    """A sum over replicas would have shown minus 60 requests."""
+    before = _counters(0, a=PodCounters(100.0, 3.0, {"latency": {0.1: 90.0, math.inf: 100.0}}))
+    now = _counters(5, a=PodCounters(40.0, 1.0, {"latency": {0.1: 39.0, math.inf: 40.0}}))
+    pod = feed.difference(before, now, stage=0, weight=0.1, warmup=0.0).arms["canary"]["a"]
+    assert (pod.requests, pod.errors) == (40.0, 1.0)
+    assert pod.histograms["latency"] == {0.1: 39.0, math.inf: 40.0}
+
+
+def test_a_new_replicas_first_sample_counts_only_if_it_was_born_in_between() -> None:
+    before = _counters(10, a=PodCounters(1.0, 0.0))
+    old = PodCounters(500.0, 5.0, started_at=3.0)
+    young = PodCounters(7.0, 0.0, started_at=12.0)
+    unknown = PodCounters(9.0, 0.0)
+    assert _block(before, _counters(15, a=PodCounters(2.0, 0.0), o=old, y=young, u=unknown)) == {"a": 1.0, "y": 7.0}
+
+
+def test_the_first_seconds_of_a_replica_are_left_out_for_both_arms() -> None:
+    pods = {"young": PodCounters(10.0, 0.0, started_at=90.0), "old": PodCounters(10.0, 0.0, started_at=1.0)}
+    more = {name: PodCounters(20.0, 0.0, started_at=pod.started_at) for name, pod in pods.items()}
+    before, now = Counters(100.0, {"canary": pods, "stable": pods}), Counters(105.0, {"canary": more, "stable": more})
+    block = feed.difference(before, now, stage=0, weight=0.5, warmup=30.0)
+    assert {arm: list(pods) for arm, pods in block.arms.items()} == {"canary": ["old"], "stable": ["old"]}
+
+
+def test_the_interval_in_which_a_replica_grows_old_enough_is_still_left_out() -> None:
+    before, now = (
+        _counters(100, a=PodCounters(0.0, 0.0, started_at=71.0)),
+        _counters(105, a=PodCounters(9.0, 9.0, started_at=71.0)),
+    )
+    assert _block(before, now, warmup=30.0) == {}
+
+
+def test_a_missing_scrape_only_makes_the_next_block_longer() -> None:
+    first = _counters(0, a=PodCounters(10.0, 0.0), b=PodCounters(10.0, 0.0))
+    gap = _counters(5, a=PodCounters(20.0, 0.0))
+    remembered = feed.remember(first, gap, OF)
+    assert _block(remembered, _counters(10, a=PodCounters(30.0, 0.0), b=PodCounters(40.0, 0.0))) == {"a": 10, "b": 30}
+
+
+def test_what_is_not_a_number_is_no_data() -> None:
+    before = _counters(0, a=PodCounters(10.0, 0.0, {"latency": {0.1: 5.0, math.inf: math.nan}}))
+    now = _counters(5, a=PodCounters(math.nan, 1.0, {"latency": {0.1: 6.0, math.inf: 12.0}}))
+    pod = feed.difference(feed.remember(None, before, OF), now, stage=0, weight=0.1, warmup=0.0).arms["canary"]["a"]
+    assert pod.requests is None
+    assert pod.errors == 1.0
+    assert dict(pod.histograms) == {}
+
+
+def test_buckets_with_other_bounds_are_no_data() -> None:
+    before = _counters(0, a=PodCounters(10.0, 0.0, {"latency": {0.1: 5.0, math.inf: 10.0}}))
+    now = _counters(5, a=PodCounters(20.0, 0.0, {"latency": {0.2: 6.0, math.inf: 20.0}}))
+    assert feed.difference(before, now, stage=0, weight=0.1, warmup=0.0).arms["canary"]["a"].histograms == {}
+
+
+def test_only_what_gates_read_is_remembered() -> None:
+    page = PodCounters(
+        10.0, 0.0, {"latency": {math.inf: 10.0}, "ttft": {math.inf: 9.0}}, totals={"x": 1.0}, kpis={"csat": (1.0, 2.0)}
+    )
+    kept = feed.remember(None, _counters(0, a=page), OF).arms["canary"]["a"]
+    assert (set(kept.histograms), kept.totals, kept.kpis) == ({"latency"}, {}, {})
+
+
+def test_a_block_tells_the_split_only_if_it_counts_every_replica() -> None:
+    one, two = _counters(0, a=PodCounters(1.0, 0.0)), _counters(5, a=PodCounters(2.0, 0.0), b=PodCounters(9.0, 0.0))
+    block = feed.difference(one, two, stage=0, weight=0.1, warmup=0.0)
+    assert not feed.whole(block, feed.present(one), feed.present(two))
+    assert feed.whole(block, feed.present(one), feed.present(_counters(5, a=PodCounters(2.0, 0.0))))
+
+
+def test_a_clock_set_back_is_told_from_an_old_answer_by_its_totals() -> None:
+    latest = _counters(100, a=PodCounters(50.0, 0.0))
+    assert feed.moved_on(latest, _counters(40, a=PodCounters(60.0, 0.0)))
+    assert not feed.moved_on(latest, _counters(95, a=PodCounters(45.0, 0.0)))
