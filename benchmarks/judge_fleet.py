@@ -174,6 +174,7 @@ class _Fleet:
         self.vr = np.ones(n)
         self.fast, self.usual = np.zeros((2, n)), np.zeros((3, n))
         self.log_e, self.log_clear = np.zeros(n), np.zeros(n)
+        self.quiet = np.ones(n), np.zeros(n)
 
     def fit(self, prior: noise.Prior) -> tuple[Array, Array]:
         """`Placebo._fit`."""
@@ -200,7 +201,8 @@ class _Fleet:
         spread = theta * (1 - theta)
         deviation = seen.x1 - safe * theta
         u = deviation * deviation / (spread * safe)
-        phi, kappa = self.fit(noise.CLEARING)
+        phi, kappa = self.quiet = self.fit(noise.CLEARING)
+        pace = np.where(self.degraded(seen), evidence.ALARMED, 1.0)
         z = np.where(usable, deviation / np.sqrt(spread * safe * (phi + kappa * safe)), 0.0)
         self.placebo += np.where(usable, np.stack([np.ones_like(x), safe, safe * safe, u, u * safe, z * z]), 0.0)
         partial, filled, grouped, groups = self.groups
@@ -217,9 +219,20 @@ class _Fleet:
             vr = np.maximum(np.where(usable_groups, excess, 1.0).max(axis=1), 1.0)
             self.vr = np.where(full[:, 0], vr, self.vr)
         self.fast = evidence.FAST * self.fast + np.stack([seen.xc, seen.nc])
-        told = seen.nc > 0
-        decay = np.array([evidence.USUAL, evidence.USUAL, 1.0])[:, None]
-        self.usual = np.where(told, decay * self.usual + np.stack([seen.xc, seen.nc, np.ones_like(x)]), self.usual)
+        kept, told = 1 - pace * (1 - evidence.USUAL), seen.nc > 0
+        renewed = np.stack(
+            [kept * self.usual[0] + pace * seen.xc, kept * self.usual[1] + pace * seen.nc, self.usual[2] + 1]
+        )
+        self.usual = np.where(told, renewed, self.usual)
+
+    def degraded(self, seen: _Seen) -> NDArray[np.bool_]:
+        """`evidence.stable_degraded`, by the noise of before this scrape."""
+        phi, kappa = self.quiet
+        fast = evidence.FAST * self.fast + np.stack([seen.xc, seen.nc])
+        expected = fast[1] * self.usual[0] / np.maximum(self.usual[1], 1.0)
+        limit = 1.5 * expected + 3 * np.sqrt((phi + kappa * expected) * expected) + 1
+        worse: NDArray[np.bool_] = (self.usual[2] >= evidence.LEARNT) & (fast[1] > 0) & (fast[0] > limit)
+        return worse
 
     def forget_usual(self, changed: NDArray[np.bool_]) -> None:
         """A latency gate moved to another bound."""
@@ -244,11 +257,8 @@ class _Fleet:
         self.ratio = self._likelihood(self.ratio, seen.xv, safe, null, spread, self.vr, ok)
         if self.clearing:
             phi_c, kappa_c = self.fit(noise.CLEARING)
-            usual = self.usual[0] / np.maximum(self.usual[1], 1.0)
-            fast = evidence.FAST * self.fast + np.stack([seen.xc, seen.nc])
-            expected = fast[1] * usual
-            limit = 1.5 * expected + 3 * np.sqrt((phi_c + kappa_c * expected) * expected) + 1
-            well = (self.usual[2] < evidence.LEARNT) | (fast[0] <= limit)
+            self.quiet = phi_c, kappa_c
+            well = ~self.degraded(seen)
             quiet = phi_c + kappa_c * safe
             lasting = 1 + noise.CLEARING.excess * (self.vr - 1)
             self.clear = self._likelihood(self.clear, safe - seen.xv, safe, 1 - null, quiet, lasting, ok & well)
