@@ -26,6 +26,8 @@ COMMANDS = {
     "simulate": ("controlplane.cli.simulate", "Play a rollout in a virtual world, instantly."),
     "judge": ("controlplane.cli.judge", "Judge blocks of counts from standard input, one verdict a line."),
     "profile": ("controlplane.cli.profile", "Predict and measure what a variant needs, does and costs on a GPU."),
+    "quantize": ("controlplane.cli.quantize", "Make a quantized checkpoint, or render the Job that makes it."),
+    "pipeline": ("controlplane.cli.pipeline", "Render the workflow from a quantized checkpoint to its canary."),
     "server": ("controlplane.cli.server", "The sample model server of the demo."),
 }
 """Command name to `module` or `module:name` (the name is `command` if it is not said) and its line in `--help`."""
