@@ -18,6 +18,8 @@ COMMANDS = {
     "resume": ("controlplane.cli.ask:resume", "Go on after a pause."),
     "approve": ("controlplane.cli.ask:approve", "Agree to the next stage."),
     "abort": ("controlplane.cli.ask:abort", "Put everything back on stable and end the rollout."),
+    "controller": ("controlplane.cli.controller", "Follow a git repository: commits become rollouts, and back."),
+    "retry": ("controlplane.cli.controller:retry", "Let a controller try a rejected revision again."),
     "stop": ("controlplane.cli.stop", "Stop what a run left serving on this machine."),
     "alerts": ("controlplane.cli.alerts", "Test the alert channels of a canary.yml."),
     "validate": ("controlplane.cli.validate", "Check canary.yml files; every fault with file, line and column."),

@@ -1,0 +1,170 @@
+"""`serinus controller` and `serinus retry`: rollouts on this machine by commits of canary.yml files.
+
+Reads the options, opens a view of lines, and turns signals into leaving; everything else is `controlplane.gitops`.
+"""
+
+import asyncio
+import json
+import signal
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from canary.rollout import Event
+    from canary.spec.models import ModelCanary
+    from controlplane.gitops.paths import Pattern
+    from controlplane.gitops.remote import Remote
+    from controlplane.program import Audience, Serving
+
+FILE = click.Path(path_type=Path, dir_okay=False)
+OWN_FOLDER = "_controller"
+"""Beside the folders of the rollouts; no rollout can have this name."""
+
+
+@click.command()
+@click.option("--git", "url", required=True, metavar="URL", help="https://…, ssh://…, user@host:path or a folder here.")
+@click.option("--path", "paths", default="**/canary.yml", show_default=True, help="Which files: apps/*/canary.yml.")
+@click.option("--branch", default="main", show_default=True, help="The branch that is followed and written to.")
+@click.option("--interval", type=click.FloatRange(0.2, 3600), default=5.0, show_default=True, help="Seconds a look.")
+@click.option("--state", type=click.Path(path_type=Path, file_okay=False), help="Folder for all state and logs.")
+@click.option("--token-file", type=FILE, help="File with a token, for https. Read at each use.")
+@click.option("--user", default="git", show_default=True, help="The user name that goes with the token.")
+@click.option("--ssh-key", type=FILE, help="File with a private key, for ssh.")
+@click.option("--known-hosts", type=FILE, help="File with the host's key, for ssh; your own by default.")
+@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="What to print.")
+def command(
+    url: str,
+    paths: str,
+    branch: str,
+    interval: float,
+    state: Path | None,
+    token_file: Path | None,
+    user: str,
+    ssh_key: Path | None,
+    known_hosts: Path | None,
+    output: str,
+) -> None:
+    """Follow a git repository: each changed canary.yml is rolled out on this machine, and its end is a commit.
+
+    A promotion makes the canary stable in the file; a rollback puts the file back, with the evidence in the message.
+    Ctrl-C or TERM leaves everything serving as it is, and the same command goes on from there.
+    """
+    from canary.errors import BadInput, SerinusError
+    from controlplane.gitops.paths import Pattern
+    from controlplane.gitops.remote import remote
+
+    try:
+        there = remote(
+            str(Path(url).resolve()) if Path(url).is_dir() else url,
+            branch=branch,
+            local=True,
+            token=token_file,
+            user=user,
+            key=ssh_key,
+            known_hosts=known_hosts,
+        )
+        asyncio.run(_follow(there, Pattern(paths), interval, state, output))
+    except BadInput as error:
+        click.echo(str(error), err=True)
+        raise SystemExit(2) from error
+    except SerinusError as error:
+        click.echo(str(error), err=True)
+        raise SystemExit(1) from error
+
+
+@click.command()
+@click.argument("name")
+@click.option("--state", type=click.Path(path_type=Path, file_okay=False), help="Folder given to the controller.")
+def retry(name: str, state: Path | None) -> None:
+    """Let a controller try a rejected revision again. NAME is the rollout's.
+
+    It starts as soon as its file in git names something to try.
+    """
+    from controlplane.gitops.controller import ask_for_retry
+
+    folder = _places(state)[0]
+    if not (folder / "ledger.json").is_file():
+        click.echo(f"No controller has its state in {folder}; nothing was done.", err=True)
+        raise SystemExit(2)
+    if name not in json.loads((folder / "ledger.json").read_text(encoding="utf-8")).get("origins", {}):
+        click.echo(f"The controller in {folder} follows no rollout {name}; nothing was done.", err=True)
+        raise SystemExit(2)
+    ask_for_retry(folder, name)
+    click.echo(f"{name} may be tried again; the controller takes it up at its next look.")
+
+
+def _places(state: Path | None) -> tuple[Path, Path | None]:
+    """The controller's own folder, and the folder for its rollouts where it is not the user's usual one."""
+    from controlplane.adapters.state_folder import default_state_folder
+
+    return (state, state / "rollouts") if state else (default_state_folder(OWN_FOLDER), None)
+
+
+async def _follow(there: "Remote", pattern: "Pattern", interval: float, state: Path | None, output: str) -> None:
+    """Follow until a signal."""
+    from controlplane.adapters.state_folder import default_state_folder
+    from controlplane.gitops.follow import follow
+
+    stop, view = asyncio.Event(), Page(output)
+    own, rollouts = _places(state)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with suppress(NotImplementedError):  # Windows has no such handlers
+            loop.add_signal_handler(number, stop.set)
+    view.say(f"Following {there.branch} of {there.url}, files {pattern.text}, every {interval:g} s. Leave: Ctrl-C")
+    await follow(
+        there,
+        pattern,
+        state=own,
+        rollouts=lambda name: rollouts / name if rollouts else default_state_folder(name),
+        stop=stop,
+        say=view.say,
+        audience=view.audience,
+        interval=interval,
+    )
+    view.say("Left; everything goes on serving as it is.")
+
+
+class Page:
+    """Lines about many rollouts, each with its name; as JSON, the event lines of the contract."""
+
+    def __init__(self, output: str) -> None:
+        from controlplane.view.lines import Lines
+        from controlplane.view.marks import marks_for
+
+        self._json = output == "json"
+        self._lines = Lines(sys.stdout)
+        self._words = Lines(sys.stderr) if self._json else self._lines
+        self._marks = marks_for(self._lines.encoding)
+
+    def say(self, sentence: str) -> None:
+        """Something that is no event; a sentence may bring an excerpt of a file on lines of its own."""
+        from controlplane.view.format import clean
+
+        first, *excerpt = sentence.split("\n")
+        for line in (clean(first), *(f"  {line.rstrip()}" for line in excerpt)):
+            self._words.write(line)
+
+    def audience(self, plan: "ModelCanary") -> "Audience":
+        """Who hears of one rollout."""
+        from controlplane.program import Audience
+
+        name = plan.metadata.name
+
+        def serving(at: "Serving") -> None:
+            self.say(f"{name}: clients connect to http://{at.address}; numbers come from {at.metrics}")
+
+        return Audience(say=lambda words: self.say(f"{name}: {words}"), event=self._event, serving=serving)
+
+    def _event(self, event: "Event") -> None:
+        from canary.serial import event_line
+        from controlplane.view.plain import event_text
+
+        if self._json:
+            self._lines.write(json.dumps(event_line(event), ensure_ascii=False))
+        else:
+            self._lines.write(f"{event.rollout}  {event_text(event, self._marks)}")
