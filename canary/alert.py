@@ -28,7 +28,6 @@ SEVERITIES: Mapping[Kind, Severity] = {
     "awaitingApproval": "info",
     "aborted": "info",
     "promoted": "info",
-    "summary": "warning",
     "test": "info",
 }
 """Critical is for what harmed users or still may; a warning needs a person; info is good to know."""
@@ -102,6 +101,7 @@ class Alert:
     number: int
     """Number of the event; of two alerts with one key the higher one is newer."""
     kind: Kind
+    severity: Severity
     state: State
     rollout: str
     attempt: int
@@ -119,11 +119,6 @@ class Alert:
     """Whether it lasts until an end is told."""
     complete: bool = True
     """False when a fuller one with the same key follows in moments, which may be sent in its place."""
-
-    @property
-    def severity(self) -> Severity:
-        """How much it matters."""
-        return SEVERITIES[self.kind]
 
     @property
     def title(self) -> str:
@@ -179,7 +174,9 @@ def trial(rollout: str, at: float) -> Alert:
     sentence = "This is a test: nothing happened, and nothing has to be done."
     # The time makes it new to whoever remembers the one before.
     key = f"{clean(rollout)}/0/test"
-    return Alert(f"{key}/{at:.3f}", key, 0, "test", "firing", clean(rollout), 0, "", at, at, sentence, standing=True)
+    return Alert(
+        f"{key}/{at:.3f}", key, 0, "test", "info", "firing", clean(rollout), 0, "", at, at, sentence, standing=True
+    )
 
 
 def over(alert: Alert, at: float, sentence: str) -> Alert:
@@ -202,6 +199,7 @@ def summary(alerts: Sequence[Alert]) -> Alert:
         id=f"{newest.id}/summary",
         key=key,
         kind="summary",
+        severity="critical" if any(alert.severity == "critical" for alert in alerts) else "warning",
         state="firing",
         rollout=of,
         sentence=f"{len(alerts)} alerts came faster than one channel should carry; here they are in one message.",
@@ -256,6 +254,7 @@ def _begun(story: Story, event: Event, commands: Commands) -> Alert | None:
         key=f"{story.attempt}/{kind}",
         number=story.number,
         kind=kind,
+        severity=SEVERITIES[kind],
         state="firing",
         rollout=rollout,
         attempt=int(story.attempt.rpartition("/")[2]),

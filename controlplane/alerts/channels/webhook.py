@@ -77,7 +77,6 @@ def event(alert: Alert) -> dict[str, Any]:
         "datacontenttype": "application/json",
         "data": {
             **data,
-            "severity": alert.severity,
             "title": alert.title,
             "began": rfc3339(alert.began),
             "at": rfc3339(alert.at),
