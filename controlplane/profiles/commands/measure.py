@@ -154,6 +154,9 @@ async def measure(work: Work, shape: Shape, subject: Measured) -> tuple[Measured
             run = Run(client, shape, work.window, time.perf_counter, chance)
             whole = await interruptible(run, loop, load, work.window)
             subject = replace(subject, levels=(*subject.levels, finished(run, load)))
+            if not sys.stderr.isatty():
+                done = subject.levels[-1]
+                click.echo(f"{index + 1} of {len(work.plan)}: {load:g}, {done.completed} answers", err=True)
             if work.target:
                 save(subject, work.target)
             if not whole:
