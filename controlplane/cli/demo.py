@@ -28,7 +28,10 @@ DONE, FAILED, BAD_INPUT, TIMED_OUT = range(4)
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="What to print.")
 @click.option("--rps", type=click.FloatRange(50, 2000), default=300.0, show_default=True, help="Requests a second.")
 @click.option("--state", type=click.Path(path_type=Path, file_okay=False), help="Folder for state and logs.")
-def command(output: str, rps: float, state: Path | None) -> None:
+@click.option(
+    "--git", "by_git", is_flag=True, help="The same by commits to a repository: see what Serinus writes back."
+)
+def command(output: str, rps: float, state: Path | None, by_git: bool) -> None:
     """Watch two rollouts on this machine: one healthy and promoted, one that goes wrong and is put back.
 
     Starts a small model server twice, a real Envoy before them, and sends them requests. Nothing else on this machine
@@ -41,7 +44,7 @@ def command(output: str, rps: float, state: Path | None) -> None:
         sys.stdout.reconfigure(errors="replace")  # a terminal without Unicode shows `?`, and the demo goes on
     code = FAILED
     try:
-        code = asyncio.run(_run(output, rps, state or default_state_folder("demo")))
+        code = asyncio.run(_run(output, rps, state or default_state_folder("demo"), by_git=by_git))
     except* BadInput as errors:
         _complain(errors)
         code = BAD_INPUT
@@ -50,8 +53,9 @@ def command(output: str, rps: float, state: Path | None) -> None:
     raise SystemExit(code)
 
 
-async def _run(output: str, rps: float, state: Path) -> int:
+async def _run(output: str, rps: float, state: Path, *, by_git: bool) -> int:
     """Play until the end or until somebody stops it; the exit code."""
+    from controlplane.demo.git import GitDemo
     from controlplane.demo.play import Demo, held_world
     from controlplane.demo.story import told
     from controlplane.view.lines import Lines
@@ -60,8 +64,10 @@ async def _run(output: str, rps: float, state: Path) -> int:
     _cancel_on_signals(asyncio.current_task())
     try:
         async with held_world(state) as world, asyncio.timeout(PATIENCE):
-            demo = Demo(world, rate=rps, open_view=lambda plan, extra: _open(output, plan, extra), say=say)
+            make = GitDemo if by_git else Demo
+            demo = make(world, rate=rps, open_view=lambda plan, extra: _open(output, plan, extra), say=say)
             scenes = await demo.play()
+            epilogue = await demo.log() if isinstance(demo, GitDemo) else []
     except asyncio.CancelledError:
         say("Stopped. Everything that the demo started has been ended.")
         return FAILED
@@ -70,6 +76,8 @@ async def _run(output: str, rps: float, state: Path) -> int:
         return TIMED_OUT
     say("")
     for line in told(scenes, demo.stats, demo.numbers_from):
+        say(line)
+    for line in epilogue:
         say(line)
     if not all(scene.as_planned for scene in scenes):
         say(f"That is not how it should go. Logs: {world}")

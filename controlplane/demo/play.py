@@ -90,10 +90,14 @@ class Demo:
 
         audience = Audience(say=view.say, event=view.event, update=update, serving=serving)
         try:
-            rollout = await run_rollout(plan, state=self._world, keep=True, audience=audience)
+            rollout = await self._carry_out(plan, audience)
         finally:
             view.close()
         return Scene(act, plan.spec, rollout, Counted.between(before, self.stats), trouble.began)
+
+    async def _carry_out(self, plan: ModelCanary, audience: Audience) -> Rollout:
+        """One rollout, to its end. The demo of GitOps has it brought by a commit instead."""
+        return await run_rollout(plan, state=self._world, keep=True, audience=audience)
 
     async def _send(self, address: str) -> None:
         """The users: from the moment when stable serves until the last act is over."""
