@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from canary.errors import BadInput, WorldError
+from canary.invariants import broken
 from canary.observation import OperatorRequest, Seen, Verb
-from canary.rollout import Event, Rollout
+from canary.rollout import Decision, Event, Rollout
 from canary.spec import revision
 from canary.spec.models import LocalPlatform, ModelCanary
 from canary.spec.stored import from_text, to_text
@@ -200,12 +201,23 @@ async def _one_after_the_other(
             spawn=background.create_task,
         )
         reconciler.board.superseded_by = superseded_by
+        reconciler.on_decision = _checked(reconciler)
         ended = await _carry_one_through(reconciler, period, audience, controls)
         if controls.leave.is_set():
             break
     if ended is None:
         raise BadInput(f"{name} was left before it began; nothing was started.")
     return ended
+
+
+def _checked(reconciler: Reconciler) -> Callable[[Rollout, Decision], None]:
+    """The invariants stay on in production: what breaks one is said, and the rollout stays watched."""
+
+    def check(before: Rollout, decision: Decision) -> None:
+        if wrong := broken(reconciler.spec, before, reconciler.board.seen(), decision):
+            reconciler.tell("invariants", f"A bug of ours, please report it: {'; '.join(wrong)}.")
+
+    return check
 
 
 async def _carry_one_through(

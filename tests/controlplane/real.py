@@ -139,6 +139,7 @@ async def running(plan: Path, state: Path, *flags: str) -> AsyncIterator[Run]:
         finally:
             with suppress(ProcessLookupError):
                 process.kill()
+    assert [sentence for sentence in run.said if "bug of ours" in sentence] == []
 
 
 class LeftBehind:
@@ -161,9 +162,7 @@ class LeftBehind:
         """Processes that were started for this state folder."""
         marks = [str(self._state)]
         pids = {
-            record["pid"]
-            for file in self._state.rglob("*.json")
-            for record in _records(json.loads(file.read_text()))
+            record["pid"] for file in self._state.rglob("*.json") for record in _records(json.loads(file.read_text()))
         }
         found = []
         for process in psutil.process_iter():
