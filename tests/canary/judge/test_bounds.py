@@ -1,3 +1,5 @@
+"""The bucket bounds that speak for a latency gate."""
+
 import math
 
 import pytest

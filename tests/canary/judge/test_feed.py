@@ -1,3 +1,5 @@
+"""From running totals to increments, through restarts, new replicas, gaps and nonsense."""
+
 import math
 
 from canary.judge import docket, feed

@@ -1,3 +1,5 @@
+"""The hard stop: plain outages of the canary alone."""
+
 from canary.judge import hard_stop
 from canary.judge.arms import ArmSums, Sides
 from canary.spec.models import HardStop

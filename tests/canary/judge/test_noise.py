@@ -1,3 +1,5 @@
+"""The placebo: how far real counts stray from independent ones, measured on stable alone."""
+
 import numpy as np
 import pytest
 

@@ -1,3 +1,5 @@
+"""The self-normalised test: the integral it stands for, seldom wrong, never infinite."""
+
 import math
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""The special functions, held against scipy."""
+
 import math
 
 import pytest

@@ -1,3 +1,5 @@
+"""The weights of all times when harm may have begun: never more than one in all."""
+
 from itertools import pairwise
 
 import pytest

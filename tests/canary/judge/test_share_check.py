@@ -1,0 +1,33 @@
+"""The sample-ratio check: is the traffic split as asked?"""
+
+import numpy as np
+import pytest
+
+from canary.judge import share_check
+from canary.judge.arms import ArmSums, Sides
+
+
+def _served(rng: np.random.Generator, n: float, asked: float, served: float, looks: int) -> share_check.Memory:
+    """So many scrapes of `n` requests, of which `served` is the canary's share."""
+    memory = dict(share_check.NOTHING)
+    for _ in range(looks):
+        total = rng.poisson(n)
+        canary = rng.binomial(total, served)
+        arms = ArmSums(1, float(canary)), ArmSums(1, float(total - canary))
+        memory = share_check.look(memory, Sides(*arms, (arms[1], ArmSums()), []), asked, 0.01, sticky=False)
+    return memory
+
+
+@pytest.mark.parametrize(("asked", "n"), [(0.05, 300), (0.05, 5), (0.5, 20), (0.95, 300)])
+def test_a_split_as_asked_is_hardly_ever_doubted(asked: float, n: float) -> None:
+    rng = np.random.default_rng(31)
+    assert not any(share_check.fails(_served(rng, n, asked, asked, 250), 0.01) for _ in range(20))
+
+
+@pytest.mark.parametrize(("asked", "served"), [(0.25, 0.35), (0.25, 0.0), (0.5, 0.4), (0.9, 1.0)])
+def test_a_split_that_is_off_is_found(asked: float, served: float) -> None:
+    assert share_check.fails(_served(np.random.default_rng(32), 300, asked, served, 60), 0.01)
+
+
+def test_small_deviations_are_nobodys_business() -> None:
+    assert not share_check.fails(_served(np.random.default_rng(33), 3000, 0.25, 0.26, 2000), 0.01)
