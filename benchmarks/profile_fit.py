@@ -193,11 +193,11 @@ def held_out(parts: Sequence[Sequence[Point]]) -> dict[int, float]:
     return found
 
 
-def report(title: str, pairs: Iterable[tuple[Point, float]]) -> str:
+def report(title: str, pairs: Iterable[tuple[Point, float]], own_points: int = 0) -> str:
     """The error table as text, with the factor that holds 80 % of each class."""
     pairs = list(pairs)
     lines = [title]
-    for line in error_table(pairs):
+    for line in error_table(pairs, own_points):
         logs = [abs(math.log(value / row.value)) for row, value in pairs if line.name in {"all", row.kind}]
         factor = math.exp(statistics.quantiles(logs, n=10)[7])
         lines.append(
@@ -241,7 +241,7 @@ def main() -> None:
         if name in START:
             print(f"{name:<36} {START[name]:.4g} -> {value:.4g}")
     print(report("in sample", [(row, predicted(row, fitted)) for row in rows]))
-    print(report("two-point calibration", calibrated(rows, lambda row: predicted(row, fitted))))
+    print(report("two-point calibration", calibrated(rows, lambda row: predicted(row, fitted)), own_points=2))
     if chosen.write:
         TABLE.write_text(written(TABLE.read_text("utf-8"), fitted), "utf-8")
     if chosen.held_out:

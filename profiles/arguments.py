@@ -67,10 +67,11 @@ def launch(
     tokenizer: str = "",
     prediction: Prediction | None = None,
     allow_fallback: bool = False,
+    image_has: frozenset[str] | None = None,
 ) -> Launch:
     """The launch of `source` (repository or path). `quantized_checkpoint`: whether its weights are quantized already
-    (None: unless the method works online). `prediction` gives the limits of context, if it found that the default has
-    no room.
+    (None: unless the method works online). `image_has`: Python packages of the image beyond vLLM, None when nobody
+    said. `prediction` gives the limits of context, if it found that the default has no room.
 
     Raises `Refused` where GPU, method, version and checkpoint do not go together.
     """
@@ -92,10 +93,14 @@ def launch(
         raise Refused(
             "a gguf checkpoint needs --tokenizer with the repository of the original model: its own is not reliable"
         )
+    needed = packages(deployment)
+    if image_has is not None and (lacking := [package for package in needed if package.name not in image_has]):
+        wanted = ", ".join(package.name for package in lacking)
+        raise Refused(f"{method} needs {wanted} in the image, and it is not there: {lacking[0].why}")
     flags = [*naming(served_name), *precision(deployment), *method_flags(deployment, ready, tokenizer)]
     flags += limits(deployment, prediction)
     notes = [note for note in (fallback_note(deployment), *(prediction.notes if prediction else ())) if note]
-    return Launch(source, tuple(flags), tuple(packages(deployment)), tuple(environment(deployment)), tuple(notes))
+    return Launch(source, tuple(flags), tuple(needed), tuple(environment(deployment)), tuple(notes))
 
 
 def has(engine: Engine, change: str) -> bool:

@@ -119,7 +119,7 @@ def row(name: str, estimate: Estimate, by: float, unit: str) -> str:
     value, low, high = (
         f"{number * by:.3g}" if number * by < 1000 else f"{number * by:.0f}" for number in numbers(estimate)
     )
-    return f"  {name:<22}{value:>8} {unit:<3}{low:>8} - {high} {unit}"
+    return f"  {name:<22}{value:>8} {unit:<3}{low:>8} - {high} {unit}".rstrip()
 
 
 def numbers(estimate: Estimate) -> Iterable[float]:

@@ -29,12 +29,14 @@ class Errors:
     """Share of the measured values inside the 80 % interval."""
 
 
-def error_table(pairs: Iterable[tuple[Point, float]]) -> list[Errors]:
-    """Errors by class of `(point, prediction)` pairs."""
+def error_table(pairs: Iterable[tuple[Point, float]], own_points: int = 0) -> list[Errors]:
+    """Errors by class of `(point, prediction)` pairs; `own_points`: measurements that the predictions were calibrated
+    with.
+    """
     found: dict[str, list[tuple[float, bool]]] = {name: [] for name in ROWS}
     for point, value in pairs:
         error = abs(value / point.value - 1)
-        inside = abs(math.log(value / point.value)) <= math.log(bound(point))
+        inside = abs(math.log(value / point.value)) <= math.log(bound(point, own_points))
         found["all"].append((error, inside))
         found[point.kind].append((error, inside))
     return [summary(name, values) for name, values in found.items()]
@@ -62,8 +64,10 @@ def quantile(ordered: Sequence[float], share: float) -> float:
     return ordered[below] + (place - below) * (ordered[above] - ordered[below])
 
 
-def bound(point: Point) -> float:
+def bound(point: Point, own_points: int = 0) -> float:
     """The factor of the 80 % interval that a prediction for this point would carry."""
+    if own_points:
+        return factor(point.kind, "calibrated", own_points)
     basis: Basis = (
         "extrapolated" if uncertain(point.deployment, point.input_tokens + point.output_tokens) else "predicted"
     )

@@ -81,6 +81,8 @@ def test_a_context_without_room_is_shortened_and_says_so() -> None:
         ("awq", "L40S", {"quantized_checkpoint": False}, "quantized already"),
         ("bnb-int8", "L40S", {"quantized_checkpoint": False}, "quantized already"),
         ("gguf", "L40S", {}, "--tokenizer"),
+        ("bnb-nf4", "L40S", {"image_has": frozenset()}, "needs vllm-bnb-plugin, bitsandbytes in the image"),
+        ("bnb-nf4", "L40S", {"image_has": frozenset({"bitsandbytes"})}, "needs vllm-bnb-plugin in the image"),
         ("bf16", "L40S", {"version": "0.5.0"}, "older than"),
     ],
 )

@@ -32,6 +32,10 @@ from profiles.prediction import predict
 @click.option(
     "--checkpoint", type=click.Choice(["quantized", "16-bit"]), help="Whether the weights are quantized already."
 )
+@click.option(
+    "--image-has", multiple=True, help="Python package that your image has; without what it needs it is refused."
+)
+@click.option("--stock-image", is_flag=True, help="The image is vLLM's own: nothing beyond it.")
 @engine_flags
 @additions
 @output
@@ -44,6 +48,8 @@ def command(
     served_name: str,
     tokenizer: str,
     checkpoint: str | None,
+    image_has: tuple[str, ...],
+    stock_image: bool,
     catalogues: tuple[Path, ...],
     allow_fallback: bool,
     output: str,
@@ -64,6 +70,7 @@ def command(
         tokenizer=tokenizer,
         prediction=alone,
         allow_fallback=allow_fallback,
+        image_has=frozenset(image_has) if image_has or stock_image else None,
     )
     if output == "json":
         print_json({**asdict(found), "args": found.words})
