@@ -1,0 +1,113 @@
+"""`serinus controller` and `serinus retry`, for real: git, sample servers, Envoy, load; only the times are short."""
+
+import asyncio
+import json
+import random
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from canary.edit import promoted
+from controlplane.cli.main import serinus
+from controlplane.program import stop_all
+from controlplane.sample.load import Load
+from tests.controlplane.gitops.origin import Origin
+from tests.controlplane.real import LeftBehind, Run, write_plan
+
+STAGES: list[dict[str, Any]] = [
+    {"traffic": "50%", "hold": "2s", "gates": ["error_rate <= 10%"]},
+    {"traffic": "100%", "hold": "1s"},
+]
+FILE = "apps/real/canary.yml"
+
+
+@asynccontextmanager
+async def controlled(origin: Origin, state: Path, *flags: str) -> AsyncIterator[Run]:
+    """Start `serinus controller` on the repository; at the end of the block it is killed if it still runs."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "controlplane.cli.main", "controller", "--git", str(origin.folder), "-o", "json"),
+        *("--path", "apps/*/canary.yml", "--interval", "0.3", "--state", str(state)),
+        *flags,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    run = Run(process, state)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(run.listen())
+        try:
+            yield run
+        finally:
+            with suppress(ProcessLookupError):
+                process.kill()
+
+
+@pytest.mark.real
+async def test_a_commit_is_rolled_back_by_a_commit_although_the_controller_is_killed_meanwhile(tmp_path: Path) -> None:
+    """Killed with -9 while the canary has traffic: it goes on serving, the next start judges on, and git has one commit."""
+    origin, state = Origin(tmp_path / "origin.git"), tmp_path / "state"
+    text = write_plan(tmp_path, stages=STAGES, canary=["--error-rate", "0.6"]).read_text()
+    brought = origin.commit({FILE: text}, "Try v2")
+    with LeftBehind(state):
+        async with controlled(origin, state) as run:
+            address = (await run.until_said("clients connect to http://")).split("http://")[1].split(";")[0]
+            await run.until_said(f"in {brought[:7]} by Ann")
+            await run.until(event="phase", phase="Analyzing")
+            run.kill()
+            await run.end()
+        stop = asyncio.Event()
+        host, port = address.rsplit(":", 1)
+        async with asyncio.TaskGroup() as users, controlled(origin, state) as again:
+            await again.until_said("clients connect to")
+            users.create_task(Load(host, int(port), rate=150.0, chance=random.Random(1)).run(stop))
+            end = await again.until(event="end")
+            await again.until_said("the commit that puts the file back is")
+            stop.set()
+            again.process.send_signal(signal.SIGTERM)
+            assert await again.end() == 0
+        assert (end["result"], end["id"].split("/")[:2]) == ("rolled_back", ["real", "1"])
+        assert origin.count() == 2
+        assert promoted(origin.text(FILE)) == origin.text(FILE)
+        assert "Serinus-Result: rolled_back" in origin.message()
+        assert json.loads(next(line for line in origin.message().splitlines() if "Evidence" in line).split(": ", 1)[1])
+        await stop_all(state / "rollouts" / "real")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--git", "ext::sh -c id"], "is no address of a repository"),
+        (["--git", "https://bot:MARKER@host/x"], "carries a password"),
+        (["--git", "/srv/x.git", "--branch=-f"], "is no name of a branch"),
+        (["--git", "/srv/x.git", "--path", "../*"], "is no pattern"),
+        (["--git", "https://host/x", "--token-file", "none"], "does not exist"),
+    ],
+)
+def test_s2_what_cannot_be_meant_is_refused_before_anything_starts(
+    tmp_path: Path, options: list[str], said: str
+) -> None:
+    result = CliRunner().invoke(serinus, ["controller", *options, "--state", str(tmp_path / "state")])
+    assert result.exit_code == 2
+    assert said in result.output
+    assert "MARKER" not in result.output
+    assert not (tmp_path / "state").exists()
+
+
+def test_a_retry_of_what_no_controller_follows_is_refused(tmp_path: Path) -> None:
+    """Neither a folder without a controller nor a name that it does not know leaves word anywhere."""
+    here = ["--state", str(tmp_path)]
+    result = CliRunner().invoke(serinus, ["retry", "chat", *here])
+    assert (result.exit_code, "No controller" in result.output) == (2, True)
+    (tmp_path / "ledger.json").write_text('{"origins": {"chat": {}}}')
+    for name in ("other", "../chat"):
+        result = CliRunner().invoke(serinus, ["retry", name, *here])
+        assert (result.exit_code, "follows no rollout" in result.output) == (2, True)
+    result = CliRunner().invoke(serinus, ["retry", "chat", *here])
+    assert result.exit_code == 0
+    assert [file.name for file in (tmp_path / "retry").iterdir()] == ["chat"]
