@@ -8,8 +8,9 @@ forecast for one seed and one kind of noise, not a promise.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from canary.rollout import Event, Phase
-from canary.spec.models import ModelCanary, Variant
+from canary.judge import noise_floor
+from canary.rollout import Phase
+from canary.spec.models import Gate, ModelCanary, Variant
 from controlplane.simulation.faults import length_of
 from controlplane.simulation.scenarios import SCENARIOS
 from controlplane.simulation.story import Story, simulate
@@ -27,10 +28,19 @@ class GateForecast:
     """One gate of one stage."""
 
     gate: str
+    margin: float | None
+    """For gates that compare with stable: by how much the canary may be worse, as a fraction."""
+    noise_floor: float | None
+    """By how much stable differs from itself within the stage's hold, as a fraction; None where it is not known."""
     passes_after: float | None
     """Seconds after the stage's weights came into force; None if it did not pass."""
     samples: float | None
     """Canary requests (or events) behind that verdict."""
+
+    @property
+    def below_noise(self) -> bool:
+        """Whether the margin is smaller than what stable's own noise does in that time."""
+        return self.margin is not None and self.noise_floor is not None and self.margin < self.noise_floor
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +101,11 @@ def forecast(plan: ModelCanary, *, rps: float, noise: str = "real", seed: int = 
     }
     variants = (plan.spec.stable, plan.spec.canary)
     gpus = [each for variant in variants if (each := _gpus(variant)) is not None]
-    return Forecast(_stages(plan, healthy.events), healthy.seconds, healthy.result, found, gpus)
+    return Forecast(_stages(plan, healthy), healthy.seconds, healthy.result, found, gpus)
 
 
-def _stages(plan: ModelCanary, events: Sequence[Event]) -> Sequence[StageForecast]:
+def _stages(plan: ModelCanary, story: Story) -> Sequence[StageForecast]:
+    events = story.events
     begun = {
         event.stage: event.t
         for event in reversed(events)
@@ -104,19 +115,24 @@ def _stages(plan: ModelCanary, events: Sequence[Event]) -> Sequence[StageForecas
     forecasts = []
     for index, stage in enumerate(plan.spec.stages):
         start, end = begun.get(index), begun.get(index + 1, over)
-        gates = [_gate(gate.text, index, start, events) for gate in stage.gates]
+        gates = [_gate(plan, gate, index, start, story) for gate in stage.gates]
         lasts = end - start if start is not None and end is not None else None
         forecasts.append(StageForecast(stage.traffic, stage.hold, lasts, gates))
     return forecasts
 
 
-def _gate(text: str, stage: int, start: float | None, events: Sequence[Event]) -> GateForecast:
-    for event in events:
+def _gate(plan: ModelCanary, gate: Gate, stage: int, start: float | None, story: Story) -> GateForecast:
+    margin = gate.limit if gate.relative and gate.margin == "relative" else None
+    floor = None
+    if margin is not None and story.rollout is not None:
+        floor = noise_floor(plan.spec, story.rollout.judge, gate.text, over=plan.spec.stages[stage].hold)
+    for event in story.events:
         evidence = event.evidence
         passed = event.event == "verdict" and event.stage == stage and evidence.get("verdict") == "pass"
-        if start is not None and passed and evidence.get("gate") == text:
-            return GateForecast(text, event.t - start, evidence.get("samples", {}).get("canary"))
-    return GateForecast(text, None, None)
+        if start is not None and passed and evidence.get("gate") == gate.text:
+            samples = evidence.get("samples", {}).get("canary")
+            return GateForecast(gate.text, margin, floor, event.t - start, samples)
+    return GateForecast(gate.text, margin, floor, None, None)
 
 
 def _found_after(story: Story) -> float | None:

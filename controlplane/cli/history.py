@@ -1,4 +1,4 @@
-"""`serinus history` and `serinus status`: what happened to a rollout on this machine, and where it is.
+"""`serinus history`, `serinus status` and `serinus why`: what happened to a rollout here, where it is, and why.
 
 Read from its store, whether it runs or not; nothing is asked of it.
 """
@@ -56,6 +56,30 @@ def status(target: str, state: Path | None, output: str) -> None:
         for verdict in rollout.verdicts:
             click.echo(f"  {verdict.verdict.value:4}  {verdict.why}")
     raise SystemExit(CODES.get(rollout.result, 1))
+
+
+@click.command()
+@click.argument("target")
+@click.option("--state", type=click.Path(path_type=Path, file_okay=False), help="Folder for state and logs.")
+def why(target: str, state: Path | None) -> None:
+    """Explain a rollout's present verdicts, and the smallest change that would flip each.
+
+    TARGET is its name or its canary.yml.
+    """
+    from canary.judge import what_would_flip
+    from canary.rollout import Phase
+    from canary.spec.stored import from_text
+
+    stored, events = _read(target, state, None)
+    rollout, spec = stored.rollout, from_text(stored.spec_text).spec
+    click.echo(f"{rollout.name}  {rollout.phase}  {rollout.weights}  {rollout.reason}")
+    decided = next((event for event in events if event.event == "phase" and event.phase is Phase.ROLLING_BACK), None)
+    click.echo(decided.message if decided else rollout.message)
+    flips = what_would_flip(spec, rollout.judge, stage=rollout.stage, now=events[-1].at)
+    for verdict in rollout.verdicts:
+        click.echo(f"\n  {verdict.verdict.value:4}  {verdict.gate}\n        {verdict.why}")
+        if flip := flips.get(verdict.gate):
+            click.echo(f"        {flip}")
 
 
 def _read(target: str, state: Path | None, attempt: int | None) -> "tuple[Stored, list[Event]]":

@@ -12,6 +12,7 @@ COMMANDS = {
     "demo": ("controlplane.cli.demo", "Watch two rollouts on this machine: one good, one put back."),
     "run": ("controlplane.cli.run", "Carry out one rollout on this machine, to its end."),
     "status": ("controlplane.cli.history:status", "Say where a rollout on this machine is, and why."),
+    "why": ("controlplane.cli.history:why", "Explain a rollout's verdicts, and what would flip them."),
     "history": ("controlplane.cli.history:history", "Print everything that happened to a rollout on this machine."),
     "promote": ("controlplane.cli.ask:promote", "Skip the rest of the present stage."),
     "pause": ("controlplane.cli.ask:pause", "Freeze the weights; it still rolls back by itself."),

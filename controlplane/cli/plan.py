@@ -82,4 +82,7 @@ def _stage(number: int, stage: "StageForecast") -> list[str]:
         else:
             samples = f", {gate.samples:,.0f} canary requests" if gate.samples else ""
             told.append(f"    ✔ {gate.gate}: passes after {duration(gate.passes_after)}{samples}")
+        if gate.below_noise and gate.margin is not None and gate.noise_floor is not None:
+            noise = f"the {gate.noise_floor:.1%} by which stable differs from itself in that time"
+            told.append(f"      its margin of {gate.margin:.1%} is below {noise}")
     return told

@@ -290,6 +290,9 @@ async def test_a_person_approves_pauses_resumes_and_aborts_from_another_terminal
             code, text = await serinus("status", "real", *here)
             assert code == 0
             assert "Paused" in text
+            code, text = await serinus("why", "real", *here)
+            assert code == 0
+            assert "paused the rollout" in text
             assert (await serinus("resume", "real", *here))[0] == 0
             assert (await serinus("abort", "real", *here))[0] == 0
             assert await run.end() == 1
