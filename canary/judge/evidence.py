@@ -136,10 +136,13 @@ class Evidence:
 _FIELDS = tuple(f.name for f in fields(Evidence))
 
 
-def learn(e: Evidence, block: Numbers) -> None:
-    """Take in what a block says about stable: its noise and its usual rate. Not about the canary."""
+def learn(e: Evidence, block: Numbers, quiet: Noise) -> None:
+    """Take in what a block says about stable: its noise and its usual rate. Not about the canary.
+
+    `quiet` is `e.clearing_noise` from before the block.
+    """
     # While stable is worse than usual, what is usual moves on a tenth as fast: trouble that stays becomes the norm.
-    pace = ALARMED if stable_degraded(e, e.clearing_noise, block) else 1.0
+    pace = ALARMED if stable_degraded(e, quiet, block) else 1.0
     e.placebo = e.placebo.plus(block.x1, block.n1, block.x2, block.n2)
     e.fast = [
         FAST * e.fast[0] + block.xv,
@@ -153,14 +156,16 @@ def learn(e: Evidence, block: Numbers) -> None:
         e.usual = [kept * x + pace * block.xc, kept * n + pace * block.nc, blocks + 1]
 
 
-def weigh(e: Evidence, rule: Rule, block: Numbers, *, t: float, spend: float, opens: bool, fresh: bool) -> None:
+def weigh(
+    e: Evidence, rule: Rule, block: Numbers, quiet: Noise, *, t: float, spend: float, opens: bool, fresh: bool
+) -> None:
     """Take in what a block says about the canary, before `learn` takes in the rest of it.
 
-    `spend` is the weight of harm that begins with this block; `opens` gives the self-normalised test a new beginning;
+    `quiet` is `e.clearing_noise`; `spend` is the weight of harm that begins with this block; `opens` gives the
+    self-normalised test a new beginning;
     `fresh` begins the case for the canary anew, as a stage does.
     """
     noise = e.noise(single=block.single)
-    clearing = e.clearing_noise
     spend = min(spend, e.unspent)
     e.unspent -= spend
     if spend > 0:
@@ -172,11 +177,11 @@ def weigh(e: Evidence, rule: Rule, block: Numbers, *, t: float, spend: float, op
         e.clear, e.clear_sums, e.log_clear = [1.0] * POINTS, [0.0, 0.0], 0.0
     if rule.counts:
         _accuse(e, rule, block, noise)
-        _clear(e, rule, block, clearing)
+        _clear(e, rule, block, quiet)
     else:
         _pool(e, block.contrast, block.weight, block.information)
     if e.pool[2] >= selfnormalised.ENOUGH:
-        _take_in_pool(e, rule, noise, clearing)
+        _take_in_pool(e, rule, noise, quiet)
     if rule.counts:
         bet, ratio = sum(e.bet) / POINTS + e.unspent, sum(e.ratio) / POINTS + e.unspent
         evidence = BET * bet + RATIO * ratio + SLOW_TEST * e.slow_test

@@ -232,6 +232,7 @@ def _weigh(
         text, rule = case.gate.text, case.rule
         e = evidence[text]
         numbers = rows.numbers(case, sides, memory["picks"].get(text), e)
+        quiet = e.clearing_noise
         if exposed and rule is not None and numbers.told:
             told[text] = block.t
             if block.stage in case.stages:
@@ -241,8 +242,8 @@ def _weigh(
                     spend = start_weights.first(len(case.stages))
                 else:
                     spend = lately + (start_weights.later(len(case.stages)) if moved else 0.0)
-                weigh(e, rule, numbers, t=block.t, spend=spend, opens=new or moved or due, fresh=new_stage)
-        learn(e, numbers)
+                weigh(e, rule, numbers, quiet, t=block.t, spend=spend, opens=new or moved or due, fresh=new_stage)
+        learn(e, numbers, quiet)
     memory["started"], memory["told"] = started, told
 
 

@@ -10,6 +10,7 @@ nothing. Sources and proofs: `docs/judge.md`.
 """
 
 import math
+from operator import mul
 
 CAP = 30.0
 """No scrape may multiply evidence by more than this, so that no single one can decide: three at least must agree."""
@@ -43,15 +44,16 @@ def bet(wealth: list[float], hits: float, trials: float, null: float, noise: flo
     lasting = 1 - 1 / effective if effective > 1 else 0.0
     most = 0.9 / null
     surprise = hits / trials - null
-    after = []
-    for mine, (ratio, _) in zip(wealth, on, strict=True):
+    factors = []
+    for ratio, _ in on:
         odds = odds0 * ratio
         distance = odds / (1 + odds) - null
-        stake = distance / (within + lasting * distance * distance)
-        factor = 1 + min(stake, most) * surprise
-        if vr != 1:
-            factor = factor ** (1 / vr)
-        after.append(mine * min(factor, CAP))
+        factors.append(1 + min(distance / (within + lasting * distance * distance), most) * surprise)
+    if vr != 1:
+        factors = [factor ** (1 / vr) for factor in factors]
+    if max(factors) > CAP:
+        factors = [min(factor, CAP) for factor in factors]
+    after = list(map(mul, wealth, factors))
     return after if max(after) < MOST else [min(mine, MOST) for mine in after]
 
 

@@ -67,7 +67,7 @@ def test_one_reading_more_than_is_forgiven_decides() -> None:
 
 
 def test_a_window_is_read_once_it_is_full() -> None:
-    """With a window of 10 s and blocks of 5 s, every second block after the first is a reading of all since the last."""
+    """With a window of 10 s and blocks of 5 s, every second block after the first is a reading."""
     gate = COUNTED.model_copy(update={"window": 10.0, "failures": 0})
     said = _play(gate, *[_errors(t, bad) for t, bad in ((5, 2), (10, 1), (15, 3), (20, 8), (25, 9))])
     assert [verdict.verdict for verdict in said] == [
