@@ -7,12 +7,16 @@ from pathlib import Path
 from controlplane.profiles.sources import read_json
 from profiles.deployment import Deployment
 from profiles.errors import Malformed
+from profiles.imported import is_vllm_bench, read_vllm_bench
 from profiles.measured import Level, Measured, as_json, mismatch, read
 
 
 def load(path: Path) -> Measured:
-    """One saved profile; raises `Malformed` when it is none."""
-    return read(read_json(path), str(path))
+    """One saved profile, ours or a result of `vllm bench serve`; raises `Malformed` when it is neither."""
+    raw = read_json(path)
+    if is_vllm_bench(raw):
+        return read_vllm_bench(raw, str(path))
+    return read(raw, str(path))
 
 
 def save(measured: Measured, path: Path) -> None:

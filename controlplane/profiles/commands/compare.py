@@ -8,10 +8,11 @@ import click
 from controlplane.profiles.commands.options import (
     ProfileCommand,
     additions,
+    concurrency,
     engine_flags,
-    load,
     output,
     print_json,
+    requests,
     wanted,
 )
 from controlplane.profiles.sources import catalogue, model_shape
@@ -34,7 +35,8 @@ Row = tuple[str, Prediction | None, str]
 @click.option(
     "--quantization", "quantizations", multiple=True, help="Several to compare; bf16, fp8, awq and bnb-nf4 if none."
 )
-@load
+@requests
+@concurrency
 @engine_flags
 @click.option("--chart", type=click.Path(path_type=Path), help="Write a chart (.svg or .html).")
 @additions

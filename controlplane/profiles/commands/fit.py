@@ -12,9 +12,9 @@ from controlplane.profiles.commands.options import (
     ProfileCommand,
     additions,
     engine_flags,
-    load,
     output,
     print_json,
+    requests,
     wanted,
 )
 from controlplane.profiles.sources import catalogue, model_shape
@@ -40,7 +40,7 @@ DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s)")
 @click.option("--ttft", help="Objective for the time to first token: 300ms.")
 @click.option("--itl", help="Objective for the gap between tokens: 50ms.")
 @click.option("--e2e", help="Objective for the whole request: 5s.")
-@load
+@requests
 @engine_flags
 @additions
 @output
@@ -55,7 +55,6 @@ def command(
     e2e: str | None,
     input_tokens: float,
     output_tokens: float,
-    concurrency: float,
     price: float | None,
     catalogues: tuple[Path, ...],
     allow_fallback: bool,
@@ -166,6 +165,9 @@ def show(found: list[Plan], misfits: list[Misfit], rate: float, headroom: float)
             f"{latency.ttft.value * 1e3:>7.0f} ms{latency.itl.value * 1e3:>6.1f} ms{latency.e2e.value:>6.2f} s"
             f"  {one.prediction.basis}"
         )
+        for note in one.prediction.notes:
+            if "--" in note:
+                click.echo(f"{'':<14}{note}")
     for text, sizes in grouped(misfits).items():
         click.echo(text.format(sizes=" or ".join(str(size) for size in sizes)))
     best = cheapest(found)

@@ -64,36 +64,25 @@ def additions(command: Callable[..., None]) -> Callable[..., None]:
     )(command)
 
 
-def load(command: Callable[..., None]) -> Callable[..., None]:
-    """What callers send."""
-    for option in reversed(
-        (
-            click.option(
-                "--input-tokens",
-                type=click.FloatRange(1),
-                default=512,
-                show_default=True,
-                help="Prompt tokens of a request.",
-            ),
-            click.option(
-                "--output-tokens",
-                type=click.FloatRange(1),
-                default=128,
-                show_default=True,
-                help="Answer tokens of a request.",
-            ),
-            click.option(
-                "--concurrency",
-                "--batch-size",
-                type=click.FloatRange(0, min_open=True),
-                default=1,
-                show_default=True,
-                help="Requests at once.",
-            ),
-            click.option(
-                "--price", type=click.FloatRange(0), help="Your dollars a GPU-hour; wins over the catalogue's."
-            ),
-        )
+def concurrency(command: Callable[..., None]) -> Callable[..., None]:
+    """How many requests at once."""
+    return click.option(
+        "--concurrency",
+        "--batch-size",
+        type=click.FloatRange(0, min_open=True),
+        default=1,
+        show_default=True,
+        help="Requests at once.",
+    )(command)
+
+
+def requests(command: Callable[..., None]) -> Callable[..., None]:
+    """What callers send, and what a GPU costs."""
+    size = click.FloatRange(1)
+    for option in (
+        click.option("--price", type=click.FloatRange(0), help="Your dollars a GPU-hour; wins over the catalogue's."),
+        click.option("--output-tokens", type=size, default=128, show_default=True, help="Answer tokens of a request."),
+        click.option("--input-tokens", type=size, default=512, show_default=True, help="Prompt tokens of a request."),
     ):
         command = option(command)
     return command

@@ -10,11 +10,12 @@ import click
 from controlplane.profiles.commands.options import (
     ProfileCommand,
     additions,
+    concurrency,
     deployment,
     engine_flags,
-    load,
     output,
     print_json,
+    requests,
 )
 from controlplane.profiles.sources import catalogue
 from profiles.load import Workload
@@ -33,7 +34,8 @@ PRICE_AGE_DAYS = 90
     "--count", type=click.IntRange(1), default=1, show_default=True, help="GPUs of the replica (tensor parallel)."
 )
 @click.option("--quantization", default="bf16", show_default=True, help="How the weights are stored.")
-@load
+@requests
+@concurrency
 @engine_flags
 @click.option(
     "--profile",
