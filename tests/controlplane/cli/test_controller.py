@@ -50,7 +50,7 @@ async def controlled(origin: Origin, state: Path, *flags: str) -> AsyncIterator[
 
 @pytest.mark.real
 async def test_a_commit_is_rolled_back_by_a_commit_although_the_controller_is_killed_meanwhile(tmp_path: Path) -> None:
-    """Killed with -9 while the canary has traffic: it goes on serving, the next start judges on, and git has one commit."""
+    """Killed with -9 while the canary has traffic: the next start judges on, and git has one commit."""
     origin, state = Origin(tmp_path / "origin.git"), tmp_path / "state"
     text = write_plan(tmp_path, stages=STAGES, canary=["--error-rate", "0.6"]).read_text()
     brought = origin.commit({FILE: text}, "Try v2")

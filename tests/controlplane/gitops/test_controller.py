@@ -10,7 +10,7 @@ from canary.spec.models import ModelCanary
 from controlplane.gitops.controller import ask_for_retry
 from controlplane.gitops.follow import follow
 from controlplane.gitops.paths import Pattern
-from controlplane.gitops.remote import remote
+from controlplane.gitops.remote import Remote, remote
 from controlplane.program import Audience
 from tests.controlplane.gitops.machine import Machine
 from tests.controlplane.gitops.origin import Origin
@@ -53,13 +53,13 @@ class Town:
         self.said: list[str] = []
 
     @asynccontextmanager
-    async def controller(self, state: str = "state", url: str = "") -> AsyncIterator[asyncio.Event]:
+    async def controller(self, state: str = "state", there: Remote | None = None) -> AsyncIterator[asyncio.Event]:
         """A controller follows the repository while the block runs; at its end it is told to leave."""
         stop = asyncio.Event()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(
                 follow(
-                    remote(url or self.origin.url, local=True),
+                    there or remote(self.origin.url, local=True),
                     Pattern("apps/*/canary.yml"),
                     state=self.folder / state,
                     rollouts=lambda name: self.folder / f"{state}-{name}",

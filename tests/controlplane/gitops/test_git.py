@@ -1,0 +1,108 @@
+"""The way over HTTP, against the real `git http-backend`: tokens, what hosts say about them, and where they lead us."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from canary.errors import WorldError
+from controlplane.gitops.remote import remote
+from controlplane.gitops.store import Store
+from tests.controlplane.gitops.host import Host, hosted
+from tests.controlplane.gitops.origin import Origin
+from tests.controlplane.gitops.test_controller import Town, file
+
+SECRET = "glpat-MARKER-0123456789"
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[Host]:
+    with hosted(tmp_path, SECRET) as served:
+        yield served
+
+
+def token(folder: Path, content: str = SECRET) -> Path:
+    """A file with a token, as a Secret is mounted."""
+    (folder / "token").write_text(f"{content}\n")
+    return folder / "token"
+
+
+def everything_written(folder: Path) -> bytes:
+    """All that stands in files below, but for the token itself."""
+    return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != "token")
+
+
+async def test_a_token_from_a_file_reads_and_writes_over_http(tmp_path: Path, host: Host) -> None:
+    """And a token that is replaced is taken at the next call."""
+    origin = Origin(tmp_path / "origin.git")
+    origin.commit({"canary.yml": "old"})
+    store = Store(tmp_path / "store", remote(host.url("origin.git"), token=token(tmp_path, "wrong"), user="bot"))
+    await store.open()
+    with pytest.raises(WorldError, match="does not accept the credentials"):
+        await store.fetch()
+    token(tmp_path)
+    assert await store.commit("canary.yml", lambda _: b"new", "Change", lambda _: False) == origin.head()
+    assert origin.text("canary.yml") == "new"
+    await store.note(origin.head(), "noted")
+    assert origin.note(origin.head()).strip() == "noted"
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 429, 500, 503])
+async def test_s7_no_answer_of_a_host_brings_the_token_into_a_message_or_a_file(
+    tmp_path: Path, host: Host, status: int
+) -> None:
+    """The host repeats it in its own words; we repeat it in none of ours."""
+    Origin(tmp_path / "origin.git").commit({"canary.yml": "old"})
+    store = Store(tmp_path / "store", remote(host.url("origin.git"), token=token(tmp_path), user="bot"))
+    await store.open()
+    host.refuses_with = status
+    with pytest.raises(WorldError) as error:
+        await store.fetch()
+    told = f"{error.value!r} {error.value} {error.value.__cause__!r}"
+    assert SECRET not in told
+    assert SECRET.encode() not in everything_written(tmp_path / "store")
+    assert any(host.authorizations) is (status == 401)
+
+
+async def test_s7_the_token_is_in_no_process_list(tmp_path: Path, host: Host) -> None:
+    """Neither as an argument nor in the variables of git."""
+    origin = Origin(tmp_path / "origin.git")
+    origin.commit({"canary.yml": "old"})
+    store = Store(tmp_path / "store", remote(host.url("origin.git"), token=token(tmp_path), user="bot"))
+    assert SECRET not in str(store._git._environment())
+    await store.open()
+    await store.fetch()
+    assert SECRET.encode() not in everything_written(tmp_path / "store")
+
+
+async def test_s4_a_host_that_leads_elsewhere_is_not_followed(tmp_path: Path, host: Host) -> None:
+    """The token would go along."""
+    Origin(tmp_path / "origin.git").commit({"canary.yml": "old"})
+    with hosted(tmp_path, "other") as elsewhere:
+        host.redirects_to = f"http://127.0.0.1:{elsewhere.port}"
+        store = Store(tmp_path / "store", remote(host.url("origin.git"), token=token(tmp_path), user="bot"))
+        await store.open()
+        with pytest.raises(WorldError):
+            await store.fetch()
+        assert elsewhere.authorizations == []
+
+
+async def test_s7_an_expired_token_delays_the_rollback_commit_and_is_told_without_it(
+    tmp_path: Path, host: Host
+) -> None:
+    """The whole controller over HTTP: refused, told once, then written when the token is renewed."""
+    town = Town(tmp_path)
+    town.origin.commit({"apps/chat/canary.yml": file("chat", "slow1")})
+    there = remote(host.url("origin.git"), token=token(tmp_path), user="bot")
+    async with town.controller(there=there):
+        await town.until(lambda: town.machine.began)
+        town.origin.commit({"apps/chat/canary.yml": file("chat", "bad2")})
+        await town.until_commits(3)
+        host.token = "glpat-RENEWED"
+        await town.until_said("cannot be read", "does not accept the credentials")
+        town.origin.commit({"apps/chat/canary.yml": file("chat", "bad3")})
+        token(tmp_path, "glpat-RENEWED")
+        await town.until_commits(5)
+    said = "\n".join(town.said) + town.origin.message()
+    assert SECRET not in said
+    assert "RENEWED" not in said
