@@ -8,11 +8,23 @@ from profiles.errors import Malformed
 from profiles.imported import is_vllm_bench, read_vllm_bench
 
 RESULT: dict[str, Any] = {
-    "date": "20261121-090000", "backend": "openai-chat", "model_id": "org/model", "num_prompts": 100, "request_rate": "inf",
-    "max_concurrency": 16, "duration": 40.0, "completed": 100, "total_input_tokens": 51200, "total_output_tokens": 12800,
-    "request_throughput": 2.5, "output_throughput": 320.0, "mean_ttft_ms": 80.0, "std_ttft_ms": 20.0, "mean_tpot_ms": 12.0,
+    "date": "20261121-090000",
+    "backend": "openai-chat",
+    "model_id": "org/model",
+    "num_prompts": 100,
+    "request_rate": "inf",
+    "max_concurrency": 16,
+    "duration": 40.0,
+    "completed": 100,
+    "total_input_tokens": 51200,
+    "total_output_tokens": 12800,
+    "request_throughput": 2.5,
+    "output_throughput": 320.0,
+    "mean_ttft_ms": 80.0,
+    "std_ttft_ms": 20.0,
+    "mean_tpot_ms": 12.0,
     "std_tpot_ms": 1.0,
-}  # fmt: skip
+}
 
 
 def test_a_closed_loop_becomes_a_level() -> None:
