@@ -26,8 +26,9 @@ def plain(text: str, longest: int) -> str:
 
 def fitted(text: str, longest: int, escape: Callable[[str], str]) -> str:
     """The escaped text, cut (before it is escaped, so that no escape is halved) until it fits."""
-    escaped = escape(text)
-    while len(escaped) > longest:
-        text = text[: min(len(text) - 1, len(text) * longest // len(escaped))]
-        escaped = f"{escape(text[:-1])}…" if text else ""
-    return escaped
+    if len(whole := escape(text)) <= longest:
+        return whole
+    kept = longest - 1
+    while kept and len(escape(text[:kept])) >= longest:
+        kept -= 1
+    return f"{escape(text[:kept])}…"
