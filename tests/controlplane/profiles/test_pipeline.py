@@ -88,7 +88,7 @@ def test_render_refuses_what_would_break_out_of_a_shell_line() -> None:
     options = ["--method", "nf4", "--image", "i", "--repository", "https://g/x", "--publish-to", "o/r'; rm -rf /"]
     found = CliRunner().invoke(command, ["render", "org/model", *options])
     assert found.exit_code == 2
-    assert "--publish" in found.output.replace("publish_to", "--publish-to")
+    assert "publish_to" in found.output
 
 
 def test_render_prints_two_documents() -> None:
@@ -113,3 +113,41 @@ def test_methods_that_calibrate_want_data() -> None:
     with pytest.raises(Malformed, match="--dataset"):
         Recipe("org/model", "awq")
     assert Recipe("org/model", "fp8").digest != Recipe("org/model", "nf4").digest
+
+
+def test_submit_applies_the_template_and_starts_a_workflow_of_it(tmp_path: Path) -> None:
+    """A stand-in for kubectl notes what it is asked and given."""
+    kubectl = tmp_path / "kubectl"
+    kubectl.write_text(
+        f"#!/bin/sh\nprintf '%s\\n' \"$*\" >> {tmp_path}/asked\ncat >> {tmp_path}/given\necho workflow/try-it-x7\n"
+    )
+    kubectl.chmod(0o755)
+    options = [
+        "--method",
+        "nf4",
+        "--image",
+        "i",
+        "--repository",
+        "https://g/x",
+        "--publish-to",
+        "o/r",
+        "--name",
+        "try-it",
+    ]
+    found = CliRunner().invoke(command, ["submit", "org/model", *options, "--kubectl", str(kubectl)])
+    assert found.exit_code == 0, found.output
+    assert found.output == "workflow/try-it-x7\n"
+    assert (tmp_path / "asked").read_text().splitlines() == ["-n argo apply -f -", "-n argo create -o name -f -"]
+    assert "workflowTemplateRef:\n    name: try-it" in (tmp_path / "given").read_text()
+
+
+def test_a_cluster_that_says_no_is_quoted(tmp_path: Path) -> None:
+    kubectl = tmp_path / "kubectl"
+    kubectl.write_text("#!/bin/sh\ncat > /dev/null\necho 'no such namespace' >&2\nexit 1\n")
+    kubectl.chmod(0o755)
+    options = ["--method", "nf4", "--image", "i", "--repository", "https://g/x", "--publish-to", "o/r"]
+    found = CliRunner().invoke(command, ["submit", "org/model", *options, "--kubectl", str(kubectl)])
+    assert found.exit_code == 1
+    assert "no such namespace" in found.output
+    missing = CliRunner().invoke(command, ["submit", "org/model", *options, "--kubectl", str(tmp_path / "none")])
+    assert missing.exit_code == 2
