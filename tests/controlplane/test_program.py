@@ -1,0 +1,61 @@
+"""The whole program with alert channels, for real: processes, Envoy, requests, and a server that is told."""
+
+import asyncio
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from controlplane.sample.load import Load
+from tests.controlplane.alerts.receivers import Receiver
+from tests.controlplane.real import LeftBehind, running, write_plan
+
+pytestmark = pytest.mark.real
+
+
+async def test_a_rollback_is_told_once_in_the_words_of_the_history(tmp_path: Path) -> None:
+    """Another channel whose secret is missing is said before the rollout and changes nothing."""
+    stages: list[dict[str, Any]] = [
+        {"traffic": "50%", "hold": "60s", "gates": ["error_rate <= 10%"]},
+        {"traffic": "100%"},
+    ]
+    state = tmp_path / "state"
+    address = tmp_path / "address"
+    slack = {"slack": {"urlFrom": {"secret": "slack", "key": "url"}}, "on": ["promoted"]}
+    async with Receiver() as hook:
+        address.write_text(f"{hook.url()}\n")
+        alerts = [slack, {"webhook": {"urlFrom": {"file": str(address)}}}]
+        with LeftBehind(state):
+            async with running(write_plan(tmp_path, stages=stages, alerts=alerts), state) as run:
+                await run.until(event="phase", phase="Analyzing")
+                host, port = (await run.address()).rsplit(":", 1)
+                stop, load = asyncio.Event(), Load(host, int(port), rate=150, chance=random.Random(1))
+                async with asyncio.TaskGroup() as users:
+                    users.create_task(load.run(stop))
+                    await _make_the_canary_fail(state)
+                    await run.until(event="end")
+                    stop.set()
+                assert await run.end() == 1
+    decided = next(event for event in run.events if event["phase"] == "RollingBack" and event["event"] == "phase")
+    end = run.events[-1]
+    assert end["decided_to_zero"] < 5
+    (told,) = [got.json["data"] for got in hook.got]
+    assert told["key"] == "real/1/rolledBack"
+    assert told["sentence"] == decided["message"]
+    assert told["facts"]["Traffic"] == end["message"]
+    assert told["facts"]["Gate"] == "error_rate <= 10%"
+    assert told["facts"]["Lost by shifts"] == "0"
+    assert told["commands"][0] == f"serinus history real --state {state}"
+    assert any("Alerts to slack (slack/url) cannot be sent as it is" in sentence for sentence in run.said)
+
+
+async def _make_the_canary_fail(state: Path) -> None:
+    clusters = json.loads((state / "envoy" / "clusters.json").read_text())
+    canary = next(cluster for cluster in clusters["resources"] if cluster["name"].startswith("canary"))
+    at = canary["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]["address"]["socket_address"]
+    async with httpx2.AsyncClient() as client:
+        address = f"http://{at['address']}:{at['port_value']}/knobs"
+        (await client.post(address, json={"error_rate": 0.8})).raise_for_status()
