@@ -48,8 +48,10 @@ def odds(log_e: float) -> str:
 
 def name(case: Case) -> str:
     """The metric as a person says it: `latency p95`, `error rate`, `conversion`."""
-    metric = case.gate.metric.removeprefix("kpi/").replace("_", " ").replace("finish reason/", "finish reason ")
-    return f"{metric} {case.gate.statistic}" if case.gate.statistic else metric
+    metric = case.gate.metric.removeprefix("kpi/").replace("_", " ").replace("/", " ")
+    spoken = f"{metric} {case.gate.statistic}" if case.gate.statistic else metric
+    # Counters come without labels, so what was asked for one by one is judged together, and says so.
+    return f"{spoken} (of all together, not by {case.gate.by})" if case.gate.by else spoken
 
 
 def allowance(case: Case) -> str:

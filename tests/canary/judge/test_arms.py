@@ -1,0 +1,58 @@
+"""Replicas added up to arms, and nonsense left out."""
+
+import math
+
+from canary.judge import Block, PodBlock, arms
+
+
+def _block(**stable: PodBlock) -> Block:
+    return Block(5.0, 0, 0.1, {"canary": {"c": PodBlock(10.0, 1.0)}, "stable": stable})
+
+
+def test_stable_is_added_up_and_kept_in_two_halves() -> None:
+    pods = {f"s-{i}": PodBlock(float(i), 0.0, totals={"tokens": 2.0}, gauges={"cache": i / 10}) for i in range(1, 6)}
+    sides = arms.collect(_block(**pods), {}, ())
+    assert sides.stable.requests == 15.0
+    assert sides.stable.totals == {"tokens": 10.0}
+    assert sorted(sides.stable.gauges["cache"]) == [0.1, 0.2, 0.3, 0.4, 0.5]
+    assert {half.pods for half in sides.halves} == {2, 3}
+    assert sides.canary.errors == 1.0
+
+
+def test_the_halves_depend_on_names_alone() -> None:
+    pods = {f"s-{i}": PodBlock(float(2**i), 0.0) for i in range(6)}
+    one = arms.collect(_block(**pods), {}, ()).halves[0].requests
+    other = arms.collect(_block(**dict(reversed(pods.items()))), {}, ()).halves[0].requests
+    assert one == other
+
+
+def test_a_replica_that_does_not_tell_its_errors_does_not_dilute_them() -> None:
+    sides = arms.collect(_block(a=PodBlock(100.0, 5.0), b=PodBlock(900.0, None)), {}, ())
+    assert (sides.stable.errors, sides.stable.errors_of, sides.stable.requests) == (5.0, 100.0, 1000.0)
+
+
+def test_no_data_is_none_and_not_zero() -> None:
+    sides = arms.collect(Block(5.0, 0, 0.1, {}), {}, ("latency",))
+    assert (sides.canary.requests, sides.stable.errors, sides.canary.histograms) == (None, None, {})
+
+
+def test_histograms_with_other_bounds_or_falling_counts_are_left_out_and_said() -> None:
+    bounds: dict[str, list[float]] = {}
+    good = PodBlock(10.0, 0.0, {"latency": {0.1: 4.0, math.inf: 10.0}})
+    other = PodBlock(10.0, 0.0, {"latency": {0.2: 4.0, math.inf: 10.0}})
+    falling = PodBlock(10.0, 0.0, {"latency": {0.1: 11.0, math.inf: 10.0}})
+    endless = PodBlock(10.0, 0.0, {"ttft": {0.1: 11.0}})
+    assert arms.collect(_block(a=good), bounds, ("latency",)).problems == []
+    sides = arms.collect(_block(a=good, b=other, c=falling, d=endless), bounds, ("latency", "ttft"))
+    assert sides.stable.histograms == {"latency": [4.0, 10.0]}
+    assert sorted(sides.problems) == [
+        "the bucket bounds of latency changed",
+        "the buckets of latency are not cumulative",
+        "the buckets of ttft have no total (+Inf)",
+    ]
+
+
+def test_bounds_in_any_order_are_the_same_bounds() -> None:
+    bounds = {"latency": [0.1, 0.2, math.inf]}
+    mixed = PodBlock(9.0, 0.0, {"latency": {math.inf: 9.0, 0.2: 8.0, 0.1: 3.0}})
+    assert arms.collect(_block(a=mixed), bounds, ("latency",)).stable.histograms == {"latency": [3.0, 8.0, 9.0]}
