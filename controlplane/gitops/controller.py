@@ -29,6 +29,8 @@ from controlplane.gitops.wanted import SETTINGS_NAME, Complaint, Wanted, claims,
 REJECTED = frozenset({"rolled_back", "failed", "aborted"})
 RETRY = "Serinus-Retry"
 """Trailer by which the commit that brings a rejected revision back says that this is meant."""
+LONGEST_WAIT = 60.0
+"""Seconds between two looks at a branch that cannot be read; they grow to this, to spare a host that is in trouble."""
 HISTORY_OF_REJECTIONS = 2_000
 """Commits that a controller without a memory looks through for what was rejected."""
 
@@ -60,24 +62,27 @@ class Controller:
             for name in list(self._ledger.book.origins):
                 await self._fleet.resume(name, withdrawn_by=self._ledger.book.withdrawn.get(name, ""))
             writer = tasks.create_task(self._desk.work(), name="writer of commits")
+            wait = interval
             while not stop.is_set():
-                await self.once()
+                wait = interval if await self.once() else min(2 * wait, max(LONGEST_WAIT, interval))
                 try:
-                    async with asyncio.timeout(interval):
+                    async with asyncio.timeout(wait):
                         await stop.wait()
                 except TimeoutError:
                     continue
             self._fleet.leave()
             writer.cancel()
 
-    async def once(self) -> None:
-        """One look at the branch. Whatever goes wrong is said, once, and tried again at the next look."""
+    async def once(self) -> bool:
+        """One look at the branch. Whatever goes wrong is said, once, and answered with False: look again later."""
         try:
             await self._take_retries()
             async with self._desk.lock:
                 await self._sync()
         except WorldError as error:
             self._tell("branch", str(error))
+            return False
+        return True
 
     async def ended(self, name: str, rollout: Rollout, withdrawn: bool) -> None:
         """A rollout is over: what git has to know of it is noted down, then written by the desk."""
@@ -127,7 +132,7 @@ class Controller:
         blobs, refused = await self._store.matching(head, self._pattern)
         found, complaints = await self._read(head, blobs, refused)
         owners = {name: origin.path for name, origin in self._ledger.book.origins.items()}
-        granted, more = claims(found, owners)
+        granted, more = claims(found, owners, {complaint.path for complaint in complaints})
         complaints = [*complaints, *more]
         paths = {each.path for each in found} | {each.path for each in complaints}
         facts = await self._store.changed_by(head, paths)

@@ -150,6 +150,7 @@ class Git:
         self, *arguments: str, stdin: bytes = b"", variables: Mapping[str, str] | None = None, limited: bool = False
     ) -> bytes:
         """What git answers. `limited` also bounds the size of what it writes. Raises `GitFailed`."""
+        # Options before the command, such as `-c`, are ours alone: everything from outside stands behind it.
         command = ("git", f"--git-dir={self.folder}", *arguments)
         if limited:
             command = ("/bin/sh", "-c", _LIMITED, str(self.limits.pack // 512), *command)

@@ -110,8 +110,8 @@ def _what_next(rollout: Rollout, origin: Origin | None) -> list[str]:
         whence = f"It came with {origin.commit[:12]} by {origin.author} ({origin.path}:{origin.line})."
         lines += ["", *_wrapped(whence)]
     if rollout.result != "promoted":
-        again = f"This revision is not started again by itself. To try it again: serinus retry {rollout.name}"
-        lines += ["", *_wrapped(again)]
+        again = f"    serinus retry {rollout.name}"
+        lines += ["", "This revision is not started again by itself. To allow it:", "", again]
     return lines
 
 

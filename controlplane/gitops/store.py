@@ -12,6 +12,7 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +27,8 @@ HEAD = "refs/serinus/head"
 NOTES = "refs/notes/serinus"
 TRIES = 5
 """Times that a commit of ours is made anew when somebody else pushes first, before it is left for later."""
+TIDY_EVERY = 100
+"""Fetches that brought something, after which the store is packed."""
 HISTORY = 5_000
 """Commits that are looked through for who changed a file last."""
 RECENT = 500
@@ -93,6 +96,7 @@ class Store:
         """The branch's newest commit as of the last `fetch`; None before the first and for an empty repository."""
         self._git = Git(folder / "objects.git", remote, self.limits)
         self._identity = identity or Identity()
+        self._fetches = 0
 
     async def open(self) -> None:
         """Make the store, or take over the one that is there; a damaged one is made anew, since it is only a copy."""
@@ -105,11 +109,13 @@ class Store:
         except GitFailed:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
             await self._git.run("init", "--bare", "--quiet", "--template=", "--initial-branch=serinus")
-        await self._git.run("gc", "--auto", "--quiet")
+        await self._tidy()
 
     async def fetch(self) -> str | None:
         """The branch's newest commit; None while the repository has none at all. Raises `WorldError`."""
         self.head = await self._fetch()
+        if self._fetches >= TIDY_EVERY:
+            await self._tidy()
         return self.head
 
     async def _fetch(self) -> str | None:
@@ -127,6 +133,7 @@ class Store:
             if newest != self.head:
                 refspec = f"+{self.remote.ref}:{HEAD}"
                 flags = ("--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--quiet")
+                self._fetches += 1
                 await self._git.run("fetch", *flags, "--end-of-options", self.remote.url, refspec, limited=True)
             return (
                 (await self._git.run("rev-parse", "--verify", "--end-of-options", f"{HEAD}^{{commit}}"))
@@ -134,7 +141,20 @@ class Store:
                 .strip()
             )
         except GitFailed as error:
+            await asyncio.to_thread(self._remove_remains)
             raise WorldError(f"{self.remote.url} cannot be read: {error}. Rollouts go on as they are.") from error
+
+    async def _tidy(self) -> None:
+        """Pack what many small fetches and commits left, so that a store that lives for years stays small."""
+        self._fetches = 0
+        thresholds = ("-c", "gc.auto=500", "-c", "gc.autoPackLimit=20", "-c", "gc.autoDetach=false")
+        with suppress(GitFailed):
+            await self._git.run(*thresholds, "gc", "--auto", "--quiet")
+
+    def _remove_remains(self) -> None:
+        """What a fetch that was ended half-way left lying; git does not come back for it."""
+        for remains in (self._git.folder / "objects" / "pack").glob("tmp_*"):
+            remains.unlink(missing_ok=True)
 
     async def descends(self, newer: str, older: str) -> bool:
         """Whether the older commit is in the history of the newer one; False after a rewritten history."""

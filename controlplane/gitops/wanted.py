@@ -7,6 +7,7 @@ nothing about what runs.
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from canary.edit import ARMS, at_rest, said
@@ -72,10 +73,12 @@ def arms_of(root: Node) -> str:
     return hashlib.sha256(json.dumps(written, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def claims(found: Sequence[Wanted], owners: Mapping[str, str]) -> tuple[Mapping[str, Wanted], Sequence[Complaint]]:
+def claims(
+    found: Sequence[Wanted], owners: Mapping[str, str], unreadable: AbstractSet[str] = frozenset()
+) -> tuple[Mapping[str, Wanted], Sequence[Complaint]]:
     """One file for each rollout. Of two with one name the one that has it already keeps it; two new ones get nothing.
 
-    `owners` names the path that each rollout came from until now.
+    `owners` names the path that each rollout came from until now; one that is `unreadable` now keeps its name as well.
     """
     by_name: dict[str, list[Wanted]] = {}
     for each in found:
@@ -83,16 +86,26 @@ def claims(found: Sequence[Wanted], owners: Mapping[str, str]) -> tuple[Mapping[
     granted: dict[str, Wanted] = {}
     complaints: list[Complaint] = []
     for name, claimants in by_name.items():
-        owner = claimants[0] if len(claimants) == 1 else _owner(claimants, owners.get(name))
+        path = owners.get(name)
+        if path in unreadable:
+            complaints += [
+                _claimed(each, f"{path}, which cannot be used now,", f"{path} keeps it") for each in claimants
+            ]
+            continue
+        owner = claimants[0] if len(claimants) == 1 else _owner(claimants, path)
         if owner is not None:
             granted[name] = owner
         for each in claimants:
             if each is not owner:
                 others = " and ".join(f"{other.path}:{other.line}" for other in claimants if other is not each)
                 keeps = f"{owner.path} keeps it" if owner is not None else "neither is started"
-                sentence = f"{each.path}:{each.line}: the name {quoted(name)} is claimed by {others} too; {keeps}."
-                complaints.append(Complaint(each.path, each.line, sentence))
+                complaints.append(_claimed(each, others, keeps))
     return granted, complaints
+
+
+def _claimed(each: Wanted, others: str, keeps: str) -> Complaint:
+    sentence = f"{each.path}:{each.line}: the name {quoted(each.name)} is claimed by {others} too; {keeps}."
+    return Complaint(each.path, each.line, sentence)
 
 
 def _owner(claimants: Sequence[Wanted], path: str | None) -> Wanted | None:

@@ -178,7 +178,7 @@ def changed(value: Any, path: Path, new: Any) -> Any:
     return [changed(child, path[1:], new) if index == path[0] else child for index, child in enumerate(value)]
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(value=MAPPINGS, style=STYLES, data=st.data())
 def test_any_leaf_of_any_document_is_replaced_and_nothing_else(value: Any, style: dict[str, Any], data: Any) -> None:
     """By PyYAML's own reading, and by the bytes before and behind it."""
@@ -191,7 +191,7 @@ def test_any_leaf_of_any_document_is_replaced_and_nothing_else(value: Any, style
     assert text.endswith(edited[start + len('"new é"') :])
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(stable=MAPPINGS, canary=MAPPINGS, rest=MAPPINGS, style=STYLES)
 def test_any_two_variants_can_be_promoted_and_put_back(
     stable: Any, canary: Any, rest: Any, style: dict[str, Any]

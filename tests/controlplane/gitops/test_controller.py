@@ -138,6 +138,27 @@ async def test_a_first_version_that_is_bad_is_left_at_rest_on_stable(tmp_path: P
     assert town.machine.began == ["chat bad1"]
 
 
+async def test_windows_line_ends_and_a_byte_order_mark_are_kept(tmp_path: Path) -> None:
+    town = Town(tmp_path)
+    marked = "\ufeff{}".format(file("chat", "bad1").replace("\n", "\r\n"))
+    town.origin.commit({"apps/chat/canary.yml": marked.encode()})
+    async with town.controller():
+        await town.until_commits(2)
+    assert town.origin.text("apps/chat/canary.yml") == marked.replace("bad1", "v1")
+
+
+async def test_a_short_form_is_completed_by_the_settings_beside_it_and_put_back_too(tmp_path: Path) -> None:
+    """`serinus.yml` in the same folder of the same commit."""
+    town = Town(tmp_path)
+    short = "model: chat\nvariants:\n  - name: v1\n  - name: bad2   # tried\ntraffic_split: 95/5\n"
+    commands = "".join(f"{arm}: {{command: [serve, '{{port}}', '{{name}}']}}\n" for arm in ("stable", "canary"))
+    town.origin.commit({"apps/chat/canary.yml": short, "apps/chat/serinus.yml": commands})
+    async with town.controller():
+        await town.until_commits(2)
+    assert town.origin.text("apps/chat/canary.yml") == short.replace("bad2", "v1")
+    assert town.machine.began == ["chat bad2"]
+
+
 async def test_a_promotion_is_a_commit_and_what_follows_it_starts_from_there(tmp_path: Path) -> None:
     town = Town(tmp_path)
     town.origin.commit({"apps/chat/canary.yml": file("chat", "good2")})
@@ -253,6 +274,8 @@ async def test_of_two_files_with_one_name_the_one_that_has_it_keeps_it(tmp_path:
         await town.until_said(
             "apps/copy/canary.yml:11", "claimed by apps/chat/canary.yml:11", "apps/chat/canary.yml keeps it"
         )
+        town.origin.commit({"apps/chat/canary.yml": "spec: ["})
+        await town.until_said("apps/copy/canary.yml:11", "which cannot be used now", "apps/chat/canary.yml keeps it")
         town.origin.commit({"apps/p/canary.yml": file("p", "good1"), "apps/q/canary.yml": file("p", "good1")})
         await town.until_said("apps/p/canary.yml:11", "neither is started")
     assert town.machine.began == ["chat slow2"]

@@ -1,0 +1,73 @@
+"""What one file wants, and who gets a name that several claim."""
+
+import pytest
+
+from canary.spec import Source
+from controlplane.gitops.wanted import Complaint, Wanted, arms_of, claims, understood
+from tests.controlplane.gitops.test_controller import file
+
+PATH = "apps/chat/canary.yml"
+
+
+def wanted(text: str, settings: str = "", path: str = PATH) -> Wanted:
+    found = understood(path, text.encode(), Source("apps/chat/serinus.yml", settings) if settings else None)
+    assert isinstance(found, Wanted), found
+    return found
+
+
+def test_a_plan_knows_its_name_its_line_and_its_revision() -> None:
+    found = wanted(file("chat", "v2"))
+    assert (found.name, found.line) == ("chat", 11)
+    assert found.plan is not None
+    assert len(found.revision) == 16
+
+
+@pytest.mark.parametrize(
+    ("text", "settings", "name"),
+    [
+        (file("chat", "v1"), "", "chat"),
+        ("model: my-org/Chat\nvariants: [{name: a}, {name: a}]\ntraffic_split: 95/5\n", "", "chat"),
+        ("model: x\nvariants: [{name: a}, {name: a}]\ntraffic_split: 95/5\n", "metadata: {name: chat}\n", "chat"),
+    ],
+)
+def test_a_file_at_rest_keeps_its_name_and_names_nothing_to_try(text: str, settings: str, name: str) -> None:
+    found = wanted(text, settings)
+    assert (found.name, found.plan, found.revision) == (name, None, "")
+
+
+@pytest.mark.parametrize("text", [b"", b"\xff\xfea", b"version https://git-lfs.github.com/spec/v1\n", b"#" * 300_000])
+def test_s1_a_file_that_is_no_plan_is_a_complaint_with_its_place(text: bytes) -> None:
+    """Empty, another encoding, a pointer of Git LFS, far too large."""
+    found = understood(PATH, text, None)
+    assert isinstance(found, Complaint)
+    assert found.sentence.startswith(f"{PATH}:")
+
+
+def test_a_plan_for_a_cluster_is_refused_on_this_machine() -> None:
+    text = file("chat", "v2").replace('local: {listen: "127.0.0.1:0"}', "kserve: {}")
+    found = understood(PATH, text.encode(), None)
+    assert isinstance(found, Complaint)
+    assert "runs in a cluster" in found.sentence
+
+
+def test_the_digest_of_the_variants_does_not_see_how_they_are_written() -> None:
+    """Comments and form change nothing; another value does."""
+    from canary.edit import Written
+
+    one = "spec:\n  stable: {name: a}\n  canary: {name: b}\n"
+    other = "spec:\n  canary:   # tried\n    name: b\n  stable:\n    name: a\n"
+    digests = [arms_of(Written.of(text).root) for text in (one, other, one.replace("b}", "c}"))]
+    assert digests[0] == digests[1] != digests[2]
+
+
+def test_of_claimants_the_owner_keeps_the_name_and_strangers_get_nothing() -> None:
+    """Also while the owner cannot be read."""
+    mine, theirs = wanted(file("chat", "v2")), wanted(file("chat", "v3"), path="apps/copy/canary.yml")
+    granted, complaints = claims([mine, theirs], {"chat": PATH})
+    assert granted == {"chat": mine}
+    assert [complaint.path for complaint in complaints] == ["apps/copy/canary.yml"]
+    granted, complaints = claims([mine, theirs], {})
+    assert (granted, len(complaints)) == ({}, 2)
+    granted, complaints = claims([theirs], {"chat": PATH}, {PATH})
+    assert (granted, len(complaints)) == ({}, 1)
+    assert claims([theirs], {"chat": PATH}) == ({"chat": theirs}, [])
