@@ -72,6 +72,11 @@ class Look:
         return self.rollout.stage_since + self.stage.hold
 
     @property
+    def both_usable(self) -> bool:
+        """Whether traffic may rise at all: the canary can serve, and so can the way back."""
+        return self.seen.stable.usable and self.seen.canary.usable
+
+    @property
     def in_force(self) -> bool:
         """Whether the weights asked for are the ones that the route is seen to have."""
         return self.seen.route.weights == self.rollout.weights

@@ -38,22 +38,29 @@ def answer(look: Look, request: OperatorRequest) -> tuple[Change | None, str]:
             message = f"{by} resumed the rollout."
             to = look.rollout.resume_to or Phase.ANALYZING
             return Change(to, Reason.RESUMED, message, {"by": by}, {"resume_to": None}), message
-        case "approve" if phase is Phase.AWAITING_APPROVAL:
+        case "approve" if phase is Phase.AWAITING_APPROVAL and look.both_usable:
             message = f"{by} approved."
             return enter_stage(look, look.rollout.stage + 1, Reason.APPROVED, message), message
         case "promote":
             return _promote(look, request)
         case _:
-            return None, f"{by} asked to {request.verb}, which means nothing while {phase}: nothing was changed."
+            return None, f"{by} asked to {request.verb}, which is not possible {_while(look)}: nothing was changed."
 
 
 def _promote(look: Look, request: OperatorRequest) -> tuple[Change | None, str]:
     """Skip the rest of this stage, or with `full` all stages. Needs a canary that can serve."""
     can_skip = {Phase.ANALYZING, Phase.AWAITING_APPROVAL, Phase.BLIND}
     paused_in = look.rollout.resume_to if look.rollout.phase is Phase.PAUSED else look.rollout.phase
-    if paused_in not in can_skip or look.last_stage or not look.seen.canary.usable:
-        phase = look.rollout.phase
-        return None, f"{request.by} asked to promote, which is not possible while {phase}: nothing was changed."
+    if paused_in not in can_skip or look.last_stage or not look.both_usable:
+        return None, f"{request.by} asked to promote, which is not possible {_while(look)}: nothing was changed."
     target = len(look.spec.stages) - 1 if request.full else look.rollout.stage + 1
     message = f"{request.by} skipped the rest of stage {look.rollout.stage + 1}."
     return enter_stage(look, target, Reason.STAGE_SKIPPED, message), message
+
+
+def _while(look: Look) -> str:
+    """What stands in the way, as the end of a sentence."""
+    if look.rollout.phase in EXPOSED and not look.both_usable:
+        arm = "the canary" if look.seen.stable.usable else "stable"
+        return f"while {arm} cannot serve"
+    return f"while {look.rollout.phase}"

@@ -55,6 +55,8 @@ def evaluating(look: Look) -> Change | None:
         return None
     missed = [c for c in plan.metrics if not _holds(c, result.canary, result.stable)]
     evidence = {"canary": dict(result.canary), "stable": dict(result.stable)}
+    if not missed and not look.both_usable:
+        return None
     if missed:
         measured = result.canary.get(missed[0].metric)
         shown = "was not measured" if measured is None else f"is {measured:.4g}"
@@ -72,7 +74,7 @@ def shadowing(look: Look) -> Change | None:
     needed = plan.promote.days
     running = shadow.days_won_running(days, plan.promote.win_rate, look.spec.judge.false_rollback)
     evidence = {"days": [{"day": d.day, "net_win_rate": shadow.net_win_rate(d)} for d in days[-needed:]]}
-    if running >= needed:
+    if running >= needed and look.both_usable:
         plural = "day" if needed == 1 else "days running"
         return enter_stage(look, 0, Reason.SHADOW_WON, f"Won {needed} {plural} in the shadow.")
     if plan.for_ and look.now - look.rollout.since >= plan.for_:
@@ -197,7 +199,7 @@ def _holds(criterion: Criterion, canary: Mapping[str, float], stable: Mapping[st
 
 def _stage_may_end(look: Look) -> str | Change | None:
     """The sentence why the stage may end; or the change that missing evidence brings; or None to wait."""
-    if look.now < look.hold_ends or not look.seen.stable.usable or not look.in_force:
+    if look.now < look.hold_ends or not look.both_usable or not look.in_force:
         return None
     policies = {gate.text: gate.on_no_data or look.spec.on_no_data for gate in look.stage.gates}
     open_gates = [g for g in look.judgement.gates if g.verdict is not Answer.PASS]

@@ -241,3 +241,20 @@ def test_both_variants_are_kept_running_while_traffic_may_reach_them() -> None:
     """Every pass says so again, so a lost command is made good by the next."""
     story = Story().ready(5).at(20)
     assert {Run("stable"), Run("canary")} <= set(story.actions)
+
+
+def test_nobody_can_approve_traffic_for_a_canary_that_cannot_serve() -> None:
+    """Nor while the way back does not exist; the answer says which."""
+    spec = plan(Stage(traffic=0.05, hold=10, approve="ml-leads"), Stage(traffic=1.0))
+    story = Story(spec).ready(5).at(60).ready(61, stable=False, canary=False).ask(62, "approve")
+    story.expect(Phase.AWAITING_APPROVAL, weight=0.05)
+    assert "while stable cannot serve" in story.rollout.history[-1].message
+
+
+def test_an_evaluation_that_passed_waits_for_a_canary_that_can_serve() -> None:
+    """It may have died meanwhile."""
+    criterion = Criterion(text="accuracy >= 70%", metric="accuracy", comparison="min", limit=0.7)
+    spec = plan(evaluation=Evaluation(dataset="d.jsonl", metrics=(criterion,)))
+    story = Story(spec).ready(5).ready(20, canary=False).evaluated(50, accuracy=0.8)
+    story.expect(Phase.EVALUATING, weight=0)
+    story.ready(60).expect(Phase.ANALYZING, weight=0.05)
