@@ -7,7 +7,7 @@ put together here and nowhere else, and `controlplane.reconcile` carries the rol
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from canary.errors import BadInput, WorldError
@@ -30,6 +30,7 @@ from controlplane.alerts import open_notifier
 from controlplane.ports import Ports, Stored
 from controlplane.reconcile.loop import Reconciler
 from controlplane.reconcile.watch import Periods, carry_through
+from controlplane.view.live import LiveRecord
 
 ADDRESS_PERIOD = 0.1
 """Seconds between two looks at where the replicas are."""
@@ -134,7 +135,9 @@ async def run_rollout(
             ]
             audience.serving(Serving(router.address, metrics.words, platform.endpoints))
 
-            ended = await _one_after_the_other(plan, older, ports, metrics.period, background, audience, controls)
+            ended = await _one_after_the_other(
+                plan, older, ports, metrics.period, background, _noted(audience, state, clock), controls
+            )
 
             if audience.closing:
                 await audience.closing()
@@ -146,6 +149,17 @@ async def run_rollout(
                 await router.close()
                 await platform.close()
     return ended
+
+
+def _noted(audience: Audience, state: Path, clock: SystemClock) -> Audience:
+    """The same audience, with each pass noted beside the store for viewers in other processes."""
+    record = LiveRecord(state, clock.now)
+
+    def update(rollout: Rollout, seen: Seen) -> None:
+        audience.update(rollout, seen)
+        record.note(rollout, seen)
+
+    return replace(audience, update=update)
 
 
 def _undo_start(store: SqliteStore, name: str, state: Path) -> Callable[..., Awaitable[None]]:

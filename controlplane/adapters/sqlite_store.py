@@ -72,6 +72,10 @@ class SqliteStore:
         """Keep a request; the same id twice is one request."""
         await self._do(self._write, lambda connection: _ask(connection, name, request))
 
+    async def names(self) -> Sequence[str]:
+        """Names of all rollouts in the file, in order."""
+        return await self._do(self._read, _names)
+
     async def close(self) -> None:
         """Finish what was begun and let go of the file. The store may be used again; it then opens the file anew."""
         await asyncio.get_running_loop().run_in_executor(self._thread, self._disconnect)
@@ -171,6 +175,10 @@ def _history(connection: sqlite3.Connection, name: str, attempt: int | None) -> 
         {"name": name, "attempt": attempt},
     )
     return [_understood(event_from_text, body) for (body,) in rows]
+
+
+def _names(connection: sqlite3.Connection) -> Sequence[str]:
+    return [name for (name,) in connection.execute("SELECT name FROM rollouts ORDER BY name")]
 
 
 def _requests(connection: sqlite3.Connection, name: str) -> Sequence[OperatorRequest]:

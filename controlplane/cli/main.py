@@ -14,6 +14,7 @@ COMMANDS = {
     "status": ("controlplane.cli.history:status", "Say where a rollout on this machine is, and why."),
     "why": ("controlplane.cli.history:why", "Explain a rollout's verdicts, and what would flip them."),
     "history": ("controlplane.cli.history:history", "Print everything that happened to a rollout on this machine."),
+    "dashboard": ("controlplane.cli.dashboard", "Show every rollout on this machine in a browser."),
     "promote": ("controlplane.cli.ask:promote", "Skip the rest of the present stage."),
     "pause": ("controlplane.cli.ask:pause", "Freeze the weights; it still rolls back by itself."),
     "resume": ("controlplane.cli.ask:resume", "Go on after a pause."),

@@ -41,6 +41,8 @@ class GateRow:
     """Seconds until a WAIT is expected to be decided; None when unknown."""
     samples: Mapping[str, float]
     spoke: str
+    gate: str = ""
+    """As its owner wrote it: `latency p95 <= 200ms`."""
 
 
 def gate_rows(spec: CanarySpec, rollout: Rollout) -> tuple[GateRow, ...]:
@@ -76,6 +78,7 @@ def gate_row(gate: Gate | None, verdict: GateVerdict) -> GateRow:
         eta=verdict.eta,
         samples=verdict.samples,
         spoke=verdict.spoke,
+        gate=fmt.clean(verdict.gate),
     )
 
 

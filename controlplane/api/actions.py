@@ -1,0 +1,105 @@
+"""What a person may ask a rollout for now: each verb with its effect, or why not.
+
+Used by `state.py`. Whether a request would mean anything is the machine's own answer (`canary.requests`), asked here
+without carrying it out, so that a button can never promise what the loop refuses.
+"""
+
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+from canary.look import Look
+from canary.observation import OperatorRequest, Verb
+from canary.requests import answer
+from canary.rollout import Phase
+from canary.spec.models import CanarySpec
+from canary.weights import ALL_CANARY, Weights
+from controlplane.api.look import Looked
+
+NOBODY = "Nobody carries this rollout out now: the request waits until `serinus run` is started again."
+
+
+class Action(BaseModel):
+    """One thing to ask for."""
+
+    verb: Literal["promote", "pause", "resume", "abort", "approve"]
+    full: bool = False
+    label: str
+    allowed: bool
+    effect: str = Field(description="What happens when it is asked for now; empty when it is not allowed.")
+    reason: str = Field(description="Why it is not allowed; empty when it is.")
+    harmful: bool = Field(description="Whether it ends the rollout or skips what was to be judged.")
+
+
+_ACTIONS: tuple[tuple[Literal["promote", "pause", "resume", "abort", "approve"], bool, str], ...] = (
+    ("pause", False, "Pause"),
+    ("resume", False, "Resume"),
+    ("approve", False, "Approve"),
+    ("promote", False, "Skip stage"),
+    ("promote", True, "Promote to 100 %"),
+    ("abort", False, "Abort"),
+)
+
+
+def actions(spec: CanarySpec, looked: Looked, now: float) -> list[Action]:
+    """Every action, allowed or with the reason why not."""
+    return [_action(spec, looked, now, verb, full, label) for verb, full, label in _ACTIONS]
+
+
+def _action(
+    spec: CanarySpec,
+    looked: Looked,
+    now: float,
+    verb: Literal["promote", "pause", "resume", "abort", "approve"],
+    full: bool,
+    label: str,
+) -> Action:
+    reason = _why_not(spec, looked, now, verb, full)
+    effect = "" if reason else _effect(spec, looked, verb, full)
+    if effect and not looked.running:
+        effect = f"{effect} {NOBODY}"
+    harmful = verb in {"abort", "promote"}
+    return Action(verb=verb, full=full, label=label, allowed=not reason, effect=effect, reason=reason, harmful=harmful)
+
+
+def _why_not(spec: CanarySpec, looked: Looked, now: float, verb: Verb, full: bool) -> str:
+    rollout = looked.rollout
+    if rollout.finished:
+        return f"The rollout has ended ({(rollout.result or 'ended').replace('_', ' ')})."
+    if rollout.phase is Phase.ROLLING_BACK:
+        return "Everything is on its way back to stable already."
+    change, _ = answer(Look(spec, rollout, looked.seen, now), OperatorRequest("asked", verb, "somebody", now, full))
+    if change is not None:
+        return ""
+    match verb:
+        case "resume":
+            return "It is not paused."
+        case "approve":
+            return "It does not wait for anybody's word."
+        case "pause":
+            return "It is paused already." if rollout.phase is Phase.PAUSED else "The canary has no traffic yet."
+        case _ if rollout.stage == len(spec.stages) - 1:
+            return "It is in its last stage."
+        case _:
+            return f"There is nothing to skip while it is {rollout.phase}."
+
+
+def _effect(spec: CanarySpec, looked: Looked, verb: Verb, full: bool) -> str:
+    rollout, canary = looked.rollout, spec.canary.name
+    following = min(rollout.stage + 1, len(spec.stages) - 1)
+    upcoming = Weights.of_share(spec.stages[following].traffic)
+    match verb:
+        case "abort":
+            return f"All traffic goes back to {spec.stable.name} at once, and the rollout ends. It cannot be undone."
+        case "pause":
+            return f"{canary} keeps {rollout.weights} until somebody resumes. It still rolls back by itself."
+        case "resume":
+            return "The rollout goes on where it was paused."
+        case "approve":
+            return f"{canary} gets {upcoming} of the traffic."
+        case _ if full:
+            return f"All stages that are left are skipped unjudged: {canary} gets {ALL_CANARY} of the traffic."
+        case _:
+            return (
+                f"The rest of stage {rollout.stage + 1} is skipped unjudged: {canary} gets {upcoming} of the traffic."
+            )

@@ -1,0 +1,55 @@
+"""Joins what a store says of a rollout with what its running process saw last, for a picture.
+
+Used by `state.py` and `actions.py`. Without a fresh look nothing is invented: readiness and rates are left out, and the
+weights in force are those that the phase itself is a proof of.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from canary.observation import EvidenceSeen, RouteSeen, Seen, VariantSeen
+from canary.rollout import Phase, Rollout
+from canary.spec.models import CanarySpec
+from canary.weights import Arm
+from controlplane.view.live import Live
+
+FRESH = 10.0
+"""Seconds after which nobody is taken to be carrying the rollout out: it looks four times a second."""
+_MOVING = frozenset({Phase.SHIFTING, Phase.PROMOTING, Phase.ROLLING_BACK, Phase.BLIND})
+"""Phases that are entered before the weights asked for are seen in force, or in which nothing is seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """One rollout as far as it can be known from outside its process."""
+
+    rollout: Rollout
+    seen: Seen
+    running: bool
+    """Whether its process looked at it within the last seconds."""
+    looked_at: float | None
+    """When it looked last; None when that is not known."""
+    rates: Mapping[Arm, float] = field(default_factory=dict)
+
+
+def look(spec: CanarySpec, rollout: Rollout, live: Live | None, now: float) -> Looked:
+    """The best there is to know at `now` (seconds since the epoch)."""
+    if live is None or live.attempt != rollout.attempt:
+        return Looked(rollout, _from_record(spec, rollout), running=False, looked_at=None)
+    running = not rollout.finished and now - live.at <= FRESH
+    if live.events == rollout.events and live.verdicts:
+        rollout = replace(rollout, verdicts=live.verdicts)
+    seen = live.seen if running else replace(_from_record(spec, rollout), evidence=live.seen.evidence)
+    return Looked(rollout, seen, running, live.at, live.rates if running else {})
+
+
+def _from_record(spec: CanarySpec, rollout: Rollout) -> Seen:
+    """What follows from the record alone. Readiness does not; it is masked where it is shown."""
+    at = rollout.since
+    proven = rollout.phase not in _MOVING
+    return Seen(
+        stable=VariantSeen(at, spec.stable.replicas, spec.stable.replicas),
+        canary=VariantSeen(at, spec.canary.replicas, spec.canary.replicas),
+        route=RouteSeen(at, rollout.weights if proven else None),
+        evidence=EvidenceSeen(at, rollout.judge.previous),
+    )

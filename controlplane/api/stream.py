@@ -1,0 +1,174 @@
+"""Server-sent events: what happens to a rollout, as it happens, to any number of listeners at the cost of one.
+
+Used by the stream's route. One task a rollout reads its store while anybody listens and hands the same bytes to all. An
+event line is sent once under its own id, so a listener that comes back says where it was (`Last-Event-ID`) and misses
+nothing; states have no id, the newest is all that matters.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any
+
+from canary.errors import SerinusError
+from canary.rollout import Event
+from canary.serial import event_line
+from controlplane.api.places import Place
+from controlplane.api.state import state_of
+from controlplane.ports import Stored
+from controlplane.view.live import read_live
+
+PERIOD = 0.5
+"""Seconds between two looks into the store."""
+STATE_PERIOD = 1.0
+"""Seconds between two states while something may change."""
+REST_PERIOD = 10.0
+"""The same once the rollout has ended; it also keeps the connection alive."""
+MOST_WAITING = 256
+"""Messages that a listener may be behind before it is sent away to come back and catch up."""
+RETRY = b"retry: 1000\n\n"
+
+
+def event_bytes(event: Event) -> bytes:
+    """One event line as a message, under its id."""
+    return _message("event", event_line(event), event.id)
+
+
+def _message(kind: str, data: Any, id_: str = "") -> bytes:
+    identity = f"id: {id_}\n" if id_ else ""
+    return f"{identity}event: {kind}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n".encode()
+
+
+Queue = asyncio.Queue[tuple[tuple[int, int] | None, bytes] | None]
+"""Messages, those of events with their attempt and number; None ends the stream."""
+
+
+class Channel:
+    """One rollout's listeners and the task that reads for them."""
+
+    def __init__(self, place: Place, now: Callable[[], float]) -> None:
+        self._place, self._now = place, now
+        self._listeners: set[Queue] = set()
+        self._task: asyncio.Task[None] | None = None
+        self._told = (0, 0)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody listens."""
+        return not self._listeners
+
+    async def listen(self, last: str) -> AsyncIterator[bytes]:
+        """Messages for one listener: what it missed after the event `last`, a state, then all that follows."""
+        queue: Queue = asyncio.Queue(MOST_WAITING)
+        place, sent = self._place, _number_of(last)
+        # Listening comes before reading: what happens in between comes twice, is sent once, and is never missed.
+        self._listeners.add(queue)
+        try:
+            stored = await place.store.load(place.name)
+            history = await place.store.history(place.name)
+            for event in history:
+                if _number_of(event.id) > sent:
+                    sent = _number_of(event.id)
+                    yield event_bytes(event)
+            if stored is not None:
+                yield self._state(stored)
+            self._wake(sent)
+            while (message := await queue.get()) is not None:
+                number, text = message
+                if number is None or number > sent:
+                    sent = number or sent
+                    yield text
+        finally:
+            self._listeners.discard(queue)
+            if self.idle:
+                self.stop()
+
+    def stop(self) -> None:
+        """Send everybody home and read no more."""
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+        for queue in self._listeners:
+            if queue.full():
+                queue.get_nowait()
+            queue.put_nowait(None)
+
+    def _wake(self, sent: tuple[int, int]) -> None:
+        if self._task is None or self._task.done():
+            self._told = sent
+            loop = asyncio.get_running_loop()
+            self._task = loop.create_task(self._read_on(), name=f"stream of {self._place.id}")
+
+    async def _read_on(self) -> None:
+        place, state_at, version = self._place, float("-inf"), -1
+        while True:
+            await asyncio.sleep(PERIOD)
+            try:
+                stored = await place.store.load(place.name)
+                if stored is None:
+                    continue
+                newest = (stored.rollout.attempt, stored.rollout.events)
+                if newest > self._told:
+                    self._send_events(await place.store.history(place.name))
+                due = REST_PERIOD if stored.rollout.finished else STATE_PERIOD
+                now = self._now()
+                if stored.version != version or now - state_at >= due - PERIOD / 2:
+                    version, state_at = stored.version, now
+                    self._send(self._state(stored))
+            except SerinusError as error:
+                self._send(_message("problem", {"detail": str(error)}))
+
+    def _send_events(self, history: Sequence[Event]) -> None:
+        for event in history:
+            number = _number_of(event.id)
+            if number > self._told:
+                self._told = number
+                self._send(event_bytes(event), number)
+
+    def _state(self, stored: Stored) -> bytes:
+        live = read_live(self._place.folder, self._place.name)
+        return _message("state", state_of(self._place.id, stored, live, self._now()).model_dump())
+
+    def _send(self, message: bytes, number: tuple[int, int] | None = None) -> None:
+        for queue in list(self._listeners):
+            if queue.full():
+                self._listeners.discard(queue)
+                queue.get_nowait()
+                queue.put_nowait(None)
+            else:
+                queue.put_nowait((number, message))
+
+
+class Hub:
+    """All channels by rollout id."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        """`now`: seconds since the epoch."""
+        self._now = now
+        self._channels: dict[str, Channel] = {}
+        self._closed = False
+
+    async def listen(self, place: Place, last: str) -> AsyncIterator[bytes]:
+        """Messages about this rollout, until the listener leaves or the server does."""
+        yield RETRY
+        if self._closed:
+            return
+        for id_ in [id_ for id_, channel in self._channels.items() if channel.idle]:
+            del self._channels[id_]
+        channel = self._channels.setdefault(place.id, Channel(place, self._now))
+        async for message in channel.listen(last):
+            yield message
+
+    def close(self) -> None:
+        """End every stream."""
+        self._closed = True
+        for channel in self._channels.values():
+            channel.stop()
+
+
+def _number_of(id_: str) -> tuple[int, int]:
+    """Attempt and number of an event id; (0, 0) for what is none."""
+    parts = id_.rsplit("/", 2)
+    if len(parts) == 3 and parts[1].isascii() and parts[1].isdigit() and parts[2].isascii() and parts[2].isdigit():
+        return int(parts[1]), int(parts[2])
+    return 0, 0

@@ -1,0 +1,125 @@
+"""What a running rollout leaves beside its store for viewers in other processes: its last look, and samples over time.
+
+Written by `controlplane.program` after each pass, at most once a second; read by the API. Neither file decides
+anything: when they cannot be written the rollout goes on, and when they are missing the store alone is shown.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from canary.observation import Seen
+from canary.rollout import Rollout
+from canary.verdict import GateVerdict
+from canary.weights import Arm
+from controlplane.view.pace import Pace
+
+PERIOD = 1.0
+"""Seconds between two writes."""
+SAMPLES_PER_AGE = 500.0
+"""Samples get rarer as a rollout gets older (a 500th of its age apart), so that four weeks cost a megabyte or two."""
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """The last look of the process that carries a rollout out."""
+
+    name: str
+    attempt: int
+    events: int
+    """How many events there had been: tells whether it belongs to what the store says."""
+    at: float
+    """When, in seconds since the epoch."""
+    seen: Seen
+    """Without the totals themselves; only when they were read."""
+    rates: Mapping[Arm, float] = field(default_factory=dict)
+    """Requests a second by arm."""
+    verdicts: tuple[GateVerdict, ...] = ()
+
+
+_LIVE = TypeAdapter(Live)
+
+
+class LiveRecord:
+    """Writes both files for whatever rollout it is shown."""
+
+    def __init__(self, folder: Path, now: Callable[[], float]) -> None:
+        """`now`: seconds since the epoch."""
+        self._folder, self._now = folder, now
+        self._pace = Pace()
+        self._told: tuple[int, int] = (0, 0)
+        self._written = self._sampled = float("-inf")
+
+    def note(self, rollout: Rollout, seen: Seen) -> None:
+        """Take in one pass. Returns at once and never raises for the disk's sake."""
+        rates, now = self._pace.take(seen.evidence.counters), self._now()
+        told = (rollout.attempt, rollout.events)
+        if now - self._written < PERIOD and told == self._told:
+            return
+        self._written, self._told = now, told
+        with suppress(OSError, ValueError, TypeError):  # a text that cannot be written must not stop a rollout either
+            self._write(Live(rollout.name, *told, now, _without_totals(seen), rates, rollout.verdicts))
+            if now - self._sampled >= max(PERIOD, (now - rollout.began) / SAMPLES_PER_AGE):
+                self._sampled = now
+                self._append(rollout, seen, rates, now)
+
+    def _write(self, live: Live) -> None:
+        """Replace the file whole, so that a reader never sees half of it."""
+        written = self._folder / "live.json.new"
+        text = json.dumps(_LIVE.dump_python(live), separators=(",", ":"))
+        written.write_text(text, encoding="utf-8")
+        written.replace(self._folder / "live.json")
+
+    def _append(self, rollout: Rollout, seen: Seen, rates: Mapping[Arm, float], now: float) -> None:
+        weights = seen.route.weights
+        line = {
+            "t": round(now - rollout.began, 3),
+            "asked": rollout.weights.share,
+            "in_force": None if weights is None else weights.share,
+            "rates": dict(rates),
+            "gates": {v.gate: [v.stable, v.canary, v.limit] for v in rollout.verdicts},
+        }
+        with _samples_file(self._folder, rollout.name, rollout.attempt).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line, separators=(",", ":")) + "\n")
+
+
+def read_live(folder: Path, name: str) -> Live | None:
+    """The last look at this rollout; None where there is none or it cannot be understood."""
+    try:
+        live = _LIVE.validate_python(json.loads((folder / "live.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError, ValidationError):
+        return None
+    return live if live.name == name else None
+
+
+def read_samples(folder: Path, name: str, attempt: int) -> Sequence[Mapping[str, Any]]:
+    """The samples of one attempt, oldest first; a line that a crash cut off is left out."""
+    samples = []
+    try:
+        lines = _samples_file(folder, name, attempt).read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError):
+        return []
+    for line in lines:
+        with suppress(ValueError):
+            sample = json.loads(line)
+            if isinstance(sample, dict) and isinstance(sample.get("t"), int | float):
+                samples.append(sample)
+    return samples
+
+
+def _samples_file(folder: Path, name: str, attempt: int) -> Path:
+    return folder / f"samples-{name}-{attempt}.jsonl"
+
+
+def _without_totals(seen: Seen) -> Seen:
+    """A look without what only the judge needs."""
+    counters = seen.evidence.counters
+    if counters is None:
+        return seen
+    bare = replace(counters, arms={}, readings={})
+    return replace(seen, evidence=replace(seen.evidence, counters=bare))
