@@ -4,6 +4,6 @@
 in `channels/`.
 """
 
-from controlplane.alerts.desk import open_notifier
+from controlplane.alerts.notifier import open_notifier
 
 __all__ = ["open_notifier"]

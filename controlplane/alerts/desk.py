@@ -1,22 +1,18 @@
 """Where events come in and alerts go out: one mailbox a channel, and what was missed while nobody listened.
 
-Opened by `controlplane.program` as its notifier. What has to be told follows from the rollout's history, so after a
+Opened by `notifier.py`. What has to be told follows from the rollout's history, so after a
 crash the history is read again and every channel gets what it was not told. Nothing here is waited for by the rollout.
 """
 
-import asyncio
-import os
 import random
 import shlex
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote, urlsplit
 
 from canary.alert import Alert, Commands, Story, hear
-from canary.errors import BadInput, WorldError
+from canary.errors import BadInput
 from canary.rollout import Event
 from canary.spec.models import ModelCanary
 from controlplane.adapters.state_folder import default_state_folder
@@ -27,10 +23,8 @@ from controlplane.alerts.post import Post
 from controlplane.alerts.queue import WORTH_TELLING, Cap, Queue
 from controlplane.alerts.reach import Reach, networks_of
 from controlplane.alerts.secrets import LocalSecrets
-from controlplane.ports import Clock, Notifier, RolloutStore
+from controlplane.ports import Clock, RolloutStore
 
-LAST_WORDS = 5.0
-"""Seconds that channels have, when the rollout has ended, for what they were not told yet."""
 CAP_OF_MACHINES = Cap(messages=60, seconds=60.0)
 """For channels whose receivers tell alerts apart themselves; people get the smaller default."""
 EARLIER_ATTEMPTS = 5
@@ -40,79 +34,35 @@ EARLIER_ATTEMPTS = 5
 class Desk:
     """Tells every channel what it has to hear of. Implements `controlplane.ports.Notifier`."""
 
-    def __init__(self, mailboxes: Sequence[Mailbox], commands: Commands, *, address: str = "") -> None:
+    def __init__(
+        self, mailboxes: Sequence[Mailbox], commands: Commands, *, say: Callable[[str], None], address: str = ""
+    ) -> None:
         """`address`: where the dashboard answers, for links; empty for none."""
         self.mailboxes = mailboxes
-        self._commands, self._address = commands, address.rstrip("/")
+        self._commands, self._say, self._address = commands, say, address.rstrip("/")
         self._stories: dict[str, Story] = {}
 
     async def tell(self, event: Event) -> None:
         """Take an event in; returns at once, and takes no notice of one that comes twice."""
-        for alert in self._alerts(event):
-            for mailbox in self.mailboxes:
-                mailbox.put(alert)
+        self._take_in(event, replayed=False)
 
     async def catch_up(self, store: RolloutStore, name: str, now: float) -> None:
         """Deliver what was not told before this start; raises `WorldError` when the store does not answer."""
         for event in await _recent_history(store, name, now):
+            self._take_in(event, replayed=True)
+
+    def _take_in(self, event: Event, *, replayed: bool) -> None:
+        try:
             for alert in self._alerts(event):
                 for mailbox in self.mailboxes:
-                    mailbox.put(alert, replayed=True)
+                    mailbox.put(alert, replayed=replayed)
+        except Exception as error:  # noqa: BLE001 - the rollout that this tells of must not end for it
+            self._say(f"No alert for event {event.id}: a bug of ours, {type(error).__name__}; please report it.")
 
     def _alerts(self, event: Event) -> list[Alert]:
         self._stories[event.rollout], alerts = hear(self._stories.get(event.rollout, Story()), event, self._commands)
         link = f"{self._address}/rollouts/{quote(event.rollout, safe='')}" if self._address else ""
         return [replace(alert, link=link) for alert in alerts]
-
-
-class Both:
-    """Two notifiers as one. The second is told even if the first is not there."""
-
-    def __init__(self, first: Notifier, second: Notifier) -> None:
-        self._first, self._second = first, second
-
-    async def tell(self, event: Event) -> None:
-        """Tell both."""
-        try:
-            await self._first.tell(event)
-        finally:
-            await self._second.tell(event)
-
-
-@asynccontextmanager
-async def open_notifier(
-    plan: ModelCanary,
-    listener: Notifier,
-    *,
-    store: RolloutStore,
-    state: Path,
-    clock: Clock,
-    say: Callable[[str], None],
-    spawn: Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"],
-    environment: Mapping[str, str] | None = None,
-) -> AsyncIterator[Notifier]:
-    """The listener and the plan's alert channels, told together while the block runs.
-
-    Missing secrets are told to `say` and keep nothing from starting. Raises `BadInput` for settings in the environment
-    that mean nothing. At the end, channels have a moment for what is left; the next start with this state delivers the
-    rest.
-    """
-    if not plan.spec.alerts:
-        yield listener
-        return
-    variables = os.environ if environment is None else environment
-    desk = await _desk(plan, state, clock, say, variables)
-    try:
-        await desk.catch_up(store, plan.metadata.name, clock.now())
-    except WorldError as error:
-        say(f"{error} Alerts of an earlier rollout may stay untold.")
-    tasks = [spawn(mailbox.run()) for mailbox in desk.mailboxes]
-    try:
-        yield Both(listener, desk)
-        await asyncio.gather(*(mailbox.empty(LAST_WORDS) for mailbox in desk.mailboxes))
-    finally:
-        for task in tasks:
-            task.cancel()
 
 
 def local_world(clock: Clock, environment: Mapping[str, str]) -> World:
@@ -121,9 +71,13 @@ def local_world(clock: Clock, environment: Mapping[str, str]) -> World:
     return World(LocalSecrets(environment), Reach(networks=networks), clock.now)
 
 
-async def _desk(
+async def open_desk(
     plan: ModelCanary, state: Path, clock: Clock, say: Callable[[str], None], environment: Mapping[str, str]
 ) -> Desk:
+    """The plan's channels with their mailboxes, none of which runs yet; what is missing is said.
+
+    Raises `BadInput` for settings in the environment that mean nothing.
+    """
     name, alerts = plan.metadata.name, plan.spec.alerts
     world = local_world(clock, environment)
     post = Post(world.reach)
@@ -149,7 +103,7 @@ async def _desk(
                 f"Alerts to {mailbox.channel.name} cannot be sent as it is: {clause}. The rollout goes on without them."
             )
     options = "" if state == default_state_folder(name, dict(environment)) else f" --state {shlex.quote(str(state))}"
-    return Desk(mailboxes, Commands(options=options), address=_dashboard(environment))
+    return Desk(mailboxes, Commands(options=options), say=say, address=_dashboard(environment))
 
 
 def _dashboard(environment: Mapping[str, str]) -> str:

@@ -61,7 +61,17 @@ class Mailbox:
         self._stir.set()
 
     async def run(self) -> None:
-        """Deliver, for ever."""
+        """Deliver, for ever. Whatever is wrong in here ends this channel and nothing else."""
+        try:
+            await self._work()
+        except Exception as error:  # noqa: BLE001 - the rollout that it tells of must not end for it
+            self._idle.set()
+            self._say(
+                f"Alerts to {self.channel.name} end here: a bug of ours, {type(error).__name__}; please report it. The "
+                f"rollout goes on, and the next start with this state tries again."
+            )
+
+    async def _work(self) -> None:
         while True:
             now = _steady()
             self._give_up_old_news(now)

@@ -18,10 +18,7 @@ pytestmark = pytest.mark.real
 
 async def test_a_rollback_is_told_once_in_the_words_of_the_history(tmp_path: Path) -> None:
     """Another channel whose secret is missing is said before the rollout and changes nothing."""
-    stages: list[dict[str, Any]] = [
-        {"traffic": "50%", "hold": "60s", "gates": ["error_rate <= 10%"]},
-        {"traffic": "100%"},
-    ]
+    first: dict[str, Any] = {"traffic": "50%", "hold": "60s", "gates": ["error_rate <= 10%"]}
     state = tmp_path / "state"
     address = tmp_path / "address"
     slack = {"slack": {"urlFrom": {"secret": "slack", "key": "url"}}, "on": ["promoted"]}
@@ -29,7 +26,7 @@ async def test_a_rollback_is_told_once_in_the_words_of_the_history(tmp_path: Pat
         address.write_text(f"{hook.url()}\n")
         alerts = [slack, {"webhook": {"urlFrom": {"file": str(address)}}}]
         with LeftBehind(state):
-            async with running(write_plan(tmp_path, stages=stages, alerts=alerts), state) as run:
+            async with running(write_plan(tmp_path, stages=[first, {"traffic": "100%"}], alerts=alerts), state) as run:
                 await run.until(event="phase", phase="Analyzing")
                 host, port = (await run.address()).rsplit(":", 1)
                 stop, load = asyncio.Event(), Load(host, int(port), rate=150, chance=random.Random(1))

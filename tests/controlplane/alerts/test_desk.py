@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from canary.alert import Alert, Commands, Story
+from canary.alert import hear as whole
 from canary.errors import BadInput, Unavailable
 from canary.rollout import Event, Phase, Reason
 from canary.spec import parse
@@ -17,6 +19,7 @@ from controlplane.adapters.memory_store import MemoryStore
 from controlplane.adapters.system_clock import SystemClock
 from controlplane.adapters.told import ToldEvents
 from controlplane.alerts import desk as module
+from controlplane.alerts import notifier as notifier_module
 from controlplane.alerts import open_notifier
 from controlplane.alerts import queue as pace
 from controlplane.ports import Notifier
@@ -95,7 +98,7 @@ def world(tmp_path: Path) -> World:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("FIRST_RETRY", "SOON"):
         monkeypatch.setattr(pace, name, 0.02)
-    monkeypatch.setattr(module, "LAST_WORDS", 0.3)
+    monkeypatch.setattr(notifier_module, "LAST_WORDS", 0.3)
 
 
 @pytest.fixture
@@ -178,7 +181,7 @@ async def test_r13_a_restart_repeats_nothing_that_was_told(world: World, hook: R
 async def test_r13_what_a_channel_was_not_told_is_told_after_a_restart(
     world: World, hook: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "LAST_WORDS", 0.1)
+    monkeypatch.setattr(notifier_module, "LAST_WORDS", 0.1)
     await hook.stop()
     async with world.open(plan(HOOK)) as notifier:
         events = (happened(1, **GONE), happened(2, **DONE))
@@ -229,7 +232,7 @@ async def test_a_channel_that_hangs_delays_nobody(
     world: World, hook: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither the loop, which hands events over, nor another channel, nor the end of the program."""
-    monkeypatch.setattr(module, "LAST_WORDS", 0.1)
+    monkeypatch.setattr(notifier_module, "LAST_WORDS", 0.1)
     async with Receiver(hangs=True) as hanging:
         world.environment["HANGS"] = hanging.url()
         async with world.open(plan("slack: {urlFrom: {env: HANGS}}", HOOK)) as notifier:
@@ -331,3 +334,21 @@ async def test_earlier_attempts_are_caught_up_with_too(world: World, hook: Recei
     async with world.open(plan(HOOK)):
         await hook.until(lambda: len(hook.got) == 2)
     assert keys(hook) == [("chat/1/rolledBack", "firing"), ("chat/2/rolledBack", "firing")]
+
+
+async def test_an_event_that_no_alert_can_be_made_of_stops_nothing(
+    world: World, hook: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bug in the wording must not end the rollout that it words."""
+
+    def hear(story: Story, event: Event, commands: Commands) -> tuple[Story, tuple[Alert, ...]]:
+        if event.event == "verdict":
+            raise ZeroDivisionError("MARKER")
+        return whole(story, event, commands)
+
+    monkeypatch.setattr(module, "hear", hear)
+    async with world.open(plan(HOOK)) as notifier:
+        await notifier.tell(happened(1, event="verdict"))
+        await notifier.tell(happened(2, **BLIND))
+        await hook.until(lambda: len(hook.got) == 1)
+    assert world.said == ["No alert for event chat/1/1: a bug of ours, ZeroDivisionError; please report it."]

@@ -180,3 +180,20 @@ async def test_old_news_is_not_told_after_a_restart(tmp_path: Path, said: list[s
         await mailbox.empty(5)
     assert [alert.state for alert in channel.sent] == ["resolved"]
     assert said == []
+
+
+async def test_a_bug_in_the_queue_ends_this_channel_and_nothing_else(
+    tmp_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rollout waits for nobody here, and neither does its end."""
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("MARKER")
+
+    monkeypatch.setattr(Queue, "next", broken)
+    async with a_mailbox(Fake(), tmp_path, said) as mailbox:
+        mailbox.put(BLIND)
+        await mailbox.empty(5)
+    (sentence,) = said
+    assert "a bug of ours, ZeroDivisionError" in sentence
+    assert "MARKER" not in sentence
