@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from canary.errors import WorldError
+from canary.errors import BadInput, WorldError
+from canary.spec.source import printable
 from controlplane.gitops.remote import Remote
 
 PASSED_ON = (
@@ -28,6 +29,8 @@ PASSED_ON = (
     "no_proxy",
 )
 """Variables of ours that git may see; all others could change what it does."""
+OLDEST = (2, 31)
+"""The first version that takes configuration from variables, which no repository can overrule."""
 CONFIGURATION = {
     "core.hooksPath": "/dev/null",
     "core.symlinks": "false",
@@ -146,6 +149,15 @@ class Git:
         self._askpass.write_text(ASKPASS, encoding="utf-8")
         self._askpass.chmod(0o700)
 
+    async def check(self) -> None:
+        """Raises `BadInput` for a git so old that it would ignore our configuration without a word."""
+        said = (await self.run("version")).decode("utf-8", "replace").strip()
+        found = re.search(r"(\d+)\.(\d+)", said)
+        if found is None or (int(found[1]), int(found[2])) < OLDEST:
+            raise BadInput(
+                f"{printable(said)} is too old; expected {OLDEST[0]}.{OLDEST[1]} or newer. Nothing was started."
+            )
+
     async def run(
         self, *arguments: str, stdin: bytes = b"", variables: Mapping[str, str] | None = None, limited: bool = False
     ) -> bytes:
@@ -155,15 +167,18 @@ class Git:
         if limited:
             command = ("/bin/sh", "-c", _LIMITED, str(self.limits.pack // 512), *command)
         pipe = asyncio.subprocess.PIPE
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            stdin=pipe,
-            stdout=pipe,
-            stderr=pipe,
-            cwd=self.folder.parent,
-            env={**self._environment(), **(variables or {})},
-            start_new_session=True,
-        )
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *command,
+                stdin=pipe,
+                stdout=pipe,
+                stderr=pipe,
+                cwd=self.folder.parent,
+                env={**self._environment(), **(variables or {})},
+                start_new_session=True,
+            )
+        except FileNotFoundError as error:
+            raise BadInput("git is not installed, or not on the PATH; nothing was started.") from error
         try:
             async with asyncio.timeout(self.limits.seconds):
                 out, said = await self._talk(process, stdin)

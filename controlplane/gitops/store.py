@@ -102,6 +102,7 @@ class Store:
         """Make the store, or take over the one that is there; a damaged one is made anew, since it is only a copy."""
         folder = self._git.folder
         await asyncio.to_thread(self._git.prepare)
+        await self._git.check()
         try:
             await self._git.run("rev-parse", "--is-bare-repository")
             await self._git.run("fsck", "--connectivity-only", "--no-dangling")

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+import re
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -10,6 +11,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -97,6 +99,22 @@ def test_s2_what_cannot_be_meant_is_refused_before_anything_starts(
     assert said in result.output
     assert "MARKER" not in result.output
     assert not (tmp_path / "state").exists()
+
+
+def test_the_document_names_only_options_that_exist_and_all_of_the_controllers() -> None:
+    """docs/gitops.md is what people type from."""
+    text = (Path(__file__).parents[3] / "docs" / "gitops.md").read_text()
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text))
+    known = {option for name in ("controller", "demo", "retry") for option in options_of(name)} | {"--notes"}
+    assert named <= known
+    assert {"--git", "--path", "--interval", "--token-file", "--ssh-key", "--known-hosts", "--state"} <= named
+
+
+def options_of(name: str) -> set[str]:
+    """Options of a command."""
+    command = serinus.get_command(click.Context(serinus), name)
+    assert command is not None
+    return {option for parameter in command.params for option in parameter.opts}
 
 
 def test_a_retry_of_what_no_controller_follows_is_refused(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from canary.errors import WorldError
+from canary.errors import BadInput, WorldError
 from controlplane.gitops.remote import remote
 from controlplane.gitops.store import Store
 from tests.controlplane.gitops.host import Host, hosted
@@ -62,6 +62,22 @@ async def test_s7_no_answer_of_a_host_brings_the_token_into_a_message_or_a_file(
     assert SECRET not in told
     assert SECRET.encode() not in everything_written(tmp_path / "store")
     assert any(host.authorizations) is (status == 401)
+
+
+@pytest.mark.parametrize(("answer", "said"), [("git version 2.25.1", "is too old"), ("", "is too old")])
+async def test_a_git_that_cannot_be_hardened_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str, said: str
+) -> None:
+    """An old one would ignore our configuration without a word."""
+    script = tmp_path / "git"
+    script.write_text(f"#!/bin/sh\necho '{answer}'\n")
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(BadInput, match=said):
+        await Store(tmp_path / "store", remote("https://host.example/x")).open()
+    script.unlink()
+    with pytest.raises(BadInput, match="not installed"):
+        await Store(tmp_path / "store", remote("https://host.example/x")).open()
 
 
 async def test_s7_the_token_is_in_no_process_list(tmp_path: Path, host: Host) -> None:
