@@ -23,11 +23,8 @@ NOT_CARRIED_OUT = {
     "budget": "the local platform counts no cost; take budget out, or run this plan in a cluster",
 }
 """Parts of a plan that only a cluster carries out, by their key in `spec`."""
-NOT_APPLIED = {
-    "systemPrompt": "is not handed to the server here; give the prompt to the server by its command or env",
-    "engine": "is not handed to the server here; write the flags into the command",
-}
-"""Parts of a variant that only a cluster renders, by their key. Two equal commands would compare equal servers."""
+PROMPT = "{systemPrompt}"
+"""What stands for the prompt's text (or its file's path) in a command or in `env`."""
 
 
 def local_faults(document: Document) -> tuple[Fault, ...]:
@@ -53,11 +50,16 @@ def _commands(plan: Draft, form: Form) -> Iterator[Fault]:
 
 
 def _variants(plan: Draft) -> Iterator[Fault]:
-    """Each variant is all in its command."""
-    for role in ("stable", "canary"):
-        for key, message in NOT_APPLIED.items():
-            if plan.root.get("spec", role, key) is not None:
-                yield plan.place(("spec", role, key), key=True).fault(f"spec.{role}.{key}", message)
+    """Each variant is all in its command and its `env`; two equal commands would compare equal servers."""
+    for role, variant in (("stable", plan.stable), ("canary", plan.canary)):
+        if variant is None or not variant.command:
+            continue
+        if variant.engine:
+            message = "is not handed to the server here; write the flags into the command"
+            yield plan.place(("spec", role, "engine"), key=True).fault(f"spec.{role}.engine", message)
+        if variant.system_prompt and not any(PROMPT in word for word in (*variant.command, *variant.env.values())):
+            message = f"reaches no server here; write {PROMPT} into the command or env, where its text is to stand"
+            yield plan.place(("spec", role, "systemPrompt"), key=True).fault(f"spec.{role}.systemPrompt", message)
 
 
 def _parts(plan: Draft) -> Iterator[Fault]:

@@ -132,7 +132,7 @@ class Variant(Model):
     engine: Annotated[Mapping[str, Any], BeforeValidator(native)] = {}
     """Engine flags, as the engine names them (`maxNumSeqs: 64`)."""
     command: Annotated[tuple[Text, ...], *length(most=300)] = ()
-    """Local platform: the server's command line; `{port}`, `{name}` and `{address}` are filled in."""
+    """Local platform: the server's command line; `{port}`, `{name}`, `{address}`, `{systemPrompt}` are filled in."""
     env: Annotated[Mapping[str, Text], AfterValidator(_environment)] = {}
     """Local platform: environment variables of the server."""
     replicas: Positive = 1

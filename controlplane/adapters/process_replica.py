@@ -209,11 +209,13 @@ class Replica:
         return "" if answer.status_code == 200 else f"{question} answers {answer.status_code}, expected 200"
 
     def _fill(self, text: str) -> str:
-        """`{port}`, `{name}` and `{address}`; every other brace stays, as in JSON."""
+        """`{port}`, `{name}`, `{address}` and `{systemPrompt}`; every other brace stays, as in JSON."""
+        prompt = self.variant.system_prompt
         for field, value in (
             ("{port}", str(self._port)),
             ("{name}", self.variant.name),
             ("{address}", f"{HOST}:{self._port}"),
+            ("{systemPrompt}", (prompt.text or prompt.file or "") if prompt else ""),
         ):
             text = text.replace(field, value)
         return text

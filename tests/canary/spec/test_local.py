@@ -62,6 +62,18 @@ def test_what_only_a_cluster_renders_is_refused(more: str) -> None:
     assert paths(PLAN.replace("name: v2,", f"name: v2, {more},")) == [f"spec.canary.{more.partition(':')[0]}"]
 
 
+def test_a_prompt_that_the_command_hands_on_runs_here() -> None:
+    """The short form with two prompts runs on a laptop with commands from the settings."""
+    command = '[serve, --port, "{port}", --prompt, "{systemPrompt}"]'
+    settings = f"stable: {{command: {command}}}\ncanary: {{command: {command}}}\n"
+    short = "model: org/m\nvariants:\n- {name: a, prompt: one}\n- {name: b, prompt: two}\ntraffic_split: 95/5\n"
+    assert paths(short, settings) == []
+    assert paths(short, settings.replace("{systemPrompt}", "fixed")) == [
+        "spec.stable.systemPrompt",
+        "spec.canary.systemPrompt",
+    ]
+
+
 def test_each_variant_needs_a_command() -> None:
     assert paths(PLAN.replace(", command: [old]", "").replace(", command: [new]", "")) == [
         "spec.stable.command",
