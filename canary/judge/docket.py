@@ -188,6 +188,9 @@ def _rule(gate: Gate, kind: Kind, weight: float, settings: JudgeSettings) -> Rul
     return Rule(
         counts=kind == "counts",
         limit=None if gate.relative or kind != "counts" else share_limit(gate),
+        points=gate.limit
+        if gate.relative and gate.margin == "points" and kind == "counts" and not gate.quantile
+        else None,
         grid=AGAINST_STABLE if gate.relative else AGAINST_LIMIT,
         r=selfnormalised.tuning(alpha),
         r_clear=selfnormalised.tuning(beta),

@@ -4,6 +4,7 @@ Expected growth of the likelihood ratio per canary request is a Kullback-Leibler
 still missing, divided by it, is the answer. An estimate for people, never part of a decision. Called by `verdicts.py`.
 """
 
+from canary.judge import difference
 from canary.judge.special import kl_bernoulli
 
 MIXTURE = 1.0
@@ -29,4 +30,13 @@ def requests_against_stable(rate: float, rho: float, share: float, missing: floa
         return None
     at_margin = share * rho / (share * rho + 1 - share)
     growth = rate * kl_bernoulli(share, at_margin) / noise
+    return (missing + MIXTURE) * share / growth if growth > 0 else None
+
+
+def requests_by_points(rate: float, eps: float, share: float, missing: float, noise: float) -> float | None:
+    """Canary requests until one as good as stable is shown to be less than `eps` worse; arguments as above."""
+    if not 0 < share < 1 or eps <= 0:
+        return None
+    expected = (share * rate, share, (1 - share) * rate, 1 - share)
+    growth = max(difference.growths(expected, eps, harmful=False)) / noise
     return (missing + MIXTURE) * share / growth if growth > 0 else None

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
-from canary.judge import selfnormalised, share
+from canary.judge import difference, selfnormalised, share
 from canary.judge.noise import CLEARING, REPLICAS, SINGLE, Noise, Placebo
 
 POINTS = 8
@@ -36,6 +36,8 @@ class Rule:
     """Whether it is about counts of bad events; if not, about sums."""
     limit: float | None
     """For absolute counts the share of bad events that the limit allows; None compares with stable."""
+    points: float | None
+    """For relative counts whose margin is in points: the margin as a share; None for margins that are ratios."""
     grid: share.Grid
     r: float
     """Prior width of the self-normalised test,"""
@@ -205,6 +207,9 @@ def _accuse(e: Evidence, rule: Rule, block: Numbers, noise: Noise) -> None:
     hits, nv, nc = block.xv, block.nv, block.nc
     if nv <= 0:
         return
+    if rule.points is not None:
+        _accuse_by_points(e, rule, rule.points, block, noise)
+        return
     if rule.limit is None or stable_beyond(e, rule.limit, noise, block):
         if nc <= 0 or (rule.limit is not None and not stable_beyond(e, rule.limit, noise, None)):
             return
@@ -224,9 +229,30 @@ def _accuse(e: Evidence, rule: Rule, block: Numbers, noise: Noise) -> None:
     _pool(e, hits - trials * null, variance * spread, variance)
 
 
+def _accuse_by_points(e: Evidence, rule: Rule, points: float, block: Numbers, noise: Noise) -> None:
+    """The same for a margin in points, about the difference of the two shares."""
+    counts = (block.xv, block.nv, block.xc, block.nc)
+    if not difference.usable(counts):
+        return
+    spread = noise.at(block.xv + block.xc)
+    usual = (e.usual[0] + 0.5) / (e.usual[1] + 1)
+    e.bet = difference.bet(e.bet, counts, points, usual, spread, noise.vr, rule.grid)
+    e.ratio = difference.likelihood(e.ratio, counts, points, spread * noise.vr, harmful=True)
+    weight = block.nv * block.nc / (block.nv + block.nc)
+    contrast = (block.xv / block.nv - block.xc / block.nc - points) * weight
+    information = weight * min(usual * (1 - usual), 0.25)
+    _pool(e, contrast, information * spread, information)
+
+
 def _clear(e: Evidence, rule: Rule, block: Numbers, noise: Noise) -> None:
     """Likelihood ratio for the canary; moments when stable is worse than usual prove nothing about it."""
     if block.nv <= 0:
+        return
+    if rule.points is not None:
+        counts = (block.clear_xv, block.nv, block.clear_xc, block.nc)
+        if difference.usable(counts) and not stable_degraded(e, noise, block):
+            tempered = noise.at(block.clear_xv + block.clear_xc) * noise.vr
+            e.clear = difference.likelihood(e.clear, counts, rule.points, tempered, harmful=False)
         return
     if rule.limit is not None:
         trials, null, size = block.nv, rule.limit, block.nv * rule.limit

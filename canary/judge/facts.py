@@ -120,6 +120,8 @@ class Facts:
         rate = bad_stable / n_stable if n_stable > 0 else 0.0
         events = bad_stable / max(self.memory["blocks"], 1)
         share = self.memory["weight"]
+        if case.rule is not None and case.rule.points is not None:
+            return eta_.requests_by_points(rate, case.rule.points, share, missing, noise.at(events) * noise.vr)
         return eta_.requests_against_stable(rate, self.rho(), share, missing, noise.at(events) * noise.vr)
 
     def _by_growth(self, missing: float) -> float | None:

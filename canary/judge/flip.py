@@ -9,7 +9,7 @@ evidence would have turned. Also here: the noise floor, the difference that stab
 import math
 from collections.abc import Callable
 
-from canary.judge import bounds, sentences, share
+from canary.judge import bounds, difference, sentences, share
 from canary.judge.docket import Case
 from canary.judge.evidence import Evidence
 from canary.judge.facts import Facts
@@ -74,7 +74,13 @@ def _turning_point(facts: Facts, *, failed: bool) -> float | None:
     if nv <= 0 or (relative and nc <= 0):
         return None
 
+    points = facts.case.rule is not None and facts.case.rule.points is not None
+
     def evidence(allowed: float) -> float:
+        if points:
+            counts = (xv, nv, xc, nc)
+            grown = difference.growths(counts, allowed, harmful=failed) if difference.usable(counts) else [0.0]
+            return _log_mean([growth / (noise.phi * noise.vr) for growth in grown])
         trials = xv + xc if relative else nv
         null = nv * allowed / (nv * allowed + nc) if relative else allowed
         if not share.usable(trials, null):
@@ -82,7 +88,7 @@ def _turning_point(facts: Facts, *, failed: bool) -> float | None:
         hits, null = (xv, null) if failed else (trials - xv, 1 - null)
         return _log_evidence(facts.case, hits, trials, null, noise.phi * noise.vr)
 
-    low, high = (1e-3, 1e3) if relative else (1e-7, 1 - 1e-7)
+    low, high = (1e-3, 1e3) if relative and not points else (1e-7, 1 - 1e-7)
     # Evidence against falls as more is allowed, evidence for rises: either way there is one place where it turns.
     return _bisect(lambda allowed: (evidence(allowed) < needed) == failed, low, high)
 
@@ -92,6 +98,11 @@ def _log_evidence(case: Case, hits: float, trials: float, null: float, noise: fl
     odds0 = null / (1 - null)
     grid = case.rule.grid if case.rule is not None else ()
     growth = [(hits * log - trials * (math.log1p(odds0 * ratio) - math.log1p(odds0))) / noise for ratio, log in grid]
+    return _log_mean(growth)
+
+
+def _log_mean(growth: list[float]) -> float:
+    """Log of the mean of the exponentials."""
     top = max(growth)
     return top + math.log(sum(math.exp(each - top) for each in growth) / len(growth))
 
@@ -111,8 +122,8 @@ def _allowed(case: Case, turning: float, facts: Facts) -> str:
     if not case.gate.relative:
         value = turning if case.gate.better == "lower" else 1 - turning
         return f"a limit of {sentences.amount(case, value)}"
-    if case.gate.margin == "points" and facts.stable is not None:
-        return f"a margin of {sentences.amount(case, max(turning - 1, 0.0) * facts.stable)} (absolute)"
+    if case.rule is not None and case.rule.points is not None:
+        return f"a margin of {sentences.percent(turning)} (absolute)"
     if case.series == "histogram":
         return f"{turning:.2g} times as many slow requests as stable's, where {facts.rho():.2g} times are allowed"
     return f"a margin of {sentences.percent(max(turning - 1, 0.0))}"

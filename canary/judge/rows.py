@@ -16,7 +16,7 @@ def numbers(case: Case, sides: Sides, pick: Pick | None, e: Evidence) -> Numbers
     """What the block means to one case. With a single stable replica, `e.held` keeps a scrape for the placebo."""
     xv, nv = counts(case, sides.canary, pick, 0)
     xc, nc = counts(case, sides.stable, pick, 0)
-    row = Numbers(xv, nv, xc, nc, xv, xc, _allowed(case, pick, e))
+    row = Numbers(xv, nv, xc, nc, xv, xc, _allowed(case, pick))
     if pick is not None and pick[0] != pick[1]:
         row.clear_xv, row.clear_xc = counts(case, sides.canary, pick, 1)[0], counts(case, sides.stable, pick, 1)[0]
     if case.kind == "sums":
@@ -83,13 +83,14 @@ def _contrast(case: Case, sides: Sides) -> tuple[float, float, float]:
     return contrast, weight, information
 
 
-def _allowed(case: Case, pick: Pick | None, e: Evidence) -> float:
-    """For relative counts: the rate of bad events that the canary may have, as a multiple of stable's."""
+def _allowed(case: Case, pick: Pick | None) -> float:
+    """For relative counts: the rate of bad events that the canary may have, as a multiple of stable's.
+
+    Margins in points do without it.
+    """
     gate = case.gate
     if not gate.relative or case.kind != "counts":
         return 1.0
     if case.series == "histogram":
         return pick[2] if pick is not None else 1.0
-    if gate.margin == "relative":
-        return 1 + gate.limit
-    return 1 + gate.limit * (e.usual[1] + 1) / (e.usual[0] + 0.5)
+    return 1 + gate.limit
