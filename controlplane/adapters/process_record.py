@@ -94,7 +94,7 @@ class Records:
 
 
 def digest_of(variant: Variant, folder: Path) -> str:
-    """What makes two starts of a variant the same process: command, environment, prompt, name and folder, not the port."""
+    """What makes two starts of a variant the same process: all that it is started with, but for the port."""
     prompt = variant.system_prompt.model_dump() if variant.system_prompt else None
     text = json.dumps([variant.name, list(variant.command), dict(variant.env), prompt, str(folder)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
