@@ -16,6 +16,7 @@ import click
 if TYPE_CHECKING:
     from canary.rollout import Event
     from canary.spec.models import ModelCanary
+    from controlplane.gitops.ledger import Origin
     from controlplane.gitops.paths import Pattern
     from controlplane.gitops.remote import Remote
     from controlplane.program import Audience, Serving
@@ -149,8 +150,8 @@ class Page:
         for line in (clean(first), *(f"  {line.rstrip()}" for line in excerpt)):
             self._words.write(line)
 
-    def audience(self, plan: "ModelCanary") -> "Audience":
-        """Who hears of one rollout."""
+    def audience(self, plan: "ModelCanary", origin: "Origin | None") -> "Audience":
+        """Who hears of one rollout; its event lines carry the commit that it came with."""
         from controlplane.program import Audience
 
         name = plan.metadata.name
@@ -158,13 +159,18 @@ class Page:
         def serving(at: "Serving") -> None:
             self.say(f"{name}: clients connect to http://{at.address}; numbers come from {at.metrics}")
 
-        return Audience(say=lambda words: self.say(f"{name}: {words}"), event=self._event, serving=serving)
+        def event(happened: "Event") -> None:
+            self._event(happened, origin if origin and origin.revision == happened.revision else None)
 
-    def _event(self, event: "Event") -> None:
+        return Audience(say=lambda words: self.say(f"{name}: {words}"), event=event, serving=serving)
+
+    def _event(self, event: "Event", origin: "Origin | None") -> None:
         from canary.serial import event_line
         from controlplane.view.plain import event_text
 
         if self._json:
-            self._lines.write(json.dumps(event_line(event), ensure_ascii=False))
+            keys = ("commit", "author", "subject", "path", "line")
+            git = {"git": {key: getattr(origin, key) for key in keys}} if origin else {}
+            self._lines.write(json.dumps({**event_line(event), **git}, ensure_ascii=False))
         else:
             self._lines.write(f"{event.rollout}  {event_text(event, self._marks)}")

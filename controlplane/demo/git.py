@@ -84,7 +84,7 @@ class GitDemo(Demo):
                     rollouts=lambda _name: self._world,
                     stop=self._stop,
                     say=lambda sentence: self._audience.say(sentence),  # noqa: PLW0108 - the audience changes
-                    audience=lambda _plan: self._audience,
+                    audience=lambda _plan, _origin: self._audience,
                     interval=LOOK_EVERY,
                 )
             )

@@ -22,8 +22,9 @@ from controlplane.gitops import message
 from controlplane.gitops.desk import Desk
 from controlplane.gitops.fleet import Fleet
 from controlplane.gitops.ledger import Ledger, Origin, Rejection, Writing
+from controlplane.gitops.log import Facts
 from controlplane.gitops.paths import Pattern
-from controlplane.gitops.store import Blob, Facts, Refused, Store
+from controlplane.gitops.store import Blob, Refused, Store
 from controlplane.gitops.wanted import SETTINGS_NAME, Complaint, Wanted, claims, understood
 
 REJECTED = frozenset({"rolled_back", "failed", "aborted"})

@@ -12,7 +12,8 @@ from canary.edit import CannotEdit, Written, at_rest, promoted, put_back
 from canary.errors import SerinusError
 from canary.spec.reader import SIZE_LIMIT
 from controlplane.gitops.ledger import Ledger, Writing
-from controlplane.gitops.store import Facts, Store
+from controlplane.gitops.log import Facts
+from controlplane.gitops.store import Store
 from controlplane.gitops.wanted import arms_of
 
 FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0
@@ -77,7 +78,7 @@ class Desk:
         try:
             async with self.lock:
                 before = await self._last_at_rest(origin.path) if writing.kind == "put back" else None
-                made = await self._store.commit(
+                made = await self._store.writer.commit(
                     origin.path, lambda text: _edited(text, writing, before), writing.message, _mark(writing)
                 )
         except CannotEdit as error:
@@ -92,7 +93,7 @@ class Desk:
     async def _try_note(self, commit: str, text: str, tries: int) -> None:
         try:
             async with self.lock:
-                await self._store.note(commit, text)
+                await self._store.writer.note(commit, text)
         except SerinusError as error:
             self._tell(commit, str(error))
             if tries + 1 < NOTE_TRIES:

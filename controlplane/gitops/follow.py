@@ -15,7 +15,7 @@ from controlplane.gitops.controller import Controller
 from controlplane.gitops.desk import Desk
 from controlplane.gitops.fleet import CarryOut, Fleet
 from controlplane.gitops.git import Limits
-from controlplane.gitops.ledger import Ledger
+from controlplane.gitops.ledger import Ledger, Origin
 from controlplane.gitops.paths import Pattern
 from controlplane.gitops.remote import Remote
 from controlplane.gitops.store import Store
@@ -30,15 +30,15 @@ async def follow(
     rollouts: Callable[[str], Path],
     stop: asyncio.Event,
     say: Callable[[str], None],
-    audience: Callable[[ModelCanary], Audience],
+    audience: Callable[[ModelCanary, Origin | None], Audience],
     interval: float = 5.0,
     limits: Limits | None = None,
     carry_out: CarryOut = run_rollout,
 ) -> None:
     """Follow the repository until `stop`; everything that serves then goes on serving.
 
-    `state` holds what the controller remembers and `rollouts(name)` each rollout's own state. Raises `BadInput` when
-    another controller holds the folder.
+    `state` holds what the controller remembers, `rollouts(name)` each rollout's own state; `audience` hears of a plan and
+    of the commit that it came with. Raises `BadInput` when another controller holds the folder.
     """
     with held(state):
         ledger = Ledger(state / "ledger.json")
@@ -48,7 +48,10 @@ async def follow(
         async def ended(name: str, rollout: Rollout, withdrawn: bool) -> None:
             await controller.ended(name, rollout, withdrawn)
 
-        fleet = Fleet(rollouts, carry_out, clock=SystemClock(), audience=audience, ended=ended, say=say)
+        def watched(plan: ModelCanary) -> Audience:
+            return audience(plan, ledger.book.origins.get(plan.metadata.name))
+
+        fleet = Fleet(rollouts, carry_out, clock=SystemClock(), audience=watched, ended=ended, say=say)
         controller = Controller(store, pattern, fleet, ledger, desk, say=say)
         await store.open()
         await controller.run(interval, stop)

@@ -74,6 +74,12 @@ async def test_a_commit_is_rolled_back_by_a_commit_although_the_controller_is_ki
             again.process.send_signal(signal.SIGTERM)
             assert await again.end() == 0
         assert (end["result"], end["id"].split("/")[:2]) == ("rolled_back", ["real", "1"])
+        assert {key: end["git"][key] for key in ("commit", "author", "path")} == {
+            "commit": brought,
+            "author": "Ann",
+            "path": FILE,
+        }
+        assert text.splitlines()[end["git"]["line"] - 1] == "  canary:"
         assert origin.count() == 2
         assert promoted(origin.text(FILE)) == origin.text(FILE)
         assert "Serinus-Result: rolled_back" in origin.message()

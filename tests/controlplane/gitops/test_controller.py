@@ -9,11 +9,12 @@ from canary.edit import Written, at_rest
 from canary.spec.models import ModelCanary
 from controlplane.gitops.controller import ask_for_retry
 from controlplane.gitops.follow import follow
+from controlplane.gitops.ledger import Origin
 from controlplane.gitops.paths import Pattern
 from controlplane.gitops.remote import Remote, remote
 from controlplane.program import Audience
 from tests.controlplane.gitops.machine import Machine
-from tests.controlplane.gitops.origin import Origin
+from tests.controlplane.gitops.origin import Origin as Repository
 
 FILE = """\
 # {name}: ask Ann
@@ -38,7 +39,7 @@ def file(name: str, canary: str) -> str:
     return FILE.format(name=name, canary=canary)
 
 
-def nobody(_plan: ModelCanary) -> Audience:
+def nobody(_plan: ModelCanary, _origin: Origin | None) -> Audience:
     """Nobody watches."""
     return Audience()
 
@@ -48,7 +49,7 @@ class Town:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.origin = Origin(folder / "origin.git")
+        self.origin = Repository(folder / "origin.git")
         self.machine = Machine()
         self.said: list[str] = []
 

@@ -41,9 +41,9 @@ async def test_a_token_from_a_file_reads_and_writes_over_http(tmp_path: Path, ho
     with pytest.raises(WorldError, match="does not accept the credentials"):
         await store.fetch()
     token(tmp_path)
-    assert await store.commit("canary.yml", lambda _: b"new", "Change", lambda _: False) == origin.head()
+    assert await store.writer.commit("canary.yml", lambda _: b"new", "Change", lambda _: False) == origin.head()
     assert origin.text("canary.yml") == "new"
-    await store.note(origin.head(), "noted")
+    await store.writer.note(origin.head(), "noted")
     assert origin.note(origin.head()).strip() == "noted"
 
 

@@ -10,9 +10,10 @@ import pytest
 
 from canary.errors import Conflict, WorldError
 from controlplane.gitops.git import Limits
+from controlplane.gitops.log import Facts
 from controlplane.gitops.paths import Pattern
 from controlplane.gitops.remote import remote
-from controlplane.gitops.store import Facts, Store
+from controlplane.gitops.store import Store
 from tests.controlplane.gitops.origin import Origin
 
 ALL = Pattern("**/canary.yml")
@@ -181,14 +182,14 @@ async def test_a_commit_changes_one_file_and_is_made_once(tmp_path: Path, origin
     def mine(facts: Facts) -> bool:
         return facts.trailer("Serinus-Rollout") == "a/1"
 
-    made = await store.commit("a/canary.yml", lambda text: text + b"two\n", message, mine)
+    made = await store.writer.commit("a/canary.yml", lambda text: text + b"two\n", message, mine)
     assert made == origin.head()
     assert origin.git("cat-file", "blob", "main:a/canary.yml") == "one\r\ntwo\n"
     assert origin.text("other") == "kept"
     assert origin.git("rev-parse", "main^").strip() == before
-    assert await store.commit("a/canary.yml", lambda text: text + b"three\n", message, mine) == made
-    assert await store.commit("gone/canary.yml", lambda text: text, message, never) is None
-    assert await store.commit("a/canary.yml", lambda _text: None, message, never) is None
+    assert await store.writer.commit("a/canary.yml", lambda text: text + b"three\n", message, mine) == made
+    assert await store.writer.commit("gone/canary.yml", lambda text: text, message, never) is None
+    assert await store.writer.commit("a/canary.yml", lambda _text: None, message, never) is None
     assert origin.head() == made
     assert "dangling" not in origin.git("fsck", "--strict")
 
@@ -201,7 +202,7 @@ async def test_r7_ten_writers_at_once_lose_nothing_of_each_other(tmp_path: Path,
     async def write(number: int) -> int:
         for tries in range(1, 30):
             try:
-                await stores[number].commit(f"{number}/canary.yml", lambda _: b"new", f"Write {number}", never)
+                await stores[number].writer.commit(f"{number}/canary.yml", lambda _: b"new", f"Write {number}", never)
             except Conflict:
                 await asyncio.sleep(0.02 * number)
             else:
@@ -218,7 +219,9 @@ async def test_r7_ten_machines_with_one_decision_make_one_commit(tmp_path: Path,
     stores = [await opened(tmp_path, origin, f"store-{n}") for n in range(10)]
 
     async def write(store: Store) -> str | None:
-        return await store.commit("canary.yml", lambda text: text + b"!", "Once", lambda facts: facts.subject == "Once")
+        return await store.writer.commit(
+            "canary.yml", lambda text: text + b"!", "Once", lambda facts: facts.subject == "Once"
+        )
 
     answers = await asyncio.gather(*(write(store) for store in stores))
     assert set(answers) == {origin.head()}
@@ -230,9 +233,9 @@ async def test_r7_a_protected_branch_is_said_as_one(tmp_path: Path, origin: Orig
     origin.hook("pre-receive", "echo 'GH006: Protected branch update failed' >&2; exit 1")
     store = await opened(tmp_path, origin)
     with pytest.raises(WorldError, match="refuses the push"):
-        await store.commit("canary.yml", lambda _: b"new", "x", never)
+        await store.writer.commit("canary.yml", lambda _: b"new", "x", never)
     (origin.folder / "hooks" / "pre-receive").unlink()
-    assert await store.commit("canary.yml", lambda _: b"new", "x", never) == origin.head()
+    assert await store.writer.commit("canary.yml", lambda _: b"new", "x", never) == origin.head()
 
 
 async def test_a_note_is_put_on_a_commit_beside_what_others_noted(tmp_path: Path, origin: Origin) -> None:
@@ -241,11 +244,11 @@ async def test_a_note_is_put_on_a_commit_beside_what_others_noted(tmp_path: Path
     one, other = await opened(tmp_path, origin, "one"), await opened(tmp_path, origin, "other")
     await one.fetch()
     await other.fetch()
-    await one.note(first, "a: bad")
-    await other.note(second, "b: bad")
-    await one.note(first, "a: bad")
+    await one.writer.note(first, "a: bad")
+    await other.writer.note(second, "b: bad")
+    await one.writer.note(first, "a: bad")
     assert (origin.note(first).strip(), origin.note(second).strip()) == ("a: bad", "b: bad")
-    await one.note(first, "a: good")
+    await one.writer.note(first, "a: good")
     assert origin.note(first).strip() == "a: good"
     assert origin.note(second).strip() == "b: bad"
 
@@ -291,7 +294,7 @@ async def test_s2_the_surroundings_change_nothing(
     hook.chmod(0o755)
     origin.commit({"canary.yml": "old"})
     store = await opened(tmp_path, origin)
-    assert await store.commit("canary.yml", lambda _: b"new", "x", never) == origin.head()
+    assert await store.writer.commit("canary.yml", lambda _: b"new", "x", never) == origin.head()
     assert not (tmp_path / "harm").exists()
     assert not (tmp_path / "trap").exists()
 
