@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.special import log_ndtr
 
 from benchmarks.judge_traffic import BOUNDS, Rollout
-from canary.judge import bounds, docket, evidence, noise, selfnormalised, share, start_weights
+from canary.judge import blame, bounds, docket, evidence, noise, selfnormalised, share, start_weights
 from canary.judge.docket import Case, Docket
 from canary.spec.models import CanarySpec
 
@@ -202,7 +202,7 @@ class _Fleet:
         deviation = seen.x1 - safe * theta
         u = deviation * deviation / (spread * safe)
         phi, kappa = self.quiet = self.fit(noise.CLEARING)
-        pace = np.where(self.degraded(seen), evidence.ALARMED, 1.0)
+        pace = np.where(self.degraded(seen), blame.ALARMED, 1.0)
         z = np.where(usable, deviation / np.sqrt(spread * safe * (phi + kappa * safe)), 0.0)
         self.placebo += np.where(usable, np.stack([np.ones_like(x), safe, safe * safe, u, u * safe, z * z]), 0.0)
         partial, filled, grouped, groups = self.groups
@@ -218,8 +218,8 @@ class _Fleet:
             excess = grouped / np.where(usable_groups, expected, 1.0) / (1 + np.sqrt(2 / np.maximum(groups, 1.0)))
             vr = np.maximum(np.where(usable_groups, excess, 1.0).max(axis=1), 1.0)
             self.vr = np.where(full[:, 0], vr, self.vr)
-        self.fast = evidence.FAST * self.fast + np.stack([seen.xc, seen.nc])
-        kept, told = 1 - pace * (1 - evidence.USUAL), seen.nc > 0
+        self.fast = blame.FAST * self.fast + np.stack([seen.xc, seen.nc])
+        kept, told = 1 - pace * (1 - blame.USUAL), seen.nc > 0
         renewed = np.stack(
             [kept * self.usual[0] + pace * seen.xc, kept * self.usual[1] + pace * seen.nc, self.usual[2] + 1]
         )
@@ -228,10 +228,10 @@ class _Fleet:
     def degraded(self, seen: _Seen) -> NDArray[np.bool_]:
         """`evidence.stable_degraded`, by the noise of before this scrape."""
         phi, kappa = self.quiet
-        fast = evidence.FAST * self.fast + np.stack([seen.xc, seen.nc])
+        fast = blame.FAST * self.fast + np.stack([seen.xc, seen.nc])
         expected = fast[1] * self.usual[0] / np.maximum(self.usual[1], 1.0)
         limit = 1.5 * expected + 3 * np.sqrt((phi + kappa * expected) * expected) + 1
-        worse: NDArray[np.bool_] = (self.usual[2] >= evidence.LEARNT) & (fast[1] > 0) & (fast[0] > limit)
+        worse: NDArray[np.bool_] = (self.usual[2] >= blame.LEARNT) & (fast[1] > 0) & (fast[0] > limit)
         return worse
 
     def forget_usual(self, changed: NDArray[np.bool_]) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
-from canary.judge import difference, selfnormalised, share
+from canary.judge import blame, difference, selfnormalised, share
 from canary.judge.noise import CLEARING, REPLICAS, SINGLE, Noise, Placebo
 
 POINTS = 8
@@ -18,14 +18,8 @@ BET, RATIO, SLOW_TEST = 0.5, 0.25, 0.25
 """How evidence from counts is averaged; evidence from sums has the self-normalised test alone."""
 SHARED_RATIO = 1.25
 """While stable itself is beyond a limit, a canary up to this much worse than stable is not held against that limit."""
-FAST, USUAL = 0.7, 0.998
-"""What remains of recent counts and of stable's usual rate after a block."""
-ALARMED = 0.1
-"""How fast the usual rate is learnt while stable is worse than usual."""
 SCALE_STEP = 0.05
 """Weight of a new block in the variance of a sum."""
-LEARNT = 20
-"""Blocks after which stable's usual rate is known well enough to call it degraded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,16 +138,11 @@ def learn(e: Evidence, block: Numbers, quiet: Noise) -> None:
     `quiet` is `e.clearing_noise` from before the block.
     """
     # While stable is worse than usual, what is usual moves on a tenth as fast: trouble that stays becomes the norm.
-    pace = ALARMED if stable_degraded(e, quiet, block) else 1.0
+    pace = blame.ALARMED if blame.stable_degraded(e.fast, e.usual, block.xc, block.nc, quiet) else 1.0
     e.placebo = e.placebo.plus(block.x1, block.n1, block.x2, block.n2)
-    e.fast = [
-        FAST * e.fast[0] + block.xv,
-        FAST * e.fast[1] + block.nv,
-        FAST * e.fast[2] + block.xc,
-        FAST * e.fast[3] + block.nc,
-    ]
+    e.fast = blame.recent(e.fast, block.xc, block.nc, block.xv, block.nv)
     if block.nc > 0:
-        kept = 1 - pace * (1 - USUAL)
+        kept = 1 - pace * (1 - blame.USUAL)
         x, n, blocks = e.usual
         e.usual = [kept * x + pace * block.xc, kept * n + pace * block.nc, blocks + 1]
 
@@ -210,8 +199,8 @@ def _accuse(e: Evidence, rule: Rule, block: Numbers, noise: Noise) -> None:
     if rule.points is not None:
         _accuse_by_points(e, rule, rule.points, block, noise)
         return
-    if rule.limit is None or stable_beyond(e, rule.limit, noise, block):
-        if nc <= 0 or (rule.limit is not None and not stable_beyond(e, rule.limit, noise, None)):
+    if rule.limit is None or blame.stable_beyond(blame.recent(e.fast, block.xc, block.nc), rule.limit, noise):
+        if nc <= 0 or (rule.limit is not None and not blame.stable_beyond(e.fast, rule.limit, noise)):
             return
         rho = block.rho if rule.limit is None else SHARED_RATIO
         trials = hits + block.xc
@@ -250,14 +239,14 @@ def _clear(e: Evidence, rule: Rule, block: Numbers, noise: Noise) -> None:
         return
     if rule.points is not None:
         counts = (block.clear_xv, block.nv, block.clear_xc, block.nc)
-        if difference.usable(counts) and not stable_degraded(e, noise, block):
+        if difference.usable(counts) and not blame.stable_degraded(e.fast, e.usual, block.xc, block.nc, noise):
             tempered = noise.at(block.clear_xv + block.clear_xc) * noise.vr
             e.clear = difference.likelihood(e.clear, counts, rule.points, tempered, harmful=False)
         return
     if rule.limit is not None:
         trials, null, size = block.nv, rule.limit, block.nv * rule.limit
     else:
-        if block.nc <= 0 or stable_degraded(e, noise, block):
+        if block.nc <= 0 or blame.stable_degraded(e.fast, e.usual, block.xc, block.nc, noise):
             return
         trials = block.clear_xv + block.clear_xc
         null = block.nv * block.rho / (block.nv * block.rho + block.nc)
@@ -291,30 +280,3 @@ def _take_in_pool(e: Evidence, rule: Rule, noise: Noise, clearing: Noise) -> Non
     if not rule.counts:
         e.clear_sums = [e.clear_sums[0] - z, e.clear_sums[1] + z * z]
         e.log_clear = selfnormalised.log_mixture(e.clear_sums[0], clearing.vr * e.clear_sums[1], rule.r_clear)
-
-
-def stable_beyond(e: Evidence, limit: float, noise: Noise, block: Numbers | None) -> bool:
-    """Whether stable itself is beyond a limit: of late, and with `block` counted in if there is one."""
-    x, n = e.fast[2], e.fast[3]
-    if block is not None:
-        x, n = FAST * x + block.xc, FAST * n + block.nc
-    return beyond_limit(x, n, limit, noise)
-
-
-def stable_degraded(e: Evidence, noise: Noise, block: Numbers) -> bool:
-    """Whether stable is clearly worse than its own history, with this block counted in."""
-    x, n, blocks = e.usual
-    if blocks < LEARNT or n <= 0:
-        return False
-    return above(FAST * e.fast[2] + block.xc, FAST * e.fast[3] + block.nc, x / n, noise)
-
-
-def beyond_limit(x: float, n: float, limit: float, noise: Noise) -> bool:
-    """Whether `x` of `n` is more than the limit allows and one standard deviation besides."""
-    return above(x, n, limit, noise, factor=1.0, sigmas=1.0)
-
-
-def above(x: float, n: float, rate: float, noise: Noise, *, factor: float = 1.5, sigmas: float = 3.0) -> bool:
-    """Whether `x` of `n` stands clearly above `factor` times `rate`, by so many standard deviations."""
-    expected = n * rate
-    return n > 0 and x > factor * expected + sigmas * math.sqrt(noise.at(expected) * expected) + 1

@@ -8,9 +8,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from canary.judge import sentences, share_check
+from canary.judge import blame, sentences, share_check
 from canary.judge.docket import Case, Docket
-from canary.judge.evidence import LEARNT, Evidence, above, beyond_limit
+from canary.judge.evidence import Evidence
 from canary.judge.facts import Facts, Memory, known_bounds
 from canary.spec.models import CanarySpec
 from canary.verdict import Answer, GateVerdict, Judgement
@@ -120,7 +120,7 @@ def _stable_is_beyond(facts: Facts) -> bool:
     if rule is None or rule.limit is None:
         return False
     e = Evidence.of(facts.evidence)
-    return beyond_limit(e.fast[2], e.fast[3], rule.limit, e.clearing_noise)
+    return blame.stable_beyond(e.fast, rule.limit, e.clearing_noise)
 
 
 def _shared_cause(docket: Docket, memory: Memory, stage: int) -> str:
@@ -130,9 +130,9 @@ def _shared_cause(docket: Docket, memory: Memory, stage: int) -> str:
             continue
         kept = memory["evidence"][case.gate.text]
         (xv, nv, xc, nc), (x, n, blocks) = kept["fast"], kept["usual"]
-        if blocks < LEARNT or n <= 0 or nv <= 0 or nc <= 0 or xv * n <= x * nv or xc * n <= x * nc:
+        if blocks < blame.LEARNT or n <= 0 or nv <= 0 or nc <= 0 or xv * n <= x * nv or xc * n <= x * nc:
             continue
         noise = Evidence.of(kept).clearing_noise
-        if above(xv, nv, x / n, noise) and above(xc, nc, x / n, noise):
+        if blame.above(xv, nv, x / n, noise) and blame.above(xc, nc, x / n, noise):
             return sentences.shared_cause(case, xv / nv, xc / nc, x / n)
     return ""

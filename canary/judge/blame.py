@@ -1,0 +1,41 @@
+"""Whose trouble is it? Whether stable breaks a limit itself, or is worse than its own history.
+
+Called by `evidence.py`, which then holds a block against nobody or asks another question of it, and by `verdicts.py`,
+which says so. Looks at counts of stable alone, never at the canary's, so that no evidence is bent by it.
+"""
+
+import math
+from collections.abc import Sequence
+
+from canary.judge.noise import Noise
+
+FAST, USUAL = 0.7, 0.998
+"""What remains of recent counts and of stable's usual rate after a block."""
+ALARMED = 0.1
+"""How fast the usual rate is learnt while stable is worse than usual."""
+LEARNT = 20
+"""Blocks after which stable's usual rate is known well enough to call it degraded."""
+
+
+def recent(fast: Sequence[float], xc: float, nc: float, xv: float = 0.0, nv: float = 0.0) -> list[float]:
+    """Recent bad events and trials (canary's, then stable's) with another block counted in."""
+    return [FAST * fast[0] + xv, FAST * fast[1] + nv, FAST * fast[2] + xc, FAST * fast[3] + nc]
+
+
+def stable_beyond(fast: Sequence[float], limit: float, noise: Noise) -> bool:
+    """Whether stable itself has of late been beyond a limit, and one standard deviation besides."""
+    return above(fast[2], fast[3], limit, noise, factor=1.0, sigmas=1.0)
+
+
+def stable_degraded(fast: Sequence[float], usual: Sequence[float], xc: float, nc: float, noise: Noise) -> bool:
+    """Whether stable is clearly worse than its own history, with a block of `xc` of `nc` counted in."""
+    x, n, blocks = usual
+    if blocks < LEARNT or n <= 0:
+        return False
+    return above(FAST * fast[2] + xc, FAST * fast[3] + nc, x / n, noise)
+
+
+def above(x: float, n: float, rate: float, noise: Noise, *, factor: float = 1.5, sigmas: float = 3.0) -> bool:
+    """Whether `x` of `n` stands clearly above `factor` times `rate`, by so many standard deviations and an event."""
+    expected = n * rate
+    return n > 0 and x > factor * expected + sigmas * math.sqrt(noise.at(expected) * expected) + 1
