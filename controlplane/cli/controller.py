@@ -58,6 +58,7 @@ def command(
     from controlplane.gitops.paths import Pattern
     from controlplane.gitops.remote import remote
 
+    code = 0
     try:
         there = remote(
             str(Path(url).resolve()) if Path(url).is_dir() else url,
@@ -69,12 +70,22 @@ def command(
             known_hosts=known_hosts,
         )
         asyncio.run(_follow(there, Pattern(paths), interval, state, output))
-    except BadInput as error:
-        click.echo(str(error), err=True)
-        raise SystemExit(2) from error
-    except SerinusError as error:
-        click.echo(str(error), err=True)
-        raise SystemExit(1) from error
+    except* BadInput as errors:
+        _complain(errors)
+        code = 2
+    except* SerinusError as errors:
+        _complain(errors)
+        code = 1
+    raise SystemExit(code)
+
+
+def _complain(errors: BaseExceptionGroup[Exception]) -> None:
+    """Each error's own sentence on standard error."""
+    for error in errors.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            _complain(error)
+        else:
+            click.echo(str(error), err=True)
 
 
 @click.command()

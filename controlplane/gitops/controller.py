@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from canary.errors import WorldError
+from canary.errors import BadInput, WorldError
 from canary.rollout import Event, Reason, Rollout
 from canary.serial import rfc3339
 from canary.spec import Source
@@ -49,6 +49,7 @@ class Controller:
         self._desk = desk
         self._say = say
         self._said: dict[str, str] = {}
+        self._opened = False
         self._taken = ""
         """The newest commit whose files have all been compared with what runs."""
         self._known: Mapping[tuple[str, str, str], Wanted | Complaint] = {}
@@ -61,7 +62,7 @@ class Controller:
         async with asyncio.TaskGroup() as tasks:
             self._fleet.open(tasks)
             for name in list(self._ledger.book.origins):
-                await self._fleet.resume(name, withdrawn_by=self._ledger.book.withdrawn.get(name, ""))
+                await self._resume(name)
             writer = tasks.create_task(self._desk.work(), name="writer of commits")
             wait = interval
             while not stop.is_set():
@@ -74,13 +75,23 @@ class Controller:
             self._fleet.leave()
             writer.cancel()
 
+    async def _resume(self, name: str) -> None:
+        """Go on with one rollout; what is wrong with its store keeps none of the others waiting."""
+        try:
+            await self._fleet.resume(name, withdrawn_by=self._ledger.book.withdrawn.get(name, ""))
+        except (WorldError, BadInput) as error:
+            self._tell(f"store of {name}", f"{name}: {error}")
+
     async def once(self) -> bool:
         """One look at the branch. Whatever goes wrong is said, once, and answered with False: look again later."""
         try:
             await self._take_retries()
             async with self._desk.lock:
+                if not self._opened:  # after what was under way goes on: a large store takes its time
+                    await self._store.open()
+                    self._opened = True
                 await self._sync()
-        except WorldError as error:
+        except (WorldError, BadInput) as error:
             self._tell("branch", str(error))
             return False
         return True
@@ -141,14 +152,15 @@ class Controller:
         if rewritten:
             self._freeze(before, head, ids)
         self._complain(complaints, facts)
+        whole = True
         with self._ledger.together():
             for name, wanted in granted.items():
                 if not self._is_frozen(name, ids.get(wanted.path, "")):
-                    await self._take(wanted, facts[wanted.path])
+                    whole = await self._try_to_take(wanted, facts[wanted.path]) and whole
         unreadable = {complaint.path for complaint in complaints}
         self._take_back(set(owners) - granted.keys(), owners, unreadable, head)
         self._ledger.at(head)
-        self._taken = head
+        self._taken = head if whole else ""
         self._again.clear()
         self._said.pop("branch", None)
 
@@ -174,6 +186,15 @@ class Controller:
             await asyncio.sleep(0)  # a thousand files are no reason to keep a rollout waiting
         self._known = known
         return found, complaints
+
+    async def _try_to_take(self, wanted: Wanted, facts: Facts) -> bool:
+        """Take one file; what is wrong with its rollout's store keeps none of the others waiting."""
+        try:
+            await self._take(wanted, facts)
+        except (WorldError, BadInput) as error:
+            self._tell(f"store of {wanted.name}", f"{wanted.name}: {error}")
+            return False
+        return True
 
     async def _take(self, wanted: Wanted, facts: Facts) -> None:
         """One file: start, replace, end or leave alone what runs under its name."""
@@ -206,6 +227,7 @@ class Controller:
                 return
         self._ledger.origin(name, origin)
         self._say(f"{where}: {name} tries {wanted.plan.spec.canary.name} beside {wanted.plan.spec.stable.name}.")
+        self._ledger.want(name)
         self._ledger.flush()
         self._fleet.start(wanted.plan)
 

@@ -76,7 +76,7 @@ class Fleet:
         self._say = say
         self._running: dict[str, Running] = {}
         self._tasks: asyncio.TaskGroup | None = None
-        self._leaving = False
+        self._left = asyncio.Event()
 
     def open(self, tasks: asyncio.TaskGroup) -> None:
         """Run what is started from now on in this group."""
@@ -101,7 +101,7 @@ class Fleet:
             running.next = plan
             if not running.withdrawn_by:
                 running.controls.leave.set()
-        elif self._tasks is not None and not self._leaving:
+        elif self._tasks is not None and not self._left.is_set():
             self._running[name] = Running(plan)
             self._tasks.create_task(self._carry(name), name=f"rollout {name}")
 
@@ -114,7 +114,7 @@ class Fleet:
 
     def leave(self) -> None:
         """Stop watching; everything goes on serving, and the next start goes on from there."""
-        self._leaving = True
+        self._left.set()
         for running in self._running.values():
             running.controls.leave.set()
 
@@ -145,21 +145,24 @@ class Fleet:
         """Everything that runs under one name, one after the other."""
         running, wait = self._running[name], FIRST_WAIT
         try:
-            while True:
-                rollout = await self._once(name, running)
-                if self._leaving:
-                    return
-                if rollout is not None and rollout.finished:
-                    wait = FIRST_WAIT
-                    await self._tell_end(name, rollout, running)
+            while not self._left.is_set():
                 if running.next is not None:
-                    running = self._running[name] = Running(running.next)
-                elif (rollout is not None and rollout.finished) or await self._was_never_to_begin(name, running):
+                    running, wait = Running(running.next), FIRST_WAIT
+                    self._running[name] = running
+                rollout = await self._once(name, running)
+                if self._left.is_set():
                     return
-                else:
-                    await self._sleep(running, wait)
-                    wait = min(2 * wait, LONGEST_WAIT)
-                    running = self._running[name] = replace(running, controls=Controls(), asked=False)
+                over = rollout is not None and rollout.finished
+                if rollout is not None and over:
+                    await self._tell_end(name, rollout, running)
+                over = over or await self._was_never_to_begin(name, running)
+                if running.next is not None:
+                    continue
+                if over:
+                    return
+                await self._sleep(running, wait)
+                wait = min(2 * wait, LONGEST_WAIT)
+                running = self._running[name] = replace(running, controls=Controls(), asked=False)
         finally:
             del self._running[name]
 

@@ -37,8 +37,8 @@ async def follow(
 ) -> None:
     """Follow the repository until `stop`; everything that serves then goes on serving.
 
-    `state` holds what the controller remembers, `rollouts(name)` each rollout's own state; `audience` hears of a plan and
-    of the commit that it came with. Raises `BadInput` when another controller holds the folder.
+    `state` holds what the controller remembers, `rollouts(name)` each rollout's own state; `audience` hears of a plan
+    and the commit that it came with. Raises `BadInput` when another controller holds the folder.
     """
     with held(state):
         ledger = Ledger(state / "ledger.json")
@@ -53,5 +53,5 @@ async def follow(
 
         fleet = Fleet(rollouts, carry_out, clock=SystemClock(), audience=watched, ended=ended, say=say)
         controller = Controller(store, pattern, fleet, ledger, desk, say=say)
-        await store.open()
+        await store.check()
         await controller.run(interval, stop)

@@ -141,6 +141,11 @@ class Ledger:
         """Git took this rollout's plan back."""
         self._write(replace(self.book, withdrawn={**self.book.withdrawn, name: why}))
 
+    def want(self, name: str) -> None:
+        """Git wants it again, whatever it took back before."""
+        withdrawn = {key: why for key, why in self.book.withdrawn.items() if key != name}
+        self._write(replace(self.book, withdrawn=withdrawn))
+
     def settle(self, name: str, rollout: str) -> None:
         """The end of this rollout has been dealt with."""
         withdrawn = {key: why for key, why in self.book.withdrawn.items() if key != name}

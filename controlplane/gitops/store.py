@@ -61,11 +61,15 @@ class Store:
         """Makes and pushes commits and notes."""
         self._fetches = 0
 
+    async def check(self) -> None:
+        """Whether there is a git that can be used; raises `BadInput`. To be called before `open`."""
+        await asyncio.to_thread(self._git.prepare)
+        await self._git.check()
+
     async def open(self) -> None:
         """Make the store, or take over the one that is there; a damaged one is made anew, since it is only a copy."""
         folder = self._git.folder
         await asyncio.to_thread(self._git.prepare)
-        await self._git.check()
         try:
             await self._git.run("rev-parse", "--is-bare-repository")
             await self._git.run("fsck", "--connectivity-only", "--no-dangling")

@@ -382,6 +382,21 @@ async def test_what_this_machine_cannot_start_is_said_and_replaced_by_the_next_c
         await town.until(lambda: town.machine.began == ["chat good2"])
 
 
+async def test_a_store_that_is_damaged_keeps_only_its_own_rollout_waiting(tmp_path: Path) -> None:
+    """At a start as well as at a commit; it is said whose it is."""
+    town = Town(tmp_path)
+    (tmp_path / "state-a").mkdir()
+    (tmp_path / "state-a" / "serinus.db").write_bytes(b"not a database" * 100)
+    town.origin.commit({f"apps/{name}/canary.yml": file(name, "slow2") for name in ("a", "b")})
+    async with town.controller():
+        await town.until_said("a: The state in", "is not a database")
+        await town.until(lambda: town.machine.began == ["b slow2"])
+    (tmp_path / "state-b" / "serinus.db").write_bytes(b"not a database" * 100)
+    town.said.clear()
+    async with town.controller():
+        await town.until_said("b: The state in", "is not a database")
+
+
 async def test_s6_names_and_subjects_cannot_steer_a_terminal_or_forge_a_trailer(tmp_path: Path) -> None:
     town = Town(tmp_path)
     town.origin.commit(

@@ -74,10 +74,10 @@ async def test_a_git_that_cannot_be_hardened_is_refused(
     script.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(BadInput, match=said):
-        await Store(tmp_path / "store", remote("https://host.example/x")).open()
+        await Store(tmp_path / "store", remote("https://host.example/x")).check()
     script.unlink()
     with pytest.raises(BadInput, match="not installed"):
-        await Store(tmp_path / "store", remote("https://host.example/x")).open()
+        await Store(tmp_path / "store", remote("https://host.example/x")).check()
 
 
 async def test_s7_the_token_is_in_no_process_list(tmp_path: Path, host: Host) -> None:
