@@ -54,6 +54,8 @@ class Docket:
     by_stage: tuple[tuple[Case, ...], ...]
     tested: tuple[Case, ...]
     """Those with evidence to weigh."""
+    texts: tuple[str, ...]
+    """And their gates' texts."""
     planned: float
     """Sum of all holds in seconds."""
     histograms: frozenset[str]
@@ -100,6 +102,7 @@ def _draw_up(spec: CanarySpec) -> Docket:
         cases=tuple(cases),
         by_stage=tuple(tuple(by_text[gate.text] for gate in stage.gates) for stage in spec.stages),
         tested=tuple(case for case in cases if case.rule is not None),
+        texts=tuple(case.gate.text for case in cases if case.rule is not None),
         planned=sum(stage.hold for stage in spec.stages),
         histograms=frozenset(case.name for case in cases if case.series == "histogram"),
         kpis=frozenset(case.name for case in cases if case.series == "kpi"),

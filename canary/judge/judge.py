@@ -29,7 +29,7 @@ from canary.judge.docket import Docket
 from canary.judge.evidence import Evidence, learn, weigh
 from canary.judge.facts import Facts, known_bounds
 from canary.judge.memory import Memory, clock_moved, fresh, tick
-from canary.judge.state import JudgeState
+from canary.judge.state import VERSION, JudgeState
 from canary.observation import Counters, EvidenceSeen
 from canary.spec.models import CanarySpec
 from canary.verdict import Judgement
@@ -111,11 +111,11 @@ def noise_floor(spec: CanarySpec, state: JudgeState, gate: str, *, over: float) 
 
 
 def _state_for(spec: CanarySpec, state: JudgeState) -> JudgeState:
-    """The state, begun anew if it was made for other gates."""
+    """The state, begun anew if it was made for other gates or by another version."""
     of = docket.of(spec)
-    if state.memory and state.memory["gates"] == [case.gate.text for case in of.tested]:
+    if state.version == VERSION and state.memory and state.memory["gates"] == list(of.texts):
         return state
-    return JudgeState(version=state.version, previous=state.previous, memory=fresh(of))
+    return JudgeState(previous=state.previous, memory=fresh(of))
 
 
 def _take_in(

@@ -16,7 +16,7 @@ _TIMES = ("began", "first", "last", "spent_until", "next_start")
 def fresh(of: Docket) -> Memory:
     """Before anything was seen."""
     return {
-        "gates": [case.gate.text for case in of.tested],
+        "gates": list(of.texts),
         # evidence: by gate, what `evidence.py` remembers; the gates whose evidence has begun; when each last had data
         "evidence": {case.gate.text: Evidence().kept() for case in of.tested},
         "started": [],

@@ -71,7 +71,11 @@ def both(case: Case, canary: float | None, stable: float | None, n_canary: float
 
 def failed(case: Case, values: str, log_e: float, needed: float, since: str) -> str:
     """The sequential test convicted."""
-    evidence = f"evidence {odds(log_e)} against the canary, where {odds(needed)} is enough"
+    evidence = f"evidence {odds(log_e)} against the canary"
+    # One gate may be blamed for what several have shown together.
+    evidence += (
+        f", where {odds(needed)} is enough" if log_e >= needed else f", with the other gates' over {odds(needed)}"
+    )
     return f"{name(case)}: {values}{since}; allowed is {allowance(case)}; {evidence}."
 
 

@@ -10,11 +10,15 @@ from typing import Any
 from canary.observation import Counters
 
 
+VERSION = 1
+"""Layout of `JudgeState.memory`. A state of another version is begun anew, with its totals kept."""
+
+
 @dataclass(frozen=True, slots=True)
 class JudgeState:
     """Evidence so far."""
 
-    version: int = 1
+    version: int = VERSION
     previous: Counters | None = None
     """The totals that the next ones are differenced against; kept, so a lost pass only makes a longer block."""
     memory: Mapping[str, Any] = field(default_factory=dict)

@@ -394,3 +394,13 @@ def test_a_state_made_for_other_gates_is_begun_anew() -> None:
     )
     assert [gate.gate for gate in judgement.gates] == [CONVERSION.text]
     assert state.memory["gates"] == [CONVERSION.text]
+
+
+def test_a_state_of_another_version_is_begun_anew_but_keeps_its_totals() -> None:
+    court = demo()
+    court.scrapes(5)
+    old = JudgeState(version=0, previous=court.state.previous, memory={"what": "it was"})
+    court.state = old
+    court.scrapes(1)
+    assert court.state.version == 1
+    assert court.gate(ERRORS_AT_MOST.text).samples["canary"] > 0
