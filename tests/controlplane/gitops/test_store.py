@@ -228,6 +228,38 @@ async def test_r7_ten_machines_with_one_decision_make_one_commit(tmp_path: Path,
     assert origin.text("canary.yml") == "old!"
 
 
+async def test_r7_a_force_push_under_us_is_read_again_and_not_undone(tmp_path: Path, origin: Origin) -> None:
+    """Between our reading and our push the branch gets another history: our commit goes on top of that one."""
+    origin.commit({"canary.yml": "old"})
+    store = await opened(tmp_path, origin)
+    moved: list[str] = []
+
+    def change(text: bytes) -> bytes:
+        if not moved:
+            moved.append(origin.commit({"canary.yml": "rewritten", "new": "x"}, "Rewrite", root=True))
+        return text + b"!"
+
+    made = await store.writer.commit("canary.yml", change, "x", never)
+    assert made == origin.head()
+    assert origin.text("canary.yml") == "rewritten!"
+    assert origin.git("log", "--format=%s").split() == ["x", "Rewrite"]
+
+
+async def test_r7_a_branch_that_never_stands_still_is_left_for_later(tmp_path: Path, origin: Origin) -> None:
+    """After five tries it is a conflict, not a loop; nothing of ours is half there."""
+    origin.commit({"canary.yml": "old"})
+    store = await opened(tmp_path, origin)
+
+    def change(text: bytes) -> bytes:
+        origin.commit({"other": str(origin.count())}, "Busy")
+        return text + b"!"
+
+    with pytest.raises(Conflict, match="others pushed first 5 times"):
+        await store.writer.commit("canary.yml", change, "x", never)
+    assert origin.text("canary.yml") == "old"
+    assert origin.count() == 6
+
+
 async def test_r7_a_protected_branch_is_said_as_one(tmp_path: Path, origin: Origin) -> None:
     origin.commit({"canary.yml": "old"})
     origin.hook("pre-receive", "echo 'GH006: Protected branch update failed' >&2; exit 1")
