@@ -32,7 +32,8 @@ from canary.spec import parse
 from canary.spec.models import CanarySpec
 
 Array = NDArray[np.float64]
-BATCH = 50
+BATCH = 100
+SECTIONS = ("healthy", "regressions", "advance", "weeks", "speed")
 RESULTS = Path(__file__).parent / "results"
 GATES = (
     "error_rate not worse than stable by 10%",
@@ -171,8 +172,9 @@ def advance(job: tuple[int, int, str, int, float]) -> list[tuple[float, float]]:
     spec = spec_of((gate,), stages)
     found: list[list[float]] = []
     for size in (factor, 1.0):
+        latency = "latency" in gate
         drawn = [
-            draw(np.random.default_rng(seed), PROFILES[profile], harm=harm, factor=size, stages=stages)
+            draw(np.random.default_rng(seed), PROFILES[profile], harm=harm, factor=size, stages=stages, latency=latency)
             for seed in range(first_seed, first_seed + rollouts)
         ]
         went = fleet.course(spec, [fleet.counts(spec, each) for each in drawn], drawn[0].t, drawn[0].stage, clear=True)
@@ -201,48 +203,59 @@ def main() -> None:
     arguments.add_argument("--rollouts", type=int, default=None, help="healthy rollouts a profile")
     arguments.add_argument("--regressions", type=int, default=None, help="rollouts a regression")
     arguments.add_argument("--weeks", type=int, default=None, help="rollouts of two weeks")
+    arguments.add_argument("--only", choices=SECTIONS, action="append", help="this part alone, adding to the results")
     arguments.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     arguments.add_argument("--seed", type=int, default=20_261_121)
     options = arguments.parse_args()
     healthy = options.rollouts or (100 if options.quick else 2000)
     harmed = options.regressions or (50 if options.quick else 200)
     weeks = options.weeks if options.weeks is not None else (10 if options.quick else 200)
-    report: dict[str, Any] = {"seed": options.seed, "healthy": {}, "regressions": {}}
+    sections = options.only or SECTIONS
+    report: dict[str, Any] = _saved() if options.only else {}
+    report["seed"] = options.seed
     began = time.monotonic()
     with ProcessPoolExecutor(options.jobs) as pool:
-        world = World(pool, options.seed)
-        _healthy_and_harmed(world, report, healthy, harmed)
-        report["advance"] = _advances(pool, options.seed, max(harmed, 100))
-        _save(report)
-        report["two weeks"] = _two_weeks(pool, options.seed, weeks)
-    report["speed"] = speed()
-    print("\nSpeed\n" + "\n".join(f"  {name}: {value}" for name, value in report["speed"].items()))
+        if "healthy" in sections:
+            _healthy(World(pool, options.seed), report, healthy)
+        if "regressions" in sections:
+            _harmed(World(pool, options.seed + 50_000_000), report, harmed)
+        if "advance" in sections:
+            report["advance"] = _advances(pool, options.seed, max(harmed, 100))
+            _save(report)
+        if "weeks" in sections:
+            report["two weeks"] = _two_weeks(pool, options.seed, weeks)
+    if "speed" in sections:
+        report["speed"] = speed()
+        print("\nSpeed\n" + "\n".join(f"  {name}: {value}" for name, value in report["speed"].items()))
     _save(report)
     print(f"\n{time.monotonic() - began:.0f} s; written to {RESULTS / 'judge.json'}")
 
 
-def _healthy_and_harmed(world: World, report: dict[str, Any], healthy: int, harmed: int) -> None:
-    """False rollbacks in every world, then delays, at each method's own threshold and re-tuned."""
+def _healthy(world: World, report: dict[str, Any], healthy: int) -> None:
+    """False rollbacks in every world, and the thresholds at which each method would have 5 % of them."""
     worlds = [("real", 200.0), ("harsh", 200.0), ("iid", 200.0), ("held-out", 200.0), ("real", 5.0), ("real", 2000.0)]
-    thresholds: dict[str, float] = {}
+    report["healthy"] = {}
     for profile, rps in worlds:
-        played = world.play(
-            healthy if profile in {"real", "harsh"} and rps == 200 else max(healthy // 10, 50), profile, rps=rps
-        )
+        many = profile in {"real", "harsh"} and rps == 200
+        played = world.play(healthy if many else max(healthy // 10, 50), profile, rps=rps)
         report["healthy"][f"{profile}, {rps:g} rps"] = rates(played)
         if profile == "real" and rps == 200:
-            thresholds = retuned(played)
-            report["retuned thresholds"] = thresholds
+            report["retuned thresholds"] = retuned(played)
         print(f"... {profile}, {rps:g} requests/s: done", file=sys.stderr, flush=True)
         _save(report)
     _print_table("Healthy canaries rolled back", report["healthy"], lambda cell: f"{cell['rate']:.1%}")
+
+
+def _harmed(world: World, report: dict[str, Any], harmed: int) -> None:
+    """Delays of every regression, at each method's own threshold and re-tuned. Needs the healthy first."""
+    report["regressions"] = {}
     for harm in REGRESSIONS:
         played = world.play(harmed, "real", harm=harm)
         own = delays(played, _thresholds(played[0]))
-        tuned = delays(played, thresholds)
+        tuned = delays(played, report["retuned thresholds"])
         report["regressions"][harm] = {"own": own, "retuned": tuned}
-        _save(report)
         print(f"... {harm}: done", file=sys.stderr, flush=True)
+        _save(report)
     for kind, title in (("own", "each at its own threshold"), ("retuned", "all re-tuned to 5 % false rollbacks")):
         columns = {harm: cells[kind] for harm, cells in report["regressions"].items()}
         _print_table(f"Seconds to roll back, median / 90 %, {title}", columns, _delay)
@@ -285,6 +298,12 @@ def _two_weeks(pool: ProcessPoolExecutor, seed: int, rollouts: int) -> dict[str,
     hits = {name: sum(value >= math.log(1 / alpha) for value in highest) for name, alpha in OURS.items()}
     print(f"\n14 days, a look every 15 s, {rollouts} healthy canaries: rolled back {hits}")
     return {"rollouts": rollouts, "rolled back": hits, "interval": _wilson(hits["ours at 5%"], rollouts)}
+
+
+def _saved() -> dict[str, Any]:
+    """The results so far."""
+    file = RESULTS / "judge.json"
+    return dict(json.loads(file.read_text())) if file.exists() else {}
 
 
 def _save(report: dict[str, Any]) -> None:

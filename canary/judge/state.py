@@ -9,7 +9,6 @@ from typing import Any
 
 from canary.observation import Counters
 
-
 VERSION = 1
 """Layout of `JudgeState.memory`. A state of another version is begun anew, with its totals kept."""
 
