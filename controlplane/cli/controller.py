@@ -7,6 +7,7 @@ import asyncio
 import json
 import signal
 import sys
+from collections import defaultdict
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -147,7 +148,10 @@ class Page:
     def __init__(self, output: str) -> None:
         from controlplane.view.lines import Lines
         from controlplane.view.marks import marks_for
+        from controlplane.view.watcher import Once
 
+        self._once: dict[str, Once] = defaultdict(Once)
+        """What was told of each rollout: one that goes on after a change of plans tells its last event again."""
         self._json = output == "json"
         self._lines = Lines(sys.stdout)
         self._words = Lines(sys.stderr) if self._json else self._lines
@@ -179,6 +183,8 @@ class Page:
         from canary.serial import event_line
         from controlplane.view.plain import event_text
 
+        if not self._once[event.rollout].is_new(event):
+            return
         if self._json:
             keys = ("commit", "author", "subject", "path", "line")
             git = {"git": {key: getattr(origin, key) for key in keys}} if origin else {}
