@@ -41,6 +41,8 @@ class Machine:
         self.began: list[str] = []
         """Rollout and canary of everything that was begun, in order."""
         self.superseded: list[str] = []
+        self.ends: set[str] = set()
+        """Rollouts of slow canaries that are to be found bad now."""
 
     async def __call__(
         self, plan: ModelCanary, *, state: Path, keep: bool, audience: Audience, controls: Controls
@@ -78,6 +80,8 @@ class Machine:
     async def _wait(self, rollout: Rollout, audience: Audience, controls: Controls) -> Rollout:
         while not controls.leave.is_set():
             audience.update(rollout, SEEN)
+            if rollout.name in self.ends:
+                return _end(rollout, Phase.ROLLING_BACK, Reason.GATE_FAILED, WHY, "rolled_back")
             if not controls.requests.empty():
                 request = controls.requests.get_nowait()
                 return _end(rollout, Phase.ROLLING_BACK, Reason.ABORTED, f"{request.by} aborted.", "aborted")

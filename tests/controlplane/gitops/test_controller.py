@@ -7,6 +7,7 @@ from pathlib import Path
 
 from canary.edit import Written, at_rest
 from canary.spec.models import ModelCanary
+from controlplane.adapters.sqlite_store import SqliteStore
 from controlplane.gitops.controller import ask_for_retry
 from controlplane.gitops.follow import follow
 from controlplane.gitops.ledger import Origin
@@ -380,6 +381,29 @@ async def test_what_this_machine_cannot_start_is_said_and_replaced_by_the_next_c
         await town.until_said("chat: Port 8080 is in use. It is tried again.")
         town.origin.commit({"apps/chat/canary.yml": file("chat", "good2")})
         await town.until(lambda: town.machine.began == ["chat good2"])
+
+
+async def test_r7_a_host_that_never_answers_keeps_no_rollout_waiting(tmp_path: Path) -> None:
+    """Git hangs in the middle of a call; meanwhile a rollout ends and its commit is remembered."""
+    town = Town(tmp_path)
+    town.origin.commit({"apps/chat/canary.yml": file("chat", "slow2")})
+    hanging = tmp_path / "hanging"
+    town.origin.hook("pre-receive", f"touch {hanging}; while [ -e {hanging} ]; do sleep 0.05; done; exit 1")
+    ledger = tmp_path / "state" / "ledger.json"
+    town.origin.commit({"apps/x/canary.yml": file("x", "bad2")})
+    async with town.controller():
+        await town.until(hanging.exists)
+        store = SqliteStore(tmp_path / "state-chat" / "serinus.db")
+        town.machine.ends.add("chat")
+        await town.until(lambda: "Serinus-Rollout: chat/1" in ledger.read_text())
+        stored = await store.load("chat")
+        await store.close()
+        assert hanging.exists()
+        assert stored is not None
+        assert stored.rollout.result == "rolled_back"
+        (tmp_path / "origin.git" / "hooks" / "pre-receive").unlink()
+        hanging.unlink()
+        await town.until_commits(4)
 
 
 async def test_a_store_that_is_damaged_keeps_only_its_own_rollout_waiting(tmp_path: Path) -> None:

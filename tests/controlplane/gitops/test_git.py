@@ -1,5 +1,6 @@
 """The way over HTTP, against the real `git http-backend`: tokens, what hosts say about them, and where they lead us."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -78,6 +79,30 @@ async def test_a_git_that_cannot_be_hardened_is_refused(
     script.unlink()
     with pytest.raises(BadInput, match="not installed"):
         await Store(tmp_path / "store", remote("https://host.example/x")).check()
+
+
+async def test_git_goes_over_ssh_with_the_key_and_nothing_of_the_users(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program called ssh stands in for the client: it notes how it was called and does what the far end would."""
+    origin = Origin(tmp_path / "origin.git")
+    origin.commit({"canary.yml": "old"})
+    calls = tmp_path / "calls"
+    client = tmp_path / "bin" / "ssh"
+    client.parent.mkdir()
+    client.write_text(f'#!/bin/sh\necho "$*" >> {calls}\nfor last; do :; done\nexec sh -c "$last"\n')
+    client.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{client.parent}:{os.environ['PATH']}")
+    (tmp_path / "key").touch()
+    there = remote(f"ssh://git@host.example{origin.folder}", key=tmp_path / "key")
+    store = Store(tmp_path / "store", there)
+    await store.open()
+    assert await store.writer.commit("canary.yml", lambda _: b"new", "Change", lambda _: False) == origin.head()
+    assert origin.text("canary.yml") == "new"
+    for call in calls.read_text().splitlines():
+        assert call.startswith("-F /dev/null -oBatchMode=yes -oStrictHostKeyChecking=yes")
+        assert f"-i {tmp_path / 'key'} " in call
+        assert " git@host.example git-" in call
 
 
 async def test_s7_the_token_is_in_no_process_list(tmp_path: Path, host: Host) -> None:
