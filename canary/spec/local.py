@@ -5,18 +5,23 @@ Called by `serinus run` before anything starts, and by `serinus validate --for l
 ever left out in silence.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from canary.errors import Fault
 from canary.spec import metrics
 from canary.spec.dialects import Form
 from canary.spec.draft import Draft, draft
 from canary.spec.faults import dotted
+from canary.spec.models import Variant
 from canary.spec.parse import Document, in_order
 from canary.spec.sources import PROFILES
 
 COUNTED = {"errors", *(row.feeds for row in PROFILES["envoy"])}
 """Totals, histograms and gauges that the local platform reads; `finish_reason` stands for all of its reasons."""
+MONEY = "dollars"
+"""Total that the local platform adds where it knows what a variant's GPUs cost."""
+Price = Callable[[Variant], float | None]
+"""Dollars an hour for a variant; None where nobody knows. Given by the shell, which has the catalogue of GPUs."""
 NOT_CARRIED_OUT = {
     "shadow": "the local platform copies no requests; take shadow out, or run this plan in a cluster",
     "evaluation": "the local platform runs no evaluation; take evaluation out, or run this plan in a cluster",
@@ -27,10 +32,17 @@ PROMPT = "{systemPrompt}"
 """What stands for the prompt's text (or its file's path) in a command or in `env`."""
 
 
-def local_faults(document: Document) -> tuple[Fault, ...]:
+def stated_price(variant: Variant) -> float | None:
+    """The price that the plan itself states, times its GPUs."""
+    profile = variant.profile
+    return None if profile is None or profile.price is None else profile.price * profile.count
+
+
+def local_faults(document: Document, price: Price = stated_price) -> tuple[Fault, ...]:
     """Everything that keeps this plan from running on this machine, in the order of the file; empty where it can."""
     plan = draft(document.root)
-    return in_order([*_platform(plan), *_commands(plan, document.form), *_variants(plan), *_parts(plan), *_gates(plan)])
+    gates = _gates(plan, price)
+    return in_order([*_platform(plan), *_commands(plan, document.form), *_variants(plan), *_parts(plan), *gates])
 
 
 def _platform(plan: Draft) -> Iterator[Fault]:
@@ -68,7 +80,7 @@ def _parts(plan: Draft) -> Iterator[Fault]:
             yield plan.place(("spec", key), key=True).fault(f"spec.{key}", message)
 
 
-def _gates(plan: Draft) -> Iterator[Fault]:
+def _gates(plan: Draft, price: Price) -> Iterator[Fault]:
     """Gates that ask for what the numbers of this machine do not say."""
     scraped = plan.platform is not None and plan.platform.local is not None and plan.platform.local.metrics == "scrape"
     for each in (*plan.gates, *(gate for stage in plan.stages for gate in stage.gates)):
@@ -79,14 +91,31 @@ def _gates(plan: Draft) -> Iterator[Fault]:
         if each.gate.query and scraped:
             message = "a query needs Prometheus, but platform.local.metrics is scrape; write metrics: prometheus"
             yield plan.place((*each.path, "query")).fault(f"{path}.query", message)
-        if not each.gate.query and not _counted(metrics.find(each.gate.metric)):
-            message = f"nothing on this machine counts {each.gate.metric}; give the gate a query, or take it out"
+        if not each.gate.query and (reason := _unfed(metrics.find(each.gate.metric), plan, price)):
+            message = f"{reason}; give the gate a query, or take it out"
             yield plan.place(each.path).fault(path, message)
 
 
-def _counted(metric: metrics.Metric) -> bool:
-    """Whether the local platform reads everything that this metric is made of."""
+def _unfed(metric: metrics.Metric, plan: Draft, price: Price) -> str:
+    """Why the local platform cannot feed this metric; empty where it can."""
     if metric.is_kpi:
-        return "kpi_events" in COUNTED
-    made_of = ("requests",) if metric.kind == "rate" else metric.counts or (metric.name,)
-    return all(name.partition("/")[0] in COUNTED for name in made_of)
+        made_of: tuple[str, ...] = ("kpi_events",)
+    elif metric.kind == "rate":
+        made_of = ("requests",)
+    else:
+        made_of = metric.counts or (metric.name,)
+    if any(name.partition("/")[0] not in {*COUNTED, MONEY} for name in made_of):
+        return f"nothing on this machine counts {metric.name}"
+    return _unpriced(plan, price) if MONEY in made_of else ""
+
+
+def _unpriced(plan: Draft, price: Price) -> str:
+    """The first variant whose GPUs have no price, and why. Both need one: the judge holds them against each other."""
+    for role, variant in (("stable", plan.stable), ("canary", plan.canary)):
+        if variant is None or price(variant) is not None:
+            continue
+        if variant.profile is None:
+            return f"{role} has no profile, which says what its GPUs cost, such as profile: {{gpu: L40S}}"
+        gpu = variant.profile.gpu
+        return f"nobody knows the price of {gpu}; write it as profile: {{gpu: {gpu}, price: $1.20}} (an hour, each)"
+    return ""

@@ -100,6 +100,8 @@ class Profile(Model):
     """Name of the GPU, such as `L40S`."""
     count: Positive = 1
     """GPUs for each replica."""
+    price: Dollars | None = None
+    """Dollars an hour for one of them; the catalogue's when left out."""
 
 
 class SystemPrompt(Model):

@@ -6,14 +6,16 @@ nothing itself.
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from canary.errors import BadInput
+from canary.spec.metrics import find
 from canary.spec.models import CanarySpec, LocalPlatform
 from canary.weights import Arm
 from controlplane.adapters.envoy import EnvoyRouter
+from controlplane.adapters.priced import DOLLARS, PricedSource, rates_of
 from controlplane.adapters.process_child import Child, end
 from controlplane.adapters.process_files import read_json
 from controlplane.adapters.processes import ProcessPlatform
@@ -99,7 +101,8 @@ async def _scraping(
         envoy=lambda: router.admin_address, pages=pages_of(spec, platform), clock=clock, interval=interval
     )
     try:
-        yield LocalMetrics(source, interval, f"Envoy and the servers themselves, scraped every {interval:g} s")
+        words = f"Envoy and the servers themselves, scraped every {interval:g} s"
+        yield _priced(LocalMetrics(source, interval, words), spec)
     finally:
         await source.close()
 
@@ -129,6 +132,17 @@ async def _prometheus(
     source = PrometheusSource(api, interval=interval, names=names, gates=gates)
     words = f"Prometheus ({program.name}), which scrapes Envoy and the servers every {interval:g} s"
     try:
-        yield LocalMetrics(LocalPrometheus(server, source, clock=clock, interval=interval), POLL_S, words, server)
+        local_source = LocalPrometheus(server, source, clock=clock, interval=interval)
+        yield _priced(LocalMetrics(local_source, POLL_S, words, server), spec)
     finally:
         await source.close()
+
+
+def _priced(metrics: LocalMetrics, spec: CanarySpec) -> LocalMetrics:
+    """The same with money, where a gate asks for it; its prices are said once, for they decide."""
+    gates = [gate for stage in spec.stages for gate in stage.gates]
+    if not any(DOLLARS in (find(gate.metric).counts or ()) for gate in gates if not gate.query):
+        return metrics
+    rates = rates_of(spec)
+    prices = " and ".join(f"{arm} at ${rate:,.2f} an hour" for arm, rate in rates.items())
+    return replace(metrics, source=PricedSource(metrics.source, rates), words=f"{metrics.words}; a replica of {prices}")

@@ -68,9 +68,10 @@ def _plan(file: Path, settings: Path | None) -> "ModelCanary":
     from canary.errors import SpecError
     from canary.spec.local import local_faults
     from controlplane import spec_files
+    from controlplane.adapters.priced import dollars_an_hour
 
     document = spec_files.load(file, settings=settings)
-    if faults := local_faults(document):
+    if faults := local_faults(document, dollars_an_hour):
         raise SpecError(faults)
     return document.canary
 

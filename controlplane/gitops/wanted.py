@@ -17,6 +17,7 @@ from canary.spec.dialects import form_of, slug
 from canary.spec.models import ModelCanary
 from canary.spec.reader import Node, read
 from canary.spec.source import quoted
+from controlplane.adapters.priced import dollars_an_hour
 
 SETTINGS_NAME = "serinus.yml"
 """Completes a short form in the same folder, as it does on a disk."""
@@ -59,7 +60,7 @@ def understood(path: str, text: bytes, settings: Source | None) -> Wanted | Comp
         document = parse_document(text, path, settings)
     except SpecError as error:
         return _complaint(path, error.faults)
-    if faults := local_faults(document):
+    if faults := local_faults(document, dollars_an_hour):
         return _complaint(path, faults)
     if root is None:
         raise BugError(f"{path} was parsed and cannot be read; nothing was started")

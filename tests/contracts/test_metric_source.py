@@ -1,4 +1,4 @@
-"""What every metric source promises, asked of the one in memory, of direct scraping, and of a real Prometheus.
+"""What every metric source promises, asked of the one in memory, of a priced one, of scraping, and of a Prometheus.
 
 Each bench shows totals in its own way: the scraped ones render them as Envoy's page and as model servers' pages.
 """
@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -19,6 +20,7 @@ from canary.observation import Counters, PodCounters
 from canary.spec.models import Gate
 from canary.weights import ARMS, Arm
 from controlplane.adapters.memory_metrics import MemoryMetrics
+from controlplane.adapters.priced import PricedSource
 from controlplane.adapters.prometheus import PrometheusSource
 from controlplane.adapters.prometheus_api import PrometheusApi
 from controlplane.adapters.prometheus_local import LocalPrometheus
@@ -79,21 +81,52 @@ class MemoryBench:
     """Nothing between the totals and their reader."""
 
     def __init__(self) -> None:
-        self.source = MemoryMetrics(time.time)
+        self.memory = MemoryMetrics(time.time)
+        self.source: MetricSource = self.memory
 
     def show(self, pods: Mapping[Arm, Mapping[str, PodCounters]], unrouted: float) -> None:
         for arm in ARMS:
-            for replica in list(self.source._pods[arm]):
-                self.source.forget(arm, replica)
+            for replica in list(self.memory._pods[arm]):
+                self.memory.forget(arm, replica)
             for replica, totals in pods.get(arm, {}).items():
-                self.source.put(arm, replica, totals)
-        self.source.unrouted = unrouted
+                self.memory.put(arm, replica, totals)
+        self.memory.unrouted = unrouted
 
     async def go_down(self) -> None:
-        self.source.failure = Unavailable("down")
+        self.memory.failure = Unavailable("down")
 
     async def come_back(self) -> None:
-        self.source.failure = None
+        self.memory.failure = None
+
+
+class Unpriced:
+    """A priced source, seen by someone who knows nothing of money; that every replica has it is checked here."""
+
+    def __init__(self, priced: PricedSource) -> None:
+        self._priced = priced
+
+    async def read(self) -> Counters:
+        counters = await self._priced.read()
+        pods = [pod for each in counters.arms.values() for pod in each.values()]
+        assert all(pod.totals["dollars"] >= 0 for pod in pods)
+        return replace(
+            counters,
+            arms={
+                arm: {name: _without_dollars(pod) for name, pod in each.items()} for arm, each in counters.arms.items()
+            },
+        )
+
+
+def _without_dollars(pod: PodCounters) -> PodCounters:
+    return replace(pod, totals={name: value for name, value in pod.totals.items() if name != "dollars"})
+
+
+class PricedBench(MemoryBench):
+    """Money is added, and nothing else is changed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.source = Unpriced(PricedSource(self.memory, {"stable": 1.0, "canary": 2.0}))
 
 
 class PagesBench:
@@ -160,8 +193,8 @@ class PrometheusBench(PagesBench):
 
 @asynccontextmanager
 async def _bench(kind: str, folder: Path) -> AsyncIterator[Bench]:
-    if kind == "memory":
-        yield MemoryBench()
+    if kind in {"memory", "priced"}:
+        yield MemoryBench() if kind == "memory" else PricedBench()
         return
     async with PageServer() as server:
         if kind == "scrape":
@@ -178,7 +211,9 @@ async def _bench(kind: str, folder: Path) -> AsyncIterator[Bench]:
 
 
 @pytest_asyncio.fixture(
-    scope="module", params=["memory", "scrape", pytest.param("prometheus", marks=pytest.mark.real)], loop_scope="module"
+    scope="module",
+    params=["memory", "priced", "scrape", pytest.param("prometheus", marks=pytest.mark.real)],
+    loop_scope="module",
 )
 async def bench(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Bench]:
     async with _bench(request.param, tmp_path_factory.mktemp("metrics")) as bench:

@@ -51,7 +51,7 @@ def test_a_gate_that_nothing_here_could_feed_is_refused(metric: metrics.Metric) 
     limit = {"share": "50%", "seconds": "1s", "dollars": "$1", "number": "3"}[metric.unit or "number"]
     word, key = ("<=", "max") if metric.better != "higher" else (">=", "min")
     line = f"  gates: ['{metric.name} {word} {limit}']\n"
-    unfed = {"cost_per_1k_requests", "cost_per_1m_tokens", "gpu_memory"}
+    unfed = {"cost_per_1k_requests", "cost_per_1m_tokens", "gpu_memory"}  # money: no variant here has a profile
     assert paths(PLAN + line) == (["spec.gates[0]"] if metric.name in unfed else [])
     assert paths(PLAN + f"  gates: [{{metric: {metric.name}, {key}: {limit}, query: x}}]\n") == []
 
@@ -87,3 +87,32 @@ def test_a_short_form_is_told_where_its_commands_go() -> None:
     assert all("serinus.yml" in fault.message for fault in faults)
     assert len(faults) == 2
     assert paths(text, "stable: {command: [old]}\ncanary: {command: [new]}\n") == []
+
+
+COST = PLAN.replace("- {traffic: 100%}", "- {traffic: 100%}\n  gates: [cost_per_1m_tokens <= $0.40]")
+
+
+@pytest.mark.parametrize(
+    ("stable", "canary", "reason"),
+    [
+        ("", "profile: {gpu: L40S, price: $1},", "stable has no profile"),
+        ("profile: {gpu: L40S, price: $1},", "", "canary has no profile"),
+        ("profile: {gpu: L40S, price: $1},", "profile: {gpu: L999},", "nobody knows the price of L999"),
+        ("profile: {gpu: L40S, price: $1},", "profile: {gpu: L999, price: $2},", None),
+    ],
+)
+def test_a_gate_on_money_needs_a_price_for_both_variants(stable: str, canary: str, reason: str | None) -> None:
+    """Without one it would wait for ever; the judge holds the variants against each other, so both need one."""
+    text = COST.replace("name: v1,", f"name: v1, {stable}").replace("name: v2,", f"name: v2, {canary}")
+    faults = local_faults(parse_document(text, "x.yml"))
+    assert [fault.path for fault in faults] == (["spec.gates[0]"] if reason else [])
+    assert not reason or reason in faults[0].message
+
+
+def test_a_price_that_the_caller_knows_counts() -> None:
+    """The catalogue of GPUs is the shell's to read."""
+    text = COST.replace("name: v1,", "name: v1, profile: {gpu: L40S},").replace(
+        "name: v2,", "name: v2, profile: {gpu: L40S},"
+    )
+    assert local_faults(parse_document(text, "x.yml")) != ()
+    assert local_faults(parse_document(text, "x.yml"), lambda _variant: 1.2) == ()

@@ -6,9 +6,10 @@ import pytest
 
 from canary.errors import BadInput
 from canary.spec.gates import Gate
-from canary.spec.models import LocalPlatform, Stage
+from canary.spec.models import LocalPlatform, Profile, Stage, Variant
 from controlplane.adapters.envoy import EnvoyRouter
 from controlplane.adapters.local_metrics import open_metrics, pages_of
+from controlplane.adapters.priced import PricedSource
 from controlplane.adapters.processes import ProcessPlatform
 from controlplane.adapters.prometheus_server import find_prometheus
 from controlplane.adapters.system_clock import SystemClock
@@ -42,6 +43,33 @@ class Bench:
         )
         async with opened as source:
             return source.words
+
+
+async def test_prices_that_a_gate_is_judged_by_are_said(tmp_path: Path) -> None:
+    """And only then: nobody else needs to know what a GPU costs."""
+    local = LocalPlatform.model_validate({"metrics": "scrape"})
+    gate = Gate(text="c", metric="cost_per_1m_tokens", comparison="max", limit=1, better="lower")
+    profile = Profile(gpu="L40S", price="$1.20", count=2)  # type: ignore[arg-type] - as a file says it
+    priced = plan(
+        Stage(traffic=0.5, gates=(gate,)),
+        Stage(traffic=1.0),
+        stable=Variant(name="v1", profile=profile),
+        canary=Variant(name="v2", profile=profile),
+    )
+    bench = Bench(tmp_path)
+    opened = open_metrics(
+        local,
+        priced,
+        folder=tmp_path,
+        router=bench.router,
+        platform=bench.platform,
+        clock=bench.clock,
+        say=bench.said.append,
+    )
+    async with opened as metrics:
+        assert isinstance(metrics.source, PricedSource)
+        assert metrics.words.endswith("a replica of stable at $2.40 an hour and canary at $2.40 an hour")
+    assert "$" not in await bench.words("scrape")
 
 
 @pytest.fixture
