@@ -10,12 +10,14 @@ from dataclasses import dataclass
 
 from canary.judge import noise_floor
 from canary.rollout import Phase
-from canary.spec.models import Gate, ModelCanary, Variant
+from canary.spec.models import CanarySpec, Gate, ModelCanary, Variant
+from controlplane.profiles.canary_check import fit
 from controlplane.simulation.faults import length_of
 from controlplane.simulation.scenarios import SCENARIOS
 from controlplane.simulation.story import Story, simulate
-from profiles import builtin
-from profiles.errors import ProfileError
+from profiles.accelerator import GIB
+from profiles.catalogue import Catalogue, builtin
+from profiles.errors import Unknown
 
 HARMS = {"errors-x20": "errors ×20", "errors-x2": "errors ×2"}
 """Scenarios whose discovery is forecast, and what they are in words."""
@@ -69,6 +71,13 @@ class GpuForecast:
     dollars_an_hour: float | None
     """For all its GPUs; None where nobody knows the price."""
     price_date: str
+    """Date of the catalogue's price; empty for a price that the plan states."""
+    fits: bool | None
+    """Whether one replica fits its GPUs; None where the model, the GPU or the quantization is not known."""
+    needed_gib: float | None
+    """What weights, activations and one short request take of each GPU."""
+    reserved_gib: float | None
+    """What the engine takes of each GPU."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +98,10 @@ class Forecast:
         return self.result == "promoted"
 
 
-def forecast(plan: ModelCanary, *, rps: float, noise: str = "real", seed: int = 0) -> Forecast:
-    """Play the plan at so many requests a second and read off what it takes."""
+def forecast(
+    plan: ModelCanary, *, rps: float, noise: str = "real", seed: int = 0, known: Catalogue | None = None
+) -> Forecast:
+    """Play the plan at so many requests a second and read off what it takes; GPUs are looked up in `known`."""
     horizon = PATIENCE * length_of(plan.spec) + plan.spec.progress_deadline
     if plan.spec.shadow:
         horizon += plan.spec.shadow.for_
@@ -100,7 +111,8 @@ def forecast(plan: ModelCanary, *, rps: float, noise: str = "real", seed: int = 
         for name, words in HARMS.items()
     }
     variants = (plan.spec.stable, plan.spec.canary)
-    gpus = [each for variant in variants if (each := _gpus(variant)) is not None]
+    catalogue = known or builtin()
+    gpus = [each for variant in variants if (each := _gpus(plan.spec, variant, catalogue)) is not None]
     return Forecast(_stages(plan, healthy), healthy.seconds, healthy.result, found, gpus)
 
 
@@ -143,14 +155,26 @@ def _found_after(story: Story) -> float | None:
     return rollout.decided - first if first is not None else None
 
 
-def _gpus(variant: Variant) -> GpuForecast | None:
+def _gpus(spec: CanarySpec, variant: Variant, known: Catalogue) -> GpuForecast | None:
     profile = variant.profile
     if profile is None:
         return None
     count = profile.count * variant.replicas
-    try:
-        price = builtin().gpu(profile.gpu).price
-    except ProfileError:
-        price = None
-    an_hour = price.typical * count if price else None
-    return GpuForecast(variant.name, count, profile.gpu, an_hour, price.as_of if price else "")
+    hourly, date = profile.price, ""
+    if hourly is None:
+        try:
+            price = known.gpu(profile.gpu).price
+        except Unknown:
+            price = None
+        hourly, date = (price.typical, price.as_of) if price else (None, "")
+    room = fit(spec, variant, known)
+    return GpuForecast(
+        variant=variant.name,
+        gpus=count,
+        gpu=profile.gpu,
+        dollars_an_hour=None if hourly is None else hourly * count,
+        price_date=date,
+        fits=room.fits if room else None,
+        needed_gib=room.needed / GIB if room else None,
+        reserved_gib=room.reserved / GIB if room else None,
+    )

@@ -35,7 +35,7 @@ def refusal(
         too_old(quantization, gpu)
         or wrong_vendor(quantization, gpu)
         or int8_on_blackwell(quantization, gpu)
-        or (None if allow_fallback else falls_back(quantization, gpu))
+        or (None if allow_fallback else unaccepted(falls_back(quantization, gpu)))
         or no_experts(quantization, model)
         or uneven_split(model, gpus)
     )
@@ -77,8 +77,13 @@ def falls_back(quantization: Quantization, gpu: Accelerator) -> str | None:
     return (
         f"{quantization.name} needs compute capability {least} and {gpu.name} has {gpu.capability}: vLLM would "
         f"silently fall back to a weight-only kernel ({quantization.fallback}), which saves memory but computes in "
-        "16 bit. Choose int8-w8a8, awq or gptq, or accept the slower kernel with --allow-fallback."
+        "16 bit. Choose int8-w8a8, awq or gptq, or a GPU that has the units."
     )
+
+
+def unaccepted(reason: str | None) -> str | None:
+    """The same for a command that could accept it."""
+    return f"{reason} --allow-fallback accepts the slower kernel." if reason else None
 
 
 def no_experts(quantization: Quantization, model: ModelShape) -> str | None:

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from controlplane.forecast import Forecast, StageForecast
+    from canary.spec.models import ModelCanary
+    from controlplane.forecast import Forecast, GpuForecast, StageForecast
+    from profiles.catalogue import Catalogue
 
 
 @click.command()
@@ -20,29 +22,57 @@ if TYPE_CHECKING:
 @click.option("--noise", type=click.Choice(["iid", "real", "harsh"]), default="real", show_default=True)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--settings", type=click.Path(path_type=Path), help="Completes a short form instead of serinus.yml.")
+@click.option(
+    "--catalogue",
+    "additions",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="YAML with your own gpus, models, quantizations.",
+)
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="What to print.")
-def command(file: Path, rps: float, noise: str, seed: int, settings: Path | None, output: str) -> None:
-    """Forecast FILE at so many requests a second: time and requests to each verdict, GPUs, money.
+def command(
+    file: Path, rps: float, noise: str, seed: int, settings: Path | None, additions: tuple[Path, ...], output: str
+) -> None:
+    """Forecast FILE at so many requests a second: time and requests to each verdict, GPUs, memory, money.
 
     The plan is played in a virtual world with a healthy canary and with broken ones. Exit code: 0 a healthy canary gets
-    through, 1 it does not (a gate cannot be decided with this traffic), 2 bad input.
+    through, 1 it does not (a gate cannot be decided with this traffic), 2 bad input, or a variant that cannot run on
+    its GPUs.
     """
     from canary.errors import BadInput, SpecError
-    from controlplane import spec_files
     from controlplane.forecast import forecast
+    from controlplane.profiles.sources import catalogue
+    from profiles.errors import ProfileError
 
     try:
-        plan = spec_files.load(file, settings=settings).canary
-    except (BadInput, SpecError) as error:
+        known = catalogue(additions)
+        plan = _plan(file, settings, known)
+    except (BadInput, SpecError, ProfileError) as error:
         click.echo(f"{error}\nNothing was forecast.", err=True)
         raise SystemExit(2) from error
-    result = forecast(plan, rps=rps, noise=noise, seed=seed)
+    result = forecast(plan, rps=rps, noise=noise, seed=seed, known=known)
     if output == "json":
         click.echo(json.dumps({**asdict(result), "decidable": result.decidable}, ensure_ascii=False))
     else:
         for line in lines(result, plan.metadata.name, rps):
             click.echo(line)
     raise SystemExit(0 if result.decidable else 1)
+
+
+def _plan(file: Path, settings: Path | None, known: "Catalogue") -> "ModelCanary":
+    """The plan in the file, if its variants can run on their GPUs; what is only unknown is said."""
+    from canary.errors import SpecError
+    from controlplane import spec_files
+    from controlplane.cli.validate import as_warning
+    from controlplane.profiles.canary_check import checked
+
+    document = spec_files.load(file, settings=settings)
+    found = checked(document, known)
+    if found.faults:
+        raise SpecError(found.faults)
+    for warning in found.warnings:
+        click.echo(as_warning(warning), err=True)
+    return document.canary
 
 
 def lines(forecast: "Forecast", name: str, rps: float) -> list[str]:
@@ -60,13 +90,23 @@ def lines(forecast: "Forecast", name: str, rps: float) -> list[str]:
     for harm, seconds in forecast.found_after.items():
         found = f"rolled back {duration(seconds)} after its first traffic" if seconds is not None else "not found"
         told.append(f"A canary with {harm} would be {found}.")
-    for each in forecast.gpus:
-        money = ""
-        if each.dollars_an_hour is not None:
-            total = each.dollars_an_hour * forecast.seconds / 3600
-            money = f", about ${total:,.0f} for this rollout (${each.dollars_an_hour:.2f} an hour, {each.price_date})"
-        told.append(f"{each.variant} occupies {each.gpus} × {each.gpu}{money}.")
+    told += [_gpus(each, forecast.seconds) for each in forecast.gpus]
     return told
+
+
+def _gpus(each: "GpuForecast", seconds: float) -> str:
+    """`nf4 occupies 1 × L40S (it fits: …), about $…` with what is known of it."""
+    told = f"{each.variant} occupies {each.gpus} × {each.gpu}"
+    if each.fits is None or each.needed_gib is None or each.reserved_gib is None:
+        told += " (whether it fits is not known)"
+    else:
+        verdict = "fits" if each.fits else "does not fit"
+        told += f" ({verdict}: needs at least {each.needed_gib:.1f} of {each.reserved_gib:.1f} GiB on each)"
+    if each.dollars_an_hour is None:
+        return f"{told}; nobody knows its price."
+    dated = each.price_date or "your price"
+    total = each.dollars_an_hour * seconds / 3600
+    return f"{told}, about ${total:,.0f} for this rollout (${each.dollars_an_hour:.2f} an hour, {dated})."
 
 
 def _stage(number: int, stage: "StageForecast") -> list[str]:

@@ -1,10 +1,11 @@
 """`serinus validate`: checks canary.yml files and says everything that is wrong with them, before anything starts.
 
-Starts nothing and changes nothing. Exit codes: 0 when every file is in order, 2 otherwise.
+Starts nothing and changes nothing. What is only unknown, such as a model that the catalogue does not have, is a warning
+on standard error. Exit codes: 0 when every file is in order, 2 otherwise.
 """
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,27 @@ import click
 
 from canary.errors import BadInput, Fault, SpecError
 from canary.spec import Document, local_faults, revision
+from canary.spec.parse import in_order
 from canary.spec.units import show_seconds, show_share
+from controlplane.adapters.priced import dollars_an_hour
+from controlplane.profiles.canary_check import checked
+from controlplane.profiles.sources import catalogue
 from controlplane.spec_files import load
+from profiles.catalogue import Catalogue
+from profiles.errors import ProfileError
 
 BAD_INPUT = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """A file that can be used, and what is worth knowing of it."""
+
+    document: Document
+    warnings: tuple[Fault, ...]
+
+
+Result = Sound | SpecError | BadInput
 
 
 @click.command()
@@ -24,41 +42,69 @@ BAD_INPUT = 2
 @click.option(
     "--for", "where", type=click.Choice(["local"]), help="Also check that it can run there: local is `serinus run`."
 )
+@click.option(
+    "--catalogue",
+    "additions",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="YAML with your own gpus, models, quantizations.",
+)
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="json: one object a file.")
 @click.pass_context
 def command(
-    context: click.Context, files: tuple[str, ...], settings: Path | None, where: str | None, output: str
+    context: click.Context,
+    files: tuple[str, ...],
+    settings: Path | None,
+    where: str | None,
+    additions: tuple[Path, ...],
+    output: str,
 ) -> None:
     """Check canary.yml files; every fault with file, line and column. `-` reads standard input."""
-    results = [_checked(file, settings, where) for file in files]
+    try:
+        known = catalogue(additions)
+    except ProfileError as error:
+        raise click.UsageError(f"--catalogue: {error}") from error
+    results = [_checked(file, settings, where, known) for file in files]
     for file, result in zip(files, results, strict=True):
         click.echo(
             json.dumps(_as_json(file, result), ensure_ascii=False) if output == "json" else _as_text(file, result)
         )
-        if settings is not None and isinstance(result, Document) and result.form == "full":
+        if not isinstance(result, Sound):
+            continue
+        if output == "text":
+            for warning in result.warnings:
+                click.echo(as_warning(warning), err=True)
+        if settings is not None and result.document.form == "full":
             click.echo(f"{file}: note: {settings} is not used, a full form takes nothing from settings", err=True)
-    if not all(isinstance(result, Document) for result in results):
+    if not all(isinstance(result, Sound) for result in results):
         context.exit(BAD_INPUT)
 
 
-def _checked(file: str, settings: Path | None, where: str | None) -> Document | SpecError | BadInput:
+def as_warning(fault: Fault) -> str:
+    """`file:line:column: warning: path: message`."""
+    return f"{fault.file}:{fault.line}:{fault.column}: warning: {fault.path}: {fault.message}"
+
+
+def _checked(file: str, settings: Path | None, where: str | None, known: Catalogue) -> Result:
     """The plan of a file, or why there is none. One file's faults do not hide another's."""
     try:
         document = load(file, settings=settings)
     except (SpecError, BadInput) as error:
         return error
-    faults = local_faults(document) if where == "local" else ()
-    return SpecError(faults) if faults else document
+    found = checked(document, known)
+    here = local_faults(document, dollars_an_hour) if where == "local" else ()
+    faults = in_order([*here, *found.faults])
+    return SpecError(faults) if faults else Sound(document, found.warnings)
 
 
-def _as_text(file: str, result: Document | SpecError | BadInput) -> str:
+def _as_text(file: str, result: Result) -> str:
     """`file: ok` with the plan in a line, or every fault."""
     if isinstance(result, SpecError):
         count = len(result.faults)
         return f"{result}\n{file}: {count} {'fault' if count == 1 else 'faults'}"
     if isinstance(result, BadInput):
         return str(result)
-    return f"{file}: ok: {_summary(result)}"
+    return f"{file}: ok: {_summary(result.document)}"
 
 
 def _summary(document: Document) -> str:
@@ -73,19 +119,20 @@ def _summary(document: Document) -> str:
     return f"{document.canary.metadata.name}, {spec.stable.name} to {spec.canary.name} over {stages}, {gates}"
 
 
-def _as_json(file: str, result: Document | SpecError | BadInput) -> dict[str, Any]:
+def _as_json(file: str, result: Result) -> dict[str, Any]:
     """One object a file: what it is, or its faults."""
     if isinstance(result, SpecError):
         return {"file": file, "ok": False, "faults": [asdict(fault) for fault in result.faults]}
     if isinstance(result, BadInput):
         return {"file": file, "ok": False, "faults": [asdict(Fault(file, 0, 0, "", str(result)))]}
-    spec = result.canary.spec
+    document = result.document
+    spec = document.canary.spec
     return {
         "file": file,
         "ok": True,
-        "name": result.canary.metadata.name,
-        "revision": revision(result.canary),
-        "form": result.form,
+        "name": document.canary.metadata.name,
+        "revision": revision(document.canary),
+        "form": document.form,
         "stable": spec.stable.name,
         "canary": spec.canary.name,
         "stages": [
@@ -93,4 +140,5 @@ def _as_json(file: str, result: Document | SpecError | BadInput) -> dict[str, An
             for stage in spec.stages
         ],
         "faults": [],
+        "warnings": [asdict(warning) for warning in result.warnings],
     }

@@ -1,18 +1,32 @@
 """What the predictor has to say of a canary.yml: variants that cannot run or do not fit, by the path of the field.
 
-For `serinus validate` and `plan`, which turn paths into lines. A variant without a `profile`, or of a model that the
-catalogue does not know, is not judged: not knowing is no fault of the file.
+For `serinus validate` and `plan`. What makes the plan impossible is a fault; what is only unknown here (a GPU, a
+quantization or a model that the catalogue does not have), or fits with another flag, is a warning: not knowing is no
+fault of the file. A variant without a `profile` is not judged. Reads nothing but its arguments.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
+from canary.errors import Fault
+from canary.spec.faults import place_of
 from canary.spec.models import CanarySpec, Variant
+from canary.spec.parse import Document, in_order
 from profiles.accelerator import GIB
 from profiles.catalogue import Catalogue
 from profiles.deployment import Deployment
 from profiles.errors import Unknown
-from profiles.memory import memory
-from profiles.support import refusal
+from profiles.memory import Memory, memory, smallest_change
+from profiles.support import falls_back, refusal, uneven_split
+
+ENGINE_FLAGS: Mapping[str, tuple[str, type]] = {
+    "maxnumseqs": ("max_num_seqs", int),
+    "maxnumbatchedtokens": ("max_num_batched_tokens", int),
+    "maxmodellen": ("max_model_len", int),
+    "gpumemoryutilization": ("memory_utilization", float),
+}
+"""Flags of `engine` that memory depends on, without case and separators, to what the predictor calls them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,43 +35,131 @@ class Finding:
 
     path: str
     message: str
+    impossible: bool = True
+    """False where it is only not known, or fits with another flag."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """The memory of one GPU of a variant, for its smallest load."""
+
+    needed: float
+    """Bytes for weights, activations and one short request."""
+    reserved: float
+    """Bytes that the engine takes whatever the load."""
+    fits: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A file's faults, which make it impossible, and its warnings, which do not; each in the order of the file."""
+
+    faults: tuple[Fault, ...]
+    warnings: tuple[Fault, ...]
+
+
+def checked(document: Document, known: Catalogue) -> Checked:
+    """Everything there is to say of both variants, with its place in the file."""
+    told: dict[bool, list[Fault]] = {True: [], False: []}
+    for finding in findings(document.canary.spec, known):
+        place = place_of(document.root, tuple(finding.path.split(".")))
+        told[finding.impossible].append(place.fault(finding.path, finding.message))
+    return Checked(in_order(told[True]), in_order(told[False]))
 
 
 def findings(spec: CanarySpec, known: Catalogue) -> list[Finding]:
-    """Everything that is wrong with the variants' GPUs and quantizations, stable first."""
-    found = []
-    for path, variant in (("spec.stable", spec.stable), ("spec.canary", spec.canary)):
-        finding = of_variant(spec, variant, path, known)
-        if finding:
-            found.append(finding)
+    """Everything to say about the variants' GPUs and quantizations, stable first."""
+    variants = (("spec.stable", spec.stable), ("spec.canary", spec.canary))
+    return [finding for path, variant in variants for finding in of_variant(spec, variant, path, known)]
+
+
+def of_variant(spec: CanarySpec, variant: Variant, path: str, known: Catalogue) -> Iterator[Finding]:
+    """What is unknown of one variant; where all is known, whether it can run and fits."""
+    unknown = list(_unknown(spec, variant, path, known))
+    yield from unknown
+    if not unknown and (deployment := _deployment(spec, variant, known)) is not None:
+        yield from _trouble(deployment, path)
+
+
+def fit(spec: CanarySpec, variant: Variant, known: Catalogue) -> Fit | None:
+    """Whether the variant fits its GPUs; None where the file or the catalogue does not say enough."""
+    try:
+        deployment = _deployment(spec, variant, known)
+    except Unknown:
+        return None
+    if deployment is None:
+        return None
+    smallest = _smallest_load(deployment)
+    return Fit(smallest.needed, smallest.reserved, smallest.fits)
+
+
+def _unknown(spec: CanarySpec, variant: Variant, path: str, known: Catalogue) -> Iterator[Finding]:
+    """Names that the catalogue does not have."""
+    unchecked = "Whether it fits was not checked."
+    try:
+        known.quantization(variant.quantization or "bf16")
+    except Unknown as wrong:
+        yield Finding(f"{path}.quantization", f"{wrong} {unchecked}", impossible=False)
+    if variant.profile is None:
+        return
+    try:
+        known.gpu(variant.profile.gpu)
+    except Unknown as wrong:
+        yield Finding(f"{path}.profile.gpu", f"{wrong} {unchecked}", impossible=False)
+    try:
+        known.model(_model(spec, variant))
+    except Unknown as wrong:
+        yield Finding(f"{path}.profile", f"{wrong} {unchecked}", impossible=False)
+
+
+def _trouble(deployment: Deployment, path: str) -> Iterator[Finding]:
+    """Why the variant cannot run as it is written."""
+    model, gpu, quantization, count = deployment.model, deployment.gpu, deployment.quantization, deployment.gpus
+    uneven = uneven_split(model, count)
+    if uneven:
+        yield Finding(f"{path}.profile.count", uneven)
+    refused = refusal(model, gpu, quantization, allow_fallback=True) or falls_back(quantization, gpu)
+    if refused:
+        yield Finding(f"{path}.quantization", refused)
+    smallest = _smallest_load(deployment)
+    if uneven or refused or smallest.fits:
+        return
+    missing = f"{smallest.missing / GIB:.1f} GiB are missing on each"
+    lacks = f"{model.name} in {quantization.name} does not fit {count} x {gpu.name}: {missing}."
+    change = smallest_change(deployment, tokens=1, concurrency=1)
+    tightest = replace(deployment, memory_utilization=1.0, max_num_seqs=1)
+    impossible = not _smallest_load(tightest).fits
+    yield Finding(f"{path}.profile", f"{lacks} It fits with {change.flag}." if change else lacks, impossible)
+
+
+def _smallest_load(deployment: Deployment) -> Memory:
+    """Memory for one request of one token: what does not fit now never will."""
+    return memory(deployment, tokens=1, concurrency=1)
+
+
+def _deployment(spec: CanarySpec, variant: Variant, known: Catalogue) -> Deployment | None:
+    """What the variant is to the predictor, with its engine's flags; None without a profile. Raises `Unknown`."""
+    if variant.profile is None:
+        return None
+    plain = Deployment(
+        known.model(_model(spec, variant)),
+        known.gpu(variant.profile.gpu),
+        known.quantization(variant.quantization or "bf16"),
+        gpus=variant.profile.count,
+    )
+    return replace(plain, **_engine_flags(variant))
+
+
+def _engine_flags(variant: Variant) -> dict[str, Any]:
+    """The flags of `engine` that memory depends on; a value that no engine would take is left to the engine."""
+    found: dict[str, Any] = {}
+    for name, value in variant.engine.items():
+        field, kind = ENGINE_FLAGS.get(name.lower().replace("-", "").replace("_", ""), ("", float))
+        usable = isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+        if field and usable and (field != "memory_utilization" or value <= 1):
+            found[field] = kind(value)
     return found
 
 
-def of_variant(spec: CanarySpec, variant: Variant, path: str, known: Catalogue) -> Finding | None:
-    """The first thing wrong with one variant."""
-    try:
-        quantization = known.quantization(variant.quantization or "bf16")
-    except Unknown as wrong:
-        return Finding(f"{path}.quantization", str(wrong))
-    if variant.profile is None:
-        return None
-    try:
-        gpu = known.gpu(variant.profile.gpu)
-    except Unknown as wrong:
-        return Finding(f"{path}.profile.gpu", str(wrong))
-    try:
-        model = known.model(variant.uri or spec.model.uri or spec.model.name)
-    except Unknown:
-        return None
-    if reason := refusal(model, gpu, quantization, variant.profile.count):
-        return Finding(
-            f"{path}.quantization" if "tensor parallelism" not in reason else f"{path}.profile.count", reason
-        )
-    plan = memory(Deployment(model, gpu, quantization, gpus=variant.profile.count), tokens=1, concurrency=1)
-    if plan.fits:
-        return None
-    return Finding(
-        f"{path}.profile",
-        f"{model.name} in {quantization.name} does not fit {variant.profile.count} x {gpu.name}: "
-        f"{plan.missing / GIB:.1f} GiB are missing on each",
-    )
+def _model(spec: CanarySpec, variant: Variant) -> str:
+    return variant.uri or spec.model.uri or spec.model.name

@@ -47,6 +47,16 @@ def test_gpus_carry_the_price_that_the_catalogue_knows(quick: Forecast) -> None:
     assert unknown.dollars_an_hour is None
 
 
+def test_a_price_in_the_plan_wins_and_memory_is_told_where_all_is_known() -> None:
+    """Both come from the plan and the catalogue; no request needs to be played for them."""
+    text = PLAN.replace("{name: chat}\n  stable", "{name: Llama-3.1-8B}\n  stable").replace("count: 2", "price: $2.50")
+    known, unknown = forecast(parse(text, "canary.yml"), rps=200).gpus
+    assert (known.dollars_an_hour, known.price_date, known.fits) == (2.5, "", True)
+    assert known.needed_gib is not None
+    assert 15 < known.needed_gib < (known.reserved_gib or 0) < 48
+    assert (unknown.fits, unknown.needed_gib) == (None, None)
+
+
 def test_what_cannot_be_decided_with_this_traffic_is_named() -> None:
     """One request in ten seconds shows nothing in ten minutes."""
     slow = forecast(parse(PLAN, "canary.yml"), rps=0.1)

@@ -17,7 +17,7 @@ def test_a_plan_is_forecast_as_text_and_as_json(tmp_path: Path) -> None:
     assert text.exit_code == 0, text.output
     assert "error_rate <= 1%: passes after" in text.output
     assert "errors ×20 would be rolled back" in text.output
-    plain = json.loads(CliRunner().invoke(serinus, ["plan", str(file), "-o", "json"]).output)
+    plain = json.loads(CliRunner().invoke(serinus, ["plan", str(file), "-o", "json"]).stdout)
     assert plain["decidable"] is True
     assert plain["stages"][0]["traffic"] == 0.1
 
@@ -38,3 +38,24 @@ def test_a_file_with_faults_is_exit_code_2(tmp_path: Path) -> None:
     result = CliRunner().invoke(serinus, ["plan", str(file)])
     assert result.exit_code == 2
     assert "canary.yml:8:" in result.output
+
+
+def test_a_variant_that_cannot_run_on_its_gpus_is_exit_code_2(tmp_path: Path) -> None:
+    """With its place; and nothing is forecast."""
+    file = tmp_path / "canary.yml"
+    file.write_text(PLAN.replace("model: {name: chat}", "model: {name: Llama-3.1-70B}"))
+    result = CliRunner().invoke(serinus, ["plan", str(file)])
+    assert result.exit_code == 2
+    assert f"{file}:5:30: spec.stable.profile: Llama-3.1-70B in bf16 does not fit 2 x L40S" in result.stderr
+    assert result.stderr.endswith("Nothing was forecast.\n")
+
+
+def test_what_is_not_known_of_the_gpus_is_said_beside_the_forecast(tmp_path: Path) -> None:
+    """As warnings, which JSON on standard output is kept free of."""
+    file = tmp_path / "canary.yml"
+    file.write_text(PLAN.replace("model: {name: chat}", "model: {name: Llama-3.1-8B}"))
+    result = CliRunner().invoke(serinus, ["plan", str(file)])
+    assert result.exit_code == 0
+    assert "a occupies 2 × L40S (fits: needs at least " in result.stdout
+    assert "b occupies 1 × nobody-knows-it (whether it fits is not known); nobody knows its price." in result.stdout
+    assert "warning: spec.canary.profile.gpu" in result.stderr

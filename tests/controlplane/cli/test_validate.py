@@ -84,3 +84,55 @@ def test_for_local_also_says_what_cannot_run_here() -> None:
 
 def test_at_least_one_file_is_asked_for() -> None:
     assert validate().exit_code == 2
+
+
+PROFILED = """\
+metadata: {name: chat}
+spec:
+  model: {name: chat, uri: hf://meta-llama/Llama-3.1-8B}
+  stable: {name: a, profile: {gpu: L999}}
+  canary: {name: b, quantization: fp8, profile: {gpu: A100}}
+  stages: [{traffic: 100%}]
+"""
+
+
+def test_a_variant_that_cannot_run_on_its_gpus_is_a_fault_with_its_place(tmp_path: Path) -> None:
+    file = tmp_path / "canary.yml"
+    file.write_text(PROFILED)
+    result = validate(file)
+    assert result.exit_code == 2
+    assert f"{file}:5:35: spec.canary.quantization: fp8 needs compute capability 8.9" in result.stdout
+    assert "1 fault" in result.stdout
+
+
+def test_what_the_catalogue_does_not_know_is_a_warning(tmp_path: Path) -> None:
+    """The plan stays valid; a catalogue of one's own makes it known."""
+    file, mine = tmp_path / "canary.yml", tmp_path / "mine.yml"
+    file.write_text(PROFILED.replace("A100", "H100"))
+    result = validate(file)
+    assert result.exit_code == 0
+    assert result.stdout.startswith(f"{file}: ok: ")
+    assert f"{file}:4:36: warning: spec.stable.profile.gpu: GPU 'L999' is not in the catalogue." in result.stderr
+    plain = json.loads(validate("-o", "json", file).stdout)
+    assert (plain["ok"], [warning["path"] for warning in plain["warnings"]]) == (True, ["spec.stable.profile.gpu"])
+    mine.write_text("gpus: {L999: {memory_gib: 90, bandwidth: 2000, fp16: 700, capability: 9}}\n")
+    assert validate("--catalogue", mine, file).stderr == ""
+
+
+def test_a_catalogue_that_cannot_be_read_is_bad_input(tmp_path: Path) -> None:
+    result = validate("--catalogue", tmp_path / "none.yml", EXAMPLES / "four-week.canary.yml")
+    assert result.exit_code == 2
+    assert "none.yml cannot be read" in result.stderr
+
+
+def test_a_gate_on_cost_runs_here_where_the_price_is_known(tmp_path: Path) -> None:
+    """From the catalogue, or stated in the plan."""
+    plan = PROFILED.replace("spec:", "spec:\n  gates: [cost_per_1m_tokens <= $0.40]").replace("A100", "H100")
+    plan = plan.replace("name: a,", "name: a, command: [old],").replace("name: b,", "name: b, command: [new],")
+    file = tmp_path / "canary.yml"
+    file.write_text(plan)
+    unknown = validate("--for", "local", file)
+    assert unknown.exit_code == 2
+    assert "spec.gates[0]: nobody knows the price of L999" in unknown.stdout
+    file.write_text(plan.replace("gpu: L999", "gpu: L999, price: $2"))
+    assert validate("--for", "local", file).exit_code == 0
