@@ -153,7 +153,9 @@ def written(value: Any, style: dict[str, Any]) -> str:
     """YAML in some style, with comments between its lines where that is allowed."""
     text = yaml.safe_dump(value, allow_unicode=True, sort_keys=False, **style)
     block = style["default_flow_style"] is False and "'" not in text and '"' not in text
-    return "".join(f"{line}  # c{i}\n" if block and line else f"{line}\n" for i, line in enumerate(text.splitlines()))
+    return "".join(
+        f"{line}  # c{i}\n" if block and line else f"{line}\n" for i, line in enumerate(text.rstrip("\n").split("\n"))
+    )
 
 
 def texts(text: str) -> Any:
