@@ -11,14 +11,16 @@ from typing import Any
 
 import click
 
+from canary.edit import at_rest
 from canary.errors import BadInput, Fault, SpecError
 from canary.spec import Document, local_faults, revision
 from canary.spec.parse import in_order
+from canary.spec.reader import read
 from canary.spec.units import show_seconds, show_share
 from controlplane.adapters.priced import dollars_an_hour
 from controlplane.profiles.canary_check import checked
 from controlplane.profiles.sources import catalogue
-from controlplane.spec_files import load
+from controlplane.spec_files import STANDARD_INPUT, load, read_source
 from profiles.catalogue import Catalogue
 from profiles.errors import ProfileError
 
@@ -33,7 +35,14 @@ class Sound:
     warnings: tuple[Fault, ...]
 
 
-Result = Sound | SpecError | BadInput
+@dataclass(frozen=True, slots=True)
+class AtRest:
+    """A file after a promotion or a rollback: its canary says what its stable says, so there is nothing to try."""
+
+
+Result = Sound | AtRest | SpecError | BadInput
+OF_REST = {"spec.canary", "spec.canary.name"}
+"""Where the faults are that only say that stable and canary are the same."""
 
 
 @click.command()
@@ -76,7 +85,7 @@ def command(
                 click.echo(as_warning(warning), err=True)
         if settings is not None and result.document.form == "full":
             click.echo(f"{file}: note: {settings} is not used, a full form takes nothing from settings", err=True)
-    if not all(isinstance(result, Sound) for result in results):
+    if not all(isinstance(result, Sound | AtRest) for result in results):
         context.exit(BAD_INPUT)
 
 
@@ -89,12 +98,22 @@ def _checked(file: str, settings: Path | None, where: str | None, known: Catalog
     """The plan of a file, or why there is none. One file's faults do not hide another's."""
     try:
         document = load(file, settings=settings)
-    except (SpecError, BadInput) as error:
+    except SpecError as error:
+        return AtRest() if _rests(file, error) else error
+    except BadInput as error:
         return error
     found = checked(document, known)
     here = local_faults(document, dollars_an_hour) if where == "local" else ()
     faults = in_order([*here, *found.faults])
     return SpecError(faults) if faults else Sound(document, found.warnings)
+
+
+def _rests(file: str, error: SpecError) -> bool:
+    """Whether nothing is wrong with the file but that it names nothing to try."""
+    if file == STANDARD_INPUT or {fault.path for fault in error.faults} - OF_REST:
+        return False
+    root, _ = read(read_source(file))
+    return root is not None and at_rest(root)
 
 
 def _as_text(file: str, result: Result) -> str:
@@ -104,6 +123,8 @@ def _as_text(file: str, result: Result) -> str:
         return f"{result}\n{file}: {count} {'fault' if count == 1 else 'faults'}"
     if isinstance(result, BadInput):
         return str(result)
+    if isinstance(result, AtRest):
+        return f"{file}: ok: at rest, stable and canary are the same and there is nothing to try"
     return f"{file}: ok: {_summary(result.document)}"
 
 
@@ -125,6 +146,8 @@ def _as_json(file: str, result: Result) -> dict[str, Any]:
         return {"file": file, "ok": False, "faults": [asdict(fault) for fault in result.faults]}
     if isinstance(result, BadInput):
         return {"file": file, "ok": False, "faults": [asdict(Fault(file, 0, 0, "", str(result)))]}
+    if isinstance(result, AtRest):
+        return {"file": file, "ok": True, "at_rest": True, "faults": [], "warnings": []}
     document = result.document
     spec = document.canary.spec
     return {

@@ -136,3 +136,25 @@ def test_a_gate_on_cost_runs_here_where_the_price_is_known(tmp_path: Path) -> No
     assert "spec.gates[0]: nobody knows the price of L999" in unknown.stdout
     file.write_text(plan.replace("gpu: L999", "gpu: L999, price: $2"))
     assert validate("--for", "local", file).exit_code == 0
+
+
+AT_REST = """\
+metadata: {name: chat}
+spec:
+  model: {name: chat}
+  stable: {name: v2, uri: "hf://org/chat-v2"}
+  canary: {name: v2, uri: "hf://org/chat-v2"}
+  stages: [{traffic: 5%, hold: 1h}, {traffic: 100%}]
+"""
+
+
+def test_a_file_at_rest_is_in_order(tmp_path: Path) -> None:
+    """After a promotion or a rollback there is nothing to try, and nothing wrong."""
+    file = tmp_path / "canary.yml"
+    file.write_text(AT_REST)
+    result = validate(file)
+    assert (result.exit_code, "at rest" in result.stdout) == (0, True)
+    file.write_text(AT_REST.replace('canary: {name: v2, uri: "hf://org/chat-v2"}', "canary: {name: v2, uri: x}"))
+    assert validate(file).exit_code == 2
+    file.write_text(AT_REST.replace("5%", "five"))
+    assert validate(file).exit_code == 2
