@@ -49,7 +49,7 @@ async def test_prices_that_a_gate_is_judged_by_are_said(tmp_path: Path) -> None:
     """And only then: nobody else needs to know what a GPU costs."""
     local = LocalPlatform.model_validate({"metrics": "scrape"})
     gate = Gate(text="c", metric="cost_per_1m_tokens", comparison="max", limit=1, better="lower")
-    profile = Profile(gpu="L40S", price="$1.20", count=2)  # type: ignore[arg-type] - as a file says it
+    profile = Profile.model_validate({"gpu": "L40S", "price": "$1.20", "count": 2})
     priced = plan(
         Stage(traffic=0.5, gates=(gate,)),
         Stage(traffic=1.0),
