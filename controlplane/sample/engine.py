@@ -31,7 +31,8 @@ class Generation:
     def __init__(self, engine: "Engine", chat: Chat, arrived: float) -> None:
         self._engine = engine
         self._arrived = arrived
-        self._last_token = arrived
+        self._first_token = self._last_token = arrived
+        self._after_first = 0
         self._pace = engine.drawn(engine.knobs.itl)
         self.prompt_tokens = chat.prompt_tokens
         self.tokens = min(chat.max_tokens or engine.knobs.tokens, engine.knobs.tokens)
@@ -44,7 +45,7 @@ class Generation:
         if engine.chance.random() < engine.knobs.error_rate:
             engine.metrics.finished["error"] += 1
             raise EngineError
-        self._last_token = engine.time()
+        self._first_token = self._last_token = engine.time()
         engine.metrics.prompt_tokens += self.prompt_tokens
         engine.metrics.generation_tokens += 1
         engine.metrics.ttft.observe(self._last_token - self._arrived)
@@ -60,7 +61,10 @@ class Generation:
     async def _wait_for(self, tokens: int) -> None:
         if tokens == 0:
             return
-        await _pause(self._pace * tokens)
+        # Due by the first token, not by the one before: a late wake-up must not make all later tokens late.
+        self._after_first += tokens
+        due = self._first_token + self._after_first * self._pace
+        await _pause(due - self._engine.time())
         now = self._engine.time()
         self._engine.metrics.itl.observe((now - self._last_token) / tokens, times=tokens)
         self._engine.metrics.generation_tokens += tokens
