@@ -15,7 +15,7 @@ from profiles.errors import Malformed
 from profiles.recipe import METHODS, Recipe
 
 NEEDED = {
-    "bitsandbytes": ("torch", "transformers", "bitsandbytes"),
+    "bitsandbytes": ("torch", "transformers", "bitsandbytes", "accelerate"),
     "llmcompressor": ("torch", "transformers", "llmcompressor"),
 }
 
@@ -68,9 +68,10 @@ def command(
     library = METHODS[method].library
     missing = [name for name in NEEDED[library] if find_spec(name) is None]
     if missing:
+        install = " (pip install 'serinus[gpu]')" if library == "bitsandbytes" else ""
         raise Malformed(
-            f"{method} needs {', '.join(missing)}, which this Python does not have. Install them, or print a Job for a "
-            "cluster with --render job."
+            f"{method} needs {', '.join(missing)}, which this Python does not have. Install them{install}, or print a "
+            "Job for a cluster with --render job."
         )
     if out.exists():
         raise Malformed(f"--out: {out} exists; an artefact is never written over")

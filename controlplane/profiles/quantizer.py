@@ -10,13 +10,17 @@ import argparse
 import hashlib
 import json
 import math
+import shutil
 import sys
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 MANIFEST = "serinus-artifact.json"
+FOLDER_MODE = 0o755
+"""A temporary folder is its owner's alone; an artefact is for whoever serves it."""
 WINDOW = 512
 """Tokens of one piece of text that perplexity is measured on."""
 
@@ -25,17 +29,24 @@ def quantize(recipe: dict[str, Any], out: Path, text: str) -> dict[str, Any]:
     """Make the artefact of this recipe in `out`; returns its manifest."""
     if out.exists():
         raise SystemExit(f"{out} exists; an artefact is never written over")
-    making = out.with_name(f".{out.name}.making")
-    making.mkdir(parents=True)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    # Of our own, so that what a killed run left behind is in nobody's way, and removed when this one fails.
+    making = Path(mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    try:
+        manifest = made(recipe, making, text)
+        making.chmod(FOLDER_MODE)
+        making.rename(out)
+    except BaseException:
+        shutil.rmtree(making, ignore_errors=True)
+        raise
+    return manifest
+
+
+def made(recipe: dict[str, Any], making: Path, text: str) -> dict[str, Any]:
+    """The whole artefact in a folder; returns its manifest."""
     transformers = import_module("transformers")
     tokenizer = transformers.AutoTokenizer.from_pretrained(recipe["model"], revision=recipe["revision"])
-    before = None
-    if text:
-        plain = transformers.AutoModelForCausalLM.from_pretrained(
-            recipe["model"], revision=recipe["revision"], torch_dtype="auto"
-        )
-        before = perplexity(plain, tokenizer, text)
-        del plain
+    before = perplexity(plain(recipe), tokenizer, text) if text else None
     make = with_bitsandbytes if recipe["library"] == "bitsandbytes" else with_llmcompressor
     model = make(recipe, making)
     tokenizer.save_pretrained(making)
@@ -49,37 +60,39 @@ def quantize(recipe: dict[str, Any], out: Path, text: str) -> dict[str, Any]:
         else {"before": before, "after": after, "delta": after / before - 1},
     }
     (making / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", "utf-8")
-    making.rename(out)
     return manifest
 
 
+def plain(recipe: dict[str, Any], **more: Any) -> Any:
+    """The model in the type that its checkpoint has."""
+    transformers = import_module("transformers")
+    return transformers.AutoModelForCausalLM.from_pretrained(
+        recipe["model"], revision=recipe["revision"], dtype="auto", **more
+    )
+
+
 def with_bitsandbytes(recipe: dict[str, Any], out: Path) -> Any:
-    """nf4 or int8: quantized while loading, saved as it is."""
+    """nf4 or int8: quantized while loading, saved as it is. The recipe's `ignore` stays in 16 bit."""
     transformers, torch = import_module("transformers"), import_module("torch")
-    four = recipe["method"].startswith("nf4")
     settings: dict[str, Any] = {"load_in_8bit": True}
-    if four:
+    if recipe["method"].startswith("nf4"):
         settings = {
             "load_in_4bit": True,
             "bnb_4bit_quant_type": "nf4",
             "bnb_4bit_use_double_quant": recipe["method"].endswith("-dq"),
             "bnb_4bit_compute_dtype": torch.bfloat16,
         }
-    model = transformers.AutoModelForCausalLM.from_pretrained(
-        recipe["model"],
-        revision=recipe["revision"],
-        quantization_config=transformers.BitsAndBytesConfig(**settings),
-    )
+    # Despite its name the list of exceptions holds for 4 bit as well.
+    config = transformers.BitsAndBytesConfig(**settings, llm_int8_skip_modules=recipe["ignore"])
+    model = plain(recipe, quantization_config=config)
     model.save_pretrained(out)
     return model
 
 
 def with_llmcompressor(recipe: dict[str, Any], out: Path) -> Any:
     """fp8, gptq, awq, w8a8: one pass of llm-compressor, saved as compressed tensors."""
-    transformers, compressor = import_module("transformers"), import_module("llmcompressor")
-    model = transformers.AutoModelForCausalLM.from_pretrained(
-        recipe["model"], revision=recipe["revision"], torch_dtype="auto"
-    )
+    compressor = import_module("llmcompressor")
+    model = plain(recipe)
     data: dict[str, Any] = {}
     if recipe["dataset"]:
         datasets = import_module("datasets")
@@ -134,7 +147,11 @@ def main() -> None:
     options.add_argument("--max-delta", type=float, help="fail when perplexity rises by more than this share")
     chosen = options.parse_args()
     text = chosen.text.read_text("utf-8") if chosen.text else ""
-    manifest = quantize(json.loads(chosen.recipe.read_text("utf-8")), chosen.out, text)
+    recipe = json.loads(chosen.recipe.read_text("utf-8"))
+    try:
+        manifest = quantize(recipe, chosen.out, text)
+    except (OSError, ValueError) as wrong:  # what transformers raises for a model it cannot find, read or quantize
+        raise SystemExit(f"{recipe['model']} was not quantized and {chosen.out} was not made: {wrong}") from wrong
     sys.stdout.write(json.dumps(manifest) + "\n")
     rise = (manifest["perplexity"] or {}).get("delta")
     if chosen.max_delta is not None and rise is not None and rise > chosen.max_delta:

@@ -1,7 +1,7 @@
 """The quantizer's own work, with stand-ins for the libraries: order of steps, manifest, and that nothing half-made
 appears.
 
-Real quantization needs torch; these tests show only what this program adds around it.
+These tests run everywhere and show what this program adds around torch; `test_quantizer_real.py` runs torch itself.
 """
 
 import json
@@ -111,7 +111,15 @@ def test_a_failure_leaves_nothing_under_the_artefacts_name(
     monkeypatch.setattr(quantizer, "with_bitsandbytes", broken)
     with pytest.raises(MemoryError):
         quantizer.quantize(Recipe("org/model", "int8").as_json(), tmp_path / "out", "")
-    assert not (tmp_path / "out").exists()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_run_left_behind_is_in_nobodys_way(tmp_path: Path, libraries: dict[str, Any]) -> None:
+    (tmp_path / ".out.making").mkdir()
+    (tmp_path / ".out.abc123").mkdir()
+    quantizer.quantize(Recipe("org/model", "int8").as_json(), tmp_path / "out", "")
+    assert (tmp_path / "out" / "serinus-artifact.json").is_file()
+    assert (tmp_path / "out").stat().st_mode & 0o777 == 0o755
 
 
 def test_missing_libraries_are_named_and_the_job_is_offered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,96 @@
+"""Real quantization on a CPU: bitsandbytes on a tiny Llama, through `serinus quantize` as a person runs it.
+
+Beside `test_quantizer.py`, whose stand-ins show what this program adds around the libraries wherever it is tested.
+"""
+
+import json
+import math
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from controlplane.cli.quantize import command
+from controlplane.profiles import quantizer
+from tests.controlplane.profiles.tiny_model import TEXT, make_tiny_llama
+
+LIBRARIES = ("torch", "transformers", "accelerate", "bitsandbytes")
+
+pytestmark = [
+    pytest.mark.skipif(
+        not all(find_spec(name) for name in LIBRARIES),
+        reason="a real quantization needs torch, transformers, accelerate and bitsandbytes: pip install 'serinus[gpu]'",
+    ),
+    pytest.mark.filterwarnings("default"),  # these libraries deprecate each other's arguments in every release
+]
+
+WORSE_BY_AT_MOST = {"nf4": 0.03, "nf4-dq": 0.03, "int8": 0.01}
+"""Change of perplexity, up or down, that rounding to so many bits makes in a model of random weights."""
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("model") / "tiny"
+    make_tiny_llama(folder)
+    (folder.parent / "text.txt").write_text(TEXT)
+    return folder
+
+
+def quantize(model: Path, method: str, out: Path, *more: str) -> Result:
+    """Run the command, which runs the quantizer as a program of its own."""
+    text = ["--text", str(model.parent / "text.txt")]
+    return CliRunner().invoke(command, [str(model), "--method", method, "--out", str(out), *text, *more])
+
+
+def perplexity_of(folder: Path) -> float:
+    """What the artefact scores when it is loaded as any user of it would."""
+    transformers = import_module("transformers")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    return quantizer.perplexity(transformers.AutoModelForCausalLM.from_pretrained(folder), tokenizer, TEXT)
+
+
+@pytest.mark.parametrize("method", WORSE_BY_AT_MOST)
+def test_the_artefact_is_quantized_loads_again_and_scores_what_it_says(tiny: Path, tmp_path: Path, method: str) -> None:
+    """Smaller linear layers, the head in 16 bit, and the measured perplexity of the very files that were written."""
+    out = tmp_path / "out"
+    found = quantize(tiny, method, out)
+    assert found.exit_code == 0, found.output
+    manifest: dict[str, Any] = json.loads((out / quantizer.MANIFEST).read_text())
+    scores = manifest["perplexity"]
+    assert scores["before"] == pytest.approx(perplexity_of(tiny), rel=1e-3)
+    assert scores["after"] == pytest.approx(perplexity_of(out), rel=1e-3)
+    assert 0 < abs(scores["delta"]) <= WORSE_BY_AT_MOST[method]
+    assert math.isclose(scores["delta"], scores["after"] / scores["before"] - 1)
+    assert manifest["files"]["model.safetensors"] == quantizer.digest(out / "model.safetensors")
+    assert all(manifest["libraries"].values())
+
+    tensors = import_module("safetensors").safe_open(out / "model.safetensors", "pt")
+    kinds = {name: tensors.get_tensor(name).dtype for name in tensors.keys()}  # noqa: SIM118 - no mapping
+    torch = import_module("torch")
+    assert kinds["model.layers.0.mlp.up_proj.weight"] == (torch.int8 if method == "int8" else torch.uint8)
+    assert kinds["lm_head.weight"] == torch.bfloat16
+    smaller = (out / "model.safetensors").stat().st_size / (tiny / "model.safetensors").stat().st_size
+    assert smaller < (0.8 if method == "int8" else 0.65)
+
+
+def test_a_rise_beyond_what_is_allowed_is_exit_code_1_and_the_artefact_is_kept(tiny: Path, tmp_path: Path) -> None:
+    """Whether it rises at all depends on the random weights; the method that does is taken."""
+    outcomes = {}
+    for method in ("nf4", "int8"):
+        out = tmp_path / method
+        code = quantize(tiny, method, out, "--max-delta", "0").exit_code
+        rise = json.loads((out / quantizer.MANIFEST).read_text())["perplexity"]["delta"]
+        outcomes[method] = (code, int(rise > 0))
+    assert all(code == rose for code, rose in outcomes.values()), outcomes
+
+
+def test_a_model_that_is_not_there_is_said_and_leaves_nothing(tiny: Path, tmp_path: Path, capfd: Any) -> None:
+    found = quantize(tiny.parent / "none", "nf4", tmp_path / "here" / "out", "--text", str(tiny.parent / "text.txt"))
+    assert found.exit_code == 1
+    said = capfd.readouterr().err
+    assert "was not quantized" in said
+    assert "Traceback" not in said
+    assert list((tmp_path / "here").iterdir()) == []
