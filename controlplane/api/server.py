@@ -33,18 +33,28 @@ class Server(uvicorn.Server):
 def listen(address: str) -> socket.socket:
     """A bound socket for `host:port`; port 0 is any free one. Raises `BadInput` when it cannot be had."""
     host, _, port = address.rpartition(":")
-    host = host.strip("[]")
     try:
-        family, kind, protocol, _, bound = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)[0]
-        found = socket.socket(family, kind, protocol)
-        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        found.bind(bound)
-    except (OSError, ValueError, OverflowError) as error:
+        return _bound(host.strip("[]"), int(port))
+    except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or str(error)
         raise BadInput(
             f"The dashboard cannot listen on {address}: {why}. Expected host:port such as 127.0.0.1:0 (any free port); "
             f"nothing was started."
         ) from error
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    if not 0 <= port <= 65535:  # the system would quietly take the remainder
+        raise ValueError("a port is between 0 and 65535")
+    family, kind, protocol, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    found = socket.socket(family, kind, protocol)
+    try:
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        found.bind(place)
+        found.listen(128)  # who is quicker than the server's start waits instead of being refused
+    except OSError:
+        found.close()
+        raise
     return found
 
 

@@ -59,10 +59,9 @@ class Channel:
 
     async def listen(self, last: str) -> AsyncIterator[bytes]:
         """Messages for one listener: what it missed after the event `last`, a state, then all that follows."""
-        queue: Queue = asyncio.Queue(MOST_WAITING)
         place, sent = self._place, _number_of(last)
         # Listening comes before reading: what happens in between comes twice, is sent once, and is never missed.
-        self._listeners.add(queue)
+        queue = self.add()
         try:
             stored = await place.store.load(place.name)
             history = await place.store.history(place.name)
@@ -82,6 +81,22 @@ class Channel:
             self._listeners.discard(queue)
             if self.idle:
                 self.stop()
+
+    def add(self) -> Queue:
+        """A new listener's messages."""
+        queue: Queue = asyncio.Queue(MOST_WAITING)
+        self._listeners.add(queue)
+        return queue
+
+    def send(self, message: bytes, number: tuple[int, int] | None = None) -> None:
+        """Hand this to all; a listener that is too far behind is sent away, to come back and catch up."""
+        for queue in list(self._listeners):
+            if queue.full():
+                self._listeners.discard(queue)
+                queue.get_nowait()
+                queue.put_nowait(None)
+            else:
+                queue.put_nowait((number, message))
 
     def stop(self) -> None:
         """Send everybody home and read no more."""
@@ -114,29 +129,20 @@ class Channel:
                 now = self._now()
                 if stored.version != version or now - state_at >= due - PERIOD / 2:
                     version, state_at = stored.version, now
-                    self._send(self._state(stored))
+                    self.send(self._state(stored))
             except SerinusError as error:
-                self._send(_message("problem", {"detail": str(error)}))
+                self.send(_message("problem", {"detail": str(error)}))
 
     def _send_events(self, history: Sequence[Event]) -> None:
         for event in history:
             number = _number_of(event.id)
             if number > self._told:
                 self._told = number
-                self._send(event_bytes(event), number)
+                self.send(event_bytes(event), number)
 
     def _state(self, stored: Stored) -> bytes:
         live = read_live(self._place.folder, self._place.name)
         return _message("state", state_of(self._place.id, stored, live, self._now()).model_dump())
-
-    def _send(self, message: bytes, number: tuple[int, int] | None = None) -> None:
-        for queue in list(self._listeners):
-            if queue.full():
-                self._listeners.discard(queue)
-                queue.get_nowait()
-                queue.put_nowait(None)
-            else:
-                queue.put_nowait((number, message))
 
 
 class Hub:

@@ -39,11 +39,13 @@ export function Actions({ state, session, events }) {
 
   return html`<section class="actions" aria-label="Actions">
     <div class="buttons">
-      ${state.actions.map((action, index) => html`<button type="button" key=${index}
-        class=${action.verb === "abort" ? "danger" : ""} aria-disabled=${String(!action.allowed || session.read_only)}
-        aria-describedby=${`effect-${index}`} title=${action.allowed && !session.read_only ? action.effect : whyNot(action, session)}
-        onClick=${() => choose(action)}>${action.label}<span class="hidden" id=${`effect-${index}`}>${
-          action.allowed && !session.read_only ? action.effect : whyNot(action, session)}</span></button>`)}
+      ${state.actions.map((action, index) => {
+        const possible = action.allowed && !session.read_only;
+        const effect = possible ? action.effect : whyNot(action, session);
+        return html`<button type="button" key=${index} class=${action.verb === "abort" ? "danger" : ""} aria-disabled=${String(!possible)}
+            aria-describedby=${`effect-${index}`} title=${effect} onClick=${() => choose(action)}>${action.label}</button>
+          <span class="hidden" id=${`effect-${index}`}>${effect}</span>`;
+      })}
     </div>
     <p role="status" class="quiet status">${status}</p>
     ${chosen && html`<${Confirm} action=${chosen} name=${state.name} confirm=${confirm} cancel=${() => setChosen(null)} />`}

@@ -5,12 +5,14 @@ What is under way has a fresh last look beside its store, as a running `serinus 
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from canary.observation import OperatorRequest
 from canary.rollout import Event, Rollout
 from canary.spec.models import Metadata, ModelCanary
 from canary.spec.stored import to_text
@@ -22,12 +24,20 @@ from controlplane.spec_files import load
 from controlplane.view.live import LiveRecord
 from tests.controlplane.view import scenes
 
+T = TypeVar("T")
+
 
 @cache
 def story(scenario: str) -> tuple[ModelCanary, Story]:
     """A simulated rollout of the sample plan."""
     plan = load(SAMPLE).canary
     return plan, simulate(plan, SCENARIOS[scenario], seed=1)
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Wait for this in a thread of its own: where a browser is driven, the test's own thread has a loop already."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, work).result()
 
 
 async def keep(folder: Path, plan: ModelCanary, rollout: Rollout, events: Sequence[Event]) -> None:
@@ -44,16 +54,28 @@ def ended(home: Path, scenario: str, name: str = "sample") -> None:
     plan, told = story(scenario)
     assert told.rollout is not None
     renamed = tuple(replace(event, rollout=name, id=_renamed(event.id, name)) for event in told.events)
-    asyncio.run(keep(home / name, plan, replace(told.rollout, name=name), renamed))
+    run(keep(home / name, plan, replace(told.rollout, name=name), renamed))
 
 
-def under_way(home: Path, name: str = "support-llm", **changes: Any) -> Rollout:
-    """A rollout in its second stage, being judged, with a controller that looked just now."""
+def under_way(home: Path, name: str = "support-llm", *, secret: str = "", **changes: Any) -> Rollout:
+    """A rollout in its second stage, being judged, with a controller that looked just now.
+
+    `secret` is put wherever a plan may hold one.
+    """
     plan = ModelCanary(metadata=Metadata(name=name), spec=scenes.plan())
+    if secret:
+        variant = plan.spec.canary.model_copy(
+            update={
+                "env": {"HF_TOKEN": secret},
+                "command": ("serve", "--api-key", secret, f"--auth-token={secret}", "--port", "{port}"),
+                "engine": {"apiKey": secret},
+            }
+        )
+        plan = plan.model_copy(update={"spec": plan.spec.model_copy(update={"canary": variant})})
     rollout, _, then = scenes.analyzing()
     now = time.time()
     moved = _moved(replace(rollout, name=name, **changes), now - then)
-    asyncio.run(keep(home / name, plan, moved, moved.history))
+    run(keep(home / name, plan, moved, moved.history))
     look_again(home, moved, now)
     return moved
 
@@ -85,3 +107,54 @@ def _moved(rollout: Rollout, by: float) -> Rollout:
 
 def _renamed(id_: str, name: str) -> str:
     return "/".join((name, *id_.rsplit("/", 2)[1:]))
+
+
+def put_back(home: Path, name: str = "fraud-scorer", **texts: str) -> Rollout:
+    """A rollout that was rolled back; `texts` replaces messages and the verdicts' sentences."""
+    plan = ModelCanary(metadata=Metadata(name=name), spec=scenes.plan())
+    rollout, _, then = scenes.rolled_back()
+    began = rollout.began
+    times = {"harm_began": began + 910.2, "decided": began + 913.0, "zero": began + 913.1}
+    end = rollout.history[-1]
+    history = (*rollout.history[:-1], replace(end, evidence={**end.evidence, **times}))
+    moved = _moved(replace(rollout, name=name, history=history), time.time() - then)
+    if texts:
+        said = texts["said"]
+        moved = replace(
+            moved,
+            message=said,
+            history=tuple(
+                replace(event, message=said, evidence={**event.evidence, said: said}) for event in moved.history
+            ),
+            verdicts=tuple(replace(verdict, why=said) for verdict in moved.verdicts),
+        )
+    run(keep(home / name, plan, moved, moved.history))
+    return moved
+
+
+def answer(home: Path, request: OperatorRequest, message: str) -> None:
+    """What the loop writes when it has answered a request."""
+    evidence = {"id": request.id, "verb": request.verb, "by": request.by}
+    happen(home, under_way(home), message, event="operator", evidence=evidence)
+
+
+def happen(home: Path, rollout: Rollout, message: str, **fields: Any) -> Rollout:
+    """One more event, an alert unless said otherwise."""
+    last = rollout.history[-1]
+    number = rollout.events + 1
+    id_ = f"{rollout.name}/{rollout.attempt}/{number}"
+    event = replace(last, **{"id": id_, "event": "alert", "message": message, "evidence": {}, **fields})
+    later = replace(rollout, history=(*rollout.history, event), events=number)
+    plan = ModelCanary(metadata=Metadata(name=rollout.name), spec=scenes.plan())
+    run(keep(home / rollout.name, plan, later, later.history))
+    return later
+
+
+def next_attempt(home: Path, name: str = "support-llm") -> Rollout:
+    """Another rollout of the name, just begun."""
+    plan = ModelCanary(metadata=Metadata(name=name), spec=scenes.plan())
+    rollout, _, then = scenes.preparing()
+    moved = _moved(replace(rollout, name=name, attempt=4), time.time() - then)
+    events = tuple(replace(event, id=event.id.replace("/3/", "/4/")) for event in moved.history)
+    run(keep(home / name, plan, moved, events))
+    return moved

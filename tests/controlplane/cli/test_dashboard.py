@@ -1,0 +1,89 @@
+"""`serinus dashboard` as a program: what it prints, that it serves, that it leaves, and what it refuses."""
+
+import os
+import re
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx2
+import pytest
+from click.testing import CliRunner
+
+from controlplane.cli.dashboard import command
+from tests.controlplane.api import homes
+
+
+@contextmanager
+def dashboard(home: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """The program and the address that it prints."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "controlplane.cli.main", "dashboard", "--state-home", str(home), "--no-open", *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    try:
+        line = process.stdout.readline()
+        found = re.search(r"http://\S+", line)
+        assert found, line
+        yield process, found[0]
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=20)
+
+
+def test_it_prints_an_address_that_opens_the_rollouts_and_leaves_at_ctrl_c(tmp_path: Path) -> None:
+    homes.under_way(tmp_path)
+    with dashboard(tmp_path) as (process, address):
+        assert re.fullmatch(r"http://127\.0\.0\.1:\d+/\?token=[\w-]{43}", address)
+        with httpx2.Client(follow_redirects=True) as browser:
+            assert browser.get(address).status_code == 200
+            base = address.partition("/?")[0]
+            assert browser.get(f"{base}/api/v1/rollouts").json()["rollouts"][0]["id"] == "support-llm"
+    assert process.returncode == 0
+
+
+def test_the_token_is_its_owners_and_stays_the_same(tmp_path: Path) -> None:
+    file = tmp_path / "dashboard-token"
+    with dashboard(tmp_path) as (_, first):
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    with dashboard(tmp_path, "--read-only") as (_, second):
+        assert first.partition("=")[2] == second.partition("=")[2] == file.read_text()
+
+
+@pytest.mark.parametrize("listen", ["nonsense", "127.0.0.1:x", "127.0.0.1:99999", "203.0.113.1:0", ":::"])
+def test_an_address_that_cannot_be_had_is_refused(tmp_path: Path, listen: str) -> None:
+    result = CliRunner().invoke(command, ["--state-home", str(tmp_path), "--listen", listen, "--no-open"])
+    assert result.exit_code == 2
+    assert f"The dashboard cannot listen on {listen}: " in result.stderr
+    assert "nothing was started" in result.stderr
+
+
+def test_a_state_home_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("")
+    result = CliRunner().invoke(command, ["--state-home", str(file / "inside"), "--no-open"])
+    assert result.exit_code == 2
+    assert "nothing was started" in result.stderr
+
+
+def test_the_users_own_state_directory_is_the_default(tmp_path: Path) -> None:
+    """The same folder that `serinus run` writes to."""
+    homes.under_way(tmp_path / "serinus")
+    environment = {**os.environ, "XDG_STATE_HOME": str(tmp_path)}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "controlplane.cli.main", "dashboard", "--no-open"],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+    assert process.stdout is not None
+    assert str(tmp_path / "serinus") in process.stdout.readline()
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=20)
