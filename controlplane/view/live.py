@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from canary.observation import Seen
 from canary.rollout import Rollout
 from canary.verdict import GateVerdict
-from canary.weights import Arm
+from canary.weights import Arm, Weights
 from controlplane.view.pace import Pace
 
 PERIOD = 1.0
@@ -53,18 +53,20 @@ class LiveRecord:
         self._folder, self._now = folder, now
         self._pace = Pace()
         self._told: tuple[int, int] = (0, 0)
+        self._split: tuple[Weights, Weights | None] | None = None
         self._written = self._sampled = float("-inf")
 
     def note(self, rollout: Rollout, seen: Seen) -> None:
         """Take in one pass. Returns at once and never raises for the disk's sake."""
         rates, now = self._pace.take(seen.evidence.counters), self._now()
-        told = (rollout.attempt, rollout.events)
-        if now - self._written < PERIOD and told == self._told:
+        told, split = (rollout.attempt, rollout.events), (rollout.weights, seen.route.weights)
+        moved, self._split = split != self._split, split
+        if now - self._written < PERIOD and told == self._told and not moved:
             return
         self._written, self._told = now, told
         with suppress(OSError, ValueError, TypeError):  # a text that cannot be written must not stop a rollout either
             self._write(Live(rollout.name, *told, now, _without_totals(seen), rates, rollout.verdicts))
-            if now - self._sampled >= max(PERIOD, (now - rollout.began) / SAMPLES_PER_AGE):
+            if moved or now - self._sampled >= max(PERIOD, (now - rollout.began) / SAMPLES_PER_AGE):
                 self._sampled = now
                 self._append(rollout, seen, rates, now)
 

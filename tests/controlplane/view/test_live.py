@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+from canary.weights import Weights
 from controlplane.view.live import LiveRecord, read_live, read_samples
 from tests.controlplane.view.scenes import BEGAN, PASSES, WAITS, analyzing
 
@@ -65,6 +66,16 @@ def test_samples_get_rarer_with_age(tmp_path: Path) -> None:
     assert 1000 < len(samples) < 2000
     assert samples[-1]["gates"][PASSES.gate] == [0.084, 0.091, 0.2]
     assert read_samples(tmp_path, "support-llm", 2) == []
+
+
+def test_every_change_of_weights_is_sampled_however_short(tmp_path: Path) -> None:
+    rollout, seen, now = analyzing()
+    clock = Clock(now)
+    record = LiveRecord(tmp_path, clock.now)
+    for share in (0.05, 0.25, 0.25, 0.0):
+        clock.at += 0.02
+        record.note(replace(rollout, weights=Weights.of_share(share)), seen)
+    assert [sample["asked"] for sample in read_samples(tmp_path, "support-llm", 3)] == [0.05, 0.25, 0.0]
 
 
 def test_a_line_that_a_crash_cut_off_is_left_out(tmp_path: Path) -> None:
