@@ -27,7 +27,7 @@ import httpx2
 from canary.observation import Seen
 from canary.rollout import Phase, Rollout
 from canary.spec.models import ModelCanary
-from controlplane.program import Audience, Controls, Serving, run_rollout
+from controlplane.program import Audience, Serving, run_rollout
 from controlplane.sample.load import Stats
 
 RESULTS = Path(__file__).parent / "results" / "local_rollback.json"
@@ -40,7 +40,7 @@ class Rollback:
 
     outage_to_verdict_s: float
     verdict_to_none_s: float
-    """From the verdict to the last moment at which a client sent a request that the canary got; 0 when it was earlier."""
+    """From the verdict to the last request that a client sent and the canary got; 0 when that was earlier."""
     outage_to_none_s: float
     decided_to_zero_s: float
     """What Serinus itself says of the same interval."""

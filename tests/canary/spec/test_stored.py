@@ -21,7 +21,9 @@ spec:
   stages:
     - traffic: 5%
       hold: 8h
-      gates: [error_rate <= 0.1%, {metric: kpi/conversion, query: "sum by (variant) (y)", drift: 5%, window: 4h, onBreach: pause}]
+      gates:
+        - error_rate <= 0.1%
+        - {metric: kpi/conversion, query: "sum by (variant) (y)", drift: 5%, window: 4h, onBreach: pause}
     - {traffic: 100%}
 """
 SHORT = b"model: org/m\nvariants:\n- name: a\n  prompt: one\n- name: b\n  prompt: two\ntraffic_split: 95/5\n"
