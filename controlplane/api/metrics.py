@@ -13,10 +13,22 @@ from typing import TypeVar
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
-from canary.rollout import Event, Phase, Rollout
+from canary.rollout import Event, Phase, Reason, Rollout
 from canary.verdict import Answer
 from controlplane.api.places import Place
 
+BACK = (
+    Reason.GATE_FAILED,
+    Reason.CANARY_LOST,
+    Reason.CANARY_NOT_READY,
+    Reason.BLIND_TOO_LONG,
+    Reason.ROUTE_LOWERED,
+    Reason.EVALUATION_FAILED,
+    Reason.SHADOW_LOST,
+    Reason.ABORTED,
+    Reason.REPLACED,
+)
+"""Why rollouts go back."""
 K = TypeVar("K")
 BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0)
 
@@ -153,8 +165,10 @@ def _counters(told: Sequence[Told]) -> Iterator[Metric]:
         transitions.add_metric([to, reason], count)
     for (gate, answer), count in sorted(_sum(t.verdicts for t in told).items()):
         verdicts.add_metric([gate, answer], count)
-    for reason, count in sorted(_sum(t.rollbacks for t in told).items()):
-        rollbacks.add_metric([reason], count)
+    counted = _sum(t.rollbacks for t in told)
+    # Those that never happened are told as zero: Prometheus sees no increase in a counter that begins with one.
+    for reason in sorted({*counted, *(reason.value for reason in BACK)}):
+        rollbacks.add_metric([reason], counted[reason])
     yield from (transitions, verdicts, rollbacks)
 
 

@@ -19,7 +19,7 @@ from tests.controlplane.api.serving import Serving, serving
 
 Operation = schemathesis.APIOperation[Any, Any, Any, Any]
 QUICK = settings(
-    max_examples=12,
+    max_examples=8,
     deadline=None,
     derandomize=True,
     database=None,

@@ -5,7 +5,7 @@ import { follow, read } from "./api.js";
 import { Actions } from "./actions.js";
 import { Chart } from "./charts.js";
 import { Audit, Log } from "./log.js";
-import { ago, Badge, Command, Time, useNow } from "./words.js";
+import { ago, Badge, Time, useNow } from "./words.js";
 
 const MOST_POINTS = 4000;
 
@@ -65,7 +65,7 @@ export function Rollout({ id, session, go }) {
     <nav aria-label="Breadcrumb" class="crumbs"><a href="/" onClick=${home(go)}>← All rollouts</a></nav>
     <${Banners} state=${state} live=${live} problem=${problem} />
     <${Header} state=${state} />
-    ${state.finished ? html`<p class="quiet">It has ended: nothing can be asked of it any more. The same <${Command}>serinus run<//> with a changed plan begins anew.</p>` : html`<${Actions} state=${state} session=${session} events=${events} />`}
+    ${state.finished ? html`<p class="quiet">It has ended: nothing can be asked of it any more. The same <code>serinus run</code> with a changed plan begins anew.</p>` : html`<${Actions} state=${state} session=${session} events=${events} />`}
     <${Rail} state=${state} />
     <${Arms} state=${state} />
     <${Weights} points=${points} />
@@ -147,10 +147,11 @@ const WEIGHT_LINES = [{ label: "in force", key: "canary", step: true }, { label:
 const GATE_LINES = [{ label: "stable", key: "stable" }, { label: "canary", key: "canary" }, { label: "limit", key: "limit" }];
 
 function Weights({ points }) {
-  const columns = useMemo(() => points && [points.at, points.in_force, points.asked], [points]);
+  // Where only events are known, nobody has noted what was in force.
+  const columns = useMemo(() => points && [points.at, ...(points.in_force.some((v) => v !== null) ? [points.in_force] : []), points.asked], [points]);
   if (!points || points.at.length < 2) return null;
   return html`<section class="card" aria-labelledby="weights-title"><h2 id="weights-title">The canary's share of traffic</h2>
-    <${Chart} columns=${columns} lines=${WEIGHT_LINES} unit="share" zero label="The canary's share of traffic over time" height=${130} /></section>`;
+    <${Chart} columns=${columns} lines=${WEIGHT_LINES.slice(-columns.length + 1)} unit="share" zero label="The canary's share of traffic over time" height=${130} /></section>`;
 }
 
 const Gates = ({ state, points }) => html`<section aria-labelledby="gates-title"><h2 id="gates-title">Gates of stage ${state.stage + 1}</h2>
