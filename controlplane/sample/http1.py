@@ -111,7 +111,11 @@ def _check_size(size: int) -> None:
 
 
 class Answer:
-    """The answer to one request: either `reply` once, or `start_stream`, `send`…, `end_stream`."""
+    """The answer to one request: either `reply` once, or `start_stream`, `send`…, `end_stream`.
+
+    What is ready together leaves together: a write is the dearest thing here, and at many streams it is what makes the
+    others late.
+    """
 
     def __init__(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, served_by: str, keep_alive: bool
@@ -120,6 +124,8 @@ class Answer:
         self._writer = writer
         connection = "" if keep_alive else "connection: close\r\n"
         self._common = f"x-served-by: {served_by}\r\n{connection}\r\n"
+        self._held = b""
+        """Part of the stream that leaves with the next event."""
         self.status = 0
         """The status sent; 0 until then."""
 
@@ -135,19 +141,29 @@ class Answer:
         self._writer.write((head + self._common).encode("latin-1") + body)
 
     def start_stream(self) -> None:
-        """Begin an event stream (200)."""
+        """Begin an event stream (200), with the first event."""
         self.status = 200
         head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\ntransfer-encoding: chunked\r\n"
-        self._writer.write((head + self._common).encode("latin-1"))
+        self._held = (head + self._common).encode("latin-1")
+
+    def hold(self, event: bytes) -> None:
+        """Send one event of the stream together with the next, or with its end."""
+        data = b"data: " + event + b"\n\n"
+        self._held += b"%x\r\n%s\r\n" % (len(data), data)
 
     async def send(self, event: bytes) -> None:
-        """Send one event of the stream; raises `ConnectionError` once the client has gone."""
+        """Send one event of the stream now; raises `ConnectionError` once the client has gone."""
+        self.hold(event)
+        await self._release()
+
+    async def end_stream(self) -> None:
+        """End the stream; the connection can take the next request. Raises as `send` does."""
+        self._held += b"0\r\n\r\n"
+        await self._release()
+
+    async def _release(self) -> None:
         if self.client_gone:
             raise ConnectionResetError("the client closed the stream")
-        data = b"data: " + event + b"\n\n"
-        self._writer.write(b"%x\r\n%s\r\n" % (len(data), data))
+        held, self._held = self._held, b""
+        self._writer.write(held)
         await self._writer.drain()
-
-    def end_stream(self) -> None:
-        """End the stream; the connection can take the next request."""
-        self._writer.write(b"0\r\n\r\n")

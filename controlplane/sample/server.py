@@ -153,16 +153,16 @@ class ModelServer:
                 answer.reply(200, _json(completion))
                 return
             answer.start_stream()
-            await answer.send(_json(protocol.chunk(base, {"role": "assistant", "content": ""})))
-            for index in range(generation.tokens):
-                if index:
-                    await generation.next_token()
-                reason = generation.finish_reason if index == generation.tokens - 1 else None
-                await answer.send(_json(protocol.chunk(base, {"content": protocol.word(index)}, reason)))
+            answer.hold(_json(protocol.chunk(base, {"role": "assistant", "content": ""})))
+            for index in range(generation.tokens - 1):
+                await answer.send(_json(protocol.chunk(base, {"content": protocol.word(index)})))
+                await generation.next_token()
+            last = {"content": protocol.word(generation.tokens - 1)}
+            answer.hold(_json(protocol.chunk(base, last, generation.finish_reason)))
             if chat.include_usage:
-                await answer.send(_json(protocol.usage_chunk(base, chat, generation.tokens)))
-            await answer.send(b"[DONE]")
-            answer.end_stream()
+                answer.hold(_json(protocol.usage_chunk(base, chat, generation.tokens)))
+            answer.hold(b"[DONE]")
+            await answer.end_stream()
             generation.finish()
 
     async def _infer(self, request: Request, answer: Answer) -> None:

@@ -11,8 +11,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 pytestmark = pytest.mark.real
 
-TTFT, ITL, TOKENS = 0.3, 0.03, 24
-"""Seconds, and tokens of an answer. Slow, because the aim is a share and a busy machine wakes late by milliseconds."""
+TTFT, ITL, TOKENS = 1.0, 0.1, 12
+"""Seconds, and tokens of an answer. Slow, because the aim is a share, and a busy machine wakes late by tens of
+milliseconds.
+"""
 AIM = 0.03
 """What the tool may differ from what the server itself has counted."""
 NOMINAL = 0.10
@@ -50,14 +52,14 @@ class Book:
 @pytest.mark.parametrize("streams", [1, 8, 64])
 def test_what_it_measures_is_what_the_server_did(server: str, streams: int) -> None:
     """Within 3 % of the server's own count at any number of streams, and near what the server was told to be."""
-    load = ["--concurrency", str(streams), "--seconds", "4", "--warmup", "2", "--output-tokens", str(TOKENS)]
+    load = ["--concurrency", str(streams), "--seconds", "5", "--warmup", "2", "--output-tokens", str(TOKENS)]
     command = [sys.executable, "-m", "controlplane.cli.main", "profile", "measure", "--url", f"{server}/v1", *load]
     before = Book(server)
     done = subprocess.run([*command, "-o", "json"], capture_output=True, text=True, check=False)
     after = Book(server)
     assert done.returncode == 0, done.stderr
     (level,) = json.loads(done.stdout)["levels"]
-    assert level["completed"] >= 3 * streams
+    assert level["completed"] >= 2 * streams
     assert level["failures"] == {}
     ttft = after.mean_since(before, "vllm:time_to_first_token_seconds")
     itl = after.mean_since(before, "vllm:inter_token_latency_seconds")
