@@ -35,12 +35,12 @@ def test_every_module_says_what_it_is() -> None:
 
 
 def test_every_test_file_mirrors_a_module() -> None:
-    """`tests/canary/test_machine.py` tests `canary/machine.py`; suites of their own kind have their own folders."""
+    """`tests/canary/test_machine.py` tests `canary/machine.py`, `…_real.py` with the real libraries beside it."""
     strays = []
     for package in ("canary", "profiles", "controlplane"):
         for path in (ROOT / "tests" / package).rglob("test_*.py"):
-            inside = path.relative_to(ROOT / "tests").with_name(path.name.removeprefix("test_"))
-            module = ROOT / inside
+            name = path.stem.removeprefix("test_").removesuffix("_real")
+            module = (ROOT / path.relative_to(ROOT / "tests")).with_name(f"{name}.py")
             if not module.exists() and not module.with_suffix("").is_dir():
                 strays.append(str(path.relative_to(ROOT)))
     assert strays == []
