@@ -114,12 +114,18 @@ def test_a_failure_leaves_nothing_under_the_artefacts_name(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_whoever_serves_the_artefact_can_read_it(tmp_path: Path, libraries: dict[str, Any]) -> None:
+    """The folder it is made in is its owner's alone, and so are the files of newer safetensors."""
+    quantizer.quantize(Recipe("org/model", "int8").as_json(), tmp_path / "out", "")
+    assert (tmp_path / "out").stat().st_mode & 0o777 == 0o755
+    assert all(path.stat().st_mode & 0o777 == 0o644 for path in (tmp_path / "out").iterdir())
+
+
 def test_what_a_killed_run_left_behind_is_in_nobodys_way(tmp_path: Path, libraries: dict[str, Any]) -> None:
     (tmp_path / ".out.making").mkdir()
     (tmp_path / ".out.abc123").mkdir()
     quantizer.quantize(Recipe("org/model", "int8").as_json(), tmp_path / "out", "")
     assert (tmp_path / "out" / "serinus-artifact.json").is_file()
-    assert (tmp_path / "out").stat().st_mode & 0o777 == 0o755
 
 
 def test_missing_libraries_are_named_and_the_job_is_offered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
