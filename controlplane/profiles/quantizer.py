@@ -19,8 +19,8 @@ from tempfile import mkdtemp
 from typing import Any
 
 MANIFEST = "serinus-artifact.json"
-FOLDER_MODE = 0o755
-"""A temporary folder is its owner's alone; an artefact is for whoever serves it."""
+FOLDER_MODE, FILE_MODE = 0o755, 0o644
+"""Temporary folders and safetensors' files are their owner's alone; an artefact is for whoever serves it."""
 WINDOW = 512
 """Tokens of one piece of text that perplexity is measured on."""
 
@@ -35,6 +35,8 @@ def quantize(recipe: dict[str, Any], out: Path, text: str) -> dict[str, Any]:
     try:
         manifest = made(recipe, making, text)
         making.chmod(FOLDER_MODE)
+        for path in making.iterdir():
+            path.chmod(FILE_MODE)
         making.rename(out)
     except BaseException:
         shutil.rmtree(making, ignore_errors=True)
