@@ -11,6 +11,9 @@ from pathlib import Path
 
 import click
 
+STARTING = 0.01
+"""Seconds between two looks at whether the server has started."""
+
 
 @click.command()
 @click.option("--state-home", type=click.Path(path_type=Path, file_okay=False), help="Folder of state folders.")
@@ -48,7 +51,13 @@ async def _serve(home: Path, listen: str, hosts: tuple[str, ...], *, read_only: 
         host, port = bound.getsockname()[:2]
         called = f"[{host}]" if ":" in host else host
         rules = Rules(secret, read_only, frozenset(name.lower() for name in hosts))
-        async with server.opened(home, rules, user=_user(), now=SystemClock().now) as app:
+        async with (
+            server.opened(home, rules, user=_user(), now=SystemClock().now) as app,
+            asyncio.TaskGroup() as tasks,
+        ):
+            serving = tasks.create_task(app.serve(sockets=[bound]))
+            while not (app.started or serving.done()):  # noqa: ASYNC110 - the server tells its start by a flag alone
+                await asyncio.sleep(STARTING)
             address = f"http://{called}:{port}/?token={secret.token}"
             click.echo(f"Rollouts of {home}{' (read-only)' if read_only else ''}: {address}")
             if not host.startswith("127.") and host != "::1":
@@ -56,7 +65,6 @@ async def _serve(home: Path, listen: str, hosts: tuple[str, ...], *, read_only: 
             click.echo("Stop with Ctrl-C; no rollout is touched by that.", err=True)
             if _has_browser() if open_it is None else open_it:
                 await asyncio.to_thread(click.launch, address)
-            await app.serve(sockets=[bound])
 
 
 def _has_browser() -> bool:
