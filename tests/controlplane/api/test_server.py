@@ -8,7 +8,7 @@ import pytest
 
 from controlplane.adapters.system_clock import SystemClock
 from tests.controlplane.api.serving import serving
-from tests.controlplane.real import running, write_plan
+from tests.controlplane.real import LeftBehind, running, write_plan
 
 STAGES = [{"traffic": "5%", "hold": "60s"}, {"traffic": "100%", "hold": "60s"}]
 
@@ -17,7 +17,7 @@ STAGES = [{"traffic": "5%", "hold": "60s"}, {"traffic": "100%", "hold": "60s"}]
 async def test_a_real_rollout_is_watched_and_aborted_over_http(tmp_path: Path) -> None:
     """Readiness and the weight in force are those that the loop sees; the loop answers what was asked for."""
     plan, home = write_plan(tmp_path, stages=STAGES), tmp_path / "states"
-    with serving(home) as served:
+    with LeftBehind(home / "real"), serving(home) as served:
         async with (
             running(plan, home / "real") as run,
             httpx2.AsyncClient(base_url=served.url, headers={"authorization": f"Bearer {served.keys.token}"}) as client,
@@ -40,6 +40,7 @@ async def test_a_real_rollout_is_watched_and_aborted_over_http(tmp_path: Path) -
             series = (await client.get("/api/v1/rollouts/real/series")).json()
             assert series["source"] == "samples"
             assert 0.05 in series["in_force"]
+            assert await run.end() == 1
 
 
 async def _state_where(client: httpx2.AsyncClient, phase: str) -> dict[str, Any]:
