@@ -3,12 +3,12 @@
 Texts are `plain_text`, which Slack does not interpret; only our own labels are formatted.
 """
 
-import json
 from typing import Any
 
 from canary.alert import Alert
 from canary.spec.alerts import SecretRef
 from controlplane.alerts import escape
+from controlplane.alerts.channels.room import Room
 from controlplane.alerts.post import Post
 from controlplane.alerts.secrets import Secrets
 
@@ -17,27 +17,19 @@ FACTS_IN_A_SECTION = 5
 """A section has at most ten fields, and a fact takes two."""
 
 
-class Slack:
+class Slack(Room):
     """One webhook."""
 
-    keyed = False
-    repeats = None
+    kind = "slack"
 
     def __init__(self, url: SecretRef, secrets: Secrets, post: Post, *, channel: str | None = None) -> None:
         """`channel`: for old webhooks, which may post anywhere; those of an app ignore it."""
-        self.name = f"slack ({url})"
-        self._url, self._secrets, self._post = url, secrets, post
+        super().__init__(url, secrets, post)
         self._channel = channel
 
-    async def send(self, alert: Alert) -> None:
-        """Post the message."""
-        payload = {"channel": self._channel, **message(alert)} if self._channel else message(alert)
-        body = json.dumps(payload).encode()
-        await self._post.post(await self._secrets.read(self._url), body, {"content-type": "application/json"})
-
-    async def resolve(self, alert: Alert) -> None:
-        """Slack keeps no state: the end is a message of its own."""
-        await self.send(alert)
+    def payload(self, alert: Alert) -> dict[str, Any]:
+        """See `message`."""
+        return {"channel": self._channel, **message(alert)} if self._channel else message(alert)
 
 
 def message(alert: Alert) -> dict[str, Any]:

@@ -3,37 +3,24 @@
 Texts stand in RichTextBlocks, which take them as they are; Teams would read Markdown in other elements.
 """
 
-import json
 from typing import Any
 
 from canary.alert import Alert
-from canary.spec.alerts import SecretRef
 from controlplane.alerts import escape
-from controlplane.alerts.post import Post
-from controlplane.alerts.secrets import Secrets
+from controlplane.alerts.channels.room import Room
 
 COLOURS = {"critical": "Attention", "warning": "Warning", "info": "Accent"}
 LONGEST = 2000
 
 
-class Teams:
+class Teams(Room):
     """One workflow."""
 
-    keyed = False
-    repeats = None
+    kind = "teams"
 
-    def __init__(self, url: SecretRef, secrets: Secrets, post: Post) -> None:
-        self.name = f"teams ({url})"
-        self._url, self._secrets, self._post = url, secrets, post
-
-    async def send(self, alert: Alert) -> None:
-        """Post the card."""
-        body = json.dumps(message(alert)).encode()
-        await self._post.post(await self._secrets.read(self._url), body, {"content-type": "application/json"})
-
-    async def resolve(self, alert: Alert) -> None:
-        """Teams keeps no state: the end is a card of its own."""
-        await self.send(alert)
+    def payload(self, alert: Alert) -> dict[str, Any]:
+        """See `message`."""
+        return message(alert)
 
 
 def message(alert: Alert) -> dict[str, Any]:
