@@ -1,0 +1,153 @@
+"""What the shell needs of a Kubernetes API server: eight verbs over plain dicts.
+
+Implemented by `client.py` (a real server) and `memory.py` (one in this process), which pass the same suite. Objects are
+dicts as the server sends them, because typed models refuse objects that real clusters hold. Knows no kind of its own
+and retries nothing: callers are level-based and come again.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from canary.errors import Conflict, Unavailable, WorldError
+
+Object = dict[str, Any]
+"""One object as the server sends it; never changed in place by readers."""
+
+FIELD_MANAGER = "serinus"
+"""By this name managed fields tell our writes from those of others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """A kind by its place in the API."""
+
+    group: str
+    """Empty for the core group."""
+    version: str
+    plural: str
+    kind: str
+    namespaced: bool = True
+
+    @property
+    def api_version(self) -> str:
+        """As it stands in objects: `gateway.networking.k8s.io/v1`."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    def path(self, namespace: str | None = None, name: str = "", subresource: str = "") -> str:
+        """The request path; without a namespace all of them, without a name the collection."""
+        root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
+        scope = f"/namespaces/{namespace}" if self.namespaced and namespace else ""
+        return "".join((root, scope, f"/{self.plural}", f"/{name}" * bool(name), f"/{subresource}" * bool(subresource)))
+
+
+class NotFound(WorldError):  # noqa: N818 - the API's word for it
+    """The object, or its kind, is not there."""
+
+
+class Exists(WorldError):  # noqa: N818 - the API's word for it
+    """An object of this name is there already."""
+
+
+class Refused(WorldError):  # noqa: N818 - the API's word for it
+    """The server understood and says no: a schema, a webhook, a quota, a missing permission. Its sentence is ours."""
+
+
+class Gone(WorldError):  # noqa: N818 - the API's word for it
+    """The version to go on from is too old (410): list again."""
+
+
+class Busy(Unavailable):
+    """The server asks to come back later (429, or a webhook of somebody's that does not answer)."""
+
+    def __init__(self, sentence: str, after: float = 1.0) -> None:
+        """`after`: seconds that it asks for."""
+        super().__init__(sentence)
+        self.after = after
+
+
+__all__ = [
+    "FIELD_MANAGER",
+    "Busy",
+    "Conflict",
+    "Exists",
+    "Gone",
+    "Kube",
+    "Listing",
+    "NotFound",
+    "Object",
+    "Refused",
+    "Resource",
+    "Unavailable",
+    "WatchEvent",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A collection at one moment."""
+
+    items: Sequence[Object]
+    version: str
+    """Resource version to watch from."""
+
+
+@dataclass(frozen=True, slots=True)
+class WatchEvent:
+    """One line of a watch."""
+
+    type: Literal["ADDED", "MODIFIED", "DELETED", "BOOKMARK"]
+    object: Object
+
+
+class Kube(Protocol):
+    """Every method raises `WorldError`: the subclasses above, or `Unavailable` when the server does not answer.
+
+    `urgent` puts a write into the priority lane, ahead of everything that waits for a connection.
+    """
+
+    async def get(self, resource: Resource, namespace: str | None, name: str) -> Object:
+        """One object; raises `NotFound`."""
+        ...
+
+    async def list(self, resource: Resource, namespace: str | None = None, *, labels: str = "") -> Listing:
+        """All objects, in one namespace or everywhere; `labels` is a selector."""
+        ...
+
+    def watch(
+        self, resource: Resource, namespace: str | None, version: str, *, labels: str = ""
+    ) -> AsyncIterator[WatchEvent]:
+        """Changes after `version` until the server ends it; raises `Gone`. Silence is bounded by the implementation."""
+        ...
+
+    async def create(self, resource: Resource, object_: Object) -> Object:
+        """Make it; raises `Exists`."""
+        ...
+
+    async def apply(self, resource: Resource, object_: Object, *, force: bool = True, urgent: bool = False) -> Object:
+        """Server-side apply as `FIELD_MANAGER`: these fields have these values. Raises `Conflict` without `force`."""
+        ...
+
+    async def patch(
+        self,
+        resource: Resource,
+        namespace: str | None,
+        name: str,
+        patch: Sequence[Mapping[str, Any]] | Mapping[str, Any],
+        *,
+        subresource: str = "",
+        urgent: bool = False,
+    ) -> Object:
+        """A JSON patch (a list; raises `Conflict` where its `test` does not hold) or a merge patch (a mapping)."""
+        ...
+
+    async def delete(self, resource: Resource, namespace: str | None, name: str, *, uid: str = "") -> None:
+        """Delete it and what it owns, in the background; one that is not there is deleted already.
+
+        With `uid` only that very object, else `Conflict`.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Give the connections back."""
+        ...

@@ -1,0 +1,82 @@
+"""The newest known state of a kind, kept by a reflector and read without asking the server.
+
+Filled by `reflector.py` (and by tests); read by platforms, routers, the operator. Readers never change what they get.
+"""
+
+from collections.abc import Callable, Iterator
+
+from controlplane.kubernetes.api import Object, Resource
+
+Key = tuple[str, str]
+"""Namespace and name."""
+Change = Callable[[Object | None, Object | None], None]
+"""Called with the object before and after a change; None where there was, or is, none. Returns at once."""
+
+
+def key_of(object_: Object) -> Key:
+    """Namespace (empty for kinds without) and name."""
+    return object_["metadata"].get("namespace", ""), object_["metadata"]["name"]
+
+
+class Cache:
+    """Objects of one kind by namespace and name."""
+
+    def __init__(self, resource: Resource) -> None:
+        self.resource = resource
+        self.synced = False
+        """Whether everything has been listed once: before that, an object that is not here may well exist."""
+        self.heard_at = float("-inf")
+        """When the server last said anything about this kind (seconds on the clock of whoever fills it)."""
+        self._objects: dict[Key, Object] = {}
+        self._listeners: list[Change] = []
+
+    def get(self, namespace: str, name: str) -> Object | None:
+        """One object, or None."""
+        return self._objects.get((namespace, name))
+
+    def items(self, namespace: str | None = None) -> Iterator[Object]:
+        """All objects, or those of one namespace."""
+        for (place, _), object_ in list(self._objects.items()):
+            if namespace is None or place == namespace:
+                yield object_
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._objects)
+
+    def on_change(self, listener: Change) -> None:
+        """Be told of every change from now on."""
+        self._listeners.append(listener)
+
+    def put(self, object_: Object) -> None:
+        """Take a newer state. One that is older than what is known is left out (versions are compared as numbers)."""
+        key = key_of(object_)
+        before = self._objects.get(key)
+        if before is not None and _version(object_) <= _version(before):
+            return
+        self._objects[key] = object_
+        self._tell(before, object_)
+
+    def drop(self, key: Key) -> None:
+        """It is gone."""
+        before = self._objects.pop(key, None)
+        if before is not None:
+            self._tell(before, None)
+
+    def replace(self, objects: list[Object]) -> None:
+        """Take a whole list: what is not in it is gone."""
+        named = {key_of(each): each for each in objects}
+        for key in [key for key in self._objects if key not in named]:
+            self.drop(key)
+        for each in named.values():
+            self.put(each)
+        self.synced = True
+
+    def _tell(self, before: Object | None, after: Object | None) -> None:
+        for listener in self._listeners:
+            listener(before, after)
+
+
+def _version(object_: Object) -> int:
+    text = object_["metadata"].get("resourceVersion", "0")
+    return int(text) if text.isdigit() else 0

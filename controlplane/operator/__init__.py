@@ -1,0 +1,1 @@
+"""The operator: every ModelCanary of a cluster carried through, with its state in its own status."""
