@@ -17,6 +17,20 @@ from canary.spec.units import show_seconds, show_share
 SMALLEST_SHARE = 1e-6
 """Routers take whole millionths."""
 DAY = 86_400.0
+IDENTITY = {
+    "uri",
+    "quantization",
+    "profile",
+    "system_prompt",
+    "engine",
+    "inference_service",
+    "runtime",
+    "image",
+    "resources",
+    "node_selector",
+    "lora",
+}
+"""Fields that make a variant what it is, beside its command and its `env`."""
 
 
 def faults_between(draft: Draft) -> list[Fault]:
@@ -169,5 +183,5 @@ def _identity(variant: Variant) -> dict[str, object]:
     """What makes a variant what it is. Its own name counts only where its command line uses it."""
     filled = tuple(word.replace("{name}", variant.name) for word in variant.command)
     environment = {key: value.replace("{name}", variant.name) for key, value in variant.env.items()}
-    said = variant.model_dump(include={"uri", "quantization", "profile", "system_prompt", "engine"})
+    said = variant.model_dump(include=IDENTITY)
     return {**said, "command": filled, "env": environment}

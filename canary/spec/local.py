@@ -28,6 +28,17 @@ NOT_CARRIED_OUT = {
     "budget": "the local platform counts no cost; take budget out, or run this plan in a cluster",
 }
 """Parts of a plan that only a cluster carries out, by their key in `spec`."""
+IN_A_CLUSTER = {
+    "inferenceService",
+    "runtime",
+    "image",
+    "resources",
+    "nodeSelector",
+    "tolerations",
+    "lora",
+    "serviceAccount",
+}
+"""Fields of a variant that only a cluster carries out."""
 PROMPT = "{systemPrompt}"
 """What stands for the prompt's text (or its file's path) in a command or in `env`."""
 
@@ -64,6 +75,10 @@ def _commands(plan: Draft, form: Form) -> Iterator[Fault]:
 def _variants(plan: Draft) -> Iterator[Fault]:
     """Each variant is all in its command and its `env`; two equal commands would compare equal servers."""
     for role, variant in (("stable", plan.stable), ("canary", plan.canary)):
+        for key in IN_A_CLUSTER if variant is not None else ():
+            if plan.root.get("spec", role, key) is not None:
+                message = "counts only in a cluster; take it out to run here"
+                yield plan.place(("spec", role, key), key=True).fault(f"spec.{role}.{key}", message)
         if variant is None or not variant.command:
             continue
         if variant.engine:

@@ -14,6 +14,7 @@ from canary.spec.alerts import Alert, SecretRef, Slack
 from canary.spec.base import Model, length
 from canary.spec.gates import Comparison, Criterion, CriterionField, Gate, GateField, OnNoData
 from canary.spec.names import Header, Hostname, HttpPath, Listen, Location, Name, RelativePath, WebAddress
+from canary.spec.pods import Toleration, node_labels, resource_amounts
 from canary.spec.source import quoted
 from canary.spec.units import Chance, Dollars, Positive, Seconds, Share, Switch, Text, Unreadable, native
 from canary.verdict import OnBreach
@@ -48,6 +49,7 @@ __all__ = [
     "Stage",
     "Sticky",
     "SystemPrompt",
+    "Toleration",
     "Variant",
 ]
 
@@ -145,6 +147,22 @@ class Variant(Model):
     """Path of its Prometheus page; read when it is there."""
     labels: Mapping[str, Text] = {}
     """Labels for what is created for it."""
+    inference_service: Name | None = None
+    """Cluster: an InferenceService that runs it already, served as it is and never changed; made when left out."""
+    runtime: Name | None = None
+    """Cluster: the ServingRuntime that runs it; one is made for it when left out."""
+    image: Text | None = None
+    """Cluster: the container image of its server; the runtime's when left out."""
+    resources: Annotated[Mapping[str, Text], AfterValidator(resource_amounts)] = {}
+    """Cluster: what each replica asks for and may use at most, beside its GPUs: `{cpu: 4, memory: 32Gi}`."""
+    node_selector: Annotated[Mapping[str, Text], AfterValidator(node_labels)] = {}
+    """Cluster: labels of the nodes that it may run on."""
+    tolerations: Annotated[tuple[Toleration, ...], *length()] = ()
+    """Cluster: taints of nodes that do not keep it away."""
+    lora: Mapping[Name, Location] = {}
+    """Cluster: LoRA adapters that it serves, by the name that clients ask for."""
+    service_account: Name | None = None
+    """Cluster: the ServiceAccount that its pods run as, such as one that may read the weights."""
 
 
 class ModelRef(Model):
@@ -180,6 +198,8 @@ class KServePlatform(Model):
     """Where Prometheus answers; the controller's when left out."""
     metrics_profile: Text | None = None
     """Which names the metrics have (`vllm`, `kserve`, `envoy-gateway`, …); found out when left out."""
+    on_drift: Literal["repair", "pause"] = "repair"
+    """What happens when somebody else changes the route or a variant that Serinus made."""
 
 
 class Platform(Model):
