@@ -45,8 +45,12 @@ class Reconciler:
         scrape_interval: float = 1.0,
         say: Say | None = None,
         spawn: Spawn | None = None,
+        save_every: float = SAVE_EVERY,
     ) -> None:
-        """`spawn` starts a coroutine in the background; None waits for each instead, as simulations want it."""
+        """`spawn` starts a coroutine in the background; None waits for each instead, as simulations want it.
+
+        `save_every`: seconds after which evidence alone is saved; infinite where it can be read again after a restart.
+        """
         self.spec = spec
         self.revision = revision
         self.ports = ports
@@ -59,6 +63,7 @@ class Reconciler:
         self._spec_text = spec_text
         self._say = say
         self._spawn = spawn
+        self._save_every = save_every
         self._version = 0
         self._saved: Rollout | None = None
         self._saved_at = float("-inf")
@@ -184,7 +189,7 @@ class Reconciler:
             saved.answered,
         ):
             return True
-        return rollout.judge != saved.judge and now - self._saved_at >= SAVE_EVERY
+        return rollout.judge != saved.judge and now - self._saved_at >= self._save_every
 
     async def _reload(self) -> None:
         try:
