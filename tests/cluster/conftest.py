@@ -55,11 +55,6 @@ def namespace(request: pytest.FixtureRequest) -> Iterator[str]:
         yield name
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Nothing is missing so far."""
-    config.stash[MISSING] = {}
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give each test the time that bringing a bed up may need."""
     for item in items:
@@ -69,7 +64,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Name what did not run."""
-    for part, missing in config.stash[MISSING].items():
+    for part, missing in config.stash.get(MISSING, {}).items():
         kind = "failed" if STRICT else "did not run"
         terminalreporter.section(f"the {part} test bed is not available: its tests {kind}")
         terminalreporter.line(missing.reason)
@@ -83,7 +78,7 @@ def _until_the_end(config: pytest.Config, part: str, up: Callable[[], B]) -> Ite
         with _locked(f"{part}-{NUMBER}-coming-up", fcntl.LOCK_EX):
             yielded = up()
     except UnavailableError as error:
-        config.stash[MISSING][part] = error
+        config.stash.setdefault(MISSING, {})[part] = error
         if STRICT:
             pytest.fail(str(error), pytrace=False)
         pytest.skip(str(error))
