@@ -7,7 +7,7 @@ and retries nothing: callers are level-based and come again.
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, Self
 
 from canary.errors import Conflict, Unavailable, WorldError
 
@@ -39,6 +39,26 @@ class Resource:
         root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
         scope = f"/namespaces/{namespace}" if self.namespaced and namespace else ""
         return "".join((root, scope, f"/{self.plural}", f"/{name}" * bool(name), f"/{subresource}" * bool(subresource)))
+
+
+class Request(NamedTuple):
+    """What was asked of the server, in the words of its permissions (RBAC)."""
+
+    verb: str
+    """get, list, watch, create, patch (server-side apply too) or delete."""
+    group: str
+    resource: str
+    """Plural, with its subresource where there is one: `modelcanaries/status`."""
+
+    @classmethod
+    def of(cls, verb: str, resource: Resource, subresource: str = "") -> Self:
+        """The request of this verb on a kind."""
+        return cls(verb, resource.group, f"{resource.plural}/{subresource}" if subresource else resource.plural)
+
+    @property
+    def writes(self) -> bool:
+        """Whether it may change anything."""
+        return self.verb in {"create", "patch", "delete"}
 
 
 class NotFound(WorldError):  # noqa: N818 - the API's word for it
@@ -77,6 +97,7 @@ __all__ = [
     "NotFound",
     "Object",
     "Refused",
+    "Request",
     "Resource",
     "Unavailable",
     "WatchEvent",
