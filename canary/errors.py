@@ -20,7 +20,10 @@ class SerinusError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing wrong with a file: where (1-based line and column), what, and what was expected instead."""
+    """One thing wrong with a file: where (1-based line and column), what, and what was expected instead.
+
+    Line and column are 0 where there is no text to point into: in a resource, and for a file as a whole.
+    """
 
     file: str
     line: int
@@ -35,7 +38,8 @@ class Fault:
     def __str__(self) -> str:
         """`file:line:column: path: message`, then the excerpt on its own lines."""
         path = f"{self.path}: " if self.path else ""
-        head = f"{self.file}:{self.line}:{self.column}: {path}{self.message}"
+        where = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+        head = f"{where}: {path}{self.message}"
         return f"{head}\n{self.excerpt}" if self.excerpt else head
 
 

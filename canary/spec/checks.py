@@ -52,8 +52,8 @@ def stages_rise_to_all(draft: Draft) -> Iterator[Fault]:
                 dotted(path), f"a stage needs traffic of at least {show_share(SMALLEST_SHARE)}, got {shown}"
             )
         elif before is not None and before.traffic is not None and stage.traffic <= before.traffic:
-            line = draft.place((*before.path, "traffic")).line
-            message = f"stages rise: expected more than the {show_share(before.traffic)} of line {line}, got {shown}"
+            where = draft.whereabouts((*before.path, "traffic"))
+            message = f"stages rise: expected more than the {show_share(before.traffic)} of {where}, got {shown}"
             yield place.fault(dotted(path), message)
         before = stage
     if draft.stages and draft.stages[-1].traffic is not None and draft.stages[-1].traffic < 1:
@@ -100,8 +100,8 @@ def gates_stand_once(draft: Draft) -> Iterator[Fault]:
         first: dict[str, DraftGate] = {}
         for each in gates:
             if each.gate.text in first:
-                line = draft.place(first[each.gate.text].path).line
-                message = f"{quoted(each.gate.text)} stands in this list already, in line {line}; keep one of them"
+                where = draft.whereabouts(first[each.gate.text].path)
+                message = f"{quoted(each.gate.text)} stands in this list already, in {where}; keep one of them"
                 yield draft.place(each.path).fault(dotted(each.path), message)
             first.setdefault(each.gate.text, each)
 

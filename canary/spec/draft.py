@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from canary.spec.base import LONGEST_LIST
-from canary.spec.faults import Path, place_of
+from canary.spec.faults import Path, dotted, place_of
 from canary.spec.gates import Gate, GateField
 from canary.spec.models import Budget, Evaluation, LocalPlatform, Platform, Shadow, Variant
 from canary.spec.reader import Node
@@ -57,6 +57,11 @@ class Draft:
     def place(self, path: Path, *, key: bool = False) -> Place:
         """Where a path stands in the file."""
         return place_of(self.root, path, key=key)
+
+    def whereabouts(self, path: Path) -> str:
+        """Where a path stands, for a sentence: `line 12`, or the path itself where there are no lines."""
+        place = self.place(path)
+        return f"line {place.line}" if place.source.characters else dotted(path)
 
 
 def draft(root: Node) -> Draft:

@@ -57,6 +57,11 @@ def parse_document(
     if form != "full":
         root, more = dialects.full_form(root, form, *_completions(settings, options, faults))
         faults += more
+    return understood(root, form, faults)
+
+
+def understood(root: Node, form: dialects.Form, faults: list[Fault]) -> Document:
+    """The plan of a full form's tree. Raises `SpecError` with its faults and those that were found before."""
     try:
         canary = ModelCanary.model_validate(root.plain(), by_alias=True, by_name=False)
     except ValidationError as error:
@@ -122,9 +127,11 @@ def _resolved(canary: ModelCanary) -> ModelCanary:
 
 def in_order(faults: list[Fault]) -> tuple[Fault, ...]:
     """In the order of the file, each once, and not more than anybody reads."""
-    once: dict[tuple[str, int, int, str], Fault] = {}
+    once: dict[tuple[str, int, int, str, str], Fault] = {}
     for fault in faults:
-        once.setdefault((fault.file, fault.line, fault.column, fault.message), fault)
+        # The same text may be read for two fields (a settings file); where no text is shown, only the path tells.
+        field = "" if fault.excerpt else fault.path
+        once.setdefault((fault.file, fault.line, fault.column, field, fault.message), fault)
     ordered = sorted(once.values(), key=lambda fault: (fault.file, fault.line, fault.column))
     if len(ordered) <= FAULTS_SHOWN:
         return tuple(ordered)

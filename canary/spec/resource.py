@@ -1,0 +1,96 @@
+"""The plan of a ModelCanary resource: the same rules as for a file, with faults that name fields and no lines.
+
+Called by the operator with the object as the API server holds it, and by whoever has a resource as JSON. Numbers mean
+what they would mean in a file, since `kubectl apply` made them of a file: `hold: 30` has no unit here either. What the
+server adds (`status`, `metadata.uid`, managed fields) is not looked at, and neither are annotations, which are no part
+of a plan. The server checked the object against the schema of `crd.py`; everything is checked again here, because the
+schema knows less and an older one may be installed.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from canary.errors import Fault, SpecError
+from canary.spec.models import ModelCanary
+from canary.spec.parse import Document, in_order, understood
+from canary.spec.reader import CHARACTER_LIMIT, DEPTH_LIMIT, NODE_LIMIT, of_python
+from canary.spec.source import Place, Plain, Source
+
+KIND = "ModelCanary"
+METADATA = ("name", "namespace", "labels")
+"""The metadata that a plan is made of."""
+
+
+def from_object(object_: Mapping[str, Any]) -> ModelCanary:
+    """The plan of a resource. Raises `SpecError`: every fault with its path, and without line or column."""
+    return document_of(object_).canary
+
+
+def document_of(object_: Mapping[str, Any]) -> Document:
+    """Like `from_object`, with the tree that further checks need; their faults go through `without_lines`."""
+    place = Place(Source(title(object_), ""))
+    try:
+        root = of_python(_Counted().as_written(_said(object_)), place)
+        return understood(root, "full", [])
+    except _TooMuch as error:
+        raise SpecError((Fault(place.source.file, 0, 0, "", str(error)),)) from None
+    except SpecError as error:
+        raise SpecError(without_lines(error.faults)) from None
+
+
+def title(object_: Mapping[str, Any]) -> str:
+    """What messages call it: `ModelCanary models/support-llm`."""
+    metadata = object_.get("metadata")
+    named = metadata if isinstance(metadata, Mapping) else {}
+    parts = [str(named[key]) for key in ("namespace", "name") if named.get(key)]
+    return f"{KIND} {'/'.join(parts)}".strip()
+
+
+def without_lines(faults: tuple[Fault, ...]) -> tuple[Fault, ...]:
+    """The same faults, saying nothing of lines that no one can look up."""
+    return in_order([replace(fault, line=0, column=0, excerpt="") for fault in faults])
+
+
+def _said(object_: Mapping[str, Any]) -> dict[str, Any]:
+    """What its owner said: everything but what the server and other programs keep there."""
+    said = {key: value for key, value in object_.items() if key != "status"}
+    metadata = said.get("metadata")
+    if isinstance(metadata, Mapping):
+        said["metadata"] = {key: metadata[key] for key in METADATA if key in metadata}
+    return said
+
+
+class _TooMuch(Exception):  # noqa: N818 - ends the reading; never leaves this module
+    """More than a plan can hold."""
+
+
+class _Counted:
+    """Turns JSON into what a file would hold, and stops where the reader of files would."""
+
+    def __init__(self) -> None:
+        self._nodes = 0
+        self._characters = 0
+
+    def as_written(self, value: Any, depth: int = 0) -> Any:
+        """Numbers and booleans as raw text whose type a field decides; texts stay what they are."""
+        self._nodes += 1
+        if depth > DEPTH_LIMIT or self._nodes > NODE_LIMIT or self._characters > CHARACTER_LIMIT:
+            raise _TooMuch(
+                f"has more than {DEPTH_LIMIT} levels, {NODE_LIMIT:,} values or {CHARACTER_LIMIT:,} characters;"
+                " no plan needs that"
+            )
+        if isinstance(value, Mapping):
+            self._characters += sum(len(str(key)) for key in value)
+            return {str(key): self.as_written(child, depth + 1) for key, child in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.as_written(child, depth + 1) for child in value]
+        if isinstance(value, str):
+            self._characters += len(value)
+            return value
+        if isinstance(value, bool | int | float):
+            return Plain(json.dumps(value))
+        if value is None:
+            return None
+        raise TypeError(f"JSON holds no {type(value).__name__}")
