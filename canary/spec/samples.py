@@ -8,12 +8,14 @@ the next.
 import math
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from operator import itemgetter
 from typing import NamedTuple
 
 from canary.observation import HistogramCounts, PodCounters
-from canary.spec.sources import UNROUTED, Profile, Row
+from canary.spec.recipe import Recipe, SeriesId
+from canary.spec.sources import UNROUTED, Profile
 from canary.weights import ARMS, Arm
 
 
@@ -53,15 +55,16 @@ def by_gateway_slot(labels: Mapping[str, str]) -> Replica | None:
 
 def pods(samples: Iterable[Sample], profile: Profile, owner: Owner) -> Pods:
     """Running totals of every replica that has any, by arm. Values that are not finite numbers count as missing."""
-    pools: dict[Replica, dict[str, list[Sample]]] = {}
+    pools: dict[Replica, list[Sample]] = defaultdict(list)
     for sample in samples:
         replica = owner(sample.labels) if math.isfinite(sample.value) else None
         if replica:
-            pools.setdefault(replica, defaultdict(list))[sample.name].append(sample)
+            pools[replica].append(sample)
     arms: dict[Arm, dict[str, PodCounters]] = defaultdict(dict)
-    for (arm, name), pool in sorted(pools.items()):
-        arms[arm][name] = _pod(pool, profile)
-    return _with_empty_histograms(arms)
+    for (arm, name), pool in sorted(pools.items(), key=itemgetter(0)):
+        recipe = Recipe([SeriesId(sample.name, sample.labels) for sample in pool], profile)
+        arms[arm][name] = recipe.totals([sample.value for sample in pool])
+    return with_empty_histograms(arms)
 
 
 def unrouted(samples: Iterable[Sample]) -> float | None:
@@ -76,87 +79,7 @@ def unrouted(samples: Iterable[Sample]) -> float | None:
     return sum(counts) if counts else None
 
 
-def _pod(pool: Mapping[str, Sequence[Sample]], profile: Profile) -> PodCounters:
-    """The totals of one replica from all its samples. The first row that finds anything feeds its metric."""
-    requests: float | None = None
-    errors: float | None = None
-    histograms: dict[str, HistogramCounts] = {}
-    totals: dict[str, float] = {}
-    gauges: dict[str, float] = {}
-    for row in profile:
-        found = [sample for sample in pool.get(row.wire_name, ()) if _matches(row.where, sample.labels)]
-        if not found:
-            continue
-        if row.feeds == "requests":
-            if requests is None:
-                requests = _total(found)
-                errors = _errors(row, found, requests)
-        elif row.kind == "histogram":
-            histograms.setdefault(row.feeds, _histogram(found, row.scale))
-        elif row.kind == "gauge":
-            # Of several engines in one server the fullest is the one that hurts.
-            gauges.setdefault(row.feeds, max(sample.value for sample in found))
-        else:
-            for name, value in _split(row, found).items():
-                totals.setdefault(name, value)
-    broken = totals.pop("broken_answers", 0.0) - totals.pop("garbled_answers", 0.0)
-    return PodCounters(
-        requests=requests,
-        errors=None if errors is None else errors + max(broken, 0.0),
-        histograms=histograms,
-        kpis=_kpis(totals),
-        totals={name: value for name, value in totals.items() if not name.startswith("kpi_")},
-        gauges={name: value for name, value in gauges.items() if name != "started_at"},
-        started_at=gauges.get("started_at"),
-    )
-
-
-def _errors(row: Row, found: Sequence[Sample], requests: float) -> float | None:
-    """How many of the requests failed; None when the series does not tell them apart."""
-    if row.failed:
-        return _total([sample for sample in found if _matches(row.failed, sample.labels)])
-    return 0.0 if requests == 0 else None
-
-
-def _matches(where: Mapping[str, str], labels: Mapping[str, str]) -> bool:
-    return all(re.fullmatch(pattern, labels.get(label, "")) for label, pattern in where.items())
-
-
-def _total(found: Sequence[Sample]) -> float:
-    return math.fsum(sample.value for sample in found)
-
-
-def _split(row: Row, found: Sequence[Sample]) -> dict[str, float]:
-    """The row's total, or one total for each value of its label."""
-    parts: dict[str, float] = defaultdict(float)
-    for sample in found:
-        parts[f"{row.feeds}/{sample.labels.get(row.by, '')}" if row.by else row.feeds] += sample.value
-    return parts
-
-
-def _histogram(found: Sequence[Sample], scale: float) -> HistogramCounts:
-    """Cumulative counts by upper bound in seconds, added over engines, on the bounds that all of them have."""
-    by_series: dict[frozenset[tuple[str, str]], dict[float, float]] = defaultdict(dict)
-    for sample in found:
-        bound = float(sample.labels.get("le", "nan"))
-        if not math.isnan(bound):
-            rest = frozenset((label, value) for label, value in sample.labels.items() if label != "le")
-            by_series[rest][bound] = sample.value
-    series = list(by_series.values())
-    common = set.intersection(*map(set, series)) if series else set()
-    # Rounded, so that 200 ms is 0.2 s and not its neighbour among the floats.
-    return {round(bound * scale, 12): sum(counts[bound] for counts in series) for bound in sorted(common)}
-
-
-def _kpis(totals: Mapping[str, float]) -> dict[str, tuple[float, float]]:
-    """Pairs of events and what they are counted among; half a pair says nothing."""
-    names = [name.removeprefix("kpi_events/") for name in totals if name.startswith("kpi_events/")]
-    return {
-        name: (totals[f"kpi_events/{name}"], totals[f"kpi_of/{name}"]) for name in names if f"kpi_of/{name}" in totals
-    }
-
-
-def _with_empty_histograms(arms: Mapping[Arm, Mapping[str, PodCounters]]) -> Pods:
+def with_empty_histograms(arms: Mapping[Arm, Mapping[str, PodCounters]]) -> Pods:
     """Give a replica that has answered nothing yet an empty latency histogram, on the bounds that the others have.
 
     A proxy makes a histogram at its first request. That there was none before is known, and knowing it makes the first

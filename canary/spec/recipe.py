@@ -1,0 +1,132 @@
+"""How one replica's totals are made of its series: the profile's table, worked out once for a set of series.
+
+Made by `samples.py` for a page that is read once, and kept by sources that read the same series again and again: labels
+are looked at once, and a reading after that is arithmetic. Remembers no number.
+"""
+
+import math
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from canary.observation import HistogramCounts, PodCounters
+from canary.spec.sources import Profile, Row
+
+
+class SeriesId(NamedTuple):
+    """What a series is called: its name on the wire, and its labels."""
+
+    name: str
+    labels: Mapping[str, str]
+
+
+Places = tuple[int, ...]
+"""Positions in the list of values, in the order of the series."""
+
+
+class _Histogram(NamedTuple):
+    feeds: str
+    bounds: tuple[float, ...]
+    counts: tuple[Places, ...]
+    """By bound, the places whose sum is its cumulative count."""
+
+
+class Recipe:
+    """Totals of one replica from the values of these series, in this order."""
+
+    def __init__(self, series: Sequence[SeriesId], profile: Profile) -> None:
+        """The first row of the profile that finds anything feeds its metric."""
+        pool: dict[str, list[int]] = defaultdict(list)
+        for place, each in enumerate(series):
+            pool[each.name].append(place)
+        self._series = series
+        self._requests: Places | None = None
+        self._errors: Places | None = None
+        """None where the series does not tell failed requests apart."""
+        self._histograms: list[_Histogram] = []
+        self._gauges: dict[str, Places] = {}
+        self._totals: dict[str, Places] = {}
+        for row in profile:
+            found = [place for place in pool.get(row.wire_name, ()) if _matches(row.where, series[place].labels)]
+            if found:
+                self._take(row, found)
+
+    def totals(self, values: Sequence[float]) -> PodCounters:
+        """The running totals; `values` are finite, one for each series."""
+        requests = None if self._requests is None else _sum(values, self._requests)
+        totals = {name: _sum(values, places) for name, places in self._totals.items()}
+        broken = totals.pop("broken_answers", 0.0) - totals.pop("garbled_answers", 0.0)
+        gauges = {name: max(values[place] for place in places) for name, places in self._gauges.items()}
+        errors = self._failed(values, requests)
+        return PodCounters(
+            requests=requests,
+            errors=None if errors is None else errors + max(broken, 0.0),
+            histograms={each.feeds: _counts(each, values) for each in self._histograms},
+            kpis=_kpis(totals),
+            totals={name: value for name, value in totals.items() if not name.startswith("kpi_")},
+            started_at=gauges.pop("started_at", None),
+            gauges=gauges,
+        )
+
+    def _take(self, row: Row, found: list[int]) -> None:
+        if row.feeds == "requests":
+            if self._requests is None:
+                self._requests = tuple(found)
+                if row.failed:
+                    self._errors = tuple(one for one in found if _matches(row.failed, self._series[one].labels))
+        elif row.kind == "histogram":
+            if all(each.feeds != row.feeds for each in self._histograms):
+                self._histograms.append(self._histogram(row, found))
+        elif row.kind == "gauge":
+            # Of several engines in one server the fullest is the one that hurts.
+            self._gauges.setdefault(row.feeds, tuple(found))
+        else:
+            parts: dict[str, list[int]] = defaultdict(list)
+            for place in found:
+                value = self._series[place].labels.get(row.by, "")
+                parts[f"{row.feeds}/{value}" if row.by else row.feeds].append(place)
+            for name, places in parts.items():
+                self._totals.setdefault(name, tuple(places))
+
+    def _histogram(self, row: Row, found: list[int]) -> _Histogram:
+        """Cumulative counts by upper bound in seconds, added over engines, on the bounds that all of them have."""
+        engines: dict[frozenset[tuple[str, str]], dict[float, int]] = defaultdict(dict)
+        for place in found:
+            labels = self._series[place].labels
+            bound = float(labels.get("le", "nan"))
+            if not math.isnan(bound):
+                rest = frozenset((label, value) for label, value in labels.items() if label != "le")
+                engines[rest][bound] = place
+        series = list(engines.values())
+        common = sorted(set.intersection(*map(set, series))) if series else []
+        # Rounded, so that 200 ms is 0.2 s and not its neighbour among the floats.
+        bounds = tuple(round(bound * row.scale, 12) for bound in common)
+        return _Histogram(row.feeds, bounds, tuple(tuple(each[bound] for each in series) for bound in common))
+
+    def _failed(self, values: Sequence[float], requests: float | None) -> float | None:
+        if requests is None:
+            return None
+        if self._errors is not None:
+            return _sum(values, self._errors)
+        return 0.0 if requests == 0 else None
+
+
+def _matches(where: Mapping[str, str], labels: Mapping[str, str]) -> bool:
+    return all(re.fullmatch(pattern, labels.get(label, "")) for label, pattern in where.items())
+
+
+def _sum(values: Sequence[float], places: Places) -> float:
+    return values[places[0]] if len(places) == 1 else math.fsum(values[place] for place in places)
+
+
+def _counts(histogram: _Histogram, values: Sequence[float]) -> HistogramCounts:
+    return {bound: _sum(values, places) for bound, places in zip(histogram.bounds, histogram.counts, strict=True)}
+
+
+def _kpis(totals: Mapping[str, float]) -> dict[str, tuple[float, float]]:
+    """Pairs of events and what they are counted among; half a pair says nothing."""
+    names = [name.removeprefix("kpi_events/") for name in totals if name.startswith("kpi_events/")]
+    return {
+        name: (totals[f"kpi_events/{name}"], totals[f"kpi_of/{name}"]) for name in names if f"kpi_of/{name}" in totals
+    }

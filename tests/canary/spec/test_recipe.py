@@ -1,0 +1,36 @@
+"""A set of series, read once into a recipe, gives the totals of every later reading of them."""
+
+import math
+
+from canary.observation import PodCounters
+from canary.spec.recipe import Recipe, SeriesId
+from canary.spec.samples import Sample, pods
+from canary.spec.sources import PROFILES
+
+CLASSES = [SeriesId("envoy_cluster_upstream_rq_xx", {"envoy_response_code_class": digit, "pod": "p"}) for digit in "25"]
+BUCKETS = [SeriesId("envoy_cluster_upstream_rq_time_bucket", {"le": le, "pod": "p"}) for le in ("1", "200", "+Inf")]
+
+
+def test_a_recipe_says_the_same_as_reading_the_samples_anew() -> None:
+    """One meaning of the table, whichever way it is read."""
+    series, values = [*CLASSES, *BUCKETS], [90.0, 10.0, 1.0, 60.0, 100.0]
+    samples = [Sample(*each, value) for each, value in zip(series, values, strict=True)]
+    told = pods(samples, PROFILES["envoy"], lambda _: ("canary", "p"))["canary"]["p"]
+    assert Recipe(series, PROFILES["envoy"]).totals(values) == told
+    assert told == PodCounters(requests=100, errors=10, histograms={"latency": {0.001: 1, 0.2: 60, math.inf: 100}})
+
+
+def test_the_same_recipe_serves_other_values() -> None:
+    recipe = Recipe(CLASSES, PROFILES["envoy"])
+    assert [recipe.totals([good, bad]).errors for good, bad in ((5.0, 0.0), (9.0, 4.0))] == [0, 4]
+
+
+def test_engines_of_one_server_are_added_on_the_bounds_that_all_have() -> None:
+    name = "vllm:time_to_first_token_seconds_bucket"
+    series = [SeriesId(name, {"engine": engine, "le": le}) for engine in "01" for le in ("0.1", f"0.{engine}5", "+Inf")]
+    totals = Recipe(series, PROFILES["vllm"]).totals([1.0, 1.0, 5.0, 2.0, 3.0, 7.0])
+    assert totals.histograms == {"ttft": {0.1: 3, math.inf: 12}}
+
+
+def test_a_recipe_of_series_that_no_row_reads_says_nothing() -> None:
+    assert Recipe([SeriesId("up", {})], PROFILES["envoy"]).totals([1.0]) == PodCounters()
