@@ -1,18 +1,25 @@
-"""Asks one Prometheus one instant query and refuses answers that only look good. Used by `prometheus.py`.
+"""Asks one Prometheus one question and refuses answers that only look good. Used by the metric sources.
 
-An answer counts when Prometheus says success, warns of nothing and has the expected shape; partial answers arrive as
-successes with a warning, which is why that matters. Queries are handed in whole; nothing is put together here.
+An answer counts when Prometheus says success, warns of nothing, calls nothing partial and has the expected shape;
+partial answers arrive as successes with a warning, which is why that matters. Queries are handed in whole; nothing is
+put together here.
 """
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, NoReturn
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic_core import from_json
 
 from canary.errors import Unavailable, WorldError
 from controlplane.adapters.capped_http import CappedHttp
 
 Point = tuple[float, float]
 """Time in seconds since the epoch, value (may be NaN or infinite)."""
+RawSeries = Mapping[str, Any]
+"""A series as it stands in the answer: `metric`, labels by name, and `values`, pairs of a time and a number as text."""
+REFUSED = {400, 422}
+"""Answers about the query itself; other failures are those of the server."""
 
 
 class Series(BaseModel):
@@ -33,17 +40,7 @@ class Series(BaseModel):
         return self.values or ([self.value] if self.value else [])
 
 
-class _Data(BaseModel):
-    resultType: Literal["matrix", "vector"]  # noqa: N815 - Prometheus' own spelling
-    result: list[Series]
-
-
-class _Answer(BaseModel):
-    status: Literal["success", "error"]
-    data: _Data | None = None
-    errorType: str = ""  # noqa: N815 - Prometheus' own spelling
-    error: str = ""
-    warnings: list[str] = []
+_SERIES = TypeAdapter(list[Series])
 
 
 class PrometheusApi:
@@ -55,44 +52,83 @@ class PrometheusApi:
         self._seconds = seconds
         self._http = http or CappedHttp()
 
-    async def query(self, query: str) -> list[Series]:
-        """The answer now.
+    async def query(self, query: str, *, at: float | None = None, seconds: float | None = None) -> list[Series]:
+        """The answer now, or as of `at`.
 
         Raises `Unavailable` when Prometheus does not answer, and a plain `WorldError` when it does and its answer is of
         no use: it refuses the query, or warns that the answer is not whole.
         """
-        form = {"query": query, "timeout": f"{round(self._seconds * 1000)}ms"}
-        try:
-            status, text = await self._http.post(f"{self.url}/api/v1/query", seconds=self._seconds, form=form)
-        except Unavailable as error:
-            raise Unavailable(f"Prometheus on {self.url} does not answer: {error}.") from error
-        answer = self._understood(status, text)
-        if answer.status == "error":
-            raise WorldError(
-                f"Prometheus on {self.url} refuses the query ({answer.errorType}): {_shortened(answer.error)}."
-            )
-        if answer.warnings:
-            warnings = _shortened("; ".join(answer.warnings))
-            raise WorldError(f"Prometheus on {self.url} warns that its answer may not be whole: {warnings}.")
-        if answer.data is None:
-            raise Unavailable(f"Prometheus on {self.url} answers without data.")
-        return answer.data.result
+        return self._checked(await self.raw(query, at=at, seconds=seconds))
+
+    async def query_range(self, query: str, *, start: float, end: float, step: float) -> list[Series]:
+        """The answer at `start` and every `step` seconds after it until `end`; raises as `query` does."""
+        form = {"query": query, "start": f"{start:.3f}", "end": f"{end:.3f}", "step": f"{step:.3f}"}
+        return self._checked(await self._ask("query_range", form, self._seconds))
+
+    async def raw(self, query: str, *, at: float | None = None, seconds: float | None = None) -> list[RawSeries]:
+        """As `query`, with series as they stand in the answer: for answers of thousands, whose reader checks them."""
+        form = {"query": query} if at is None else {"query": query, "time": f"{at:.3f}"}
+        return await self._ask("query", form, seconds or self._seconds)
+
+    def not_understood(self, what: str) -> Unavailable:
+        """The error of an answer that is not Prometheus' kind of answer."""
+        return Unavailable(f"What answers on {self.url} does not speak as Prometheus does ({what}).")
 
     async def close(self) -> None:
         """Give the connections back."""
         await self._http.close()
 
-    def _understood(self, status: int, text: str) -> _Answer:
-        """The parsed answer. Errors of the query come with 400 and 422; other failures are those of the server."""
-        if status not in {200, 400, 422}:
-            raise Unavailable(f"Prometheus on {self.url} answers {status}.")
+    async def _ask(self, endpoint: str, form: Mapping[str, str], seconds: float) -> list[RawSeries]:
+        """The series of the answer, once it is known to be one and to be whole."""
+        form = {**form, "timeout": f"{round(seconds * 1000)}ms"}
         try:
-            return _Answer.model_validate_json(text)
+            status, text = await self._http.post(f"{self.url}/api/v1/{endpoint}", seconds=seconds, form=form)
+        except Unavailable as error:
+            raise Unavailable(f"Prometheus on {self.url} does not answer: {error}.") from error
+        if status != 200 and status not in REFUSED:
+            credentials = ": it does not accept our credentials" if status in {401, 403} else ""
+            raise Unavailable(f"Prometheus on {self.url} answers {status}{credentials}.")
+        answer = self._parsed(text, status)
+        if answer.get("status") == "error":
+            self._refused(answer)
+        if warnings := answer.get("warnings"):
+            listed = "; ".join(map(str, warnings)) if isinstance(warnings, list) else str(warnings)
+            raise WorldError(f"Prometheus on {self.url} warns that its answer may not be whole: {_shortened(listed)}.")
+        if answer.get("isPartial"):  # VictoriaMetrics says it so
+            raise WorldError(f"Prometheus on {self.url} says that its answer is partial.")
+        return self._result(answer, status)
+
+    def _parsed(self, text: str, status: int) -> dict[str, Any]:
+        try:
+            answer = from_json(text)
+        except ValueError as error:
+            raise self.not_understood(f"{status}, no JSON") from error
+        if not isinstance(answer, dict) or answer.get("status") not in {"success", "error"}:
+            raise self.not_understood(f"{status}, without its status")
+        return answer
+
+    def _refused(self, answer: Mapping[str, Any]) -> NoReturn:
+        kind, why = str(answer.get("errorType", "")), str(answer.get("error", ""))
+        raise WorldError(f"Prometheus on {self.url} refuses the query ({_shortened(kind)}): {_shortened(why)}.")
+
+    def _result(self, answer: Mapping[str, Any], status: int) -> list[RawSeries]:
+        data = answer.get("data")
+        if data is None:
+            raise Unavailable(f"Prometheus on {self.url} answers without data.")
+        if (
+            not isinstance(data, dict)
+            or data.get("resultType") not in {"matrix", "vector"}
+            or not isinstance(data.get("result"), list)
+        ):
+            raise self.not_understood(f"{status}, no series")
+        result: list[RawSeries] = data["result"]
+        return result
+
+    def _checked(self, result: list[RawSeries]) -> list[Series]:
+        try:
+            return _SERIES.validate_python(result)
         except ValidationError as error:
-            what = error.errors()[0]["type"]
-            raise Unavailable(
-                f"What answers on {self.url} does not speak as Prometheus does ({status}, {what})."
-            ) from error
+            raise self.not_understood(error.errors()[0]["type"]) from error
 
 
 def _shortened(text: str, longest: int = 300) -> str:
