@@ -1,4 +1,4 @@
-"""What every rollout store promises, asked of the one in memory and of the SQLite file."""
+"""What every rollout store promises, asked of the one in memory, of the SQLite file and of the status in a cluster."""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -14,18 +14,36 @@ from canary.observation import Counters, OperatorRequest, PodCounters
 from canary.rollout import Rollout
 from controlplane.adapters.memory_store import MemoryStore
 from controlplane.adapters.sqlite_store import SqliteStore
+from controlplane.adapters.system_clock import SystemClock
+from controlplane.kubernetes.cache import Cache
+from controlplane.kubernetes.memory import MemoryKube
+from controlplane.kubernetes.resources import MODEL_CANARY
+from controlplane.operator.store import StatusStore
 from controlplane.ports import RolloutStore, Stored
 from tests.canary.rollouts import ROLLOUTS, a_rollout, an_event
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "status"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[RolloutStore]:
     if request.param == "memory":
         yield MemoryStore()
         return
+    if request.param == "status":
+        yield _status_store()
+        return
     sqlite = SqliteStore(tmp_path / "state" / "rollouts.db")
     yield sqlite
     await sqlite.close()
+
+
+def _status_store() -> StatusStore:
+    """The store over an API server in memory, with the ModelCanaries that these tests name."""
+    clock = SystemClock()
+    kube = MemoryKube(clock)
+    for name in ("chat", "search"):
+        metadata = {"name": name, "namespace": "models"}
+        kube.seed(MODEL_CANARY, {"apiVersion": "serinus.dev/v1alpha1", "kind": "ModelCanary", "metadata": metadata})
+    return StatusStore(kube, Cache(MODEL_CANARY), "models", now=clock.now)
 
 
 async def test_a_name_without_a_rollout_has_nothing(store: RolloutStore) -> None:

@@ -1,0 +1,226 @@
+"""Rollouts in the status of their ModelCanaries: behind the port `RolloutStore`, compare-and-swap on `status.version`.
+
+Used by the roster, one store a namespace. Reads come from the cache except where a decision is about to be based on
+them (`load`). A JSON patch that begins with a `test` makes the swap; edits of spec and metadata do not disturb it. A
+writer whose term of office is over (a smaller fence) is refused. The whole history is `history.py`'s business.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from canary.errors import Conflict, WorldError
+from canary.observation import OperatorRequest
+from canary.rollout import Event, Phase, Rollout
+from controlplane.kubernetes.api import Kube, NotFound, Object
+from controlplane.kubernetes.cache import Cache
+from controlplane.kubernetes.resources import MODEL_CANARY
+from controlplane.operator.conditions import accepted, with_times
+from controlplane.operator.history import Books
+from controlplane.operator.request import annotation_of, requests_in
+from controlplane.operator.state import dismissed_in, rollout_of
+from controlplane.operator.status import Entry, Facts, status_of
+from controlplane.ports import Stored
+
+TERM = "Somebody else carries out the rollouts by now (term {theirs}, ours is {ours}): nothing was written."
+
+
+class StatusStore:
+    """All rollouts of one namespace."""
+
+    def __init__(
+        self,
+        kube: Kube,
+        canaries: Cache,
+        namespace: str,
+        *,
+        now: Callable[[], float],
+        fence: Callable[[], int] = lambda: 0,
+    ) -> None:
+        """`canaries`: the ModelCanaries as last heard; `now`: seconds; `fence`: the number of our term of office."""
+        self.books = Books(kube, namespace)
+        self.facts: Callable[[str], Facts] = lambda _name: Facts()
+        """What the status of a rollout says besides its state; asked at each write."""
+        self._kube = kube
+        self._canaries = canaries
+        self._namespace = namespace
+        self._now = now
+        self._fence = fence
+
+    async def load(self, name: str) -> Stored | None:
+        """The newest state, read from the server itself: an older one could make us undo what is right by now."""
+        try:
+            object_ = await self._kube.get(MODEL_CANARY, self._namespace, name)
+        except NotFound:
+            return None
+        self._canaries.put(object_)
+        return stored_in(object_)
+
+    async def claim(self, name: str) -> None:
+        """Begin a term of office: from now on no earlier writer can save this rollout, so none can raise its traffic.
+
+        Raises `Conflict` where a later term than ours has begun.
+        """
+        object_ = await self._kube.get(MODEL_CANARY, self._namespace, name)
+        self._canaries.put(object_)
+        status = object_.get("status") or {}
+        if not status.get("version") or self._may_write(status) == self._fence():
+            return
+        patch = [
+            _unchanged(object_),
+            {"op": "add", "path": "/status/version", "value": int(status["version"]) + 1},
+            {"op": "add", "path": "/status/fence", "value": self._fence()},
+        ]
+        await self._patch(name, patch)
+
+    async def save(self, rollout: Rollout, spec_text: str, version: int) -> int:
+        """Write if the stored version is still `version`; raises `Conflict` otherwise, or for an earlier term."""
+        name = rollout.name
+        object_ = await self._object(name)
+        before: Mapping[str, Any] = object_.get("status") or {}
+        stored = int(before.get("version") or 0)
+        if stored != version:
+            raise Conflict(f"{name} was read at version {version} and is at {stored} by now: read it again.")
+        self._may_write(before)
+        facts = self.facts(name)
+        facts = Facts(
+            facts.generation, self._fence(), facts.faults, facts.stages, facts.seen, facts.slots, facts.tidied
+        )
+        entry = Entry(rollout, spec_text, version + 1, facts, self._dismissed(object_, rollout))
+        status = status_of(entry, before, self._now())
+        await self._patch(
+            name,
+            [_unchanged(object_), {"op": "add", "path": "/status", "value": status}],
+            urgent=rollout.phase is Phase.ROLLING_BACK,
+        )
+        self.books.note(name, rollout.attempt, rollout.history)
+        return version + 1
+
+    async def note(self, name: str) -> bool:
+        """Write what the facts say of the present spec, where that is news; answers whether it was.
+
+        The rollout's own state and version stay, so nobody who carries it out is disturbed.
+        """
+        object_ = await self._object(name)
+        status, facts = object_.get("status") or {}, self.facts(name)
+        known = [each for each in status.get("conditions") or () if each.get("type") != "Accepted"]
+        others = [_replaced_progress(each, facts) for each in known]
+        told = [*with_times([accepted(facts.faults)], status.get("conditions") or (), facts.generation, self._now())]
+        conditions = told + others
+        if conditions == status.get("conditions") and status.get("observedGeneration") == facts.generation:
+            return False
+        self._may_write(status)
+        patch: list[Mapping[str, Any]] = [_unchanged(object_)]
+        if not status:
+            fresh = {"version": 0, "observedGeneration": facts.generation, "conditions": conditions}
+            patch.append({"op": "add", "path": "/status", "value": fresh})
+        else:
+            patch.append({"op": "add", "path": "/status/conditions", "value": conditions})
+            patch.append({"op": "add", "path": "/status/observedGeneration", "value": facts.generation})
+        await self._patch(name, patch)
+        return True
+
+    async def history(self, name: str, attempt: int | None = None) -> Sequence[Event]:
+        """All events of one attempt (None: the newest) that are still kept, in order."""
+        stored = stored_in(self._canaries.get(self._namespace, name) or {})
+        if stored is not None:
+            self.books.note(name, stored.rollout.attempt, stored.rollout.history)
+        if attempt is None:
+            attempt = stored.rollout.attempt if stored else 0
+        return await self.books.read(name, attempt)
+
+    async def requests(self, name: str) -> Sequence[OperatorRequest]:
+        """Requests without an answer, oldest first, as last heard."""
+        object_ = self._canaries.get(self._namespace, name)
+        if object_ is None:
+            return []
+        done = _done(object_)
+        return [request for request in requests_in(object_).values() if request and request.id not in done]
+
+    async def ask(self, name: str, request: OperatorRequest) -> None:
+        """Write a request beside the spec, where everybody sees it."""
+        key, value = annotation_of(request)
+        patch = {"metadata": {"annotations": {key: value}}}
+        self._canaries.put(await self._kube.patch(MODEL_CANARY, self._namespace, name, patch))
+
+    async def put_away(self, name: str, *, also: Sequence[str] = ()) -> list[str]:
+        """Remove the annotations of requests that were answered, and those that nobody understands (returned).
+
+        `also`: ids of requests that were answered without a rollout.
+        """
+        object_ = self._canaries.get(self._namespace, name)
+        if object_ is None:
+            return []
+        done = _done(object_) | set(also)
+        asked = requests_in(object_)
+        over = [key for key, request in asked.items() if request is None or request.id in done]
+        if over:
+            patch = {"metadata": {"annotations": dict.fromkeys(over)}}
+            self._canaries.put(await self._kube.patch(MODEL_CANARY, self._namespace, name, patch))
+        return [key for key in over if asked[key] is None]
+
+    async def _object(self, name: str) -> Object:
+        """The ModelCanary as last heard, or else as the server has it."""
+        known = self._canaries.get(self._namespace, name)
+        if known is None:
+            known = await self._kube.get(MODEL_CANARY, self._namespace, name)
+            self._canaries.put(known)
+        return known
+
+    def _may_write(self, status: Mapping[str, Any]) -> int:
+        """The term of whoever wrote last; raises `Conflict` where that is later than ours."""
+        theirs, ours = int(status.get("fence") or 0), self._fence()
+        if theirs > ours:
+            raise Conflict(TERM.format(theirs=theirs, ours=ours))
+        return theirs
+
+    def _dismissed(self, object_: Object, rollout: Rollout) -> tuple[str, ...]:
+        """Requests for an earlier attempt: all that are here when a new one begins, until they are put away."""
+        state = (object_.get("status") or {}).get("state") or {}
+        here = {request.id for request in requests_in(object_).values() if request}
+        known = set(dismissed_in(state)) & here
+        began_anew = bool(state) and state.get("attempt") != rollout.attempt
+        return tuple(sorted(here if began_anew else known))
+
+    async def _patch(self, name: str, patch: Sequence[Mapping[str, Any]], *, urgent: bool = False) -> None:
+        written = await self._kube.patch(
+            MODEL_CANARY, self._namespace, name, patch, subresource="status", urgent=urgent
+        )
+        self._canaries.put(written)
+
+
+def stored_in(object_: Object) -> Stored | None:
+    """The rollout in the status of a ModelCanary, if there is one. Raises `WorldError` for a status that is broken."""
+    status = object_.get("status") or {}
+    if not status.get("version") or "state" not in status:
+        return None
+    try:
+        return Stored(rollout_of(status["state"]), str(status.get("plan", "")), int(status["version"]))
+    except (ValueError, TypeError) as error:
+        name = object_["metadata"]["name"]
+        raise WorldError(
+            f"The status of ModelCanary {name} cannot be read ({type(error).__name__}): somebody else wrote to it. "
+            f"Traffic stays as it is; remove the status and the rollout begins anew."
+        ) from error
+
+
+def _unchanged(object_: Object) -> Mapping[str, Any]:
+    """The operation that lets a patch fail when somebody else wrote the status since."""
+    status = object_.get("status") or {}
+    if "version" in status:
+        return {"op": "test", "path": "/status/version", "value": status["version"]}
+    version = object_["metadata"]["resourceVersion"]
+    return {"op": "test", "path": "/metadata/resourceVersion", "value": version}
+
+
+def _done(object_: Object) -> set[str]:
+    """Ids of requests that need no answer any more."""
+    state = (object_.get("status") or {}).get("state") or {}
+    return {*state.get("answered", ()), *dismissed_in(state)}
+
+
+def _replaced_progress(condition: Mapping[str, Any], facts: Facts) -> Mapping[str, Any]:
+    """The condition, or for a rollout that has put everything away: that nothing is under way any more."""
+    tidying = condition.get("type") == "Progressing" and condition.get("reason") == "TidyingUp"
+    if not (tidying and facts.tidied):
+        return condition
+    return {**condition, "status": "False", "reason": "Finished", "message": "Everything is put away."}
