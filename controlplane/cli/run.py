@@ -64,15 +64,22 @@ def command(
 
 
 def _plan(file: Path, settings: Path | None) -> "ModelCanary":
-    """The plan in the file, if this machine can carry all of it out."""
+    """The plan in the file, if this machine can carry all of it out and its variants can run on their GPUs."""
     from canary.errors import SpecError
     from canary.spec.local import local_faults
+    from canary.spec.parse import in_order
     from controlplane import spec_files
     from controlplane.adapters.priced import dollars_an_hour
+    from controlplane.cli.validate import as_warning
+    from controlplane.profiles.canary_check import checked
+    from controlplane.profiles.sources import catalogue
 
     document = spec_files.load(file, settings=settings)
-    if faults := local_faults(document, dollars_an_hour):
+    found = checked(document, catalogue(()))
+    if faults := in_order([*local_faults(document, dollars_an_hour), *found.faults]):
         raise SpecError(faults)
+    for warning in found.warnings:
+        click.echo(as_warning(warning), err=True)
     return document.canary
 
 

@@ -15,9 +15,12 @@ from canary.errors import BugError, Fault, SpecError
 from canary.spec import Source, local_faults, parse_document, revision
 from canary.spec.dialects import form_of, slug
 from canary.spec.models import ModelCanary
+from canary.spec.parse import in_order
 from canary.spec.reader import Node, read
 from canary.spec.source import quoted
 from controlplane.adapters.priced import dollars_an_hour
+from controlplane.profiles.canary_check import checked
+from profiles.catalogue import builtin
 
 SETTINGS_NAME = "serinus.yml"
 """Completes a short form in the same folder, as it does on a disk."""
@@ -60,7 +63,7 @@ def understood(path: str, text: bytes, settings: Source | None) -> Wanted | Comp
         document = parse_document(text, path, settings)
     except SpecError as error:
         return _complaint(path, error.faults)
-    if faults := local_faults(document, dollars_an_hour):
+    if faults := in_order([*local_faults(document, dollars_an_hour), *checked(document, builtin()).faults]):
         return _complaint(path, faults)
     if root is None:
         raise BugError(f"{path} was parsed and cannot be read; nothing was started")

@@ -11,6 +11,7 @@ from typing import Any, Self
 
 import httpx2
 import pytest
+import yaml
 
 from controlplane.adapters.sqlite_store import SqliteStore
 from controlplane.sample.load import Load, Stats
@@ -221,11 +222,16 @@ async def test_a_port_that_is_taken_is_said_before_anything_is_judged(tmp_path: 
 async def test_a_plan_that_this_machine_cannot_carry_out_is_refused_with_every_fault(tmp_path: Path) -> None:
     """Exit code 2, and nothing was started."""
     plan = write_plan(tmp_path, shadow={"for": "1d", "judge": {"kind": "exact"}}, budget={"perDay": "$1"})
+    data = yaml.safe_load(plan.read_text())
+    data["spec"]["model"]["uri"] = "hf://meta-llama/Llama-3.1-8B-Instruct"
+    data["spec"]["canary"] |= {"quantization": "fp8", "profile": {"gpu": "A100"}}
+    plan.write_text(json.dumps(data))
     async with running(plan, tmp_path / "state") as run:
         assert await run.end() == 2
     text = "\n".join(run.said)
     assert "spec.shadow" in text
     assert "spec.budget" in text
+    assert "spec.canary.quantization" in text
     assert "Nothing was started" in text
     assert not (tmp_path / "state").exists()
 

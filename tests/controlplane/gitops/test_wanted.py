@@ -50,6 +50,14 @@ def test_a_plan_for_a_cluster_is_refused_on_this_machine() -> None:
     assert "runs in a cluster" in found.sentence
 
 
+def test_a_canary_that_its_gpus_cannot_run_is_refused_before_it_starts() -> None:
+    text = file("chat", "v2").replace("name: v2", "name: v2\n    quantization: fp8\n    profile: {gpu: A100}")
+    text = text.replace("{name: m}", "{name: m, uri: hf://meta-llama/Llama-3.1-8B-Instruct}")
+    found = understood(PATH, text.encode(), None)
+    assert isinstance(found, Complaint)
+    assert "compute capability" in found.sentence
+
+
 def test_the_digest_of_the_variants_does_not_see_how_they_are_written() -> None:
     """Comments and form change nothing; another value does."""
     from canary.edit import Written
