@@ -16,6 +16,8 @@ Object = dict[str, Any]
 
 FIELD_MANAGER = "serinus"
 """By this name managed fields tell our writes from those of others."""
+SILENCE_SECONDS = 75.0
+"""No watch is silent for longer while it lives: servers send a bookmark every minute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,7 @@ class Busy(Unavailable):
 
 __all__ = [
     "FIELD_MANAGER",
+    "SILENCE_SECONDS",
     "Busy",
     "Conflict",
     "Exists",

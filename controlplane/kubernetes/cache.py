@@ -4,6 +4,7 @@ Filled by `reflector.py` (and by tests); read by platforms, routers, the operato
 """
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from controlplane.kubernetes.api import Object, Resource
 
@@ -25,6 +26,8 @@ class Cache:
         self.resource = resource
         self.synced = False
         """Whether everything has been listed once: before that, an object that is not here may well exist."""
+        self.missing = False
+        """Whether the server does not know this kind (its CRD is not installed): then it is synced and empty."""
         self.heard_at = float("-inf")
         """When the server last said anything about this kind (seconds on the clock of whoever fills it)."""
         self._objects: dict[Key, Object] = {}
@@ -64,17 +67,29 @@ class Cache:
             self._tell(before, None)
 
     def replace(self, objects: list[Object]) -> None:
-        """Take a whole list: what is not in it is gone."""
+        """Take a whole list: it is the truth, and what is not in it is gone.
+
+        Versions only say here whether an object is another than before, because they are smaller again after a server's
+        store was restored from a backup.
+        """
         named = {key_of(each): each for each in objects}
         for key in [key for key in self._objects if key not in named]:
             self.drop(key)
-        for each in named.values():
-            self.put(each)
+        for key, each in named.items():
+            before = self._objects.get(key)
+            self._objects[key] = each
+            if before is None or _identity(before) != _identity(each):
+                self._tell(before, each)
         self.synced = True
 
     def _tell(self, before: Object | None, after: Object | None) -> None:
         for listener in self._listeners:
             listener(before, after)
+
+
+def _identity(object_: Object) -> tuple[Any, Any]:
+    meta = object_["metadata"]
+    return meta.get("uid"), meta.get("resourceVersion")
 
 
 def _version(object_: Object) -> int:

@@ -1,0 +1,311 @@
+"""The real API server: `api.Kube` over HTTP.
+
+Made once per process and shared. Connections, TLS and credentials are those of the `kubernetes` library's asynchronous
+client; objects stay plain dicts, so its models are never touched. Retries nothing but a request whose token had just
+been replaced.
+"""
+
+import asyncio
+import json
+import random
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from importlib.metadata import version as version_of
+from typing import Any, Self, TypeVar
+from urllib.parse import quote, urlencode
+
+import aiohttp
+from kubernetes.aio.client.rest import RESTClientObject
+
+from canary.errors import Unavailable
+from controlplane.kubernetes.access import Access
+from controlplane.kubernetes.answers import error_of, error_of_status
+from controlplane.kubernetes.api import (
+    FIELD_MANAGER,
+    SILENCE_SECONDS,
+    Gone,
+    Listing,
+    NotFound,
+    Object,
+    Request,
+    Resource,
+    WatchEvent,
+)
+from controlplane.kubernetes.gate import Gate
+from controlplane.kubernetes.resources import SECRET
+
+PAGE = 500
+"""Objects a page of a list, as client-go asks for."""
+WATCH_SECONDS = (240.0, 360.0)
+"""The server ends each watch after a random time within these, so that they do not all come back at once."""
+URGENT_PLACES = 2
+"""Of the requests under way at once, so many places are kept for urgent ones."""
+RENEWED_SECONDS = 10.0
+"""Credentials are read again at most this often."""
+_JSON = "application/json"
+_UNLIMITED = aiohttp.ClientTimeout(total=None)
+"""Time is bounded once, around the whole request."""
+_WATCHING = aiohttp.ClientTimeout(total=None, sock_read=SILENCE_SECONDS)
+
+T = TypeVar("T")
+
+
+class KubeClient:
+    """One API server."""
+
+    def __init__(
+        self,
+        access: Access,
+        *,
+        manager: str = FIELD_MANAGER,
+        timeout: float = 10.0,
+        concurrency: int = 16,
+        uniform: Callable[[float, float], float] = random.uniform,
+    ) -> None:
+        """`timeout`: seconds for any one request, its wait for a place among `concurrency` included."""
+        self.counts: Counter[Request] = Counter()
+        """Requests sent so far, failed ones included."""
+        self.access = access
+        self._manager = manager
+        self._timeout = timeout
+        self._uniform = uniform
+        self._gate = Gate(concurrency, URGENT_PLACES)
+        self._rest = RESTClientObject(access.configuration)
+        self._retired: list[RESTClientObject] = []
+        self._renewing = asyncio.Lock()
+        self._renewed_at = float("-inf")
+        self._agent = f"serinus/{version_of('serinus')}"
+
+    @classmethod
+    async def connect(cls, *, kubeconfig: str | None = None, context: str | None = None) -> Self:
+        """A client of the cluster that this process belongs to or that a kubeconfig names; raises `BadInput`."""
+        return cls(await Access.find(kubeconfig=kubeconfig, context=context))
+
+    async def get(self, resource: Resource, namespace: str | None, name: str) -> Object:
+        """See `api.Kube`."""
+        request = Request.of("get", resource)
+        return await self._object(request, "GET", resource, resource.path(namespace, name))
+
+    async def list(self, resource: Resource, namespace: str | None = None, *, labels: str = "") -> Listing:
+        """See `api.Kube`; reads page by page."""
+        try:
+            return await self._pages(resource, namespace, labels, PAGE)
+        except Gone:
+            # The pages took longer than the server keeps versions: in one piece, then.
+            return await self._pages(resource, namespace, labels, 0)
+
+    async def watch(
+        self, resource: Resource, namespace: str | None, version: str, *, labels: str = ""
+    ) -> AsyncIterator[WatchEvent]:
+        """See `api.Kube`; raises `Unavailable` when nothing was heard for 75 seconds (bookmarks come every minute)."""
+        query = {
+            "watch": "true",
+            "allowWatchBookmarks": "true",
+            "resourceVersion": version,
+            "timeoutSeconds": str(int(self._uniform(*WATCH_SECONDS))),
+            "labelSelector": labels,
+        }
+        self.counts[Request.of("watch", resource)] += 1
+        path = resource.path(namespace)
+        what = f"watch {path}"
+        response = await self._bounded(self._answer("GET", path, query, limits=_WATCHING), what)
+        try:
+            if response.status != 200:
+                raise error_of(response.status, await response.read(), what)
+            async for line in _lines(response.content):
+                yield _event(line, what)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise self._unreachable(what, error) from error
+        finally:
+            response.close()
+
+    async def create(self, resource: Resource, object_: Object) -> Object:
+        """See `api.Kube`."""
+        request, meta = Request.of("create", resource), object_["metadata"]
+        path = resource.path(meta.get("namespace"))
+        return await self._object(request, "POST", resource, path, self._owner(), body=object_, name=meta.get("name"))
+
+    async def apply(self, resource: Resource, object_: Object, *, force: bool = True, urgent: bool = False) -> Object:
+        """See `api.Kube`."""
+        meta = object_["metadata"]
+        return await self._object(
+            Request.of("patch", resource),
+            "PATCH",
+            resource,
+            resource.path(meta.get("namespace"), meta["name"]),
+            self._owner() | {"force": "true" if force else "false"},
+            body={"apiVersion": resource.api_version, "kind": resource.kind, **object_},
+            content="application/apply-patch+yaml",
+            urgent=urgent,
+        )
+
+    async def patch(
+        self,
+        resource: Resource,
+        namespace: str | None,
+        name: str,
+        patch: Sequence[Mapping[str, Any]] | Mapping[str, Any],
+        *,
+        subresource: str = "",
+        urgent: bool = False,
+    ) -> Object:
+        """See `api.Kube`."""
+        merge = isinstance(patch, Mapping)
+        return await self._object(
+            Request.of("patch", resource, subresource),
+            "PATCH",
+            resource,
+            resource.path(namespace, name, subresource),
+            self._owner(),
+            body=dict(patch) if isinstance(patch, Mapping) else [dict(each) for each in patch],
+            content="application/merge-patch+json" if merge else "application/json-patch+json",
+            tested=not isinstance(patch, Mapping) and any(each["op"] == "test" for each in patch),
+            urgent=urgent,
+        )
+
+    async def delete(self, resource: Resource, namespace: str | None, name: str, *, uid: str = "") -> None:
+        """See `api.Kube`."""
+        options: dict[str, Any] = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
+        if uid:
+            options["preconditions"] = {"uid": uid}
+        request = Request.of("delete", resource)
+        try:
+            await self._object(request, "DELETE", resource, resource.path(namespace, name), body=options)
+        except NotFound:
+            return
+
+    async def close(self) -> None:
+        """See `api.Kube`."""
+        for each in (self._rest, *self._retired):
+            await each.close()
+
+    def _owner(self) -> dict[str, str]:
+        return {"fieldManager": self._manager}
+
+    async def _pages(self, resource: Resource, namespace: str | None, labels: str, limit: int) -> Listing:
+        items: list[Object] = []
+        request, more = Request.of("list", resource), ""
+        while True:
+            query = {"labelSelector": labels, "limit": str(limit) if limit else "", "continue": more}
+            page = await self._object(request, "GET", resource, resource.path(namespace), query)
+            for each in page.get("items") or ():
+                # Lists of built-in kinds leave these out of their items.
+                each.setdefault("apiVersion", resource.api_version)
+                each.setdefault("kind", resource.kind)
+                items.append(each)
+            more = page["metadata"].get("continue") or ""
+            if not more:
+                return Listing(items, page["metadata"]["resourceVersion"])
+
+    async def _object(
+        self,
+        request: Request,
+        method: str,
+        resource: Resource,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        *,
+        body: Any = None,
+        content: str = _JSON,
+        tested: bool = False,
+        urgent: bool = False,
+        name: str | None = None,
+    ) -> Object:
+        """Send, and read the object that is the answer; raises what `answers` makes of any other."""
+        self.counts[request] += 1
+        what = f"{request.verb} {path}" if name is None else f"{request.verb} {path}/{name}"
+
+        async def sent() -> tuple[int, bytes, str | None]:
+            async with self._gate.passing(urgent=urgent):
+                response = await self._answer(method, path, query, body=body, content=content)
+                return response.status, await response.read(), response.headers.get("Retry-After")
+
+        status, data, retry_after = await self._bounded(sent(), what)
+        if not 200 <= status < 300:
+            raise error_of(status, data, what, retry_after=retry_after, tested=tested, secret=resource == SECRET)
+        try:
+            answer: Object = json.loads(data)
+        except ValueError as error:
+            raise Unavailable(f"{what}: {self.access.host} answered what is not JSON; is it an API server?") from error
+        return answer
+
+    async def _answer(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        *,
+        body: Any = None,
+        content: str = _JSON,
+        limits: aiohttp.ClientTimeout = _UNLIMITED,
+    ) -> aiohttp.ClientResponse:
+        """Send; once more with new credentials where the old ones are no longer accepted."""
+        given = {name: value for name, value in (query or {}).items() if value}
+        url = f"{self.access.host}{path}?{urlencode(given, quote_via=quote)}" if given else f"{self.access.host}{path}"
+        for again in (True, False):
+            headers = {"Accept": _JSON, "Content-Type": content, "User-Agent": self._agent}
+            authorization = await self.access.authorization()
+            if authorization:
+                headers["Authorization"] = authorization
+            answer = await self._rest.request(  # type: ignore[no-untyped-call]  # - the library types its models only
+                method, url, headers=headers, body=body, _request_timeout=limits
+            )
+            response: aiohttp.ClientResponse = answer.response
+            if response.status != 401 or not (again and await self._renewed()):
+                break
+            response.release()
+        return response
+
+    async def _renewed(self) -> bool:
+        """Whether there are credentials that may be newer than those that were refused."""
+        loop, configuration = asyncio.get_running_loop(), self.access.configuration
+        async with self._renewing:
+            if loop.time() - self._renewed_at < RENEWED_SECONDS:
+                return True  # Another request that was refused has just done it.
+            certificate = configuration.cert_file
+            if not await self.access.renew():
+                return False
+            self._renewed_at = loop.time()
+            if configuration.cert_file != certificate:
+                # Connections are bound to the certificate they were made with; those in use may end in their own time.
+                self._retired.append(self._rest)
+                self._rest = RESTClientObject(configuration)
+            return True
+
+    async def _bounded(self, work: Awaitable[T], what: str) -> T:
+        """The result of this work, or `Unavailable` when it fails on the way or takes too long."""
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await work
+        except TimeoutError as error:
+            raise Unavailable(
+                f"{what}: the API server at {self.access.host} did not answer within {self._timeout:g} s"
+            ) from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise self._unreachable(what, error) from error
+
+    def _unreachable(self, what: str, error: Exception) -> Unavailable:
+        return Unavailable(
+            f"{what}: the API server at {self.access.host} does not answer: {str(error) or type(error).__name__}"
+        )
+
+
+async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+    """Whole lines however long; one that is cut off by the end of the stream is not given out."""
+    parts: list[bytes] = []
+    async for chunk in content.iter_any():
+        *ended, rest = chunk.split(b"\n")
+        for each in ended:
+            yield b"".join((*parts, each))
+            parts.clear()
+        parts.append(rest)
+
+
+def _event(line: bytes, what: str) -> WatchEvent:
+    try:
+        read = json.loads(line)
+    except ValueError as error:
+        raise Unavailable(f"{what}: the watch sent a line that is not JSON") from error
+    if read["type"] == "ERROR":
+        raise error_of_status(read["object"], what)
+    return WatchEvent(read["type"], read["object"])
