@@ -1,0 +1,138 @@
+"""A gateway that exists in memory, for tests of the router: an API server, a cache that follows it, a controller.
+
+The controller answers for its Gateway's routes after a delay, as Envoy Gateway does. Time is that of the running loop,
+so that a virtual loop will do.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from canary.spec.models import CanarySpec, ModelCanary
+from controlplane.gateway.router import GatewayRouter
+from controlplane.kubernetes.api import Object
+from controlplane.kubernetes.cache import Cache
+from controlplane.kubernetes.memory import MemoryKube
+from controlplane.kubernetes.resources import HTTP_ROUTE
+from controlplane.ports import Clock
+
+NAMESPACE = "models"
+GATEWAY = ("kserve", "kserve-ingress-gateway")
+
+
+def plan(stable: str = "v1", canary: str = "v2", **spec: Any) -> ModelCanary:
+    """A plan named `chat` for the cluster; `kserve` replaces the platform's settings, anything else is added."""
+    kserve = {"gateway": "/".join(GATEWAY), "hostname": "chat.example.com"} | spec.pop("kserve", {})
+    whole = {
+        "model": {"name": "chat"},
+        "platform": {"kserve": kserve},
+        "stable": {"name": stable},
+        "canary": {"name": canary},
+        "stages": [{"traffic": 0.05}, {"traffic": 1.0}],
+        **spec,
+    }
+    metadata = {"name": "chat", "namespace": NAMESPACE}
+    return ModelCanary.model_validate({"metadata": metadata, "spec": CanarySpec.model_validate(whole)})
+
+
+@dataclass(slots=True)
+class Controller:
+    """The gateway's controller. What it answers, and how late, may be changed at any time."""
+
+    kube: MemoryKube
+    delay_s: float = 0.03
+    accepted: tuple[str, str] = ("True", "Accepted")
+    """Status and reason of the condition."""
+    resolved: tuple[str, str] = ("True", "ResolvedRefs")
+    silent: bool = False
+    gateway: tuple[str, str] = GATEWAY
+    splits: list[list[tuple[str, int]]] = field(default_factory=list)
+    """Every split that came into force: Service and weight of each backendRef."""
+
+    async def run(self) -> None:
+        """Answer for every route, for ever."""
+        version = "0"
+        async for event in self.kube.watch(HTTP_ROUTE, None, version):
+            if event.type in {"ADDED", "MODIFIED"}:
+                await self._answer(event.object)
+
+    async def _answer(self, route: Object) -> None:
+        metadata = route["metadata"]
+        answered = {each["observedGeneration"] for each in _conditions(route)}
+        if self.silent or answered == {metadata["generation"]}:
+            return
+        await asyncio.sleep(self.delay_s)
+        self.splits.append([(each["name"], each["weight"]) for each in route["spec"]["rules"][0]["backendRefs"]])
+        conditions = [
+            {"type": kind, "status": status, "reason": reason, "message": "", "observedGeneration": route_generation}
+            for kind, (status, reason) in (("Accepted", self.accepted), ("ResolvedRefs", self.resolved))
+            for route_generation in (metadata["generation"],)
+        ]
+        reference = {"namespace": self.gateway[0], "name": self.gateway[1]}
+        parents = [{"parentRef": reference, "controllerName": "example.com/gateway", "conditions": conditions}]
+        await self.kube.patch(
+            HTTP_ROUTE,
+            metadata["namespace"],
+            metadata["name"],
+            {"status": {"parents": parents}},
+            subresource="status",
+        )
+
+
+def _conditions(route: Object) -> list[dict[str, Any]]:
+    return [each for parent in route.get("status", {}).get("parents", []) for each in parent["conditions"]]
+
+
+@dataclass(slots=True)
+class World:
+    """Everything that a router meets."""
+
+    kube: MemoryKube
+    routes: Cache
+    clock: Clock
+    controller: Controller
+
+    def router(self, of: ModelCanary | None = None) -> GatewayRouter:
+        """A router that knows nothing yet, as after a restart."""
+        return GatewayRouter(self.kube, self.routes, of or plan(), namespace=NAMESPACE, clock=self.clock)
+
+    @property
+    def route(self) -> Object:
+        """The route as the API server has it."""
+        return self.kube.objects(HTTP_ROUTE)[NAMESPACE, "chat"]
+
+    @property
+    def split(self) -> list[tuple[str, int]]:
+        """Service and weight of each backendRef, as the API server has them."""
+        return [(each["name"], each["weight"]) for each in self.route["spec"]["rules"][0]["backendRefs"]]
+
+    def writes(self) -> int:
+        """Writes of the router so far."""
+        return sum(count for request, count in self.kube.counts.items() if request.verb in {"create", "patch"})
+
+
+@asynccontextmanager
+async def world(clock: Clock) -> AsyncIterator[World]:
+    """An API server with a gateway, for the time of the block."""
+    kube = MemoryKube(clock)
+    controller = Controller(kube.acting_as("gateway-controller"))
+    routes = Cache(HTTP_ROUTE)
+    routes.synced = True
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(_follow(kube.acting_as("reader"), routes)), group.create_task(controller.run())]
+        yield World(kube, routes, clock, controller)
+        for task in tasks:
+            task.cancel()
+
+
+async def _follow(kube: MemoryKube, routes: Cache) -> None:
+    async for event in kube.watch(HTTP_ROUTE, None, "0"):
+        if event.type in {"ADDED", "MODIFIED"}:
+            routes.put(event.object)
+        elif event.type == "DELETED":
+            routes.drop((event.object["metadata"]["namespace"], event.object["metadata"]["name"]))
+
+
+Story = Callable[[World], Coroutine[Any, Any, None]]
