@@ -1,0 +1,106 @@
+# The parts on top of the node, in order: gateway, kserve, prometheus. Each may be run again at any time.
+
+namespace() { k create namespace "$1" --dry-run=client -o yaml | ssa -f -; }
+# Retried, because kubectl wait errors out while a new CRD has no status.
+established() { retry 120 "the CRDs" '' k wait --for=condition=Established crd --all --timeout=20s; }
+rollout() { # NAMESPACE DEPLOYMENT
+  retry 240 "$1 $2" "k -n $1 describe pod | tail -15; k -n $1 logs $2 --all-containers --tail=20" \
+    k -n "$1" rollout status "$2" --timeout=5s
+}
+
+up_gateway() {
+  local chart=$RUN/chart
+  [ -d "$(source_dir envoy-gateway)/charts" ] || die "Envoy Gateway's chart is not there: run \`testbed build gateway\`"
+  import_image envoy-gateway envoy
+  renew envoy-gateway envoy-gateway-system
+  renew envoy envoy-gateway-system
+  rm -rf "$chart"
+  cp -r "$(source_dir envoy-gateway)/charts/gateway-helm" "$chart"
+  # The Go module carries only the template of values.yaml, with two names to fill in.
+  sed 's|${GatewayImage}|localhost/envoy-gateway:testbed|; s|${GatewayImagePullPolicy}|Never|' \
+    "$chart/values.tmpl.yaml" > "$chart/values.yaml"
+  ssa -f "$chart/charts/crds/crds/gatewayapi-crds.yaml" -f "$chart/charts/crds/crds/generated"
+  say "gateway: CRDs"
+  install_envoy_gateway "$chart"
+  say "gateway: Envoy Gateway ready"
+  namespace kserve
+  ssa -f "$HERE/manifests/gateway.yaml"
+  retry 240 "the Gateway to be Programmed" \
+    'k -n envoy-gateway-system get pods; k -n kserve get gateway -o yaml | tail -40' \
+    k -n kserve wait --for=condition=Programmed gateway/kserve-ingress-gateway --timeout=5s
+  say "gateway: Programmed"
+}
+install_envoy_gateway() { # CHART
+  local log=$RUN/log/helm.log
+  "$(bin helm)" upgrade --install eg "$1" -n envoy-gateway-system --create-namespace --skip-crds \
+    --set crds.enabled=false --set deployment.envoyGateway.resources.requests.cpu=10m \
+    --set config.envoyGateway.provider.kubernetes.shutdownManager.image=localhost/envoy-gateway:testbed \
+    --wait --timeout 240s >"$log" 2>&1 && return
+  tail -20 "$log" >&2
+  k -n envoy-gateway-system get pods >&2
+  k -n envoy-gateway-system logs deploy/envoy-gateway --tail=20 >&2
+  die "Envoy Gateway did not start"
+}
+
+kserve_base() { # SOURCES: CRDs, namespace, ConfigMap; without them the manager exits at once
+  local file config=$1/config files=()
+  namespace kserve
+  if ! k get crd httproutes.gateway.networking.k8s.io >/dev/null 2>&1; then
+    for file in "$1"/test/crds/gatewayapi_*.yaml; do files+=(-f "$file"); done
+  fi
+  for file in "$config"/crd/full/serving.kserve.io_*.yaml "$config"/crd/full/clusterstoragecontainer/serving*.yaml; do
+    files+=(-f "$file")
+  done
+  ssa "${files[@]}"
+  established
+  k create --dry-run=client -o json -f "$config/configmap/inferenceservice.yaml" \
+    | python3 "$HERE/lib/kserve.py" config | ssa -f -
+  say "kserve: CRDs and ConfigMap"
+}
+kserve_cert() { # FOLDER: one self-signed certificate is CA and server certificate at once
+  [ ! -e "$1/tls.crt" ] || return 0
+  mkdir -p "$1"
+  openssl req -x509 -newkey rsa:2048 -nodes -days 3650 -subj /CN=kserve-webhook \
+    -addext subjectAltName=DNS:kserve-webhook-server-service.kserve.svc,IP:127.0.0.1 \
+    -keyout "$1/tls.key" -out "$1/tls.crt" 2>/dev/null
+}
+kserve_webhooks() { # SOURCES CA [URL]
+  k create --dry-run=client -o json -f "$1/config/webhook/manifests.yaml" \
+    | python3 "$HERE/lib/kserve.py" webhooks "${@:2}" | ssa -f -
+}
+sample_runtime() { # while KServe's webhook is not reachable yet every write fails: the first one is retried
+  retry 120 "a first write through KServe's webhooks" \
+    'k apply --server-side -f "$HERE/manifests/sample-runtime.yaml"' ssa -f "$HERE/manifests/sample-runtime.yaml"
+}
+
+up_kserve() {
+  local sources
+  sources=$(source_dir kserve)
+  [ -d "$sources" ] || die "KServe's manifests are not there: run \`testbed build kserve\`"
+  sample_image
+  import_image kserve-manager storage-initializer serinus-sim
+  renew kserve-manager kserve
+  kserve_base "$sources"
+  kserve_cert "$RUN/kserve-cert"
+  k -n kserve create secret tls kserve-webhook-server-cert --dry-run=client -o yaml \
+    --cert="$RUN/kserve-cert/tls.crt" --key="$RUN/kserve-cert/tls.key" | ssa -f -
+  rm -rf "$RUN/kserve"
+  mkdir "$RUN/kserve"
+  cp -r "$sources/config" "$RUN/kserve/config"
+  cp "$HERE/manifests/kserve.yaml" "$RUN/kserve/kustomization.yaml"
+  k kustomize "$RUN/kserve" | ssa -f -
+  rollout kserve deploy/kserve-controller-manager
+  kserve_webhooks "$sources" "$RUN/kserve-cert/tls.crt"
+  say "kserve: manager and webhooks ready"
+  sample_runtime
+  say "kserve: runtime serinus-sim"
+}
+
+up_prometheus() {
+  import_image prometheus
+  renew prometheus monitoring
+  namespace monitoring
+  ssa -f "$HERE/manifests/prometheus.yaml"
+  rollout monitoring deploy/prometheus
+  say "prometheus: ready"
+}
