@@ -10,10 +10,11 @@ from tests.cluster.bed import Light
 from tests.contracts.kube_promises import SAMPLE, KubePromises
 
 FREE = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+NAME = f"{SAMPLE.plural}.{SAMPLE.group}"
 DEFINITION = {
     "apiVersion": "apiextensions.k8s.io/v1",
     "kind": "CustomResourceDefinition",
-    "metadata": {"name": f"{SAMPLE.plural}.{SAMPLE.group}"},
+    "metadata": {"name": NAME},
     "spec": {
         "group": SAMPLE.group,
         "scope": "Namespaced",
@@ -36,7 +37,7 @@ class TestKubeClient(KubePromises):
     def samples(self, light: Light) -> None:
         """The server knows the suite's own kind."""
         light.apply(DEFINITION)
-        light.kubectl("wait", "--for=condition=Established", f"crd/{DEFINITION['metadata']['name']}", "--timeout=30s")
+        light.kubectl("wait", "--for=condition=Established", f"crd/{NAME}", "--timeout=30s")
 
     @pytest.fixture
     async def kube(self, light: Light, namespace: str) -> AsyncIterator[KubeClient]:
