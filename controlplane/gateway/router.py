@@ -117,7 +117,7 @@ class GatewayRouter:
             return self.idle(free)
         if self._in_force_for(state) >= step.after:
             await self._write(step.slots, over=state)
-        return self.idle(free)
+        return False
 
     def idle(self, arm: Arm) -> bool:
         """Whether nothing can reach the arm through the route any more, so that it may be deleted."""

@@ -17,19 +17,20 @@ from controlplane.kubernetes.cache import Cache
 from controlplane.kubernetes.memory import MemoryKube
 from controlplane.kubernetes.resources import HTTP_ROUTE
 from controlplane.ports import Clock
+from controlplane.simulation.clock import VirtualClock, play
 
 NAMESPACE = "models"
 GATEWAY = ("kserve", "kserve-ingress-gateway")
 
 
-def plan(stable: str = "v1", canary: str = "v2", **spec: Any) -> ModelCanary:
-    """A plan named `chat` for the cluster; `kserve` replaces the platform's settings, anything else is added."""
+def plan(stable: Any = "v1", canary: Any = "v2", **spec: Any) -> ModelCanary:
+    """A plan named `chat` for the cluster; variants by name or whole; `kserve` has settings of the platform."""
     kserve = {"gateway": "/".join(GATEWAY), "hostname": "chat.example.com"} | spec.pop("kserve", {})
     whole = {
         "model": {"name": "chat"},
         "platform": {"kserve": kserve},
-        "stable": {"name": stable},
-        "canary": {"name": canary},
+        "stable": {"name": stable} if isinstance(stable, str) else stable,
+        "canary": {"name": canary} if isinstance(canary, str) else canary,
         "stages": [{"traffic": 0.05}, {"traffic": 1.0}],
         **spec,
     }
@@ -64,7 +65,7 @@ class Controller:
         if self.silent or answered == {metadata["generation"]}:
             return
         await asyncio.sleep(self.delay_s)
-        self.splits.append([(each["name"], each["weight"]) for each in route["spec"]["rules"][0]["backendRefs"]])
+        self.splits.append([(each["name"], each.get("weight", 1)) for each in route["spec"]["rules"][0]["backendRefs"]])
         conditions = [
             {"type": kind, "status": status, "reason": reason, "message": "", "observedGeneration": route_generation}
             for kind, (status, reason) in (("Accepted", self.accepted), ("ResolvedRefs", self.resolved))
@@ -122,9 +123,11 @@ async def world(clock: Clock) -> AsyncIterator[World]:
     routes.synced = True
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(_follow(kube.acting_as("reader"), routes)), group.create_task(controller.run())]
-        yield World(kube, routes, clock, controller)
-        for task in tasks:
-            task.cancel()
+        try:
+            yield World(kube, routes, clock, controller)
+        finally:
+            for task in tasks:
+                task.cancel()
 
 
 async def _follow(kube: MemoryKube, routes: Cache) -> None:
@@ -135,4 +138,15 @@ async def _follow(kube: MemoryKube, routes: Cache) -> None:
             routes.drop((event.object["metadata"]["namespace"], event.object["metadata"]["name"]))
 
 
-Story = Callable[[World], Coroutine[Any, Any, None]]
+def told(story: Callable[[World], Coroutine[Any, Any, None]]) -> Callable[[], None]:
+    """A test of a story in such a world, in virtual time."""
+
+    def test() -> None:
+        async def all_of_it() -> None:
+            async with world(VirtualClock()) as here:
+                await story(here)
+
+        play(all_of_it())
+
+    test.__name__, test.__doc__ = story.__name__, story.__doc__
+    return test

@@ -1,0 +1,405 @@
+"""The router in memory and virtual time: every way that traffic moves, and everybody who disturbs it."""
+
+import asyncio
+
+import pytest
+
+from canary.errors import Conflict, Unavailable, WorldError
+from canary.weights import ALL_CANARY, ALL_STABLE, WHOLE, Weights
+from controlplane.gateway.router import FALL_PATIENCE_S, PATIENCE_S, GatewayRouter
+from controlplane.gateway.slots import SETTLED_S
+from controlplane.kubernetes.api import Refused
+from controlplane.kubernetes.resources import HTTP_ROUTE
+from tests.controlplane.gateway.world import NAMESPACE, World, plan, told
+
+FIVE, QUARTER = Weights(50_000), Weights(250_000)
+V1, V2 = "chat-v1-predictor", "chat-v2-predictor"
+WEIGHT = "/spec/rules/0/backendRefs/{}/weight"
+
+
+async def started(world: World, *through: Weights) -> GatewayRouter:
+    """A router that has made its route and gone through these splits."""
+    router = world.router()
+    for weights in (ALL_STABLE, *through):
+        await router.set_weights(weights)
+    return router
+
+
+async def edit(world: World, path: str, value: object, manager: str = "kubectl-edit") -> None:
+    """Somebody else changes the route, and the cache hears of it."""
+    await world.kube.acting_as(manager).patch(
+        HTTP_ROUTE, NAMESPACE, "chat", [{"op": "replace", "path": path, "value": value}]
+    )
+    await world.clock.sleep(0.1)
+
+
+async def settled(world: World, router: GatewayRouter) -> None:
+    """Tidy up, pass by pass."""
+    async with asyncio.timeout(5):
+        while not await router.settle():
+            await world.clock.sleep(0.1)
+
+
+@told
+async def test_before_there_is_a_route_no_weights_are_in_force(world: World) -> None:
+    """So the loop asks for those that it wants, and the route is made."""
+    seen = await world.router().seen()
+    assert seen.weights is None
+    assert seen.problem == "HTTPRoute models/chat does not exist"
+
+
+@told
+async def test_a_route_begins_with_everything_on_stable(world: World) -> None:
+    router = await started(world)
+    assert world.split == [(V1, WHOLE), (V1, 0)]
+    assert (await router.seen()).weights == ALL_STABLE
+    assert router.idle("canary")
+    assert not router.idle("stable")
+
+
+@told
+async def test_a_canary_gets_its_share_only_after_half_a_second_at_one_in_a_million(world: World) -> None:
+    router = await started(world)
+    began = world.clock.now()
+    await router.set_weights(FIVE)
+    assert world.controller.splits[-2:] == [[(V1, 999_999), (V2, 1)], [(V1, 950_000), (V2, 50_000)]]
+    assert world.clock.now() - began >= SETTLED_S
+    assert (await router.seen()).weights == FIVE
+
+
+@told
+async def test_a_rollback_is_one_write(world: World) -> None:
+    router = await started(world, FIVE, QUARTER)
+    before = world.writes()
+    await router.set_weights(ALL_STABLE)
+    assert world.writes() == before + 1
+    assert world.split == [(V1, 999_999), (V2, 1)]
+    assert (await router.seen()).weights == ALL_STABLE
+
+
+@told
+async def test_a_rollback_does_not_wait_for_a_gateway_that_is_silent(world: World) -> None:
+    """It is written, and returns; the weights in force are not known until the gateway speaks."""
+    router = await started(world, FIVE)
+    world.controller.silent = True
+    began = world.clock.now()
+    await router.set_weights(ALL_STABLE)
+    assert world.clock.now() - began <= FALL_PATIENCE_S + 0.02
+    assert world.split == [(V1, 999_999), (V2, 1)]
+    seen = await router.seen()
+    assert seen.weights is None
+    assert "has not taken the last change yet" in seen.problem
+
+
+@told
+async def test_a_rollback_overwrites_whatever_somebody_else_is_writing(world: World) -> None:
+    router = await started(world, FIVE)
+    somebody = world.kube.acting_as("kubectl-edit")
+    await somebody.patch(HTTP_ROUTE, NAMESPACE, "chat", [{"op": "replace", "path": WEIGHT.format(1), "value": 500_000}])
+    await router.set_weights(ALL_STABLE)  # the cache has not heard of the edit
+    assert world.split == [(V1, 999_999), (V2, 1)]
+
+
+@told
+async def test_a_rise_does_not_overwrite_a_change_that_it_has_not_seen(world: World) -> None:
+    router = await started(world, FIVE)
+    somebody = world.kube.acting_as("kubectl-edit")
+    await somebody.patch(HTTP_ROUTE, NAMESPACE, "chat", [{"op": "replace", "path": WEIGHT.format(1), "value": 0}])
+    with pytest.raises(Conflict):
+        await router.set_weights(QUARTER)
+    assert world.split == [(V1, 950_000), (V2, 0)]
+
+
+@told
+async def test_a_rollback_is_tidied_up_later_and_then_the_canary_may_go(world: World) -> None:
+    router = await started(world, FIVE)
+    await router.set_weights(ALL_STABLE)
+    assert not await router.settle()
+    assert not router.idle("canary")
+    await settled(world, router)
+    assert world.split == [(V1, WHOLE), (V1, 0)]
+    assert router.idle("canary")
+
+
+@told
+async def test_a_killed_process_leaves_what_the_next_one_tidies_up(world: World) -> None:
+    router = await started(world, FIVE)
+    await router.set_weights(ALL_STABLE)
+    await settled(world, world.router())
+    assert world.split == [(V1, WHOLE), (V1, 0)]
+
+
+@told
+async def test_a_process_killed_while_the_canary_started_is_followed_by_one_that_goes_on(world: World) -> None:
+    router = await started(world)
+    await world.clock.sleep(1.0)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(SETTLED_S / 2):
+            await router.set_weights(FIVE)
+    assert world.split == [(V1, 999_999), (V2, 1)]
+    after = world.router()
+    assert (await after.seen()).weights == ALL_STABLE
+    await after.set_weights(FIVE)
+    assert world.split == [(V1, 950_000), (V2, 50_000)]
+
+
+@told
+async def test_tidying_up_leaves_a_canary_alone_that_is_about_to_start(world: World) -> None:
+    router = await started(world)
+    async with asyncio.TaskGroup() as group:
+        rise = group.create_task(router.set_weights(FIVE))
+        while not rise.done():
+            await router.settle()
+            await world.clock.sleep(0.05)
+    assert world.split == [(V1, 950_000), (V2, 50_000)]
+
+
+@told
+async def test_at_a_hundred_percent_the_way_back_stays_warm(world: World) -> None:
+    router = await started(world, FIVE, ALL_CANARY)
+    assert world.split == [(V1, 1), (V2, 999_999)]
+    assert (await router.seen()).weights == ALL_CANARY
+    await world.clock.sleep(2.0)
+    await router.settle()
+    assert world.split == [(V1, 1), (V2, 999_999)]
+
+
+@told
+async def test_after_a_promotion_stable_goes_to_rest_when_it_is_asked_to(world: World) -> None:
+    router = await started(world, FIVE, ALL_CANARY)
+    while not await router.settle("stable"):
+        await world.clock.sleep(0.1)
+    assert world.split == [(V2, 0), (V2, WHOLE)]
+    assert router.idle("stable")
+    assert (await router.seen()).weights == ALL_CANARY
+
+
+@told
+async def test_stable_does_not_go_to_rest_while_it_is_wanted(world: World) -> None:
+    router = await started(world, FIVE)
+    await world.clock.sleep(1.0)
+    assert not await router.settle("stable")
+    assert world.split == [(V1, 950_000), (V2, 50_000)]
+
+
+@told
+async def test_the_next_rollout_begins_in_the_other_slot(world: World) -> None:
+    """The winner keeps its place, so its cluster keeps its name and its counters."""
+    router = await started(world, FIVE, ALL_CANARY)
+    while not await router.settle("stable"):
+        await world.clock.sleep(0.1)
+    following = world.router(plan("v2", "v3"))
+    assert (await following.seen()).weights == ALL_STABLE
+    await following.set_weights(FIVE)
+    assert world.split == [("chat-v3-predictor", 50_000), (V2, 950_000)]
+    assert {arm: place for arm, (place, _) in following.slots().items()} == {"stable": 1, "canary": 0}
+
+
+@told
+async def test_each_slot_says_since_when_it_is_whose(world: World) -> None:
+    began = world.clock.now()
+    router = await started(world)
+    assert router.slots() == {"stable": (0, began)}
+    await world.clock.sleep(10.0)
+    await router.set_weights(FIVE)
+    place, since = router.slots()["canary"]
+    assert (place, router.slots()["stable"]) == (1, (0, began))
+    assert began + 10.0 <= since < world.clock.now()
+    await router.set_weights(QUARTER)
+    assert router.slots()["canary"] == (1, since)
+
+
+@told
+async def test_nothing_is_written_while_nothing_changes(world: World) -> None:
+    router = await started(world, FIVE)
+    before = world.writes()
+    for _ in range(10):
+        await router.set_weights(FIVE)
+        await router.settle()
+        await router.seen()
+    assert world.writes() == before
+
+
+@told
+async def test_a_rise_that_the_gateway_does_not_take_raises_in_time(world: World) -> None:
+    router = await started(world, FIVE)
+    world.controller.silent = True
+    began = world.clock.now()
+    with pytest.raises(WorldError, match=r"models/chat is written and not in force: gateway kserve/.* has not taken"):
+        await router.set_weights(QUARTER)
+    assert world.clock.now() - began <= PATIENCE_S + 0.1
+
+
+@told
+async def test_a_route_that_is_refused_by_its_gateway_serves_nobody(world: World) -> None:
+    world.controller.accepted = ("False", "NoMatchingListenerHostname")
+    router = world.router()
+    with pytest.raises(WorldError, match="does not accept it: NoMatchingListenerHostname"):
+        await router.set_weights(ALL_STABLE)
+    seen = await router.seen()
+    assert seen.weights is None
+    assert "NoMatchingListenerHostname" in seen.problem
+
+
+@told
+async def test_a_service_that_is_missing_is_a_problem_and_the_weights_stay_known(world: World) -> None:
+    router = await started(world, FIVE)
+    world.controller.resolved = ("False", "BackendNotFound")
+    await router.set_weights(QUARTER)
+    seen = await router.seen()
+    assert seen.weights == QUARTER
+    assert "BackendNotFound" in seen.problem
+
+
+@told
+async def test_a_gateway_that_is_not_there_is_said_to_be(world: World) -> None:
+    world.controller.gateway = ("edge", "public")
+    router = world.router()
+    with pytest.raises(WorldError):
+        await router.set_weights(ALL_STABLE)
+    assert "is that Gateway there?" in (await router.seen()).problem
+
+
+@told
+async def test_somebody_elses_route_of_this_name_is_left_as_it_is(world: World) -> None:
+    theirs = {
+        "apiVersion": HTTP_ROUTE.api_version,
+        "kind": "HTTPRoute",
+        "metadata": {"name": "chat", "namespace": NAMESPACE},
+        "spec": {"rules": [{"backendRefs": [{"name": "theirs", "port": 80}]}]},
+    }
+    await world.kube.acting_as("somebody").create(HTTP_ROUTE, theirs)
+    await world.clock.sleep(0.1)
+    router = world.router()
+    for weights in (ALL_STABLE, FIVE):
+        with pytest.raises(Refused, match="models/chat was not made by Serinus and is left as it is"):
+            await router.set_weights(weights)
+    assert not await router.settle()
+    assert (await router.seen()).weights is None
+    assert world.route["spec"] == theirs["spec"]
+
+
+@told
+async def test_a_change_by_somebody_else_is_named_and_put_right_by_asking_again(world: World) -> None:
+    router = await started(world, FIVE)
+    await edit(world, WEIGHT.format(1), 500_000)
+    assert router.drift() == "kubectl-edit changed spec.rules[0].backendRefs[1].weight from 50000 to 500000"
+    assert (await router.seen()).weights == Weights(344_828)
+    await router.set_weights(FIVE)
+    assert (router.drift(), (await router.seen()).weights) == ("", FIVE)
+
+
+@told
+async def test_a_change_beside_the_weights_is_put_right_too(world: World) -> None:
+    router = await started(world, FIVE)
+    await edit(world, "/spec/hostnames", ["elsewhere.example.com"], "argocd-controller")
+    assert router.drift() == (
+        "argocd-controller changed spec.hostnames[0] from chat.example.com to elsewhere.example.com"
+    )
+    await router.set_weights(FIVE)
+    assert world.route["spec"]["hostnames"] == ["chat.example.com"]
+    assert router.drift() == ""
+
+
+@told
+async def test_a_new_plans_own_change_of_the_route_is_no_drift(world: World) -> None:
+    await started(world, FIVE)
+    newer = world.router(plan(kserve={"hostname": "new.example.com"}))
+    assert newer.drift() == ""
+    await newer.set_weights(ALL_STABLE)
+    assert world.route["spec"]["hostnames"] == ["new.example.com"]
+
+
+@told
+async def test_a_slot_that_somebody_pointed_elsewhere_has_no_counters_to_read(world: World) -> None:
+    router = await started(world, FIVE)
+    await edit(world, "/spec/rules/0/backendRefs/1/name", "somebodys")
+    assert set(router.slots()) == {"stable"}
+    assert (await router.seen()).weights is None
+    await router.set_weights(ALL_STABLE)
+    assert world.split == [(V1, 999_999), ("somebodys", 1)]
+    await settled(world, router)
+    assert world.split == [(V1, WHOLE), (V1, 0)]
+
+
+@told
+async def test_a_route_that_was_deleted_comes_back_with_everything_on_stable(world: World) -> None:
+    """What was taken away is not given back: the loop sees less than it had, and rolls back."""
+    router = await started(world, FIVE)
+    await world.kube.acting_as("kubectl").delete(HTTP_ROUTE, NAMESPACE, "chat")
+    await world.clock.sleep(0.1)
+    assert (await router.seen()).weights is None
+    with pytest.raises(WorldError, match="was not there any more; it has been made again with everything on v1"):
+        await router.set_weights(FIVE)
+    await world.clock.sleep(0.1)
+    assert world.split == [(V1, WHOLE), (V1, 0)]
+    assert (await router.seen()).weights == ALL_STABLE
+
+
+@told
+async def test_a_rollback_of_a_route_that_was_just_deleted_makes_it_again(world: World) -> None:
+    router = await started(world, FIVE)
+    await world.kube.acting_as("kubectl").delete(HTTP_ROUTE, NAMESPACE, "chat")
+    await router.set_weights(ALL_STABLE)  # the cache has not heard of it
+    assert world.split[0] == (V1, 999_999)
+
+
+@told
+async def test_a_cache_that_was_never_filled_is_no_reason_to_make_a_second_route(world: World) -> None:
+    router = await started(world, FIVE)
+    world.routes.drop((NAMESPACE, "chat"))
+    world.routes.synced = False
+    assert (await router.seen()).problem == "HTTPRoute models/chat has not been read yet"
+    assert not router.idle("canary")
+    await router.set_weights(ALL_STABLE)
+    assert world.split == [(V1, 999_999), (V2, 1)]
+
+
+@told
+async def test_a_write_that_fails_leaves_the_route_and_is_asked_for_again(world: World) -> None:
+    router = await started(world, FIVE)
+    world.kube.fail_next(Unavailable("the API server does not answer"), verb="patch")
+    with pytest.raises(Unavailable):
+        await router.set_weights(ALL_STABLE)
+    assert (await router.seen()).weights == FIVE
+    await router.set_weights(ALL_STABLE)
+    assert (await router.seen()).weights == ALL_STABLE
+
+
+@told
+async def test_a_rollback_overtakes_a_rise_that_waits(world: World) -> None:
+    router = await started(world)
+    await world.clock.sleep(1.0)
+
+    async def rise() -> None:
+        with pytest.raises(WorldError, match="other weights were asked for meanwhile"):
+            await router.set_weights(FIVE)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(rise())
+        await world.clock.sleep(SETTLED_S / 2)
+        await router.set_weights(ALL_STABLE)
+    assert world.split == [(V1, 999_999), (V2, 1)]
+    await settled(world, router)
+    assert world.split == [(V1, WHOLE), (V1, 0)]
+
+
+@told
+async def test_a_stage_of_one_in_a_million_is_what_it_asks_for(world: World) -> None:
+    router = await started(world, Weights(1))
+    assert (await router.seen()).weights == Weights(1)
+    await world.clock.sleep(1.0)
+    await router.settle()
+    assert world.split == [(V1, 999_999), (V2, 1)]
+
+
+@told
+async def test_both_rules_of_a_cohort_follow(world: World) -> None:
+    """The weighted rule stands first whoever takes part; the others change over only when stable goes."""
+    router = world.router(plan(cohort={"header": "x-team", "in": ["blue"]}))
+    for weights in (ALL_STABLE, FIVE, ALL_CANARY):
+        await router.set_weights(weights)
+        assert [each["name"] for each in world.route["spec"]["rules"][1]["backendRefs"]] == [V1]
+    while not await router.settle("stable"):
+        await world.clock.sleep(0.1)
+    assert [each["name"] for each in world.route["spec"]["rules"][1]["backendRefs"]] == [V2]
