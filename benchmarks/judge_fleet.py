@@ -159,7 +159,7 @@ class _Fleet:
         points = evidence.POINTS
         rules = [case.rule for case in of.tested if case.rule is not None]
         self.counts = np.tile([rule.counts for rule in rules], rollouts)
-        self.ratios = np.tile([[ratio for ratio, _ in rule.grid] for rule in rules], (rollouts, 1))
+        self.ratios = np.tile([[1 + more for more, _ in rule.grid] for rule in rules], (rollouts, 1))
         self.logs = np.tile([[log for _, log in rule.grid] for rule in rules], (rollouts, 1))
         self.r = np.tile([rule.r for rule in rules], rollouts)
         self.r_clear = np.tile([rule.r_clear for rule in rules], rollouts)

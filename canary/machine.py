@@ -81,14 +81,18 @@ def _judge(look: Look) -> Look:
         now=look.now,
         stage_since=_judged_since(rollout),
     )
-    rollout = replace(rollout, judge=state, served=totals, unrouted=unrouted)
-    if rollout.phase not in EXPOSED:
+    exposed = rollout.phase in EXPOSED
+    before, verdicts = rollout.verdicts, judgement.gates if exposed else rollout.verdicts
+    if state is not rollout.judge or verdicts is not before:  # most passes hear nothing new and cost nothing
+        rollout = replace(rollout, judge=state, served=totals, unrouted=unrouted, verdicts=verdicts)
+    if not exposed:
         return replace(look, rollout=rollout)
-    before = {verdict.gate: verdict.verdict for verdict in rollout.verdicts}
-    for verdict in judgement.gates:
-        if before.get(verdict.gate, Answer.WAIT) is not verdict.verdict:
-            rollout = _note(rollout, "verdict", rollout.reason, verdict.why, verdict_evidence(verdict), look.now)
-    return replace(look, rollout=replace(rollout, verdicts=judgement.gates), judgement=judgement)
+    if verdicts is not before:
+        answers = {verdict.gate: verdict.verdict for verdict in before}
+        for verdict in verdicts:
+            if answers.get(verdict.gate, Answer.WAIT) is not verdict.verdict:
+                rollout = _note(rollout, "verdict", rollout.reason, verdict.why, verdict_evidence(verdict), look.now)
+    return replace(look, rollout=rollout, judgement=judgement)
 
 
 def _wait_for_stable(rollout: Rollout, seen: Seen, now: float) -> Rollout:

@@ -19,7 +19,8 @@ LEARNT = 20
 
 def recent(fast: Sequence[float], xc: float, nc: float, xv: float = 0.0, nv: float = 0.0) -> list[float]:
     """Recent bad events and trials (canary's, then stable's) with another block counted in."""
-    return [FAST * fast[0] + xv, FAST * fast[1] + nv, FAST * fast[2] + xc, FAST * fast[3] + nc]
+    mine, of_mine, stable, of_stable = fast
+    return [FAST * mine + xv, FAST * of_mine + nv, FAST * stable + xc, FAST * of_stable + nc]
 
 
 def stable_beyond(fast: Sequence[float], limit: float, noise: Noise) -> bool:

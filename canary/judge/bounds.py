@@ -6,6 +6,7 @@ Coarse buckets cost power, never validity, since both arms are counted at the sa
 """
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 
 from canary.judge.docket import Case
@@ -70,14 +71,12 @@ def quantile(q: float, cumulative: Sequence[float], bounds: Sequence[float]) -> 
     if total <= 0:
         return None
     wanted = q * total
-    low, low_count = 0.0, 0.0
-    for bound, count in zip(bounds, cumulative, strict=True):
-        if count >= wanted:
-            if math.isinf(bound):
-                return low
-            return low + (bound - low) * ((wanted - low_count) / (count - low_count) if count > low_count else 1.0)
-        low, low_count = bound, count
-    return low
+    index = bisect_left(cumulative, wanted)
+    low, low_count = (bounds[index - 1], cumulative[index - 1]) if index else (0.0, 0.0)
+    bound, count = bounds[index], cumulative[index]
+    if math.isinf(bound):
+        return low
+    return low + (bound - low) * ((wanted - low_count) / (count - low_count) if count > low_count else 1.0)
 
 
 Pick = list[float]

@@ -27,9 +27,9 @@ def find(spec: CanarySpec, of: Docket, memory: Memory, stage: int, t: float) -> 
     if convicted is not None and convicted.gate.text not in memory["failed"]:
         found.append(_facts(of, memory, convicted).failed())
     for case in present:
-        looks = memory["looks"].get(case.gate.text)
+        looks = memory["looks"].get(case.text)
         breached = case.kind == "readings" and looks is not None and looks["breaches"] > case.gate.failures
-        if breached and case.gate.on_breach == "rollback" and case.gate.text not in memory["failed"]:
+        if breached and case.gate.on_breach == "rollback" and case.text not in memory["failed"]:
             found.append(verdicts.by_readings(case, _facts(of, memory, case), t))
     if found:
         memory["failed"] = memory["failed"] | {verdict.gate: _kept(verdict) for verdict in found}
@@ -38,16 +38,19 @@ def find(spec: CanarySpec, of: Docket, memory: Memory, stage: int, t: float) -> 
 def total(of: Docket, memory: Mapping[str, Any]) -> float:
     """Log of all evidence against the canary together."""
     heavy = _weighted(of, memory)
-    if not heavy:
-        return 0.0
+    return _together(heavy) if heavy else 0.0
+
+
+def _together(heavy: list[tuple[float, Case]]) -> float:
+    """Log of the sum."""
     top = max(value for value, _ in heavy)
-    return top + math.log(sum(math.exp(value - top) for value, _ in heavy))
+    return top + math.log(sum([math.exp(value - top) for value, _ in heavy]))
 
 
 def _convicted(of: Docket, memory: Memory, present: tuple[Case, ...]) -> Case | None:
     """The gate of this stage that the combined evidence is due to, if it is enough."""
     heavy = _weighted(of, memory)
-    if not heavy or total(of, memory) < math.log(1 / of.alpha):
+    if not heavy or _together(heavy) < math.log(1 / of.alpha):
         return None
     here = [(value, case) for value, case in heavy if case in present]
     return max(here, key=lambda pair: pair[0])[1] if here else None
@@ -55,11 +58,11 @@ def _convicted(of: Docket, memory: Memory, present: tuple[Case, ...]) -> Case | 
 
 def _weighted(of: Docket, memory: Mapping[str, Any]) -> list[tuple[float, Case]]:
     """Log of weight times evidence of every gate that has some and may roll back."""
-    kept = memory["evidence"]
+    kept, started = memory["evidence"], memory["started"]
     return [
-        (math.log(case.weight) + kept[case.gate.text]["log_e"], case)
+        (case.log_weight + kept[case.text]["log_e"], case)
         for case in of.tested
-        if case.weight > 0 and case.gate.text in memory["started"] and _may_speak(memory, case)
+        if case.weight > 0 and case.text in started and _may_speak(memory, case)
     ]
 
 

@@ -33,8 +33,8 @@ def bet(
     variance = max(usual * (1 - usual), 1e-6) * (1 / nv + 1 / nc) * noise
     most = 0.9 / (1 + eps)
     factors = []
-    for ratio, _ in on:
-        excess = eps * (ratio - 1)
+    for more, _ in on:
+        excess = eps * more
         factors.append(1 + min(excess / (variance + excess * excess), most) * surprise)
     if vr != 1:
         factors = [factor ** (1 / vr) for factor in factors]

@@ -3,10 +3,11 @@
 Called by `judge.py`; a gate that stands in several stages is one case with one body of evidence. Holds no evidence.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
-from canary.judge import selfnormalised, share
+from canary.judge import selfnormalised, sentences, share
 from canary.judge.evidence import POINTS, Rule
 from canary.spec import metrics
 from canary.spec.metrics import Metric
@@ -43,7 +44,17 @@ class Case:
     """How its evidence is weighed; None for readings."""
     weight: float
     """Its share of `falseRollback`; 0 for gates that do not roll back or are not tested sequentially."""
+    log_weight: float
+    """The logarithm of that; minus infinity for 0."""
     stages: frozenset[int]
+    text: str
+    """The gate's own text, the key of all that is remembered about it."""
+    relative: bool
+    """Whether stable is the yardstick."""
+    spoken: str
+    """The metric as a person says it,"""
+    allowed: str
+    """and what the gate allows; both stand in every sentence about it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,14 +106,33 @@ def _draw_up(spec: CanarySpec) -> Docket:
         weight = weights.get(text, 0.0)
         rule = None if kind == "readings" else _rule(gate, kind, weight, spec.judge)
         counts, scale = _ratio(gate)
-        here = frozenset(stages[text])
-        cases.append(Case(gate, kind, series, name, counts[1], scale, gate.quantile, unit_of(gate), rule, weight, here))
-    by_text = {case.gate.text: case for case in cases}
+        unit = unit_of(gate)
+        cases.append(
+            Case(
+                gate=gate,
+                kind=kind,
+                series=series,
+                name=name,
+                per=counts[1],
+                scale=scale,
+                quantile=gate.quantile,
+                unit=unit,
+                rule=rule,
+                weight=weight,
+                log_weight=math.log(weight) if weight > 0 else -math.inf,
+                stages=frozenset(stages[text]),
+                text=text,
+                relative=gate.relative,
+                spoken=sentences.name(gate),
+                allowed=sentences.allowance(gate, unit),
+            )
+        )
+    by_text = {case.text: case for case in cases}
     return Docket(
         cases=tuple(cases),
         by_stage=tuple(tuple(by_text[gate.text] for gate in stage.gates) for stage in spec.stages),
         tested=tuple(case for case in cases if case.rule is not None),
-        texts=tuple(case.gate.text for case in cases if case.rule is not None),
+        texts=tuple(case.text for case in cases if case.rule is not None),
         planned=sum(stage.hold for stage in spec.stages),
         histograms=frozenset(case.name for case in cases if case.series == "histogram"),
         kpis=frozenset(case.name for case in cases if case.series == "kpi"),

@@ -8,7 +8,8 @@ with each stage. Does not know what a gate says, nor decide anything.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Self
+from operator import attrgetter
+from typing import Any, NamedTuple, Self
 
 from canary.judge import blame, difference, selfnormalised, share
 from canary.judge.noise import CLEARING, REPLICAS, SINGLE, Noise, Placebo
@@ -110,12 +111,12 @@ class Evidence:
     def of(cls, kept: Mapping[str, Any]) -> Self:
         """From what `kept` wrote."""
         e = cls(**kept)
-        e.placebo = Placebo(**kept["placebo"])
+        e.placebo = placebo_of(kept)
         return e
 
     def kept(self) -> dict[str, Any]:
         """As plain names, lists and numbers; exact."""
-        plain = {name: getattr(self, name) for name in _FIELDS}
+        plain = dict(zip(_FIELDS, _VALUES(self), strict=True))
         plain["placebo"] = self.placebo.kept()
         return plain
 
@@ -128,18 +129,36 @@ class Evidence:
         """The noise by which the case for the canary is tempered."""
         return self.placebo.read(CLEARING)
 
+    def standing(self, block: Numbers) -> "Standing":
+        """How stable stands at this block, by what was known before it."""
+        noise = self.clearing_noise
+        return Standing(noise, blame.stable_degraded(self.fast, self.usual, block.xc, block.nc, noise))
+
+
+class Standing(NamedTuple):
+    """Stable at one block: asked once, used by both sides of the evidence."""
+
+    noise: Noise
+    """`Evidence.clearing_noise` from before the block."""
+    degraded: bool
+    """Whether stable is clearly worse than its own history."""
+
 
 _FIELDS = tuple(f.name for f in fields(Evidence))
+_VALUES = attrgetter(*_FIELDS)
 
 
-def learn(e: Evidence, block: Numbers, quiet: Noise) -> None:
-    """Take in what a block says about stable: its noise and its usual rate. Not about the canary.
+def placebo_of(kept: Mapping[str, Any]) -> Placebo:
+    """The placebo alone of what `Evidence.kept` wrote."""
+    return Placebo(**kept["placebo"])
 
-    `quiet` is `e.clearing_noise` from before the block.
-    """
+
+def learn(e: Evidence, block: Numbers, stable: Standing) -> None:
+    """Take in what a block says about stable: its noise and its usual rate. Not about the canary."""
     # While stable is worse than usual, what is usual moves on a tenth as fast: trouble that stays becomes the norm.
-    pace = blame.ALARMED if blame.stable_degraded(e.fast, e.usual, block.xc, block.nc, quiet) else 1.0
-    e.placebo = e.placebo.plus(block.x1, block.n1, block.x2, block.n2)
+    pace = blame.ALARMED if stable.degraded else 1.0
+    if block.n2 > 0:
+        e.placebo = e.placebo.plus(block.x1, block.n1, block.x2, block.n2, stable.noise)
     e.fast = blame.recent(e.fast, block.xc, block.nc, block.xv, block.nv)
     if block.nc > 0:
         kept = 1 - pace * (1 - blame.USUAL)
@@ -148,12 +167,11 @@ def learn(e: Evidence, block: Numbers, quiet: Noise) -> None:
 
 
 def weigh(
-    e: Evidence, rule: Rule, block: Numbers, quiet: Noise, *, t: float, spend: float, opens: bool, fresh: bool
+    e: Evidence, rule: Rule, block: Numbers, stable: Standing, *, t: float, spend: float, opens: bool, fresh: bool
 ) -> None:
     """Take in what a block says about the canary, before `learn` takes in the rest of it.
 
-    `quiet` is `e.clearing_noise`; `spend` is the weight of harm that begins with this block; `opens` gives the
-    self-normalised test a new beginning;
+    `spend` is the weight of harm that begins with this block; `opens` gives the self-normalised test a new beginning;
     `fresh` begins the case for the canary anew, as a stage does.
     """
     noise = e.noise(single=block.single)
@@ -168,11 +186,11 @@ def weigh(
         e.clear, e.clear_sums, e.log_clear = [1.0] * POINTS, [0.0, 0.0], 0.0
     if rule.counts:
         _accuse(e, rule, block, noise)
-        _clear(e, rule, block, quiet)
+        _clear(e, rule, block, stable)
     else:
         _pool(e, block.contrast, block.weight, block.information)
     if e.pool[2] >= selfnormalised.ENOUGH:
-        _take_in_pool(e, rule, noise, quiet)
+        _take_in_pool(e, rule, noise, stable.noise)
     if rule.counts:
         bet, ratio = sum(e.bet) / POINTS + e.unspent, sum(e.ratio) / POINTS + e.unspent
         evidence = BET * bet + RATIO * ratio + SLOW_TEST * e.slow_test
@@ -183,8 +201,8 @@ def weigh(
     if e.log_e <= e.low:
         e.low, e.low_at, e.since = e.log_e, t, [0.0] * 4
     else:
-        seen = e.since
-        e.since = [seen[0] + block.xv, seen[1] + block.nv, seen[2] + block.xc, seen[3] + block.nc]
+        xv, nv, xc, nc = e.since
+        e.since = [xv + block.xv, nv + block.nv, xc + block.xc, nc + block.nc]
 
 
 def _accuse(e: Evidence, rule: Rule, block: Numbers, noise: Noise) -> None:
@@ -233,20 +251,21 @@ def _accuse_by_points(e: Evidence, rule: Rule, points: float, block: Numbers, no
     _pool(e, contrast, information * spread, information)
 
 
-def _clear(e: Evidence, rule: Rule, block: Numbers, noise: Noise) -> None:
+def _clear(e: Evidence, rule: Rule, block: Numbers, stable: Standing) -> None:
     """Likelihood ratio for the canary; moments when stable is worse than usual prove nothing about it."""
     if block.nv <= 0:
         return
+    noise = stable.noise
     if rule.points is not None:
         counts = (block.clear_xv, block.nv, block.clear_xc, block.nc)
-        if difference.usable(counts) and not blame.stable_degraded(e.fast, e.usual, block.xc, block.nc, noise):
+        if difference.usable(counts) and not stable.degraded:
             tempered = noise.at(block.clear_xv + block.clear_xc) * noise.vr
             e.clear = difference.likelihood(e.clear, counts, rule.points, tempered, harmful=False)
         return
     if rule.limit is not None:
         trials, null, size = block.nv, rule.limit, block.nv * rule.limit
     else:
-        if block.nc <= 0 or blame.stable_degraded(e.fast, e.usual, block.xc, block.nc, noise):
+        if block.nc <= 0 or stable.degraded:
             return
         trials = block.clear_xv + block.clear_xc
         null = block.nv * block.rho / (block.nv * block.rho + block.nc)
@@ -258,7 +277,8 @@ def _clear(e: Evidence, rule: Rule, block: Numbers, noise: Noise) -> None:
 
 def _pool(e: Evidence, contrast: float, variance: float, information: float) -> None:
     """Put a block with those that wait to be taken in."""
-    e.pool = [e.pool[0] + contrast, e.pool[1] + variance, e.pool[2] + information]
+    pooled = e.pool
+    e.pool = [pooled[0] + contrast, pooled[1] + variance, pooled[2] + information]
 
 
 def _take_in_pool(e: Evidence, rule: Rule, noise: Noise, clearing: Noise) -> None:

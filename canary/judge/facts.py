@@ -10,7 +10,8 @@ from typing import Any
 from canary.judge import eta as eta_
 from canary.judge import sentences, tally, threshold
 from canary.judge.docket import Case, Docket, share_limit
-from canary.judge.evidence import Evidence
+from canary.judge.evidence import placebo_of
+from canary.judge.noise import CLEARING
 from canary.verdict import Answer, GateVerdict, Spoke
 from canary.wording import duration
 
@@ -29,17 +30,17 @@ class Facts:
         self, docket: Docket, memory: Memory, case: Case, known: dict[str, list[float]], *, here: bool
     ) -> None:
         self.docket, self.memory, self.case, self.known = docket, memory, case, known
-        self.mine = memory["tally"]["canary"] if here else tally.empty()
-        self.theirs = memory["tally"]["stable"] if here else tally.empty()
+        tallies = memory["tally"] if here else tally.NOTHING
+        self.mine, self.theirs = tallies["canary"], tallies["stable"]
         if case.kind == "readings":
-            looks = memory["looks"].get(case.gate.text) if here else None
+            looks = memory["looks"].get(case.text) if here else None
             self.canary: float | None = looks["canary"] if looks else None
             self.stable: float | None = looks["stable"] if looks else None
         else:
             self.canary, self.stable = tally.value(case, self.mine, known), tally.value(case, self.theirs, known)
         self.n_canary, self.n_stable = tally.samples(case, self.mine), tally.samples(case, self.theirs)
-        self.limit = threshold.limit_of(case.gate, self.stable)
-        self.evidence = memory["evidence"].get(case.gate.text, {})
+        self.limit = threshold.limit_of(case.gate, self.stable) if case.relative else case.gate.limit
+        self.evidence: Mapping[str, Any] = memory["evidence"].get(case.text, {})
         self.log_e: float = self.evidence.get("log_e", 0.0)
         self.log_clear: float = self.evidence.get("log_clear", 0.0) if here else 0.0
         self.needed = math.log(1 / docket.alpha)
@@ -57,7 +58,7 @@ class Facts:
     @property
     def buckets(self) -> str:
         """For a latency limit between two buckets: which ones, since only they can be counted."""
-        pick = self.memory["picks"].get(self.case.gate.text)
+        pick = self.memory["picks"].get(self.case.text)
         if pick is None or pick[0] == pick[1]:
             return ""
         edges = [*self.memory["bounds"][self.case.name], math.inf]
@@ -70,7 +71,7 @@ class Facts:
     ) -> GateVerdict:
         """A verdict with all the evidence."""
         return GateVerdict(
-            gate=self.case.gate.text,
+            gate=self.case.text,
             verdict=answer,
             why=why,
             canary=self.canary,
@@ -99,7 +100,7 @@ class Facts:
     def _bad(self) -> str:
         """What a bad event of this case is."""
         if self.case.series == "histogram":
-            pick = self.memory["picks"].get(self.case.gate.text)
+            pick = self.memory["picks"].get(self.case.text)
             bound = self.memory["bounds"][self.case.name][int(pick[0])] if pick else 0.0
             return f"took longer than {sentences.seconds(bound)}"
         return "failed" if self.case.series == "errors" else "were bad"
@@ -110,9 +111,9 @@ class Facts:
         missing = max(math.log(1 / beta) - max(self.log_clear, 0.0), 0.1)
         if case.kind != "counts":
             return self._by_growth(missing)
-        noise = Evidence.of(self.evidence).clearing_noise
+        noise = placebo_of(self.evidence).read(CLEARING)
         bad, n = self.bad_of(self.mine)
-        if not case.gate.relative:
+        if not case.relative:
             return eta_.requests_for_limit(share_limit(case.gate), bad, n, missing, noise.phi * noise.vr)
         bad_stable, n_stable = self.bad_of(self.theirs)
         if n_stable <= 0:
@@ -145,7 +146,7 @@ class Facts:
         if self.case.series == "errors":
             return side["errors"], side["errors_of"]
         if self.case.series == "histogram":
-            histogram, pick = side["histograms"].get(self.case.name), self.memory["picks"].get(self.case.gate.text)
+            histogram, pick = side["histograms"].get(self.case.name), self.memory["picks"].get(self.case.text)
             if not histogram or not pick:
                 return 0.0, 0.0
             index = int(pick[1])

@@ -6,6 +6,7 @@ differenced, or one restart would look like negative traffic. Decides nothing.
 
 import math
 from collections.abc import Mapping
+from operator import sub
 
 from canary.judge.block import Block, PodBlock
 from canary.judge.docket import Docket
@@ -122,12 +123,11 @@ def _histogram(before: HistogramCounts, now: HistogramCounts) -> HistogramCounts
         return None
     if total < earlier:
         return now
-    if len(before) != len(now):
+    if list(now) == list(before):  # as nearly always: the same bounds in the same order
+        return dict(zip(now, map(sub, now.values(), before.values()), strict=True))
+    if now.keys() != before.keys():
         return None
-    try:
-        return {bound: count - before[bound] for bound, count in now.items()}
-    except KeyError:
-        return None
+    return {bound: count - before[bound] for bound, count in now.items()}
 
 
 def _needed(pod: PodCounters, docket: Docket) -> PodCounters:
@@ -138,7 +138,8 @@ def _needed(pod: PodCounters, docket: Docket) -> PodCounters:
         histograms={
             name: counts
             for name, counts in pod.histograms.items()
-            if name in docket.histograms and all(map(math.isfinite, counts.values()))
+            # A sum is finite only if all its parts are.
+            if name in docket.histograms and math.isfinite(sum(counts.values()))
         },
         totals={n: v for n, v in pod.totals.items() if n in docket.totals and math.isfinite(v)},
         kpis={n: v for n, v in pod.kpis.items() if n in docket.kpis and all(map(math.isfinite, v))},

@@ -27,7 +27,7 @@ def smallest_change(facts: Facts, verdict: GateVerdict) -> str:
     if verdict.verdict is Answer.WAIT:
         return _more(facts, verdict)
     failed = verdict.verdict is Answer.FAIL
-    if case.series == "histogram" and not case.gate.relative:
+    if case.series == "histogram" and not case.relative:
         return _other_latency(facts, failed=failed)
     turning = _turning_point(facts, failed=failed)
     if turning is None:
@@ -64,7 +64,7 @@ def _other_latency(facts: Facts, *, failed: bool) -> str:
 def _turning_point(facts: Facts, *, failed: bool) -> float | None:
     """The share (against a limit) or ratio (against stable) at which the totals would say otherwise."""
     e = Evidence.of(facts.evidence)
-    relative = facts.case.gate.relative
+    relative = facts.case.relative
     if failed:
         (xv, nv, xc, nc), noise = e.since, e.noise(single=False)
         needed = facts.needed - math.log(max(facts.case.weight, 1e-9))
@@ -95,9 +95,8 @@ def _turning_point(facts: Facts, *, failed: bool) -> float | None:
 
 def _log_evidence(case: Case, hits: float, trials: float, null: float, noise: float) -> float:
     """The likelihood ratio on totals, averaged over effect sizes, without the cap of single scrapes."""
-    odds0 = null / (1 - null)
     grid = case.rule.grid if case.rule is not None else ()
-    growth = [(hits * log - trials * (math.log1p(odds0 * ratio) - math.log1p(odds0))) / noise for ratio, log in grid]
+    growth = [(hits * log_ratio - trials * math.log1p(null * more)) / noise for more, log_ratio in grid]
     return _log_mean(growth)
 
 
@@ -119,9 +118,9 @@ def _bisect(turned: Callable[[float], bool], low: float, high: float) -> float |
 
 def _allowed(case: Case, turning: float, facts: Facts) -> str:
     """The turning point as a limit or margin in the gate's own terms."""
-    if not case.gate.relative:
+    if not case.relative:
         value = turning if case.gate.better == "lower" else 1 - turning
-        return f"a limit of {sentences.amount(case, value)}"
+        return f"a limit of {sentences.amount(case.unit, value)}"
     if case.rule is not None and case.rule.points is not None:
         return f"a margin of {sentences.percent(turning)} (absolute)"
     if case.series == "histogram":
@@ -151,7 +150,7 @@ def noise_floor(facts: Facts, over: float) -> float | None:
 
 def _slower(facts: Facts, ratio: float) -> float | None:
     """How much slower an arm is that exceeds the bound `ratio` times as often."""
-    pick = facts.memory["picks"].get(facts.case.gate.text)
+    pick = facts.memory["picks"].get(facts.case.text)
     history, edges = facts.memory["history"].get(facts.case.name), facts.known.get(facts.case.name)
     if pick is None or history is None or edges is None:
         return None

@@ -15,6 +15,7 @@ from canary.judge import (
     feed,
     flip,
     hard_stop,
+    recall,
     rows,
     selfnormalised,
     share_check,
@@ -59,13 +60,20 @@ def watch(
     state = _state_for(spec, state)
     if evidence.counters is not None:
         state = _take_in(spec, state, evidence.counters, stage, weights, stage_since)
-    memory: Memory = dict(state.memory)
-    memory["settled"] = stage_since is not None and memory["settled"]
-    if evidence.problem or not evidence.up:
-        memory["problems"] = [evidence.problem or "the metric source does not answer"]
-    if memory["tally_stage"] != stage:
-        memory["began"] = stage_since
-    return state, verdicts.judgement(spec, docket.of(spec), memory, stage, now)
+    problem = "" if evidence.up and not evidence.problem else evidence.problem or "the metric source does not answer"
+    question = stage, stage_since, problem
+    judgement = recall.given(spec, state.memory, question, now)
+    if judgement is None:
+        memory: Memory = dict(state.memory)
+        memory["settled"] = stage_since is not None and memory["settled"]
+        if problem:
+            memory["problems"] = [problem]
+        if memory["tally_stage"] != stage:
+            memory["began"] = stage_since
+        of = docket.of(spec)
+        judgement = verdicts.judgement(spec, of, memory, stage, now)
+        recall.give(spec, state.memory, question, now, verdicts.steady_until(spec, of, memory, stage, now), judgement)
+    return state, judgement
 
 
 def update(spec: CanarySpec, state: JudgeState, block: Block) -> JudgeState:
@@ -90,11 +98,9 @@ def what_would_flip(spec: CanarySpec, state: JudgeState, *, stage: int, now: flo
     verdicts_by_text = {verdict.gate: verdict for verdict in verdicts.judgement(spec, of, memory, stage, now).gates}
     known, here = known_bounds(memory), memory["tally_stage"] == stage
     return {
-        case.gate.text: flip.smallest_change(
-            Facts(of, memory, case, known, here=here), verdicts_by_text[case.gate.text]
-        )
+        case.text: flip.smallest_change(Facts(of, memory, case, known, here=here), verdicts_by_text[case.text])
         for case in of.by_stage[stage]
-        if case.gate.text in verdicts_by_text
+        if case.text in verdicts_by_text
     }
 
 
@@ -104,7 +110,7 @@ def noise_floor(spec: CanarySpec, state: JudgeState, gate: str, *, over: float) 
     A margin below it cannot be told from noise in that time. Meant for gates that compare with stable.
     """
     of, memory = docket.of(spec), _state_for(spec, state).memory
-    case = next((case for case in of.tested if case.gate.text == gate), None)
+    case = next((case for case in of.tested if case.text == gate), None)
     if case is None:
         return None
     return flip.noise_floor(Facts(of, memory, case, known_bounds(memory), here=True), over)
@@ -125,7 +131,7 @@ def _take_in(
     previous, memory = state.previous, state.memory
     if previous is not None and counters.at == previous.at:
         return state
-    kept = feed.remember(previous, counters, docket.of(spec))
+    kept, present = feed.remember(previous, counters, docket.of(spec)), feed.present(counters)
     if previous is not None and counters.at < previous.at:
         if not feed.moved_on(previous, counters):
             return state
@@ -134,10 +140,9 @@ def _take_in(
     if previous is not None:
         block = feed.difference(previous, counters, stage=stage, weight=weights.share, warmup=spec.judge.warmup)
         settled = stage_since is not None and previous.at >= stage_since
-        whole = feed.whole(block, memory["present"], feed.present(counters))
+        whole = feed.whole(block, memory["present"], present)
         memory = _update(spec, state, block, settled=settled, whole=whole).memory
-    memory = {**memory, "present": feed.present(counters)}
-    return JudgeState(version=state.version, previous=kept, memory=memory)
+    return JudgeState(version=state.version, previous=kept, memory={**memory, "present": present})
 
 
 def _update(spec: CanarySpec, state: JudgeState, block: Block, *, settled: bool, whole: bool) -> JudgeState:
@@ -205,14 +210,14 @@ def _pick_bounds(memory: Memory, of: Docket, known: dict[str, list[float]], evid
     for case in of.tested:
         if case.series != "histogram" or case.name not in known:
             continue
-        pick = memory["picks"].get(case.gate.text)
+        pick = memory["picks"].get(case.text)
         picked = bounds.pick(case, pick, known[case.name], memory["history"].get(case.name))
         if picked is None or picked == pick:
             continue
         if pick is not None and picked[0] != pick[0]:
-            e = evidence[case.gate.text]
+            e = evidence[case.text]
             e.usual, e.fast = [0.0] * 3, [0.0] * 4
-        memory["picks"] = memory["picks"] | {case.gate.text: picked}
+        memory["picks"] = memory["picks"] | {case.text: picked}
 
 
 def _weigh(
@@ -227,12 +232,12 @@ def _weigh(
 ) -> None:
     """Weigh the block for every case of its stage; cases of other stages only learn what is usual for stable."""
     lately, moved, due = _beginnings(memory, of, block) if exposed else (0.0, False, False)
-    started, told = memory["started"], dict(memory["told"])
+    started, told, picks = memory["started"], dict(memory["told"]), memory["picks"]
     for case in of.tested:
-        text, rule = case.gate.text, case.rule
+        text, rule = case.text, case.rule
         e = evidence[text]
-        numbers = rows.numbers(case, sides, memory["picks"].get(text), e)
-        quiet = e.clearing_noise
+        numbers = rows.numbers(case, sides, picks.get(text), e)
+        stable = e.standing(numbers)
         if exposed and rule is not None and numbers.told:
             told[text] = block.t
             if block.stage in case.stages:
@@ -242,8 +247,8 @@ def _weigh(
                     spend = start_weights.first(len(case.stages))
                 else:
                     spend = lately + (start_weights.later(len(case.stages)) if moved else 0.0)
-                weigh(e, rule, numbers, quiet, t=block.t, spend=spend, opens=new or moved or due, fresh=new_stage)
-        learn(e, numbers, quiet)
+                weigh(e, rule, numbers, stable, t=block.t, spend=spend, opens=new or moved or due, fresh=new_stage)
+        learn(e, numbers, stable)
     memory["started"], memory["told"] = started, told
 
 
@@ -269,11 +274,11 @@ def _read_thresholds(memory: Memory, of: Docket, block: Block, sides: Sides, kno
     looks, told = dict(memory["looks"]), dict(memory["told"])
     for case in of.by_stage[block.stage]:
         if case.kind == "readings":
-            before = looks.get(case.gate.text) or threshold.empty(block.t - memory["length"])
+            before = looks.get(case.text) or threshold.empty(block.t - memory["length"])
             after = threshold.look(case, before, block, sides, known, memory["length"])
             if after is not before:
-                looks[case.gate.text] = after
-                told[case.gate.text] = block.t
+                looks[case.text] = after
+                told[case.text] = block.t
     memory["looks"], memory["told"] = looks, told
 
 

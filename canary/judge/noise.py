@@ -8,7 +8,8 @@ it. Derivation and source: `docs/judge.md`.
 
 import math
 from dataclasses import dataclass, field, fields
-from typing import Any
+from operator import attrgetter
+from typing import Any, NamedTuple
 
 TINY = 1e-9
 """Less variance than this is no variance."""
@@ -39,8 +40,7 @@ What is then seen to last over blocks counts half as much again: there are no ma
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Noise:
+class Noise(NamedTuple):
     """Clumping `phi` >= 1, pod noise `kappa` >= 0, and long-run over short-run variance `vr` >= 1."""
 
     phi: float
@@ -65,9 +65,7 @@ class Placebo:
     squares: float = 0.0
     """Sum of z², z being the standardised deviation."""
     partial: list[float] = field(default_factory=lambda: [0.0] * len(LEVELS))
-    """At each level the sum of z in the group that is being filled,"""
-    filled: list[float] = field(default_factory=lambda: [0.0] * len(LEVELS))
-    """how many blocks it holds,"""
+    """At each level the sum of z in the groups of the level below that are full and not yet taken in here,"""
     grouped: list[float] = field(default_factory=lambda: [0.0] * len(LEVELS))
     """the sum of squared group sums,"""
     groups: list[float] = field(default_factory=lambda: [0.0] * len(LEVELS))
@@ -77,7 +75,7 @@ class Placebo:
 
     def kept(self) -> dict[str, Any]:
         """As plain names, lists and numbers; exact."""
-        return {name: getattr(self, name) for name in _FIELDS}
+        return dict(zip(_FIELDS, _VALUES(self), strict=True))
 
     def read(self, prior: Prior) -> Noise:
         """The noise as far as it is known."""
@@ -105,8 +103,11 @@ class Placebo:
             return 1.0, max((ux - x) / xx, 0.0)
         return phi, kappa
 
-    def plus(self, x1: float, n1: float, x2: float, n2: float) -> "Placebo":
-        """With one more block: bad events and trials of both halves. A block without events teaches nothing."""
+    def plus(self, x1: float, n1: float, x2: float, n2: float, quiet: Noise | None = None) -> "Placebo":
+        """With one more block: bad events and trials of both halves. A block without events teaches nothing.
+
+        `quiet` is `read(CLEARING)`, for whoever has asked already.
+        """
         x = x1 + x2
         if x <= 0 or n1 <= 0 or n2 <= 0:
             return self
@@ -116,7 +117,7 @@ class Placebo:
             return self
         deviation = x1 - x * theta
         u = deviation * deviation / (spread * x)
-        phi, kappa = self._fit(CLEARING)
+        phi, kappa = quiet[:2] if quiet is not None else self._fit(CLEARING)
         z = deviation / math.sqrt(spread * x * (phi + kappa * x))
         after = Placebo(
             self.blocks + 1,
@@ -125,13 +126,12 @@ class Placebo:
             self.u + u,
             self.ux + u * x,
             self.squares + z * z,
-            [p + z for p in self.partial],
-            [f + 1 for f in self.filled],
+            [self.partial[0] + z, *self.partial[1:]],
             self.grouped,
             self.groups,
             self.vr,
         )
-        if after.filled[0] >= LEVELS[0]:
+        if after.blocks % LEVELS[0] == 0:
             after._close_groups()
         return after
 
@@ -140,13 +140,16 @@ class Placebo:
         self.grouped, self.groups = list(self.grouped), list(self.groups)
         self.vr = 1.0
         for i, level in enumerate(LEVELS):
-            if self.filled[i] >= level:
-                self.grouped[i] += self.partial[i] ** 2
+            if self.blocks % level == 0:
+                total, self.partial[i] = self.partial[i], 0.0
+                self.grouped[i] += total**2
                 self.groups[i] += 1
-                self.partial[i] = self.filled[i] = 0.0
+                if i + 1 < len(LEVELS):
+                    self.partial[i + 1] += total
             if self.groups[i] >= 4 and self.squares > 0:
                 expected = self.groups[i] * level * self.squares / self.blocks
                 self.vr = max(self.vr, self.grouped[i] / expected / (1 + math.sqrt(2 / self.groups[i])))
 
 
 _FIELDS = tuple(f.name for f in fields(Placebo))
+_VALUES = attrgetter(*_FIELDS)

@@ -6,8 +6,9 @@ mixture with a half-normal prior (Robbins; Howard et al. 2021), `V = vr Σz²`. 
 """
 
 import math
+from math import erfc, exp, sqrt
 
-from canary.judge.special import log_normal_cdf
+from canary.judge.special import ROOT_HALF, log_normal_cdf
 
 ENOUGH = 5.0
 """Blocks are pooled until they hold this much information: sparse, skewed ones would break the test."""
@@ -16,6 +17,8 @@ V_BEST = 300.0
 STARTS = 8
 """Beginnings that it is mixed over; the first has half the weight, the others share the rest."""
 FIRST, OTHERS = 0.5, 0.5 / (STARTS - 1)
+NEAR = 30.0
+"""Standard deviations within which neither factor of the mixture under- or overflows."""
 
 
 def tuning(alpha: float) -> float:
@@ -31,10 +34,15 @@ def log_mixture(total: float, variance: float, r: float) -> float:
 
 def over_starts(totals: list[float], squares: list[float], vr: float, r: float) -> float:
     """Evidence averaged over all beginnings; those that are still to come count as 1."""
-    evidence = 1.0 - FIRST if totals else 1.0
-    weight = FIRST
-    for i, (total, square) in enumerate(zip(totals, squares, strict=True)):
-        value = math.exp(min(log_mixture(total, vr * square, r), 500.0))
-        evidence += weight * value - (weight if i else 0.0)
-        weight = OTHERS
-    return max(evidence, 0.0)
+    if not totals:
+        return 1.0
+    root = math.sqrt(r)
+    values = []
+    for total, square in zip(totals, squares, strict=True):
+        scale = 1 / sqrt(vr * square + r)
+        x = total * scale
+        if -NEAR < x < NEAR:  # the mixture without its logarithm
+            values.append(root * scale * exp(0.5 * x * x) * erfc(-x * ROOT_HALF))
+        else:
+            values.append(exp(min(log_mixture(total, vr * square, r), 500.0)))
+    return FIRST * values[0] + OTHERS * (sum(values[1:]) + STARTS - len(values))

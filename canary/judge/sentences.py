@@ -5,21 +5,24 @@ Called by `verdicts.py`. Takes plain values and decides nothing.
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from canary.judge.docket import Case
+from canary.spec.models import Gate
 from canary.wording import duration
 
+if TYPE_CHECKING:
+    from canary.judge.docket import Case
 
-def amount(case: Case, value: float | None) -> str:
-    """A value of this metric with its unit."""
+
+def amount(unit: str, value: float | None) -> str:
+    """A value with its unit."""
     if value is None:
         return "no value"
-    if case.unit == "seconds":
+    if unit == "seconds":
         return seconds(value)
-    if case.unit == "share":
+    if unit == "share":
         return percent(value)
-    return f"${value:,.4g}" if case.unit == "dollars" else f"{value:.4g}"
+    return f"${value:,.4g}" if unit == "dollars" else f"{value:.4g}"
 
 
 def seconds(value: float) -> str:
@@ -46,57 +49,54 @@ def odds(log_e: float) -> str:
     return f"{many(math.exp(log_e))} to 1" if log_e > math.log(10) else f"{math.exp(log_e):.1f} to 1"
 
 
-def name(case: Case) -> str:
+def name(gate: Gate) -> str:
     """The metric as a person says it: `latency p95`, `error rate`, `conversion`."""
-    metric = case.gate.metric.removeprefix("kpi/").replace("_", " ").replace("/", " ")
-    spoken = f"{metric} {case.gate.statistic}" if case.gate.statistic else metric
+    metric = gate.metric.removeprefix("kpi/").replace("_", " ").replace("/", " ")
+    spoken = f"{metric} {gate.statistic}" if gate.statistic else metric
     # Counters come without labels, so what was asked for one by one is judged together, and says so.
-    return f"{spoken} (of all together, not by {case.gate.by})" if case.gate.by else spoken
+    return f"{spoken} (of all together, not by {gate.by})" if gate.by else spoken
 
 
-def allowance(case: Case) -> str:
+def allowance(gate: Gate, unit: str) -> str:
     """What the gate allows: `at most 5 %`, `not worse than stable by more than 10 %`."""
-    gate = case.gate
     if not gate.relative:
-        return f"{'at most' if gate.better == 'lower' else 'at least'} {amount(case, gate.limit)}"
-    by = amount(case, gate.limit) + " (absolute)" if gate.margin == "points" else percent(gate.limit)
+        return f"{'at most' if gate.better == 'lower' else 'at least'} {amount(unit, gate.limit)}"
+    by = amount(unit, gate.limit) + " (absolute)" if gate.margin == "points" else percent(gate.limit)
     return f"not worse than stable by more than {by}"
 
 
-def both(case: Case, canary: float | None, stable: float | None, n_canary: float, n_stable: float) -> str:
+def both(case: "Case", canary: float | None, stable: float | None, n_canary: float, n_stable: float) -> str:
     """Both arms' values with what is behind them."""
-    mine = f"{amount(case, canary)} on the canary ({many(n_canary)} requests)"
-    return mine if stable is None else f"{mine}, {amount(case, stable)} on stable ({many(n_stable)})"
+    mine = f"{amount(case.unit, canary)} on the canary ({many(n_canary)} requests)"
+    return mine if stable is None else f"{mine}, {amount(case.unit, stable)} on stable ({many(n_stable)})"
 
 
-def failed(case: Case, values: str, log_e: float, needed: float, since: str) -> str:
+def failed(case: "Case", values: str, log_e: float, needed: float, since: str) -> str:
     """The sequential test convicted."""
     evidence = f"evidence {odds(log_e)} against the canary"
     # One gate may be blamed for what several have shown together.
     evidence += (
         f", where {odds(needed)} is enough" if log_e >= needed else f", with the other gates' over {odds(needed)}"
     )
-    return f"{name(case)}: {values}{since}; allowed is {allowance(case)}; {evidence}."
+    return f"{case.spoken}: {values}{since}; allowed is {case.allowed}; {evidence}."
 
 
-def passed(case: Case, values: str, confidence: float) -> str:
+def passed(case: "Case", values: str, confidence: float) -> str:
     """The case for the canary is made."""
-    return f"{name(case)}: {values}; shown to be {allowance(case)} with {percent(confidence)} confidence."
+    return f"{case.spoken}: {values}; shown to be {case.allowed} with {percent(confidence)} confidence."
 
 
 def waiting(
-    case: Case, values: str, more: float | None, eta: float | None, confidence: float, *, beyond: bool, buckets: str
+    case: "Case", values: str, more: float | None, eta: float | None, confidence: float, *, beyond: bool, buckets: str
 ) -> str:
     """Not decided yet: what is missing and how long it should take."""
-    goal = f"show {allowance(case)} with {percent(confidence)} confidence"
+    goal = f"show {case.allowed} with {percent(confidence)} confidence"
     if beyond:
-        return (
-            f"{name(case)}: {values}; beyond what is allowed ({allowance(case)}){buckets}, but not clearly enough yet."
-        )
+        return f"{case.spoken}: {values}; beyond what is allowed ({case.allowed}){buckets}, but not clearly enough yet."
     if more is None:
-        return f"{name(case)}: {values}; within what is allowed, but too near to {goal}{buckets} yet."
+        return f"{case.spoken}: {values}; within what is allowed, but too near to {goal}{buckets} yet."
     when = f", about {duration(eta)} at the present traffic," if eta is not None else ""
-    return f"{name(case)}: {values}; about {many(math.ceil(more))} more canary requests{when} to {goal}{buckets}."
+    return f"{case.spoken}: {values}; about {many(math.ceil(more))} more canary requests{when} to {goal}{buckets}."
 
 
 def would_do(more: float | None) -> str:
@@ -104,57 +104,57 @@ def would_do(more: float | None) -> str:
     return "." if more is None else f"; about {many(math.ceil(more))} canary requests without trouble would do."
 
 
-def not_in_force(case: Case) -> str:
+def not_in_force(case: "Case") -> str:
     """The route is still moving."""
-    return f"{name(case)}: waiting for this stage's weights to be in force."
+    return f"{case.spoken}: waiting for this stage's weights to be in force."
 
 
-def stable_beyond(case: Case, values: str) -> str:
+def stable_beyond(case: "Case", values: str) -> str:
     """Stable breaks the limit as well."""
     blame = "stable itself is beyond the limit, so this is not held against the canary unless it is clearly worse"
-    return f"{name(case)}: {values}; {allowance(case)} was asked for, but {blame}."
+    return f"{case.spoken}: {values}; {case.allowed} was asked for, but {blame}."
 
 
-def shared_cause(case: Case, canary: float, stable: float, usual: float) -> str:
+def shared_cause(case: "Case", canary: float, stable: float, usual: float) -> str:
     """Both arms suffer."""
     return (
-        f"Both arms are worse than stable's own history: {name(case)} counts {percent(canary)} bad on the canary and "
+        f"Both arms are worse than stable's own history: {case.spoken} counts {percent(canary)} bad on the canary and "
         f"{percent(stable)} on stable, usually {percent(usual)}. A shared cause: the canary is neither blamed nor "
         "passed."
     )
 
 
-def reading(case: Case, canary: float | None, stable: float | None, limit: float | None) -> str:
+def reading(case: "Case", canary: float | None, stable: float | None, limit: float | None) -> str:
     """Momentary values and their limit."""
-    theirs = f", {amount(case, stable)} on stable" if stable is not None else ""
-    return f"{amount(case, canary)} on the canary{theirs}, limit {amount(case, limit)}"
+    theirs = f", {amount(case.unit, stable)} on stable" if stable is not None else ""
+    return f"{amount(case.unit, canary)} on the canary{theirs}, limit {amount(case.unit, limit)}"
 
 
-def too_many_breaches(case: Case, values: str, looks: Mapping[str, Any]) -> str:
+def too_many_breaches(case: "Case", values: str, looks: Mapping[str, Any]) -> str:
     """The counted threshold spoke."""
     count = f"{looks['breaches']} of {looks['looks']} readings were beyond it and {case.gate.failures} are forgiven"
-    return f"{name(case)}: {values}; {count}."
+    return f"{case.spoken}: {values}; {count}."
 
 
-def forgiven(case: Case, values: str, looks: Mapping[str, Any]) -> str:
+def forgiven(case: "Case", values: str, looks: Mapping[str, Any]) -> str:
     """The last reading was beyond the limit, but may be."""
-    return f"{name(case)}: {values}; {looks['breaches']} of {case.gate.failures} forgiven readings are used up."
+    return f"{case.spoken}: {values}; {looks['breaches']} of {case.gate.failures} forgiven readings are used up."
 
 
-def readings_fine(case: Case, values: str, looks: Mapping[str, Any]) -> str:
+def readings_fine(case: "Case", values: str, looks: Mapping[str, Any]) -> str:
     """The counted threshold is content."""
-    return f"{name(case)}: {values}; {looks['looks']} readings, {looks['breaches']} of them beyond it."
+    return f"{case.spoken}: {values}; {looks['looks']} readings, {looks['breaches']} of them beyond it."
 
 
-def filling_window(case: Case, left: float) -> str:
+def filling_window(case: "Case", left: float) -> str:
     """No whole window has passed."""
-    return f"{name(case)}: the first window of {duration(case.gate.window or 0.0)} is full in {duration(left)}."
+    return f"{case.spoken}: the first window of {duration(case.gate.window or 0.0)} is full in {duration(left)}."
 
 
-def too_few(case: Case, values: str, more: float) -> str:
+def too_few(case: "Case", values: str, more: float) -> str:
     """The owner asked for more samples before the gate may speak."""
     asked = f"{many(more)} more canary requests before this gate may speak (minSamples {case.gate.min_samples})"
-    return f"{name(case)}: {values}; {asked}."
+    return f"{case.spoken}: {values}; {asked}."
 
 
 def stopped(errors: float, requests: float, scrapes: int, stable: str) -> str:

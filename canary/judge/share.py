@@ -10,7 +10,7 @@ nothing. Sources and proofs: `docs/judge.md`.
 """
 
 import math
-from operator import mul
+from math import exp, log1p
 
 CAP = 30.0
 """No scrape may multiply evidence by more than this, so that no single one can decide: three at least must agree."""
@@ -22,13 +22,13 @@ LEAST = 1e-250
 """And a likelihood's wealth above this, or a lost case could never be made again: a gift too small to matter."""
 
 Grid = tuple[tuple[float, float], ...]
-"""Odds ratios that are bet on, each with its logarithm."""
+"""Odds ratios that are bet on: each less one, and its logarithm."""
 
 
 def grid(low: float, high: float, points: int = 8) -> Grid:
     """Odds ratios from `low` to `high`, evenly spaced in their logarithms."""
     step = math.log(high / low) / (points - 1)
-    return tuple((low * math.exp(step * i), math.log(low) + step * i) for i in range(points))
+    return tuple((low * math.exp(step * i) - 1, math.log(low) + step * i) for i in range(points))
 
 
 def bet(wealth: list[float], hits: float, trials: float, null: float, noise: float, vr: float, on: Grid) -> list[float]:
@@ -38,22 +38,20 @@ def bet(wealth: list[float], hits: float, trials: float, null: float, noise: flo
     events) to find its size. `vr` >= 1 tempers for noise that lasts over blocks.
     """
     spread = null * (1 - null)
-    odds0 = null / (1 - null)
     effective = trials / noise
     within = spread / effective
     lasting = 1 - 1 / effective if effective > 1 else 0.0
     most = 0.9 / null
     surprise = hits / trials - null
-    factors = []
-    for ratio, _ in on:
-        odds = odds0 * ratio
-        distance = odds / (1 + odds) - null
-        factors.append(1 + min(distance / (within + lasting * distance * distance), most) * surprise)
-    if vr != 1:
-        factors = [factor ** (1 / vr) for factor in factors]
-    if max(factors) > CAP:
-        factors = [min(factor, CAP) for factor in factors]
-    after = list(map(mul, wealth, factors))
+    temper = 1 / vr
+    after = []
+    for mine, (more, _) in zip(wealth, on, strict=True):
+        distance = spread * more / (1 + null * more)
+        stake = distance / (within + lasting * distance * distance)
+        factor = 1 + (stake if stake < most else most) * surprise  # noqa: FURB136 - a call of min costs as much as all
+        if temper != 1:
+            factor **= temper
+        after.append(mine * (factor if factor < CAP else CAP))  # noqa: FURB136 - as above
     return after if max(after) < MOST else [min(mine, MOST) for mine in after]
 
 
@@ -64,14 +62,13 @@ def likelihood(
 
     Exact for independent events; `noise * vr` tempers it for others.
     """
-    odds0 = null / (1 - null)
     scale = 1 / (noise * vr)
     hits, trials = hits * scale, trials * scale
-    at_null = trials * math.log1p(odds0)
+    # With odds `ratio` times those of the null, a trial misses with chance (1 - null) / (1 + null (ratio - 1)).
     after = []
-    for mine, (ratio, log_ratio) in zip(wealth, on, strict=True):
-        growth = hits * log_ratio - trials * math.log1p(odds0 * ratio) + at_null
-        after.append(mine * (math.exp(growth) if growth < LOG_CAP else CAP))
+    for mine, (more, log_ratio) in zip(wealth, on, strict=True):
+        growth = hits * log_ratio - trials * log1p(null * more)
+        after.append(mine * (exp(growth) if growth < LOG_CAP else CAP))
     if min(after) > LEAST and max(after) < MOST:
         return after
     return [max(min(mine, MOST), LEAST) for mine in after]

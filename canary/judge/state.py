@@ -9,7 +9,7 @@ from typing import Any
 
 from canary.observation import Counters
 
-VERSION = 1
+VERSION = 2
 """Layout of `JudgeState.memory`. A state of another version is begun anew, with its totals kept."""
 
 

@@ -19,6 +19,10 @@ def empty() -> Tally:
     return {"requests": 0.0, "errors": 0.0, "errors_of": 0.0, "histograms": {}, "kpis": {}, "totals": {}}
 
 
+NOTHING = {"canary": empty(), "stable": empty()}
+"""Both arms' tallies before a stage has begun; for reading only."""
+
+
 def plus(tally: Tally, sums: ArmSums) -> Tally:
     """The tally after another block of this arm."""
     histograms = dict(tally["histograms"])
@@ -74,14 +78,15 @@ def samples(case: Case, tally: Tally) -> float:
 
 def value(case: Case, tally: Tally, known: dict[str, list[float]]) -> float | None:
     """The metric's value over the tally, in base units; None without data. `known` are the histograms' bounds."""
-    if case.series == "errors":
+    series = case.series
+    if series == "errors":
         return tally["errors"] / tally["errors_of"] if tally["errors_of"] > 0 else None
-    if case.series == "histogram":
+    if series == "histogram":
         histogram, quantile = tally["histograms"].get(case.name), case.quantile
         if not histogram or quantile is None or case.name not in known:
             return None
         return bounds_.quantile(quantile, histogram, known[case.name])
-    if case.series in {"kpi", "total"}:
+    if series in {"kpi", "total"}:
         events, of = events_of(case, tally)
         return events / of if of > 0 else None
     return None

@@ -27,14 +27,36 @@ def judgement(spec: CanarySpec, docket: Docket, memory: Memory, stage: int, now:
     here = memory["tally_stage"] == stage
     gates: list[GateVerdict] = []
     listed = set()
-    for case in docket.by_stage[stage]:
-        if not (case.gate.relative and spec.stages[stage].traffic >= 1):  # at 100 % there is no stable to compare with
-            listed.add(case.gate.text)
-            gates.append(_verdict(docket, case, Facts(docket, memory, case, known, here=here), now))
+    for case in _asked(spec, docket, stage):
+        listed.add(case.text)
+        gates.append(_verdict(docket, case, Facts(docket, memory, case, known, here=here), now))
     gates += [recorded(text, kept) for text, kept in memory["failed"].items() if text not in listed]
     if share_check.fails(memory["share"], docket.alpha):
         gates.append(share_check.verdict(memory["share"], memory["tally"]))
     return Judgement(tuple(gates), problem=_shared_cause(docket, memory, stage))
+
+
+def steady_until(spec: CanarySpec, docket: Docket, memory: Memory, stage: int, now: float) -> float | None:
+    """Until when `judgement` gives the same answer if nothing new is heard; None where the time is part of it."""
+    told, looks = memory["told"], memory["looks"]
+    until = math.inf
+    for case in _asked(spec, docket, stage):
+        last, readings = told.get(case.text), looks.get(case.text)
+        if last is None or memory["began"] is None or (readings is not None and readings["looks"] == 0):
+            return None
+        until = min(until, last + _patience(memory))
+    return until if now <= until else None
+
+
+def _asked(spec: CanarySpec, docket: Docket, stage: int) -> tuple[Case, ...]:
+    """The stage's gates that can be judged: at 100 % there is no stable to compare with."""
+    cases = docket.by_stage[stage]
+    return cases if spec.stages[stage].traffic < 1 else tuple(case for case in cases if not case.relative)
+
+
+def _patience(memory: Memory) -> float:
+    """Seconds after which data is stale."""
+    return max(STALE_SECONDS, STALE_INTERVALS * float(memory["interval"]))
 
 
 def recorded(gate: str, kept: Mapping[str, Any]) -> GateVerdict:
@@ -75,29 +97,27 @@ def _verdict(docket: Docket, case: Case, facts: Facts, now: float) -> GateVerdic
 def _missing(facts: Facts, now: float) -> str:
     """What data is missing and for how long; empty when all is there."""
     case, memory = facts.case, facts.memory
-    told = memory["told"].get(case.gate.text)
+    told = memory["told"].get(case.text)
     because = f" ({'; '.join(memory['problems'])})" if memory["problems"] else ""
     history = memory["history"].get(case.name) if case.series == "histogram" else None
-    if case.gate.relative and history and case.gate.text not in memory["picks"]:
-        return (
-            f"{sentences.name(case)}: learning what is usual for stable, {sentences.many(history[-1])} requests so far"
-        )
+    if case.relative and history and case.text not in memory["picks"]:
+        return f"{case.spoken}: learning what is usual for stable, {sentences.many(history[-1])} requests so far"
     if told is None or facts.memory["began"] is None:
         began = memory["began"]
         waited = f" for {duration(max(now - began, 0.0))}" if began is not None else " yet"
-        return f"{sentences.name(case)}: no data from the canary{waited}{because}"
-    if now - told > max(STALE_SECONDS, STALE_INTERVALS * memory["interval"]):
-        return f"{sentences.name(case)}: nothing new for {duration(now - told)}{because}; the last numbers are too old"
+        return f"{case.spoken}: no data from the canary{waited}{because}"
+    if now - told > _patience(memory):
+        return f"{case.spoken}: nothing new for {duration(now - told)}{because}; the last numbers are too old"
     if facts.n_canary == 0 and case.kind != "readings":
-        return f"{sentences.name(case)}: no requests at this stage's weights yet{because}"
-    if case.kind == "readings" and case.gate.text not in memory["looks"]:
-        return f"{sentences.name(case)}: no reading at this stage's weights yet{because}"
+        return f"{case.spoken}: no requests at this stage's weights yet{because}"
+    if case.kind == "readings" and case.text not in memory["looks"]:
+        return f"{case.spoken}: no reading at this stage's weights yet{because}"
     return ""
 
 
 def by_readings(case: Case, facts: Facts, now: float) -> GateVerdict:
     """The answer of a gate that counts readings beyond a limit."""
-    gate, looks = case.gate, facts.memory["looks"][case.gate.text]
+    gate, looks = case.gate, facts.memory["looks"][case.text]
     values = sentences.reading(case, facts.canary, facts.stable, facts.limit)
     if looks["breaches"] > gate.failures:
         why = sentences.too_many_breaches(case, values, looks)
@@ -126,9 +146,9 @@ def _stable_is_beyond(facts: Facts) -> bool:
 def _shared_cause(docket: Docket, memory: Memory, stage: int) -> str:
     """Both arms worse than stable's own history at once: nobody's fault in particular; empty otherwise."""
     for case in docket.by_stage[stage]:
-        if case.kind != "counts" or case.gate.text in memory["failed"]:
+        if case.kind != "counts" or case.text in memory["failed"]:
             continue
-        kept = memory["evidence"][case.gate.text]
+        kept = memory["evidence"][case.text]
         (xv, nv, xc, nc), (x, n, blocks) = kept["fast"], kept["usual"]
         if blocks < blame.LEARNT or n <= 0 or nv <= 0 or nc <= 0 or xv * n <= x * nv or xc * n <= x * nc:
             continue

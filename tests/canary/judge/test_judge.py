@@ -8,6 +8,7 @@ from pydantic import TypeAdapter
 
 from canary import judge
 from canary.judge import JudgeState
+from canary.judge.state import VERSION
 from canary.observation import Counters, EvidenceSeen, PodCounters
 from canary.spec.models import CanarySpec, Gate
 from canary.verdict import Answer, GateVerdict, Judgement
@@ -402,5 +403,5 @@ def test_a_state_of_another_version_is_begun_anew_but_keeps_its_totals() -> None
     old = JudgeState(version=0, previous=court.state.previous, memory={"what": "it was"})
     court.state = old
     court.scrapes(1)
-    assert court.state.version == 1
+    assert court.state.version == VERSION
     assert court.gate(ERRORS_AT_MOST.text).samples["canary"] > 0
