@@ -108,7 +108,7 @@ def _limit(value: object) -> str | float:
     raise Unreadable(f"expected a limit such as 200ms, 0.1% or 40, got {quoted(value)}")
 
 
-_Limit = Annotated[str | float, PlainValidator(_limit), WithJsonSchema({"type": ["string", "number"]})]
+Limit = Annotated[str | float, PlainValidator(_limit), WithJsonSchema({"type": ["string", "number"]})]
 
 
 class GateMapping(Model):
@@ -118,13 +118,13 @@ class GateMapping(Model):
     """`latency p95`, `error_rate`, `kpi/conversion`."""
     query: Text | None = None
     """PromQL that yields one value for each variant (label `variant`); `$window` is filled in."""
-    max: _Limit | None = None
+    max: Limit | None = None
     """The value must stay at or below this: `200ms`, `0.1%`."""
-    min: _Limit | None = None
+    min: Limit | None = None
     """The value must stay at or above this."""
-    not_worse_than: _Limit | None = None
+    not_worse_than: Limit | None = None
     """How much worse than stable it may be: `10%` of stable's value, or points as in `0.1pp` or `20ms`."""
-    drift: _Limit | None = None
+    drift: Limit | None = None
     """How far it may move from stable in the harmful direction: `5%`."""
     better: Literal["lower", "higher"] | None = None
     """Direction in which a KPI of your own improves; known for all others."""

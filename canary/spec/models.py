@@ -14,7 +14,7 @@ from canary.spec.alerts import Alert, SecretRef, Slack
 from canary.spec.base import Model, length
 from canary.spec.gates import Comparison, Criterion, CriterionField, Gate, GateField, OnNoData
 from canary.spec.names import Header, Hostname, HttpPath, Listen, Location, Name, RelativePath, WebAddress
-from canary.spec.pods import Toleration, node_labels, resource_amounts
+from canary.spec.pods import Toleration, few, node_labels, resource_amounts
 from canary.spec.source import quoted
 from canary.spec.units import Chance, Dollars, Positive, Seconds, Share, Switch, Text, Unreadable, native
 from canary.verdict import OnBreach
@@ -159,7 +159,7 @@ class Variant(Model):
     """Cluster: labels of the nodes that it may run on."""
     tolerations: Annotated[tuple[Toleration, ...], *length()] = ()
     """Cluster: taints of nodes that do not keep it away."""
-    lora: Mapping[Name, Location] = {}
+    lora: Annotated[Mapping[Name, Location], AfterValidator(few)] = {}
     """Cluster: LoRA adapters that it serves, by the name that clients ask for."""
     service_account: Name | None = None
     """Cluster: the ServiceAccount that its pods run as, such as one that may read the weights."""

@@ -16,12 +16,17 @@ from canary.spec.units import Text, Unreadable
 URI_SCHEMES = ("hf", "s3", "gs", "https", "http", "pvc", "oci", "file", "hdfs", "webhdfs", "abfs", "model")
 """Where weights and data sets may come from."""
 
-_NAME = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
-_HEADER = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,127}$"
-_HTTP_PATH = r"^/[A-Za-z0-9/._~%?=&+,:@-]*$"
+LONGEST_PLACE = 2048
+LONGEST_PATH = 1024
+LONGEST_HOST = 253
+"""Characters: what browsers, file systems and DNS take; a cluster's rules need to know an end."""
+
+NAME = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
+HEADER = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,127}$"
+HTTP_PATH = r"^/[A-Za-z0-9/._~%?=&+,:@-]*$"
 _LISTEN = r"^(([0-9]{1,3}\.){3}[0-9]{1,3}|\[[0-9a-fA-F:.]+\]|[a-z0-9]([a-z0-9.-]*[a-z0-9])?):[0-9]{1,5}$"
 _WEB = r"^https?://[A-Za-z0-9\[][^\s\\\"'<>]*$"
-_HOSTNAME = r"^(\*\.)?[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$"
+HOSTNAME = r"^(\*\.)?[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$"
 _ESCAPES = re.compile(r"(^|/)\.\.(/|$)|%2e|%2f|%00|[$`~\\\n\r\0]|::", re.IGNORECASE)
 
 
@@ -69,23 +74,40 @@ def _schema(pattern: str) -> WithJsonSchema:
 Name = Annotated[
     Text,
     Field(max_length=63),
-    _of_form(_NAME, "a name of lower-case letters, digits, - and ., such as support-llm"),
-    WithJsonSchema({"type": ["string", "number", "boolean"], "pattern": _NAME, "maxLength": 63}),
+    _of_form(NAME, "a name of lower-case letters, digits, - and ., such as support-llm"),
+    WithJsonSchema({"type": ["string", "number", "boolean"], "pattern": NAME, "maxLength": 63}),
 ]
 """What Kubernetes accepts as a name, since that is where most of them end up."""
-Header = Annotated[Text, _of_form(_HEADER, "the name of an HTTP header, such as x-session-id"), _schema(_HEADER)]
+Header = Annotated[Text, _of_form(HEADER, "the name of an HTTP header, such as x-session-id"), _schema(HEADER)]
 """Name of an HTTP header."""
-HttpPath = Annotated[Text, _of_form(_HTTP_PATH, "a path such as /health"), _schema(_HTTP_PATH)]
+HttpPath = Annotated[
+    Text, Field(max_length=LONGEST_PATH), _of_form(HTTP_PATH, "a path such as /health"), _schema(HTTP_PATH)
+]
 """Path of a request, from `/`."""
 Listen = Annotated[
     Text, _of_form(_LISTEN, "an address such as 127.0.0.1:8080"), AfterValidator(_port_in_range), _schema(_LISTEN)
 ]
 """Address and port to listen on; port 0 is any free one."""
-WebAddress = Annotated[Text, _of_form(_WEB, "an address such as http://judge.models.svc/v1"), _schema(_WEB)]
+WebAddress = Annotated[
+    Text,
+    Field(max_length=LONGEST_PLACE),
+    _of_form(_WEB, "an address such as http://judge.models.svc/v1"),
+    _schema(_WEB),
+]
 """`http://` or `https://`."""
-Hostname = Annotated[Text, _of_form(_HOSTNAME, "a host name such as llm.example.com"), _schema(_HOSTNAME)]
+Hostname = Annotated[
+    Text,
+    Field(max_length=LONGEST_HOST),
+    _of_form(HOSTNAME, "a host name such as llm.example.com"),
+    _schema(HOSTNAME),
+]
 """Name of a host, perhaps with `*.` before it."""
 RelativePath = Annotated[Text, AfterValidator(_relative_path)]
 """A file in the folder of the canary.yml or below."""
-Location = Annotated[Text, AfterValidator(_location)]
+Location = Annotated[
+    Text,
+    Field(max_length=LONGEST_PLACE),
+    AfterValidator(_location),
+    WithJsonSchema({"type": ["string", "number", "boolean"], "maxLength": LONGEST_PLACE}),
+]
 """Where weights or data are."""

@@ -6,7 +6,7 @@ in a pod, which is too late to tell the one who wrote the plan.
 
 import re
 from collections.abc import Mapping
-from typing import Literal, Self
+from typing import Literal, Self, TypeVar
 
 from pydantic import model_validator
 
@@ -19,10 +19,23 @@ QUALIFIED = r"([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9_.-]
 LABEL_VALUE = r"([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?"
 AMOUNT = r"[0-9]{1,15}(\.[0-9]{1,9})?(m|k|Ki|[MGTPE]i?)?"
 """An amount of a resource: `4`, `500m`, `32Gi`."""
+MOST = 30
+"""Entries of one of these mappings."""
+
+
+T = TypeVar("T")
+
+
+def few(value: Mapping[str, T]) -> Mapping[str, T]:
+    """The mapping, unless it has more entries than anybody writes."""
+    if len(value) > MOST:
+        raise Unreadable(f"expected at most {MOST} entries, found {len(value)}")
+    return value
 
 
 def resource_amounts(value: Mapping[str, str]) -> Mapping[str, str]:
     """Resource to amount, as Kubernetes writes both, or the error that says what was expected."""
+    few(value)
     for name, amount in value.items():
         if not re.fullmatch(QUALIFIED, name):
             raise Unreadable(f"expected the name of a resource such as memory, got {quoted(name)}", key=name)
@@ -33,11 +46,16 @@ def resource_amounts(value: Mapping[str, str]) -> Mapping[str, str]:
 
 def node_labels(value: Mapping[str, str]) -> Mapping[str, str]:
     """Labels that a node can have, or the error that says what was expected."""
+    few(value)
     for name, wanted in value.items():
         if not re.fullmatch(QUALIFIED, name) or not re.fullmatch(LABEL_VALUE, wanted):
             example = "nvidia.com/gpu.product: NVIDIA-L40S"
             raise Unreadable(f"expected a node's label such as {example}, got {quoted(f'{name}: {wanted}')}", key=name)
     return value
+
+
+BOUNDED = frozenset({few, resource_amounts, node_labels})
+"""What refuses a mapping with more than `MOST` entries."""
 
 
 class Toleration(Model):

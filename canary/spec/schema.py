@@ -23,7 +23,7 @@ def json_schema() -> dict[str, Any]:
     _, schema = models_json_schema([(form, "validation") for form in FORMS], by_alias=True)
     # The normalised forms stand for what a program hands over; no file can hold them.
     definitions = {name: each for name, each in schema["$defs"].items() if name not in {"Gate", "Criterion"}}
-    sentences = _sentences(models, alerts, gates, pods, dialects)
+    sentences = sentences_of(models, alerts, gates, pods, dialects)
     for name, definition in definitions.items():
         _describe(definition, sentences.get(name, {}))
     return {
@@ -46,7 +46,7 @@ def _describe(definition: dict[str, Any], sentences: dict[str, str]) -> None:
             of_property["description"] = sentences[key]
 
 
-def _sentences(*modules: ModuleType) -> dict[str, dict[str, str]]:
+def sentences_of(*modules: ModuleType) -> dict[str, dict[str, str]]:
     """Class name to key in the file to the docstring under the field, inherited ones included."""
     classes = [node for module in modules for node in ast.parse(inspect.getsource(module)).body]
     own = {node.name: dict(_documented(node)) for node in classes if isinstance(node, ast.ClassDef)}

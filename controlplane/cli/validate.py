@@ -14,6 +14,7 @@ import click
 from canary.edit import at_rest
 from canary.errors import BadInput, Fault, SpecError
 from canary.spec import Document, local_faults, revision
+from canary.spec.cluster import cluster_faults, cluster_notes
 from canary.spec.parse import in_order
 from canary.spec.reader import read
 from canary.spec.units import show_seconds, show_share
@@ -49,7 +50,10 @@ OF_REST = {"spec.canary", "spec.canary.name"}
 @click.argument("files", nargs=-1, required=True, metavar="FILE…")
 @click.option("--settings", type=click.Path(path_type=Path), help="Settings for short forms, in place of serinus.yml.")
 @click.option(
-    "--for", "where", type=click.Choice(["local"]), help="Also check that it can run there: local is `serinus run`."
+    "--for",
+    "where",
+    type=click.Choice(["local", "cluster"]),
+    help="Also check that it can run there: local is `serinus run`, cluster is the operator.",
 )
 @click.option(
     "--catalogue",
@@ -103,9 +107,18 @@ def _checked(file: str, settings: Path | None, where: str | None, known: Catalog
     except BadInput as error:
         return error
     found = checked(document, known)
-    here = local_faults(document, dollars_an_hour) if where == "local" else ()
-    faults = in_order([*here, *found.faults])
-    return SpecError(faults) if faults else Sound(document, found.warnings)
+    there, notes = _there(document, where)
+    faults = in_order([*there, *found.faults])
+    return SpecError(faults) if faults else Sound(document, (*found.warnings, *notes))
+
+
+def _there(document: Document, where: str | None) -> tuple[tuple[Fault, ...], tuple[Fault, ...]]:
+    """What keeps the plan from running in a place, and what is good to know of it there."""
+    if where == "local":
+        return local_faults(document, dollars_an_hour), ()
+    if where == "cluster":
+        return cluster_faults(document), cluster_notes(document)
+    return (), ()
 
 
 def _rests(file: str, error: SpecError) -> bool:

@@ -1,0 +1,213 @@
+"""Whether a plan can be carried out in a cluster: what the operator would leave undone is a fault.
+
+Called by the operator for every ModelCanary, and by `serinus validate --for cluster`. Nothing that a plan asks for is
+ever left out in silence. What only the cluster itself knows (whether a Gateway is there, which metrics there are) is
+found out by the operator, and stands in the conditions of the resource.
+"""
+
+import re
+from collections.abc import Iterator
+
+from canary.errors import Fault
+from canary.spec import metrics
+from canary.spec.crd_reading import read_otherwise
+from canary.spec.draft import Draft, draft
+from canary.spec.faults import dotted
+from canary.spec.metrics import did_you_mean
+from canary.spec.models import KServePlatform, Variant
+from canary.spec.parse import Document, in_order
+from canary.spec.pods import LABEL_VALUE
+from canary.spec.source import quoted
+from canary.spec.sources import PROFILES
+
+SERVICE = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
+"""A variant's name becomes part of the name of a Service, which has no dots."""
+ROLLOUT = "^[a-z]([-a-z0-9]*[a-z0-9])?$"
+"""A rollout's name is the beginning of it, which KServe wants to be a letter."""
+GATEWAY = "^([a-z0-9]([-a-z0-9]*[a-z0-9])?/)?[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
+MOST_COHORT_VALUES = 64
+"""Matches that one rule of an HTTPRoute can hold."""
+NOT_CARRIED_OUT = {
+    "shadow": "no requests are copied in a cluster yet; take shadow out",
+    "evaluation": "no evaluation is run in a cluster yet; take evaluation out, and run it before you apply the plan",
+    "budget": "no cost is counted in a cluster yet; take budget out",
+    "sticky": "requests are not kept together in a cluster yet; take sticky out, or write a cohort",
+}
+"""Parts of a plan that the operator does not carry out, by their key in `spec`."""
+RENDERED = (
+    "engine",
+    "env",
+    "image",
+    "labels",
+    "lora",
+    "nodeSelector",
+    "resources",
+    "runtime",
+    "serviceAccount",
+    "systemPrompt",
+    "tolerations",
+)
+"""Fields of a variant that only count for an InferenceService that Serinus makes."""
+
+
+def cluster_faults(document: Document) -> tuple[Fault, ...]:
+    """Everything that keeps this plan from running in a cluster, in the order of the file; empty where it can."""
+    plan = draft(document.root)
+    found = [*_names(plan), *_platform(plan), *_variants(plan), *_parts(plan), *_gates(plan), *_secrets(plan)]
+    return in_order([*found, *read_otherwise(document.root)])
+
+
+def cluster_notes(document: Document) -> tuple[Fault, ...]:
+    """What is no fault, but good to know before it is applied."""
+    plan = draft(document.root)
+    kserve = _kserve(plan)
+    if kserve is None or kserve.mode != "native":
+        return ()
+    message = "KServe 0.20 takes the share and moves nothing; the rollout is refused unless the HTTPRoute follows"
+    path = ("spec", "platform", "kserve", "mode")
+    return (plan.place(path).fault(dotted(path), message),)
+
+
+def _kserve(plan: Draft) -> KServePlatform | None:
+    return plan.platform.kserve if plan.platform is not None else None
+
+
+def _names(plan: Draft) -> Iterator[Fault]:
+    """Names that objects in the cluster are made of."""
+    for path, pattern, expected in (
+        (("metadata", "name"), ROLLOUT, "a letter, then letters, digits and -"),
+        (("spec", "stable", "name"), SERVICE, "letters, digits and -"),
+        (("spec", "canary", "name"), SERVICE, "letters, digits and -"),
+    ):
+        node = plan.root.get(*path)
+        if node is not None and isinstance(node.value, str) and not _fits(pattern, node.value):
+            message = f"a cluster makes names of Services of it: expected {expected}, got {quoted(node.value)}"
+            yield node.place.fault(dotted(path), message)
+
+
+def _platform(plan: Draft) -> Iterator[Fault]:
+    path = ("spec", "platform", "kserve")
+    if plan.platform is None:
+        return
+    kserve = plan.platform.kserve
+    if kserve is None:
+        message = (
+            "runs on one machine; for a cluster write kserve: {gateway: kserve/kserve-ingress-gateway, hostname: …}"
+        )
+        yield plan.place(("spec", "platform"), key=True).fault("spec.platform", message)
+        return
+    place = plan.place(path, key=True)
+    if kserve.mode == "standard":
+        if kserve.gateway is None:
+            yield place.fault(
+                f"{dotted(path)}.gateway", "is missing; say which Gateway the route hangs on, as namespace/name"
+            )
+        elif not _fits(GATEWAY, kserve.gateway):
+            message = f"expected a Gateway as namespace/name, got {quoted(kserve.gateway)}"
+            yield plan.place((*path, "gateway")).fault(f"{dotted(path)}.gateway", message)
+        if kserve.hostname is None:
+            message = "is missing; say which host name clients use, or the route takes all that the Gateway gets"
+            yield place.fault(f"{dotted(path)}.hostname", message)
+    else:
+        for key in ("gateway", "hostname"):
+            if getattr(kserve, key) is not None:
+                message = f"only counts with mode: standard; in mode {kserve.mode} KServe makes the route"
+                yield plan.place((*path, key), key=True).fault(f"{dotted(path)}.{key}", message)
+    if kserve.metrics_profile is not None and kserve.metrics_profile not in PROFILES:
+        hint = did_you_mean(kserve.metrics_profile, PROFILES) or f"; known are {', '.join(PROFILES)}"
+        message = f"unknown metrics profile {quoted(kserve.metrics_profile)}{hint}"
+        yield plan.place((*path, "metricsProfile")).fault(f"{dotted(path)}.metricsProfile", message)
+
+
+def _variants(plan: Draft) -> Iterator[Fault]:
+    for role, variant in (("stable", plan.stable), ("canary", plan.canary)):
+        if variant is not None:
+            yield from _variant(plan, role, variant)
+
+
+def _variant(plan: Draft, role: str, variant: Variant) -> Iterator[Fault]:
+    """A variant is a running InferenceService, or all that is needed to make one."""
+    at = f"spec.{role}"
+    if variant.command:
+        message = "starts a server on one machine; in a cluster image, runtime and engine say what runs"
+        yield plan.place(("spec", role, "command"), key=True).fault(f"{at}.command", message)
+    if variant.metrics != "/metrics":
+        message = "is where a scrape configuration says; a cluster's is not made of the plan, so take it out"
+        yield plan.place(("spec", role, "metrics"), key=True).fault(f"{at}.metrics", message)
+    if variant.system_prompt is not None and variant.system_prompt.file is not None:
+        message = "a cluster has no file beside the plan; write the prompt as text"
+        yield plan.place(("spec", role, "systemPrompt", "file")).fault(f"{at}.systemPrompt.file", message)
+    for key, value in variant.labels.items():
+        if not re.fullmatch(LABEL_VALUE, value):
+            message = f"expected the value of a label: at most 63 letters, digits, -, _ and ., got {quoted(value)}"
+            yield plan.place(("spec", role, "labels", key)).fault(f"{at}.labels.{key}", message)
+    if variant.inference_service is not None:
+        for key in RENDERED:
+            if plan.root.get("spec", role, key) is not None:
+                message = f"would change nothing: {variant.inference_service} is served as it is; take one of them out"
+                yield plan.place(("spec", role, key), key=True).fault(f"{at}.{key}", message)
+    elif variant.uri is None and plan.model_uri is None and (variant.runtime is None or variant.lora):
+        message = "is missing, and so is model.uri: there are no weights to serve"
+        yield plan.place(("spec", role), key=True).fault(f"{at}.uri", message)
+
+
+def _parts(plan: Draft) -> Iterator[Fault]:
+    for key, message in NOT_CARRIED_OUT.items():
+        if plan.root.get("spec", key) is not None:
+            yield plan.place(("spec", key), key=True).fault(f"spec.{key}", message)
+    kserve, values = _kserve(plan), plan.root.get("spec", "cohort", "in")
+    if plan.root.get("spec", "cohort") is None:
+        return
+    if kserve is not None and kserve.mode != "standard":
+        message = "needs platform.kserve.mode: standard; KServe's own ways of moving traffic know no cohorts"
+        yield plan.place(("spec", "cohort"), key=True).fault("spec.cohort", message)
+    if values is not None and isinstance(values.value, tuple) and len(values.value) > MOST_COHORT_VALUES:
+        message = f"a route holds at most {MOST_COHORT_VALUES} values, found {len(values.value)}"
+        yield values.place.fault("spec.cohort.in", message)
+
+
+def _gates(plan: Draft) -> Iterator[Fault]:
+    """Gates that ask for what no numbers of a cluster say."""
+    kserve = _kserve(plan)
+    profile = kserve.metrics_profile if kserve is not None else None
+    for each in (*plan.gates, *(gate for stage in plan.stages for gate in stage.gates)):
+        path = dotted(each.path)
+        if each.gate.by:
+            message = f"values of {each.gate.by} are not told apart in a cluster yet; leave it out"
+            yield plan.place(each.path).fault(path, message)
+        if not each.gate.query and (reason := _unfed(metrics.find(each.gate.metric), profile)):
+            yield plan.place(each.path).fault(path, f"{reason}; give the gate a query, or take it out")
+
+
+def _unfed(metric: metrics.Metric, profile: str | None) -> str:
+    """Why no metrics profile (or not the one that is named) feeds the metric; empty where one does."""
+    if metric.is_kpi:
+        made_of: tuple[str, ...] = ("kpi_events", "kpi_of")
+    elif metric.kind == "rate":
+        made_of = ("requests",)
+    else:
+        made_of = metric.counts or (metric.name,)
+    needed = {name.partition("/")[0] for name in made_of}
+    named = PROFILES.get(profile or "")
+    for rows in PROFILES.values() if named is None else [named]:
+        told = {row.feeds for row in rows} | ({"errors"} if any(row.failed for row in rows) else set())
+        if needed <= told:
+            return ""
+    return f"nothing in a cluster counts {metric.name}" if named is None else f"{profile} does not count {metric.name}"
+
+
+def _secrets(plan: Draft) -> Iterator[Fault]:
+    """The operator's own variables and files are no place for the secrets of those who write plans."""
+    listed = plan.root.get("spec", "alerts")
+    for index, alert in enumerate(listed.value if listed is not None and isinstance(listed.value, tuple) else ()):
+        for channel, node in alert.value.items() if isinstance(alert.value, dict) else ():
+            for key, reference in node.value.items() if isinstance(node.value, dict) else ():
+                for where in ("env", "file") if key.endswith("From") else ():
+                    if reference.get(where) is not None:
+                        path = ("spec", "alerts", index, channel, key, where)
+                        message = "is a place on one machine; in a cluster write {secret: NAME, key: KEY}"
+                        yield plan.place(path, key=True).fault(dotted(path), message)
+
+
+def _fits(pattern: str, value: str) -> bool:
+    return re.fullmatch(pattern.strip("^$"), value) is not None
