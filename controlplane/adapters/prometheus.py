@@ -4,27 +4,25 @@ Behind the port `MetricSource`. Counters are asked for as raw samples of a short
 it was scraped; what is older than three scrape intervals is not there at all. Differences, rates and quantiles are left
 to the judge: a rate that Prometheus extrapolates is not a count.
 
-A gate's own `query` has to give one value for each variant, told apart by the label `variant`, whose value is the
-variant's name or its arm (`stable`, `canary`). Only `$window` is filled in, nothing else, so no name can change what a
-query means. A query without a usable answer leaves its reading out and says why; counters are not touched by it.
+A gate's own query (`prometheus_gates.py`) without a usable answer leaves its reading out and says why; counters are not
+touched by it.
 """
 
 import asyncio
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from canary.errors import WorldError
 from canary.observation import Counters
 from canary.spec.models import Gate
 from canary.spec.samples import Owner, Sample, by_labels, pods, unrouted
 from canary.spec.sources import PROFILES, UNROUTED, Profile, wire_names
-from canary.weights import ARMS, Arm
+from canary.weights import Arm
 from controlplane.adapters.prometheus_api import PrometheusApi, Series
+from controlplane.adapters.prometheus_gates import Reading, arms_by_name, duration, query_of, reading
 
 STALE_INTERVALS = 3
 """Scrape intervals after which a sample is not the present any more."""
-DEFAULT_WINDOW_S = 60.0
-"""What `$window` is for a gate that names no window."""
 
 
 class PrometheusSource:
@@ -44,12 +42,12 @@ class PrometheusSource:
         """`interval`: seconds between scrapes; `names`: the variants'; `selector`: label matchers of our targets."""
         self.api = api
         self._window = STALE_INTERVALS * interval
-        self._variants = {name: arm for arm in ARMS for name in (names[arm], arm)}
+        self._variants = arms_by_name(names)
         self._gates = {gate.text: gate for gate in gates if gate.query}
         self._profile = profile
         self._owner = owner
         wanted = sorted(wire_names(profile) | UNROUTED)
-        self._counters = f'{{__name__=~"{"|".join(wanted)}",{selector}}}[{_duration(self._window)}]'
+        self._counters = f'{{__name__=~"{"|".join(wanted)}",{selector}}}[{duration(self._window)}]'
         self._counts_requests = frozenset(row.wire_name for row in profile if row.feeds == "requests")
 
     async def read(self) -> Counters:
@@ -86,42 +84,17 @@ class PrometheusSource:
             f"Prometheus on {self.api.url} has no sample younger than {self._window:g} s: it scrapes nothing of ours."
         )
 
-    async def _answers(self) -> dict[str, tuple[dict[Arm, float], str]]:
+    async def _answers(self) -> dict[str, Reading]:
         """By gate text: the reading of each arm, and the clause about what is missing."""
         answers = await asyncio.gather(*(self._reading(gate) for gate in self._gates.values()))
         return dict(zip(self._gates, answers, strict=True))
 
-    async def _reading(self, gate: Gate) -> tuple[dict[Arm, float], str]:
-        """The answer of one gate's query by arm, and the clause about what is missing in it."""
-        query = (gate.query or "").replace("$window", _duration(gate.window or DEFAULT_WINDOW_S))
+    async def _reading(self, gate: Gate) -> Reading:
         try:
-            series = await self.api.query(query)
+            return reading(gate.text, await self.api.query(query_of(gate)), self._variants)
         except WorldError as error:
-            return {}, f"{gate.text}: {error}"
-        return self._by_arm(gate.text, series)
-
-    def _by_arm(self, gate: str, series: Iterable[Series]) -> tuple[dict[Arm, float], str]:
-        values: dict[Arm, list[float]] = {}
-        for each in series:
-            arm = self._variants.get(each.metric.get("variant", ""))
-            if arm and each.points:
-                values.setdefault(arm, []).append(each.points[-1][1])
-        if not values:
-            return {}, f"{gate}: its query gives no series with the label variant={' or '.join(sorted(self._variants))}"
-        several = [arm for arm, found in values.items() if len(found) > 1]
-        numbers = {arm: found[0] for arm, found in values.items() if len(found) == 1 and math.isfinite(found[0])}
-        if several:
-            return numbers, f"{gate}: its query gives more than one series for {' and '.join(several)}"
-        if len(numbers) < len(values):
-            without = [arm for arm in values if arm not in numbers]
-            return numbers, f"{gate}: its query gives no number for {' and '.join(without)} (NaN or infinite)"
-        return numbers, ""
+            return Reading({}, f"{gate.text}: {error}")
 
     async def close(self) -> None:
         """Give the connections back."""
         await self.api.close()
-
-
-def _duration(seconds: float) -> str:
-    """As PromQL writes it, in whole milliseconds."""
-    return f"{max(round(seconds * 1000), 1)}ms"

@@ -1,0 +1,112 @@
+"""The numbers of one rollout: its series as they were read last, and the `Counters` that they make.
+
+Filled by `fleet.py` at each tick, and by `history.py` scrape by scrape. Labels were looked at when a series was met
+first; after that a reading is a number in its place. Differences nothing.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+
+from canary.observation import PodCounters
+from canary.spec.recipe import Recipe, SeriesId
+from canary.spec.samples import Pods, with_empty_histograms
+from canary.spec.sources import PROFILES
+from canary.weights import ARMS, Arm
+from controlplane.evidence.owners import Owner
+from controlplane.evidence.places import Places
+
+
+class Replica:
+    """Series of one replica, and what they read in this round."""
+
+    def __init__(self) -> None:
+        self.series: list[SeriesId] = []
+        self.read: list[int] = []
+        """Places of the series that have a number in this round, in the order of the answer."""
+        self.values: list[float] = []
+        self._recipe: tuple[list[int], Recipe] | None = None
+
+    def totals(self, places: Places) -> PodCounters:
+        """The totals of this round."""
+        if self._recipe is None or self._recipe[0] != self.read:
+            series = [self.series[place] for place in self.read]
+            self._recipe = self.read, Recipe(series, PROFILES[places.profile])
+        return self._recipe[1].totals(self.values)
+
+
+class Cell:
+    """One series' place in a ledger."""
+
+    __slots__ = ("counts", "ledger", "place", "replica", "since")
+
+    def __init__(self, ledger: "Ledger", replica: Replica, labels: Mapping[str, str], since: float) -> None:
+        """`since`: points scraped before that are somebody else's."""
+        name = labels.get("__name__", "")
+        self.ledger = ledger
+        self.replica = replica
+        self.place = len(replica.series)
+        self.since = since
+        self.counts = name in ledger.request_names
+        """Whether it counts requests: its time is the ledger's."""
+        replica.series.append(SeriesId(name, {label: value for label, value in labels.items() if label != "__name__"}))
+
+    def put(self, at: float, value: float) -> None:
+        """The series' newest number in this round."""
+        if at < self.since:
+            return
+        ledger = self.ledger
+        if not math.isfinite(value):
+            ledger.unusable += 1
+            return
+        if self.counts and at > ledger.at:
+            ledger.at = at
+        self.replica.read.append(self.place)
+        self.replica.values.append(value)
+
+
+class Ledger:
+    """All series of one rollout."""
+
+    def __init__(self, places: Places) -> None:
+        self.places = places
+        self.request_names = frozenset(row.wire_name for row in PROFILES[places.profile] if row.feeds == "requests")
+        self.at = -math.inf
+        """When requests were counted last, in this round; whatever was scraped later waits for its turn."""
+        self.unusable = 0
+        """Series in this round that are no numbers."""
+        self.asks = any(gate.query for gate in places.gates)
+        """Whether some of its gates bring a query of their own."""
+        self._replicas: dict[tuple[Arm, str], Replica] = {}
+
+    def cell(self, owner: Owner, labels: Mapping[str, str]) -> Cell:
+        """The place of a series that was not met before."""
+        replica = self._replicas.setdefault((owner.arm, owner.replica), Replica())
+        return Cell(self, replica, labels, owner.since)
+
+    def forget(self) -> None:
+        """No series is known any more: whose they are has changed."""
+        self._replicas.clear()
+
+    def begin(self) -> None:
+        """A new round: nothing has been read."""
+        self.at, self.unusable = -math.inf, 0
+        for replica in self._replicas.values():
+            replica.read, replica.values = [], []
+
+    @property
+    def anything(self) -> bool:
+        """Whether any series has a number in this round."""
+        return any(replica.read for replica in self._replicas.values())
+
+    def totals(self) -> Pods:
+        """Totals of every replica that has a number in this round, by arm."""
+        warm = self.places.ready_since()
+        arms: dict[Arm, dict[str, PodCounters]] = {arm: {} for arm in ARMS}
+        for (arm, name), replica in self._replicas.items():
+            if replica.read:
+                totals = replica.totals(self.places)
+                if arm in warm and totals.started_at is None:
+                    totals = replace(totals, started_at=warm[arm])
+                arms[arm][name] = totals
+        return with_empty_histograms({arm: found for arm, found in arms.items() if found})

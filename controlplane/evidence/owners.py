@@ -1,0 +1,111 @@
+"""Whose series it is: from the labels of a series to a rollout, an arm and a replica.
+
+Used by `fleet.py` and `history.py`. What a gateway counts is known by the place of a backendRef in our HTTPRoute, and
+who stood there since when; what pods say of themselves, by the names that KServe gives to pods and that scrape
+configurations give to labels. Reads no numbers.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from canary.weights import ARMS, Arm
+from controlplane.evidence.places import Key, Labels, Places, SlotsSeen
+
+CLUSTER = "envoy_cluster_name"
+GATEWAY_PROFILES = frozenset({"envoy-gateway"})
+"""Profiles whose requests are counted at the places of our HTTPRoute."""
+NAMESPACES = ("destination_workload_namespace", "namespace_name", "k8s_namespace_name")
+"""Labels by which a measurement itself says in which namespace the server is; otherwise its target's namespace is."""
+SERVERS = (
+    "inferenceservice",
+    "serving_kserve_io_inferenceservice",
+    "llm_isvc_name",
+    "revision_name",
+    "kn_revision_name",
+    "destination_workload",
+    "app",
+)
+"""Labels that name the server, the plainest first; scrape configurations differ in what they keep."""
+SUFFIXES = ("", "-predictor", "-kserve", "-deployment", "-predictor-deployment")
+"""What KServe and Knative append to a service's or revision's name for its Deployment."""
+
+
+class Owner(NamedTuple):
+    """Whose a series is."""
+
+    key: Key
+    arm: Arm
+    replica: str
+    since: float
+    """Points scraped before this are somebody else's."""
+
+
+class Owners:
+    """Looks labels up among the registered rollouts."""
+
+    def __init__(self, labels: Labels) -> None:
+        self._namespaces = (*NAMESPACES, labels.namespace)
+        self._pod = labels.pod
+        self._slots: dict[tuple[str, ...], tuple[Key, Arm, float]] = {}
+        """By namespace, route and place."""
+        self._servers: dict[tuple[str, ...], tuple[Key, Arm]] = {}
+        """By namespace and what pods are called after."""
+        self._known: dict[Key, list[tuple[str, ...]]] = {}
+
+    def put(self, key: Key, places: Places, slots: SlotsSeen) -> None:
+        """From now on these places are this rollout's, and no others."""
+        self.drop(key)
+        known = self._known[key] = []
+        if places.profile in GATEWAY_PROFILES:
+            arms = {name: arm for arm, name in places.variants.items()}
+            for number, slot in enumerate(slots):
+                if slot is not None and slot.variant in arms:
+                    place = (places.namespace, places.route, str(number))
+                    self._slots[place] = key, arms[slot.variant], slot.since
+                    known.append(place)
+        for arm in ARMS:
+            for suffix in SUFFIXES:
+                server = (places.namespace, f"{places.services[arm]}{suffix}")
+                self._servers[server] = key, arm
+                known.append(server)
+
+    def drop(self, key: Key) -> None:
+        """Nothing is this rollout's any more."""
+        for place in self._known.pop(key, ()):
+            self._slots.pop(place, None)
+            self._servers.pop(place, None)
+
+    def of(self, labels: Mapping[str, str]) -> Owner | None:
+        """The owner; None for nobody's."""
+        if CLUSTER in labels:
+            return self._of_cluster(labels)
+        namespace = next((labels[name] for name in self._namespaces if name in labels), "")
+        for server in self._named(labels):
+            found = self._servers.get((namespace, server))
+            if found:
+                return Owner(*found, self._target(labels), float("-inf"))
+        return None
+
+    def _of_cluster(self, labels: Mapping[str, str]) -> Owner | None:
+        """By `httproute/<namespace>/<route>/rule/<i>/backend/<place>`; each proxy counts on its own."""
+        parts = labels[CLUSTER].split("/")
+        if len(parts) != 7 or parts[0] != "httproute" or parts[5] != "backend":
+            return None
+        found = self._slots.get((parts[1], parts[2], parts[6]))
+        if found is None:
+            return None
+        key, arm, since = found
+        return Owner(key, arm, f"{self._target(labels)}/backend/{parts[6]}@{since:.3f}", since)
+
+    def _target(self, labels: Mapping[str, str]) -> str:
+        """What was scraped: the pod where the configuration says it."""
+        return labels.get(self._pod) or labels.get("k8s_pod_name") or labels.get("instance") or "?"
+
+    def _named(self, labels: Mapping[str, str]) -> Iterator[str]:
+        """What the server may be called, by these labels and at last by its pod's name."""
+        for label in SERVERS:
+            if label in labels:
+                yield labels[label].removeprefix("isvc.")
+        pod = labels.get(self._pod, "").rsplit("-", 2)
+        if len(pod) == 3:  # <deployment>-<hash of the template>-<random>
+            yield pod[0]

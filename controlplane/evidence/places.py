@@ -1,0 +1,62 @@
+"""Where the numbers of one rollout are found in a cluster. Handed in by whoever runs the rollout; knows no query."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from canary.spec.models import Gate
+from canary.weights import Arm
+
+Key = tuple[str, str]
+"""Namespace and name of a rollout."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One of the two places in a rollout's HTTPRoute: who stands there, and since when."""
+
+    variant: str
+    """Name of the variant."""
+    service: str
+    """The Service that the place names."""
+    since: float
+    """When that Service was first in force there (seconds since the epoch)."""
+
+
+SlotsSeen = Sequence[Slot | None]
+"""Slot 0 and slot 1, in the order of the route's backendRefs; None for one that is not there."""
+
+
+def _unknown() -> Mapping[Arm, float]:
+    return {}
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where to look for one rollout's numbers."""
+
+    namespace: str
+    route: str
+    """Name of our HTTPRoute."""
+    slots: Callable[[], SlotsSeen]
+    """Asked once a tick, for roles and Services move; returns at once."""
+    variants: Mapping[Arm, str]
+    """Names of the variants: what slots and the label `variant` of people's own queries say."""
+    services: Mapping[Arm, str]
+    """What each arm's pods are called after: its InferenceService, or its revision."""
+    profile: str = "envoy-gateway"
+    """Name of the metrics profile, a key of `canary.spec.sources.PROFILES`."""
+    gates: Sequence[Gate] = ()
+    """All gates of the plan: they say which metrics are worth fetching, and some bring a query of their own."""
+    ready_since: Callable[[], Mapping[Arm, float]] = field(default=_unknown)
+    """For plans with a warm-up: when each arm's newest replica became ready. A gateway counts all replicas of an arm
+    together, so what it counts is warm when the last of them is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """What the scrape configuration calls things; the defaults are those of `manifests/monitoring`."""
+
+    namespace: str = "namespace"
+    pod: str = "pod"
+    selector: str = ""
+    """Further label matchers for every counter, such as `cluster="eu-1"`."""

@@ -1,0 +1,100 @@
+"""What Prometheus is asked for all rollouts together: one query for each kind of place where numbers come from.
+
+Used by `fleet.py` and `history.py`. Asks for raw samples of what gates need and of nothing else. Pure text: names come
+from Kubernetes, whose names are plain, and one that is not is refused here, so no name can change what a query means.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
+
+from canary.errors import BugError
+from canary.spec import metrics
+from canary.spec.models import Gate
+from canary.spec.sources import PROFILES, Profile, Row
+from canary.spec.units import Unreadable
+from controlplane.adapters.prometheus_gates import duration
+from controlplane.evidence.owners import CLUSTER
+from controlplane.evidence.places import Labels, Places
+
+Family = Literal["gateway", "mesh", "pods"]
+"""Where series come from; each family has labels of its own, so each is one query."""
+PREFIXES: Mapping[str, Family] = {"envoy_": "gateway", "istio_": "mesh"}
+ALWAYS = frozenset({"requests", "broken_answers", "garbled_answers", "started_at"})
+"""What is read whatever the gates are: traffic, its failures, and when a replica began."""
+_PLAIN = re.compile(r"[A-Za-z0-9._-]+")
+
+
+def family_of(row: Row) -> Family:
+    """The family that a row's series belong to."""
+    return next((family for prefix, family in PREFIXES.items() if row.series.startswith(prefix)), "pods")
+
+
+def wanted(profile: Profile, gates: Sequence[Gate]) -> list[Row]:
+    """The rows of the profile that these gates need; of a family that only says when replicas began, nothing."""
+    feeds = ALWAYS.union(*map(_feeds, gates))
+    rows = [row for row in profile if row.feeds in feeds]
+    told = {family_of(row) for row in rows if row.feeds != "started_at"}
+    return [row for row in rows if family_of(row) in told]
+
+
+def questions(all_places: Iterable[Places], labels: Labels, window: float) -> dict[Family, str]:
+    """Query by family: raw samples of the last `window` seconds of every rollout's series."""
+    names: dict[Family, set[str]] = {}
+    places_of: dict[Family, list[Places]] = {}
+    for places in all_places:
+        rows = wanted(PROFILES[places.profile], places.gates)
+        for family in sorted({family_of(row) for row in rows}):
+            names.setdefault(family, set()).update(row.wire_name for row in rows if family_of(row) == family)
+            places_of.setdefault(family, []).append(places)
+    return {
+        family: f'{{__name__=~"{"|".join(sorted(names[family]))}",{_matchers(family, found, labels)}}}'
+        f"[{duration(window)}]"
+        for family, found in sorted(places_of.items())
+    }
+
+
+def _feeds(gate: Gate) -> set[str]:
+    """What a gate's metric is made of."""
+    if gate.query is not None:
+        return set()
+    try:
+        metric = metrics.find(gate.metric)
+    except Unreadable:
+        return {gate.metric}
+    if metric.is_kpi:
+        return {"kpi_events", "kpi_of"}
+    return {metric.name, *(name.partition("/")[0] for name in metric.counts or ())}
+
+
+def _matchers(family: Family, found: Sequence[Places], labels: Labels) -> str:
+    match family:
+        case "gateway":
+            routes = _nested((places.namespace, places.route) for places in found)
+            matchers = [f'{CLUSTER}=~"httproute/({routes})/rule/[0-9]+/backend/[01]"']
+        case "mesh":
+            matchers = _servers(found, "destination_workload_namespace", "destination_workload")
+        case "pods":
+            matchers = _servers(found, labels.namespace, labels.pod)
+    return ",".join([*matchers, labels.selector] if labels.selector else matchers)
+
+
+def _servers(found: Sequence[Places], namespace: str, server: str) -> list[str]:
+    namespaces = sorted({_plain(places.namespace) for places in found})
+    services = sorted({_plain(service) for places in found for service in places.services.values()})
+    return [f'{namespace}=~"{"|".join(namespaces)}"', f'{server}=~"({"|".join(services)})(-.*)?"']
+
+
+def _nested(routes: Iterable[tuple[str, str]]) -> str:
+    """`shop/(chat|search)|lab/(chat)`."""
+    by_namespace: dict[str, set[str]] = {}
+    for namespace, route in routes:
+        by_namespace.setdefault(_plain(namespace), set()).add(_plain(route))
+    return "|".join(f"{namespace}/({'|'.join(sorted(each))})" for namespace, each in sorted(by_namespace.items()))
+
+
+def _plain(name: str) -> str:
+    """The name as a regular expression that means itself."""
+    if not _PLAIN.fullmatch(name):
+        raise BugError(f"{name!r} is no name that Kubernetes gives; it is not put into a query.")
+    return name.replace(".", "[.]")
