@@ -1,0 +1,198 @@
+"""One rollout in our charge: its reconciler, the world around it, and what has to be done after its end.
+
+Made by `roster.py` for a ModelCanary that has something to do, and dropped when it has not. Each pass looks at the
+caches, decides, and acts; nothing in here asks the API server except to write.
+"""
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from canary.errors import WorldError
+from canary.invariants import broken
+from canary.observation import OperatorRequest
+from canary.rollout import Decision, Event, Phase, Rollout
+from canary.spec.models import ModelCanary
+from canary.weights import Arm
+from controlplane.operator.site import Site
+from controlplane.operator.store import StatusStore
+from controlplane.ports import Clock, Notifier, Ports
+from controlplane.reconcile.loop import RETRY, Reconciler, Say, Spawn
+
+Decided = Callable[[Rollout, Decision], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What is carried out."""
+
+    plan: ModelCanary
+    text: str
+    """The plan as it is kept in the status."""
+    revision: str
+    ended: Rollout | None = None
+    """Its last state, where it was decided and told before and only putting away is left."""
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What every charge of an operator shares."""
+
+    clock: Clock
+    interval: float
+    """Seconds between two readings of the numbers."""
+    spawn: Spawn
+    """Runs a coroutine in the background; never raises."""
+    decided: Callable[[str, Rollout, Decision], None]
+    """Hears of every decision, with the rollout's namespace."""
+
+
+class Charge:
+    """One rollout from the first pass to the last thing put away."""
+
+    def __init__(
+        self, task: Task, namespace: str, site: Site, store: StatusStore, notifier: Notifier, means: Means, say: Say
+    ) -> None:
+        self.task = task
+        self.namespace = namespace
+        self.site = site
+        self.generation = 0
+        """Newest generation of the spec that says the same as the plan, or that has faults."""
+        self.faults: tuple[str, ...] = ()
+        """What is wrong with the present spec, while an earlier one is carried out."""
+        self.tidied = False
+        """Whether nothing is left to be put away."""
+        self.evidence_due = True
+        """Whether the numbers were read again since the last pass."""
+        self.drifts: frozenset[str] = frozenset()
+        """What somebody else changed, as it was last told."""
+        self.left_at: float | None = None
+        """When its ModelCanary was first seen deleted (seconds); None while it is not."""
+        self.notifier = Told(notifier)
+        self._say = say
+        self._clock = means.clock
+        self._spawn = means.spawn
+        self._started = 0
+        self._decided = means.decided
+        self.reconciler = Reconciler(
+            name=task.plan.metadata.name,
+            spec=task.plan.spec,
+            spec_text=task.text,
+            revision=task.revision,
+            ports=Ports(means.clock, site.platform, site.router, site.metrics, store, self.notifier),
+            scrape_interval=means.interval,
+            say=say,
+            spawn=self._start,
+            save_every=math.inf,
+        )
+        self.reconciler.on_decision = self._check
+        self.reconciler.rollout = task.ended
+        self._asked: dict[str, OperatorRequest] = {}
+
+    @property
+    def rollout(self) -> Rollout | None:
+        """Its present state; None before the first pass."""
+        return self.reconciler.rollout
+
+    @property
+    def over(self) -> bool:
+        """Whether it is decided, saved and told."""
+        return self.task.ended is not None or self.reconciler.done
+
+    @property
+    def lowers(self) -> bool:
+        """Whether traffic is on its way back, so that it goes before others."""
+        return self.rollout is not None and self.rollout.phase is Phase.ROLLING_BACK
+
+    async def once(self) -> float:
+        """One pass; answers in how many seconds the next is due at the latest."""
+        if not self.over:
+            await self._look()
+            wake_at = await self.reconciler.once()
+            await self._try(self.site.tend)
+            if not self.over:
+                return wake_at - self._clock.now()
+        self.tidied = self.tidied or (not self._started and await self._put_away())
+        return math.inf if self.tidied else RETRY
+
+    def supersede(self, by: str) -> None:
+        """A newer plan, by its revision, waits for this one to give its traffic back; empty: it does not any more."""
+        self.reconciler.board.superseded_by = by
+
+    def ask(self, request: OperatorRequest) -> None:
+        """Ask on behalf of the operator itself; the same id is asked once."""
+        self._asked.setdefault(request.id, request)
+
+    def close(self) -> None:
+        """Let go of it; what serves, serves on."""
+        self.notifier.desk_over.set()
+        self.site.close()
+
+    async def _look(self) -> None:
+        """Read the caches. A bug in one reader must not leave the canary unwatched."""
+        board = self.reconciler.board
+        await self._try(board.look_at_variants)
+        await self._try(board.look_at_route)
+        await self._try(board.look_at_requests)
+        if self.evidence_due:
+            self.evidence_due = False
+            await self._try(board.look_at_evidence)
+        board.requests = tuple({each.id: each for each in (*board.requests, *self._asked.values())}.values())
+
+    async def _try(self, look: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await look()
+        except WorldError as error:
+            self.reconciler.tell(getattr(look, "__name__", "a look"), f"{error} It is tried again.")
+        except Exception as error:  # noqa: BLE001 - the other facts are still worth deciding on
+            name = getattr(look, "__name__", "a look")
+            self.reconciler.tell(
+                name, f"A bug of ours in {name}: {error!r}. The rollout goes on without that fact; please report it."
+            )
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        """Carry an action out in the background; nothing is put away while one is under way that might make it."""
+        self._started += 1
+        self._spawn(self._counted(work))
+
+    async def _counted(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        finally:
+            self._started -= 1
+
+    async def _put_away(self) -> bool:
+        """After the end: what does not serve any more leaves the route, and then the cluster."""
+        return await self.site.put_away(self._loser())
+
+    def _loser(self) -> Arm:
+        rollout = self.rollout
+        promoted = rollout is not None and rollout.phase is Phase.SUCCEEDED
+        return "stable" if promoted else "canary"
+
+    def _check(self, before: Rollout, decision: Decision) -> None:
+        """The invariants stay on in production: what breaks one is said, and the rollout stays watched."""
+        if wrong := broken(self.reconciler.spec, before, self.reconciler.board.seen(), decision):
+            self.reconciler.tell("invariants", f"A bug of ours, please report it: {'; '.join(wrong)}.")
+        self._decided(self.namespace, before, decision)
+
+
+class Told:
+    """Whoever listens here and, once it is open, the desk of the alert channels; both are told even if one fails."""
+
+    def __init__(self, listener: Notifier) -> None:
+        self._listener = listener
+        self.desk: Notifier | None = None
+        """Exchanged while the rollout goes on: who is told is no part of the plan."""
+        self.desk_over = asyncio.Event()
+        """Set when the present desk has nothing more to expect."""
+
+    async def tell(self, event: Event) -> None:
+        """Tell both."""
+        try:
+            await self._listener.tell(event)
+        finally:
+            if self.desk is not None:
+                await self.desk.tell(event)

@@ -1,0 +1,159 @@
+"""The alert channels of rollouts in a cluster: secrets from Secrets, what was delivered remembered beside the history.
+
+Opened by the roster in the background: a Secret that cannot be read, or a channel that hangs, delays no rollout. What
+happened before a desk was open is told from the history.
+"""
+
+import asyncio
+import base64
+import json
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr
+
+from canary.alert import Alert, Commands
+from canary.errors import WorldError
+from canary.rollout import Event
+from canary.spec.alerts import SecretRef
+from canary.spec.models import ModelCanary
+from controlplane.alerts.build import World, channel_of, kinds_of, missing, names_of
+from controlplane.alerts.desk import CAP_OF_MACHINES, Desk
+from controlplane.alerts.ledger import Ledger
+from controlplane.alerts.mailbox import Mailbox
+from controlplane.alerts.post import Post
+from controlplane.alerts.queue import Cap, Queue
+from controlplane.alerts.reach import Network, Reach
+from controlplane.alerts.secrets import Missing
+from controlplane.kubernetes.api import Kube, NotFound, Object
+from controlplane.kubernetes.resources import SECRET
+from controlplane.operator.history import ALERTS, Books
+from controlplane.operator.store import StatusStore
+from controlplane.ports import Clock
+
+LAST_WORDS = 300.0
+"""Seconds that channels have, after a rollout's end, for what they were not told yet."""
+
+
+class ClusterSecrets:
+    """Secrets of one namespace, read anew for each delivery, so that a rotated one counts at once."""
+
+    def __init__(self, kube: Kube, namespace: str) -> None:
+        self._kube, self._namespace = kube, namespace
+
+    async def read(self, reference: SecretRef) -> SecretStr:
+        """The secret; raises `Missing`. Variables and files would be the operator's own, and are never read."""
+        if reference.secret is None or reference.key is None:
+            raise Missing(f"{reference} is on no machine of yours here; in a cluster, name a Secret and its key")
+        where = f"Secret {self._namespace}/{reference.secret}"
+        try:
+            found = await self._kube.get(SECRET, self._namespace, reference.secret)
+        except NotFound:
+            raise Missing(f"{where} does not exist") from None
+        except WorldError as error:
+            raise Missing(f"{where} cannot be read: {error}") from None
+        value = (found.get("data") or {}).get(reference.key)
+        if value is None:
+            raise Missing(f"{where} has no key {reference.key}")
+        text = base64.b64decode(value).decode("utf-8", "replace").strip()
+        if not text or not text.isprintable():
+            raise Missing(f"{where}, key {reference.key}, holds nothing, more than one line, or control characters")
+        return SecretStr(text)
+
+
+class ClusterLedger(Ledger):
+    """Remembers deliveries in the ConfigMap of the rollout's history, so that the next leader repeats none."""
+
+    def __init__(self, books: Books, owner: Object, *, now: Callable[[], float], say: Callable[[str], None]) -> None:
+        super().__init__(Path(ALERTS), now=now, say=say)
+        self._books, self._owner, self._number = books, owner, 0
+
+    async def open(self) -> None:
+        """Read what was delivered before."""
+        for line in await self._books.lines(self._owner["metadata"]["name"], ALERTS):
+            self._learn(json.loads(line))
+
+    async def _add(self, line: dict[str, Any]) -> None:
+        self._learn(line)
+        self._number += 1
+        numbered = {"id": f"{self._now():.6f}/{self._number}", **line}
+        name = self._owner["metadata"]["name"]
+        try:
+            await self._books.append(name, self._owner, ALERTS, {numbered["id"]: json.dumps(numbered)})
+        except WorldError as error:
+            if not self._complained:
+                self._complained = True
+                self._say(f"Which alerts were sent cannot be kept ({error}): after a restart some may be sent again.")
+
+
+class Desks:
+    """Opens a desk for each rollout whose plan names somebody to tell."""
+
+    def __init__(self, kube: Kube, *, clock: Clock, networks: Sequence[Network] = (), address: str = "") -> None:
+        """`networks`: what may be dialled besides public and private addresses; `address`: of the dashboard."""
+        self._kube, self._clock, self._networks, self._address = kube, clock, networks, address
+
+    async def open(self, plan: ModelCanary, store: StatusStore, owner: Object, say: Callable[[str], None]) -> Desk:
+        """The desk of a rollout, with what was missed before it was open; its mailboxes do not run yet.
+
+        Raises `WorldError` while the history cannot be read.
+        """
+        desk = await self._made(plan, store.books, owner, say)
+        await desk.catch_up(store, plan.metadata.name, self._clock.now())
+        return desk
+
+    async def _made(self, plan: ModelCanary, books: Books, owner: Object, say: Callable[[str], None]) -> Desk:
+        namespace = owner["metadata"]["namespace"]
+        world = World(
+            ClusterSecrets(self._kube, namespace), Reach(loopback=False, networks=self._networks), self._clock.now
+        )
+        post, alerts = Post(world.reach), plan.spec.alerts
+        channels = [channel_of(alert, world, post) for alert in alerts]
+        ledger = ClusterLedger(books, owner, now=self._clock.now, say=say)
+        await ledger.open()
+        mailboxes = [
+            Mailbox(
+                channel,
+                kinds_of(alert),
+                name=name,
+                ledger=ledger,
+                queue=Queue(channel.keyed, channel.repeats, random.random, CAP_OF_MACHINES if channel.keyed else Cap()),
+                now=self._clock.now,
+                say=say,
+            )
+            for alert, channel, name in zip(alerts, channels, names_of(channels), strict=True)
+        ]
+        for alert, mailbox in zip(alerts, mailboxes, strict=True):
+            await mailbox.open()
+            for clause in await missing(alert, world.secrets):
+                say(f"Alerts to {mailbox.channel.name} cannot be sent as it is: {clause}. The rollout goes on.")
+        return NamespacedDesk(namespace, mailboxes, say=say, address=self._address)
+
+
+class NamespacedDesk(Desk):
+    """A desk whose alerts are told apart from those of a rollout of the same name in another namespace."""
+
+    def __init__(
+        self, namespace: str, mailboxes: Sequence[Mailbox], *, say: Callable[[str], None], address: str
+    ) -> None:
+        super().__init__(mailboxes, Commands("kubectl canary", f" -n {namespace}"), say=say, address=address)
+        self._namespace = namespace
+
+    def _alerts(self, event: Event) -> list[Alert]:
+        alerts = super()._alerts(event)
+        return [
+            replace(alert, id=f"{self._namespace}/{alert.id}", key=f"{self._namespace}/{alert.key}") for alert in alerts
+        ]
+
+
+async def attend(desk: Desk, over: asyncio.Event) -> None:
+    """Deliver what comes to a desk until the rollout is over, and for a while what is left then."""
+    async with asyncio.TaskGroup() as tasks:
+        running = [tasks.create_task(mailbox.run()) for mailbox in desk.mailboxes]
+        await over.wait()
+        await asyncio.gather(*(mailbox.empty(LAST_WORDS) for mailbox in desk.mailboxes))
+        for task in running:
+            task.cancel()

@@ -1,0 +1,31 @@
+"""What somebody else changed of ours: said once in an Event with their name, then repaired or paused, as the plan says.
+
+Asked by the roster after each pass. Repairing is no work of its own: every pass says where things should be.
+"""
+
+from canary.observation import OperatorRequest
+from canary.spec.models import ModelCanary
+from controlplane.kubernetes.api import Object
+from controlplane.operator.charge import Charge
+from controlplane.operator.events import Events
+
+GUARD = "the drift guard"
+
+
+def tell_drift(charge: Charge, object_: Object, events: Events, now: float) -> None:
+    """Say what is new, and ask for a pause where the plan wants a person to look first."""
+    if charge.over:
+        return
+    found = frozenset(drift.sentence for drift in charge.site.drift())
+    new = found - charge.drifts
+    charge.drifts = found
+    for sentence in sorted(new):
+        events.tell(object_, f"drift-{now:.0f}-{sentence}", "Warning", "Drift", sentence)
+    if new and pauses(charge.task.plan):
+        charge.ask(OperatorRequest(f"drift-{now:.3f}", "pause", GUARD, now))
+
+
+def pauses(plan: ModelCanary) -> bool:
+    """Whether a person has to look at what was changed before the rollout goes on."""
+    kserve = plan.spec.platform.kserve
+    return kserve is not None and kserve.on_drift == "pause"

@@ -1,0 +1,92 @@
+"""What happens when a ModelCanary is deleted: its traffic goes back to stable, its canary goes, stable and route stay.
+
+Asked by the roster while an object waits for our finalizer. The way back is the machine's own (an abort), with all of
+its care; only when that comes to no end, or the whole namespace goes, is the object let go without it.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+from canary.errors import WorldError
+from canary.observation import OperatorRequest
+from canary.weights import ALL_STABLE
+from controlplane.kubernetes.api import Kube, Object
+from controlplane.kubernetes.cache import Key, key_of
+from controlplane.operator.charge import Charge
+from controlplane.operator.events import Events
+from controlplane.operator.finalizer import is_held, is_namespace_leaving, let_go, what_serves_on
+from controlplane.operator.reading import Reading
+from controlplane.ports import Clock, Stored
+
+PATIENCE = 30.0
+"""Seconds that a deleted ModelCanary waits for the way back in order."""
+LAST_TRY = 5.0
+"""Seconds for each thing that is tried at last all the same."""
+
+
+class Farewell:
+    """Ends rollouts whose ModelCanary was deleted."""
+
+    def __init__(self, kube: Kube, events: Events, clock: Clock, say: Callable[[Key | None, str], None]) -> None:
+        self._kube, self._events, self._clock, self._say = kube, events, clock, say
+
+    async def is_over(self, charge: Charge, object_: Object) -> bool:
+        """Ask a rollout under way to end; answers True where it was let go without waiting for that."""
+        if not is_held(object_):
+            return True
+        now = self._clock.now()
+        if charge.left_at is None:
+            if await self._namespace_goes(object_):
+                await let_go(self._kube, object_)
+                return True
+            charge.left_at = now
+            charge.ask(OperatorRequest("deleted", "abort", "the deletion of its ModelCanary", now))
+        if now - charge.left_at < PATIENCE:
+            return False
+        await self._break_off(charge, object_)
+        return True
+
+    async def finish(self, charge: Charge, object_: Object) -> None:
+        """Everything is back and put away: say what serves on, and let the object go."""
+        note = what_serves_on(charge.task.plan, charge.rollout, charge.namespace)
+        self._events.tell(object_, "farewell", "Normal", "Deleted", note)
+        self._say(key_of(object_), note)
+        await let_go(self._kube, object_)
+
+    async def nothing_to_give_back(self, object_: Object, reading: Reading, stored: Stored | None) -> None:
+        """A deleted ModelCanary with nothing under way: its traffic is where it belongs."""
+        if not is_held(object_):
+            return
+        if reading.plan is not None and stored is not None:
+            note = what_serves_on(reading.plan, stored.rollout, object_["metadata"]["namespace"])
+            self._events.tell(object_, "farewell", "Normal", "Deleted", note)
+        await let_go(self._kube, object_)
+
+    async def _namespace_goes(self, object_: Object) -> bool:
+        """Whether its namespace is being deleted, so that nothing in it can be mended any more."""
+        namespace = object_["metadata"]["namespace"]
+        try:
+            goes = await is_namespace_leaving(self._kube, namespace)
+        except WorldError:  # we may not read namespaces: then the way in order is tried
+            return False
+        if goes:
+            self._say(
+                key_of(object_), f"Namespace {namespace} is being deleted with all that is in it: nothing serves on."
+            )
+        return goes
+
+    async def _break_off(self, charge: Charge, object_: Object) -> None:
+        """The way back came to no end: try each thing once more, and let go whatever comes of it."""
+        for attempt in (charge.site.router.set_weights(ALL_STABLE), charge.site.put_away("canary", force=True)):
+            try:
+                async with asyncio.timeout(LAST_TRY):
+                    await attempt
+            except (WorldError, TimeoutError) as error:
+                self._say(key_of(object_), f"After the deletion: {str(error) or 'no answer'}. It is left as it is.")
+        note = (
+            f"The way back did not end within {PATIENCE:g} s: the route was set to stable as far as the cluster let "
+            f"it. {what_serves_on(charge.task.plan, None, charge.namespace)}"
+        )
+        self._events.tell(object_, "farewell", "Warning", "Deleted", note)
+        self._say(key_of(object_), note)
+        await let_go(self._kube, object_)

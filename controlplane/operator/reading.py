@@ -1,0 +1,71 @@
+"""What a ModelCanary asks for, and whether anything is left to do about it. Pure; asked by the roster at every change.
+
+Reading a spec costs a millisecond or two, so a thousand ModelCanaries at rest are told from the others by their status
+alone.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from canary.errors import SpecError
+from canary.rollout import FINISHED, Phase
+from canary.spec import revision
+from canary.spec.models import ModelCanary
+from canary.spec.resource import document_of
+from controlplane.kubernetes.api import Object
+from controlplane.operator.conditions import TIDYING
+from controlplane.operator.finalizer import is_leaving
+from controlplane.operator.request import requests_in
+
+SHOWN_FAULTS = 5
+_FINISHED = frozenset(phase.value for phase in FINISHED)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A spec, understood."""
+
+    generation: int
+    plan: ModelCanary | None
+    """None where it has faults."""
+    revision: str = ""
+    faults: tuple[str, ...] = ()
+    """The first of them, a sentence each."""
+
+
+def read(object_: Object) -> Reading:
+    """The plan of a ModelCanary, or what is wrong with it."""
+    generation = int(object_["metadata"].get("generation", 0))
+    try:
+        plan = document_of(object_).canary
+    except SpecError as error:
+        said = [f"{fault.path}: {fault.message}." if fault.path else f"{fault.message}." for fault in error.faults]
+        more = len(said) - SHOWN_FAULTS
+        shown = [*said[:SHOWN_FAULTS], *([f"And {more} more."] if more > 0 else [])]
+        return Reading(generation, None, faults=tuple(shown))
+    return Reading(generation, plan, revision(plan))
+
+
+def is_tidying(object_: Object) -> bool:
+    """Whether a finished rollout has something left to put away, as its status says."""
+    conditions = (object_.get("status") or {}).get("conditions") or ()
+    return any(each.get("type") == "Progressing" and each.get("reason") == TIDYING for each in conditions)
+
+
+def is_at_rest(object_: Object) -> bool:
+    """Whether nothing is left to be done for it, as far as its metadata and status tell."""
+    status: Mapping[str, Any] = object_.get("status") or {}
+    if is_leaving(object_) or requests_in(object_):
+        return False
+    if status.get("observedGeneration") != object_["metadata"].get("generation", 0):
+        return False
+    conditions = {each.get("type"): each for each in status.get("conditions") or ()}
+    refused = conditions.get("Accepted", {}).get("status") == "False"
+    if not status.get("version"):
+        return bool(refused)
+    if status.get("phase") not in _FINISHED or is_tidying(object_):
+        return False
+    state = status.get("state") or {}
+    told: bool = state.get("announced") == state.get("events")
+    return told and (refused or str(status["phase"]) != Phase.SUPERSEDED.value)

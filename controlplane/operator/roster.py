@@ -1,0 +1,410 @@
+"""All rollouts of the cluster that have something to do: who they are, and when each is looked at.
+
+Run by `operator.py` while this replica leads. Driven by pokes: changes in the caches, ticks of the metrics, times that
+rollouts asked for, requests of people. Nothing polls: a ModelCanary at rest costs the cache its object, and no more.
+What one of them does in a pass is `charge.py`'s business; here is only which plan is whose turn.
+"""
+
+import asyncio
+import math
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from canary.errors import WorldError
+from canary.observation import OperatorRequest
+from canary.spec.models import ModelCanary
+from canary.spec.stored import from_text, to_text
+from controlplane.kubernetes.api import Kube, Object
+from controlplane.kubernetes.cache import Cache, Key, key_of
+from controlplane.kubernetes.names import ROLLOUT_LABEL
+from controlplane.operator.charge import Charge, Means, Task
+from controlplane.operator.desk import Desks, attend
+from controlplane.operator.drift import tell_drift
+from controlplane.operator.events import Events
+from controlplane.operator.farewell import Farewell
+from controlplane.operator.finalizer import hold, is_held, is_leaving
+from controlplane.operator.queue import WorkQueue
+from controlplane.operator.reading import Reading, is_at_rest, is_tidying, read
+from controlplane.operator.request import requests_in
+from controlplane.operator.site import Sites
+from controlplane.operator.status import Facts
+from controlplane.operator.store import StatusStore, stored_in
+from controlplane.operator.tally import Tally
+from controlplane.operator.timers import Timers
+from controlplane.ports import Clock, Stored
+from controlplane.reconcile.loop import RETRY
+
+WORKERS, RESERVED = 64, 16
+"""Passes at the same time; reserved ones are for rollouts that lower traffic."""
+AFTER_A_BUG = 5.0
+"""Seconds until a rollout is looked at again whose pass ended in a bug of ours."""
+DESK_RETRY = 10.0
+"""Seconds until alert channels are tried to be opened again."""
+FLUSH_AFTER = 2.0
+"""Seconds in which new events of a rollout are gathered before its history is written."""
+
+
+class Roster:
+    """The rollouts in our charge, by namespace and name."""
+
+    def __init__(
+        self,
+        kube: Kube,
+        canaries: Cache,
+        sites: Sites,
+        *,
+        clock: Clock,
+        interval: float,
+        events: Events,
+        desks: Desks,
+        tally: Tally,
+        say: Callable[[Key | None, str], None],
+    ) -> None:
+        """`canaries`: every ModelCanary; `interval`: seconds between two ticks; `say`: a sentence for the log."""
+        self.charges: dict[Key, Charge] = {}
+        self.queue: WorkQueue[Key] = WorkQueue()
+        self.fence = 0
+        """Number of our term of office; set before `run`."""
+        self._kube, self._canaries, self._sites = kube, canaries, sites
+        self._clock, self._events, self._desks, self._tally, self._say = clock, events, desks, tally, say
+        self._means = Means(clock, interval, self._spawn, tally.decided)
+        self._farewell = Farewell(kube, events, clock, say)
+        self._timers: Timers[Key] = Timers(self.poke)
+        self._stores: dict[str, StatusStore] = {}
+        self._readings: dict[Key, Reading] = {}
+        self._said: dict[Key, str] = {}
+        self._flushing: set[Key] = set()
+        self._tasks: asyncio.TaskGroup | None = None
+        self._stopping = False
+        canaries.on_change(self._on_canary)
+
+    def follow(self, cache: Cache) -> None:
+        """Look at a rollout whenever something with its label changes in this cache."""
+        cache.on_change(self._on_related)
+
+    async def run(self) -> None:
+        """Carry all of them out until cancelled; everything serves on then, and the next to run goes on from there."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                self._tasks, self._stopping = tasks, False
+                tasks.create_task(self._timers.run(), name="timers")
+                for object_ in self._canaries.items():
+                    self.poke(key_of(object_))
+                try:
+                    await self.queue.run(self._work, workers=WORKERS, reserved=RESERVED)
+                finally:
+                    self._stopping = True
+        finally:
+            self._tasks = None
+            for key in list(self.charges):
+                self._drop(key)
+            self.queue = WorkQueue()
+
+    async def tick(self) -> None:
+        """The numbers were read, or not in time: every rollout under way looks at them."""
+        for key, charge in self.charges.items():
+            charge.evidence_due = True
+            self.poke(key)
+
+    def poke(self, key: Key) -> None:
+        """Let this one be looked at soon."""
+        if self._tasks is not None:
+            charge = self.charges.get(key)
+            self.queue.poke(key, urgent=self._is_urgent(key, charge))
+
+    def store(self, namespace: str) -> StatusStore:
+        """The store of a namespace."""
+        if namespace not in self._stores:
+            store = StatusStore(self._kube, self._canaries, namespace, now=self._clock.now, fence=lambda: self.fence)
+            store.facts = lambda name: self._facts((namespace, name))
+            self._stores[namespace] = store
+        return self._stores[namespace]
+
+    # One pass
+
+    async def _work(self, key: Key) -> None:
+        try:
+            with self._tally.passing():
+                wait = await self._pass(key)
+        except WorldError as error:
+            self._say_once(key, f"{error} It is tried again.")
+            wait = RETRY
+        except Exception as error:  # noqa: BLE001 - a bug met by one rollout must not end the others
+            self._tally.bugs += 1
+            self._say_once(key, f"A bug of ours, please report it: {error!r}. The rollout is tried again.")
+            wait = AFTER_A_BUG
+        else:
+            self._said.pop(key, None)
+        self._timers.set(key, wait)
+
+    async def _pass(self, key: Key) -> float:
+        """Look at one ModelCanary; answers in how many seconds it has to be looked at again at the latest."""
+        object_ = self._canaries.get(*key)
+        charge = self.charges.get(key)
+        if object_ is None:
+            self._drop(key)
+            return math.inf
+        if charge is None:
+            if is_at_rest(object_):
+                self._readings.pop(key, None)
+                return math.inf
+            charge = await self._take_up(key)
+            if charge is None:
+                return math.inf
+            self.charges[key] = charge
+        elif not is_leaving(object_):
+            await self._reread(key, charge, object_)
+        if is_leaving(object_) and await self._farewell.is_over(charge, object_):
+            self._drop(key)
+            return math.inf
+        wait = await charge.once()
+        tell_drift(charge, object_, self._events, self._clock.now())
+        self._after(key, charge)
+        if charge.tidied:
+            await self._finish(key, charge)
+        return wait
+
+    async def _take_up(self, key: Key) -> Charge | None:
+        """Find out what a ModelCanary wants done; None where that is nothing, which is noted."""
+        namespace, name = key
+        store = self.store(namespace)
+        await store.claim(name)
+        object_ = self._canaries.get(*key)
+        if object_ is None:
+            return None
+        stored = stored_in(object_)
+        reading = self._readings[key] = read(object_)
+        task = _unfinished(object_, stored, reading)
+        if task is None and is_leaving(object_):
+            await self._farewell.nothing_to_give_back(object_, reading, stored)
+            return None
+        if task is None:
+            task = await self._next(key, object_, reading, stored)
+        if task is None:
+            self._tell_faults(object_, reading)
+            await store.note(name)
+            return None
+        if not is_held(object_) and not is_leaving(object_):
+            self._canaries.put(await hold(self._kube, object_))
+        charge = Charge(
+            task,
+            namespace,
+            self._sites.open(task.plan, namespace),
+            store,
+            self._events.listener(lambda: self._canaries.get(*key) or object_),
+            self._means,
+            lambda sentence: self._say(key, sentence),
+        )
+        self._note_reading(charge, reading)
+        self._tell_faults(object_, reading)
+        if task.ended is None:
+            self._open_desk(key, charge, object_)
+        return charge
+
+    async def _next(self, key: Key, object_: Object, reading: Reading, stored: Stored | None) -> Task | None:
+        """What to begin, where nothing is under way: a new plan, or the same one again because somebody asked."""
+        before = stored.rollout if stored else None
+        same = before is not None and before.result != "superseded" and before.revision == reading.revision
+        asked = [request for request in requests_in(object_).values() if request]
+        again = before is not None and before.result != "promoted" and any(each.verb == "retry" for each in asked)
+        if reading.plan is not None and (again or not same):
+            return Task(reading.plan, to_text(reading.plan), reading.revision)
+        await self._refuse(key, object_, asked, "nothing is under way")
+        return None
+
+    async def _refuse(self, key: Key, object_: Object, asked: list[OperatorRequest], why: str) -> None:
+        """Answer requests that nobody is there to answer, and those that nobody understands."""
+        for request in asked:
+            note = f"{request.by} asked to {request.verb}, which is not possible while {why}: nothing was changed."
+            self._events.tell(object_, request.id, "Warning", "RequestRefused", note)
+        await self._put_requests_away(key, object_, also=[request.id for request in asked])
+
+    async def _put_requests_away(self, key: Key, object_: Object, also: list[str]) -> None:
+        for strange in await self.store(key[0]).put_away(key[1], also=also):
+            verbs = "promote, pause, resume, abort, retry or approve"
+            note = f"The annotation {strange} asks for nothing that is known; expected {verbs}. It was removed."
+            self._events.tell(object_, strange, "Warning", "RequestRefused", note)
+
+    async def _reread(self, key: Key, charge: Charge, object_: Object) -> None:
+        """Take notice of an edited spec while an earlier one is carried out."""
+        known = self._readings.get(key)
+        if known is not None and known.generation == object_["metadata"].get("generation", 0):
+            return
+        reading = self._readings[key] = read(object_)
+        self._note_reading(charge, reading)
+        self._tell_faults(object_, reading)
+        if reading.faults or (known is not None and known.faults):
+            await self.store(key[0]).note(key[1])
+        same = reading.plan is not None and reading.revision == charge.task.revision
+        if same and reading.plan is not None and reading.plan.spec.alerts != charge.task.plan.spec.alerts:
+            charge.task = replace(charge.task, plan=reading.plan)
+            self._open_desk(key, charge, object_)
+
+    def _open_desk(self, key: Key, charge: Charge, object_: Object) -> None:
+        """Let alerts go out by the charge's present plan, in the background."""
+        charge.notifier.desk_over.set()
+        charge.notifier.desk, charge.notifier.desk_over = None, asyncio.Event()
+        if charge.task.plan.spec.alerts:
+            self._spawn(self._attend_desk(key, charge, object_, charge.notifier.desk_over))
+
+    async def _attend_desk(self, key: Key, charge: Charge, object_: Object, over: asyncio.Event) -> None:
+        desk = None
+        while desk is None and not over.is_set():
+            try:
+                desk = await self._desks.open(
+                    charge.task.plan, self.store(key[0]), object_, lambda sentence: self._say(key, sentence)
+                )
+            except WorldError as error:
+                self._say_once(key, f"No alerts yet: {error} It is tried again.")
+                await self._clock.sleep(DESK_RETRY)
+        if desk is not None:
+            if charge.notifier.desk_over is over:
+                charge.notifier.desk = desk
+            await attend(desk, over)
+
+    def _note_reading(self, charge: Charge, reading: Reading) -> None:
+        charge.faults = reading.faults
+        newer = reading.plan is not None and reading.revision != charge.task.revision
+        charge.supersede(reading.revision if newer else "")
+        if not newer:
+            charge.generation = reading.generation
+
+    def _after(self, key: Key, charge: Charge) -> None:
+        """What follows a pass, in the background: answered requests go, and the history is written."""
+        object_ = self._canaries.get(*key)
+        rollout = charge.rollout
+        if object_ is None or rollout is None:
+            return
+        if any(not each or each.id in rollout.answered for each in requests_in(object_).values()):
+            self._spawn(self._put_requests_away(key, object_, []))
+        if self.store(key[0]).books.waiting(key[1]) and key not in self._flushing:
+            self._flushing.add(key)
+            self._spawn(self._flush(key, object_, 0.0 if charge.over else FLUSH_AFTER))
+
+    async def _flush(self, key: Key, object_: Object, seconds: float) -> None:
+        try:
+            await self._clock.sleep(seconds)
+            await self.store(key[0]).books.flush(key[1], object_)
+        finally:
+            self._flushing.discard(key)
+
+    async def _finish(self, key: Key, charge: Charge) -> None:
+        """Everything is put away: say so, and look whether something else is wanted by now."""
+        object_ = self._canaries.get(*key)
+        if object_ is None:
+            return
+        if is_leaving(object_):
+            await self._farewell.finish(charge, object_)
+        else:
+            await self.store(key[0]).note(key[1])
+            await self.store(key[0]).books.flush(key[1], object_)
+        self._drop(key)
+        self.poke(key)
+
+    def _drop(self, key: Key) -> None:
+        """Have nothing to do with it any more."""
+        charge = self.charges.pop(key, None)
+        self._readings.pop(key, None)
+        self._timers.forget(key)
+        if charge is not None:
+            charge.close()
+        if self._canaries.get(*key) is None:
+            self.store(key[0]).books.forget(key[1])
+
+    # What is said
+
+    def _facts(self, key: Key) -> Facts:
+        """What the status says besides the state."""
+        charge, reading = self.charges.get(key), self._readings.get(key)
+        if charge is None:
+            generation = reading.generation if reading else 0
+            return Facts(generation, self.fence, reading.faults if reading else ())
+        return Facts(
+            generation=charge.generation,
+            fence=self.fence,
+            faults=charge.faults,
+            stages=len(charge.task.plan.spec.stages),
+            seen=charge.reconciler.board.seen(),
+            slots=charge.site.slots(),
+            tidied=charge.tidied,
+        )
+
+    def _tell_faults(self, object_: Object, reading: Reading) -> None:
+        if reading.faults:
+            note = f"{' '.join(reading.faults)} What runs goes on unchanged."
+            self._events.tell(object_, f"invalid-{reading.generation}", "Warning", "InvalidSpec", note)
+
+    def _say_once(self, key: Key, sentence: str) -> None:
+        if self._said.get(key) != sentence:
+            self._said[key] = sentence
+            self._say(key, sentence)
+
+    # What pokes
+
+    def _on_canary(self, before: Object | None, after: Object | None) -> None:
+        object_ = after or before
+        if object_ is not None and not _is_only_ours(before, after):
+            self.poke(key_of(object_))
+
+    def _on_related(self, before: Object | None, after: Object | None) -> None:
+        for key in _keys(before, after):
+            if key in self.charges:
+                self.poke(key)
+
+    def _is_urgent(self, key: Key, charge: Charge | None) -> bool:
+        """Whether it lowers traffic, or somebody wants it to."""
+        if charge is not None and charge.lowers:
+            return True
+        object_ = self._canaries.get(*key)
+        if object_ is None:
+            return False
+        return is_leaving(object_) or any(each and each.verb == "abort" for each in requests_in(object_).values())
+
+    def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
+        """Run something in the background; whatever is wrong with it is said and ends nothing else."""
+        if self._tasks is None or self._stopping:
+            work.close()
+            return
+        self._tasks.create_task(self._guarded(work))
+
+    async def _guarded(self, work: Coroutine[Any, Any, Any]) -> None:
+        try:
+            await work
+        except WorldError as error:
+            self._say(None, str(error))
+        except Exception as error:  # noqa: BLE001 - nothing in the background may end the rollouts
+            self._tally.bugs += 1
+            self._say(None, f"A bug of ours, please report it: {error!r}.")
+
+
+def _unfinished(object_: Object, stored: Stored | None, reading: Reading) -> Task | None:
+    """What was begun and is not over: the plan that the status keeps, whatever the spec says by now."""
+    if stored is None:
+        return None
+    rollout = stored.rollout
+    told = rollout.finished and rollout.announced == rollout.events
+    same = reading.plan is not None and reading.revision == rollout.revision
+    plan: ModelCanary = reading.plan if same and reading.plan is not None else from_text(stored.spec_text)
+    if not told:
+        return Task(plan, stored.spec_text, rollout.revision)
+    if is_tidying(object_):
+        return Task(plan, stored.spec_text, rollout.revision, ended=rollout)
+    return None
+
+
+def _is_only_ours(before: Object | None, after: Object | None) -> bool:
+    """Whether a change touched nothing but the status, which we write ourselves."""
+    if before is None or after is None:
+        return False
+    old, new = before["metadata"], after["metadata"]
+    same = ("generation", "deletionTimestamp", "annotations", "finalizers", "uid")
+    return all(old.get(key) == new.get(key) for key in same)
+
+
+def _keys(*objects: Object | None) -> Iterator[Key]:
+    for object_ in objects:
+        if object_ is not None:
+            labels: Mapping[str, str] = object_["metadata"].get("labels") or {}
+            if ROLLOUT_LABEL in labels:
+                yield object_["metadata"].get("namespace", ""), labels[ROLLOUT_LABEL]
