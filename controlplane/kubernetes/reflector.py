@@ -1,0 +1,170 @@
+"""Keeps a cache equal to what the API server has of one kind: list, then watch, for ever.
+
+Run as a task by whoever owns the cache. Everything that can happen to a watch is survived here (it ends, breaks, falls
+silent, expires; the server is away, busy, restored from a backup), so that readers of the cache never ask the server.
+Decides nothing about the objects; what a change means is the listeners' business.
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator, Callable
+
+from canary.errors import Unavailable, WorldError
+from controlplane.kubernetes.api import (
+    SILENCE_SECONDS,
+    Busy,
+    Gone,
+    Kube,
+    NotFound,
+    Object,
+    Resource,
+    WatchEvent,
+)
+from controlplane.kubernetes.cache import Cache, key_of
+from controlplane.ports import Clock
+
+Slim = Callable[[Object], Object]
+BACKOFF_SECONDS = (0.8, 30.0)
+"""The first and the longest wait after failures in a row; each is twice the one before, and up to half longer."""
+MISSING_SECONDS = 30.0
+"""A kind that is not installed is looked for this often."""
+BRIEF_SECONDS = 1.0
+"""A watch that ends sooner without a word has failed, whatever the server says."""
+LASTING_SECONDS = 10.0
+"""A watch that lasted longer has worked, even in silence: what broke it is a first failure again."""
+
+
+class Reflector:
+    """One kind, followed into one cache."""
+
+    def __init__(
+        self,
+        kube: Kube,
+        resource: Resource,
+        cache: Cache,
+        *,
+        clock: Clock,
+        namespace: str | None = None,
+        labels: str = "",
+        slim: Slim | None = None,
+        uniform: Callable[[float, float], float] = random.uniform,
+    ) -> None:
+        """`slim` drops from each object what nobody reads, before it is kept; it may change what it is given."""
+        self.resource = resource
+        self.cache = cache
+        self.synced = asyncio.Event()
+        """Set once the cache holds everything (or the kind is known to be missing)."""
+        self.problem = ""
+        """Why the cache may be behind, as a clause for people; empty while all is well."""
+        self._kube = kube
+        self._clock = clock
+        self._namespace = namespace
+        self._labels = labels
+        self._slim: Slim = slim or (lambda object_: object_)
+        self._uniform = uniform
+        self._version = ""
+        """Where the next watch goes on; empty where everything has to be listed first."""
+        self._failures = 0
+        self._was_missing = False
+
+    @property
+    def heard_at(self) -> float:
+        """When the server last said anything about this kind, in seconds of the clock."""
+        return self.cache.heard_at
+
+    async def run(self) -> None:
+        """Follow for ever; ends only by being cancelled."""
+        while True:
+            try:
+                if not self._version:
+                    await self._list()
+                await self._watch()
+                pause = 0.0
+            except Gone:
+                # Ordinary after a long absence: list at once. A server that says so again and again is waited for.
+                self._version = ""
+                self._failures += 1
+                pause = self._backoff() if self._failures > 1 else 0.0
+            except NotFound as error:
+                pause = self._missing(error)
+            except WorldError as error:
+                self._failures += 1
+                self.problem = f"{self.resource.plural} cannot be followed: {error}"
+                pause = max(self._backoff(), error.after if isinstance(error, Busy) else 0.0)
+            if pause:
+                await self._clock.sleep(pause)
+
+    async def _list(self) -> None:
+        listing = await self._kube.list(self.resource, self._namespace, labels=self._labels)
+        self.cache.missing = self._was_missing = False
+        self.cache.replace([self._slim(each) for each in listing.items])
+        self._version = listing.version
+        # The server works again; but a list that is followed by no watch shall not become a fast loop of lists.
+        self._failures = min(self._failures, 1)
+        self._heard()
+        self.synced.set()
+
+    async def _watch(self) -> None:
+        began, silent = asyncio.get_running_loop().time(), True
+        events = self._kube.watch(self.resource, self._namespace, self._version, labels=self._labels)
+        try:
+            while True:
+                async with asyncio.timeout(SILENCE_SECONDS):
+                    event = await anext(events)
+                self._take(event)
+                self._heard()
+                self._failures, silent = 0, False
+        except StopAsyncIteration:
+            if silent and asyncio.get_running_loop().time() - began < BRIEF_SECONDS:
+                raise Unavailable("the server ends watches as soon as they are opened") from None
+        except TimeoutError:
+            raise Unavailable(f"nothing was heard for {SILENCE_SECONDS:.0f} s, not even a bookmark") from None
+        finally:
+            if asyncio.get_running_loop().time() - began > LASTING_SECONDS:
+                self._failures = 0
+            if isinstance(events, AsyncGenerator):
+                await events.aclose()
+
+    def _take(self, event: WatchEvent) -> None:
+        version = event.object["metadata"]["resourceVersion"]
+        if _number(version) < _number(self._version):
+            raise Gone("versions have gone back: the server's store was restored from a backup")
+        if event.type == "DELETED":
+            self.cache.drop(key_of(event.object))
+        elif event.type != "BOOKMARK":
+            self.cache.put(self._slim(event.object))
+        self._version = version
+
+    def _heard(self) -> None:
+        self.cache.heard_at = self._clock.now()
+        self.problem = ""
+
+    def _missing(self, error: NotFound) -> float:
+        """The kind is not installed, it seems; answers how long to wait before looking again.
+
+        One answer does not empty a cache that held objects, because a proxy or a restarting server may say so by
+        mistake and every reader would think them deleted. Two answers in a row do.
+        """
+        self._version = ""
+        self.problem = f"{self.resource.plural} cannot be followed: {error}"
+        if self._was_missing or not len(self.cache):
+            self.cache.missing = True
+            self.cache.replace([])
+            self.synced.set()
+        self._was_missing = True
+        return MISSING_SECONDS
+
+    def _backoff(self) -> float:
+        first, longest = BACKOFF_SECONDS
+        wait = min(longest, first * 2.0 ** min(self._failures - 1, 10))
+        return min(longest, self._uniform(wait, 1.5 * wait))
+
+
+def without_managed_fields(object_: Object) -> Object:
+    """Slims kinds whose field managers nobody reads (pods, Deployments, Services): often half of the object."""
+    object_["metadata"].pop("managedFields", None)
+    return object_
+
+
+def _number(version: str) -> int:
+    return int(version) if version.isdigit() else 0
