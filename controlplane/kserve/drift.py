@@ -1,0 +1,111 @@
+"""What somebody else changed: fields of a variant's objects that are not as they were made, and by whom.
+
+Called by the platforms. Every write to a cluster leaves the writer's name beside the fields that it changed
+(`managedFields`), so a change can be named even where it only adds something. Values that KServe itself rewrites
+(`1024Mi` to `1Gi`) are nobody's change. Pure.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from canary.weights import Arm
+from controlplane.kubernetes.api import FIELD_MANAGER, Object
+
+Path = tuple[str, ...]
+PLAIN: Mapping[str, tuple[Path, ...]] = {
+    "InferenceService": (
+        ("predictor", "minReplicas"),
+        ("predictor", "model", "runtime"),
+        ("predictor", "model", "storageUri"),
+        ("predictor", "model", "args"),
+    ),
+    "ServingRuntime": (("containers",),),
+}
+"""Fields that nobody but a person rewrites; a removed one leaves no name behind, so they are compared by value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """One object that is not as it was made."""
+
+    arm: Arm
+    kind: str
+    name: str
+    fields: tuple[str, ...]
+    """Dotted paths, such as `spec.predictor.model.args`."""
+    manager: str
+    """The writer's name; empty where nobody's is left."""
+    sentence: str
+    repairable: bool
+    """Whether Serinus may put it back: only what it made, and only the canary's."""
+
+
+def changed_fields(live: Object, made: Object) -> dict[Path, str]:
+    """Paths under `spec` that are not as they were made, with the manager who wrote them (empty: unknown)."""
+    found = {
+        path: manager for manager, path in foreign_fields(live) if _get(live["spec"], path) != _get(made["spec"], path)
+    }
+    for path in PLAIN.get(str(made["kind"]), ()):
+        if any(each[: len(path)] == path for each in found):
+            continue
+        if not _holds(_get(live["spec"], path), _get(made["spec"], path)):
+            found[path] = _last_writer(live)
+    return found
+
+
+def foreign_fields(object_: Object) -> Iterator[tuple[str, Path]]:
+    """Manager and path under `spec` of everything that somebody else wrote."""
+    for entry in object_["metadata"].get("managedFields") or ():
+        if entry.get("manager") != FIELD_MANAGER and not entry.get("subresource"):
+            spec = (entry.get("fieldsV1") or {}).get("f:spec") or {}
+            for path in _paths(spec):
+                yield str(entry.get("manager", "")), path
+
+
+def sentence(kind: str, name: str, changed: Mapping[Path, str], then: str) -> str:
+    """`InferenceService chat-nf4 was changed by kubectl-edit (spec.predictor.model.args); it is put back.`"""
+    managers = sorted({manager for manager in changed.values() if manager})
+    by = f" by {' and '.join(managers)}" if managers else " by somebody"
+    return f"{kind} {name} was changed{by} ({', '.join(dotted(path) for path in changed)}); {then}."
+
+
+def dotted(path: Path) -> str:
+    """As people write it."""
+    return ".".join(("spec", *path))
+
+
+def _paths(fields: Mapping[str, Any], path: Path = ()) -> Iterator[Path]:
+    """Paths of mappings; a list is one field, whatever of it was changed."""
+    names = [name for name in fields if name != "."]
+    if not names or any(not name.startswith("f:") for name in names):
+        yield path
+        return
+    for name in names:
+        yield from _paths(fields[name], (*path, name.removeprefix("f:")))
+
+
+def _get(value: Any, path: Path) -> Any:
+    for step in path:
+        value = value.get(step) if isinstance(value, Mapping) else None
+    return value
+
+
+def _holds(live: Any, made: Any) -> bool:
+    """Whether all that was made is still there; the API server adds defaults inside of lists of mappings."""
+    if isinstance(made, Mapping):
+        return isinstance(live, Mapping) and all(_holds(live.get(name), value) for name, value in made.items())
+    if isinstance(made, list):
+        return isinstance(live, list) and len(live) == len(made) and all(map(_holds, live, made))
+    return bool(live == made)
+
+
+def _last_writer(object_: Object) -> str:
+    """Who wrote last beside us and the controllers' status; a removed field keeps no owner."""
+    entries = [
+        entry
+        for entry in object_["metadata"].get("managedFields") or ()
+        if entry.get("manager") != FIELD_MANAGER and not entry.get("subresource")
+    ]
+    last: Mapping[str, Any] = max(entries, key=lambda entry: str(entry.get("time", "")), default={})
+    return str(last.get("manager", ""))

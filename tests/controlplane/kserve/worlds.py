@@ -1,0 +1,147 @@
+"""Small clusters in memory with a KServe in them, for the tests of this package and for the contract suites."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from textwrap import dedent, indent
+
+from canary.spec import parse_document
+from canary.spec.models import ModelCanary
+from canary.weights import Arm
+from controlplane.kserve.caches import Caches
+from controlplane.kserve.standard import KServeStandard
+from controlplane.kubernetes.memory import MemoryKube
+from tests.controlplane.kserve.fake_kserve import FakeKServe
+
+NAMESPACE = "models"
+PLAN = """\
+apiVersion: serinus.dev/v1alpha1
+kind: ModelCanary
+metadata: {name: chat, namespace: models}
+spec:
+  model: {name: chat, uri: "hf://example/chat"}
+  platform: {kserve: {mode: MODE, onDrift: DRIFT}}
+  stable:
+STABLE
+  canary:
+CANARY
+  stages: [{traffic: 5%}, {traffic: 100%}]
+"""
+STABLE = "{name: v1, runtime: serinus-sim, uri: 'hf://example/v1'}"
+CANARY = "{name: v2, runtime: serinus-sim, uri: 'hf://example/v2'}"
+
+
+def plan(
+    stable: str = STABLE, canary: str = CANARY, *, mode: str = "standard", on_drift: str = "repair"
+) -> ModelCanary:
+    """A plan with these variants, each a YAML mapping."""
+    text = PLAN.replace("MODE", mode).replace("DRIFT", on_drift)
+    for word, variant in (("STABLE", stable), ("CANARY", canary)):
+        text = text.replace(word, indent(dedent(variant).strip(), "    "))
+    return parse_document(text, "canary.yml").canary
+
+
+@dataclass
+class Time:
+    """A clock that stands still until it is told to go on."""
+
+    at: float = 1_700_000_000.0
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return self.at
+
+    async def sleep(self, seconds: float) -> None:
+        """Go on."""
+        self.at += seconds
+
+
+class RealTime:
+    """The clock of this machine."""
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return time.time()
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        await asyncio.sleep(seconds)
+
+
+@dataclass
+class World:
+    """One cluster, one platform, and time that only `settle` moves."""
+
+    plan: ModelCanary = field(default_factory=plan)
+    load_s: float = 3.0
+    gpus: int = 4
+    off: set[Arm] = field(default_factory=lambda: {"stable", "canary"})
+    """Arms that no request can reach."""
+
+    def __post_init__(self) -> None:
+        """An empty cluster that has been read."""
+        self.clock = Time()
+        self.kube = MemoryKube(self.clock)
+        self.kserve = FakeKServe(self.kube, load_s=self.load_s, gpus=self.gpus)
+        self.caches = Caches()
+        self.kserve.feed(self.caches)
+        self.platform = self.restarted()
+
+    def restarted(self) -> KServeStandard:
+        """A platform that knows only what the cluster says."""
+        return KServeStandard(
+            self.kube,
+            self.caches,
+            self.plan,
+            namespace=NAMESPACE,
+            now=self.clock.now,
+            may_stop=lambda arm: arm in self.off,
+        )
+
+    def settle(self, seconds: float = 0.0) -> None:
+        """Let so much time pass, and let the cluster and the caches follow."""
+        self.clock.at += seconds
+        for _ in range(2):
+            self.kserve.step()
+        self.kserve.feed(self.caches)
+
+    async def both_run(self) -> None:
+        """Both arms are up."""
+        await self.platform.run("stable", self.plan.spec.stable)
+        await self.platform.run("canary", self.plan.spec.canary)
+        self.settle()
+        self.settle(self.load_s)
+
+
+@asynccontextmanager
+async def followed(step: Callable[[], None], period_s: float = 0.005) -> AsyncIterator[None]:
+    """The cluster lives on by itself meanwhile."""
+
+    async def live() -> None:
+        while True:
+            step()
+            await asyncio.sleep(period_s)
+
+    async with asyncio.TaskGroup() as tasks:
+        living = tasks.create_task(live())
+        try:
+            yield
+        finally:
+            living.cancel()
+
+
+@asynccontextmanager
+async def standard_platform(load_s: float) -> AsyncIterator[KServeStandard]:
+    """A platform in a cluster that lives in real time."""
+    kube, caches = MemoryKube(RealTime()), Caches()
+    kserve = FakeKServe(kube, load_s=load_s)
+
+    def step() -> None:
+        kserve.step()
+        kserve.feed(caches)
+
+    step()
+    async with followed(step):
+        yield KServeStandard(kube, caches, plan(), namespace=NAMESPACE, now=time.time, may_stop=lambda _arm: True)
