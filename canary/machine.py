@@ -14,10 +14,11 @@ import math
 from dataclasses import replace
 from typing import Any
 
-from canary import judge, served, wording
+from canary import judge, wording
 from canary.action import Action, Evaluate, Mirror, Run, SetWeights, Stop
 from canary.errors import BugError
 from canary.guards import first_objection, verdict_evidence
+from canary.intake import take_in
 from canary.look import EXPOSED, JUDGED, Change, Look
 from canary.observation import Seen
 from canary.requests import answer, answered, next_request
@@ -68,28 +69,13 @@ def _judge(look: Look) -> Look:
         rollout = _wait_for_stable(rollout, seen, look.now)
         if not _begins_steady(rollout, seen):
             return replace(look, rollout=rollout)
-    counts = served.served_since(rollout.judge.previous, seen.evidence.counters)
-    totals = {arm: rollout.served.get(arm, 0.0) + more for arm, more in counts.items()} or rollout.served
-    lost = served.unrouted_since(rollout.judge.previous, seen.evidence.counters)
-    unrouted = rollout.unrouted if lost is None else (rollout.unrouted or 0.0) + lost
-    state, judgement = judge.watch(
-        look.spec,
-        rollout.judge,
-        stage=rollout.stage,
-        weights=rollout.weights,
-        evidence=seen.evidence,
-        now=look.now,
-        stage_since=_judged_since(rollout),
-    )
-    exposed = rollout.phase in EXPOSED
-    before, verdicts = rollout.verdicts, judgement.gates if exposed else rollout.verdicts
-    if state is not rollout.judge or verdicts is not before:  # most passes hear nothing new and cost nothing
-        rollout = replace(rollout, judge=state, served=totals, unrouted=unrouted, verdicts=verdicts)
-    if not exposed:
+    rollout, judgement = take_in(look.spec, rollout, seen.evidence, look.now)
+    if rollout.phase not in EXPOSED:
         return replace(look, rollout=rollout)
-    if verdicts is not before:
-        answers = {verdict.gate: verdict.verdict for verdict in before}
-        for verdict in verdicts:
+    if judgement.gates is not rollout.verdicts:  # most passes hear nothing new and cost nothing
+        answers = {verdict.gate: verdict.verdict for verdict in rollout.verdicts}
+        rollout = replace(rollout, verdicts=judgement.gates)
+        for verdict in judgement.gates:
             if answers.get(verdict.gate, Answer.WAIT) is not verdict.verdict:
                 rollout = _note(rollout, "verdict", rollout.reason, verdict.why, verdict_evidence(verdict), look.now)
     return replace(look, rollout=rollout, judgement=judgement)
@@ -108,12 +94,6 @@ def _begins_steady(rollout: Rollout, seen: Seen) -> bool:
         return True
     counters = seen.evidence.counters
     return rollout.steady_since is not None and counters is not None and counters.at >= rollout.steady_since
-
-
-def _judged_since(rollout: Rollout) -> float | None:
-    """Since when the stage's weights have been in force; None while they are not, so nothing may pass yet."""
-    phase = rollout.resume_to if rollout.phase in {Phase.PAUSED, Phase.BLIND} else rollout.phase
-    return rollout.stage_since if phase in JUDGED | {Phase.AWAITING_APPROVAL} else None
 
 
 def _answer_requests(look: Look) -> Look:

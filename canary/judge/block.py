@@ -6,21 +6,25 @@ virtual world. Decides nothing.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from canary.observation import HistogramCounts
 from canary.weights import Arm
 
+NONE: Mapping[str, Any] = MappingProxyType({})
+"""No series at all."""
 
-@dataclass(frozen=True, slots=True)
-class PodBlock:
+
+class PodBlock(NamedTuple):
     """Increments of one replica. None or absent means no data, never zero."""
 
     requests: float | None = None
     errors: float | None = None
-    histograms: Mapping[str, HistogramCounts] = field(default_factory=dict)
-    totals: Mapping[str, float] = field(default_factory=dict)
-    kpis: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    gauges: Mapping[str, float] = field(default_factory=dict)
+    histograms: Mapping[str, HistogramCounts] = NONE
+    totals: Mapping[str, float] = NONE
+    kpis: Mapping[str, tuple[float, float]] = NONE
+    gauges: Mapping[str, float] = NONE
 
 
 @dataclass(frozen=True, slots=True)

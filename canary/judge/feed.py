@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping
 from operator import sub
 
-from canary.judge.block import Block, PodBlock
+from canary.judge.block import NONE, Block, PodBlock
 from canary.judge.docket import Docket
 from canary.observation import Counters, HistogramCounts, PodCounters
 from canary.weights import ARMS, Arm
@@ -88,25 +88,20 @@ def _since(base: PodCounters, now: PodCounters) -> PodBlock:
         increments = _histogram(earlier, counts)
         if increments is not None:
             histograms[name] = increments
-    totals = {}
+    totals: dict[str, float] = {}
     for name, value in now.totals.items():
         grown = _growth(0.0 if born else base.totals.get(name), value)
         if grown is not None:
             totals[name] = grown
-    kpis = {}
+    kpis: dict[str, tuple[float, float]] = {}
     for name, (events, of) in now.kpis.items():
         was = (0.0, 0.0) if born else base.kpis.get(name)
         if was is not None and math.isfinite(events) and math.isfinite(of):
             reset = of < was[1]
             kpis[name] = (events, of) if reset else (events - was[0], of - was[1])
-    return PodBlock(
-        requests=_growth(base.requests, now.requests),
-        errors=_growth(base.errors, now.errors),
-        histograms=histograms,
-        totals=totals,
-        kpis=kpis,
-        gauges={name: value for name, value in now.gauges.items() if math.isfinite(value)},
-    )
+    gauges = {name: value for name, value in now.gauges.items() if math.isfinite(value)} if now.gauges else NONE
+    requests, errors = _growth(base.requests, now.requests), _growth(base.errors, now.errors)
+    return PodBlock(requests, errors, histograms, totals, kpis, gauges)
 
 
 def _growth(before: float | None, now: float | None) -> float | None:
@@ -132,6 +127,8 @@ def _histogram(before: HistogramCounts, now: HistogramCounts) -> HistogramCounts
 
 def _needed(pod: PodCounters, docket: Docket) -> PodCounters:
     """A replica's totals without the series that no gate reads and without what is not a number."""
+    if _all_needed(pod, docket):
+        return pod
     return PodCounters(
         requests=_number(pod.requests),
         errors=_number(pod.errors),
@@ -145,6 +142,23 @@ def _needed(pod: PodCounters, docket: Docket) -> PodCounters:
         kpis={n: v for n, v in pod.kpis.items() if n in docket.kpis and all(map(math.isfinite, v))},
         started_at=pod.started_at,
     )
+
+
+def _all_needed(pod: PodCounters, docket: Docket) -> bool:
+    """Whether there is nothing to leave out."""
+    if pod.gauges or not (
+        pod.histograms.keys() <= docket.histograms
+        and pod.totals.keys() <= docket.totals
+        and pod.kpis.keys() <= docket.kpis
+    ):
+        return False
+    # A sum is finite only if all its parts are.
+    checked = (pod.requests or 0.0) + (pod.errors or 0.0) + sum(pod.totals.values())
+    for counts in pod.histograms.values():
+        checked += sum(counts.values())
+    for events, of in pod.kpis.values():
+        checked += events + of
+    return math.isfinite(checked)
 
 
 def _number(value: float | None) -> float | None:

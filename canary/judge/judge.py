@@ -190,8 +190,7 @@ def _count(memory: Memory, block: Block, sides: Sides) -> None:
     """Add the block to the stage's tallies, and note how fast requests come."""
     memory["weight"] = block.weight
     memory["blocks"] += 1
-    mine, theirs = memory["tally"]["canary"], memory["tally"]["stable"]
-    memory["tally"] = {"canary": tally.plus(mine, sides.canary), "stable": tally.plus(theirs, sides.stable)}
+    memory["tally"] = tally.both(memory["tally"], sides)
     if memory["length"] > 0:
         rate = (sides.canary.requests or 0.0) / memory["length"]
         memory["rate"] = rate if memory["rate"] == 0 else 0.9 * memory["rate"] + 0.1 * rate
@@ -271,11 +270,13 @@ def _read_thresholds(memory: Memory, of: Docket, block: Block, sides: Sides, kno
     """Readings of the stage's gates that count readings."""
     if not 0 <= block.stage < len(of.by_stage):
         return
-    looks, told = dict(memory["looks"]), dict(memory["told"])
+    if all(case.kind != "readings" for case in of.by_stage[block.stage]):
+        return
+    looks, told, alone = dict(memory["looks"]), dict(memory["told"]), tally.both(tally.NOTHING, sides)
     for case in of.by_stage[block.stage]:
         if case.kind == "readings":
             before = looks.get(case.text) or threshold.empty(block.t - memory["length"])
-            after = threshold.look(case, before, block, sides, known, memory["length"])
+            after = threshold.look(case, before, block, sides, alone, known, memory["length"])
             if after is not before:
                 looks[case.text] = after
                 told[case.text] = block.t

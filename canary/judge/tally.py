@@ -8,8 +8,9 @@ from operator import add
 from typing import Any
 
 from canary.judge import bounds as bounds_
-from canary.judge.arms import ArmSums
+from canary.judge.arms import ArmSums, Sides
 from canary.judge.docket import Case
+from canary.weights import Arm
 
 Tally = dict[str, Any]
 
@@ -19,8 +20,13 @@ def empty() -> Tally:
     return {"requests": 0.0, "errors": 0.0, "errors_of": 0.0, "histograms": {}, "kpis": {}, "totals": {}}
 
 
-NOTHING = {"canary": empty(), "stable": empty()}
+NOTHING: dict[Arm, Tally] = {"canary": empty(), "stable": empty()}
 """Both arms' tallies before a stage has begun; for reading only."""
+
+
+def both(tallies: dict[Arm, Tally], sides: Sides) -> dict[Arm, Tally]:
+    """Both arms' tallies after another block."""
+    return {"canary": plus(tallies["canary"], sides.canary), "stable": plus(tallies["stable"], sides.stable)}
 
 
 def plus(tally: Tally, sums: ArmSums) -> Tally:

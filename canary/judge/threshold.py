@@ -10,7 +10,9 @@ from canary.judge import tally as tally_
 from canary.judge.arms import Sides
 from canary.judge.block import Block
 from canary.judge.docket import Case
+from canary.judge.tally import Tally
 from canary.spec.models import Gate
+from canary.weights import Arm
 
 Looks = dict[str, Any]
 
@@ -30,8 +32,16 @@ def empty(t: float) -> Looks:
     }
 
 
-def look(case: Case, looks: Looks, block: Block, sides: Sides, known: dict[str, list[float]], seconds: float) -> Looks:
-    """The readings after a block that was so many seconds long."""
+def look(
+    case: Case,
+    looks: Looks,
+    block: Block,
+    sides: Sides,
+    alone: dict[Arm, Tally],
+    known: dict[str, list[float]],
+    seconds: float,
+) -> Looks:
+    """The readings after a block that was so many seconds long; `alone` are its sums by arm."""
     gate = case.gate
     window = gate.window or 0.0
     if case.series in {"gauge", "rate", "query"}:
@@ -45,8 +55,8 @@ def look(case: Case, looks: Looks, block: Block, sides: Sides, known: dict[str, 
             "samples": looks["samples"] + (sides.canary.requests or 0.0),
         }
         return _count(gate, now, block.t) if block.t - looks["since"] >= window else now
-    parts = looks["parts"] or {"canary": tally_.empty(), "stable": tally_.empty()}
-    parts = {"canary": tally_.plus(parts["canary"], sides.canary), "stable": tally_.plus(parts["stable"], sides.stable)}
+    before = looks["parts"]
+    parts = alone if before is None else tally_.both(before, sides)
     canary, stable = tally_.value(case, parts["canary"], known), tally_.value(case, parts["stable"], known)
     now = {**looks, "parts": parts}
     if block.t - looks["since"] < window or canary is None or (gate.relative and stable is None):
