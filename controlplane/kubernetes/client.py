@@ -123,7 +123,8 @@ class KubeClient:
         """See `api.Kube`."""
         request, meta = Request.of("create", resource), object_["metadata"]
         path = resource.path(meta.get("namespace"))
-        return await self._object(request, "POST", resource, path, self._owner(), body=object_, name=meta.get("name"))
+        body = _typed(resource, object_)
+        return await self._object(request, "POST", resource, path, self._owner(), body=body, name=meta.get("name"))
 
     async def apply(self, resource: Resource, object_: Object, *, force: bool = True, urgent: bool = False) -> Object:
         """See `api.Kube`."""
@@ -134,7 +135,7 @@ class KubeClient:
             resource,
             resource.path(meta.get("namespace"), meta["name"]),
             self._owner() | {"force": "true" if force else "false"},
-            body={"apiVersion": resource.api_version, "kind": resource.kind, **object_},
+            body=_typed(resource, object_),
             content="application/apply-patch+yaml",
             urgent=urgent,
         )
@@ -288,6 +289,11 @@ class KubeClient:
         return Unavailable(
             f"{what}: the API server at {self.access.host} does not answer: {str(error) or type(error).__name__}"
         )
+
+
+def _typed(resource: Resource, object_: Object) -> Object:
+    """With its kind and version, which writers may leave out."""
+    return {"apiVersion": resource.api_version, "kind": resource.kind, **object_}
 
 
 async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:

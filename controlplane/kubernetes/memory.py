@@ -154,7 +154,7 @@ class MemoryKube:
     async def create(self, resource: Resource, object_: Object) -> Object:
         """See `api.Kube`."""
         async with self._request("create", resource):
-            new = copy.deepcopy(object_)
+            new = _typed(resource, copy.deepcopy(object_))
             meta = new["metadata"]
             if "name" not in meta and "generateName" in meta:
                 meta["name"] = f"{meta['generateName']}{self.server.version:05x}"
@@ -171,12 +171,15 @@ class MemoryKube:
                 raise Refused("metadata.managedFields must be nil")
             before = self.server.find(resource, key_of(object_))
             live = before or {"metadata": {}}
-            wanted = {name: value for name, value in object_.items() if name != "status" or resource in WITHOUT_STATUS}
+            wanted = _typed(resource, object_)
+            if resource not in WITHOUT_STATUS:
+                wanted.pop("status", None)
             try:
                 after = applied(live, wanted, self.manager, self.server.timestamp(), force=force)
             except Contested as contested:
                 raise Conflict(str(contested)) from contested
             # The address, and which state the writer meant: no fields that anybody could own.
+            after |= {name: wanted[name] for name in ("apiVersion", "kind")}
             for name in ("name", "namespace", "uid", "resourceVersion"):
                 if name in object_["metadata"]:
                     after["metadata"][name] = object_["metadata"][name]
@@ -235,6 +238,11 @@ class MemoryKube:
     def _bookmark(self, resource: Resource) -> WatchEvent:
         meta = {"resourceVersion": str(self.server.version)}
         return WatchEvent("BOOKMARK", {"kind": resource.kind, "apiVersion": resource.api_version, "metadata": meta})
+
+
+def _typed(resource: Resource, object_: Object) -> Object:
+    """With its kind and version, which writers may leave out."""
+    return {"apiVersion": resource.api_version, "kind": resource.kind, **object_}
 
 
 def _json_patched(document: Object, operations: Sequence[Mapping[str, Any]]) -> Object:

@@ -231,6 +231,8 @@ class MemoryServer:
         meta = after["metadata"]
         name = meta.get("name", "")
         faults = []
+        if (after["apiVersion"], after["kind"]) != (resource.api_version, resource.kind):
+            faults.append(f"{after['kind']} in {after['apiVersion']} was sent to the place of {resource.plural}")
         if not _NAME.fullmatch(name):
             faults.append(f'metadata.name: Invalid value: "{name}": a lowercase RFC 1123 subdomain is expected')
         if resource.namespaced and not meta.get("namespace"):

@@ -117,6 +117,8 @@ class Reflector:
         except StopAsyncIteration:
             if silent and asyncio.get_running_loop().time() - began < BRIEF_SECONDS:
                 raise Unavailable("the server ends watches as soon as they are opened") from None
+        except NotFound as error:
+            raise Gone(str(error)) from error  # Only a list can say that a kind is not there.
         except TimeoutError:
             raise Unavailable(f"nothing was heard for {SILENCE_SECONDS:.0f} s, not even a bookmark") from None
         finally:
