@@ -27,6 +27,7 @@ COMMANDS = {
     "validate": ("controlplane.cli.validate", "Check canary.yml files; every fault with file, line and column."),
     "schema": ("controlplane.cli.schema", "Print the JSON Schema of canary.yml, for editors."),
     "plan": ("controlplane.cli.plan", "Forecast a plan: time and requests to each verdict, GPUs, money."),
+    "render": ("controlplane.cli.render", "Print the Kubernetes objects of a plan at a stage; applies nothing."),
     "simulate": ("controlplane.cli.simulate", "Play a rollout in a virtual world, instantly."),
     "judge": ("controlplane.cli.judge", "Judge blocks of counts from standard input, one verdict a line."),
     "profile": ("controlplane.cli.profile", "Predict and measure what a variant needs, does and costs on a GPU."),

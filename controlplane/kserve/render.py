@@ -61,6 +61,7 @@ def rendered(
     """
     if variant.inference_service:
         raise BadInput(f"{variant.name} is served by {variant.inference_service}, which Serinus does not make.")
+    _refuse_two_servers(plan.spec)
     name = service_name(plan.metadata.name, variant.name)
     own = None if variant.runtime else served(plan.spec, variant, known)
     made = None if own is None else serving_runtime(plan, variant, own, namespace)
@@ -128,6 +129,17 @@ def location(spec: CanarySpec, variant: Variant) -> str:
 def digest_of(object_: Object) -> str:
     """The digest that the object was made with; empty for one that Serinus did not make."""
     return str((object_["metadata"].get("annotations") or {}).get(DIGEST, ""))
+
+
+def _refuse_two_servers(spec: CanarySpec) -> None:
+    """Their paths differ (`/v1` of vLLM, `/openai/v1` of the Hugging Face server): a shift would change the API."""
+    made = [each for each in (spec.stable, spec.canary) if not (each.runtime or each.inference_service)]
+    if len({each.profile is None for each in made}) > 1:
+        with_gpu, without = sorted(made, key=lambda each: each.profile is None)
+        raise BadInput(
+            f"{with_gpu.name} has a GPU and is served by vLLM, {without.name} has none and is served by the Hugging "
+            "Face server, whose paths are others; give both a profile, or neither, or name runtimes of your own."
+        )
 
 
 def _model(

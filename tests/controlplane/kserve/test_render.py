@@ -156,3 +156,10 @@ def test_labels_of_a_variant_do_not_replace_ours() -> None:
         "labels"
     ]
     assert (made["team"], made["serinus.dev/rollout"]) == ("chat", "chat")
+
+
+def test_two_kinds_of_server_are_refused() -> None:
+    """A shift of traffic must not change the paths that clients use."""
+    whole = plan(stable=f"{{name: v1, {LLAMA}}}", canary=f"{{name: v2, {LLAMA}, {GPU}}}")
+    with pytest.raises(BadInput, match="v2 has a GPU and is served by vLLM, v1 has none"):
+        canary("", known=whole)

@@ -1,0 +1,40 @@
+"""The variants' objects of a whole plan under given weights, for each of KServe's ways of serving. Pure.
+
+Called by `serinus render`. The platforms write the same objects, from the same functions, one arm at a time.
+"""
+
+from dataclasses import dataclass
+
+from canary.spec.models import ModelCanary
+from canary.weights import Weights
+from controlplane.kserve.render import rendered
+from controlplane.kubernetes.api import Object
+from profiles.catalogue import Catalogue
+
+
+@dataclass(frozen=True, slots=True)
+class Manifests:
+    """Objects in the order in which they are made."""
+
+    objects: tuple[Object, ...]
+    notes: tuple[str, ...] = ()
+    needs_route: bool = False
+    """Whether an HTTPRoute of ours splits the traffic."""
+
+
+def variants(plan: ModelCanary, weights: Weights, *, namespace: str, known: Catalogue) -> Manifests:
+    """What stands in the cluster for both variants under these weights. Raises `BadInput` where nothing can serve."""
+    return _standard(plan, namespace, known)
+
+
+def _standard(plan: ModelCanary, namespace: str, known: Catalogue) -> Manifests:
+    objects: list[Object] = []
+    notes: list[str] = []
+    for variant in (plan.spec.stable, plan.spec.canary):
+        if variant.inference_service:
+            notes.append(f"{variant.name} is InferenceService {variant.inference_service}, which is there already.")
+            continue
+        made = rendered(plan, variant, namespace=namespace, known=known)
+        objects += [each for each in (made.runtime, made.service) if each is not None]
+        notes += [f"{variant.name}: {note}" for note in made.notes]
+    return Manifests(tuple(objects), tuple(notes), needs_route=True)

@@ -1,0 +1,28 @@
+"""A whole plan's objects."""
+
+from canary.weights import Weights
+from controlplane.kserve.manifests import Manifests, variants
+from profiles.catalogue import builtin
+from tests.controlplane.kserve.worlds import NAMESPACE, plan
+
+
+def made(stable: str, canary: str) -> Manifests:
+    return variants(plan(stable, canary), Weights.of_share(0.05), namespace=NAMESPACE, known=builtin())
+
+
+def test_a_runtime_comes_before_the_service_that_needs_it() -> None:
+    gpu = "uri: 'hf://meta-llama/Llama-3.1-8B-Instruct', profile: {gpu: L40S}"
+    objects = made(f"{{name: v1, {gpu}}}", f"{{name: v2, {gpu}, quantization: fp8}}").objects
+    assert [(each["kind"], each["metadata"]["name"]) for each in objects] == [
+        ("ServingRuntime", "chat-v1"),
+        ("InferenceService", "chat-v1"),
+        ("ServingRuntime", "chat-v2"),
+        ("InferenceService", "chat-v2"),
+    ]
+
+
+def test_a_service_that_is_there_already_is_only_named() -> None:
+    found = made("{name: v1, inferenceService: theirs}", "{name: v2, runtime: serinus-sim}")
+    assert [each["metadata"]["name"] for each in found.objects] == ["chat-v2"]
+    assert found.notes == ("v1 is InferenceService theirs, which is there already.",)
+    assert found.needs_route
