@@ -1,4 +1,4 @@
-"""`serinus controller` and `serinus retry`: rollouts on this machine by commits of canary.yml files.
+"""`serinus controller` and `serinus retry`: rollouts on this machine by commits of canary.yml files, or a cluster's.
 
 Reads the options, opens a view of lines, and turns signals into leaving; everything else is `controlplane.gitops`.
 """
@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from controlplane.cli.cluster import PERIOD, InACluster, in_a_cluster, run_operator
+
 if TYPE_CHECKING:
     from canary.rollout import Event
     from canary.spec.models import ModelCanary
@@ -28,29 +30,33 @@ OWN_FOLDER = "_controller"
 
 
 @click.command()
-@click.option("--git", "url", required=True, metavar="URL", help="https://…, ssh://…, user@host:path or a folder here.")
+@click.option("--git", "url", metavar="URL", help="https://…, ssh://…, user@host:path or a folder here.")
 @click.option("--path", "paths", default="**/canary.yml", show_default=True, help="Which files: apps/*/canary.yml.")
 @click.option("--branch", default="main", show_default=True, help="The branch that is followed and written to.")
-@click.option("--interval", type=click.FloatRange(0.2, 3600), default=5.0, show_default=True, help="Seconds a look.")
+@click.option("--interval", type=PERIOD, help="How often git (5s) or Prometheus (1s) is looked at.")
 @click.option("--state", type=click.Path(path_type=Path, file_okay=False), help="Folder for all state and logs.")
 @click.option("--token-file", type=FILE, help="File with a token, for https. Read at each use.")
 @click.option("--user", default="git", show_default=True, help="The user name that goes with the token.")
 @click.option("--ssh-key", type=FILE, help="File with a private key, for ssh.")
 @click.option("--known-hosts", type=FILE, help="File with the host's key, for ssh; your own by default.")
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="What to print.")
+@in_a_cluster
 def command(
-    url: str,
+    url: str | None,
     paths: str,
     branch: str,
-    interval: float,
+    interval: float | None,
     state: Path | None,
     token_file: Path | None,
     user: str,
     ssh_key: Path | None,
     known_hosts: Path | None,
     output: str,
+    cluster: InACluster | None,
 ) -> None:
     """Follow a git repository: each changed canary.yml is rolled out on this machine, and its end is a commit.
+
+    With --cluster: be the operator of a Kubernetes cluster, and carry out its ModelCanaries instead.
 
     A promotion makes the canary stable in the file; a rollback puts the file back, with the evidence in the message.
     Ctrl-C or TERM leaves everything serving as it is, and the same command goes on from there.
@@ -59,6 +65,10 @@ def command(
     from controlplane.gitops.paths import Pattern
     from controlplane.gitops.remote import remote
 
+    if cluster is not None:
+        raise SystemExit(run_operator(cluster, 1.0 if interval is None else interval))
+    if url is None:
+        raise click.UsageError("Missing option '--git' (or --cluster).")
     code = 0
     try:
         there = remote(
@@ -70,7 +80,7 @@ def command(
             key=ssh_key,
             known_hosts=known_hosts,
         )
-        asyncio.run(_follow(there, Pattern(paths), interval, state, output))
+        asyncio.run(_follow(there, Pattern(paths), 5.0 if interval is None else interval, state, output))
     except* BadInput as errors:
         _complain(errors)
         code = 2

@@ -112,6 +112,7 @@ class Charge:
             await self._look()
             wake_at = await self.reconciler.once()
             await self._try(self.site.tend)
+            await self._try(self._mend_route)
             if not self.over:
                 return wake_at - self._clock.now()
         self.tidied = self.tidied or (not self._started and await self._put_away())
@@ -151,6 +152,13 @@ class Charge:
             self.reconciler.tell(
                 name, f"A bug of ours in {name}: {error!r}. The rollout goes on without that fact; please report it."
             )
+
+    async def _mend_route(self) -> None:
+        """Put right what somebody else changed on the route, where the weights themselves are as they should be."""
+        rollout, board = self.rollout, self.reconciler.board
+        mends = any(drift.of_route for drift in self.site.drift())
+        if mends and rollout is not None and board.route.weights == rollout.weights:
+            await self.site.router.set_weights(rollout.weights)
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         """Carry an action out in the background; nothing is put away while one is under way that might make it."""

@@ -21,6 +21,9 @@ class WorkQueue(Generic[K]):
         self._busy: set[K] = set()
         self._again: dict[K, bool] = {}
         """Keys poked while they are worked on, and whether urgently."""
+        self._closed = False
+        self._unbusy = asyncio.Event()
+        self._unbusy.set()
         self._idle: dict[bool, deque[asyncio.Future[None]]] = {False: deque(), True: deque()}
         """Workers that wait: those for every key, and those for urgent ones only."""
 
@@ -36,14 +39,17 @@ class WorkQueue(Generic[K]):
             self._others.setdefault(key)
         self._wake(urgent)
 
+    def close(self) -> None:
+        """Hand nothing out any more."""
+        self._closed = True
+
+    async def emptied(self) -> None:
+        """Wait until nothing is worked on."""
+        await self._unbusy.wait()
+
     def __len__(self) -> int:
         """How many wait, whatever is being worked on."""
         return len(self._urgent) + len(self._others)
-
-    @property
-    def quiet(self) -> bool:
-        """Whether nothing waits and nothing is worked on."""
-        return not (self._urgent or self._others or self._busy)
 
     async def run(self, work: Callable[[K], Awaitable[None]], *, workers: int, reserved: int) -> None:
         """Work keys off, for ever. `reserved` workers take urgent keys only, so that these never wait for slow ones.
@@ -58,7 +64,7 @@ class WorkQueue(Generic[K]):
         while True:
             lanes = (self._urgent,) if urgent_only else (self._urgent, self._others)
             lane = next((lane for lane in lanes if lane), None)
-            if lane is None:
+            if lane is None or self._closed:
                 waiter = asyncio.get_running_loop().create_future()
                 self._idle[urgent_only].append(waiter)
                 await waiter
@@ -66,10 +72,13 @@ class WorkQueue(Generic[K]):
             key = next(iter(lane))
             del lane[key]
             self._busy.add(key)
+            self._unbusy.clear()
             try:
                 await work(key)
             finally:
                 self._busy.discard(key)
+                if not self._busy:
+                    self._unbusy.set()
                 urgent = self._again.pop(key, None)
                 if urgent is not None:
                     self.poke(key, urgent=urgent)

@@ -4,15 +4,16 @@ Reading a spec costs a millisecond or two, so a thousand ModelCanaries at rest a
 alone.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from canary.errors import SpecError
+from canary.errors import Fault, SpecError
 from canary.rollout import FINISHED, Phase
 from canary.spec import revision
+from canary.spec.cluster import cluster_faults
 from canary.spec.models import ModelCanary
-from canary.spec.resource import document_of
+from canary.spec.resource import document_of, without_lines
 from controlplane.kubernetes.api import Object
 from controlplane.operator.conditions import TIDYING
 from controlplane.operator.finalizer import is_leaving
@@ -38,13 +39,19 @@ def read(object_: Object) -> Reading:
     """The plan of a ModelCanary, or what is wrong with it."""
     generation = int(object_["metadata"].get("generation", 0))
     try:
-        plan = document_of(object_).canary
+        document = document_of(object_)
     except SpecError as error:
-        said = [f"{fault.path}: {fault.message}." if fault.path else f"{fault.message}." for fault in error.faults]
-        more = len(said) - SHOWN_FAULTS
-        shown = [*said[:SHOWN_FAULTS], *([f"And {more} more."] if more > 0 else [])]
-        return Reading(generation, None, faults=tuple(shown))
-    return Reading(generation, plan, revision(plan))
+        return Reading(generation, None, faults=_sentences(error.faults))
+    if faults := without_lines(cluster_faults(document)):
+        return Reading(generation, None, faults=_sentences(faults))
+    return Reading(generation, document.canary, revision(document.canary))
+
+
+def _sentences(faults: Sequence[Fault]) -> tuple[str, ...]:
+    """The first faults, one sentence each, and how many more there are."""
+    said = [f"{fault.path}: {fault.message}." if fault.path else f"{fault.message}." for fault in faults]
+    more = len(said) - SHOWN_FAULTS
+    return (*said[:SHOWN_FAULTS], *([f"And {more} more."] if more > 0 else []))
 
 
 def is_tidying(object_: Object) -> bool:

@@ -101,6 +101,15 @@ class Roster:
                 self._drop(key)
             self.queue = WorkQueue()
 
+    async def drain(self, seconds: float) -> None:
+        """Begin nothing new, and wait for so long at most until what has begun is done."""
+        self.queue.close()
+        try:
+            async with asyncio.timeout(seconds):
+                await self.queue.emptied()
+        except TimeoutError:
+            self._say(None, "Some writes were under way when the operator stopped: the next pass makes them good.")
+
     async def tick(self) -> None:
         """The numbers were read, or not in time: every rollout under way looks at them."""
         for key, charge in self.charges.items():

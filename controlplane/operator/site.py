@@ -20,6 +20,8 @@ class Drift:
     """What is otherwise than the plan has it, and who did it."""
     manager: str = ""
     """The field manager; empty where the server does not say."""
+    of_route: bool = False
+    """Whether asking for the same weights again puts it right."""
 
 
 class Site(Protocol):

@@ -1,0 +1,165 @@
+"""`serinus controller --cluster`: the options of the operator, its log, and the signals that end it.
+
+Used by `controller.py`. Everything else is `controlplane.operator`, which is loaded only when it is meant.
+"""
+
+import asyncio
+import functools
+import json
+import os
+import secrets
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from controlplane.kubernetes.cache import Key
+    from controlplane.operator.settings import Settings
+
+F = TypeVar("F", bound=Callable[..., Any])
+SHORTEST, LONGEST = 0.2, 3600.0
+DEFAULT_HOME = "default"
+
+
+class Period(click.ParamType[float]):
+    """Seconds, as a number or with a unit: `5`, `1s`, `500ms`."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The seconds; a usage error for anything else."""
+        from canary.spec.units import Unreadable, seconds
+
+        try:
+            read = float(value) if str(value).replace(".", "", 1).isdigit() else seconds(str(value))
+        except (Unreadable, ValueError):
+            self.fail(f"expected a duration such as 5s, got {value!r}", param, ctx)
+        if not SHORTEST <= read <= LONGEST:
+            self.fail(f"expected between {SHORTEST:g} and {LONGEST:g} seconds, got {value!r}", param, ctx)
+        return read
+
+
+PERIOD = Period()
+
+
+@dataclass(frozen=True, slots=True)
+class InACluster:
+    """What was said besides `--cluster`."""
+
+    namespace: str | None
+    all_namespaces: bool
+    kubeconfig: str | None
+    context: str | None
+    prometheus: str | None
+    listen: str | None
+    elect: bool
+
+
+def in_a_cluster(command: F) -> F:
+    """Add the operator's options to a command; it gets them as one argument, `cluster`, None without `--cluster`."""
+
+    @click.option("--cluster", is_flag=True, help="Be the operator of a Kubernetes cluster.")
+    @click.option("--namespace", metavar="NAME", help="With --cluster: carry out this namespace's ModelCanaries only.")
+    @click.option("--all-namespaces", is_flag=True, help="With --cluster: those of all namespaces (the default).")
+    @click.option("--kubeconfig", metavar="FILE", help="With --cluster: how to reach it; else as kubectl finds it.")
+    @click.option("--context", metavar="NAME", help="With --cluster: which one of the kubeconfig's.")
+    @click.option("--prometheus", metavar="URL", help="With --cluster: where it answers for plans that do not say.")
+    @click.option("--listen", metavar="ADDR", help="With --cluster: host:port for /metrics, /healthz and /readyz.")
+    @click.option(
+        "--leader-elect/--no-leader-elect", "elect", default=True, help="With --cluster: agree on one that acts."
+    )
+    @functools.wraps(command)
+    def with_options(*arguments: Any, cluster: bool, **options: Any) -> Any:
+        said = InACluster(**{field: options.pop(field) for field in InACluster.__dataclass_fields__})
+        if cluster and said.namespace and said.all_namespaces:
+            raise click.UsageError("--namespace and --all-namespaces contradict each other.")
+        return command(*arguments, cluster=said if cluster else None, **options)
+
+    return with_options  # type: ignore[return-value]  # the same command with more options
+
+
+def run_operator(options: InACluster, interval: float) -> int:
+    """Be the operator until a signal; answers the exit code."""
+    from canary.errors import BadInput, SerinusError
+
+    code = 0
+    try:
+        asyncio.run(_operate(options, interval))
+    except* BadInput as errors:
+        _complain(errors)
+        code = 2
+    except* SerinusError as errors:
+        _complain(errors)
+        code = 1
+    return code
+
+
+async def _operate(options: InACluster, interval: float) -> None:
+    try:
+        from controlplane.kubernetes.client import KubeClient
+    except ModuleNotFoundError as error:
+        from canary.errors import BadInput
+
+        raise BadInput(f"A cluster needs the extra `cluster`: pip install 'serinus[cluster]' ({error}).") from error
+    from controlplane.adapters.system_clock import SystemClock
+    from controlplane.operator.operator import Operator
+
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with suppress(NotImplementedError):  # Windows has no such handlers
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    kube = await KubeClient.connect(kubeconfig=options.kubeconfig, context=options.context)
+    log = Log(SystemClock().now)
+    try:
+        await Operator(_settings(options, interval), kube, clock=SystemClock(), say=log.say).run(stop)
+    finally:
+        await kube.close()
+    log.say(None, "Left; everything goes on serving as it is.")
+
+
+def _settings(options: InACluster, interval: float) -> "Settings":
+    from controlplane.alerts.reach import networks_of
+    from controlplane.operator.settings import Settings
+
+    return Settings(
+        identity=f"{os.environ.get('POD_NAME') or socket.gethostname()}-{secrets.token_hex(3)}",
+        home=os.environ.get("POD_NAMESPACE") or options.namespace or DEFAULT_HOME,
+        namespace=options.namespace,
+        prometheus=options.prometheus,
+        interval=interval,
+        elect=options.elect,
+        listen=options.listen,
+        networks=networks_of(os.environ.get("SERINUS_ALERT_NETWORKS", "")),
+        dashboard=os.environ.get("SERINUS_URL", ""),
+    )
+
+
+class Log:
+    """One line of JSON for each sentence, on standard error."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+
+    def say(self, key: "Key | None", sentence: str) -> None:
+        """Write one line."""
+        from canary.serial import rfc3339
+
+        about = {"rollout": "/".join(key)} if key else {}
+        line = {"at": rfc3339(self._now()), **about, "message": sentence}
+        sys.stderr.write(json.dumps(line, ensure_ascii=False) + "\n")
+        sys.stderr.flush()
+
+
+def _complain(errors: BaseExceptionGroup[Exception]) -> None:
+    """Each error's own sentence on standard error."""
+    for error in errors.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            _complain(error)
+        else:
+            click.echo(str(error), err=True)

@@ -1,0 +1,155 @@
+"""The operator's own page of Prometheus metrics: the rollouts as their status has them, and how well it keeps up.
+
+Used by `health.py`. Names are those of `controlplane.api.metrics`, with the namespace beside the name; what is only the
+operator's begins with `canary_operator_`. Counters count since this process began.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+
+from canary.rollout import Phase, Reason
+from controlplane.kubernetes.cache import Cache
+from controlplane.operator.tally import Tally
+
+BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0)
+DURATIONS = {
+    "canary_detection_seconds": ("detection", "From the estimated begin of harm to the verdict."),
+    "canary_rollback_seconds": ("decided_to_zero", "From the verdict to the canary seen without traffic."),
+    "canary_breach_to_zero_seconds": (
+        "breach_to_zero",
+        "From the estimated begin of harm to the canary seen without traffic.",
+    ),
+}
+BACK = (
+    Reason.GATE_FAILED,
+    Reason.CANARY_LOST,
+    Reason.CANARY_NOT_READY,
+    Reason.STABLE_NOT_READY,
+    Reason.BLIND_TOO_LONG,
+    Reason.ROUTE_LOWERED,
+    Reason.ABORTED,
+    Reason.REPLACED,
+)
+"""Told as zero until they happen: Prometheus sees no increase in a counter that begins with one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """What the page is made of."""
+
+    canaries: Cache
+    tally: Tally
+    leading: bool
+    under_way: int
+    queued: int
+    events_lost: int
+    requests: Mapping[Any, int]
+    """Requests to the API server so far, by verb and kind."""
+
+
+def exposition(numbers: Numbers) -> bytes:
+    """The page in Prometheus' text format."""
+    registry = CollectorRegistry()
+    registry.register(_Collected(list(_families(numbers))))
+    return generate_latest(registry)
+
+
+class _Collected:
+    """A registry wants somebody to ask."""
+
+    def __init__(self, metrics: list[Metric]) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Iterator[Metric]:
+        """What was read."""
+        yield from self._metrics
+
+
+def _families(numbers: Numbers) -> Iterator[Metric]:
+    build = GaugeMetricFamily("canary_build_info", "The version that runs; always 1.", labels=["version"])
+    build.add_metric([version("serinus")], 1)
+    yield build
+    yield from _rollouts(numbers.canaries)
+    yield from _decisions(numbers.tally)
+    for name, (key, words) in DURATIONS.items():
+        yield _histogram(name, words, numbers.tally.durations.get(key, []))
+    yield from _own(numbers)
+
+
+def _rollouts(canaries: Cache) -> Iterator[Metric]:
+    phases: Counter[str] = Counter()
+    weight = GaugeMetricFamily(
+        "canary_weight_ratio", "Share of traffic asked for.", labels=["namespace", "name", "track"]
+    )
+    for object_ in canaries.items():
+        meta, status = object_["metadata"], object_.get("status") or {}
+        if "phase" not in status:
+            continue
+        phases[status["phase"]] += 1
+        share = float((status.get("state") or {}).get("weights", {}).get("canary", 0)) / 1_000_000
+        weight.add_metric([meta["namespace"], meta["name"], "canary"], share)
+        weight.add_metric([meta["namespace"], meta["name"], "stable"], 1 - share)
+    by_phase = GaugeMetricFamily("canary_rollouts", "Rollouts by phase.", labels=["state"])
+    for phase in Phase:
+        by_phase.add_metric([phase.value], phases[phase.value])
+    yield by_phase
+    yield weight
+
+
+def _decisions(tally: Tally) -> Iterator[Metric]:
+    transitions = CounterMetricFamily("canary_transitions", "Changes of phase.", labels=["to", "reason"])
+    for (to, reason), count in sorted(tally.transitions.items()):
+        transitions.add_metric([to, reason], count)
+    verdicts = CounterMetricFamily(
+        "canary_analysis_verdicts", "How often a gate changed its answer to this one.", labels=["metric", "verdict"]
+    )
+    for (gate, answer), count in sorted(tally.verdicts.items()):
+        verdicts.add_metric([gate, answer], count)
+    rollbacks = CounterMetricFamily("canary_rollbacks", "Rollouts that were put back.", labels=["reason"])
+    for reason in sorted({*tally.rollbacks, *(each.value for each in BACK)}):
+        rollbacks.add_metric([reason], tally.rollbacks[reason])
+    yield from (transitions, verdicts, rollbacks)
+
+
+def _own(numbers: Numbers) -> Iterator[Metric]:
+    tally = numbers.tally
+    gauges = {
+        "leading": ("1 while this replica carries out rollouts.", float(numbers.leading)),
+        "rollouts_under_way": ("Rollouts in this replica's charge.", numbers.under_way),
+        "queue_length": ("Rollouts that wait to be looked at.", numbers.queued),
+        "tick_slip_seconds": ("By how much the last tick was late.", tally.slip),
+        "tick_seconds": ("How long the last reading of the numbers took.", tally.tick_seconds),
+    }
+    for name, (words, value) in gauges.items():
+        yield GaugeMetricFamily(f"canary_operator_{name}", words, value=value)
+    counters = {
+        "ticks": ("Readings of the numbers that were due.", tally.ticks),
+        "ticks_slipped": (
+            "Ticks that were late by more than half a period, or came on top of another.",
+            tally.ticks_slipped,
+        ),
+        "passes": ("Looks at a rollout.", tally.passes),
+        "bugs": ("Failures that should not be possible; the log has each.", tally.bugs),
+        "events_lost": ("Kubernetes Events that were given up.", numbers.events_lost),
+    }
+    for name, (words, count) in counters.items():
+        yield CounterMetricFamily(f"canary_operator_{name}", words, value=count)
+    requests = CounterMetricFamily(
+        "canary_operator_api_requests", "Requests to the API server.", labels=["verb", "resource"]
+    )
+    for request, count in sorted(numbers.requests.items(), key=str):
+        requests.add_metric([request.verb, request.resource], count)
+    yield requests
+
+
+def _histogram(name: str, words: str, values: list[float]) -> Metric:
+    family = HistogramMetricFamily(name, words)
+    buckets = [(str(bound), float(sum(value <= bound for value in values))) for bound in BUCKETS]
+    family.add_metric([], [*buckets, ("+Inf", float(len(values)))], sum(values))
+    return family

@@ -1,0 +1,144 @@
+"""The operator on a page: what is followed, who leads, what runs, and in which order it ends.
+
+Called by `serinus controller --cluster`. Followers keep their caches warm, so that the next leader begins at once. When
+it stops, writes that have begun are finished, the lease is given back, and everything serves on as it is.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+from controlplane.kubernetes.api import Kube
+from controlplane.kubernetes.cache import Key
+from controlplane.kubernetes.election import Election
+from controlplane.operator.desk import Desks
+from controlplane.operator.events import Events
+from controlplane.operator.following import Following, following
+from controlplane.operator.health import Health, listen, serve
+from controlplane.operator.metrics import Numbers, exposition
+from controlplane.operator.roster import Roster
+from controlplane.operator.settings import LEASE_NAME, Settings
+from controlplane.operator.site import Sites
+from controlplane.operator.tally import Tally
+from controlplane.operator.ticker import Ticker
+from controlplane.operator.world import ClusterWorld
+from controlplane.ports import Clock
+
+Say = Callable[[Key | None, str], None]
+GRACE = 5.0
+"""Seconds that passes under way have to end in when the operator stops."""
+LAST_EVENTS = 2.0
+"""Seconds for Kubernetes Events that were not written yet."""
+REPORT_EVERY = 10.0
+"""Seconds between two sentences about what keeps the operator from beginning."""
+
+
+class Operator:
+    """One replica."""
+
+    def __init__(self, settings: Settings, kube: Kube, *, clock: Clock, say: Say, world: Sites | None = None) -> None:
+        """`say` hears sentences for the log, with the rollout that they are about; `world` is exchanged by tests."""
+        self.tally = Tally()
+        self.following: Following = following(kube, settings.namespace, clock)
+        self.leading = False
+        self._settings, self._kube, self._clock, self._say = settings, kube, clock, say
+        self._own = ClusterWorld(
+            kube, self.following.caches, clock=clock, prometheus=settings.prometheus, interval=settings.interval
+        )
+        self._world: Sites = world or self._own
+        self._period = self._own.period
+        self.events = Events(kube, instance=settings.identity, now=clock.now, say=self._note)
+        self.roster = Roster(
+            kube,
+            self.following.canaries,
+            self._world,
+            clock=clock,
+            interval=self._period,
+            events=self.events,
+            desks=Desks(kube, clock=clock, networks=settings.networks, address=settings.dashboard),
+            tally=self.tally,
+            say=say,
+        )
+        for cache in (self.following.caches.routes, self.following.caches.services, self.following.caches.pods):
+            self.roster.follow(cache)
+        self._election = Election(
+            kube, settings.home, LEASE_NAME, settings.identity, clock=clock, tell=lambda words: say(None, f"{words}.")
+        )
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop` is set. Raises `BadInput` before anything starts, for an address that cannot be had."""
+        listening = listen(self._settings.listen) if self._settings.listen else None
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                helpers = [
+                    tasks.create_task(self.following.run(), name="reflectors"),
+                    tasks.create_task(self.events.run(), name="writer of Events"),
+                ]
+                if listening is not None:
+                    helpers.append(tasks.create_task(serve(self._health(), listening), name="metrics and health"))
+                stopping = tasks.create_task(stop.wait())
+                working = tasks.create_task(self._work(stop), name="leader or standby")
+                await asyncio.wait({stopping, working}, return_when=asyncio.FIRST_COMPLETED)
+                await self._end(working)
+                await self.events.empty(LAST_EVENTS)
+                for task in (*helpers, stopping):
+                    task.cancel()
+        finally:
+            await self._own.close()
+
+    async def _work(self, stop: asyncio.Event) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            reporter = tasks.create_task(self._report_missing())
+            await self.following.synced()
+            reporter.cancel()
+        if self._settings.elect:
+            await self._election.lead(lambda fence: self._lead(fence, stop))
+        else:
+            await self._lead(0, stop)
+
+    async def _lead(self, fence: int, stop: asyncio.Event) -> None:
+        """Carry out all rollouts until `stop`, or until cancelled because the lease is lost."""
+        self.roster.fence, self.leading = fence, True
+        under_way = len(self.following.canaries)
+        self._say(None, f"Carrying out the rollouts of {under_way} ModelCanaries.")
+        ticker = Ticker(self._world.tick, self.roster.tick, period=self._period, tally=self.tally, say=self._note)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                running = [
+                    tasks.create_task(self.roster.run(), name="roster"),
+                    tasks.create_task(ticker.run(), name="ticker"),
+                ]
+                await stop.wait()
+                running[1].cancel()
+                await self.roster.drain(GRACE)
+                running[0].cancel()
+        finally:
+            self.leading = False
+
+    async def _end(self, working: "asyncio.Task[None]") -> None:
+        """Let the leader end in order; a standby has nothing to end."""
+        if not self.leading:
+            working.cancel()
+        await asyncio.wait({working})
+
+    async def _report_missing(self) -> None:
+        """Say now and then what is still awaited."""
+        while True:
+            await self._clock.sleep(REPORT_EVERY)
+            self._say(None, f"Not begun yet: {'; '.join(self.following.missing)}.")
+
+    def _health(self) -> Health:
+        return Health(lambda: exposition(self._numbers()), lambda: "; ".join(self.following.missing))
+
+    def _numbers(self) -> Numbers:
+        return Numbers(
+            canaries=self.following.canaries,
+            tally=self.tally,
+            leading=self.leading,
+            under_way=len(self.roster.charges),
+            queued=len(self.roster.queue),
+            events_lost=self.events.lost,
+            requests=getattr(self._kube, "counts", {}),
+        )
+
+    def _note(self, sentence: str) -> None:
+        self._say(None, sentence)

@@ -1,0 +1,35 @@
+"""Settings of the operator: what `serinus controller --cluster` was told, each with its reason.
+
+Made by the command line, read by `operator.py`. Plans of rollouts are not settings: they are in the cluster.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from controlplane.alerts.reach import Network
+
+LEASE_NAME = "serinus-controller"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How one replica of the operator works."""
+
+    identity: str
+    """This process's alone: a pod's name and something random."""
+    home: str
+    """Namespace of the operator itself; the Lease is there."""
+    namespace: str | None = None
+    """The one namespace whose ModelCanaries are carried out; None: all of them."""
+    prometheus: str | None = None
+    """Where Prometheus answers for plans that do not say; None: each plan has to."""
+    interval: float = 1.0
+    """Seconds between two scrapes of Prometheus; the numbers are read as often."""
+    elect: bool = True
+    """Whether replicas agree on one that acts. Without it nobody else may run."""
+    listen: str | None = None
+    """`host:port` for /metrics, /healthz and /readyz; None: nobody is told."""
+    networks: Sequence[Network] = ()
+    """Networks that alerts may be sent to besides public and private ones."""
+    dashboard: str = ""
+    """Where the dashboard answers, for links in alerts."""
