@@ -123,6 +123,10 @@ def _variants(plan: Draft) -> Iterator[Fault]:
     for role, variant in (("stable", plan.stable), ("canary", plan.canary)):
         if variant is not None:
             yield from _variant(plan, role, variant)
+    names = [variant.inference_service for variant in (plan.stable, plan.canary) if variant is not None]
+    if len(names) == 2 and names[0] is not None and names[0] == names[1]:
+        message = f"is stable's as well: {names[0]} cannot be compared with itself"
+        yield plan.place(("spec", "canary", "inferenceService")).fault("spec.canary.inferenceService", message)
 
 
 def _variant(plan: Draft, role: str, variant: Variant) -> Iterator[Fault]:

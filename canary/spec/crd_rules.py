@@ -9,8 +9,8 @@ from typing import Any
 
 from canary.spec import alerts, models, pods
 from canary.spec.base import Model
-from canary.spec.cluster import NOT_CARRIED_OUT, SERVICE
-from canary.spec.crd_types import Rule, is_share, literal, percent
+from canary.spec.cluster import GATEWAY, MOST_COHORT_VALUES, NOT_CARRIED_OUT, RENDERED, SERVICE
+from canary.spec.crd_types import Rule, is_share, literal, matching, percent
 
 Field = tuple[type[Model], str]
 
@@ -41,6 +41,21 @@ RULES: Mapping[type[Model], tuple[Rule, ...]] = {
         Rule(
             "has(self.platform) && has(self.platform.kserve)",
             "a cluster runs plans for KServe; write platform: {kserve: {gateway: …, hostname: …}}",
+        ),
+        Rule(
+            "!has(self.stable.inferenceService) || !has(self.canary.inferenceService)"
+            " || self.stable.inferenceService != self.canary.inferenceService",
+            "is stable's as well; an InferenceService cannot be compared with itself",
+            ".canary.inferenceService",
+        ),
+        *(
+            Rule(
+                f"has(self.model.uri) || has(self.{role}.uri) || has(self.{role}.inferenceService)"
+                f" || (has(self.{role}.runtime) && !has(self.{role}.lora))",
+                "has no uri, and neither has the model: there are no weights to serve",
+                f".{role}",
+            )
+            for role in ("stable", "canary")
         ),
         *(_no_file(f"{holder}.uri") for holder in ("model", "stable", "canary")),
         *(Rule(f"!has(self.{key})", message, f".{key}") for key, message in NOT_CARRIED_OUT.items()),
@@ -81,6 +96,14 @@ RULES: Mapping[type[Model], tuple[Rule, ...]] = {
             "!has(self.command) || self.command.size() == 0",
             "starts a server on one machine; in a cluster image, runtime and engine say what runs",
             ".command",
+        ),
+        *(
+            Rule(
+                f"!has(self.inferenceService) || !has(self.{key})",
+                "would change nothing: an InferenceService that runs already is served as it is; take one of them out",
+                f".{key}",
+            )
+            for key in RENDERED
         ),
     ),
     models.Budget: (
@@ -149,6 +172,10 @@ RULES_OF_FIELDS: Mapping[Field, tuple[Rule, ...]] = {
             f"!{is_share('self')} || {percent('self')} > 0.00009999",
             "a stage needs traffic of at least 0.0001%",
         ),
+    ),
+    (models.KServePlatform, "gateway"): (matching(GATEWAY, "a Gateway as namespace/name"),),
+    (models.Cohort, "values"): (
+        Rule(f"self.size() <= {MOST_COHORT_VALUES}", f"a route holds at most {MOST_COHORT_VALUES} values"),
     ),
     (models.Variant, "name"): (
         Rule(f"self.matches({literal(SERVICE)})", "a cluster makes names of it: expected letters, digits and - only"),
