@@ -1,7 +1,7 @@
 """The reflector's cache ends equal to the server's state, whatever happens to lists and watches. In virtual time."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from canary.errors import Unavailable
@@ -10,7 +10,8 @@ from controlplane.kubernetes.cache import Cache
 from controlplane.kubernetes.memory import MemoryKube
 from controlplane.kubernetes.reflector import MISSING_SECONDS, Reflector, without_managed_fields
 from controlplane.kubernetes.resources import POD
-from controlplane.simulation.clock import VirtualClock, play
+from controlplane.simulation.clock import VirtualClock
+from tests.controlplane.kubernetes.stories import story
 
 LIST, WATCH = Request.of("list", POD), Request.of("watch", POD)
 
@@ -56,19 +57,6 @@ async def following(*names: str) -> AsyncIterator[Followed]:
         await asyncio.sleep(0.1)
         yield followed
         running.cancel()
-
-
-def story(test: Callable[[], Awaitable[None]]) -> Callable[[], None]:
-    """Run an asynchronous test in virtual time."""
-
-    def told() -> None:
-        async def whole() -> None:
-            await test()
-
-        play(whole())
-
-    told.__name__, told.__doc__ = getattr(test, "__name__", "test"), test.__doc__
-    return told
 
 
 @story
