@@ -6,7 +6,7 @@ pass the same suites in `tests/contracts`). Every method may raise `canary.error
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from canary.observation import Counters, EvaluationSeen, OperatorRequest, RouteSeen, ShadowSeen, VariantSeen
 from canary.rollout import Event, Rollout
@@ -63,6 +63,18 @@ class MetricSource(Protocol):
 
     async def read(self) -> Counters:
         """The newest totals; raises `Unavailable` when the source itself does not answer."""
+        ...
+
+
+@runtime_checkable
+class MetricHistory(Protocol):
+    """What some metric sources can besides: say what the totals were."""
+
+    async def between(self, start: float, end: float, most: int) -> Sequence[Counters]:
+        """Totals as they were after `start` until `end`, oldest first, evenly spread and about `most` of them at most.
+
+        Empty where nothing is kept of that time. Raises as `MetricSource.read` does.
+        """
         ...
 
 

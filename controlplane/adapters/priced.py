@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from canary.observation import Counters, PodCounters
 from canary.spec.models import CanarySpec, Variant
 from canary.weights import ARMS, Arm
-from controlplane.ports import MetricSource
+from controlplane.ports import MetricHistory, MetricSource
 from profiles.catalogue import builtin
 from profiles.errors import Unknown
 
@@ -65,7 +65,15 @@ class PricedSource:
 
     async def read(self) -> Counters:
         """The source's newest totals with the money; raises what it raises."""
-        counters = await self._source.read()
+        return self._with_money(await self._source.read())
+
+    async def between(self, start: float, end: float, most: int) -> list[Counters]:
+        """What the source remembers, with the money of that time; nothing where it remembers nothing."""
+        if not isinstance(self._source, MetricHistory):
+            return []
+        return [self._with_money(counters) for counters in await self._source.between(start, end, most)]
+
+    def _with_money(self, counters: Counters) -> Counters:
         arms = {
             arm: {name: self._priced(arm, name, pod, counters.at) for name, pod in pods.items()}
             for arm, pods in counters.arms.items()

@@ -1,8 +1,8 @@
 """Running totals from a Prometheus: raw counters at their newest scrape, and the answers of user-written queries.
 
-Behind the port `MetricSource`. Counters are asked for as raw samples of a short range, so each comes with the time when
-it was scraped; what is older than three scrape intervals is not there at all. Differences, rates and quantiles are left
-to the judge: a rate that Prometheus extrapolates is not a count.
+Behind the ports `MetricSource` and `MetricHistory`. Counters are asked for as raw samples of a short range, so each
+comes with the time when it was scraped; what is older than three scrape intervals is not there at all. Differences,
+rates and quantiles are left to the judge: a rate that Prometheus extrapolates is not a count.
 
 A gate's own query (`prometheus_gates.py`) without a usable answer leaves its reading out and says why; counters are not
 touched by it.
@@ -20,6 +20,7 @@ from canary.spec.sources import PROFILES, UNROUTED, Profile, wire_names
 from canary.weights import Arm
 from controlplane.adapters.prometheus_api import PrometheusApi, Series
 from controlplane.adapters.prometheus_gates import Reading, arms_by_name, duration, query_of, reading
+from controlplane.adapters.prometheus_history import Past, Scrape, past, readings
 
 STALE_INTERVALS = 3
 """Scrape intervals after which a sample is not the present any more."""
@@ -47,7 +48,9 @@ class PrometheusSource:
         self._profile = profile
         self._owner = owner
         wanted = sorted(wire_names(profile) | UNROUTED)
-        self._counters = f'{{__name__=~"{"|".join(wanted)}",{selector}}}[{duration(self._window)}]'
+        self._interval = interval
+        self._series = f'{{__name__=~"{"|".join(wanted)}",{selector}}}'
+        self._counters = f"{self._series}[{duration(self._window)}]"
         self._counts_requests = frozenset(row.wire_name for row in profile if row.feeds == "requests")
 
     async def read(self) -> Counters:
@@ -66,6 +69,36 @@ class PrometheusSource:
             readings=readings,
             unrouted=unrouted(samples),
             problem="; ".join(problems),
+        )
+
+    async def between(self, start: float, end: float, most: int) -> list[Counters]:
+        """Totals as they were after `start` until `end`, about `most` of them at most; raises as `read` does."""
+        found = await past(
+            self.api,
+            self._series,
+            counts=lambda labels: labels.get("__name__") in self._counts_requests,
+            start=start,
+            end=end,
+            interval=self._interval,
+            most=most,
+        )
+        moments = [scrape.at for scrape in found.scrapes]
+        asked = [readings(self.api, query_of(gate), moments, self._interval) for gate in self._gates.values()]
+        answers = dict(zip(self._gates, await asyncio.gather(*asked), strict=True))
+        return [self._then(found, scrape, answers) for scrape in found.scrapes]
+
+    def _then(self, found: Past, scrape: Scrape, answers: Mapping[str, Mapping[float, list[Series]]]) -> Counters:
+        """The totals at one moment of the past."""
+        samples = [
+            Sample(found.series[number]["__name__"], found.series[number], value)
+            for number, (_, value) in scrape.points.items()
+        ]
+        told = {gate: reading(gate, vectors[scrape.at], self._variants).values for gate, vectors in answers.items()}
+        return Counters(
+            at=scrape.at,
+            arms=pods(samples, self._profile, self._owner),
+            readings={gate: values for gate, values in told.items() if values},
+            unrouted=unrouted(samples),
         )
 
     def _scraped_at(self, series: Sequence[Series]) -> float:

@@ -45,6 +45,12 @@ class LocalPrometheus:
             self._newest = counters.at
         return counters
 
+    async def between(self, start: float, end: float, most: int) -> list[Counters]:
+        """What Prometheus remembers; raises as `read` does."""
+        self._server.keep(self._clock.now())
+        self._source.api.url = self._server.url
+        return await self._source.between(start, end, most)
+
     async def close(self) -> None:
         """End the program and give the connections back."""
         await self._meanwhile.close()

@@ -12,11 +12,13 @@ from typing import Any
 
 from canary.action import Action, SetWeights
 from canary.errors import BugError, Conflict, WorldError
+from canary.look import EXPOSED
 from canary.machine import advance, begin
+from canary.rebuild import rebuilt
 from canary.rollout import Decision, Rollout
 from canary.spec.models import CanarySpec
 from canary.weights import Weights
-from controlplane.ports import Ports
+from controlplane.ports import MetricHistory, Ports
 from controlplane.reconcile.carry_out import carry_out
 from controlplane.reconcile.observe import Board
 
@@ -29,6 +31,12 @@ ROUTE_PATIENCE = 5.0
 """Seconds that a router may take for one change before the loop looks at the world again."""
 RETRY = 0.5
 """Seconds until the next try when the world refused something."""
+LEFT_OUT_INTERVALS = 2
+"""Scrape intervals that the judge may have missed without a look into the past: the next totals say as much."""
+REBUILT_READINGS = 240
+"""Readings of a longer absence that the judge is shown; more of them, and rollouts that need help now would wait."""
+REBUILD_PATIENCE = 2.0
+"""Seconds that the past may take, once. A rollback that was decided does not wait for it at all."""
 
 
 class Reconciler:
@@ -82,12 +90,28 @@ class Reconciler:
             if stored.rollout.revision != self.revision:
                 raise BugError(f"{self._name}: an unfinished rollout of another plan has to be ended first")
             self._version, self._saved = stored.version, stored.rollout
-            self.rollout = stored.rollout
-            return stored.rollout
+            self.rollout = await self._caught_up(stored.rollout, now)
+            return self.rollout
         self._version = stored.version if stored else 0
         self._saved = None
         self.rollout = begin(self.spec, name=self._name, revision=self.revision, attempt=attempt, now=now)
         return self.rollout
+
+    async def _caught_up(self, rollout: Rollout, now: float) -> Rollout:
+        """The rollout with the evidence of the time since its judge looked last, where the source remembers it."""
+        known, source, interval = rollout.judge.previous, self.ports.metrics, self.board.scrape_interval
+        if rollout.phase not in EXPOSED or known is None or not isinstance(source, MetricHistory):
+            return rollout
+        if now - known.at <= LEFT_OUT_INTERVALS * interval:
+            return rollout
+        try:
+            async with asyncio.timeout(REBUILD_PATIENCE):
+                history = await source.between(known.at, now, REBUILT_READINGS)
+        except (WorldError, TimeoutError) as error:
+            why = str(error) or f"no answer within {REBUILD_PATIENCE:g} s"
+            self.tell("history", f"What happened meanwhile cannot be read again: {why} It counts as one long interval.")
+            return rollout
+        return rebuilt(self.spec, rollout, history)
 
     async def refresh(self) -> None:
         """Look at the whole world, now."""

@@ -5,14 +5,16 @@ import dataclasses
 import pytest
 
 from canary.errors import Unavailable, WorldError
-from canary.observation import OperatorRequest
+from canary.observation import Counters, OperatorRequest
 from canary.rollout import Phase, Reason
-from canary.spec.models import Variant
+from canary.spec.models import Stage, Variant
 from canary.weights import ALL_CANARY, ALL_STABLE, Weights
+from controlplane.adapters.memory_metrics import MemoryMetrics
 from tests.canary.story import plan
 from tests.controlplane.reconcile.desk import QUICK, Desk
 
 FIVE = Weights.of_share(0.05)
+LONG = plan(Stage(traffic=0.05, hold=1000), Stage(traffic=1.0))
 FULL = WorldError("the disk is full.")
 
 
@@ -221,3 +223,72 @@ async def test_a_controller_killed_at_any_pass_comes_to_the_same_end(killed_at: 
     analyzed = [event.stage for event in history if event.phase is Phase.ANALYZING and event.event == "phase"]
     assert analyzed == [0, 1]
     assert [event.id for event in history] == [f"desk/1/{number + 1}" for number in range(len(history))]
+
+
+class Remembering(MemoryMetrics):
+    """A metric source that remembers what it said, and was asked all the while by somebody else."""
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__(desk.clock.now)
+        self.said: list[Counters] = []
+        self.asked: list[tuple[float, float, int]] = []
+        self.past_failure: WorldError | None = None
+
+    async def between(self, start: float, end: float, most: int) -> list[Counters]:
+        """What was said in that time."""
+        self.asked.append((start, end, most))
+        if self.past_failure:
+            raise self.past_failure
+        return [counters for counters in self.said if start < counters.at <= end]
+
+
+async def _away(desk: Desk, seconds: int) -> Remembering:
+    """A rollout under way whose controller is killed, while a source that remembers goes on scraping."""
+    source = desk.metrics = Remembering(desk)
+    desk.restart()
+    await desk.until(Phase.ANALYZING)
+    for _ in range(seconds):
+        desk.clock.time += 1
+        desk._count()
+        source.said.append(await source.read())
+    desk.restart()
+    return source
+
+
+async def test_a_controller_that_was_away_shows_the_judge_what_it_missed() -> None:
+    """One block a scrape in place of a long one, before the first pass decides anything."""
+    desk = Desk(LONG)
+    source = await _away(desk, 30)
+    stored = await desk.store.load("desk")
+    assert stored is not None
+    known = stored.rollout.judge.previous
+    rollout = await desk.reconciler.open()
+    assert known is not None
+    assert [asked[:2] for asked in source.asked] == [(known.at, desk.clock.time)]
+    assert rollout.judge.previous == source.said[-1]
+    assert rollout.judge.memory["blocks"] >= 29
+    assert rollout.phase is Phase.ANALYZING
+    await desk.passes(2)
+
+
+async def test_a_past_that_cannot_be_read_is_said_and_costs_nothing_else() -> None:
+    desk = Desk(LONG)
+    source = await _away(desk, 30)
+    source.past_failure = Unavailable("Prometheus does not answer.")
+    await desk.passes(2)
+    assert any("counts as one long interval" in sentence for sentence in desk.said)
+    assert desk.rollout.phase is Phase.ANALYZING
+
+
+async def test_a_short_absence_and_a_decided_rollback_do_not_wait_for_the_past() -> None:
+    desk = Desk(LONG)
+    source = await _away(desk, 1)
+    await desk.passes(1)
+    desk.platform.lose("canary", "exit status 1")
+    desk.router.refuse("not now")
+    await desk.passes(1)
+    assert desk.rollout.phase is Phase.ROLLING_BACK
+    desk.clock.time += 60
+    desk.restart()
+    await desk.passes(1)
+    assert source.asked == []

@@ -1,0 +1,144 @@
+"""A controller that was away, and one that was not, know the same afterwards."""
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from canary.judge.judge import begin
+from canary.machine import advance
+from canary.observation import Counters, EvidenceSeen, RouteSeen, Seen, VariantSeen
+from canary.rebuild import rebuilt
+from canary.rollout import Phase, Rollout
+from canary.serial import rollout_from_text, rollout_to_text
+from canary.spec.gates import Gate
+from canary.spec.models import CanarySpec
+from canary.verdict import Answer
+from canary.weights import Weights
+from tests.canary.judge.worlds import Health, World, plan
+
+GATES = (
+    Gate(text="error_rate <= 1%", metric="error_rate", comparison="max", limit=0.01, better="lower"),
+    Gate(
+        text="latency p95 not worse than stable by 10%",
+        metric="latency",
+        statistic="p95",
+        comparison="notWorseThan",
+        limit=0.1,
+        better="lower",
+    ),
+    Gate(
+        text="kpi/conversion drop <= 3%",
+        metric="kpi/conversion",
+        comparison="notWorseThan",
+        limit=0.03,
+        better="higher",
+    ),
+)
+SPEC = plan(*GATES, hold=10_000.0)
+SHARE = SPEC.stages[0].traffic
+FIVE = Weights.of_share(SHARE)
+
+
+def _scrapes(count: int, health: Health) -> list[Counters]:
+    """One a second; the canary is restarted on the way, and its totals begin anew."""
+    world = World(seed=7)
+    world.health["canary"] = health
+    found = []
+    for second in range(count):
+        world.serve(300, SHARE)
+        if second == 60:
+            world.totals["canary"]["canary-0"][:] = 0
+        found.append(world.counters(1000.0 + second))
+    return found
+
+
+def analyzing() -> Rollout:
+    return Rollout(
+        "r", "1", 1, 900.0, Phase.ANALYZING, since=950.0, stage_since=950.0, weights=FIVE, peak=FIVE,
+        judge=begin(SPEC),
+    )  # fmt: skip
+
+
+def _seen(counters: Counters) -> Seen:
+    ready = VariantSeen(counters.at, 1, 1)
+    route = RouteSeen(counters.at, FIVE)
+    return Seen(stable=ready, canary=ready, route=route, evidence=EvidenceSeen(counters.at, counters))
+
+
+def watched(spec: CanarySpec, rollout: Rollout, scrapes: list[Counters]) -> Rollout:
+    for counters in scrapes:
+        rollout = advance(spec, rollout, _seen(counters), counters.at).rollout
+    return rollout
+
+
+def same(one: Any, other: Any, path: str = "") -> None:
+    """Numbers within 1e-9 of each other, everything else equal."""
+    if isinstance(one, dict):
+        assert one.keys() == other.keys(), path
+        for key, value in one.items():
+            same(value, other[key], f"{path}.{key}")
+    elif isinstance(one, list | tuple):
+        assert len(one) == len(other), path
+        for index, value in enumerate(one):
+            same(value, other[index], f"{path}[{index}]")
+    elif isinstance(one, float):
+        assert other == pytest.approx(one, rel=1e-9, abs=1e-9, nan_ok=True), path
+    else:
+        assert one == other, path
+
+
+@pytest.mark.parametrize("health", [Health(), Health(errors=0.012), Health(latency=0.055)], ids=["well", "ill", "slow"])
+def test_after_a_kill_the_judge_and_its_verdicts_are_those_of_an_uninterrupted_run(health: Health) -> None:
+    """Saved after 40 scrapes, killed, started again after 120, and shown what it missed."""
+    scrapes = _scrapes(121, health)
+    uninterrupted = watched(SPEC, analyzing(), scrapes[:120])
+    saved = rollout_from_text(rollout_to_text(watched(SPEC, analyzing(), scrapes[:40])))
+    back = rebuilt(SPEC, saved, scrapes[:120])
+    assert uninterrupted.phase is Phase.ANALYZING
+    same(dict(uninterrupted.judge.memory), dict(back.judge.memory))
+    assert back.judge.previous == uninterrupted.judge.previous
+    assert (back.served, back.unrouted) == (uninterrupted.served, uninterrupted.unrouted)
+    one, other = (watched(SPEC, rollout, scrapes[120:]) for rollout in (uninterrupted, back))
+    assert [(each.verdict, each.why) for each in other.verdicts] == [(each.verdict, each.why) for each in one.verdicts]
+
+
+def test_harm_that_began_while_nobody_looked_is_known_at_the_first_pass() -> None:
+    scrapes = _scrapes(121, Health(errors=0.2))
+    saved = watched(SPEC, analyzing(), scrapes[:2])
+    back = advance(SPEC, rebuilt(SPEC, saved, scrapes[:120]), _seen(scrapes[120]), 1120.0).rollout
+    assert back.phase is Phase.ROLLING_BACK
+    assert any(each.verdict is Answer.FAIL for each in back.verdicts)
+    assert back.harm_began is not None
+    assert back.harm_began < 1010.0
+
+
+def test_only_the_judge_moves() -> None:
+    """What to do about it is for the next pass to decide, and to announce."""
+    scrapes = _scrapes(60, Health(errors=0.2))
+    saved = watched(SPEC, analyzing(), scrapes[:2])
+    back = rebuilt(SPEC, saved, scrapes)
+    assert replace(back, judge=saved.judge, served=saved.served) == saved
+    assert back.judge != saved.judge
+
+
+def test_what_is_known_already_changes_nothing() -> None:
+    scrapes = _scrapes(60, Health())
+    saved = watched(SPEC, analyzing(), scrapes)
+    assert rebuilt(SPEC, saved, scrapes) is saved
+    assert rebuilt(SPEC, saved, []) is saved
+
+
+@pytest.mark.parametrize("phase", [Phase.PENDING, Phase.SUCCEEDED, Phase.ROLLED_BACK])
+def test_a_rollout_that_is_not_judged_is_given_back(phase: Phase) -> None:
+    scrapes = _scrapes(10, Health())
+    saved = replace(watched(SPEC, analyzing(), scrapes[:5]), phase=phase)
+    assert rebuilt(SPEC, saved, scrapes) is saved
+
+
+def test_a_rollout_whose_judge_has_seen_nothing_is_given_back() -> None:
+    """What stable did before it was complete is nobody's canary."""
+    fresh = analyzing()
+    assert rebuilt(SPEC, fresh, _scrapes(10, Health())) is fresh
+    assert math.isclose(fresh.since, 950.0)
