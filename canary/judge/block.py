@@ -26,6 +26,32 @@ class PodBlock(NamedTuple):
     kpis: Mapping[str, tuple[float, float]] = NONE
     gauges: Mapping[str, float] = NONE
 
+    def plus(self, other: "PodBlock") -> "PodBlock":
+        """Increments of the same replica from two segments of its traffic; gauges are not of segments."""
+        histograms = dict(self.histograms)
+        for name, counts in other.histograms.items():
+            mine = histograms.get(name)
+            histograms[name] = counts if mine is None else {b: mine.get(b, 0.0) + n for b, n in counts.items()}
+        kpis = dict(self.kpis)
+        for name, (events, of) in other.kpis.items():
+            was = kpis.get(name, (0.0, 0.0))
+            kpis[name] = (was[0] + events, was[1] + of)
+        totals = {name: self.totals.get(name, 0.0) + value for name, value in other.totals.items()}
+        return PodBlock(
+            requests=_plus(self.requests, other.requests),
+            errors=_plus(self.errors, other.errors),
+            histograms=histograms,
+            totals={**self.totals, **totals},
+            kpis=kpis,
+        )
+
+
+def _plus(a: float | None, b: float | None) -> float | None:
+    """Sum of what there is."""
+    if a is None or b is None:
+        return a if b is None else b
+    return a + b
+
 
 @dataclass(frozen=True, slots=True)
 class Block:
@@ -39,3 +65,5 @@ class Block:
     arms: Mapping[Arm, Mapping[str, PodBlock]]
     readings: Mapping[str, Mapping[Arm, float]] = field(default_factory=dict)
     """Momentary answers of user-written queries, by gate text."""
+    segments: Mapping[str, Mapping[str, Mapping[Arm, Mapping[str, PodBlock]]]] = field(default_factory=dict)
+    """The same increments once more by label and value, where the source tells them apart."""

@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from canary.judge import hard_stop, sentences, tally, verdicts
+from canary.judge import hard_stop, segments, sentences, tally, verdicts
 from canary.judge.docket import Case, Docket
 from canary.judge.facts import Facts, known_bounds
 from canary.judge.memory import Memory
@@ -25,7 +25,7 @@ def find(spec: CanarySpec, of: Docket, memory: Memory, stage: int, t: float) -> 
         found.append(_stopped(spec.judge.hard_stop, memory["hard"]))
     convicted = _convicted(of, memory, present)
     if convicted is not None and convicted.gate.text not in memory["failed"]:
-        found.append(_facts(of, memory, convicted).failed())
+        found.append(_where(of, memory, convicted).failed())
     for case in present:
         looks = memory["looks"].get(case.text)
         breached = case.kind == "readings" and looks is not None and looks["breaches"] > case.gate.failures
@@ -58,9 +58,9 @@ def _convicted(of: Docket, memory: Memory, present: tuple[Case, ...]) -> Case | 
 
 def _weighted(of: Docket, memory: Mapping[str, Any]) -> list[tuple[float, Case]]:
     """Log of weight times evidence of every gate that has some and may roll back."""
-    kept, started = memory["evidence"], memory["started"]
+    kept, combined, started = memory["evidence"], memory["combined"], memory["started"]
     return [
-        (case.log_weight + kept[case.text]["log_e"], case)
+        (case.log_weight + combined.get(case.text, kept[case.text]["log_e"]), case)
         for case in of.tested
         if case.weight > 0 and case.text in started and _may_speak(memory, case)
     ]
@@ -91,6 +91,14 @@ def _stopped(settings: HardStop, memory: Mapping[str, Any]) -> GateVerdict:
 def _facts(of: Docket, memory: Memory, case: Case) -> Facts:
     """The case's numbers now."""
     return Facts(of, memory, case, known_bounds(memory), here=True)
+
+
+def _where(of: Docket, memory: Memory, case: Case) -> Facts:
+    """The convicted case's numbers: for a gate with `by`, those of its worst segment."""
+    if not segments.named(memory, case):
+        return _facts(of, memory, case)
+    _, spoken, view = segments.worst(memory, case)
+    return Facts(of, view, spoken, known_bounds(memory), here=True)
 
 
 def _kept(verdict: GateVerdict) -> dict[str, Any]:

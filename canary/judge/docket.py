@@ -4,6 +4,7 @@ Called by `judge.py`; a gate that stands in several stages is one case with one 
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -67,6 +68,8 @@ class Docket:
     """Those with evidence to weigh."""
     texts: tuple[str, ...]
     """And their gates' texts."""
+    by_label: Mapping[str, tuple[Case, ...]]
+    """Those that are judged by a label's values too, by label."""
     planned: float
     """Sum of all holds in seconds."""
     histograms: frozenset[str]
@@ -133,6 +136,10 @@ def _draw_up(spec: CanarySpec) -> Docket:
         by_stage=tuple(tuple(by_text[gate.text] for gate in stage.gates) for stage in spec.stages),
         tested=tuple(case for case in cases if case.rule is not None),
         texts=tuple(case.text for case in cases if case.rule is not None),
+        by_label={
+            label: tuple(case for case in cases if case.rule is not None and case.gate.by == label)
+            for label in sorted({case.gate.by for case in cases if case.rule is not None and case.gate.by})
+        },
         planned=sum(stage.hold for stage in spec.stages),
         histograms=frozenset(case.name for case in cases if case.series == "histogram"),
         kpis=frozenset(case.name for case in cases if case.series == "kpi"),

@@ -129,6 +129,10 @@ class Evidence:
         """The noise by which the case for the canary is tempered."""
         return self.placebo.read(CLEARING)
 
+    def begin_stage(self) -> None:
+        """Begin the case for the canary anew."""
+        self.clear, self.clear_sums, self.log_clear = [1.0] * POINTS, [0.0, 0.0], 0.0
+
     def standing(self, block: Numbers) -> "Standing":
         """How stable stands at this block, by what was known before it."""
         noise = self.clearing_noise
@@ -166,13 +170,10 @@ def learn(e: Evidence, block: Numbers, stable: Standing) -> None:
         e.usual = [kept * x + pace * block.xc, kept * n + pace * block.nc, blocks + 1]
 
 
-def weigh(
-    e: Evidence, rule: Rule, block: Numbers, stable: Standing, *, t: float, spend: float, opens: bool, fresh: bool
-) -> None:
+def weigh(e: Evidence, rule: Rule, block: Numbers, stable: Standing, *, t: float, spend: float, opens: bool) -> None:
     """Take in what a block says about the canary, before `learn` takes in the rest of it.
 
-    `spend` is the weight of harm that begins with this block; `opens` gives the self-normalised test a new beginning;
-    `fresh` begins the case for the canary anew, as a stage does.
+    `spend` is the weight of harm that begins with this block; `opens` gives the self-normalised test a new beginning.
     """
     noise = e.noise(single=block.single)
     spend = min(spend, e.unspent)
@@ -182,8 +183,6 @@ def weigh(
         e.ratio = [wealth + spend for wealth in e.ratio]
     if opens and len(e.totals) < selfnormalised.STARTS:
         e.totals, e.squares = [*e.totals, 0.0], [*e.squares, 0.0]
-    if fresh:
-        e.clear, e.clear_sums, e.log_clear = [1.0] * POINTS, [0.0, 0.0], 0.0
     if rule.counts:
         _accuse(e, rule, block, noise)
         _clear(e, rule, block, stable)

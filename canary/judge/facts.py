@@ -41,7 +41,7 @@ class Facts:
         self.n_canary, self.n_stable = tally.samples(case, self.mine), tally.samples(case, self.theirs)
         self.limit = threshold.limit_of(case.gate, self.stable) if case.relative else case.gate.limit
         self.evidence: Mapping[str, Any] = memory["evidence"].get(case.text, {})
-        self.log_e: float = self.evidence.get("log_e", 0.0)
+        self.log_e: float = memory["combined"].get(case.text, self.evidence.get("log_e", 0.0))
         self.log_clear: float = self.evidence.get("log_clear", 0.0) if here else 0.0
         self.needed = math.log(1 / docket.alpha)
 

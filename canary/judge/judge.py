@@ -1,25 +1,22 @@
 """The judge itself: takes in a block or new totals, remembers, and reads the verdicts of a stage.
 
 Called by `canary.machine` at every pass (`watch`), by `serinus judge` and the benchmark (`update`, `read`). Pure: the
-same state and the same block give the same answer for ever. The statistics stand in `evidence.py`, what is remembered
-in `memory.py`, what is enough to fail in `conviction.py`, and the answers in `verdicts.py`.
+same state and the same block give the same answer for ever. The statistics stand in `evidence.py`, whom they are asked
+about in `population.py` and `segments.py`, what is remembered in `memory.py`, what is enough to fail in
+`conviction.py`, and the answers in `verdicts.py`.
 """
-
-from operator import add
 
 from canary.judge import (
     arms,
-    bounds,
     conviction,
     docket,
     feed,
     flip,
     hard_stop,
+    population,
     recall,
-    rows,
-    selfnormalised,
+    segments,
     share_check,
-    start_weights,
     tally,
     threshold,
     verdicts,
@@ -27,7 +24,6 @@ from canary.judge import (
 from canary.judge.arms import Sides
 from canary.judge.block import Block
 from canary.judge.docket import Docket
-from canary.judge.evidence import Evidence, learn, weigh
 from canary.judge.facts import Facts, known_bounds
 from canary.judge.memory import Memory, clock_moved, fresh, tick
 from canary.judge.state import VERSION, JudgeState
@@ -157,8 +153,6 @@ def _update(spec: CanarySpec, state: JudgeState, block: Block, *, settled: bool,
     readings = any("canary" in answers for answers in block.readings.values())
     exposed = block.t >= 0 and block.weight > 0 and (sides.canary.pods > 0 or readings)
 
-    evidence = {text: Evidence.of(kept) for text, kept in memory["evidence"].items()}
-    _pick_bounds(memory, of, known, evidence)
     if block.t >= 0:
         memory["hard"] = hard_stop.look(spec.judge.hard_stop, memory["hard"], sides, block.t)
     new_stage = exposed and settled and memory["tally_stage"] != block.stage
@@ -166,14 +160,16 @@ def _update(spec: CanarySpec, state: JudgeState, block: Block, *, settled: bool,
         _begin_stage(memory, block)
     memory["settled"] = settled and memory["tally_stage"] == block.stage
     if exposed:
-        _count(memory, block, sides)
+        memory["weight"] = block.weight
+        tally.count(memory, sides)
         _check_share(spec, of, memory, block, sides, whole=whole)
     memory["whole"] = whole and exposed
-    _weigh(memory, of, block, sides, evidence, exposed=exposed, new_stage=new_stage)
-    memory["evidence"] = {text: e.kept() for text, e in evidence.items()}
+    begins = population.beginnings(memory, of.planned, block) if exposed else population.NO_BEGINNING
+    population.take_in(memory, of.tested, block, sides, known, begins, exposed=exposed, new_stage=new_stage)
+    if of.by_label:
+        segments.take_in(memory, of, block, known, begins, exposed=exposed, new_stage=new_stage)
     if exposed:
         _read_thresholds(memory, of, block, sides, known)
-    _learn_history(memory, sides)
     conviction.find(spec, of, memory, block.stage, block.t)
     return JudgeState(version=state.version, previous=state.previous, memory=memory)
 
@@ -181,19 +177,9 @@ def _update(spec: CanarySpec, state: JudgeState, block: Block, *, settled: bool,
 def _begin_stage(memory: Memory, block: Block) -> None:
     """A stage's weights are in force: what speaks for the canary is gathered anew."""
     memory["tally_stage"], memory["began"] = block.stage, block.t - memory["length"]
-    memory["tally"] = {"canary": tally.empty(), "stable": tally.empty()}
-    memory["blocks"], memory["rate"], memory["looks"] = 0, 0.0, {}
+    tally.begin(memory)
+    memory["looks"] = {}
     memory["share"] = dict(share_check.NOTHING)
-
-
-def _count(memory: Memory, block: Block, sides: Sides) -> None:
-    """Add the block to the stage's tallies, and note how fast requests come."""
-    memory["weight"] = block.weight
-    memory["blocks"] += 1
-    memory["tally"] = tally.both(memory["tally"], sides)
-    if memory["length"] > 0:
-        rate = (sides.canary.requests or 0.0) / memory["length"]
-        memory["rate"] = rate if memory["rate"] == 0 else 0.9 * memory["rate"] + 0.1 * rate
 
 
 def _check_share(spec: CanarySpec, of: Docket, memory: Memory, block: Block, sides: Sides, *, whole: bool) -> None:
@@ -202,68 +188,6 @@ def _check_share(spec: CanarySpec, of: Docket, memory: Memory, block: Block, sid
     if whole and memory["whole"] and told and memory["settled"] and block.weight < 1 and spec.cohort is None:
         sticky = spec.sticky is not None
         memory["share"] = share_check.look(memory["share"], sides, block.weight, of.alpha, sticky=sticky)
-
-
-def _pick_bounds(memory: Memory, of: Docket, known: dict[str, list[float]], evidence: dict[str, Evidence]) -> None:
-    """Choose the bucket bounds that speak for each latency gate, from blocks before this one."""
-    for case in of.tested:
-        if case.series != "histogram" or case.name not in known:
-            continue
-        pick = memory["picks"].get(case.text)
-        picked = bounds.pick(case, pick, known[case.name], memory["history"].get(case.name))
-        if picked is None or picked == pick:
-            continue
-        if pick is not None and picked[0] != pick[0]:
-            e = evidence[case.text]
-            e.usual, e.fast = [0.0] * 3, [0.0] * 4
-        memory["picks"] = memory["picks"] | {case.text: picked}
-
-
-def _weigh(
-    memory: Memory,
-    of: Docket,
-    block: Block,
-    sides: Sides,
-    evidence: dict[str, Evidence],
-    *,
-    exposed: bool,
-    new_stage: bool,
-) -> None:
-    """Weigh the block for every case of its stage; cases of other stages only learn what is usual for stable."""
-    lately, moved, due = _beginnings(memory, of, block) if exposed else (0.0, False, False)
-    started, told, picks = memory["started"], dict(memory["told"]), memory["picks"]
-    for case in of.tested:
-        text, rule = case.text, case.rule
-        e = evidence[text]
-        numbers = rows.numbers(case, sides, picks.get(text), e)
-        stable = e.standing(numbers)
-        if exposed and rule is not None and numbers.told:
-            told[text] = block.t
-            if block.stage in case.stages:
-                new = text not in started
-                if new:
-                    started = [*started, text]
-                    spend = start_weights.first(len(case.stages))
-                else:
-                    spend = lately + (start_weights.later(len(case.stages)) if moved else 0.0)
-                weigh(e, rule, numbers, stable, t=block.t, spend=spend, opens=new or moved or due, fresh=new_stage)
-        learn(e, numbers, stable)
-    memory["started"], memory["told"] = started, told
-
-
-def _beginnings(memory: Memory, of: Docket, block: Block) -> tuple[float, bool, bool]:
-    """Weight of harm that begins between stages by now, whether a stage begins, and whether a slow test starts anew."""
-    if memory["first"] is None:
-        memory["first"] = memory["spent_until"] = memory["next_start"] = block.t
-    first = memory["first"]
-    lately = start_weights.between(memory["spent_until"] - first, block.t - first, of.planned)
-    memory["spent_until"] = max(memory["spent_until"], block.t)
-    moved = memory["stage"] is not None and memory["stage"] != block.stage
-    memory["stage"] = block.stage
-    due = block.t >= memory["next_start"]
-    if due:
-        memory["next_start"] = block.t + max(of.planned / selfnormalised.STARTS, 60.0)
-    return lately, moved, due
 
 
 def _read_thresholds(memory: Memory, of: Docket, block: Block, sides: Sides, known: dict[str, list[float]]) -> None:
@@ -281,12 +205,3 @@ def _read_thresholds(memory: Memory, of: Docket, block: Block, sides: Sides, kno
                 looks[case.text] = after
                 told[case.text] = block.t
     memory["looks"], memory["told"] = looks, told
-
-
-def _learn_history(memory: Memory, sides: Sides) -> None:
-    """Stable's histograms of all time, from which bounds are picked."""
-    history = dict(memory["history"])
-    for name, counts in sides.stable.histograms.items():
-        was = history.get(name)
-        history[name] = counts if was is None else list(map(add, was, counts))
-    memory["history"] = history

@@ -21,6 +21,9 @@ def fresh(of: Docket) -> Memory:
         "evidence": {case.gate.text: Evidence().kept() for case in of.tested},
         "started": [],
         "told": {},
+        # gates with `by`: what `segments.py` remembers by label, and their evidence over all segments
+        "segments": {},
+        "combined": {},
         # latency: finite bounds by histogram, stable's counts of all time, and the bounds picked for each gate
         "bounds": {},
         "history": {},

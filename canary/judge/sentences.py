@@ -53,7 +53,7 @@ def name(gate: Gate) -> str:
     """The metric as a person says it: `latency p95`, `error rate`, `conversion`."""
     metric = gate.metric.removeprefix("kpi/").replace("_", " ").replace("/", " ")
     spoken = f"{metric} {gate.statistic}" if gate.statistic else metric
-    # Counters come without labels, so what was asked for one by one is judged together, and says so.
+    # Until a source tells a label's values apart, what was asked for one by one is judged together, and says so.
     return f"{spoken} (of all together, not by {gate.by})" if gate.by else spoken
 
 
@@ -122,6 +122,16 @@ def shared_cause(case: "Case", canary: float, stable: float, usual: float) -> st
         f"{percent(stable)} on stable, usually {percent(usual)}. A shared cause: the canary is neither blamed nor "
         "passed."
     )
+
+
+def of_segments(label: str, count: int) -> str:
+    """After a gate with `by` has passed everywhere: the sentence before is about the worst place."""
+    return f"That is the worst: all together and each of {count} values of {label} pass."
+
+
+def open_too(others: int) -> str:
+    """After the worst that a gate with `by` waits for."""
+    return f" {others} more of its segments wait too." if others else ""
 
 
 def reading(case: "Case", canary: float | None, stable: float | None, limit: float | None) -> str:

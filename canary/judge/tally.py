@@ -45,6 +45,20 @@ def plus(tally: Tally, sums: ArmSums) -> Tally:
     }
 
 
+def begin(memory: dict[str, Any]) -> None:
+    """A stage begins: tallies, blocks and rate of a population anew."""
+    memory["tally"], memory["blocks"], memory["rate"] = NOTHING, 0, 0.0
+
+
+def count(memory: dict[str, Any], sides: Sides) -> None:
+    """Add a block to a population's tallies, and note how fast its requests come."""
+    memory["blocks"] += 1
+    memory["tally"] = both(memory["tally"], sides)
+    if memory["length"] > 0:
+        rate = (sides.canary.requests or 0.0) / memory["length"]
+        memory["rate"] = rate if memory["rate"] == 0 else 0.9 * memory["rate"] + 0.1 * rate
+
+
 def _pairs(was: dict[str, list[float]], more: dict[str, tuple[float, float]]) -> dict[str, list[float]]:
     """Sums of events and of trials, by name."""
     if not more:

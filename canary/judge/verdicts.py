@@ -6,9 +6,10 @@ waits, what is convicted fails, what is cleared passes, all else waits and says 
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from canary.judge import blame, sentences, share_check
+from canary.judge import blame, segments, sentences, share_check
 from canary.judge.docket import Case, Docket
 from canary.judge.evidence import Evidence
 from canary.judge.facts import Facts, Memory, known_bounds
@@ -29,7 +30,8 @@ def judgement(spec: CanarySpec, docket: Docket, memory: Memory, stage: int, now:
     listed = set()
     for case in _asked(spec, docket, stage):
         listed.add(case.text)
-        gates.append(_verdict(docket, case, Facts(docket, memory, case, known, here=here), now))
+        answer = _by_segments if segments.named(memory, case) else _of_all
+        gates.append(answer(docket, case, memory, known, now, here=here))
     gates += [recorded(text, kept) for text, kept in memory["failed"].items() if text not in listed]
     if share_check.fails(memory["share"], docket.alpha):
         gates.append(share_check.verdict(memory["share"], memory["tally"]))
@@ -41,6 +43,8 @@ def steady_until(spec: CanarySpec, docket: Docket, memory: Memory, stage: int, n
     told, looks = memory["told"], memory["looks"]
     until = math.inf
     for case in _asked(spec, docket, stage):
+        if case.gate.by is not None:
+            return None
         last, readings = told.get(case.text), looks.get(case.text)
         if last is None or memory["began"] is None or (readings is not None and readings["looks"] == 0):
             return None
@@ -62,6 +66,28 @@ def _patience(memory: Memory) -> float:
 def recorded(gate: str, kept: Mapping[str, Any]) -> GateVerdict:
     """A failure as it was written down when it was found."""
     return GateVerdict(gate, Answer.FAIL, **kept)
+
+
+def _of_all(
+    docket: Docket, case: Case, memory: Memory, known: dict[str, list[float]], now: float, *, here: bool
+) -> GateVerdict:
+    """A gate's answer from all traffic together."""
+    return _verdict(docket, case, Facts(docket, memory, case, known, here=here), now)
+
+
+def _by_segments(
+    docket: Docket, case: Case, memory: Memory, known: dict[str, list[float]], now: float, *, here: bool
+) -> GateVerdict:
+    """A gate's answer from its worst segment: it passes only where all traffic together and every segment pass."""
+    asked = [view for view in segments.views(memory, case) if segments.waited_for(view, memory)]
+    asked.sort(key=lambda view: -float(view.memory["evidence"][case.text]["log_e"]))
+    answers = [_of_all(docket, view.case, view.memory, known, now, here=here) for view in asked]
+    still_open = [answer for answer in answers if answer.verdict is not Answer.PASS]
+    if not still_open:
+        of = sentences.of_segments(case.gate.by or "", len(asked) - 1)
+        return replace(answers[0], why=f"{answers[0].why} {of}")
+    more = sentences.open_too(len(still_open) - 1)
+    return replace(still_open[0], why=f"{still_open[0].why}{more}")
 
 
 def _verdict(docket: Docket, case: Case, facts: Facts, now: float) -> GateVerdict:

@@ -39,7 +39,7 @@ def _walk(
         x1, x2 = clump * rng.poisson([n_c / 2 * stable * drift / clump] * 2)
         block = Numbers(x_v, n_v, x1 + x2, n_c, x_v, x1 + x2, 1.1, x1=x1, n1=n_c / 2, x2=x2, n2=n_c / 2)
         spend = start_weights.first(3) if k == 0 else start_weights.between(5.0 * (k - 1), 5.0 * k, 5.0 * blocks)
-        weigh(e, rule, block, e.standing(block), t=5.0 * k, spend=spend, opens=k % 50 == 0, fresh=k == 0)
+        weigh(e, rule, block, e.standing(block), t=5.0 * k, spend=spend, opens=k % 50 == 0)
         learn(e, block, e.standing(block))
         against.append(e.log_e)
         in_favour.append(e.log_clear)
@@ -94,8 +94,7 @@ def test_zero_errors_clear_a_limit_with_about_four_over_the_limit_requests() -> 
     while e.log_clear < math.log(20):
         requests += 1
         block = Numbers(0, 1, 0, 19)
-        first = requests == 1
-        weigh(e, ABSOLUTE, block, e.standing(block), t=float(requests), spend=0.0, opens=False, fresh=first)
+        weigh(e, ABSOLUTE, block, e.standing(block), t=float(requests), spend=0.0, opens=False)
     assert 60 <= requests <= 90
 
 
@@ -104,7 +103,8 @@ def test_what_speaks_for_the_canary_begins_anew_with_a_stage_and_what_speaks_aga
     e, _, _ = _walk(RELATIVE, np.random.default_rng(16), canary=0.012, stable=0.01, blocks=60)
     before = sum(e.bet)
     block = Numbers(0, 1, 0, 1, rho=1.1)
-    weigh(e, RELATIVE, block, e.standing(block), t=301.0, spend=0.0, opens=False, fresh=True)
+    e.begin_stage()
+    weigh(e, RELATIVE, block, e.standing(block), t=301.0, spend=0.0, opens=False)
     assert e.clear == [1.0] * 8
     assert e.clear_sums == [0.0, 0.0]
     assert sum(e.bet) == before
@@ -119,7 +119,7 @@ def test_evidence_goes_on_after_a_restart_as_if_nothing_had_happened() -> None:
     block = Numbers(3, 50, 9, 950, 3, 9, 1.1, x1=4, n1=475, x2=5, n2=475)
     for e in (whole, copy):
         assert RELATIVE is not None
-        weigh(e, RELATIVE, block, e.standing(block), t=205.0, spend=0.001, opens=True, fresh=False)
+        weigh(e, RELATIVE, block, e.standing(block), t=205.0, spend=0.001, opens=True)
         learn(e, block, e.standing(block))
     assert copy.kept() == whole.kept()
 
@@ -144,7 +144,7 @@ def test_when_stable_alone_degrades_the_canary_neither_suffers_nor_profits() -> 
     for k in range(30):
         x1, x2 = rng.poisson([375 * 0.1] * 2)
         block = Numbers(rng.poisson(2.5), 250, x1 + x2, 750, 2, x1 + x2, 1.1, x1=x1, n1=375, x2=x2, n2=375)
-        weigh(e, RELATIVE, block, e.standing(block), t=450.0 + 5 * k, spend=0.0, opens=False, fresh=False)
+        weigh(e, RELATIVE, block, e.standing(block), t=450.0 + 5 * k, spend=0.0, opens=False)
         learn(e, block, e.standing(block))
     assert e.log_e <= before + 0.01
     assert e.log_clear <= cleared + 1.0
@@ -179,7 +179,7 @@ def test_no_block_whatever_gives_infinity_or_nonsense(
         nc, xc = x1 + more_1 + x2 + more_2, x1 + x2
         block = Numbers(xv, xv + more_v, xc, nc, xv, xc, rho, contrast, weight, information)
         block.x1, block.n1, block.x2, block.n2 = x1, x1 + more_1, x2, x2 + more_2
-        weigh(e, rule, block, e.standing(block), t=float(k), spend=0.1, opens=k % 2 == 0, fresh=k == 0)
+        weigh(e, rule, block, e.standing(block), t=float(k), spend=0.1, opens=k % 2 == 0)
         learn(e, block, e.standing(block))
         assert math.isfinite(e.log_e)
         assert math.isfinite(e.log_clear)
