@@ -1,12 +1,13 @@
 """Asks HTTP servers for one answer of bounded size in bounded time. Used by the metric sources.
 
 It dials the URL that it is handed and no other: redirects are not followed, proxies of the environment are not used, no
-credentials are attached, and an answer that is too large is dropped unread. What an answer means is the caller's.
+credentials are attached that were not handed in, and an answer that is too large is dropped unread. What an answer
+means is the caller's.
 """
 
 import asyncio
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import httpx2
@@ -35,9 +36,19 @@ class Answer(NamedTuple):
 class CappedHttp:
     """Every method raises `Unavailable` with one clause when there is no answer that can be used."""
 
-    def __init__(self, *, most_bytes: int = MOST_BYTES, tls: ssl.SSLContext | None = None) -> None:
-        """`tls` holds the certificates to trust; None trusts none, for loopback needs none and loading them is slow."""
+    def __init__(
+        self,
+        *,
+        most_bytes: int = MOST_BYTES,
+        tls: ssl.SSLContext | None = None,
+        headers: Callable[[], Mapping[str, str]] | None = None,
+    ) -> None:
+        """`tls` holds the certificates to trust; None trusts none, for loopback needs none and loading them is slow.
+
+        `headers` are asked for before each request, and sent with it.
+        """
         self._most_bytes = most_bytes
+        self._headers = headers
         self._client = httpx2.AsyncClient(
             follow_redirects=False,
             trust_env=False,
@@ -61,6 +72,8 @@ class CappedHttp:
         await self._client.aclose()
 
     async def _ask(self, request: httpx2.Request, seconds: float) -> Answer:
+        if self._headers:
+            request.headers.update(self._headers())
         try:
             async with asyncio.timeout(seconds):
                 response = await self._client.send(request, stream=True)
@@ -71,6 +84,8 @@ class CappedHttp:
         except TimeoutError as error:
             raise TooSlow(f"no answer within {seconds:g} s") from error
         except httpx2.ConnectError as error:
+            if (refused := _tls_refused(error)) is not None:
+                raise Unavailable(f"there is no safe connection: {refused}") from error
             raise NotThere("nobody listens there") from error
         except (httpx2.HTTPError, httpx2.StreamError) as error:
             raise Unavailable(f"the connection broke ({type(error).__name__})") from error
@@ -87,3 +102,14 @@ class CappedHttp:
             if len(read) > self._most_bytes:
                 raise Unavailable(f"its answer is larger than {self._most_bytes} bytes and was dropped")
         return read.decode("utf-8", errors="replace")
+
+
+def _tls_refused(error: BaseException | None) -> str | None:
+    """Why one side does not accept the other's certificate; None where it is something else that failed."""
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return f"its certificate is not accepted ({error.verify_message})"
+        if isinstance(error, ssl.SSLError):
+            return f"TLS failed ({error.reason or 'no reason given'})"
+        error = error.__cause__ or error.__context__
+    return None

@@ -75,7 +75,7 @@ class PrometheusSource:
         """Totals as they were after `start` until `end`, about `most` of them at most; raises as `read` does."""
         found = await past(
             self.api,
-            self._series,
+            [self._series],
             counts=lambda labels: labels.get("__name__") in self._counts_requests,
             start=start,
             end=end,

@@ -5,7 +5,7 @@ with their own times; a longer span is sampled evenly. Says nothing about what s
 """
 
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -41,7 +41,7 @@ class Past(NamedTuple):
 
 async def past(
     api: PrometheusApi,
-    selector: str,
+    selectors: Iterable[str],
     *,
     counts: Callable[[Labels], bool],
     start: float,
@@ -49,28 +49,41 @@ async def past(
     interval: float,
     most: int,
 ) -> Past:
-    """Scrapes after `start` until `end`, at most about so many, of the series that `selector` selects.
+    """Scrapes after `start` until `end`, at most about so many, of the series that any of the selectors selects.
 
     `counts` says whether a series counts requests: a moment is a scrape when such a series was read. Raises as
     `PrometheusApi.query` does; an answer that is not whole is none.
     """
     step = max(interval, (end - start) / max(most, 1))
-    exact = step == interval
     found: dict[frozenset[tuple[str, str]], list[Point]] = {}
-    begin = start
-    steps = min(FIRST_ANSWER_STEPS, MOST_STEPS)
-    while begin < end:
-        until = min(begin + steps * step, end)
-        for each in await _answer(api, selector, begin, until, None if exact else step):
-            known = found.setdefault(frozenset(each.metric.items()), [])
-            known += [point for point in each.points if not known or point[0] > known[-1][0]]
-        begin = until
-        steps = max(1, min(POINTS_AN_ANSWER // max(len(found), 1), MOST_STEPS))
-    labels = [dict(key) for key in found]
-    points = list(found.values())
+    for selector in selectors:
+        await _gather(api, selector, found, start, end, step, exact=step == interval)
+    labels, points = [dict(key) for key in found], list(found.values())
     times = {at for each, pairs in zip(labels, points, strict=True) if counts(each) for at, _ in pairs if at > start}
     moments = _moments(sorted(times), interval / 2)
     return Past(labels, [_scrape(at, points, STALE_INTERVALS * step) for at in moments])
+
+
+async def _gather(
+    api: PrometheusApi,
+    selector: str,
+    found: dict[frozenset[tuple[str, str]], list[Point]],
+    start: float,
+    end: float,
+    step: float,
+    *,
+    exact: bool,
+) -> None:
+    """Add the series of one selector, answer by answer; each covers as many steps as its size allows."""
+    begin, steps = start, FIRST_ANSWER_STEPS
+    while begin < end:
+        until = min(begin + steps * step, end)
+        answer = await _answer(api, selector, begin, until, None if exact else step)
+        for each in answer:
+            known = found.setdefault(frozenset(each.metric.items()), [])
+            known += [point for point in each.points if not known or point[0] > known[-1][0]]
+        begin = until
+        steps = max(1, min(POINTS_AN_ANSWER // max(len(answer), 1), MOST_STEPS))
 
 
 async def readings(

@@ -18,12 +18,13 @@ from canary.spec.sources import PROFILES
 from canary.weights import Arm
 from controlplane.adapters.prometheus import STALE_INTERVALS
 from controlplane.adapters.prometheus_api import PrometheusApi
-from controlplane.adapters.prometheus_gates import query_of
+from controlplane.adapters.prometheus_gates import duration, query_of
 from controlplane.adapters.prometheus_text import Newest
+from controlplane.evidence.history import history
 from controlplane.evidence.ledger import Cell, Ledger
 from controlplane.evidence.owners import Owners
 from controlplane.evidence.places import Key, Labels, Places, SlotsSeen
-from controlplane.evidence.questions import Family, family_of, questions
+from controlplane.evidence.questions import Family, family_of, selectors
 from controlplane.evidence.readings import Answer, Readings, Spawn, read
 from controlplane.ports import Clock
 
@@ -131,7 +132,8 @@ class FleetMetrics:
             return
         self._look_at_slots()
         if self._questions is None:
-            self._questions = questions([each.places for each in self._ledgers.values()], self.labels, self.window)
+            selected = selectors([each.places for each in self._ledgers.values()], self.labels)
+            self._questions = {family: f"{each}[{duration(self.window)}]" for family, each in selected.items()}
         own = {query_of(gate) for each in self._ledgers.values() for gate in each.places.gates if gate.query}
         await self._readings.ask(own)
         families, asked = list(self._questions), [self.api.newest(query) for query in self._questions.values()]
@@ -245,7 +247,7 @@ class FleetMetrics:
 
 
 class FleetSource:
-    """One rollout's share of the fleet's numbers, behind the port `MetricSource`."""
+    """One rollout's share of the fleet's numbers, behind the ports `MetricSource` and `MetricHistory`."""
 
     def __init__(self, fleet: FleetMetrics, key: Key) -> None:
         self._fleet = fleet
@@ -254,3 +256,11 @@ class FleetSource:
     async def read(self) -> Counters:
         """The counters of the last tick; raises `Unavailable` when Prometheus is down, `WorldError` without numbers."""
         return self._fleet.newest(self._key)
+
+    async def between(self, start: float, end: float, most: int) -> list[Counters]:
+        """What Prometheus remembers of this rollout's places as they stand now; raises as `read` does."""
+        places = self._fleet.places(self._key)
+        if places is None:
+            return []
+        fleet = self._fleet
+        return await history(fleet.api, places, fleet.labels, start, end, interval=fleet.interval, most=most)

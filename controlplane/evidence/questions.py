@@ -13,7 +13,6 @@ from canary.spec import metrics
 from canary.spec.models import Gate
 from canary.spec.sources import PROFILES, Profile, Row
 from canary.spec.units import Unreadable
-from controlplane.adapters.prometheus_gates import duration
 from controlplane.evidence.owners import CLUSTER
 from controlplane.evidence.places import Labels, Places
 
@@ -38,8 +37,8 @@ def wanted(profile: Profile, gates: Sequence[Gate]) -> list[Row]:
     return [row for row in rows if family_of(row) in told]
 
 
-def questions(all_places: Iterable[Places], labels: Labels, window: float) -> dict[Family, str]:
-    """Query by family: raw samples of the last `window` seconds of every rollout's series."""
+def selectors(all_places: Iterable[Places], labels: Labels) -> dict[Family, str]:
+    """By family, what selects the series of these rollouts, all of them in one."""
     names: dict[Family, set[str]] = {}
     places_of: dict[Family, list[Places]] = {}
     for places in all_places:
@@ -49,7 +48,6 @@ def questions(all_places: Iterable[Places], labels: Labels, window: float) -> di
             places_of.setdefault(family, []).append(places)
     return {
         family: f'{{__name__=~"{"|".join(sorted(names[family]))}",{_matchers(family, found, labels)}}}'
-        f"[{duration(window)}]"
         for family, found in sorted(places_of.items())
     }
 
@@ -71,7 +69,7 @@ def _matchers(family: Family, found: Sequence[Places], labels: Labels) -> str:
     match family:
         case "gateway":
             routes = _nested((places.namespace, places.route) for places in found)
-            matchers = [f'{CLUSTER}=~"httproute/({routes})/rule/[0-9]+/backend/[01]"']
+            matchers = [f'{CLUSTER}=~"httproute/({routes})/rule/0/backend/[01]"']
         case "mesh":
             matchers = _servers(found, "destination_workload_namespace", "destination_workload")
         case "pods":

@@ -63,7 +63,7 @@ async def _past(server: Remembering, start: float, end: float, **more: Any) -> P
     try:
         return await past(
             api,
-            "{x}",
+            ["{x}"],
             counts=lambda labels: labels["__name__"] == "requests",
             **{"start": start, "end": end, "interval": 1.0, "most": 1000, **more},
         )

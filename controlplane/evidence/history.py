@@ -1,0 +1,63 @@
+"""One rollout's numbers of the past, read from Prometheus' memory with the same owners and the same table as ticks use.
+
+Called by `fleet.py` for a rollout that is taken up again. Who stood in a route's places is known as it is now, and
+since when: what was counted there before is somebody else's and is left out.
+"""
+
+import asyncio
+import math
+
+from canary.observation import Counters
+from controlplane.adapters.prometheus_api import PrometheusApi
+from controlplane.adapters.prometheus_gates import arms_by_name, query_of, reading
+from controlplane.adapters.prometheus_history import past, readings
+from controlplane.evidence.ledger import Ledger
+from controlplane.evidence.owners import Owners
+from controlplane.evidence.places import Labels, Places
+from controlplane.evidence.questions import selectors
+
+_KEY = ("", "")
+
+
+async def history(
+    api: PrometheusApi,
+    places: Places,
+    labels: Labels,
+    start: float,
+    end: float,
+    *,
+    interval: float,
+    most: int,
+) -> list[Counters]:
+    """Totals after `start` until `end`, oldest first, about `most` at most; raises as `PrometheusApi.query` does."""
+    owners, ledger = Owners(labels), Ledger(places)
+    owners.put(_KEY, places, places.slots())
+    found = await past(
+        api,
+        selectors([places], labels).values(),
+        counts=lambda series: series.get("__name__") in ledger.request_names and owners.of(series) is not None,
+        start=start,
+        end=end,
+        interval=interval,
+        most=most,
+    )
+    gates = [gate for gate in places.gates if gate.query]
+    moments = [scrape.at for scrape in found.scrapes]
+    answers = await asyncio.gather(*(readings(api, query_of(gate), moments, interval) for gate in gates))
+    variants = arms_by_name(places.variants)
+    cells = [ledger.cell(owner, series) if (owner := owners.of(series)) else None for series in found.series]
+    told: list[Counters] = []
+    for scrape in found.scrapes:
+        ledger.begin()
+        for number, (at, value) in scrape.points.items():
+            cell = cells[number]
+            if cell is not None:
+                cell.put(at, value)
+        if math.isfinite(ledger.at):
+            read = {
+                gate.text: reading(gate.text, vectors[scrape.at], variants).values
+                for gate, vectors in zip(gates, answers, strict=True)
+            }
+            own = {text: values for text, values in read.items() if values}
+            told.append(Counters(at=ledger.at, arms=ledger.totals(), readings=own))
+    return told

@@ -1,0 +1,61 @@
+"""A rollout's past, from the places where it stands now."""
+
+import math
+from collections.abc import AsyncIterator
+
+import pytest
+
+from canary.observation import PodCounters
+from controlplane.adapters.prometheus_api import PrometheusApi
+from controlplane.evidence.fleet import FleetMetrics
+from controlplane.evidence.places import Slot
+from controlplane.ports import MetricHistory
+from tests.controlplane.adapters.test_prometheus_history import Remembering
+from tests.controlplane.evidence.scraped import STABLE, Standing, places
+from tests.controlplane.reconcile.desk import Hand
+
+KEY = ("shop", "chat")
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Remembering]:
+    async with Remembering() as server:
+        yield server
+
+
+def _cluster(place: int) -> dict[str, str]:
+    return {
+        "__name__": "envoy_cluster_upstream_rq_completed",
+        "envoy_cluster_name": f"httproute/shop/chat/rule/0/backend/{place}",
+        "pod": "envoy-a",
+    }
+
+
+async def test_the_past_of_a_place_begins_with_who_stands_there_now(server: Remembering) -> None:
+    """What the place counted for somebody else is not this canary's."""
+    times = [100.0 + second for second in range(20)]
+    server.points = [
+        (_cluster(0), [(at, 10 * at) for at in times]),
+        (_cluster(1), [(at, at) for at in times]),
+    ]
+    api = PrometheusApi(server.url(""), seconds=2)
+    fleet = FleetMetrics(api, clock=Hand(), interval=1.0)
+    standing = Standing(STABLE, Slot("int4", "chat-int4-predictor", since=110.0))
+    fleet.register(KEY, places(standing=standing))
+    source = fleet.source(KEY)
+    assert isinstance(source, MetricHistory)
+    told = await source.between(105.0, 119.0, most=1000)
+    await api.close()
+    assert [counters.at for counters in told] == times[6:]
+    assert [sorted(counters.arms) for counters in told] == [["stable"]] * 4 + [["canary", "stable"]] * 10
+    assert told[-1].arms == {
+        "stable": {"envoy-a/backend/0@100.000": PodCounters(requests=1190, errors=None)},
+        "canary": {"envoy-a/backend/1@110.000": PodCounters(requests=119, errors=None)},
+    }
+
+
+async def test_a_rollout_that_nobody_registered_has_no_past(server: Remembering) -> None:
+    api = PrometheusApi(server.url(""), seconds=2)
+    source = FleetMetrics(api, clock=Hand(), interval=1.0).source(KEY)
+    assert await source.between(0.0, math.inf, most=10) == []
+    await api.close()
