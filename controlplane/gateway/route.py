@@ -42,17 +42,12 @@ class RouteState:
     generation: int
     ours: bool
     """Whether we made it."""
-    taken: bool = False
-    """Whether the gateway speaks of this very generation."""
-    accepted: bool = False
-    """Whether the gateway serves it (perhaps answering 500 for a Service that is missing)."""
+    in_force: bool = False
+    """Whether these very slots are what the gateway serves (perhaps answering 500 for a Service that is missing)."""
+    behind: bool = False
+    """Whether the gateway speaks of an older generation, and may still serve that one."""
     problem: str = ""
     """One clause in the gateway's words; empty when all is well."""
-
-    @property
-    def in_force(self) -> bool:
-        """Whether these very slots are what the gateway serves."""
-        return self.taken and self.accepted
 
 
 def backends_of(plan: ModelCanary) -> Backends:
@@ -108,15 +103,15 @@ def read_route(route: Object, gateway: tuple[str, str]) -> RouteState:
     metadata = route["metadata"]
     written = _written(metadata.get("annotations", {}).get(SLOTS_ANNOTATION, ""))
     generation = int(metadata.get("generation", 0))
-    taken, accepted, problem = _answer(route, gateway, generation)
+    answer = _answer(route, gateway, generation)
     return RouteState(
         slots=_slots(route, written),
         written=written,
         generation=generation,
         ours=metadata.get("labels", {}).get(names.MANAGED_BY) == "serinus" or written is not None,
-        taken=taken,
-        accepted=accepted,
-        problem=problem,
+        in_force=answer.in_force,
+        behind=answer.behind,
+        problem=answer.problem,
     )
 
 
@@ -221,23 +216,30 @@ def _written(text: str) -> Slots | None:
     return first, second
 
 
-def _answer(route: Object, gateway: tuple[str, str], generation: int) -> tuple[bool, bool, str]:
-    """Whether the gateway has taken this generation, whether it accepts it, and what is wrong."""
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What the gateway says of a route; fields as in `RouteState`."""
+
+    problem: str = ""
+    in_force: bool = False
+    behind: bool = False
+
+
+def _answer(route: Object, gateway: tuple[str, str], generation: int) -> _Answer:
     named = "/".join(gateway)
     answers = [each for each in route.get("status", {}).get("parents", ()) if _is_from(each, route, gateway)]
     if not answers:
-        return False, False, f"no controller of gateway {named} has answered for it yet: is that Gateway there?"
+        return _Answer(f"no controller of gateway {named} has answered for it yet: is that Gateway there?")
     conditions = _conditions(answers)
-    accepted = conditions.get("Accepted", {})
-    seen = int(accepted.get("observedGeneration", generation))
-    if seen < generation:
-        return False, False, f"gateway {named} has not taken the last change yet (generation {generation})"
+    accepted, resolved = conditions.get("Accepted", {}), conditions.get("ResolvedRefs", {})
+    if int(accepted.get("observedGeneration", generation)) < generation:
+        not_yet = f"gateway {named} has not taken the last change yet (generation {generation})"
+        return _Answer(not_yet, behind=True)
     if accepted.get("status") != "True":
-        return True, False, f"gateway {named} does not accept it: {_words(accepted)}"
-    resolved = conditions.get("ResolvedRefs", {})
+        return _Answer(f"gateway {named} does not accept it: {_words(accepted)}")
     if resolved.get("status") == "False":
-        return True, True, f"gateway {named} cannot reach all of it: {_words(resolved)}"
-    return True, True, ""
+        return _Answer(f"gateway {named} cannot reach all of it: {_words(resolved)}", in_force=True)
+    return _Answer(in_force=True)
 
 
 def _conditions(answers: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:

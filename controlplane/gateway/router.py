@@ -66,6 +66,7 @@ class GatewayRouter:
         self._turn = 0
         """Counts what was asked for: whoever waits in an older turn gives up."""
         self._moving = False
+        self._read_last: tuple[Object, RouteState] | None = None
         self._in_force: tuple[int, float] = (-1, 0.0)
         """The generation that was last seen in force, and since when."""
 
@@ -89,11 +90,11 @@ class GatewayRouter:
         Without a route, or before the gateway's word, there are none, and `problem` says why.
         """
         now, where = self._clock.now(), f"HTTPRoute {self._namespace}/{self._name}"
-        if self._object() is None:
+        state = self._state()
+        if state is None:
             unknown = f"{where} does not exist" if self._routes.synced else f"{where} has not been read yet"
             return RouteSeen(now, None, unknown)
-        state = self._state()
-        if state is None or not state.ours:
+        if not state.ours:
             return RouteSeen(now, None, self._not_ours())
         self._note_in_force(state)
         if not state.in_force:
@@ -115,18 +116,18 @@ class GatewayRouter:
         step = rest(state.slots, self._backends, free)
         if step is None:
             return self.idle(free)
-        if self._in_force_for(state) >= step.after:
+        serves_nothing = not (state.in_force or state.behind)
+        if serves_nothing or self._in_force_for(state) >= step.after:
             await self._write(step.slots, over=state)
         return False
 
     def idle(self, arm: Arm) -> bool:
         """Whether nothing can reach the arm through the route any more, so that it may be deleted."""
-        if self._object() is None:
-            return self._routes.synced
         state = self._state()
-        if state is None or not state.ours:
-            return False
-        return state.in_force and place_of(state.slots, self._backends[arm].service) is None
+        if state is None:
+            return self._routes.synced
+        named = place_of(state.slots, self._backends[arm].service) is not None
+        return state.ours and not state.behind and not named
 
     def slots(self) -> Mapping[Arm, tuple[int, float]]:
         """Which slot each arm has, and since when (seconds since the epoch); an arm at rest is absent, and
@@ -173,7 +174,7 @@ class GatewayRouter:
 
         Traffic that somebody took away with the route is not given back: raises where the canary is to have some.
         """
-        if self._object() is None and (self._routes.synced or not await self._read()):
+        if self._object() is None and (self._routes.synced or not await self._read_all()):
             await self._create()
             if weights.canary:
                 raise WorldError(
@@ -185,7 +186,7 @@ class GatewayRouter:
             raise Refused(self._not_ours())
         return state
 
-    async def _read(self) -> bool:
+    async def _read_all(self) -> bool:
         """Ask the API server, for a cache that has not been filled yet; answers whether there is a route."""
         listing = await self._kube.list(HTTP_ROUTE, self._namespace)
         for each in listing.items:
@@ -276,8 +277,13 @@ class GatewayRouter:
         return self._routes.get(self._namespace, self._name)
 
     def _state(self) -> RouteState | None:
+        """What the route says; read once for each object that the cache has had."""
         route = self._object()
-        return None if route is None else read_route(route, self._gateway)
+        if route is None:
+            return None
+        if self._read_last is None or self._read_last[0] is not route:
+            self._read_last = route, read_route(route, self._gateway)
+        return self._read_last[1]
 
     def _known(self) -> RouteState:
         state = self._state()

@@ -1,8 +1,13 @@
 """The router in memory and virtual time: every way that traffic moves, and everybody who disturbs it."""
 
 import asyncio
+from contextlib import suppress
+from itertools import pairwise
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from canary.errors import Conflict, Unavailable, WorldError
 from canary.weights import ALL_CANARY, ALL_STABLE, WHOLE, Weights
@@ -10,7 +15,8 @@ from controlplane.gateway.router import FALL_PATIENCE_S, PATIENCE_S, GatewayRout
 from controlplane.gateway.slots import SETTLED_S
 from controlplane.kubernetes.api import Refused
 from controlplane.kubernetes.resources import HTTP_ROUTE
-from tests.controlplane.gateway.world import NAMESPACE, World, plan, told
+from controlplane.simulation.clock import VirtualClock, play
+from tests.controlplane.gateway.world import NAMESPACE, Split, World, plan, told, world
 
 FIVE, QUARTER = Weights(50_000), Weights(250_000)
 V1, V2 = "chat-v1-predictor", "chat-v2-predictor"
@@ -261,6 +267,38 @@ async def test_a_gateway_that_is_not_there_is_said_to_be(world: World) -> None:
 
 
 @told
+async def test_a_canary_that_never_was_in_the_route_may_go_whatever_the_gateway_says(world: World) -> None:
+    """Its GPUs are not kept for a route that nobody serves."""
+    world.controller.accepted = ("False", "NotAllowedByListeners")
+    router = world.router()
+    with pytest.raises(WorldError):
+        await router.set_weights(ALL_STABLE)
+    assert router.idle("canary")
+    assert not router.idle("stable")
+
+
+@told
+async def test_a_gateway_that_serves_nothing_keeps_no_canary(world: World) -> None:
+    router = await started(world, FIVE)
+    world.controller.accepted = ("False", "NoMatchingParent")
+    await router.set_weights(ALL_STABLE)
+    await settled(world, router)
+    assert world.split == [(V1, WHOLE), (V1, 0)]
+    assert router.idle("canary")
+
+
+@told
+async def test_a_gateway_that_may_still_serve_the_canary_keeps_it(world: World) -> None:
+    router = await started(world, FIVE)
+    world.controller.silent = True
+    await router.set_weights(ALL_STABLE)
+    await world.clock.sleep(5.0)
+    assert not await router.settle()
+    assert world.split == [(V1, 999_999), (V2, 1)]
+    assert not router.idle("canary")
+
+
+@told
 async def test_somebody_elses_route_of_this_name_is_left_as_it_is(world: World) -> None:
     theirs = {
         "apiVersion": HTTP_ROUTE.api_version,
@@ -403,3 +441,75 @@ async def test_both_rules_of_a_cohort_follow(world: World) -> None:
     while not await router.settle("stable"):
         await world.clock.sleep(0.1)
     assert [each["name"] for each in world.route["spec"]["rules"][1]["backendRefs"]] == [V2]
+
+
+SHARES = st.sampled_from([ALL_STABLE, FIVE, QUARTER, Weights(750_000), ALL_CANARY])
+DEEDS = st.one_of(
+    st.tuples(st.just("ask"), SHARES),
+    st.tuples(st.just("ask, and be killed"), SHARES),
+    st.tuples(st.just("tidy up"), st.sampled_from(["canary", "stable"])),
+    st.tuples(st.just("restart"), st.none()),
+    st.tuples(st.just("lose a write"), st.booleans()),
+    st.tuples(st.just("gateway takes so long"), st.sampled_from([0.0, 0.03, 0.4, 1.5])),
+    st.tuples(st.just("let time pass"), st.sampled_from([0.1, 0.7, 6.0])),
+)
+
+
+async def do(world: World, router: GatewayRouter, deed: str, what: Any) -> GatewayRouter:
+    """One deed of a story; what the world refuses is asked for again by later ones, or never."""
+    match deed:
+        case "ask" | "ask, and be killed":
+            patience = 5.0 if deed == "ask" else 0.3
+            with suppress(WorldError, TimeoutError):
+                async with asyncio.timeout(patience):
+                    await router.set_weights(what)
+        case "tidy up":
+            for _ in range(8):
+                with suppress(WorldError):
+                    await router.settle(what)
+                await world.clock.sleep(0.1)
+        case "restart":
+            return world.router()
+        case "lose a write":
+            world.kube.fail_next(Unavailable("no answer"), verb="patch", after=what)
+        case "gateway takes so long":
+            world.controller.delay_s = what
+        case _:
+            await world.clock.sleep(what)
+    return router
+
+
+def share(split: Split) -> int:
+    return sum(weight for service, weight in split if service == V2)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(DEEDS, max_size=10))
+def test_whatever_happens_the_gateway_never_has_a_gap_to_serve(deeds: list[tuple[str, Any]]) -> None:
+    """Kills, lost answers, a slow gateway, in any order: what is in force never jumps to or from nothing.
+
+    And the canary never gets more than it had or was asked to get.
+    """
+
+    async def story() -> None:
+        async with world(VirtualClock()) as here:
+            router = await started(here)
+            for deed, what in deeds:
+                most = max(share(here.split), what.canary if isinstance(what, Weights) else 0, 1)
+                router = await do(here, router, deed, what)
+                assert share(here.split) <= most + 1
+            here.controller.delay_s = 0.03
+            await here.clock.sleep(5.0)
+            deeds.append(("ask", ALL_STABLE))
+            for _ in range(len(deeds)):  # writes that are still to be lost
+                with suppress(WorldError):
+                    await router.set_weights(ALL_STABLE)
+                    await settled(here, router)
+            assert here.split in ([(V1, WHOLE), (V1, 0)], [(V1, 0), (V1, WHOLE)])
+            for before, after in pairwise(here.controller.splits):
+                for (was, weight), (becomes, then) in zip(before, after, strict=True):
+                    assert not (weight == 0 and then > 1), (before, after)
+                    assert not (weight > 1 and then == 0), (before, after)
+                    assert was == becomes or weight <= 1, (before, after)
+
+    play(story())

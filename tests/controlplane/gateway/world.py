@@ -21,6 +21,8 @@ from controlplane.simulation.clock import VirtualClock, play
 
 NAMESPACE = "models"
 GATEWAY = ("kserve", "kserve-ingress-gateway")
+Split = list[tuple[str, int]]
+"""Service and weight of each backendRef of the weighted rule."""
 
 
 def plan(stable: Any = "v1", canary: Any = "v2", **spec: Any) -> ModelCanary:
@@ -49,8 +51,8 @@ class Controller:
     resolved: tuple[str, str] = ("True", "ResolvedRefs")
     silent: bool = False
     gateway: tuple[str, str] = GATEWAY
-    splits: list[list[tuple[str, int]]] = field(default_factory=list)
-    """Every split that came into force: Service and weight of each backendRef."""
+    splits: list[Split] = field(default_factory=list)
+    """Every split that came into force; of changes that come faster than it answers, only the last does."""
 
     async def run(self) -> None:
         """Answer for every route, for ever."""
@@ -60,16 +62,16 @@ class Controller:
                 await self._answer(event.object)
 
     async def _answer(self, route: Object) -> None:
-        metadata = route["metadata"]
-        answered = {each["observedGeneration"] for each in _conditions(route)}
-        if self.silent or answered == {metadata["generation"]}:
-            return
         await asyncio.sleep(self.delay_s)
-        self.splits.append([(each["name"], each.get("weight", 1)) for each in route["spec"]["rules"][0]["backendRefs"]])
+        metadata = route["metadata"]
+        route = self.kube.objects(HTTP_ROUTE).get((metadata["namespace"], metadata["name"]), {"metadata": {}})
+        generation = route["metadata"].get("generation")
+        if self.silent or generation in {None, *(each["observedGeneration"] for each in _conditions(route))}:
+            return
+        self.splits.append(_split(route))
         conditions = [
-            {"type": kind, "status": status, "reason": reason, "message": "", "observedGeneration": route_generation}
+            {"type": kind, "status": status, "reason": reason, "message": "", "observedGeneration": generation}
             for kind, (status, reason) in (("Accepted", self.accepted), ("ResolvedRefs", self.resolved))
-            for route_generation in (metadata["generation"],)
         ]
         reference = {"namespace": self.gateway[0], "name": self.gateway[1]}
         parents = [{"parentRef": reference, "controllerName": "example.com/gateway", "conditions": conditions}]
@@ -80,6 +82,10 @@ class Controller:
             {"status": {"parents": parents}},
             subresource="status",
         )
+
+
+def _split(route: Object) -> Split:
+    return [(each["name"], each.get("weight", 1)) for each in route["spec"]["rules"][0]["backendRefs"]]
 
 
 def _conditions(route: Object) -> list[dict[str, Any]]:
@@ -105,9 +111,9 @@ class World:
         return self.kube.objects(HTTP_ROUTE)[NAMESPACE, "chat"]
 
     @property
-    def split(self) -> list[tuple[str, int]]:
-        """Service and weight of each backendRef, as the API server has them."""
-        return [(each["name"], each["weight"]) for each in self.route["spec"]["rules"][0]["backendRefs"]]
+    def split(self) -> Split:
+        """As the API server has it."""
+        return _split(self.route)
 
     def writes(self) -> int:
         """Writes of the router so far."""
