@@ -9,7 +9,7 @@ import asyncio
 import json
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from importlib.metadata import version as version_of
 from typing import Any, Self, TypeVar
 from urllib.parse import quote, urlencode
@@ -45,7 +45,6 @@ RENEWED_SECONDS = 10.0
 _JSON = "application/json"
 _UNLIMITED = aiohttp.ClientTimeout(total=None)
 """Time is bounded once, around the whole request."""
-_WATCHING = aiohttp.ClientTimeout(total=None, sock_read=SILENCE_SECONDS)
 
 T = TypeVar("T")
 
@@ -59,15 +58,20 @@ class KubeClient:
         *,
         manager: str = FIELD_MANAGER,
         timeout: float = 10.0,
+        silence: float = SILENCE_SECONDS,
         concurrency: int = 16,
         uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
-        """`timeout`: seconds for any one request, its wait for a place among `concurrency` included."""
+        """`timeout`: seconds for any one request, its wait for a place among `concurrency` included.
+
+        `silence`: seconds after which a watch that says nothing is given up.
+        """
         self.counts: Counter[Request] = Counter()
         """Requests sent so far, failed ones included."""
         self.access = access
         self._manager = manager
         self._timeout = timeout
+        self._silence = aiohttp.ClientTimeout(total=None, sock_read=silence)
         self._uniform = uniform
         self._gate = Gate(concurrency, URGENT_PLACES)
         self._rest = RESTClientObject(access.configuration)
@@ -96,8 +100,8 @@ class KubeClient:
 
     async def watch(
         self, resource: Resource, namespace: str | None, version: str, *, labels: str = ""
-    ) -> AsyncIterator[WatchEvent]:
-        """See `api.Kube`; raises `Unavailable` when nothing was heard for 75 seconds (bookmarks come every minute)."""
+    ) -> AsyncGenerator[WatchEvent, None]:
+        """See `api.Kube`; raises `Unavailable` when nothing was heard for too long (bookmarks come every minute)."""
         query = {
             "watch": "true",
             "allowWatchBookmarks": "true",
@@ -108,7 +112,7 @@ class KubeClient:
         self.counts[Request.of("watch", resource)] += 1
         path = resource.path(namespace)
         what = f"watch {path}"
-        response = await self._bounded(self._answer("GET", path, query, limits=_WATCHING), what)
+        response = await self._bounded(self._answer("GET", path, query, limits=self._silence), what)
         try:
             if response.status != 200:
                 raise error_of(response.status, await response.read(), what)

@@ -7,7 +7,7 @@ places are theirs alone, so that sixteen slow answers do not hold them up either
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 
 class Gate:
@@ -38,15 +38,18 @@ class Gate:
         try:
             await turn
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                self._leave()  # The place came in the same moment as the cancellation: pass it on.
+            if turn.cancelled():
+                with suppress(ValueError):  # It may have been passed over already.
+                    lane.remove(turn)
             else:
-                lane.remove(turn)
+                self._leave()  # The place came in the same moment as the cancellation: pass it on.
             raise
 
     def _leave(self) -> None:
         self._free += 1
         for lane, kept in ((self._urgent, 0), (self._ordinary, self._kept)):
             while lane and self._free > kept:
-                self._free -= 1
-                lane.popleft().set_result(None)
+                turn = lane.popleft()
+                if not turn.cancelled():
+                    self._free -= 1
+                    turn.set_result(None)

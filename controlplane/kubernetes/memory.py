@@ -9,7 +9,7 @@ pods; `memory_server.py` holds the objects.
 import asyncio
 import copy
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -129,7 +129,7 @@ class MemoryKube:
 
     async def watch(
         self, resource: Resource, namespace: str | None, version: str, *, labels: str = ""
-    ) -> AsyncIterator[WatchEvent]:
+    ) -> AsyncGenerator[WatchEvent, None]:
         """See `api.Kube`; a bookmark every minute, ends in order after five."""
         async with self._request("watch", resource):
             watcher = self.server.open(resource, namespace, version, labels)

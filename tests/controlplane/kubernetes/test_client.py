@@ -1,0 +1,567 @@
+"""The client against a server that answers whatever a test wants: statuses, delays, torn watches, changing tokens."""
+
+import asyncio
+import base64
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import yaml
+from aiohttp import web
+from kubernetes.aio.client.configuration import Configuration
+from kubernetes.aio.config import incluster_config
+
+from canary.errors import BadInput, Conflict, Unavailable, WorldError
+from controlplane.kubernetes.access import Access
+from controlplane.kubernetes.api import Busy, Exists, Gone, NotFound, Refused, Request, WatchEvent
+from controlplane.kubernetes.client import KubeClient
+from controlplane.kubernetes.resources import CONFIG_MAP, HTTP_ROUTE, MODEL_CANARY, POD, SECRET
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Script:
+    """A server that answers by the test's handler and keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.handler: Handler = lambda _request: _done(web.json_response({"metadata": {}}))
+        self.asked: list[tuple[str, str, dict[str, str], str]] = []
+        """Method, path, query and body of each request."""
+        self.headers: list[dict[str, str]] = []
+        self.url = ""
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        """Note the request, then do as the test says."""
+        self.asked.append((request.method, request.path, dict(request.query), await request.text()))
+        self.headers.append(dict(request.headers))
+        return await self.handler(request)
+
+    def says(self, body: object, status: int = 200, **headers: str) -> None:
+        """Answer everything so."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        self.handler = lambda _request: _done(web.json_response(body, status=status, headers=named))
+
+
+async def _done(response: web.StreamResponse) -> web.StreamResponse:
+    return response
+
+
+@pytest.fixture
+async def script() -> AsyncIterator[Script]:
+    made = Script()
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", made.answer)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    made.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    yield made
+    await runner.cleanup()
+
+
+@pytest.fixture
+async def kube(script: Script) -> AsyncIterator[KubeClient]:
+    client = KubeClient(Access(Configuration(host=script.url)))
+    yield client
+    await client.close()
+
+
+def status(code: int, message: str = "no", reason: str = "", **details: Any) -> dict[str, Any]:
+    """A `Status` object as API servers answer it."""
+    return {"kind": "Status", "code": code, "message": message, "reason": reason, "details": details}
+
+
+async def refusal(kube: KubeClient) -> WorldError:
+    """What comes of a write."""
+    with pytest.raises(WorldError) as caught:
+        await kube.patch(CONFIG_MAP, "models", "settings", {"data": {}})
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (status(404, 'configmaps "settings" not found', "NotFound"), NotFound),
+        (status(409, "already exists", "AlreadyExists"), Exists),
+        (status(409, "the object has been modified", "Conflict"), Conflict),
+        (status(410, "too old resource version", "Expired"), Gone),
+        (status(422, "spec.x: Invalid value", "Invalid"), Refused),
+        (status(400, 'admission webhook "w" denied the request: no', "BadRequest"), Refused),
+        (status(403, "configmaps is forbidden: exceeded quota", "Forbidden"), Refused),
+        (status(401, "Unauthorized", "Unauthorized"), Refused),
+        (status(429, "too many requests", "TooManyRequests"), Busy),
+        (status(500, "Internal error occurred: failed calling webhook"), Busy),
+        (status(503, "failed calling webhook"), Busy),
+        (status(500, "etcdserver: leader changed"), Unavailable),
+        (status(503, "apiserver not ready"), Unavailable),
+        (status(504, "Timeout"), Unavailable),
+    ],
+)
+async def test_each_status_is_its_error_with_the_servers_words(
+    script: Script, kube: KubeClient, answer: dict[str, Any], error: type[WorldError]
+) -> None:
+    script.says(answer, answer["code"])
+    raised = await refusal(kube)
+    assert type(raised) is error
+    assert answer["message"] in str(raised)
+    assert "patch /api/v1/namespaces/models/configmaps/settings" in str(raised)
+
+
+async def test_a_group_that_the_server_does_not_serve_is_not_found(script: Script, kube: KubeClient) -> None:
+    """It answers that in plain text."""
+    script.handler = lambda _request: _done(web.Response(status=404, text="404 page not found\n"))
+    with pytest.raises(NotFound, match="404 page not found"):
+        await kube.list(MODEL_CANARY)
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "seconds"),
+    [
+        (status(429, retryAfterSeconds=7), {}, 7.0),
+        (status(429), {"Retry_After": "5"}, 5.0),
+        (status(429), {"Retry_After": "Wed, 21 Oct 2026 07:28:00 GMT"}, 1.0),
+        (status(429), {}, 1.0),
+    ],
+)
+async def test_a_busy_server_says_when_to_come_back(
+    script: Script, kube: KubeClient, body: dict[str, Any], headers: dict[str, str], seconds: float
+) -> None:
+    script.says(body, 429, **headers)
+    raised = await refusal(kube)
+    assert isinstance(raised, Busy)
+    assert raised.after == seconds
+
+
+async def test_a_long_complaint_is_cut_and_a_page_of_html_is_one_line(script: Script, kube: KubeClient) -> None:
+    script.says(status(422, "x" * 5000), 422)
+    assert len(str(await refusal(kube))) < 800
+    html = "<html>\n<body>\n502 Bad Gateway</body></html>"
+    script.handler = lambda _request: _done(web.Response(status=502, text=html))
+    assert "\n" not in str(await refusal(kube))
+
+
+async def test_what_is_in_a_secret_is_in_no_sentence(script: Script, kube: KubeClient) -> None:
+    script.says(status(422, 'data: Invalid value: "hunter2"', "Invalid"), 422)
+    with pytest.raises(Refused) as caught:
+        await kube.patch(SECRET, "models", "token", {"data": {"password": "hunter2"}})
+    assert "hunter2" not in str(caught.value)
+    assert "Invalid" in str(caught.value)
+
+
+async def test_an_answer_that_is_not_json_is_no_answer(script: Script, kube: KubeClient) -> None:
+    script.handler = lambda _request: _done(web.Response(text="<html>log in</html>", content_type="text/html"))
+    with pytest.raises(Unavailable, match="is it an API server"):
+        await kube.get(POD, "models", "a")
+
+
+async def test_a_server_that_is_not_there_is_unavailable(kube: KubeClient) -> None:
+    gone = KubeClient(Access(Configuration(host="http://127.0.0.1:9")))
+    with pytest.raises(Unavailable, match=r"http://127\.0\.0\.1:9 does not answer"):
+        await gone.get(POD, "models", "a")
+    await gone.close()
+
+
+async def test_a_frozen_server_is_unavailable_after_the_timeout(script: Script) -> None:
+    """Whether it freezes before its answer or in the middle of it."""
+    client = KubeClient(Access(Configuration(host=script.url)), timeout=0.2)
+
+    async def never(_request: web.Request) -> web.StreamResponse:
+        await asyncio.sleep(30)
+        raise AssertionError
+
+    async def half(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(b'{"metadata"')
+        return await never(request)
+
+    for script.handler in (never, half):
+        for call in (client.get(POD, "models", "a"), client.delete(POD, "models", "a"), client.list(POD)):
+            with pytest.raises(Unavailable, match=r"did not answer within 0\.2 s"):
+                await call
+    script.handler = never
+    with pytest.raises(Unavailable, match=r"did not answer within 0\.2 s"):
+        await anext(aiter(client.watch(POD, None, "1")))
+    await client.close()
+
+
+async def test_requests_are_as_the_api_documents_them(script: Script, kube: KubeClient) -> None:
+    route = {"metadata": {"namespace": "models", "name": "chat"}, "spec": {}}
+    path = "/apis/gateway.networking.k8s.io/v1/namespaces/models/httproutes"
+    await kube.apply(HTTP_ROUTE, route, force=False)
+    await kube.apply(HTTP_ROUTE, route)
+    await kube.create(HTTP_ROUTE, route)
+    await kube.patch(HTTP_ROUTE, "models", "chat", [{"op": "remove", "path": "/spec"}], subresource="status")
+    await kube.patch(HTTP_ROUTE, "models", "chat", {"spec": None})
+    await kube.delete(HTTP_ROUTE, "models", "chat", uid="u1")
+    assert [asked[:3] for asked in script.asked] == [
+        ("PATCH", f"{path}/chat", {"fieldManager": "serinus", "force": "false"}),
+        ("PATCH", f"{path}/chat", {"fieldManager": "serinus", "force": "true"}),
+        ("POST", path, {"fieldManager": "serinus"}),
+        ("PATCH", f"{path}/chat/status", {"fieldManager": "serinus"}),
+        ("PATCH", f"{path}/chat", {"fieldManager": "serinus"}),
+        ("DELETE", f"{path}/chat", {}),
+    ]
+    assert [headers["Content-Type"] for headers in script.headers] == [
+        "application/apply-patch+yaml",
+        "application/apply-patch+yaml",
+        "application/json",
+        "application/json-patch+json",
+        "application/merge-patch+json",
+        "application/json",
+    ]
+    bodies = [json.loads(asked[3]) for asked in script.asked]
+    assert bodies[0] == bodies[2] == {"apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute", **route}
+    assert bodies[5]["propagationPolicy"] == "Background"
+    assert bodies[5]["preconditions"] == {"uid": "u1"}
+    assert all(headers["User-Agent"].startswith("serinus/") for headers in script.headers)
+
+
+async def test_requests_are_counted_by_verb_and_resource(script: Script, kube: KubeClient) -> None:
+    await kube.get(POD, "models", "a")
+    await kube.get(POD, "models", "b")
+    await kube.patch(MODEL_CANARY, "models", "chat", {"status": {}}, subresource="status")
+    assert kube.counts == {Request("get", "", "pods"): 2, Request("patch", "serinus.dev", "modelcanaries/status"): 1}
+    assert sum(count for request, count in kube.counts.items() if request.writes) == 1
+
+
+async def test_a_long_list_is_read_page_by_page(script: Script, kube: KubeClient) -> None:
+    async def page(request: web.Request) -> web.StreamResponse:
+        number = int(request.query.get("continue") or 0)
+        more = {"continue": str(number + 1)} if number < 2 else {}
+        items = [{"metadata": {"name": f"p{number}"}}]
+        return web.json_response({"metadata": {"resourceVersion": "7", **more}, "items": items})
+
+    script.handler = page
+    listing = await kube.list(POD, "models", labels="app in (chat, mail),!x")
+    assert [each["metadata"]["name"] for each in listing.items] == ["p0", "p1", "p2"]
+    assert {(each["apiVersion"], each["kind"]) for each in listing.items} == {("v1", "Pod")}
+    assert listing.version == "7"
+    assert {asked[2]["labelSelector"] for asked in script.asked} == {"app in (chat, mail),!x"}
+    assert script.asked[0][2]["limit"] == "500"
+
+
+async def test_a_list_whose_pages_expire_is_read_in_one_piece(script: Script, kube: KubeClient) -> None:
+    async def expiring(request: web.Request) -> web.StreamResponse:
+        if "continue" in request.query:
+            return web.json_response(status(410, "the provided continue parameter is too old"), status=410)
+        more = {"continue": "1"} if "limit" in request.query else {}
+        return web.json_response({"metadata": {"resourceVersion": "7", **more}, "items": [{"metadata": {}}]})
+
+    script.handler = expiring
+    assert len((await kube.list(POD)).items) == 1
+
+
+async def streamed(script: Script, kube: KubeClient, *chunks: bytes) -> list[WatchEvent]:
+    """The events of a watch whose answer comes in these pieces."""
+
+    async def stream(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        for each in chunks:
+            await response.write(each)
+            await asyncio.sleep(0.01)
+        return response
+
+    script.handler = stream
+    return [event async for event in kube.watch(POD, "models", "5", labels="app=chat")]
+
+
+def line(type_: str, name: str = "a", **more: Any) -> bytes:
+    """One event as it is sent."""
+    return json.dumps({"type": type_, "object": {"metadata": {"name": name, "resourceVersion": "6"}, **more}}).encode()
+
+
+async def test_a_watch_asks_for_bookmarks_and_a_random_end(script: Script, kube: KubeClient) -> None:
+    await streamed(script, kube)
+    query = script.asked[0][2]
+    assert 240 <= int(query.pop("timeoutSeconds")) <= 360
+    assert query == {
+        "watch": "true",
+        "allowWatchBookmarks": "true",
+        "resourceVersion": "5",
+        "labelSelector": "app=chat",
+    }
+
+
+async def test_events_are_read_however_they_are_cut(script: Script, kube: KubeClient) -> None:
+    """Several in a piece, one in several pieces, one of many megabytes."""
+    huge = line("MODIFIED", "c", data="x" * 5_000_000)
+    text = line("ADDED", "a") + b"\n" + line("ADDED", "b") + b"\n" + huge + b"\n"
+    events = await streamed(script, kube, text[:30], text[30:200], text[200:])
+    assert [(event.type, event.object["metadata"]["name"]) for event in events] == [
+        ("ADDED", "a"),
+        ("ADDED", "b"),
+        ("MODIFIED", "c"),
+    ]
+
+
+async def test_a_line_that_is_cut_off_is_no_event(script: Script, kube: KubeClient) -> None:
+    whole = line("ADDED", "a") + b"\n"
+    assert len(await streamed(script, kube, whole, whole[:20])) == 1
+
+
+async def test_a_connection_that_breaks_in_mid_line_is_unavailable_after_the_whole_events(
+    script: Script, kube: KubeClient
+) -> None:
+    async def torn(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(line("ADDED", "a") + b"\n" + line("ADDED", "b")[:20])
+        assert request.transport is not None
+        request.transport.abort()
+        return response
+
+    script.handler = torn
+    watch = kube.watch(POD, "models", "5")
+    assert (await anext(watch)).object["metadata"]["name"] == "a"
+    with pytest.raises(Unavailable):
+        await anext(watch)
+
+
+@pytest.mark.parametrize(("code", "error"), [(410, Gone), (429, Busy), (500, Unavailable), (403, Refused)], ids=str)
+async def test_an_error_line_of_a_watch_is_its_error(
+    script: Script, kube: KubeClient, code: int, error: type[WorldError]
+) -> None:
+    with pytest.raises(error):
+        await streamed(script, kube, json.dumps({"type": "ERROR", "object": status(code)}).encode() + b"\n")
+
+
+async def test_a_silent_watch_is_given_up(script: Script) -> None:
+    client = KubeClient(Access(Configuration(host=script.url)), silence=0.2)
+
+    async def silent(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await asyncio.sleep(30)
+        return response
+
+    script.handler = silent
+    with pytest.raises(Unavailable, match="does not answer"):
+        await anext(client.watch(POD, None, "1"))
+    await client.close()
+
+
+async def test_a_watch_that_is_left_closes_its_connection(script: Script, kube: KubeClient) -> None:
+    left = asyncio.Event()
+
+    async def endless(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        try:
+            while True:
+                await response.write(line("ADDED") + b"\n")
+                await asyncio.sleep(0.01)
+        finally:
+            left.set()
+
+    script.handler = endless
+    watch = kube.watch(POD, None, "1")
+    await anext(watch)
+    await watch.aclose()
+    await asyncio.wait_for(left.wait(), 5)
+
+
+async def test_urgent_requests_pass_those_that_wait(script: Script) -> None:
+    client = KubeClient(Access(Configuration(host=script.url)), concurrency=3)
+    order: list[str] = []
+    free = asyncio.Event()
+
+    async def slow(request: web.Request) -> web.StreamResponse:
+        order.append(request.path.rsplit("/", 1)[1])
+        await free.wait()
+        return web.json_response({})
+
+    script.handler = slow
+    async with asyncio.TaskGroup() as tasks:
+        for number in range(4):
+            tasks.create_task(client.patch(POD, "models", f"routine{number}", {}))
+        await asyncio.sleep(0.1)
+        assert order == ["routine0"]
+        for number in range(3):
+            tasks.create_task(client.patch(POD, "models", f"urgent{number}", {}, urgent=True))
+        await asyncio.sleep(0.1)
+        assert (order[0], set(order[1:])) == ("routine0", {"urgent0", "urgent1"})
+        free.set()
+    assert len(order) == 7
+    await client.close()
+
+
+class Tokens:
+    """A service account as the kubelet mounts it, and a server that accepts one token."""
+
+    def __init__(self, folder: Path, script: Script) -> None:
+        self.folder = folder
+        self.accepted = "first"
+        self._script = script
+        (folder / "ca.crt").write_text("not used by http\n")
+        (folder / "namespace").write_text("serinus")
+        self.write("first")
+        script.handler = self.answer
+
+    def write(self, token: str) -> None:
+        """Rotate the token on disk."""
+        (self.folder / "token").write_text(token)
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        """200 for the accepted token."""
+        accepted = request.headers.get("Authorization", "").lower() == f"bearer {self.accepted}"
+        answer = {} if accepted else status(401, "Unauthorized", "Unauthorized")
+        return web.json_response(answer, status=200 if accepted else 401)
+
+    async def client(self) -> KubeClient:
+        """In the cluster; over HTTP, because the server of these tests speaks nothing else."""
+        environ = {"KUBERNETES_SERVICE_HOST": "127.0.0.1", "KUBERNETES_SERVICE_PORT": "1"}
+        access = await Access.find(environ=environ, service_account=self.folder)
+        assert access.namespace == "serinus"
+        assert access.host == "https://127.0.0.1:1"
+        return KubeClient(_Plain(access, self._script.url))
+
+
+class _Plain(Access):
+    """The same access, to another address."""
+
+    def __init__(self, access: Access, host: str) -> None:
+        async def load(configuration: Configuration) -> str:
+            assert access._load is not None
+            namespace = await access._load(configuration)
+            configuration.ssl_ca_cert = None
+            return namespace
+
+        access.configuration.ssl_ca_cert = None
+        super().__init__(access.configuration, load, access.namespace)
+        self._host = host
+
+    @property
+    def host(self) -> str:
+        return self._host
+
+
+@pytest.fixture
+def tokens(tmp_path: Path, script: Script) -> Tokens:
+    return Tokens(tmp_path, script)
+
+
+async def test_a_rotated_token_is_read_from_disk_when_the_old_one_is_refused(tokens: Tokens, script: Script) -> None:
+    client = await tokens.client()
+    await client.get(POD, "models", "a")
+    tokens.accepted = "second"
+    tokens.write("second")
+    await client.get(POD, "models", "a")
+    assert [headers["Authorization"] for headers in script.headers] == [
+        "bearer first",
+        "bearer first",
+        "bearer second",
+    ]
+    await client.close()
+
+
+async def test_a_rotated_token_is_read_within_a_minute_even_while_the_old_one_works(
+    tokens: Tokens, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the library, which compares the file's age with the clock: here the clock jumps."""
+    client = await tokens.client()
+    tokens.write("second")
+    tokens.accepted = "second"
+
+    class Later(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> Any:
+            return super().now(tz) + timedelta(minutes=2)
+
+    monkeypatch.setattr(incluster_config, "datetime", SimpleNamespace(datetime=Later, timedelta=timedelta))
+    await client.get(POD, "models", "a")
+    assert [headers["Authorization"] for headers in script.headers] == ["bearer second"]
+    await client.close()
+
+
+async def test_a_token_that_stays_refused_is_refused_without_a_loop(tokens: Tokens, script: Script) -> None:
+    client = await tokens.client()
+    tokens.accepted = "another"
+    for _ in range(3):
+        with pytest.raises(Refused, match="Unauthorized"):
+            await client.get(POD, "models", "a")
+    assert len(script.asked) == 6
+    await client.close()
+
+
+def a_kubeconfig(folder: Path, url: str, user: dict[str, Any]) -> Path:
+    """A kubeconfig with two contexts."""
+    contexts = [
+        {"name": "main", "context": {"cluster": "c", "user": "u", "namespace": "models"}},
+        {"name": "other", "context": {"cluster": "c", "user": "u"}},
+    ]
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "main",
+        "clusters": [{"name": "c", "cluster": {"server": url}}],
+        "users": [{"name": "u", "user": user}],
+        "contexts": contexts,
+    }
+    path = folder / "config"
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
+async def test_an_exec_plugin_is_run_again_when_its_token_is_refused(tmp_path: Path, script: Script) -> None:
+    plugin = tmp_path / "plugin"
+    answer = {"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential"}
+    text = json.dumps(answer | {"status": {"token": "TOKEN"}}).replace("TOKEN", f"'$(cat {tmp_path}/token)'")
+    plugin.write_text(f"#!/bin/sh\necho '{text}'\n")
+    plugin.chmod(0o755)
+    (tmp_path / "token").write_text("first")
+    user = {"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": str(plugin)}}
+    config = a_kubeconfig(tmp_path, script.url, user)
+    client = KubeClient(await Access.find(kubeconfig=str(config)))
+    (tmp_path / "token").write_text("second")
+
+    async def answer_second(request: web.Request) -> web.StreamResponse:
+        accepted = request.headers.get("Authorization") == "Bearer second"
+        return web.json_response({} if accepted else status(401), status=200 if accepted else 401)
+
+    script.handler = answer_second
+    before = config.read_text()
+    await client.get(POD, "models", "a")
+    assert [headers["Authorization"] for headers in script.headers] == ["Bearer first", "Bearer second"]
+    assert config.read_text() == before
+    await client.close()
+
+
+async def test_a_kubeconfig_is_found_by_argument_variable_and_home(tmp_path: Path, script: Script) -> None:
+    config = a_kubeconfig(tmp_path, script.url, {"username": "ann", "password": "secret"})
+    access = await Access.find(environ={"KUBECONFIG": f"/nowhere:{config}"})
+    assert (access.host, access.namespace) == (script.url, "models")
+    expected = "Basic " + base64.b64encode(b"ann:secret").decode()
+    assert await access.authorization() == expected
+    home = tmp_path / "home"
+    (home / ".kube").mkdir(parents=True)
+    (home / ".kube" / "config").write_text(config.read_text())
+    assert (await Access.find(environ={"HOME": str(home)})).namespace == "models"
+    assert (await Access.find(environ={"HOME": str(home)}, context="other")).namespace == "default"
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "current-context: x\n", "contexts: 5\n"])
+async def test_a_kubeconfig_that_cannot_be_used_is_bad_input_that_names_it(tmp_path: Path, text: str) -> None:
+    config = tmp_path / "config"
+    config.write_text(text)
+    with pytest.raises(BadInput, match=str(config)):
+        await Access.find(kubeconfig=str(config))
+
+
+async def test_no_cluster_at_all_is_bad_input(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="there is no such file, and this is not a pod of a cluster"):
+        await Access.find(environ={"HOME": str(tmp_path)})
+    environ = {"KUBERNETES_SERVICE_HOST": "10.0.0.1", "KUBERNETES_SERVICE_PORT": "443"}
+    with pytest.raises(BadInput, match="token"):
+        await Access.find(environ=environ, service_account=tmp_path)
+
+
+async def test_a_context_that_is_not_there_is_bad_input(tmp_path: Path, script: Script) -> None:
+    config = a_kubeconfig(tmp_path, script.url, {})
+    with pytest.raises(BadInput, match="nowhere"):
+        await Access.find(kubeconfig=str(config), context="nowhere")
