@@ -58,8 +58,8 @@ def foreign_fields(object_: Object) -> Iterator[tuple[str, Path]]:
     """Manager and path under `spec` of everything that somebody else wrote."""
     for entry in object_["metadata"].get("managedFields") or ():
         if entry.get("manager") != FIELD_MANAGER and not entry.get("subresource"):
-            spec = (entry.get("fieldsV1") or {}).get("f:spec") or {}
-            for path in _paths(spec):
+            fields = entry.get("fieldsV1") or {}
+            for path in _paths(fields["f:spec"]) if "f:spec" in fields else ():
                 yield str(entry.get("manager", "")), path
 
 

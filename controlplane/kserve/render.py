@@ -5,6 +5,7 @@ runtime that exists there) comes in. Written in the final form, as KServe's webh
 can be compared with it. State never goes into these objects: a label or annotation that changes restarts every pod.
 """
 
+import copy
 import hashlib
 import json
 from collections.abc import Mapping
@@ -255,8 +256,10 @@ def _said(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _signed(object_: Object) -> Object:
-    """With the digest of what it asks for among its annotations."""
-    text = json.dumps(object_["spec"], sort_keys=True)
+    """With the digest of what the plan asks for among its annotations."""
+    spec = copy.deepcopy(object_["spec"])
+    spec.get("predictor", {}).get("model", {}).pop("modelFormat", None)  # the runtime's, not the plan's
+    text = json.dumps(spec, sort_keys=True)
     meta = object_["metadata"]
     annotations = {**meta.get("annotations", {}), DIGEST: hashlib.sha256(text.encode()).hexdigest()[:16]}
     return {**object_, "metadata": {**meta, "annotations": annotations}}

@@ -57,6 +57,15 @@ def test_a_list_of_named_things_is_one_field() -> None:
     assert list(changed_fields(changed, MADE)) == [("predictor", "model", "env")]
 
 
+def test_a_finalizer_is_not_a_change() -> None:
+    """KServe's manager writes one on every InferenceService, after its webhook rewrote some values."""
+    stored = live(model(resources={"limits": {"memory": "1Gi"}}))
+    stored["metadata"]["managedFields"] = [
+        {"manager": "kserve-manager", "fieldsV1": {"f:metadata": {"f:finalizers": {}}}}
+    ]
+    assert changed_fields(stored, MADE) == {}
+
+
 def test_a_status_is_not_a_change() -> None:
     changed = live(model(args=["--b"]))
     changed["metadata"]["managedFields"] = [{"manager": "x", "subresource": "status", "fieldsV1": {"f:spec": {}}}]
