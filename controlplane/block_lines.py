@@ -51,10 +51,17 @@ class BlockLines:
             t=t,
             stage=self._stage(data.get("stage"), t),
             weight=self._weight(data.get("weight"), t),
-            arms=self._arms(data.get("arms")),
+            arms=self._arms(data.get("arms"), "arms"),
             readings={
                 gate: self._named_numbers(values, f"readings.{gate}", lowest=-math.inf)
                 for gate, values in readings.items()
+            },
+            segments={
+                label: {
+                    value: self._arms(arms, f"segments.{label}.{value}")
+                    for value, arms in self._object(values, f"segments.{label}").items()
+                }
+                for label, values in self._object(data.get("segments"), "segments").items()
             },
         )
 
@@ -80,16 +87,16 @@ class BlockLines:
             raise self._bad("weight", f"must lie between 0 and 1, got {share:g}")
         return share
 
-    def _arms(self, value: Any) -> dict[Arm, dict[str, PodBlock]]:
+    def _arms(self, value: Any, within: str) -> dict[Arm, dict[str, PodBlock]]:
         """Both arms; one that is missing has no data."""
-        given = self._object(value, "arms")
+        given = self._object(value, within)
         for name in given:
             if name not in ARMS:
-                raise self._bad(f"arms.{name}", "is unknown: there are canary and stable")
+                raise self._bad(f"{within}.{name}", "is unknown: there are canary and stable")
         arms: dict[Arm, dict[str, PodBlock]] = {}
         for arm in ARMS:
-            path = f"arms.{arm}.pods"
-            pods = self._object(self._object(given.get(arm), f"arms.{arm}").get("pods"), path)
+            path = f"{within}.{arm}.pods"
+            pods = self._object(self._object(given.get(arm), f"{within}.{arm}").get("pods"), path)
             read = {name: self._pod(pod, f"{path}.{name}") for name, pod in pods.items() if pod is not None}
             if read:
                 arms[arm] = read

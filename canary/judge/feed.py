@@ -13,29 +13,43 @@ from canary.judge.docket import Docket
 from canary.observation import Counters, HistogramCounts, PodCounters
 from canary.weights import ARMS, Arm
 
+ArmTotals = Mapping[Arm, Mapping[str, PodCounters]]
 REMEMBERED = 32
 """Replicas of an arm that are remembered after they vanished: a missing scrape only makes their next block longer."""
 
 
 def difference(previous: Counters, current: Counters, *, stage: int, weight: float, warmup: float) -> Block:
     """What happened between two readings. Replicas in their warm-up are left out, new ones count if born in between."""
+    arms = _arms(previous.at, previous.arms, current.arms, warmup)
+    segments = {
+        label: {
+            value: _arms(previous.at, previous.segments.get(label, {}).get(value, {}), now, warmup)
+            for value, now in values.items()
+        }
+        for label, values in current.segments.items()
+    }
+    return Block(current.at, stage, weight, arms, current.readings, segments)
+
+
+def _arms(then: float, before: ArmTotals, now: ArmTotals, warmup: float) -> dict[Arm, dict[str, PodBlock]]:
+    """Increments of all replicas since `then`."""
     arms: dict[Arm, dict[str, PodBlock]] = {}
     for arm in ARMS:
-        before = previous.arms.get(arm, {})
+        earlier = before.get(arm, {})
         pods: dict[str, PodBlock] = {}
-        for name, now in current.arms.get(arm, {}).items():
-            if warmup > 0 and now.started_at is not None and previous.at - now.started_at < warmup:
+        for name, totals in now.get(arm, {}).items():
+            if warmup > 0 and totals.started_at is not None and then - totals.started_at < warmup:
                 continue
-            base = before.get(name)
+            base = earlier.get(name)
             if base is None:
-                born = now.started_at is not None and now.started_at > previous.at
+                born = totals.started_at is not None and totals.started_at > then
                 if not born or warmup > 0:
                     continue
                 base = _NEWBORN
-            pods[name] = _since(base, now)
+            pods[name] = _since(base, totals)
         if pods:
             arms[arm] = pods
-    return Block(current.at, stage, weight, arms, current.readings)
+    return arms
 
 
 def present(counters: Counters) -> dict[str, list[str]]:
@@ -63,13 +77,27 @@ def moved_on(previous: Counters, current: Counters) -> bool:
 
 def remember(previous: Counters | None, current: Counters, docket: Docket) -> Counters:
     """The totals to difference against next time: the newest of each replica, without what no gate asks for."""
+    unrouted = current.unrouted if current.unrouted is not None or previous is None else previous.unrouted
+    before = previous if previous is not None else Counters(current.at, {})
+    segments = {
+        label: {
+            value: _kept(before.segments.get(label, {}).get(value, {}), arms, docket)
+            for value, arms in {**before.segments.get(label, {}), **current.segments.get(label, {})}.items()
+        }
+        for label in docket.by_label
+        if label in current.segments or label in before.segments
+    }
+    return Counters(current.at, _kept(before.arms, current.arms, docket), unrouted=unrouted, segments=segments)
+
+
+def _kept(before: ArmTotals, current: ArmTotals, docket: Docket) -> ArmTotals:
+    """The newest totals of each replica, as far as a gate reads them."""
     arms: dict[Arm, Mapping[str, PodCounters]] = {}
     for arm in ARMS:
-        now = {name: _needed(pod, docket) for name, pod in current.arms.get(arm, {}).items()}
-        gone = {name: pod for name, pod in previous.arms.get(arm, {}).items() if name not in now} if previous else {}
+        now = {name: _needed(pod, docket) for name, pod in current.get(arm, {}).items()}
+        gone = {name: pod for name, pod in before.get(arm, {}).items() if name not in now}
         arms[arm] = {**dict(list(gone.items())[-REMEMBERED:]), **now}
-    unrouted = current.unrouted if current.unrouted is not None or previous is None else previous.unrouted
-    return Counters(at=current.at, arms=arms, unrouted=unrouted)
+    return arms
 
 
 _NEWBORN = PodCounters(requests=0.0, errors=0.0)

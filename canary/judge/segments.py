@@ -125,7 +125,7 @@ def _named(memory: Memory, cases: tuple[Case, ...], kept: Kept, given: Mapping[s
     largest = sorted(traffic, key=lambda value: (-traffic[value], value))[:MOST]
     chosen = [value for value in largest if value != OTHER and traffic[value] >= enough]
     parts = {value: kept["parts"].get(value) or _fresh(cases) for value in chosen}
-    stakes = {case.text: memory["evidence"][case.text]["log_e"] for case in cases}
+    stakes = {case.text: memory["combined"].get(case.text, 0.0) for case in cases}  # as it was before this block
     return {"named": True, "parts": parts | {OTHER: _fresh(cases)}, "stakes": stakes}
 
 

@@ -82,3 +82,14 @@ def test_whatever_comes_it_is_a_block_or_bad_input(line: object) -> None:
 def test_a_number_too_large_for_anything_is_refused() -> None:
     with pytest.raises(BadInput, match="must be finite"):
         BlockLines(SPEC).read(1, b'{"t": 1' + b"0" * 400 + b"}")
+
+
+def test_segments_are_read_by_label_and_value() -> None:
+    """The same increments once more, for gates with `by`; what is wrong in them is named by its place."""
+    pods = {"canary": {"pods": {"c-0": {"requests": 5, "errors": 1}}}}
+    line = {"t": 5, "stage": 0, "weight": 0.1, "arms": pods, "segments": {"tenant": {"acme": pods}}}
+    block = BlockLines(SPEC).read(1, json.dumps(line).encode())
+    assert block.segments["tenant"]["acme"]["canary"]["c-0"].errors == 1.0
+    wrong = {**line, "segments": {"tenant": {"acme": {"stable": {"pods": {"s": {"requests": -1}}}}}}}
+    with pytest.raises(BadInput, match=r"segments\.tenant\.acme\.stable\.pods\.s\.requests: is -1"):
+        BlockLines(SPEC).read(1, json.dumps(wrong).encode())

@@ -1,0 +1,179 @@
+"""Gates with `by`: each value of a label is judged, the worst decides, and their number is paid for."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from canary import judge
+from canary.judge import Block, JudgeState, PodBlock, docket, segments
+from canary.judge.feed import difference, remember
+from canary.observation import Counters, PodCounters
+from canary.spec.models import CanarySpec, Gate
+from canary.verdict import Answer, GateVerdict
+from canary.weights import ARMS, Arm
+from tests.canary.judge.worlds import plan
+
+BY_TENANT = Gate(
+    text="error_rate not worse than stable by 50% per tenant",
+    metric="error_rate",
+    comparison="notWorseThan",
+    limit=0.5,
+    better="lower",
+    by="tenant",
+)
+SHARE = 0.25
+Rates = dict[str, tuple[float, float, float]]
+"""By tenant: requests in a block, error rate on stable, error rate on the canary."""
+EVEN: Rates = dict.fromkeys(("acme", "bolt", "crux"), (400.0, 0.02, 0.02))
+ONE_HURT: Rates = EVEN | {"bolt": (400.0, 0.02, 0.10)}
+
+
+def _block(rng: np.random.Generator, t: float, rates: Rates, *, label: str = "tenant") -> Block:
+    """A block of one canary and two stable replicas, in all and by tenant. Before 0 the canary has nothing."""
+    share = SHARE if t >= 0 else 0.0
+    by_value: dict[str, dict[Arm, dict[str, PodBlock]]] = {}
+    for name, (requests, stable, canary) in rates.items():
+        arms: dict[Arm, dict[str, PodBlock]] = {"stable": {}, "canary": {}}
+        for pod in ("s-0", "s-1"):
+            n = rng.poisson(requests * (1 - share) / 2)
+            arms["stable"][pod] = PodBlock(float(n), float(rng.binomial(n, stable)))
+        if share:
+            n = rng.poisson(requests * share)
+            arms["canary"]["c-0"] = PodBlock(float(n), float(rng.binomial(n, canary)))
+        by_value[name] = arms
+    together: dict[Arm, dict[str, PodBlock]] = {arm: {} for arm in ARMS}
+    for arms in by_value.values():
+        for arm, pods in arms.items():
+            for pod, block in pods.items():
+                mine = together[arm].get(pod)
+                together[arm][pod] = block if mine is None else mine.plus(block)
+    return Block(t, 0, share, together, {}, {label: by_value} if label else {})
+
+
+def _run(spec: CanarySpec, seed: int, rates: Rates, *, until: float = 1000.0, label: str = "tenant") -> JudgeState:
+    """A history of 300 seconds, then the canary, in steps of five seconds."""
+    rng, state = np.random.default_rng(seed), judge.begin(spec)
+    for t in np.arange(-300.0, until, 5.0).tolist():
+        state = judge.update(spec, state, _block(rng, t, rates, label=label))
+    return state
+
+
+def _gate(spec: CanarySpec, state: JudgeState) -> GateVerdict:
+    [gate] = judge.read(spec, state, stage=0, now=state.memory["last"]).gates
+    return gate
+
+
+def test_harm_to_one_tenant_is_found_and_the_tenant_named() -> None:
+    spec = plan(BY_TENANT, shares=(SHARE, 1.0))
+    verdict = _gate(spec, _run(spec, 1, ONE_HURT, until=300.0))
+    assert verdict.verdict is Answer.FAIL
+    assert "error rate of tenant bolt" in verdict.why
+    assert verdict.canary == pytest.approx(0.10, abs=0.03)
+
+
+def test_harm_to_a_small_tenant_is_found_sooner_than_in_all_traffic_together() -> None:
+    """A tenant of a twentieth of the traffic fails four times as often, which hardly moves the whole."""
+    big: Rates = {f"t{i}": (300.0, 0.02, 0.02) for i in range(8)}
+    rates = big | {"small": (130.0, 0.05, 0.25)}
+    spec = plan(BY_TENANT, shares=(SHARE, 1.0))
+    verdict = _gate(spec, _run(spec, 2, rates, until=400.0))
+    assert verdict.verdict is Answer.FAIL
+    assert "tenant small" in verdict.why
+    unlabelled = _gate(spec, _run(spec, 2, rates, until=400.0, label=""))
+    assert unlabelled.verdict is not Answer.FAIL
+    assert "of all together, not by tenant" in unlabelled.why
+
+
+def test_a_gate_passes_only_when_every_segment_passes() -> None:
+    """All together passes long before each tenant does."""
+    spec = plan(BY_TENANT, shares=(SHARE, 1.0))
+    early, late = _gate(spec, _run(spec, 3, EVEN, until=450.0)), _gate(spec, _run(spec, 3, EVEN, until=4000.0))
+    assert early.verdict is Answer.WAIT
+    assert "of tenant" in early.why
+    assert early.samples["canary"] < 450 / 5 * 400 * SHARE * 1.2, "the samples are those of the segment it waits for"
+    assert late.verdict is Answer.PASS
+    assert "each of 3 values of tenant pass" in late.why
+
+
+def test_healthy_segments_are_seldom_convicted_however_many_there_are() -> None:
+    """Forty rollouts of twelve tenants whose errors are rare; at 5 % at most two are expected to be rolled back."""
+    spec = plan(BY_TENANT, shares=(SHARE, 1.0), falseRollback=0.05)
+    rates: Rates = {f"t{i}": (120.0, 0.02, 0.02) for i in range(12)}
+    convicted = sum(_gate(spec, _run(spec, 100 + k, rates, until=300.0)).verdict is Answer.FAIL for k in range(40))
+    assert convicted <= 4
+
+
+def test_the_combined_evidence_is_the_mean_of_the_whole_and_the_mean_of_its_parts() -> None:
+    spec = plan(BY_TENANT, shares=(SHARE, 1.0))
+    memory = _run(spec, 5, EVEN, until=200.0).memory
+    parts = [
+        math.exp(part["evidence"][BY_TENANT.text]["log_e"]) for part in memory["segments"]["tenant"]["parts"].values()
+    ]
+    whole = math.exp(memory["evidence"][BY_TENANT.text]["log_e"])
+    assert len(parts) == 4, "three tenants and the others"
+    assert memory["combined"][BY_TENANT.text] == pytest.approx(math.log(whole / 2 + sum(parts) / len(parts) / 2))
+
+
+def test_evidence_from_before_the_segments_were_known_is_not_spent_twice() -> None:
+    """Labels that appear in the middle of a rollout split the fortune that there is."""
+    spec = plan(BY_TENANT, shares=(SHARE, 1.0))
+    rng, state = np.random.default_rng(6), judge.begin(spec)
+    for t in np.arange(-300.0, 100.0, 5.0).tolist():
+        state = judge.update(spec, state, _block(rng, t, EVEN, label=""))
+    before = judge.weight_of_evidence(spec, state)
+    state = judge.update(spec, state, _block(rng, 100.0, EVEN))
+    assert judge.weight_of_evidence(spec, state) == pytest.approx(before, abs=0.3)
+
+
+def test_rare_tenants_and_latecomers_are_judged_together_as_the_others() -> None:
+    rare: Rates = EVEN | {f"rare-{i}": (5.0, 0.02, 0.02) for i in range(4)}
+    spec = plan(BY_TENANT, shares=(SHARE, 1.0))
+    rng, state = np.random.default_rng(7), judge.begin(spec)
+    for t in np.arange(-300.0, 200.0, 5.0).tolist():
+        late: Rates = {"latecomer": (100.0, 0.02, 0.02)} if t > 50 else {}
+        state = judge.update(spec, state, _block(rng, t, rare | late))
+    parts = state.memory["segments"]["tenant"]["parts"]
+    assert sorted(parts) == ["acme", "bolt", "crux", segments.OTHER]
+    assert parts[segments.OTHER]["tally"]["canary"]["requests"] > 100 * SHARE * 20
+
+
+def test_at_most_sixteen_are_judged_by_themselves_so_that_memory_stays_small() -> None:
+    spec = plan(BY_TENANT, shares=(SHARE, 1.0))
+    state = _run(spec, 8, {f"t{i}": (50.0 + i, 0.02, 0.02) for i in range(30)}, until=60.0)
+    assert len(state.memory["segments"]["tenant"]["parts"]) == segments.MOST + 1
+    assert len(json.dumps(dict(state.memory))) < 64_000
+
+
+def test_a_stage_begins_anew_for_segments_that_are_silent_at_its_first_block() -> None:
+    spec = plan(BY_TENANT, shares=(SHARE, 0.5, 1.0))
+    state, rng = _run(spec, 9, EVEN, until=2000.0), np.random.default_rng(10)
+    only_acme = {"acme": EVEN["acme"]}
+    block = _block(rng, 2000.0, only_acme)
+    state = judge.update(spec, state, Block(block.t, 1, 0.5, block.arms, {}, block.segments))
+    bolt = state.memory["segments"]["tenant"]["parts"]["bolt"]
+    assert bolt["tally"]["canary"]["requests"] == 0
+    assert bolt["evidence"][BY_TENANT.text]["log_clear"] == 0
+
+
+def test_totals_by_segment_are_differenced_series_by_series() -> None:
+    """A restart within one segment counts exactly, a segment that is new has nothing yet, one that is gone is kept."""
+    of = docket.of(plan(BY_TENANT, shares=(SHARE, 1.0)))
+
+    def reading(at: float, **requests: float) -> Counters:
+        by_value: dict[str, dict[Arm, dict[str, PodCounters]]] = {
+            name: {"stable": {"s-0": PodCounters(n, 0.0)}} for name, n in requests.items()
+        }
+        return Counters(
+            at, {"stable": {"s-0": PodCounters(sum(requests.values()), 0.0)}}, segments={"tenant": by_value}
+        )
+
+    first = remember(None, reading(0.0, acme=100.0, bolt=50.0), of)
+    second = reading(5.0, acme=130.0, crux=7.0)
+    block = difference(first, second, stage=0, weight=0.1, warmup=0.0)
+    assert block.segments["tenant"]["acme"]["stable"]["s-0"].requests == 30.0
+    assert block.segments["tenant"]["crux"] == {}
+    third = difference(remember(first, second, of), reading(10.0, acme=4.0, bolt=60.0), stage=0, weight=0.1, warmup=0.0)
+    assert third.segments["tenant"]["acme"]["stable"]["s-0"].requests == 4.0
+    assert third.segments["tenant"]["bolt"]["stable"]["s-0"].requests == 10.0
