@@ -178,11 +178,6 @@ class MemoryKube:
                 after = applied(live, wanted, self.manager, self.server.timestamp(), force=force)
             except Contested as contested:
                 raise Conflict(str(contested)) from contested
-            # The address, and which state the writer meant: no fields that anybody could own.
-            after |= {name: wanted[name] for name in ("apiVersion", "kind")}
-            for name in ("name", "namespace", "uid", "resourceVersion"):
-                if name in object_["metadata"]:
-                    after["metadata"][name] = object_["metadata"][name]
             verb = "create" if before is None else "patch"
             return copy.deepcopy(self.server.write(verb, resource, before, after))
 

@@ -25,6 +25,8 @@ UNOWNED_METADATA = frozenset(
         "managedFields",
     }
 )
+MEANT = ("name", "namespace", "uid", "resourceVersion")
+"""Metadata by which a writer says which object, and which state of it, is meant."""
 
 
 class Contested(Exception):  # noqa: N818 - what the fields are
@@ -114,6 +116,10 @@ def applied(
             _remove(merged, path)
     for path, value in fields.items():
         _set(merged, path, copy.deepcopy(value))
+    # Nobody owns the address, nor which state the writer meant.
+    merged |= {name: wanted[name] for name in ("apiVersion", "kind")}
+    meant = {name: wanted["metadata"][name] for name in MEANT if name in wanted["metadata"]}
+    merged["metadata"] = {**merged.get("metadata", {}), **meant}
     if mine is None:
         mine = Owner(manager, "Apply", wanted["apiVersion"], subresource)
         owners.append(mine)

@@ -1,0 +1,73 @@
+"""What the cache believes, and what it tells its listeners."""
+
+import pytest
+
+from controlplane.kubernetes.api import Object
+from controlplane.kubernetes.cache import Cache
+from controlplane.kubernetes.resources import POD
+
+Told = list[tuple[str | None, str | None]]
+
+
+def a_pod(name: str, version: str, uid: str = "u") -> Object:
+    return {"metadata": {"namespace": "models", "name": name, "resourceVersion": version, "uid": uid}}
+
+
+@pytest.fixture
+def told() -> Told:
+    return []
+
+
+@pytest.fixture
+def cache(told: Told) -> Cache:
+    def version(object_: Object | None) -> str | None:
+        return None if object_ is None else str(object_["metadata"]["resourceVersion"])
+
+    cache = Cache(POD)
+    cache.on_change(lambda before, after: told.append((version(before), version(after))))
+    return cache
+
+
+def test_a_newer_state_replaces_an_older_one_and_never_the_other_way(cache: Cache, told: Told) -> None:
+    """Versions are numbers: 10 is newer than 9."""
+    for version in ("9", "10", "9", "10"):
+        cache.put(a_pod("a", version))
+    assert told == [(None, "9"), ("9", "10")]
+
+
+def test_a_list_is_the_truth_even_if_its_versions_are_smaller(cache: Cache, told: Told) -> None:
+    """As after a restore of the server's store."""
+    cache.put(a_pod("a", "100"))
+    cache.replace([a_pod("a", "7")])
+    cache.put(a_pod("a", "8"))
+    assert told == [(None, "100"), ("100", "7"), ("7", "8")]
+
+
+def test_a_list_tells_only_what_is_new(cache: Cache, told: Told) -> None:
+    cache.replace([a_pod("a", "1"), a_pod("b", "2")])
+    told.clear()
+    cache.replace([a_pod("b", "2"), a_pod("c", "3")])
+    assert told == [("1", None), (None, "3")]
+
+
+def test_an_object_of_the_same_version_but_another_identity_is_another(cache: Cache, told: Told) -> None:
+    cache.replace([a_pod("a", "1", uid="u1")])
+    cache.replace([a_pod("a", "1", uid="u2")])
+    assert told == [(None, "1"), ("1", "1")]
+
+
+def test_it_is_synced_by_a_list_and_not_by_single_objects(cache: Cache) -> None:
+    cache.put(a_pod("a", "1"))
+    assert not cache.synced
+    cache.replace([])
+    assert (cache.synced, len(cache)) == (True, 0)
+
+
+def test_listeners_may_read_and_change_the_cache_while_they_are_told() -> None:
+    cache = Cache(POD)
+    cache.replace([a_pod("a", "1"), a_pod("b", "1")])
+    for each in cache.items("models"):
+        cache.drop(("models", each["metadata"]["name"]))
+    assert len(cache) == 0
+    cache.drop(("models", "never there"))
+    assert cache.get("models", "a") is None
