@@ -1,21 +1,37 @@
-# Two commands matter: `make demo` sets up and shows a canary being rolled back, `make test` sets up and runs every check.
+# Two commands matter: `make demo` sets up and shows a canary being rolled back, `make test` sets up and runs every check
+# that needs no cluster. `make cluster` brings up a real Kubernetes on this machine to watch a rollout in, and
+# `make test-cluster` runs the tests that need one.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check setup nightly clean
+TESTBED := tests/cluster/testbed/testbed
+
+.PHONY: demo test check setup nightly clean cluster cluster-down test-cluster
 demo: setup
 	@$(BIN)/serinus demo
 
 test: setup check
 	@sh scripts/chromium.sh || true
-	@$(BIN)/pytest -n 2 --dist worksteal
+	@$(BIN)/pytest -n 2 --dist worksteal; code=$$?; \
+	  echo "· not run: the tests on a real cluster (tests/cluster). This runs them: make test-cluster"; exit $$code
 
 check: setup
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports && $(BIN)/mypy
 
 nightly: setup
 	@SERINUS_PROFILE=nightly $(BIN)/pytest -n 2 --dist worksteal
+
+# A build that cannot be made is no end: each test then says what it lacks, and fails where CI is set.
+test-cluster: setup
+	@$(TESTBED) build || true
+	@$(BIN)/pytest tests/cluster
+
+cluster: setup
+	@sh scripts/cluster.sh up
+
+cluster-down:
+	@sh scripts/cluster.sh down
 
 setup: $(VENV)/ready
 

@@ -110,14 +110,16 @@ class Bed:
             self.clear(name)
 
     def clear(self, namespace: str) -> None:
-        """Delete a namespace and wait until it is gone; finalizers of our own are dropped, the operator may be away."""
+        """Delete a namespace and wait until its pods are gone, and with them what they held (GPUs, memory).
+
+        Finalizers of our own are dropped, because the operator may be away. The API server finishes the rest alone.
+        """
         self.kubectl("delete", "namespace", namespace, "--wait=false", "--ignore-not-found")
         if self.kubectl("get", "crd", "modelcanaries.serinus.dev", "--ignore-not-found", check=False).strip():
             for canary in self.kubectl("get", "modelcanaries", "-n", namespace, "-o", "name", check=False).split():
                 bare = '{"metadata":{"finalizers":null}}'
                 self.kubectl("patch", canary, "-n", namespace, "--type=merge", "-p", bare, check=False)
-        self.kubectl("delete", "pods", "--all", "-n", namespace, "--grace-period=1", "--wait=false", check=False)
-        self.kubectl("wait", "--for=delete", f"namespace/{namespace}", "--timeout=180s", seconds=190)
+        self.kubectl("delete", "pods", "--all", "-n", namespace, "--grace-period=1", "--timeout=60s")
 
 
 @dataclass(frozen=True)

@@ -38,15 +38,15 @@ check_programs() { # PROGRAM...: built, or an end with the reason
 
 check_light() {
   local missing
-  missing=$(missing_commands openssl curl python3)
-  [ -z "$missing" ] || cannot "The test bed needs" $missing "which this machine lacks." "Install them, then run: make test-cluster"
   check_programs $LIGHT_PROGRAMS
   [ -d "$(source_dir kserve)" ] || cannot "KServe's manifests are not there yet." "This fetches them: make test-cluster"
+  missing=$(missing_commands openssl curl python3)
+  [ -z "$missing" ] || cannot "The test bed needs commands that this machine lacks: $(echo $missing)." \
+    "Install them, then run: make test-cluster"
 }
 
 check_node() {
   local missing
-  [ "$(uname -s)" = Linux ] || cannot "The node runs on Linux only." "Use kind (docs/cluster.md), or a Linux machine and: make test-cluster"
   [ "$(id -u)" = 0 ] || cannot "The node needs root." "As root: make test-cluster"
   unshare --mount --net --pid --uts --fork true 2>/dev/null \
     || cannot "This kernel or container gives no new namespaces." "On a machine that does: make test-cluster"
