@@ -8,7 +8,7 @@ nobody reads a counter across a change of its slot.
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from canary.errors import BadInput, BugError
@@ -113,6 +113,21 @@ def read_route(route: Object, gateway: tuple[str, str]) -> RouteState:
         behind=answer.behind,
         problem=answer.problem,
     )
+
+
+def under_gateway(state: RouteState, named: tuple[str, str], gateway: Object | None) -> RouteState:
+    """The state with regard to the Gateway itself: one that is gone serves nothing, whatever the route's status says.
+
+    Envoy Gateway leaves that status as it was, observed generation and all (seen with 1.9.1).
+    """
+    if gateway is None:
+        gone = f"gateway {'/'.join(named)} does not exist, so nobody is served through it"
+        return replace(state, in_force=False, behind=False, problem=gone)
+    conditions = {each["type"]: each for each in gateway.get("status", {}).get("conditions", ())}
+    programmed = conditions.get("Programmed", {})
+    if state.problem or programmed.get("status") != "False":
+        return state
+    return replace(state, problem=f"gateway {'/'.join(named)} is not programmed: {_words(programmed)}")
 
 
 def differences(wanted: Any, found: Any, path: str) -> Iterator[tuple[str, Any, Any]]:

@@ -17,6 +17,7 @@ from controlplane.gateway.route import (
     gateway_of,
     http_route,
     read_route,
+    under_gateway,
 )
 from controlplane.gateway.slots import Backend, Slot, Slots, all_on
 from controlplane.kubernetes.api import Object
@@ -164,6 +165,15 @@ def test_one_listener_that_serves_is_enough() -> None:
     object_ = answered(route(), condition("Accepted", "False", "NoMatchingListenerHostname"))
     object_["status"]["parents"].append({**object_["status"]["parents"][0], "conditions": [condition("Accepted")]})
     assert read_route(object_, GATEWAY).in_force
+
+
+def test_a_gateway_without_an_address_is_a_problem_of_its_routes() -> None:
+    state = read_route(answered(route(), condition("Accepted")), GATEWAY)
+    programmed = {"status": {"conditions": [condition("Programmed", "False", "AddressNotAssigned")]}}
+    assert under_gateway(state, GATEWAY, programmed).problem == (
+        "gateway kserve/kserve-ingress-gateway is not programmed: AddressNotAssigned"
+    )
+    assert under_gateway(state, GATEWAY, {"status": {}}) == state
 
 
 @pytest.mark.parametrize(

@@ -16,42 +16,11 @@ from controlplane.gateway.slots import SETTLED_S
 from controlplane.kubernetes.api import Refused
 from controlplane.kubernetes.resources import HTTP_ROUTE
 from controlplane.simulation.clock import VirtualClock, play
-from tests.controlplane.gateway.world import NAMESPACE, Split, World, plan, told, world
+from tests.controlplane.gateway.world import NAMESPACE, Split, World, plan, settled, started, told, world
 
 FIVE, QUARTER = Weights(50_000), Weights(250_000)
 V1, V2 = "chat-v1-predictor", "chat-v2-predictor"
 WEIGHT = "/spec/rules/0/backendRefs/{}/weight"
-
-
-async def started(world: World, *through: Weights) -> GatewayRouter:
-    """A router that has made its route and gone through these splits."""
-    router = world.router()
-    for weights in (ALL_STABLE, *through):
-        await router.set_weights(weights)
-    return router
-
-
-async def edit(world: World, path: str, value: object, manager: str = "kubectl-edit") -> None:
-    """Somebody else changes the route, and the cache hears of it."""
-    await world.kube.acting_as(manager).patch(
-        HTTP_ROUTE, NAMESPACE, "chat", [{"op": "replace", "path": path, "value": value}]
-    )
-    await world.clock.sleep(0.1)
-
-
-async def settled(world: World, router: GatewayRouter) -> None:
-    """Tidy up, pass by pass."""
-    async with asyncio.timeout(5):
-        while not await router.settle():
-            await world.clock.sleep(0.1)
-
-
-@told
-async def test_before_there_is_a_route_no_weights_are_in_force(world: World) -> None:
-    """So the loop asks for those that it wants, and the route is made."""
-    seen = await world.router().seen()
-    assert seen.weights is None
-    assert seen.problem == "HTTPRoute models/chat does not exist"
 
 
 @told
@@ -202,20 +171,6 @@ async def test_the_next_rollout_begins_in_the_other_slot(world: World) -> None:
 
 
 @told
-async def test_each_slot_says_since_when_it_is_whose(world: World) -> None:
-    began = world.clock.now()
-    router = await started(world)
-    assert router.slots() == {"stable": (0, began)}
-    await world.clock.sleep(10.0)
-    await router.set_weights(FIVE)
-    place, since = router.slots()["canary"]
-    assert (place, router.slots()["stable"]) == (1, (0, began))
-    assert began + 10.0 <= since < world.clock.now()
-    await router.set_weights(QUARTER)
-    assert router.slots()["canary"] == (1, since)
-
-
-@told
 async def test_nothing_is_written_while_nothing_changes(world: World) -> None:
     router = await started(world, FIVE)
     before = world.writes()
@@ -237,68 +192,6 @@ async def test_a_rise_that_the_gateway_does_not_take_raises_in_time(world: World
 
 
 @told
-async def test_a_route_that_is_refused_by_its_gateway_serves_nobody(world: World) -> None:
-    world.controller.accepted = ("False", "NoMatchingListenerHostname")
-    router = world.router()
-    with pytest.raises(WorldError, match="does not accept it: NoMatchingListenerHostname"):
-        await router.set_weights(ALL_STABLE)
-    seen = await router.seen()
-    assert seen.weights is None
-    assert "NoMatchingListenerHostname" in seen.problem
-
-
-@told
-async def test_a_service_that_is_missing_is_a_problem_and_the_weights_stay_known(world: World) -> None:
-    router = await started(world, FIVE)
-    world.controller.resolved = ("False", "BackendNotFound")
-    await router.set_weights(QUARTER)
-    seen = await router.seen()
-    assert seen.weights == QUARTER
-    assert "BackendNotFound" in seen.problem
-
-
-@told
-async def test_a_gateway_that_is_not_there_is_said_to_be(world: World) -> None:
-    world.controller.gateway = ("edge", "public")
-    router = world.router()
-    with pytest.raises(WorldError):
-        await router.set_weights(ALL_STABLE)
-    assert "is that Gateway there?" in (await router.seen()).problem
-
-
-@told
-async def test_a_canary_that_never_was_in_the_route_may_go_whatever_the_gateway_says(world: World) -> None:
-    """Its GPUs are not kept for a route that nobody serves."""
-    world.controller.accepted = ("False", "NotAllowedByListeners")
-    router = world.router()
-    with pytest.raises(WorldError):
-        await router.set_weights(ALL_STABLE)
-    assert router.idle("canary")
-    assert not router.idle("stable")
-
-
-@told
-async def test_a_gateway_that_serves_nothing_keeps_no_canary(world: World) -> None:
-    router = await started(world, FIVE)
-    world.controller.accepted = ("False", "NoMatchingParent")
-    await router.set_weights(ALL_STABLE)
-    await settled(world, router)
-    assert world.split == [(V1, WHOLE), (V1, 0)]
-    assert router.idle("canary")
-
-
-@told
-async def test_a_gateway_that_may_still_serve_the_canary_keeps_it(world: World) -> None:
-    router = await started(world, FIVE)
-    world.controller.silent = True
-    await router.set_weights(ALL_STABLE)
-    await world.clock.sleep(5.0)
-    assert not await router.settle()
-    assert world.split == [(V1, 999_999), (V2, 1)]
-    assert not router.idle("canary")
-
-
-@told
 async def test_somebody_elses_route_of_this_name_is_left_as_it_is(world: World) -> None:
     theirs = {
         "apiVersion": HTTP_ROUTE.api_version,
@@ -315,49 +208,6 @@ async def test_somebody_elses_route_of_this_name_is_left_as_it_is(world: World) 
     assert not await router.settle()
     assert (await router.seen()).weights is None
     assert world.route["spec"] == theirs["spec"]
-
-
-@told
-async def test_a_change_by_somebody_else_is_named_and_put_right_by_asking_again(world: World) -> None:
-    router = await started(world, FIVE)
-    await edit(world, WEIGHT.format(1), 500_000)
-    assert router.drift() == "kubectl-edit changed spec.rules[0].backendRefs[1].weight from 50000 to 500000"
-    assert (await router.seen()).weights == Weights(344_828)
-    await router.set_weights(FIVE)
-    assert (router.drift(), (await router.seen()).weights) == ("", FIVE)
-
-
-@told
-async def test_a_change_beside_the_weights_is_put_right_too(world: World) -> None:
-    router = await started(world, FIVE)
-    await edit(world, "/spec/hostnames", ["elsewhere.example.com"], "argocd-controller")
-    assert router.drift() == (
-        "argocd-controller changed spec.hostnames[0] from chat.example.com to elsewhere.example.com"
-    )
-    await router.set_weights(FIVE)
-    assert world.route["spec"]["hostnames"] == ["chat.example.com"]
-    assert router.drift() == ""
-
-
-@told
-async def test_a_new_plans_own_change_of_the_route_is_no_drift(world: World) -> None:
-    await started(world, FIVE)
-    newer = world.router(plan(kserve={"hostname": "new.example.com"}))
-    assert newer.drift() == ""
-    await newer.set_weights(ALL_STABLE)
-    assert world.route["spec"]["hostnames"] == ["new.example.com"]
-
-
-@told
-async def test_a_slot_that_somebody_pointed_elsewhere_has_no_counters_to_read(world: World) -> None:
-    router = await started(world, FIVE)
-    await edit(world, "/spec/rules/0/backendRefs/1/name", "somebodys")
-    assert set(router.slots()) == {"stable"}
-    assert (await router.seen()).weights is None
-    await router.set_weights(ALL_STABLE)
-    assert world.split == [(V1, 999_999), ("somebodys", 1)]
-    await settled(world, router)
-    assert world.split == [(V1, WHOLE), (V1, 0)]
 
 
 @told
@@ -420,15 +270,6 @@ async def test_a_rollback_overtakes_a_rise_that_waits(world: World) -> None:
     assert world.split == [(V1, 999_999), (V2, 1)]
     await settled(world, router)
     assert world.split == [(V1, WHOLE), (V1, 0)]
-
-
-@told
-async def test_a_stage_of_one_in_a_million_is_what_it_asks_for(world: World) -> None:
-    router = await started(world, Weights(1))
-    assert (await router.seen()).weights == Weights(1)
-    await world.clock.sleep(1.0)
-    await router.settle()
-    assert world.split == [(V1, 999_999), (V2, 1)]
 
 
 @told

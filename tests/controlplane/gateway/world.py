@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from canary.spec.models import CanarySpec, ModelCanary
+from canary.weights import ALL_STABLE, Weights
 from controlplane.gateway.router import GatewayRouter
 from controlplane.kubernetes.api import Object
 from controlplane.kubernetes.cache import Cache
@@ -142,6 +143,29 @@ async def _follow(kube: MemoryKube, routes: Cache) -> None:
             routes.put(event.object)
         elif event.type == "DELETED":
             routes.drop((event.object["metadata"]["namespace"], event.object["metadata"]["name"]))
+
+
+async def started(world: World, *through: Weights) -> GatewayRouter:
+    """A router that has made its route and gone through these splits."""
+    router = world.router()
+    for weights in (ALL_STABLE, *through):
+        await router.set_weights(weights)
+    return router
+
+
+async def edit(world: World, path: str, value: object, manager: str = "kubectl-edit") -> None:
+    """Somebody else changes the route, and the cache hears of it."""
+    await world.kube.acting_as(manager).patch(
+        HTTP_ROUTE, NAMESPACE, "chat", [{"op": "replace", "path": path, "value": value}]
+    )
+    await world.clock.sleep(0.1)
+
+
+async def settled(world: World, router: GatewayRouter) -> None:
+    """Tidy up, pass by pass."""
+    async with asyncio.timeout(5):
+        while not await router.settle():
+            await world.clock.sleep(0.1)
 
 
 def told(story: Callable[[World], Coroutine[Any, Any, None]]) -> Callable[[], None]:
