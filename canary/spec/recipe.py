@@ -72,7 +72,7 @@ class Recipe:
     def _take(self, row: Row, found: list[int]) -> None:
         if row.feeds == "requests":
             if self._requests is None:
-                self._requests = tuple(found)
+                self._requests = () if row.kind == "nothing" else tuple(found)
                 if row.failed:
                     self._errors = tuple(one for one in found if _matches(row.failed, self._series[one].labels))
         elif row.kind == "histogram":

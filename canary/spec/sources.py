@@ -22,7 +22,8 @@ class Row:
     """`requests`, a built-in metric, or a running total that metrics are made of; see `canary.spec.metrics`."""
     series: str
     """Name on the wire; for histograms without `_bucket`."""
-    kind: Literal["total", "histogram", "gauge"] = "total"
+    kind: Literal["total", "histogram", "gauge", "nothing"] = "total"
+    """`nothing`: where this series is, and those of the rows above are not, nothing has been counted yet."""
     where: Mapping[str, str] = field(default_factory=dict)
     """Label to the regular expression that its whole value has to match; a missing label is an empty value."""
     failed: Mapping[str, str] = field(default_factory=dict)
@@ -52,6 +53,11 @@ ENVOY: Profile = (
     Row("broken_answers", "envoy_cluster_upstream_cx_protocol_error"),
     Row("garbled_answers", "envoy_cluster_upstream_rq", where={"envoy_response_code": "502"}),
     Row("latency", "envoy_cluster_upstream_rq_time", "histogram", scale=MILLISECONDS),
+)
+ENVOY_GATEWAY: Profile = (
+    *ENVOY,
+    # Envoy Gateway lets its proxies make a cluster's counters at the first request: the cluster itself is there before.
+    Row("requests", "envoy_cluster_membership_total", "nothing"),
 )
 ENVOY_STATS = (
     r"^(cluster\.(stable|canary)-[^.]+\.(upstream_rq_([1-5]xx|completed|502|time)|upstream_cx_protocol_error)"
@@ -133,7 +139,7 @@ PROFILES: Mapping[str, Profile] = {
     "vllm": (*VLLM, *ANY_SERVER),
     "kserve": (*KSERVE, *ANY_SERVER),
     "envoy": (*ENVOY, *SERVERS),
-    "envoy-gateway": (*ENVOY, *SERVERS),
+    "envoy-gateway": (*ENVOY_GATEWAY, *SERVERS),
     "istio": (*ISTIO, *SERVERS),
     "knative-old": (*KNATIVE_OLD, *SERVERS),
     "knative": (*KNATIVE, *SERVERS),

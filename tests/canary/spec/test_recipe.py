@@ -34,3 +34,11 @@ def test_engines_of_one_server_are_added_on_the_bounds_that_all_have() -> None:
 
 def test_a_recipe_of_series_that_no_row_reads_says_nothing() -> None:
     assert Recipe([SeriesId("up", {})], PROFILES["envoy"]).totals([1.0]) == PodCounters()
+
+
+def test_a_cluster_without_counters_has_counted_nothing_and_with_them_what_they_say() -> None:
+    """Envoy Gateway's proxies make the counters at the first request; knowing the zero before makes it exact."""
+    there = SeriesId("envoy_cluster_membership_total", {"pod": "p"})
+    before = Recipe([there], PROFILES["envoy-gateway"]).totals([3.0])
+    after = Recipe([there, *CLASSES], PROFILES["envoy-gateway"]).totals([3.0, 9.0, 1.0])
+    assert (before.requests, before.errors, after.requests, after.errors) == (0, 0, 10, 1)

@@ -1,0 +1,131 @@
+"""Evidence from a real gateway, real model servers and a real Prometheus: what was counted is what clients sent."""
+
+import asyncio
+import math
+import time
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from canary.errors import WorldError
+from canary.observation import Counters
+from canary.spec.models import Gate
+from canary.weights import ARMS
+from controlplane.adapters.prometheus_api import PrometheusApi
+from controlplane.adapters.system_clock import SystemClock
+from controlplane.evidence.fleet import FleetMetrics
+from controlplane.evidence.places import Places, Slot
+from tests.cluster.bed import Node
+from tests.cluster.objects import route, service
+
+T = TypeVar("T")
+REQUESTS = 800
+GATES = (
+    Gate(text="error_rate <= 5%", metric="error_rate", comparison="max", limit=0.05, better="lower"),
+    Gate(text="latency p95 <= 1s", metric="latency", statistic="p95", comparison="max", limit=1.0, better="lower"),
+    Gate(text="ttft p95 <= 1s", metric="ttft", statistic="p95", comparison="max", limit=1.0, better="lower"),
+)
+
+
+def _places(namespace: str, since: float) -> Places:
+    slots = (Slot("stable", "stable-predictor", since), Slot("canary", "canary-predictor", since))
+    return Places(
+        namespace=namespace,
+        route="chat",
+        slots=lambda: slots,
+        variants={"stable": "stable", "canary": "canary"},
+        services={"stable": "stable", "canary": "canary"},
+        gates=GATES,
+    )
+
+
+def _requests(counters: Counters) -> dict[str, float]:
+    return {arm: sum(pod.requests or 0.0 for pod in counters.arms.get(arm, {}).values()) for arm in ARMS}
+
+
+def _errors(counters: Counters) -> dict[str, float]:
+    return {arm: sum(pod.errors or 0.0 for pod in counters.arms.get(arm, {}).values()) for arm in ARMS}
+
+
+async def _ticked(
+    fleet: FleetMetrics, key: tuple[str, str], wanted: Callable[[Counters], T | None], seconds: float = 30
+) -> tuple[T, list[Counters]]:
+    """Tick until the counters are as wanted; answers what was found, and all different counters on the way."""
+    seen: list[Counters] = []
+    end = time.monotonic() + seconds
+    while True:
+        await fleet.tick()
+        try:
+            counters = await fleet.source(key).read()
+        except WorldError as error:
+            last = str(error)
+        else:
+            last = str(counters)
+            if not seen or counters.at > seen[-1].at:
+                seen.append(counters)
+            if found := wanted(counters):
+                return found, seen
+        assert time.monotonic() < end, f"never as wanted; the last was {last}"
+        await asyncio.sleep(0.25)
+
+
+def _timed(counters: Counters) -> dict[str, float]:
+    """Requests in the gateway's latency histograms."""
+    return {
+        arm: sum(pod.histograms["latency"][math.inf] for pod in pods.values() if "latency" in pod.histograms)
+        for arm, pods in counters.arms.items()
+    }
+
+
+def _told(told: Sequence[Counters]) -> dict[float, Counters]:
+    return {counters.at: counters for counters in told}
+
+
+async def test_each_arm_has_its_own_numbers_and_the_past_is_what_was_read_live(node: Node, namespace: str) -> None:
+    """Real Envoy, real servers: requests, failures, latency and time to first token, by arm and by replica."""
+    host = f"chat.{namespace}.example.com"
+    node.apply(
+        service("stable", namespace, replicas=2),
+        service("canary", namespace),
+        route("chat", namespace, host, {"stable": 60, "canary": 40}),
+    )
+    node.until_ready(namespace, "stable", "canary")
+    api = PrometheusApi(node.prometheus, seconds=5)
+    fleet = FleetMetrics(api, clock=SystemClock(), interval=1.0)
+    key = (namespace, "chat")
+    fleet.register(key, _places(namespace, since=time.time() - 1))
+    try:
+        # Before its first request a place has counted nothing, which is not the same as having no numbers.
+        _, before = await _ticked(fleet, key, lambda counters: len(counters.arms) == 2)
+        assert _requests(before[-1]) == {"stable": 0, "canary": 0}
+        with node.load(host, requests=REQUESTS) as load:
+            await asyncio.to_thread(load.wait)
+        answered = {name.removeprefix("isvc.").removesuffix("-predictor"): n for name, n in load.answered().items()}
+
+        def all_counted(counters: Counters) -> Counters | None:
+            return counters if _requests(counters) == answered else None
+
+        counted, live = await _ticked(fleet, key, all_counted)
+        assert _errors(counted) == {"stable": 0, "canary": 0}
+        assert counted.problem == ""
+        servers = {
+            arm: [pod for pod in pods.values() if "ttft" in pod.histograms] for arm, pods in counted.arms.items()
+        }
+        assert {arm: len(pods) for arm, pods in servers.items()} == {"stable": 2, "canary": 1}
+        assert all(pod.started_at and abs(time.time() - pod.started_at) < 600 for pod in servers["stable"])
+        # Envoy adds its histograms up every five seconds, so they are behind its counters.
+        _, later = await _ticked(fleet, key, lambda counters: _timed(counters) == answered)
+        live += later[1:]
+
+        node.turn(namespace, "canary", error_rate=1.0)
+        with node.load(host, requests=100) as load:
+            await asyncio.to_thread(load.wait)
+        failed = sum(load.failures().values())
+        assert failed > 10
+        _, more = await _ticked(fleet, key, lambda counters: _errors(counters) == {"stable": 0, "canary": failed})
+
+        everything = [*live, *more]
+        told = _told(await fleet.source(key).between(everything[0].at - 1, everything[-1].at, most=10_000))
+        assert [_requests(told[each.at]) for each in everything] == [_requests(each) for each in everything]
+        assert [_errors(told[each.at]) for each in everything] == [_errors(each) for each in everything]
+    finally:
+        await api.close()
