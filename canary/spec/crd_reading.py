@@ -6,6 +6,7 @@ makes a number of the first (1.1) and true of the second before the server sees 
 but in its own words and without a line; some it would take for something else.
 """
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -34,7 +35,11 @@ def kubectl_reads(text: str) -> str:
         return "boolean"
     if _WHOLE.fullmatch(text):
         return "integer"
-    return "number" if _NUMBER.fullmatch(text) else "string"
+    if not _NUMBER.fullmatch(text):
+        return "string"
+    named = text.strip("+-").startswith((".i", ".I", ".n", ".N"))
+    # What is too large for a number stays a text: the digest 12e34567.
+    return "number" if named or math.isfinite(float(text.replace("_", ""))) else "string"
 
 
 def read_otherwise(root: Node) -> Iterator[Fault]:

@@ -27,6 +27,16 @@ def _no_file(path: str) -> Rule:
     )
 
 
+COMPARED = ("uri", "quantization", "runtime", "image", "inferenceService", "replicas")
+"""Fields by which two variants of one name are told apart; CEL compares no whole objects."""
+
+
+def _same(key: str) -> str:
+    """CEL: both variants say the same of this, or nothing."""
+    stable, canary = f"self.stable.{key}", f"self.canary.{key}"
+    return f"has({stable}) == has({canary}) && (!has({stable}) || {stable} == {canary})"
+
+
 _ALL_SHARES = f"self.all(stage, {is_share('stage.traffic')})"
 _TRAFFIC = f"[self.map(stage, {percent('stage.traffic')})]"
 """In a list of its own, so that `all` gives it a name."""
@@ -34,8 +44,9 @@ _TRAFFIC = f"[self.map(stage, {percent('stage.traffic')})]"
 RULES: Mapping[type[Model], tuple[Rule, ...]] = {
     models.CanarySpec: (
         Rule(
-            "self.stable.name != self.canary.name",
-            "stable and canary have the same name; each needs one of its own",
+            # A plan at rest, as git has it after a promotion or a rollback, tries nothing and stays where it is.
+            f"self.stable.name != self.canary.name || ({' && '.join(map(_same, COMPARED))})",
+            "stable and canary have the same name and are not the same; each needs a name of its own",
             ".canary.name",
         ),
         Rule(
@@ -44,7 +55,7 @@ RULES: Mapping[type[Model], tuple[Rule, ...]] = {
         ),
         Rule(
             "!has(self.stable.inferenceService) || !has(self.canary.inferenceService)"
-            " || self.stable.inferenceService != self.canary.inferenceService",
+            " || self.stable.inferenceService != self.canary.inferenceService || self.stable.name == self.canary.name",
             "is stable's as well; an InferenceService cannot be compared with itself",
             ".canary.inferenceService",
         ),

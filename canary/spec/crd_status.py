@@ -1,20 +1,19 @@
 """The status of a ModelCanary as the API server knows it: what the operator writes, field by field, bounded.
 
-Used by `crd.py`. The server drops what is not named here, so a field that the operator adds is added here first.
+Used by `crd.py`. The server drops what is not named here, so a field that the operator adds is added here first. Words
+are not enumerated: a write by a newer operator must not fail because an older definition is still installed.
 """
 
-from typing import Any, get_args
+from typing import Any
 
-from canary.rollout import Phase, Result
 from canary.spec.crd_types import ANYTHING
 
 Schema = dict[str, Any]
 LONGEST_SENTENCE = 32_768
-PHASES = [phase.value for phase in Phase]
 
 
-def _text(description: str, longest: int = 1024, **more: Any) -> Schema:
-    return {"type": "string", "maxLength": longest, "description": description, **more}
+def _text(description: str, longest: int = 1024) -> Schema:
+    return {"type": "string", "maxLength": longest, "description": description}
 
 
 def _time(description: str) -> Schema:
@@ -44,7 +43,7 @@ CONDITIONS: Schema = {
         "One condition.",
         ["type", "status", "lastTransitionTime", "reason", "message"],
         type=_text("What it is about.", 316),
-        status=_text("True, False or Unknown.", 16, enum=["True", "False", "Unknown"]),
+        status=_text("True, False or Unknown.", 16),
         observedGeneration=_whole("The generation of the spec that it speaks of."),
         lastTransitionTime=_time("When its status changed last."),
         reason=_text("The reason in one word.", 1024),
@@ -60,7 +59,7 @@ GATES: Schema = {
         "One gate.",
         ["gate", "verdict"],
         gate=_text("The gate as it is understood: `latency p95 <= 200ms`."),
-        verdict=_text("pass, fail, or wait where evidence is missing.", 8, enum=["pass", "fail", "wait"]),
+        verdict=_text("pass, fail, or wait where evidence is missing.", 8),
         canary=_number("The canary's value."),
         stable=_number("Stable's value over the same time."),
         limit=_number("The limit that the canary's value is held against."),
@@ -110,20 +109,20 @@ STATUS: Schema = _object(
     observedGeneration=_whole("The generation of the spec that was looked at last."),
     version=_whole("Counts the writes of this status; a write that does not know the last one is refused."),
     fence=_whole("The writer's term of office; a writer of an earlier one is refused."),
-    phase=_text("Where the rollout is.", 32, enum=PHASES),
+    phase=_text("Where the rollout is.", 32),
     stage=_whole("The stage that is entered or judged, from 0."),
     stages=_whole("How many stages there are."),
     stageText=_text("Both, for people: 2/4.", 16),
     weight=_text("The canary's share of requests that was asked for.", 32),
     weightSeen=_text("The share that the gateway has accepted.", 32),
-    verdict=_text("All gates of the stage together: pass, fail, wait.", 8, enum=["pass", "fail", "wait", ""]),
+    verdict=_text("All gates of the stage together: pass, fail, wait.", 8),
     reason=_text("Why the phase is what it is, in one word.", 64),
     message=_text("Why, in a sentence.", LONGEST_SENTENCE),
     revision=_text("Digest of the plan that is carried out.", 64),
     attempt=_whole("Counts the rollouts of this name, from 1."),
     began=_time("When the rollout began."),
     since=_time("When the phase began."),
-    result=_text("How it ended.", 32, enum=list(get_args(Result))),
+    result=_text("How it ended: promoted, rolled_back, failed, aborted or superseded.", 32),
     harmBegan=_time("When the harm is estimated to have begun, for a rollback."),
     decided=_time("When the rollback was decided."),
     zero=_time("When the route was first seen to send the canary nothing after that."),

@@ -40,6 +40,15 @@ def document_of(object_: Mapping[str, Any]) -> Document:
         raise SpecError(without_lines(error.faults)) from None
 
 
+def at_rest(object_: Mapping[str, Any]) -> bool:
+    """Whether it names nothing to try: its canary says what its stable says, as git has it after a rollout.
+
+    The server takes such a resource, though there is no plan in it: it is not an invalid one, either.
+    """
+    spec = object_.get("spec")
+    return isinstance(spec, Mapping) and spec.get("canary") is not None and spec["canary"] == spec.get("stable")
+
+
 def title(object_: Mapping[str, Any]) -> str:
     """What messages call it: `ModelCanary models/support-llm`."""
     metadata = object_.get("metadata")

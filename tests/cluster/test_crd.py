@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from canary.spec import parse, revision
+from canary.spec.crd_reading import kubectl_reads
 from canary.spec.resource import from_object
 from tests.canary.spec.crd_samples import FAULTS, ONLY_PARSED, changed, refusals, resources, sound
 from tests.cluster.bed import Light
@@ -161,6 +162,14 @@ def test_what_only_the_parser_can_see_the_server_takes(server: Server, name: str
     assert server.refusals(changed(base, path, value)) == []
 
 
+def test_a_plan_at_rest_is_taken(server: Server) -> None:
+    """Git has it so after a promotion or a rollback, and whoever applies it must not fail."""
+    variant = {"name": "nf4", "uri": "hf://a/b", "engine": {"a": [1, "b"]}, "env": {"A": "b"}}
+    resting = changed(changed(sound(), "spec.stable", variant), "spec.canary", variant)
+    assert server.refusals(resting) == []
+    assert server.refusals(changed(resting, "spec.canary.replicas", 2)) != []
+
+
 def test_a_typo_is_named_by_kubectl(light: Light, server: Server) -> None:
     """Whoever asks for KServe's own field is told, and so is whoever forgets that `on` is a switch to older YAML."""
     text = json.dumps(changed(sound(), "spec.canary.canaryTrafficPercent", 5))
@@ -171,3 +180,30 @@ def test_a_typo_is_named_by_kubectl(light: Light, server: Server) -> None:
     assert 'unknown field "spec.alerts[0].true"' in light.kubectl(
         "apply", "--dry-run=server", "-f", "-", stdin=text, check=False
     )
+
+
+SCALARS = (
+    *("y", "Y", "yes", "Yes", "n", "N", "no", "NO", "true", "True", "FALSE", "on", "On", "off", "OFF", "nO", "tRUE"),
+    *("0", "1", "-1", "+1", "1_000", "025", "08", "0_8", "0o17", "0x1F", "0b101", "0x", "0b2", "_1", "12abc", "1:30"),
+    *("1.0", "1.10", ".5", "5.", "1e3", "1e+3", "1e", "-1.5", "1_0.5", "12e34567", "2026-11-21", "5%", "v1", "1.2.3"),
+)
+
+
+def test_kubectl_reads_unquoted_texts_as_we_say(light: Light, server: Server) -> None:
+    """What `serinus validate --for cluster` warns of is what happens."""
+    text = yaml.safe_dump(changed(sound(), "spec.canary", {"name": "v2", "engine": {"a": "HERE"}}))
+    documents = "---\n".join(text.replace("HERE", scalar) for scalar in SCALARS)
+    listed = light.kubectl("create", "--dry-run=client", "-o", "json", "-f", "-", stdin=documents)
+    found, values = json.JSONDecoder(), []
+    while listed.strip():
+        one, end = found.raw_decode(listed.strip())
+        values.append(one["spec"]["canary"]["engine"]["a"])
+        listed = listed.strip()[end:]
+    kinds = {bool: "boolean", int: "integer", float: "number", str: "string"}
+    theirs = {scalar: kinds[type(value)] for scalar, value in zip(SCALARS, values, strict=True)}
+    # A whole number may be printed for 1.0; both are numbers.
+    numbers = {"integer": "number"}
+    ours = {scalar: kubectl_reads(scalar) for scalar in SCALARS}
+    assert {scalar: numbers.get(kind, kind) for scalar, kind in ours.items()} == {
+        scalar: numbers.get(kind, kind) for scalar, kind in theirs.items()
+    }

@@ -56,7 +56,21 @@ def test_a_gate_that_nothing_here_could_feed_is_refused(metric: metrics.Metric) 
     assert paths(PLAN + f"  gates: [{{metric: {metric.name}, {key}: {limit}, query: x}}]\n") == []
 
 
-@pytest.mark.parametrize("more", ["systemPrompt: {text: Be brief.}", "engine: {maxNumSeqs: 64}"])
+@pytest.mark.parametrize(
+    "more",
+    [
+        "systemPrompt: {text: Be brief.}",
+        "engine: {maxNumSeqs: 64}",
+        "inferenceService: running",
+        "runtime: vllm",
+        "image: a/b:c",
+        "resources: {cpu: 4}",
+        "nodeSelector: {gpu: l40s}",
+        "tolerations: [{operator: Exists}]",
+        "lora: {legal: hf://a/b}",
+        "serviceAccount: reader",
+    ],
+)
 def test_what_only_a_cluster_renders_is_refused(more: str) -> None:
     """The command line is all that starts a server here; nothing is left out in silence."""
     assert paths(PLAN.replace("name: v2,", f"name: v2, {more},")) == [f"spec.canary.{more.partition(':')[0]}"]

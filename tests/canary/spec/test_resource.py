@@ -10,7 +10,7 @@ import pytest
 from canary.errors import SpecError
 from canary.spec import parse, revision
 from canary.spec.reader import read
-from canary.spec.resource import document_of, from_object
+from canary.spec.resource import at_rest, document_of, from_object
 from canary.spec.source import Source
 from canary.spec.units import native
 
@@ -119,3 +119,13 @@ def test_hostile_depth_and_size_end_with_a_sentence() -> None:
 
 def test_the_document_of_a_resource_says_where_things_stand() -> None:
     assert document_of(resource()).root.get("spec", "stages", 0, "traffic") is not None
+
+
+def test_a_plan_at_rest_is_told_from_one_with_faults() -> None:
+    """Git has it so after a promotion or a rollback; it is no plan, and nothing is wrong with it."""
+    variant = {"name": "v1", "uri": "hf://a/b"}
+    assert at_rest(resource(stable=variant, canary=dict(variant)))
+    assert not at_rest(resource())
+    assert not at_rest(resource(stable=variant, canary={**variant, "replicas": 2}))
+    assert not at_rest({"spec": None})
+    assert "spec.canary.name" in [path for path, _ in faults(stable=variant, canary=variant)]

@@ -158,3 +158,21 @@ def test_a_file_at_rest_is_in_order(tmp_path: Path) -> None:
     assert validate(file).exit_code == 2
     file.write_text(AT_REST.replace("5%", "five"))
     assert validate(file).exit_code == 2
+
+
+def test_a_plan_for_a_cluster_is_checked_for_a_cluster(tmp_path: Path) -> None:
+    """The same file may be sound, and not for there."""
+    assert validate("--for", "cluster", EXAMPLES / "four-week.canary.yml").exit_code == 0
+    shadow = validate("--for", "cluster", EXAMPLES / "shadow.canary.yml")
+    assert shadow.exit_code == 2
+    assert "spec.shadow: no requests are copied in a cluster yet" in shadow.stdout
+    assert "spec.platform: runs on one machine" in validate("--for", "cluster", "-", text=SHORT).stdout
+    native = tmp_path / "native.yml"
+    native.write_text(
+        "metadata: {name: a}\nspec:\n  model: {name: m, uri: hf://a/b}\n  platform: {kserve: {mode: native}}\n"
+        "  stable: {name: v1}\n  canary: {name: v2}\n  stages: [{traffic: 100%}]\n",
+        encoding="utf-8",
+    )
+    noted = validate("--for", "cluster", native)
+    assert noted.exit_code == 0
+    assert "warning: spec.platform.kserve.mode: " in noted.stderr
