@@ -21,7 +21,8 @@ from controlplane.operator.store import StatusStore
 from controlplane.ports import Clock, Notifier, Ports
 from controlplane.reconcile.loop import RETRY, Reconciler, Say, Spawn
 
-Decided = Callable[[Rollout, Decision], None]
+SAVE_EVERY = 3600.0
+"""Seconds after which evidence alone is worth a write: Prometheus remembers it for longer, and is read in a moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,7 @@ class Charge:
             scrape_interval=means.interval,
             say=say,
             spawn=self._start,
-            save_every=math.inf,
+            save_every=SAVE_EVERY,
         )
         self.reconciler.on_decision = self._check
         self.reconciler.rollout = task.ended

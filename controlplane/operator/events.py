@@ -91,6 +91,12 @@ class Events:
             self.lost += len(self._waiting)
 
     def _put(self, notice: Notice) -> None:
+        last = self._waiting[-1] if self._waiting else None
+        if last is not None and (last.about["metadata"]["uid"], last.note) == (
+            notice.about["metadata"]["uid"],
+            notice.note,
+        ):  # what a person asked for, and the phase that came of it: once is enough
+            self._waiting.pop()
         if len(self._waiting) == MOST_WAITING:
             self.lost += 1
         self._waiting.append(notice)

@@ -40,7 +40,7 @@ class Farewell:
                 await let_go(self._kube, object_)
                 return True
             charge.left_at = now
-            charge.ask(OperatorRequest("deleted", "abort", "the deletion of its ModelCanary", now))
+            charge.ask(OperatorRequest("deleted", "abort", "Whoever deleted the ModelCanary", now))
         if now - charge.left_at < PATIENCE:
             return False
         await self._break_off(charge, object_)

@@ -5,7 +5,7 @@ operator's begins with `canary_operator_`. Counters count since this process beg
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -13,7 +13,8 @@ from typing import Any
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
-from canary.rollout import Phase, Reason
+from canary.rollout import Phase, Reason, Rollout
+from canary.verdict import Answer
 from controlplane.kubernetes.cache import Cache
 from controlplane.operator.tally import Tally
 
@@ -44,9 +45,10 @@ class Numbers:
     """What the page is made of."""
 
     canaries: Cache
+    under_way: Sequence[tuple[str, Rollout]]
+    """Namespace and state of each rollout in this replica's charge."""
     tally: Tally
     leading: bool
-    under_way: int
     queued: int
     events_lost: int
     requests: Mapping[Any, int]
@@ -76,6 +78,7 @@ def _families(numbers: Numbers) -> Iterator[Metric]:
     build.add_metric([version("serinus")], 1)
     yield build
     yield from _rollouts(numbers.canaries)
+    yield from _gates(numbers.under_way)
     yield from _decisions(numbers.tally)
     for name, (key, words) in DURATIONS.items():
         yield _histogram(name, words, numbers.tally.durations.get(key, []))
@@ -102,6 +105,27 @@ def _rollouts(canaries: Cache) -> Iterator[Metric]:
     yield weight
 
 
+def _gates(under_way: Sequence[tuple[str, Rollout]]) -> Iterator[Metric]:
+    """What the judge says now: the status repeats it only where an answer changed."""
+    labels = ["namespace", "name", "metric"]
+    value = GaugeMetricFamily("canary_analysis_value", "A gate's value in its base unit.", labels=[*labels, "track"])
+    samples = GaugeMetricFamily("canary_analysis_samples", "Requests behind it.", labels=[*labels, "track"])
+    verdict = GaugeMetricFamily(
+        "canary_analysis_verdict", "1 for the gate's present answer, else 0.", labels=[*labels, "verdict"]
+    )
+    for namespace, rollout in under_way:
+        for gate in rollout.verdicts:
+            place = [namespace, rollout.name, gate.gate]
+            for track, number in (("stable", gate.stable), ("canary", gate.canary)):
+                if number is not None:
+                    value.add_metric([*place, track], number)
+            for track, number in gate.samples.items():
+                samples.add_metric([*place, track], number)
+            for answer in Answer:
+                verdict.add_metric([*place, answer.value], float(gate.verdict is answer))
+    yield from (value, samples, verdict)
+
+
 def _decisions(tally: Tally) -> Iterator[Metric]:
     transitions = CounterMetricFamily("canary_transitions", "Changes of phase.", labels=["to", "reason"])
     for (to, reason), count in sorted(tally.transitions.items()):
@@ -121,7 +145,7 @@ def _own(numbers: Numbers) -> Iterator[Metric]:
     tally = numbers.tally
     gauges = {
         "leading": ("1 while this replica carries out rollouts.", float(numbers.leading)),
-        "rollouts_under_way": ("Rollouts in this replica's charge.", numbers.under_way),
+        "rollouts_under_way": ("Rollouts in this replica's charge.", len(numbers.under_way)),
         "queue_length": ("Rollouts that wait to be looked at.", numbers.queued),
         "tick_slip_seconds": ("By how much the last tick was late.", tally.slip),
         "tick_seconds": ("How long the last reading of the numbers took.", tally.tick_seconds),

@@ -134,7 +134,9 @@ class Operator:
             canaries=self.following.canaries,
             tally=self.tally,
             leading=self.leading,
-            under_way=len(self.roster.charges),
+            under_way=[
+                (key[0], charge.rollout) for key, charge in self.roster.charges.items() if charge.rollout is not None
+            ],
             queued=len(self.roster.queue),
             events_lost=self.events.lost,
             requests=getattr(self._kube, "counts", {}),

@@ -13,9 +13,10 @@ from typing import Any
 
 from canary.errors import WorldError
 from canary.observation import OperatorRequest
+from canary.rollout import Decision, Rollout
 from canary.spec.models import ModelCanary
 from canary.spec.stored import from_text, to_text
-from controlplane.kubernetes.api import Kube, Object
+from controlplane.kubernetes.api import Kube, NotFound, Object
 from controlplane.kubernetes.cache import Cache, Key, key_of
 from controlplane.kubernetes.names import ROLLOUT_LABEL
 from controlplane.operator.charge import Charge, Means, Task
@@ -28,7 +29,7 @@ from controlplane.operator.queue import WorkQueue
 from controlplane.operator.reading import Reading, is_at_rest, is_tidying, read
 from controlplane.operator.request import requests_in
 from controlplane.operator.site import Sites
-from controlplane.operator.status import Facts
+from controlplane.operator.status import Facts, has_news
 from controlplane.operator.store import StatusStore, stored_in
 from controlplane.operator.tally import Tally
 from controlplane.operator.timers import Timers
@@ -68,7 +69,7 @@ class Roster:
         """Number of our term of office; set before `run`."""
         self._kube, self._canaries, self._sites = kube, canaries, sites
         self._clock, self._events, self._desks, self._tally, self._say = clock, events, desks, tally, say
-        self._means = Means(clock, interval, self._spawn, tally.decided)
+        self._means = Means(clock, interval, self._spawn, self._decided)
         self._farewell = Farewell(kube, events, clock, say)
         self._timers: Timers[Key] = Timers(self.poke)
         self._stores: dict[str, StatusStore] = {}
@@ -178,7 +179,10 @@ class Roster:
         """Find out what a ModelCanary wants done; None where that is nothing, which is noted."""
         namespace, name = key
         store = self.store(namespace)
-        await store.claim(name)
+        try:
+            await store.claim(name)
+        except NotFound:
+            self._canaries.drop(key)
         object_ = self._canaries.get(*key)
         if object_ is None:
             return None
@@ -285,6 +289,9 @@ class Roster:
         rollout = charge.rollout
         if object_ is None or rollout is None:
             return
+        shown = (object_.get("status") or {}).get("gates") or ()
+        if not charge.over and has_news(shown, rollout.verdicts):
+            self._spawn(self.store(key[0]).show(rollout))
         if any(not each or each.id in rollout.answered for each in requests_in(object_).values()):
             self._spawn(self._put_requests_away(key, object_, []))
         if self.store(key[0]).books.waiting(key[1]) and key not in self._flushing:
@@ -305,6 +312,7 @@ class Roster:
             return
         if is_leaving(object_):
             await self._farewell.finish(charge, object_)
+            self._canaries.drop(key)  # it is gone, or waits for others; the watch says which
         else:
             await self.store(key[0]).note(key[1])
             await self.store(key[0]).books.flush(key[1], object_)
@@ -338,6 +346,12 @@ class Roster:
             slots=charge.site.slots(),
             tidied=charge.tidied,
         )
+
+    def _decided(self, namespace: str, before: Rollout, decision: Decision) -> None:
+        """Count what is new in a decision, and log its changes of phase."""
+        for event in self._tally.decided(before, decision):
+            if event.event == "phase":
+                self._say((namespace, event.rollout), f"{event.phase}: {event.message}")
 
     def _tell_faults(self, object_: Object, reading: Reading) -> None:
         if reading.faults:

@@ -85,7 +85,7 @@ def status_of(entry: Entry, before: Mapping[str, Any], now: float) -> Status:
         "zero": time_of(rollout.zero),
         "result": rollout.result,
         "conditions": conditions(rollout, facts, before.get("conditions") or (), now),
-        "gates": [_gate(verdict) for verdict in rollout.verdicts[:MOST_GATES]],
+        "gates": [gate_of(verdict) for verdict in rollout.verdicts[:MOST_GATES]],
         "history": [_shown(event) for event in rollout.history[-SHOWN_EVENTS:]],
         "served": {arm: round(count) for arm, count in rollout.served.items()} or None,
         "slots": [dict(slot) for slot in facts.slots] or None,
@@ -93,6 +93,12 @@ def status_of(entry: Entry, before: Mapping[str, Any], now: float) -> Status:
         "state": _state(rollout, entry.dismissed),
     }
     return _fitted({key: value for key, value in told.items() if value is not None})
+
+
+def has_news(gates: Sequence[Mapping[str, Any]], verdicts: Sequence[GateVerdict]) -> bool:
+    """Whether a gate that is shown without any canary request has some by now."""
+    blank = {each.get("gate") for each in gates if not (each.get("samples") or {}).get("canary")}
+    return any(clipped(each.gate, 256) in blank and round(each.samples.get("canary", 0)) > 0 for each in verdicts)
 
 
 def clipped(text: str, longest: int = LONGEST_TEXT) -> str:
@@ -127,7 +133,7 @@ def _verdict(verdicts: Sequence[GateVerdict]) -> str | None:
     return next(answer.value for answer in (Answer.FAIL, Answer.WAIT, Answer.PASS) if answer in answers)
 
 
-def _gate(verdict: GateVerdict) -> dict[str, Any]:
+def gate_of(verdict: GateVerdict) -> dict[str, Any]:
     """One gate with its evidence; numbers that are none are left out."""
     told = {
         "gate": clipped(verdict.gate, 256),
@@ -153,8 +159,8 @@ def _shown(event: Event) -> dict[str, Any]:
         line = event_line(event)
     except (OverflowError, ValueError):  # a moment that no calendar has
         return {"id": event.id, "event": event.event, "message": clipped(event.message, 512)}
-    keys = ("id", "at", "event", "phase", "stage", "weight", "reason")
-    return {key: line[key] for key in keys} | {"message": clipped(event.message, 512)}
+    told = {key: line[key] for key in ("id", "at", "event", "stage", "weight")}
+    return told | {"phase": event.phase.value, "reason": event.reason.value, "message": clipped(event.message, 512)}
 
 
 def _fitted(status: Status) -> Status:

@@ -18,7 +18,7 @@ from controlplane.operator.conditions import accepted, with_times
 from controlplane.operator.history import Books
 from controlplane.operator.request import annotation_of, requests_in
 from controlplane.operator.state import dismissed_in, rollout_of
-from controlplane.operator.status import Entry, Facts, status_of
+from controlplane.operator.status import MOST_GATES, Entry, Facts, gate_of, has_news, status_of
 from controlplane.ports import Stored
 
 TERM = "Somebody else carries out the rollouts by now (term {theirs}, ours is {ours}): nothing was written."
@@ -118,6 +118,19 @@ class StatusStore:
             patch.append({"op": "add", "path": "/status/observedGeneration", "value": facts.generation})
         await self._patch(name, patch)
         return True
+
+    async def show(self, rollout: Rollout) -> None:
+        """Write what the judge says by now, where the status still says that it has no data.
+
+        Once a stage: evidence as such is not worth a write. The rollout's own state and version stay.
+        """
+        object_ = self._canaries.get(self._namespace, rollout.name)
+        status = (object_ or {}).get("status") or {}
+        if object_ is None or not has_news(status.get("gates") or (), rollout.verdicts):
+            return
+        self._may_write(status)
+        gates = [gate_of(verdict) for verdict in rollout.verdicts[:MOST_GATES]]
+        await self._patch(rollout.name, [_unchanged(object_), {"op": "add", "path": "/status/gates", "value": gates}])
 
     async def history(self, name: str, attempt: int | None = None) -> Sequence[Event]:
         """All events of one attempt (None: the newest) that are still kept, in order."""

@@ -43,11 +43,13 @@ class Tally:
         finally:
             self.passing_now -= 1
 
-    def decided(self, namespace: str, before: Rollout, decision: Decision) -> None:
-        """Count what is new in a decision."""
-        for event in decision.rollout.history:
-            if int(event.id.rsplit("/", 1)[1]) > before.events:
-                self._count(event, decision.rollout)
+    def decided(self, before: Rollout, decision: Decision) -> list[Event]:
+        """Count what is new in a decision, and answer it."""
+        history = decision.rollout.history
+        new = [event for event in history if int(event.id.rsplit("/", 1)[1]) > before.events]
+        for event in new:
+            self._count(event, decision.rollout)
+        return new
 
     def _count(self, event: Event, rollout: Rollout) -> None:
         if event.event == "phase":

@@ -44,7 +44,7 @@ def a_spec(*, canary: str = "v2", stages: Sequence[Mapping[str, Any]] = (), **mo
     ]
     return {
         "model": {"name": "chat", "uri": "hf://example/chat"},
-        "platform": {"kserve": {"mode": "standard"}},
+        "platform": {"kserve": {"gateway": "kserve/kserve-ingress-gateway", "hostname": "chat.example.com"}},
         "stable": {"name": "v1"},
         "canary": {"name": canary},
         "stages": list(stages) or default,
