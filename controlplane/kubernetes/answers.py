@@ -41,6 +41,9 @@ def error_of_status(
     said = reason or f"status {code}" if secret else _shortened(message)
     sentence = f"{what}: {said}"
     match code:
+        case 401:
+            # About us and not about what was asked: nobody has said no to it.
+            return Unavailable(f"{what}: the API server does not accept who we are ({said})")
         case 404:
             return NotFound(sentence)
         case 409:

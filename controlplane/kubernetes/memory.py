@@ -7,7 +7,6 @@ pods; `memory_server.py` holds the objects.
 """
 
 import asyncio
-import copy
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -30,7 +29,7 @@ from controlplane.kubernetes.api import (
 from controlplane.kubernetes.cache import key_of
 from controlplane.kubernetes.memory_server import WITHOUT_STATUS, Admission, Admit, MemoryServer
 from controlplane.kubernetes.ownership import Contested, applied, updated
-from controlplane.kubernetes.patches import PatchFailed, json_patched, merge_patched
+from controlplane.kubernetes.patches import PatchFailed, copied, json_patched, merge_patched
 from controlplane.ports import Clock
 
 __all__ = ["Admission", "Admit", "MemoryKube"]
@@ -106,8 +105,7 @@ class MemoryKube:
 
     def break_watches(self, error: Exception | None = None) -> None:
         """Break every open watch by this error; without one they end in order, as after their time."""
-        for watcher in self.server.watchers:
-            watcher.events.put_nowait(error)
+        self.server.log.end(error)
 
     def compact(self, *, watches: bool = False) -> None:
         """Forget old versions: watches from them are `Gone`; with `watches` so are those that are open."""
@@ -120,7 +118,7 @@ class MemoryKube:
     async def get(self, resource: Resource, namespace: str | None, name: str) -> Object:
         """See `api.Kube`."""
         async with self._request("get", resource):
-            return copy.deepcopy(self.server.read(resource, (namespace or "", name)))
+            return copied(self.server.read(resource, (namespace or "", name)))
 
     async def list(self, resource: Resource, namespace: str | None = None, *, labels: str = "") -> Listing:
         """See `api.Kube`."""
@@ -149,12 +147,12 @@ class MemoryKube:
                     raise event
                 yield event
         finally:
-            self.server.watchers.discard(watcher)
+            self.server.log.watchers.discard(watcher)
 
     async def create(self, resource: Resource, object_: Object) -> Object:
         """See `api.Kube`."""
         async with self._request("create", resource):
-            new = _typed(resource, copy.deepcopy(object_))
+            new = _typed(resource, copied(object_))
             meta = new["metadata"]
             if "name" not in meta and "generateName" in meta:
                 meta["name"] = f"{meta['generateName']}{self.server.version:05x}"
@@ -162,7 +160,7 @@ class MemoryKube:
                 raise Exists(f'{resource.plural} "{meta["name"]}" already exists')
             meta.pop("managedFields", None)
             owned = updated({"metadata": {}}, new, self.manager, self.server.timestamp())
-            return copy.deepcopy(self.server.write("create", resource, None, owned))
+            return copied(self.server.write("create", resource, None, owned))
 
     async def apply(self, resource: Resource, object_: Object, *, force: bool = True, urgent: bool = False) -> Object:
         """See `api.Kube`."""
@@ -179,7 +177,7 @@ class MemoryKube:
             except Contested as contested:
                 raise Conflict(str(contested)) from contested
             verb = "create" if before is None else "patch"
-            return copy.deepcopy(self.server.write(verb, resource, before, after))
+            return copied(self.server.write(verb, resource, before, after))
 
     async def patch(
         self,
@@ -197,7 +195,7 @@ class MemoryKube:
             after = merge_patched(before, patch) if isinstance(patch, Mapping) else _json_patched(before, patch)
             half = _writable(resource, before, after, subresource)
             owned = updated(before, half, self.manager, self.server.timestamp(), subresource=subresource)
-            return copy.deepcopy(self.server.write("patch", resource, before, owned, subresource))
+            return copied(self.server.write("patch", resource, before, owned, subresource))
 
     async def delete(self, resource: Resource, namespace: str | None, name: str, *, uid: str = "") -> None:
         """See `api.Kube`."""

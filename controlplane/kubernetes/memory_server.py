@@ -4,21 +4,19 @@ Used by `memory.py`, which adds the verbs' manners (faults, latency, counting). 
 Knows no schema: what a kind's own validation or webhook does, a test adds as an `admit` hook.
 """
 
-import asyncio
-import copy
 import itertools
 import re
-from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from canary.errors import Conflict, WorldError
-from controlplane.kubernetes.api import Gone, Listing, NotFound, Object, Refused, Resource, WatchEvent
+from controlplane.kubernetes.api import Listing, NotFound, Object, Refused, Resource, WatchEvent
 from controlplane.kubernetes.cache import Key, key_of
+from controlplane.kubernetes.memory_log import Change, Log, Watcher, selected
+from controlplane.kubernetes.patches import copied
 from controlplane.kubernetes.resources import CONFIG_MAP, EVENT, LEASE, NAMESPACE, SECRET
-from controlplane.kubernetes.selector import matches
 
 WITHOUT_STATUS = frozenset({CONFIG_MAP, EVENT, LEASE, SECRET})
 """Kinds without a status subresource and a generation."""
@@ -39,47 +37,6 @@ class Admission:
 Admit = Callable[[Admission], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One line of the server's log."""
-
-    version: int
-    resource: Resource
-    key: Key
-    before: Object | None
-    after: Object | None
-
-    def event(self, labels: str) -> WatchEvent | None:
-        """As a watcher with this selector sees it: an object that stops matching is deleted for it."""
-        was = self.before is not None and _selected(labels, self.before)
-        is_ = self.after is not None and _selected(labels, self.after)
-        if is_ and self.after is not None:
-            return WatchEvent("MODIFIED" if was else "ADDED", copy.deepcopy(self.after))
-        if was and self.before is not None:
-            last = copy.deepcopy(self.before if self.after is None else self.after)
-            last["metadata"]["resourceVersion"] = str(self.version)
-            return WatchEvent("DELETED", last)
-        return None
-
-
-@dataclass(eq=False, slots=True)
-class Watcher:
-    """One open watch."""
-
-    resource: Resource
-    namespace: str | None
-    labels: str
-    events: asyncio.Queue[WatchEvent | Exception | None] = field(default_factory=asyncio.Queue)
-    """An exception breaks the watch, None ends it in order."""
-
-    def tell(self, change: Change) -> None:
-        """Pass a change on, if it is this watcher's business."""
-        if change.resource == self.resource and self.namespace in {None, change.key[0]}:
-            event = change.event(self.labels)
-            if event is not None:
-                self.events.put_nowait(event)
-
-
 class MemoryServer:
     """What every client of one in-memory API server shares."""
 
@@ -89,10 +46,8 @@ class MemoryServer:
         self.admit: list[Admit] = []
         self.missing: set[Resource] = set()
         """Kinds whose CRD is not installed."""
-        self.watchers: set[Watcher] = set()
+        self.log = Log()
         self._objects: dict[Resource, dict[Key, Object]] = {}
-        self._log: deque[Change] = deque()
-        self._compacted = 0
         self._numbers = itertools.count(1)
 
     def timestamp(self) -> str:
@@ -122,9 +77,9 @@ class MemoryServer:
         if resource in self.missing:
             raise NotFound("the server could not find the requested resource")
         found = [
-            copy.deepcopy(object_)
+            copied(object_)
             for (place, _), object_ in sorted(self._objects.get(resource, {}).items())
-            if namespace in {None, place} and _selected(labels, object_)
+            if namespace in {None, place} and selected(labels, object_)
         ]
         return Listing(found, str(self.version))
 
@@ -137,9 +92,10 @@ class MemoryServer:
         """
         self._check(resource, before, after)
         after = self._settled(resource, before, after, subresource)
-        admission = Admission(verb, resource, copy.deepcopy(before), after)
+        if self.admit:
+            after = copied(after)  # It shares parts with `before`, and hooks may change it.
         for hook in self.admit:
-            hook(admission)
+            hook(Admission(verb, resource, copied(before), after))
         meta = after["metadata"]
         if before is not None and _same(before, after):
             return before
@@ -164,11 +120,11 @@ class MemoryServer:
                 f"UID in precondition: {uid}, UID in object meta: {meta['uid']}"
             )
         for hook in self.admit:
-            hook(Admission("delete", resource, copy.deepcopy(before), None))
+            hook(Admission("delete", resource, copied(before), None))
         if not meta.get("finalizers"):
             self._remove(resource, before)
         elif "deletionTimestamp" not in meta:
-            after = copy.deepcopy(before)
+            after = copied(before)
             after["metadata"] |= {"deletionTimestamp": self.timestamp(), "deletionGracePeriodSeconds": 0}
             if "generation" in meta:
                 after["metadata"]["generation"] += 1
@@ -178,17 +134,21 @@ class MemoryServer:
             self._record(resource, before, after)
 
     def seed(self, resource: Resource, object_: Object) -> Object:
-        """Put an object there whole, with its status, as other controllers would have made it; nobody is asked."""
+        """Put an object there whole, with its status and whatever metadata it has; nobody is asked."""
         before = self.find(resource, key_of(object_))
-        after = copy.deepcopy(object_)
+        after = copied(object_)
         after.setdefault("apiVersion", resource.api_version)
         after.setdefault("kind", resource.kind)
-        status = after.get("status")
+        given = copied(after)
         after = self._settled(resource, before, after, "")
-        if status is not None:
-            after["status"] = status
-        if before is not None and _content(before) != _content(after):
-            after["metadata"]["generation"] = before["metadata"].get("generation", 0) + 1
+        generation = after["metadata"].get("generation", 0)
+        if generation and before is not None and _content(before) != _content(after):
+            generation += 1
+        if "status" in given:
+            after["status"] = given["status"]
+        after["metadata"] |= {name: value for name, value in given["metadata"].items() if name != "resourceVersion"}
+        if generation:
+            after["metadata"]["generation"] = max(generation, given["metadata"].get("generation", 0))
         self.version += 1
         after["metadata"]["resourceVersion"] = str(self.version)
         self._objects.setdefault(resource, {})[key_of(after)] = after
@@ -203,29 +163,23 @@ class MemoryServer:
         if version in {"", "0"}:
             for each in self.listing(resource, namespace, labels).items:
                 watcher.events.put_nowait(WatchEvent("ADDED", each))
-        elif int(version) < self._compacted:
-            raise Gone(f"too old resource version: {version} ({self._compacted})")
         else:
-            for change in self._log:
-                if change.version > int(version):
-                    watcher.tell(change)
-        self.watchers.add(watcher)
+            self.log.replay(watcher, int(version))
+        self.log.watchers.add(watcher)
         return watcher
 
     def compact(self) -> None:
         """Forget the log: a watch from any earlier version is `Gone`. Open watches go on."""
-        self._compacted = self.version
-        self._log.clear()
+        self.log.compact(self.version)
 
     def restore(self, version: int) -> None:
         """Go on as a server whose etcd was restored: counting from this (smaller) version, every watch broken."""
-        self.version = self._compacted = version
-        self._log.clear()
+        self.version = version
+        self.log.compact(version)
         for objects in self._objects.values():
             for object_ in objects.values():
                 object_["metadata"]["resourceVersion"] = str(min(version, int(object_["metadata"]["resourceVersion"])))
-        for watcher in list(self.watchers):
-            watcher.events.put_nowait(None)
+        self.log.end()
 
     def _check(self, resource: Resource, before: Object | None, after: Object) -> None:
         meta = after["metadata"]
@@ -321,18 +275,11 @@ class MemoryServer:
         state = after if after is not None else before
         if state is None:
             return
-        change = Change(self.version, resource, key_of(state), before, after)
-        self._log.append(change)
-        for watcher in list(self.watchers):
-            watcher.tell(change)
+        self.log.record(Change(self.version, resource, key_of(state), before, after))
 
 
 def _named(resource: Resource) -> str:
     return f"{resource.plural}.{resource.group}" if resource.group else resource.plural
-
-
-def _selected(labels: str, object_: Object) -> bool:
-    return not labels or matches(labels, object_["metadata"].get("labels") or {})
 
 
 def _content(object_: Mapping[str, object]) -> dict[str, object]:

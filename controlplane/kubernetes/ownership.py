@@ -4,10 +4,11 @@ Used by `memory.py`. Mappings are owned leaf by leaf; a list is one leaf (as in 
 lists are atomic or always written whole by us), so the keyed lists of pods and Services are not modelled.
 """
 
-import copy
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
+
+from controlplane.kubernetes.patches import copied
 
 Path = tuple[str, ...]
 UNOWNED = frozenset({"apiVersion", "kind"})
@@ -110,12 +111,12 @@ def applied(
         raise Contested(_sentence([(each, lost[id(each)]) for each in others if lost.get(id(each))]))
     for each in others:
         each.paths -= lost.get(id(each), set())
-    merged = copy.deepcopy(dict(live))
+    merged = copied(dict(live))
     if mine is not None:
         for path in mine.paths - fields.keys() - {path for each in others for path in each.paths}:
             _remove(merged, path)
     for path, value in fields.items():
-        _set(merged, path, copy.deepcopy(value))
+        _set(merged, path, copied(value))
     # Nobody owns the address, nor which state the writer meant.
     merged |= {name: wanted[name] for name in ("apiVersion", "kind")}
     meant = {name: wanted["metadata"][name] for name in MEANT if name in wanted["metadata"]}

@@ -4,19 +4,30 @@ Used by `memory.py` and its tests. Knows the four operations that we write (`tes
 kinds; a strategic merge patch is not among them, because custom resources have none.
 """
 
-import copy
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar, cast
+
+T = TypeVar("T")
 
 
 class PatchFailed(Exception):  # noqa: N818 - what happened to the patch
     """An operation cannot be carried out on this document, which is unchanged."""
 
 
+def copied(value: T) -> T:
+    """A copy that shares nothing that can be changed, of what JSON can say; several times faster than `deepcopy`."""
+    made: Any = value
+    if isinstance(value, dict):
+        made = {name: copied(inner) for name, inner in value.items()}
+    elif isinstance(value, list):
+        made = [copied(inner) for inner in value]
+    return cast("T", made)
+
+
 def json_patched(document: Any, operations: Sequence[Mapping[str, Any]]) -> Any:
     """The document after all operations; raises `PatchFailed` at the first that does not hold."""
     # A holder makes the document itself an ordinary member, so that the path "" needs no case of its own.
-    holder = {"": copy.deepcopy(document)}
+    holder = {"": copied(document)}
     for each in operations:
         _carry_out(holder, each)
     return holder[""]
@@ -25,7 +36,7 @@ def json_patched(document: Any, operations: Sequence[Mapping[str, Any]]) -> Any:
 def merge_patched(document: Any, patch: Any) -> Any:
     """The document with the patch laid over it: null removes a member, a mapping is merged, all else replaces."""
     if not isinstance(patch, Mapping):
-        return copy.deepcopy(patch)
+        return copied(patch)
     merged = dict(document) if isinstance(document, Mapping) else {}
     for name, value in patch.items():
         if value is None:
@@ -36,7 +47,7 @@ def merge_patched(document: Any, patch: Any) -> Any:
 
 
 def _carry_out(holder: dict[str, Any], operation: Mapping[str, Any]) -> None:
-    path, value = str(operation["path"]), copy.deepcopy(operation.get("value"))
+    path, value = str(operation["path"]), copied(operation.get("value"))
     parent, last = _parent(holder, path)
     match operation["op"]:
         case "test":

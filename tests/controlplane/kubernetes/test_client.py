@@ -92,7 +92,7 @@ async def refusal(kube: KubeClient) -> WorldError:
         (status(422, "spec.x: Invalid value", "Invalid"), Refused),
         (status(400, 'admission webhook "w" denied the request: no', "BadRequest"), Refused),
         (status(403, "configmaps is forbidden: exceeded quota", "Forbidden"), Refused),
-        (status(401, "Unauthorized", "Unauthorized"), Refused),
+        (status(401, "Unauthorized", "Unauthorized"), Unavailable),
         (status(429, "too many requests", "TooManyRequests"), Busy),
         (status(500, "Internal error occurred: failed calling webhook"), Busy),
         (status(503, "failed calling webhook"), Busy),
@@ -479,11 +479,11 @@ async def test_a_rotated_token_is_read_within_a_minute_even_while_the_old_one_wo
     await client.close()
 
 
-async def test_a_token_that_stays_refused_is_refused_without_a_loop(tokens: Tokens, script: Script) -> None:
+async def test_a_token_that_stays_refused_is_not_tried_for_ever(tokens: Tokens, script: Script) -> None:
     client = await tokens.client()
     tokens.accepted = "another"
     for _ in range(3):
-        with pytest.raises(Refused, match="Unauthorized"):
+        with pytest.raises(Unavailable, match="does not accept who we are"):
             await client.get(POD, "models", "a")
     assert len(script.asked) == 6
     await client.close()
