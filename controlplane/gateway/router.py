@@ -43,8 +43,8 @@ class GatewayRouter:
     ) -> None:
         """`routes` is a cache of HTTPRoutes that a reflector keeps, at least of this namespace.
 
-        `gateways`, one of Gateways: without it nobody notices a Gateway that is deleted, because its controller leaves
-        the routes' status as it was.
+        `gateways` is one of Gateways in all namespaces; without it nobody notices a Gateway that is deleted, because
+        its controller leaves the routes' status as it was.
         """
         self._kube = kube
         self._clock = clock

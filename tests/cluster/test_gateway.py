@@ -18,7 +18,8 @@ from controlplane.adapters.system_clock import SystemClock
 from controlplane.gateway.router import GatewayRouter
 from controlplane.kubernetes.cache import Cache
 from controlplane.kubernetes.client import KubeClient
-from controlplane.kubernetes.resources import HTTP_ROUTE
+from controlplane.kubernetes.reflector import Reflector
+from controlplane.kubernetes.resources import GATEWAY, HTTP_ROUTE
 from tests.cluster.bed import Node
 from tests.cluster.traffic import Hit
 from tests.contracts import test_router as contract
@@ -86,10 +87,11 @@ class Gateway:
     node: Node
     namespace: str
     kube: KubeClient
+    clock: SystemClock
     routes: Cache
-    spec: dict[str, Any] = field(default_factory=dict)
-    """What the plan says besides its variants."""
-    clock: SystemClock = field(default_factory=SystemClock)
+    gateways: Cache
+    spec: dict[str, Any]
+    """What the plan says besides its variants; `kserve` is for its platform."""
     shifts: list[Shift] = field(default_factory=list)
 
     @property
@@ -99,8 +101,10 @@ class Gateway:
 
     def router(self, stable: str, canary: str) -> GatewayRouter:
         """The router of a rollout from one variant to the other."""
-        of = plan(stable, canary, kserve={"hostname": self.host}, **self.spec)
-        return GatewayRouter(self.kube, self.routes, of, namespace=self.namespace, clock=self.clock)
+        of = plan(stable, canary, **{**self.spec, "kserve": {"hostname": self.host, **self.spec.get("kserve", {})}})
+        return GatewayRouter(
+            self.kube, self.routes, of, namespace=self.namespace, clock=self.clock, gateways=self.gateways
+        )
 
     async def shift(self, router: GatewayRouter, canary: str, share: float) -> None:
         """Ask for this share and note it; the router sees it in force at its return."""
@@ -133,32 +137,29 @@ class Gateway:
         await self.settle(router, "stable")
 
 
-async def _follow(kube: KubeClient, namespace: str, routes: Cache, listed: asyncio.Event) -> None:
-    listing = await kube.list(HTTP_ROUTE, namespace)
-    routes.replace(list(listing.items))
-    listed.set()
-    async for event in kube.watch(HTTP_ROUTE, namespace, listing.version):
-        if event.type in {"ADDED", "MODIFIED"}:
-            routes.put(event.object)
-
-
 @asynccontextmanager
 async def two_variants(node: Node, namespace: str, **spec: Any) -> AsyncIterator[Gateway]:
     """Both variants are ready, and everything is on the first."""
     node.apply(*(service(namespace, variant, 1) for variant in VARIANTS))
     await asyncio.to_thread(node.until_ready, namespace, *(f"chat-{variant}" for variant in VARIANTS))
-    kube = await KubeClient.connect(kubeconfig=str(node.kubeconfig))
+    kube, clock = await KubeClient.connect(kubeconfig=str(node.kubeconfig)), SystemClock()
     try:
         async with asyncio.TaskGroup() as group:
-            routes, listed = Cache(HTTP_ROUTE), asyncio.Event()
-            following = group.create_task(_follow(kube, namespace, routes, listed))
+            routes, gateways = Cache(HTTP_ROUTE), Cache(GATEWAY)
+            reflectors = [
+                Reflector(kube, HTTP_ROUTE, routes, clock=clock, namespace=namespace),
+                Reflector(kube, GATEWAY, gateways, clock=clock),
+            ]
+            following = [group.create_task(reflector.run()) for reflector in reflectors]
             try:
-                await listed.wait()
-                gateway = Gateway(node, namespace, kube, routes, spec)
+                for reflector in reflectors:
+                    await reflector.synced.wait()
+                gateway = Gateway(node, namespace, kube, clock, routes, gateways, spec)
                 await _first_route(gateway)
                 yield gateway
             finally:
-                following.cancel()
+                for each in following:
+                    each.cancel()
     finally:
         await kube.close()
 
@@ -292,3 +293,63 @@ async def test_those_outside_a_cohort_lose_nothing_when_the_winner_takes_over(no
         assert {"chat-v1", "chat-v2"} == {
             hit.server.removeprefix("isvc.").removesuffix("-predictor") for hit in others.hits
         }
+
+
+async def test_what_somebody_changes_with_kubectl_is_named_and_put_right(node: Node, namespace: str) -> None:
+    """The API server itself says who it was."""
+    async with two_variants(node, namespace) as gateway:
+        router = gateway.router(*VARIANTS)
+        await gateway.shift(router, "v2", 0.05)
+        kubectl = ("patch", "httproute", "chat", "-n", namespace, "--type=json", "-p")
+        node.kubectl(*kubectl, '[{"op": "replace", "path": "/spec/rules/0/backendRefs/1/weight", "value": 500000}]')
+        await _until(router.drift)
+        assert router.drift() == "kubectl-patch changed spec.rules[0].backendRefs[1].weight from 50000 to 500000"
+        await gateway.shift(router, "v2", 0.05)
+        assert router.drift() == ""
+        node.kubectl("annotate", "httproute", "chat", "-n", namespace, "team=blue")
+        await gateway.clock.sleep(0.5)
+        assert router.drift() == ""
+
+
+async def test_a_route_that_somebody_deletes_comes_back_with_everything_on_stable(node: Node, namespace: str) -> None:
+    async with two_variants(node, namespace) as gateway:
+        router = gateway.router(*VARIANTS)
+        await gateway.shift(router, "v2", 0.05)
+        node.kubectl("delete", "httproute", "chat", "-n", namespace)
+        await _until(lambda: not router.slots())
+        assert (await router.seen()).weights is None
+        with pytest.raises(WorldError, match="it has been made again with everything on v1"):
+            await router.set_weights(Weights.of_share(0.25))
+        await router.set_weights(ALL_STABLE)
+        assert (await router.seen()).weights == ALL_STABLE
+
+
+async def test_a_gateway_that_is_deleted_in_mid_rollout_keeps_no_canary(node: Node, namespace: str) -> None:
+    """Envoy Gateway goes on calling its routes accepted."""
+    listener = {"name": "http", "protocol": "HTTP", "port": 80}
+    node.apply(
+        {
+            "apiVersion": GATEWAY.api_version,
+            "kind": "Gateway",
+            "metadata": {"name": "own", "namespace": namespace},
+            "spec": {"gatewayClassName": "eg", "listeners": [listener]},
+        }
+    )
+    async with two_variants(node, namespace, kserve={"gateway": f"{namespace}/own"}) as gateway:
+        router = gateway.router(*VARIANTS)
+        await gateway.shift(router, "v2", 0.25)
+        node.kubectl("delete", "gateway", "own", "-n", namespace)
+        await _until(lambda: not list(gateway.gateways.items(namespace)))
+        seen = await router.seen()
+        assert seen.weights is None
+        assert f"gateway {namespace}/own does not exist, so nobody is served through it" in seen.problem
+        await router.set_weights(ALL_STABLE)
+        await gateway.settle(router, "canary")
+        assert router.idle("canary")
+
+
+async def _until(so: Callable[[], object]) -> None:
+    """Wait until the caches have heard of it."""
+    async with asyncio.timeout(20):
+        while not so():  # noqa: ASYNC110 - what is waited for sets no event
+            await asyncio.sleep(0.02)
