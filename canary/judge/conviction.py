@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from canary.judge import hard_stop, segments, sentences, tally, verdicts
+from canary.judge import delayed, hard_stop, segments, sentences, tally, verdicts
 from canary.judge.docket import Case, Docket
 from canary.judge.facts import Facts, known_bounds
 from canary.judge.memory import Memory
@@ -68,7 +68,10 @@ def _weighted(of: Docket, memory: Mapping[str, Any]) -> list[tuple[float, Case]]
 
 def _may_speak(memory: Mapping[str, Any], case: Case) -> bool:
     """Whether a gate has the samples that its owner asked for."""
-    return case.gate.min_samples is None or tally.samples(case, memory["tally"]["canary"]) >= case.gate.min_samples
+    if case.gate.min_samples is None:
+        return True
+    tallies = delayed.own(memory, case)["tally"] if case.gate.delay else memory["tally"]
+    return tally.samples(case, tallies["canary"]) >= case.gate.min_samples
 
 
 def _stopped(settings: HardStop, memory: Mapping[str, Any]) -> GateVerdict:

@@ -65,7 +65,11 @@ class Docket:
     cases: tuple[Case, ...]
     by_stage: tuple[tuple[Case, ...], ...]
     tested: tuple[Case, ...]
-    """Those with evidence to weigh."""
+    """Those with evidence to weigh:"""
+    prompt: tuple[Case, ...]
+    """those whose events come at once,"""
+    late: tuple[Case, ...]
+    """and those whose events come late."""
     texts: tuple[str, ...]
     """And their gates' texts."""
     by_label: Mapping[str, tuple[Case, ...]]
@@ -131,14 +135,18 @@ def _draw_up(spec: CanarySpec) -> Docket:
             )
         )
     by_text = {case.text: case for case in cases}
+    tested = tuple(case for case in cases if case.rule is not None)
+    prompt = tuple(case for case in tested if not case.gate.delay)
     return Docket(
         cases=tuple(cases),
         by_stage=tuple(tuple(by_text[gate.text] for gate in stage.gates) for stage in spec.stages),
-        tested=tuple(case for case in cases if case.rule is not None),
-        texts=tuple(case.text for case in cases if case.rule is not None),
+        tested=tested,
+        prompt=prompt,
+        late=tuple(case for case in tested if case.gate.delay),
+        texts=tuple(case.text for case in tested),
         by_label={
-            label: tuple(case for case in cases if case.rule is not None and case.gate.by == label)
-            for label in sorted({case.gate.by for case in cases if case.rule is not None and case.gate.by})
+            label: tuple(case for case in prompt if case.gate.by == label)
+            for label in sorted({case.gate.by for case in prompt if case.gate.by})
         },
         planned=sum(stage.hold for stage in spec.stages),
         histograms=frozenset(case.name for case in cases if case.series == "histogram"),

@@ -7,8 +7,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from canary.judge import delayed, sentences, tally, threshold
 from canary.judge import eta as eta_
-from canary.judge import sentences, tally, threshold
 from canary.judge.docket import Case, Docket, share_limit
 from canary.judge.evidence import placebo_of
 from canary.judge.noise import CLEARING
@@ -29,6 +29,8 @@ class Facts:
     def __init__(
         self, docket: Docket, memory: Memory, case: Case, known: dict[str, list[float]], *, here: bool
     ) -> None:
+        if case.gate.delay:
+            memory = delayed.own(memory, case)
         self.docket, self.memory, self.case, self.known = docket, memory, case, known
         tallies = memory["tally"] if here else tally.NOTHING
         self.mine, self.theirs = tallies["canary"], tallies["stable"]

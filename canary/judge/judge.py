@@ -9,6 +9,7 @@ about in `population.py` and `segments.py`, what is remembered in `memory.py`, w
 from canary.judge import (
     arms,
     conviction,
+    delayed,
     docket,
     feed,
     flip,
@@ -165,7 +166,9 @@ def _update(spec: CanarySpec, state: JudgeState, block: Block, *, settled: bool,
         _check_share(spec, of, memory, block, sides, whole=whole)
     memory["whole"] = whole and exposed
     begins = population.beginnings(memory, of.planned, block) if exposed else population.NO_BEGINNING
-    population.take_in(memory, of.tested, block, sides, known, begins, exposed=exposed, new_stage=new_stage)
+    population.take_in(memory, of.prompt, block, sides, known, begins, exposed=exposed, new_stage=new_stage)
+    for case in of.late:
+        delayed.take_in(memory, case, block, sides, begins, exposed=exposed, new_stage=new_stage)
     if of.by_label:
         segments.take_in(memory, of, block, known, begins, exposed=exposed, new_stage=new_stage)
     if exposed:

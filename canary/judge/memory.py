@@ -24,6 +24,8 @@ def fresh(of: Docket) -> Memory:
         # gates with `by`: what `segments.py` remembers by label, and their evidence over all segments
         "segments": {},
         "combined": {},
+        # KPIs whose events come late: what `delayed.py` remembers by gate
+        "delayed": {},
         # latency: finite bounds by histogram, stable's counts of all time, and the bounds picked for each gate
         "bounds": {},
         "history": {},
@@ -69,6 +71,11 @@ def clock_moved(memory: Memory, by: float) -> Memory:
     moved = memory | {name: memory[name] + by for name in _TIMES if memory[name] is not None}
     moved["told"] = {text: t + by for text, t in memory["told"].items()}
     moved["evidence"] = {text: kept | {"low_at": kept["low_at"] + by} for text, kept in memory["evidence"].items()}
+    moved["delayed"] = {
+        text: kept
+        | {"since": kept["since"] + by, "slot": kept["slot"] + by, "ends": [end + by for end in kept["ends"]]}
+        for text, kept in memory["delayed"].items()
+    }
     moved["hard"] = {k: v + by if k in {"since", "began"} and v is not None else v for k, v in memory["hard"].items()}
     moved["looks"] = {
         text: {k: v + by if k in {"since", "first_breach"} and v is not None else v for k, v in looks.items()}

@@ -104,6 +104,12 @@ def would_do(more: float | None) -> str:
     return "." if more is None else f"; about {many(math.ceil(more))} canary requests without trouble would do."
 
 
+def too_young(case: "Case", left: float) -> str:
+    """Events come late, and no request of these weights is old enough."""
+    age = duration(case.gate.delay or 0.0)
+    return f"{case.spoken}: requests count when they are {age} old, the first at these weights in {duration(left)}"
+
+
 def not_in_force(case: "Case") -> str:
     """The route is still moving."""
     return f"{case.spoken}: waiting for this stage's weights to be in force."

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from canary.judge import blame, segments, sentences, share_check
+from canary.judge import blame, delayed, segments, sentences, share_check
 from canary.judge.docket import Case, Docket
 from canary.judge.evidence import Evidence
 from canary.judge.facts import Facts, Memory, known_bounds
@@ -43,7 +43,7 @@ def steady_until(spec: CanarySpec, docket: Docket, memory: Memory, stage: int, n
     told, looks = memory["told"], memory["looks"]
     until = math.inf
     for case in _asked(spec, docket, stage):
-        if case.gate.by is not None:
+        if case.gate.by is not None or case.gate.delay:
             return None
         last, readings = told.get(case.text), looks.get(case.text)
         if last is None or memory["began"] is None or (readings is not None and readings["looks"] == 0):
@@ -128,11 +128,14 @@ def _missing(facts: Facts, now: float) -> str:
     history = memory["history"].get(case.name) if case.series == "histogram" else None
     if case.relative and history and case.text not in memory["picks"]:
         return f"{case.spoken}: learning what is usual for stable, {sentences.many(history[-1])} requests so far"
+    ripe_at = delayed.ripe_at(memory, case) if case.gate.delay else None
+    if ripe_at is not None and now < ripe_at:
+        return sentences.too_young(case, ripe_at - now)
     if told is None or facts.memory["began"] is None:
         began = memory["began"]
         waited = f" for {duration(max(now - began, 0.0))}" if began is not None else " yet"
         return f"{case.spoken}: no data from the canary{waited}{because}"
-    if now - told > _patience(memory):
+    if now - told > _patience(memory) + 2 * (case.gate.delay or 0.0) / delayed.SLOTS:
         return f"{case.spoken}: nothing new for {duration(now - told)}{because}; the last numbers are too old"
     if facts.n_canary == 0 and case.kind != "readings":
         return f"{case.spoken}: no requests at this stage's weights yet{because}"

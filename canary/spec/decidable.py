@@ -39,6 +39,9 @@ def not_here(gate: Gate, traffic: float | None, hold: float | None) -> str | Non
         )
     if gate.window and hold and gate.window > hold:
         return f"one window of {show_seconds(gate.window)} does not fit into the stage's hold of {show_seconds(hold)}"
+    if gate.delay and hold and gate.delay > hold:
+        late, held = show_seconds(gate.delay), show_seconds(hold)
+        return f"no request gets {late} old, as its delay asks, within the stage's hold of {held}"
     return None
 
 

@@ -43,7 +43,7 @@ OnNoData = Literal["hold", "pause", "promote"]
 Comparison = Literal["max", "min", "notWorseThan", "drift"]
 LIMITS: dict[str, Operator] = {"max": "<=", "min": ">=", "notWorseThan": "not worse", "drift": "drift"}
 """The keys of a mapping, exactly one of which a gate has, and what they are in a line."""
-BEYOND_A_LINE = {"query", "min_samples", "on_breach", "on_no_data", "test", "failures"}
+BEYOND_A_LINE = {"query", "min_samples", "on_breach", "on_no_data", "test", "failures", "delay"}
 """What only a mapping can say. A gate's `model_fields_set` tells which of them its owner did say."""
 
 
@@ -77,6 +77,8 @@ class Gate(Model):
     """`test: threshold`: readings beyond the limit that are forgiven; one more decides."""
     by: str | None = None
     """Label whose worst value is judged, such as `tenant`."""
+    delay: Seconds | None = None
+    """For KPIs whose events come late: by how much. Events are held against the requests of that long ago."""
 
     @property
     def relative(self) -> bool:
@@ -142,6 +144,8 @@ class GateMapping(Model):
     """With `test: threshold`: readings beyond the limit that are forgiven; one more decides."""
     by: Text | None = None
     """Label whose worst value is judged, such as `tenant`."""
+    delay: Annotated[Seconds, Field(gt=0)] | None = None
+    """For a KPI whose events come late, how late: `1h`. They are held against the requests of that long ago."""
 
 
 def gate(written: "str | GateMapping | Gate") -> Gate:
@@ -194,6 +198,8 @@ def _of_mapping(written: GateMapping) -> Gate:
         raise Unreadable(
             "only counts with test: threshold; the sequential test forgives nothing by number", key="failures"
         )
+    if written.delay and (not normal.metric.startswith("kpi/") or written.test == "threshold" or written.query):
+        raise Unreadable("only KPIs that are counted and tested in sequence can come late", key="delay")
     added = written.model_dump(include=BEYOND_A_LINE, exclude_unset=True)
     return normal.model_copy(update=added)
 

@@ -11,6 +11,12 @@ def test_a_relative_gate_is_decided_where_stable_has_traffic() -> None:
     assert not_here(gate("error_rate <= 1%"), 1.0, 60.0) is None
 
 
+def test_requests_must_be_able_to_grow_as_old_as_a_delay_asks() -> None:
+    late = gate("csat drop <= 3%").model_copy(update={"delay": 7200.0})
+    assert "no request gets 2h old" in (not_here(late, 0.05, 3600.0) or "")
+    assert not_here(late, 0.05, 4 * 3600.0) is None
+
+
 def test_a_window_must_fit_into_the_hold_where_there_is_one() -> None:
     windowed = gate("error_rate <= 1% over 4h")
     assert not_here(windowed, 0.05, 3600.0) is not None

@@ -200,6 +200,8 @@ def test_a_mapping_tells_what_its_owner_left_to_the_plan() -> None:
         ({"metric": "csat", "max": "4"}, "metric", "needs >="),
         ({"metric": "csat", "drift": "4%", "better": "lower"}, "metric", "leave better out"),
         ({"metric": "latency", "max": "1s", "failures": 2}, "failures", "only counts with test: threshold"),
+        ({"metric": "latency", "max": "1s", "delay": "1h"}, "delay", "only KPIs"),
+        ({"metric": "kpi/csat", "drift": "3%", "delay": "1h", "test": "threshold"}, "delay", "tested in sequence"),
     ],
 )
 def test_a_mapping_that_makes_no_sense_is_refused_at_its_key(said: dict[str, Any], key: str, words: str) -> None:
