@@ -147,7 +147,7 @@ def _variant(plan: Draft, role: str, variant: Variant) -> Iterator[Fault]:
             yield plan.place(("spec", role, "labels", key)).fault(f"{at}.labels.{key}", message)
     if variant.inference_service is not None:
         for key in RENDERED:
-            if plan.root.get("spec", role, key) is not None:
+            if _is_said(plan, "spec", role, key):
                 message = f"would change nothing: {variant.inference_service} is served as it is; take one of them out"
                 yield plan.place(("spec", role, key), key=True).fault(f"{at}.{key}", message)
     elif variant.uri is None and plan.model_uri is None and (variant.runtime is None or variant.lora):
@@ -157,10 +157,10 @@ def _variant(plan: Draft, role: str, variant: Variant) -> Iterator[Fault]:
 
 def _parts(plan: Draft) -> Iterator[Fault]:
     for key, message in NOT_CARRIED_OUT.items():
-        if plan.root.get("spec", key) is not None:
+        if _is_said(plan, "spec", key):
             yield plan.place(("spec", key), key=True).fault(f"spec.{key}", message)
     kserve, values = _kserve(plan), plan.root.get("spec", "cohort", "in")
-    if plan.root.get("spec", "cohort") is None:
+    if not _is_said(plan, "spec", "cohort"):
         return
     if kserve is not None and kserve.mode != "standard":
         message = "needs platform.kserve.mode: standard; KServe's own ways of moving traffic know no cohorts"
@@ -205,12 +205,18 @@ def _secrets(plan: Draft) -> Iterator[Fault]:
     listed = plan.root.get("spec", "alerts")
     for index, alert in enumerate(listed.value if listed is not None and isinstance(listed.value, tuple) else ()):
         for channel, node in alert.value.items() if isinstance(alert.value, dict) else ():
-            for key, reference in node.value.items() if isinstance(node.value, dict) else ():
+            for key in node.value if isinstance(node.value, dict) else ():
                 for where in ("env", "file") if key.endswith("From") else ():
-                    if reference.get(where) is not None:
-                        path = ("spec", "alerts", index, channel, key, where)
+                    path = ("spec", "alerts", index, channel, key, where)
+                    if _is_said(plan, *path):
                         message = "is a place on one machine; in a cluster write {secret: NAME, key: KEY}"
                         yield plan.place(path, key=True).fault(dotted(path), message)
+
+
+def _is_said(plan: Draft, *path: str | int) -> bool:
+    """Whether something stands there; a null is nothing."""
+    node = plan.root.get(*path)
+    return node is not None and node.value is not None
 
 
 def _fits(pattern: str, value: str) -> bool:

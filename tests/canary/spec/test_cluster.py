@@ -35,6 +35,7 @@ def said(text: str) -> str:
 def test_a_plan_for_kserve_runs_in_a_cluster() -> None:
     assert paths(PLAN) == []
     assert paths(PLAN + "  cohort: {header: x-tier, in: [gold]}\n") == []
+    assert paths(PLAN + "  budget:\n  sticky: ~\n  alerts: [{slack: {urlFrom: {secret: a, key: b, env: }}}]\n") == []
 
 
 @pytest.mark.parametrize(
