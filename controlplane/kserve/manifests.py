@@ -5,8 +5,10 @@ Called by `serinus render`. The platforms write the same objects, from the same 
 
 from dataclasses import dataclass
 
+from canary.errors import BadInput
 from canary.spec.models import ModelCanary
 from canary.weights import Weights
+from controlplane.kserve.knative import PERCENT, knative_service
 from controlplane.kserve.render import rendered
 from controlplane.kubernetes.api import Object
 from profiles.catalogue import Catalogue
@@ -24,7 +26,24 @@ class Manifests:
 
 def variants(plan: ModelCanary, weights: Weights, *, namespace: str, known: Catalogue) -> Manifests:
     """What stands in the cluster for both variants under these weights. Raises `BadInput` where nothing can serve."""
-    return _standard(plan, namespace, known)
+    mode = plan.spec.platform.kserve.mode if plan.spec.platform.kserve else ""
+    if mode == "standard":
+        return _standard(plan, namespace, known)
+    if mode == "knative":
+        return _knative(plan, weights, namespace, known)
+    raise BadInput(f"{plan.metadata.name} has no objects to be rendered: its mode is {mode or 'not KServe'}.")
+
+
+def _knative(plan: ModelCanary, weights: Weights, namespace: str, known: Catalogue) -> Manifests:
+    """One InferenceService: stable's before any traffic, then the canary's with its share over what was rolled out."""
+    made = knative_service(
+        plan, plan.spec.canary if weights.canary else plan.spec.stable, namespace=namespace, known=known
+    )
+    service = made.service
+    if weights.canary:
+        share = {"canaryTrafficPercent": weights.canary // PERCENT}
+        service = {**service, "spec": {"predictor": {**service["spec"]["predictor"], **share}}}
+    return Manifests(tuple(each for each in (made.runtime, service) if each is not None), made.notes)
 
 
 def _standard(plan: ModelCanary, namespace: str, known: Catalogue) -> Manifests:

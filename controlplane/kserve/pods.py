@@ -12,6 +12,8 @@ from typing import Any
 from canary.wording import duration
 from controlplane.kubernetes.api import Object
 
+PORT = 8080
+"""Where KServe's servers answer unless their container says otherwise."""
 CRASHES = 3
 """Ends of the server, one after the other, after which another try is not expected to go better."""
 PATIENCE = 60.0
@@ -55,6 +57,17 @@ def ready_since(pod: Object) -> float | None:
         return None
     ready = condition(pod, "Ready")
     return seconds(ready.get("lastTransitionTime")) or 0.0 if ready.get("status") == "True" else None
+
+
+def address_of(pod: Object) -> str:
+    """`ip:port` of its server; empty while it has no address, and when it is leaving."""
+    address = (pod.get("status") or {}).get("podIP")
+    if not address or leaving(pod):
+        return ""
+    for container in (pod.get("spec") or {}).get("containers") or ():
+        if container.get("ports"):
+            return f"{address}:{container['ports'][0]['containerPort']}"
+    return f"{address}:{PORT}"
 
 
 def said_of(pod: Object, now: float, gpus: str = "") -> Said:

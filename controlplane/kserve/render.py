@@ -15,6 +15,7 @@ from typing import Any
 from canary.errors import BadInput
 from canary.spec.models import CanarySpec, ModelCanary, Variant
 from controlplane.kserve.engine import ADAPTERS, WEIGHTS, Family, Served, adapters, engine_flags, served
+from controlplane.kserve.pods import PORT
 from controlplane.kubernetes.api import Object
 from controlplane.kubernetes.names import DOMAIN, labels, service_name
 from controlplane.kubernetes.resources import INFERENCE_SERVICE, SERVING_RUNTIME
@@ -28,7 +29,6 @@ CLUSTER_LOCAL = {"networking.kserve.io/visibility": "cluster-local"}
 DIGEST = f"{DOMAIN}/rendered"
 """Annotation, written once when an object is made: digest of what was asked for."""
 CONTAINER = "kserve-container"
-PORT = 8080
 PROMPT_VARIABLE = "SERINUS_SYSTEM_PROMPT"
 MODEL_VARIABLE = "SERINUS_MODEL_NAME"
 QUANTIZATION_VARIABLE = "SERINUS_QUANTIZATION"

@@ -16,8 +16,8 @@ from canary.weights import ARMS, Arm
 from controlplane.kserve.caches import Caches
 from controlplane.kserve.drift import Drift, changed_fields, dotted, sentence
 from controlplane.kserve.identity import Identity, identity, mismatch
-from controlplane.kserve.pods import leaving, ready_since
-from controlplane.kserve.render import CONTAINER, PORT, Rendered, digest_of, location, rendered
+from controlplane.kserve.pods import address_of, leaving, ready_since
+from controlplane.kserve.render import Rendered, digest_of, location, rendered
 from controlplane.kserve.trouble import Parts, look, template_of
 from controlplane.kserve.writer import REPAIRS, Writer
 from controlplane.kubernetes.api import Busy, Kube, NotFound, Object, Refused, Resource
@@ -265,8 +265,8 @@ class KServeStandard:
     def _addressed(self, arm: Arm) -> Iterator[tuple[str, str, float | None]]:
         """Name, address and since when it is ready, of every pod with an address."""
         for pod in self._pods(arm):
-            if (address := (pod.get("status") or {}).get("podIP")) and not leaving(pod):
-                yield pod["metadata"]["name"], f"{address}:{_port(pod)}", ready_since(pod)
+            if address := address_of(pod):
+                yield pod["metadata"]["name"], address, ready_since(pod)
 
     def _synced(self) -> bool:
         caches = self._caches
@@ -283,13 +283,6 @@ def _with_wrong_model(arm: Arm, seen: VariantSeen, wrong: str) -> VariantSeen:
 def _foreign(live: Object) -> str:
     name = live["metadata"]["name"]
     return f"an InferenceService {name} is there already, and Serinus did not make it; name it, or rename the variant"
-
-
-def _port(pod: Object) -> int:
-    for container in (pod.get("spec") or {}).get("containers") or ():
-        if container.get("name") == CONTAINER and container.get("ports"):
-            return int(container["ports"][0]["containerPort"])
-    return PORT
 
 
 def _refused(error: Exception) -> str:

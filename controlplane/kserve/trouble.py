@@ -31,6 +31,8 @@ class Parts:
     nodes: Sequence[Object] = ()
     neighbours: Iterable[Object] = ()
     """All pods of the cluster, for counting what is taken of the nodes; read only when there is no room."""
+    wanted: int | None = None
+    """How many there should be, where the InferenceService does not say it of this variant alone."""
 
 
 def look(parts: Parts, now: float) -> VariantSeen:
@@ -49,6 +51,8 @@ def look(parts: Parts, now: float) -> VariantSeen:
 
 def replicas(parts: Parts) -> int:
     """How many there should be: as the Deployment says, or the InferenceService before there is one."""
+    if parts.wanted is not None:
+        return parts.wanted
     if parts.deployment is not None:
         return int(parts.deployment["spec"].get("replicas", 1))
     return int(parts.service["spec"]["predictor"].get("minReplicas", 1))

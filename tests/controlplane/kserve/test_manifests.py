@@ -26,3 +26,16 @@ def test_a_service_that_is_there_already_is_only_named() -> None:
     assert [each["metadata"]["name"] for each in found.objects] == ["chat-v2"]
     assert found.notes == ("v1 is InferenceService theirs, which is there already.",)
     assert found.needs_route
+
+
+def test_knative_has_one_service_whose_template_is_the_canarys() -> None:
+    whole = plan(mode="knative")
+    before, during = (
+        variants(whole, Weights.of_share(share), namespace=NAMESPACE, known=builtin()) for share in (0.0, 0.25)
+    )
+    assert not during.needs_route
+    ((first,), (then,)) = before.objects, during.objects
+    assert first["metadata"]["name"] == then["metadata"]["name"] == "chat"
+    assert "canaryTrafficPercent" not in first["spec"]["predictor"]
+    assert then["spec"]["predictor"]["canaryTrafficPercent"] == 25
+    assert then["spec"]["predictor"]["labels"]["serinus.dev/variant"] == "v2"

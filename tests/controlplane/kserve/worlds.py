@@ -11,8 +11,10 @@ from canary.spec import parse_document
 from canary.spec.models import ModelCanary
 from canary.weights import Arm
 from controlplane.kserve.caches import Caches
+from controlplane.kserve.knative import KnativePlatform, KnativeRouter
 from controlplane.kserve.standard import KServeStandard
 from controlplane.kubernetes.memory import MemoryKube
+from tests.controlplane.kserve.fake_knative import FakeKnative
 from tests.controlplane.kserve.fake_kserve import FakeKServe
 
 NAMESPACE = "models"
@@ -48,6 +50,8 @@ class Time:
     """A clock that stands still until it is told to go on."""
 
     at: float = 1_700_000_000.0
+    on_sleep: Callable[[], None] = lambda: None
+    """Called after every sleep: the world goes on while somebody waits."""
 
     def now(self) -> float:
         """Seconds since the epoch."""
@@ -56,6 +60,7 @@ class Time:
     async def sleep(self, seconds: float) -> None:
         """Go on."""
         self.at += seconds
+        self.on_sleep()
 
 
 class RealTime:
@@ -130,6 +135,63 @@ async def followed(step: Callable[[], None], period_s: float = 0.005) -> AsyncIt
             yield
         finally:
             living.cancel()
+
+
+@dataclass
+class KnativeWorld:
+    """One cluster with Knative, the pair of adapters, and time that moves by itself wherever somebody waits."""
+
+    plan: ModelCanary = field(default_factory=lambda: plan(mode="knative"))
+    load_s: float = 3.0
+
+    def __post_init__(self) -> None:
+        """An empty cluster that has been read."""
+        self.clock = Time()
+        self.clock.on_sleep = self.settle
+        self.kube = MemoryKube(self.clock)
+        self.knative = FakeKnative(self.kube, load_s=self.load_s)
+        self.caches = Caches()
+        self.knative.feed(self.caches)
+        self.begin(self.plan)
+
+    def begin(self, plan: ModelCanary) -> None:
+        """The next rollout in the same cluster."""
+        self.plan = plan
+        self.platform = KnativePlatform(self.kube, self.caches, plan, namespace=NAMESPACE, clock=self.clock)
+        self.router = KnativeRouter(self.kube, self.caches, plan, namespace=NAMESPACE, clock=self.clock)
+
+    def settle(self, seconds: float = 0.0) -> None:
+        """Let so much time pass, and let the cluster and the caches follow."""
+        self.clock.at += seconds
+        for _ in range(3):
+            self.knative.step()
+        self.knative.feed(self.caches)
+
+    async def pass_(self, seconds: float = 0.0) -> None:
+        """What the loop says at every pass while a rollout runs."""
+        await self.platform.run("stable", self.plan.spec.stable)
+        await self.platform.run("canary", self.plan.spec.canary)
+        self.settle(seconds)
+
+    async def both_run(self) -> None:
+        """Both arms are up, and the canary has no traffic."""
+        for _ in range(4):
+            await self.pass_(self.load_s)
+
+
+@asynccontextmanager
+async def knative_platform(load_s: float) -> AsyncIterator[KnativePlatform]:
+    """A platform in a Knative cluster that lives in real time, with a stable that was rolled out long ago."""
+    kube, caches, clock = MemoryKube(RealTime()), Caches(), RealTime()
+    knative = FakeKnative(kube, load_s=load_s)
+
+    def step() -> None:
+        knative.step()
+        knative.feed(caches)
+
+    step()
+    async with followed(step):
+        yield KnativePlatform(kube, caches, plan(mode="knative"), namespace=NAMESPACE, clock=clock)
 
 
 @asynccontextmanager

@@ -1,0 +1,317 @@
+"""Both variants as revisions of one InferenceService in KServe's Knative mode. Implements `Platform` and `Router`.
+
+Built by the operator, one pair for each rollout. KServe writes the split from `canaryTrafficPercent`: the template is
+the canary, what was rolled out before is stable. So the order matters. The canary's template and 0 % arrive in one
+write; the weights move with the template untouched; a rollback is 0, never the old template, which would be a new
+revision and a cold start. Revisions are named by the status only. Whole percents only.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from canary.errors import BadInput, Conflict, Unavailable, WorldError
+from canary.observation import RouteSeen, VariantSeen
+from canary.spec.models import ModelCanary, Variant
+from canary.weights import ALL_STABLE, ARMS, WHOLE, Arm, Weights
+from controlplane.kserve.caches import Caches
+from controlplane.kserve.pods import address_of, ready_since
+from controlplane.kserve.render import CLUSTER_LOCAL, MODE, Rendered, rendered
+from controlplane.kserve.trouble import Parts, look
+from controlplane.kserve.writer import Writer
+from controlplane.kubernetes.api import Kube, Object
+from controlplane.kubernetes.names import LONGEST_LABEL, PREDICTOR, VARIANT_LABEL, labels, shortened
+from controlplane.kubernetes.resources import INFERENCE_SERVICE, SERVING_RUNTIME
+from controlplane.ports import Clock
+from profiles.catalogue import Catalogue, builtin
+
+TAGS = "serving.kserve.io/enable-tag-routing"
+"""On from the first day: turning it on later would be a new revision."""
+PERCENT = WHOLE // 100
+PATIENCE_S = 4.0
+"""Seconds until a change has to be seen in force: less than the loop's own patience."""
+POLL_S = 0.05
+
+
+def service_of(plan: ModelCanary) -> str:
+    """The name of the one InferenceService, with room for what KServe adds to it."""
+    return shortened(plan.metadata.name, LONGEST_LABEL - len(PREDICTOR))
+
+
+def knative_service(plan: ModelCanary, variant: Variant, *, namespace: str, known: Catalogue) -> Rendered:
+    """The InferenceService with this variant as its template, without a share, and its runtime.
+
+    Raises `BadInput` for a variant that is served elsewhere, and for shares that are no whole percents.
+    """
+    for stage in plan.spec.stages:
+        if Weights.of_share(stage.traffic).canary % PERCENT:
+            raise BadInput(f"Knative moves whole percents, and a stage asks for {stage.traffic * 100:g} %.")
+    made = rendered(plan, variant, namespace=namespace, known=known)
+    meta = made.service["metadata"]
+    service: Object = {
+        **made.service,
+        "metadata": {
+            "name": service_of(plan),
+            "namespace": namespace,
+            # Nothing of the variant here: a label that changes is a new revision, and this object is both variants'.
+            "labels": labels(plan.metadata.name),
+            "annotations": {MODE: "Knative", TAGS: "true"},
+        },
+    }
+    own = {name: value for name, value in meta["labels"].items() if name not in CLUSTER_LOCAL}
+    service["spec"] = {"predictor": {**made.service["spec"]["predictor"], "labels": own}}
+    return Rendered(service, made.runtime, made.notes)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What one InferenceService says of two variants."""
+
+    live: Object
+    stable: str
+    """The variant's own name."""
+    canary: str
+
+    @property
+    def template(self) -> str:
+        """The variant that the newest revision is made of."""
+        return str((self.live["spec"]["predictor"].get("labels") or {}).get(VARIANT_LABEL, ""))
+
+    @property
+    def share(self) -> int | None:
+        """Percent that the template is to have; None where there is no split."""
+        share = self.live["spec"]["predictor"].get("canaryTrafficPercent")
+        return None if share is None else int(share)
+
+    @property
+    def status(self) -> Mapping[str, Any]:
+        """Of the predictor."""
+        return dict(((self.live.get("status") or {}).get("components") or {}).get("predictor") or {})
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether the canary is there in name only: no share, and no pods wanted."""
+        return bool(self.live["spec"]["predictor"].get("minReplicas") == 0 and self.share == 0)
+
+    @property
+    def rolled_out(self) -> bool:
+        """Whether there is something to hold the canary against: the first revision cannot be one."""
+        rolled = self.status.get("latestRolledoutRevision", "")
+        return bool(rolled) and (self.at_rest or rolled == self.status.get("latestReadyRevision"))
+
+    @property
+    def revisions(self) -> Mapping[Arm, str]:
+        """The revision of each arm, as the status names it; never made up."""
+        newest = self.status.get("latestCreatedRevision", "")
+        if self.template != self.canary and not self.at_rest:
+            return {"stable": newest}
+        rolled, before = (self.status.get(f"{which}RolledoutRevision", "") for which in ("latest", "previous"))
+        stable = rolled if rolled != newest else before
+        return {"stable": stable, "canary": newest} if self.template == self.canary else {"stable": stable}
+
+    def split(self, now: float) -> RouteSeen:
+        """The split in force; None where somebody else has a part in it."""
+        shares: dict[str, int] = {}
+        for target in self.status.get("traffic") or ():
+            revision = str(target.get("revisionName", ""))
+            shares[revision] = shares.get(revision, 0) + int(target.get("percent", 0))
+        if not shares:
+            return RouteSeen(now, ALL_STABLE, "Knative has not said yet which revision serves")
+        revisions, template = self.revisions, self.template
+        if template not in {self.stable, self.canary} and not self.at_rest:
+            return RouteSeen(now, None, f"it serves {template or 'something else'}: neither variant of this rollout")
+        if template != self.canary:
+            return RouteSeen(now, ALL_STABLE)  # an older revision may still serve until the new one can
+        strangers = sorted(name for name, share in shares.items() if share and name not in revisions.values())
+        if strangers:
+            return RouteSeen(now, None, f"{' and '.join(strangers)} serves as well: neither variant of this rollout")
+        return RouteSeen(now, Weights(PERCENT * shares.get(revisions["canary"], 0)))
+
+
+class _Service:
+    """Where the InferenceService of a rollout is, and how it is read and written."""
+
+    def __init__(self, kube: Kube, caches: Caches, plan: ModelCanary, namespace: str) -> None:
+        self.kube = kube
+        self.caches = caches
+        self.namespace = namespace
+        self.name = service_of(plan)
+        self.variants: dict[Arm, Variant] = {"stable": plan.spec.stable, "canary": plan.spec.canary}
+
+    def read(self) -> Reading | None:
+        """None while it is not there."""
+        live = self.caches.services.get(self.namespace, self.name)
+        return None if live is None else Reading(live, self.variants["stable"].name, self.variants["canary"].name)
+
+    async def patch(self, live: Object, operations: Sequence[Mapping[str, Any]]) -> None:
+        """Over the very object that was looked at; raises `WorldError` when it has changed."""
+        test = {"op": "test", "path": "/metadata/resourceVersion", "value": live["metadata"]["resourceVersion"]}
+        try:
+            answer = await self.kube.patch(INFERENCE_SERVICE, self.namespace, self.name, [test, *operations])
+        except Conflict as error:
+            raise WorldError(f"InferenceService {self.name} was changed meanwhile; it is looked at again.") from error
+        self.caches.services.put(answer)
+
+    async def fall_to(self, percent: int) -> None:
+        """Whatever else has changed: taking traffic away is never wrong."""
+        patch = {"spec": {"predictor": {"canaryTrafficPercent": percent}}}
+        answer = await self.kube.patch(INFERENCE_SERVICE, self.namespace, self.name, patch, urgent=True)
+        self.caches.services.put(answer)
+
+
+class KnativePlatform:
+    """The two revisions of one InferenceService."""
+
+    def __init__(
+        self,
+        kube: Kube,
+        caches: Caches,
+        plan: ModelCanary,
+        *,
+        namespace: str,
+        clock: Clock,
+        known: Catalogue | None = None,
+    ) -> None:
+        """Raises `BadInput` for a plan that Knative cannot carry out."""
+        self._plan = plan
+        self._service = _Service(kube, caches, plan, namespace)
+        self._caches = caches
+        self._clock = clock
+        self._known = known or builtin()
+        self._asked: set[Arm] = set()
+        self._writer = Writer(kube, caches.services, caches.runtimes)
+        self._made("canary")
+
+    async def run(self, arm: Arm, variant: Variant) -> None:
+        """Roll stable out first; then the canary becomes the template, with no share, in one write."""
+        self._service.variants[arm] = variant
+        self._asked.add(arm)
+        if not self._synced():
+            return
+        found, made = self._service.read(), self._made(arm)
+        runtime = made.runtime
+        if runtime is not None and self._caches.runtimes.get(self._service.namespace, self._runtime(made)) is None:
+            await self._writer.create(SERVING_RUNTIME, runtime)
+        if found is None:
+            if arm == "stable":
+                await self._writer.create(INFERENCE_SERVICE, made.service)
+        elif arm == "stable" and found.template not in {found.stable, found.canary} and not found.at_rest:
+            await self._replace(found, made)
+        elif arm == "canary" and found.rolled_out and (found.template != found.canary or found.at_rest):
+            await self._replace(found, made, canaryTrafficPercent=0)
+
+    async def stop(self, arm: Arm) -> None:
+        """A stable that was promoted over goes with the share; a canary without traffic goes to zero pods.
+
+        Neither touches the other variant's revision.
+        """
+        self._asked.discard(arm)
+        found = self._service.read()
+        if found is None or found.template != found.canary:
+            return
+        if arm == "stable" and found.share == 100:
+            await self._service.patch(found.live, [{"op": "remove", "path": "/spec/predictor/canaryTrafficPercent"}])
+        elif arm == "canary" and found.share == 0 and not found.at_rest:
+            rest = {"op": "replace", "path": "/spec/predictor/minReplicas", "value": 0}
+            await self._service.patch(found.live, [rest])
+
+    async def seen(self) -> Mapping[Arm, VariantSeen]:
+        """Readiness of both arms, from the caches. Raises `Unavailable` before these know the cluster."""
+        if not self._synced():
+            raise Unavailable("The cluster has not been read yet.")
+        return {arm: self._seen(arm) for arm in ARMS}
+
+    def endpoints(self) -> Mapping[Arm, Mapping[str, str]]:
+        """Pod name to `ip:port` of every ready pod, by arm."""
+        return {arm: {name: at for name, at, since in self._addressed(arm) if since is not None} for arm in ARMS}
+
+    def addresses(self) -> Mapping[Arm, Mapping[str, str]]:
+        """Pod name to `ip:port` of every pod that has one, by arm."""
+        return {arm: {name: at for name, at, _ in self._addressed(arm)} for arm in ARMS}
+
+    def ready_since(self) -> Mapping[str, float]:
+        """Pod name to the time (seconds since the epoch) when it became ready."""
+        return {name: since for arm in ARMS for name, _, since in self._addressed(arm) if since is not None}
+
+    def _seen(self, arm: Arm) -> VariantSeen:
+        now, found, variant = self._clock.now(), self._service.read(), self._service.variants[arm]
+        wanted = variant.replicas if arm in self._asked else 0
+        if found is None:
+            return VariantSeen(now, wanted, 0, "asked for, not there yet" if wanted else "not running")
+        if arm == "canary" and (found.template != variant.name or found.at_rest):
+            waits = "waits until stable is rolled out: Knative cannot split before"
+            return VariantSeen(now, wanted, 0, waits if wanted else "not running")
+        revision = found.revisions.get(arm, "")
+        pods = self._pods(revision)
+        if arm == "stable" and found.template != variant.name and revision and not pods:
+            # At 100 % Knative lets the old revision go. It is the way back all the same: it starts on demand.
+            return VariantSeen(now, variant.replicas, variant.replicas, "scaled to zero by Knative; starts on demand")
+        deployment = self._caches.deployments.get(self._service.namespace, f"{revision}-deployment")
+        return look(Parts(found.live, deployment, pods, wanted=variant.replicas), now)
+
+    async def _replace(self, found: Reading, made: Rendered, **share: int) -> None:
+        """Another template, and its share, in one write."""
+        predictor = {**made.service["spec"]["predictor"], **share}
+        await self._service.patch(found.live, [{"op": "replace", "path": "/spec/predictor", "value": predictor}])
+
+    def _made(self, arm: Arm) -> Rendered:
+        variant = self._service.variants[arm]
+        return knative_service(self._plan, variant, namespace=self._service.namespace, known=self._known)
+
+    def _runtime(self, made: Rendered) -> str:
+        return str(made.service["spec"]["predictor"]["model"]["runtime"])
+
+    def _pods(self, revision: str) -> list[Object]:
+        return list(self._caches.pods_of_revisions.of(self._service.namespace, revision)) if revision else []
+
+    def _addressed(self, arm: Arm) -> Iterator[tuple[str, str, float | None]]:
+        found = self._service.read()
+        if found is None or (arm == "canary" and found.at_rest):
+            return
+        for pod in self._pods(found.revisions.get(arm, "")):
+            if address := address_of(pod):
+                yield pod["metadata"]["name"], address, ready_since(pod)
+
+    def _synced(self) -> bool:
+        return all(each.synced for each in (self._caches.services, self._caches.pods, self._caches.runtimes))
+
+
+class KnativeRouter:
+    """The share of the newest revision."""
+
+    def __init__(self, kube: Kube, caches: Caches, plan: ModelCanary, *, namespace: str, clock: Clock) -> None:
+        self._service = _Service(kube, caches, plan, namespace)
+        self._clock = clock
+
+    async def set_weights(self, weights: Weights) -> None:
+        """Write the share, and return when the revisions are seen to have it; raises `WorldError` otherwise."""
+        if weights.canary % PERCENT:
+            raise WorldError(f"Knative moves whole percents, and {weights} was asked for; the weights stay.")
+        found, percent = self._service.read(), weights.canary // PERCENT
+        if found is None or found.template != found.canary:
+            if weights != ALL_STABLE:
+                raise WorldError(f"the canary is not in InferenceService {self._service.name} yet; the weights stay.")
+            return
+        if percent < (found.share or 0):
+            await self._service.fall_to(percent)
+        elif percent != found.share:
+            share = {"op": "add", "path": "/spec/predictor/canaryTrafficPercent", "value": percent}
+            await self._service.patch(found.live, [share])
+        until = self._clock.now() + PATIENCE_S
+        while (seen := await self.seen()).weights != weights:
+            if self._clock.now() >= until:
+                raise WorldError(f"{weights} is written and not in force: {seen.problem or f'it is {seen.weights}'}")
+            await self._clock.sleep(POLL_S)
+
+    async def seen(self) -> RouteSeen:
+        """The split that Knative serves, by the revisions in KServe's status."""
+        found, now = self._service.read(), self._clock.now()
+        if found is None:
+            return RouteSeen(now, ALL_STABLE, f"InferenceService {self._service.name} is not there yet")
+        return found.split(now)
+
+    def idle(self, arm: Arm) -> bool:
+        """Whether no request can reach the arm."""
+        found = self._service.read()
+        weights = ALL_STABLE if found is None else found.split(self._clock.now()).weights
+        return weights is not None and not getattr(weights, arm)
