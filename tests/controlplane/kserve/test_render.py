@@ -1,16 +1,20 @@
 """What is asked of KServe for a variant."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from canary.errors import BadInput
 from canary.spec.models import ModelCanary
+from controlplane.kserve.engine import HUGGINGFACE, VLLM
 from controlplane.kserve.render import DIGEST, Rendered, rendered
 from controlplane.kubernetes.api import Object
 from profiles.catalogue import builtin
 from tests.controlplane.kserve.worlds import NAMESPACE, plan
 
+RUNTIMES = Path(__file__).parents[3] / "manifests" / "runtimes"
 GPU = "profile: {gpu: L40S}"
 LLAMA = "uri: 'hf://meta-llama/Llama-3.1-8B-Instruct'"
 
@@ -163,3 +167,14 @@ def test_two_kinds_of_server_are_refused() -> None:
     whole = plan(stable=f"{{name: v1, {LLAMA}}}", canary=f"{{name: v2, {LLAMA}, {GPU}}}")
     with pytest.raises(BadInput, match="v2 has a GPU and is served by vLLM, v1 has none"):
         canary("", known=whole)
+
+
+@pytest.mark.parametrize(("name", "image"), [("vllm", VLLM), ("huggingface", HUGGINGFACE)])
+def test_the_runtimes_for_users_are_those_that_serinus_knows(name: str, image: str) -> None:
+    """Named by a variant, they get its arguments; found by KServe alone, they are never chosen."""
+    runtime = yaml.safe_load((RUNTIMES / f"{name}.yaml").read_text())
+    made = canary(f"runtime: serinus-{name}, {GPU}, {LLAMA}, quantization: fp8", runtime)
+    assert any(word.startswith("--quantization=") for word in model(made)["args"])
+    assert model(made)["modelFormat"]["name"] == runtime["spec"]["supportedModelFormats"][0]["name"]
+    assert runtime["spec"]["supportedModelFormats"][0]["autoSelect"] is False
+    assert runtime["spec"]["containers"][0]["image"] == image
