@@ -6,7 +6,7 @@ fall leaves to tidy up is done by `settle`, a step a call, from the route alone:
 a route that is not ours, nor any of KServe's.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from canary.errors import Conflict, WorldError
@@ -25,7 +25,8 @@ PATIENCE_S = 4.0
 """Seconds that a rise may take, all of its steps: less than the loop's own patience."""
 FALL_PATIENCE_S = 0.5
 """Seconds that a fall waits for the gateway's word after it is written. It is in force or not, whoever waits."""
-POLL_S = 0.01
+POLL_S = (0.01, 0.05)
+"""Seconds between two looks at the cache while waiting: the first, and the longest, for two hundred may wait at once."""
 
 
 class GatewayRouter:
@@ -175,7 +176,7 @@ class GatewayRouter:
 
     async def _wait_until_in_force(self, seconds: float, deadline: float, turn: int) -> None:
         """Return once the present route has been in force for so long; raise at the deadline."""
-        while True:
+        for pause in _pauses():
             if turn != self._turn:
                 raise WorldError("other weights were asked for meanwhile")
             state = self._sight.known()
@@ -184,19 +185,29 @@ class GatewayRouter:
             if self._clock.now() >= deadline:
                 why = state.problem or f"gateway {'/'.join(self._sight.gateway)} has only just taken it"
                 raise WorldError(f"{self._sight.where} is written and not in force: {why}")
-            await self._clock.sleep(POLL_S)
+            await self._clock.sleep(pause)
 
     async def _give_it_a_moment(self, turn: int) -> None:
         """After a fall: let the gateway take it, so that the next look already sees it."""
         until = self._clock.now() + FALL_PATIENCE_S
-        while turn == self._turn and not self._sight.known().in_force and self._clock.now() < until:
-            await self._clock.sleep(POLL_S)
+        for pause in _pauses():
+            if turn != self._turn or self._sight.known().in_force or self._clock.now() >= until:
+                return
+            await self._clock.sleep(pause)
 
     def _is_free(self, free: Arm) -> bool:
         """Whether nobody in this process still wants traffic for this arm."""
         if self._wanted is None:
             return True
         return not self._wanted.canary if free == "canary" else self._wanted == ALL_CANARY
+
+
+def _pauses() -> Iterator[float]:
+    """Growing pauses, for ever."""
+    pause, longest = POLL_S
+    while True:
+        yield pause
+        pause = min(1.5 * pause, longest)
 
 
 def _patch(route: Object, wanted: Object, generation: int) -> list[dict[str, Any]]:

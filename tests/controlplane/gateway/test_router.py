@@ -59,7 +59,7 @@ async def test_a_rollback_does_not_wait_for_a_gateway_that_is_silent(world: Worl
     world.controller.silent = True
     began = world.clock.now()
     await router.set_weights(ALL_STABLE)
-    assert world.clock.now() - began <= FALL_PATIENCE_S + 0.02
+    assert world.clock.now() - began <= FALL_PATIENCE_S + 0.05
     assert world.split == [(V1, 999_999), (V2, 1)]
     seen = await router.seen()
     assert seen.weights is None
