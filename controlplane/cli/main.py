@@ -22,6 +22,7 @@ COMMANDS = {
     "abort": ("controlplane.cli.ask:abort", "Put everything back on stable and end the rollout."),
     "controller": ("controlplane.cli.controller", "Follow a git repository: commits become rollouts, and back."),
     "retry": ("controlplane.cli.controller:retry", "Let a controller try a rejected revision again."),
+    "doctor": ("controlplane.cli.doctor", "Look whether a cluster is ready for a rollout, and say what to do."),
     "stop": ("controlplane.cli.stop", "Stop what a run left serving on this machine."),
     "alerts": ("controlplane.cli.alerts", "Test the alert channels of a canary.yml."),
     "validate": ("controlplane.cli.validate", "Check canary.yml files; every fault with file, line and column."),
