@@ -28,7 +28,7 @@ static_image() { # NAME PROGRAM [mkimage options]: one static program, on the PA
     --add "$path:/usr/local/bin/$program" --dir /tmp --entrypoint "[\"/usr/local/bin/$program\"]" "$@"
 }
 
-images_node() { static_image pause pause; static_image coredns coredns; }
+images_node() { static_image pause pause; static_image coredns coredns; static_image load load; }
 images_gateway() {
   keep_sources envoy-gateway github.com/envoyproxy/gateway charts/gateway-helm
   static_image envoy-gateway envoy-gateway --dir /var/lib/eg

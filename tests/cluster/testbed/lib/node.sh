@@ -27,7 +27,11 @@ renew() { # IMAGE NAMESPACE: the tag stays the same, so pods of an older import 
 }
 
 up_node() {
-  if [ -n "$(node_pid)" ] && api_ok "https://$NODE_IP:6443"; then say "the node is up"; return; fi
+  if [ -n "$(node_pid)" ] && api_ok "https://$NODE_IP:6443"; then
+    import_image pause coredns load
+    say "the node is up"
+    return
+  fi
   [ "$(id -u)" = 0 ] || die "the node needs root (without it: testbed up --light)"
   unshare --mount --net --pid --uts --fork true 2>/dev/null || die "no namespaces here (without them: testbed up --light)"
   debian_packages "$NODE_COMMANDS" "$NODE_PACKAGES"
@@ -42,7 +46,7 @@ up_node() {
   retry 120 "the API server" "$RUN/log/apiserver.log" api_ok "https://$NODE_IP:6443"
   say "API server ready"
   retry 120 "containerd" "$RUN/log/containerd.log" ctr version
-  import_image pause coredns
+  import_image pause coredns load
   retry 180 "the node to be Ready" "$RUN/log/kubelet.log" node_is_ready
   say "node Ready"
   pretend_gpus
