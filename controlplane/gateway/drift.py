@@ -18,7 +18,7 @@ def changed_by(route: Object, written: Object) -> str:
 
     A difference that no other manager owns is our own: the plan was replaced, and its route is not written yet.
     """
-    changes = list(differences(written["spec"], route.get("spec", {}), "spec"))
+    changes = list(differences(written["spec"], route.get("spec", {}), "spec", strict=True))
     managers = _others(route)
     if not changes or not managers:
         return ""

@@ -27,6 +27,8 @@ DEFAULT_GATEWAY = "kserve/kserve-ingress-gateway"
 """The Gateway that KServe itself uses when nothing else is configured."""
 SERVICE_PORT = 80
 """Port of the Services that KServe makes for its predictors."""
+ANY_PATH = {"path": {"type": "PathPrefix", "value": "/"}}
+"""What the API server would add by itself; written out, so that a match that somebody adds is seen as one."""
 MOST_COHORT_VALUES = 64
 """The Gateway API allows so many matches in one rule."""
 
@@ -130,14 +132,17 @@ def under_gateway(state: RouteState, named: tuple[str, str], gateway: Object | N
     return replace(state, problem=f"gateway {'/'.join(named)} is not programmed: {_words(programmed)}")
 
 
-def differences(wanted: Any, found: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
-    """Where an object says otherwise than we want: path, wanted, found. What we do not speak of may be anything."""
+def differences(wanted: Any, found: Any, path: str, *, strict: bool = False) -> Iterator[tuple[str, Any, Any]]:
+    """Where an object says otherwise than we want: path, wanted, found.
+
+    What we do not speak of may be anything, as servers add fields of their own; unless `strict`.
+    """
     if isinstance(wanted, Mapping) and isinstance(found, Mapping):
-        for key, value in wanted.items():
-            yield from differences(value, found.get(key), f"{path}.{key}")
+        for key in [*wanted, *(key for key in found if strict and key not in wanted)]:
+            yield from differences(wanted.get(key), found.get(key), f"{path}.{key}", strict=strict)
     elif isinstance(wanted, list) and isinstance(found, list) and len(wanted) == len(found):
         for index, value in enumerate(wanted):
-            yield from differences(value, found[index], f"{path}[{index}]")
+            yield from differences(value, found[index], f"{path}[{index}]", strict=strict)
     elif wanted != found:
         yield path, wanted, found
 
@@ -165,11 +170,12 @@ def _rules(plan: ModelCanary, slots: Slots) -> list[dict[str, Any]]:
     }
     cohort = plan.spec.cohort
     if cohort is None:
-        return [weighted]
+        return [{"matches": [ANY_PATH], **weighted}]
     others = _for_others(slots, backends_of(plan))
     return [
         {"matches": _matches(cohort), **weighted},
         {
+            "matches": [ANY_PATH],
             "timeouts": {"request": "0s"},
             "filters": [_named(others.variant)],
             "backendRefs": [_reference(others.service)],
@@ -183,7 +189,9 @@ def _matches(cohort: Cohort) -> list[dict[str, Any]]:
             f"The cohort has {len(cohort.values)} values, and a rule of an HTTPRoute can hold {MOST_COHORT_VALUES}. "
             "The route stays as it is; let the clients send one header that says who takes part."
         )
-    return [{"headers": [{"type": "Exact", "name": cohort.header, "value": value}]} for value in cohort.values]
+    return [
+        {**ANY_PATH, "headers": [{"type": "Exact", "name": cohort.header, "value": value}]} for value in cohort.values
+    ]
 
 
 def _for_others(slots: Slots, backends: Backends) -> Backend:

@@ -26,7 +26,7 @@ PATIENCE_S = 4.0
 FALL_PATIENCE_S = 0.5
 """Seconds that a fall waits for the gateway's word after it is written. It is in force or not, whoever waits."""
 POLL_S = (0.01, 0.05)
-"""Seconds between two looks at the cache while waiting: the first, and the longest, for two hundred may wait at once."""
+"""Seconds between two looks at the cache while waiting, the first and the longest: two hundred may wait at once."""
 
 
 class GatewayRouter:
@@ -126,7 +126,7 @@ class GatewayRouter:
             if falls and next_step(state.slots, sight.backends, weights) is None:
                 return await self._give_it_a_moment(turn)
         if sight.differs(state):
-            await self._write(in_millionths(state.slots), over=state if weights.canary else None)
+            await self._write(in_millionths(state.slots), over=state)
         return await self._wait_until_in_force(0.0, deadline, turn)
 
     async def _present(self, weights: Weights) -> RouteState:

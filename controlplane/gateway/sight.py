@@ -136,9 +136,14 @@ class RouteSight:
         """Whether the route says anything else than its own weights under this plan."""
         route, slots = self.object or {}, in_millionths(state.slots)
         wanted = http_route(self.plan, self.namespace, slots)
-        spec = next(differences(wanted["spec"], route.get("spec", {}), "spec"), None)
-        labels = next(differences(wanted["metadata"]["labels"], route["metadata"].get("labels", {}), ""), None)
-        return spec is not None or labels is not None or state.written != slots
+        spec, labels = route.get("spec", {}), route["metadata"].get("labels", {})
+        return (
+            any(differences(wanted["spec"], spec, "spec"))
+            or any(differences(wanted["metadata"]["labels"], labels, "labels"))
+            or not spec.keys() <= wanted["spec"].keys()  # host names of an older plan
+            or state.written != slots
+            or self.drift() != ""
+        )
 
     def canary(self, slots: Slots) -> int:
         """The canary's millionths."""

@@ -8,6 +8,7 @@ import pytest
 from canary.errors import BadInput
 from canary.weights import WHOLE
 from controlplane.gateway.route import (
+    ANY_PATH,
     MOST_COHORT_VALUES,
     SLOTS_ANNOTATION,
     VARIANT_HEADER,
@@ -105,10 +106,10 @@ def test_a_gateway_without_a_namespace_is_in_the_rollouts_own(named: str | None,
 def test_only_a_cohort_takes_part_and_everybody_else_is_served_by_stable() -> None:
     rules = route(cohort={"header": "x-team", "in": ["blue", "green"]})["spec"]["rules"]
     assert rules[WEIGHTED_RULE]["matches"] == [
-        {"headers": [{"type": "Exact", "name": "x-team", "value": "blue"}]},
-        {"headers": [{"type": "Exact", "name": "x-team", "value": "green"}]},
+        {**ANY_PATH, "headers": [{"type": "Exact", "name": "x-team", "value": "blue"}]},
+        {**ANY_PATH, "headers": [{"type": "Exact", "name": "x-team", "value": "green"}]},
     ]
-    assert "matches" not in rules[1]
+    assert rules[1]["matches"] == [ANY_PATH]
     assert [each["name"] for each in rules[1]["backendRefs"]] == ["chat-v1-predictor"]
     assert rules[1]["timeouts"] == {"request": "0s"}
 
@@ -215,5 +216,9 @@ def test_only_what_we_speak_of_can_differ() -> None:
     """The API server and others add fields; they are welcome to."""
     wanted, found = {"a": [{"b": 1}], "c": "x"}, {"a": [{"b": 1, "added": True}], "c": "x", "more": 1}
     assert list(differences(wanted, found, "spec")) == []
+    assert list(differences(wanted, found, "spec", strict=True)) == [
+        ("spec.a[0].added", None, True),
+        ("spec.more", None, 1),
+    ]
     found["a"] = [{"b": 2}]
     assert list(differences(wanted, found, "spec")) == [("spec.a[0].b", 1, 2)]

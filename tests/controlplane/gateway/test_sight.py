@@ -140,6 +140,24 @@ async def test_a_change_beside_the_weights_is_put_right_too(world: World) -> Non
 
 
 @told
+async def test_a_match_that_somebody_adds_is_a_change_though_we_had_none(world: World) -> None:
+    router = await started(world, FIVE)
+    header = [{"type": "Exact", "name": "x-team", "value": "blue"}]
+    await edit(world, "/spec/rules/0/matches/0", {"path": {"type": "PathPrefix", "value": "/"}, "headers": header})
+    assert router.drift().startswith("kubectl-edit changed spec.rules[0].matches[0].headers from nothing to [{")
+    await router.set_weights(FIVE)
+    assert "headers" not in world.route["spec"]["rules"][0]["matches"][0]
+
+
+@told
+async def test_a_new_plan_without_a_host_name_takes_the_old_one_away(world: World) -> None:
+    await started(world, FIVE)
+    newer = world.router(plan(kserve={"hostname": None}))
+    await newer.set_weights(FIVE)
+    assert "hostnames" not in world.route["spec"]
+
+
+@told
 async def test_a_new_plans_own_change_of_the_route_is_no_drift(world: World) -> None:
     await started(world, FIVE)
     newer = world.router(plan(kserve={"hostname": "new.example.com"}))
