@@ -9,6 +9,7 @@ from canary.errors import BadInput
 from canary.spec.models import ModelCanary
 from canary.weights import Weights
 from controlplane.kserve.knative import PERCENT, knative_service
+from controlplane.kserve.llm import llm_service
 from controlplane.kserve.render import rendered
 from controlplane.kubernetes.api import Object
 from profiles.catalogue import Catalogue
@@ -31,6 +32,8 @@ def variants(plan: ModelCanary, weights: Weights, *, namespace: str, known: Cata
         return _standard(plan, namespace, known)
     if mode == "knative":
         return _knative(plan, weights, namespace, known)
+    if mode == "llm":
+        return _llm(plan, weights, namespace, known)
     raise BadInput(f"{plan.metadata.name} has no objects to be rendered: its mode is {mode or 'not KServe'}.")
 
 
@@ -44,6 +47,13 @@ def _knative(plan: ModelCanary, weights: Weights, namespace: str, known: Catalog
         share = {"canaryTrafficPercent": weights.canary // PERCENT}
         service = {**service, "spec": {"predictor": {**service["spec"]["predictor"], **share}}}
     return Manifests(tuple(each for each in (made.runtime, service) if each is not None), made.notes)
+
+
+def _llm(plan: ModelCanary, weights: Weights, namespace: str, known: Catalogue) -> Manifests:
+    """Both members of the group with their weights."""
+    shares = ((plan.spec.stable, weights.stable), (plan.spec.canary, weights.canary))
+    made = [llm_service(plan, variant, share, namespace=namespace, known=known) for variant, share in shares]
+    return Manifests(tuple(made))
 
 
 def _standard(plan: ModelCanary, namespace: str, known: Catalogue) -> Manifests:

@@ -71,7 +71,7 @@ def rendered(
         "maxReplicas": variant.replicas,
         "timeout": LONGEST_REQUEST,
         "terminationGracePeriodSeconds": GRACE,
-        **_placement(variant),
+        **placement(variant),
         **_model(plan.spec, variant, name, own, known, runtime),
     }
     service = {
@@ -223,7 +223,7 @@ def _variables(values: Mapping[str, str]) -> list[dict[str, str]]:
     return [{"name": name, "value": value} for name, value in values.items()]
 
 
-def _placement(variant: Variant) -> dict[str, Any]:
+def placement(variant: Variant) -> dict[str, Any]:
     """On which nodes, and as whom. A GPU's own taint is tolerated without being asked."""
     tolerations = [each.model_dump(by_alias=True, exclude_none=True) for each in variant.tolerations]
     if variant.profile and not tolerations:

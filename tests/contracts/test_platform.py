@@ -8,20 +8,21 @@ from pathlib import Path
 
 import pytest
 
-from canary.spec.models import Variant
+from canary.spec.models import Profile, Variant
 from canary.weights import Arm
 from controlplane.adapters.memory import MemoryPlatform
 from controlplane.adapters.process_replica import Pace
 from controlplane.adapters.processes import ProcessPlatform
+from controlplane.kserve.llm import LlmPlatform
 from controlplane.kserve.standard import KServeStandard
-from tests.controlplane.kserve.worlds import standard_platform
+from tests.controlplane.kserve.worlds import llm_platform, standard_platform
 
-Platform = MemoryPlatform | ProcessPlatform | KServeStandard
+Platform = MemoryPlatform | ProcessPlatform | KServeStandard | LlmPlatform
 SERVER = str(Path(__file__).parents[1] / "controlplane" / "adapters" / "small_server.py")
 QUICK = Pace(look_every_s=0.02, probe_every_s=0.03, notice_s=0.0, pause_s=0.05)
 
 
-@pytest.fixture(params=["memory", "kserve", pytest.param("processes", marks=pytest.mark.real)])
+@pytest.fixture(params=["memory", "kserve", "kserve-llm", pytest.param("processes", marks=pytest.mark.real)])
 async def platform(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Platform]:
     if request.param == "memory":
         yield MemoryPlatform(time.time, ready_after_s=0.05)
@@ -30,15 +31,19 @@ async def platform(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncItera
         async with standard_platform(load_s=0.05) as standard:
             yield standard
         return
+    if request.param == "kserve-llm":
+        async with llm_platform(load_s=0.05) as llm:
+            yield llm
+        return
     async with ProcessPlatform(tmp_path, now=time.time, pace=QUICK) as processes:
         yield processes
         await processes.close()
 
 
 def variant(name: str, replicas: int = 1) -> Variant:
-    """One that a machine can start by its command and a cluster by its runtime."""
+    """One that a machine can start by its command, and a cluster by its GPUs."""
     command = (sys.executable, SERVER, "{port}")
-    return Variant(name=name, command=command, env={"NAME": name}, replicas=replicas, runtime="serinus-sim")
+    return Variant(name=name, command=command, env={"NAME": name}, replicas=replicas, profile=Profile(gpu="L40S"))
 
 
 async def until_ready(platform: Platform, arm: Arm, replicas: int = 1) -> None:

@@ -3,7 +3,7 @@
 from canary.weights import Weights
 from controlplane.kserve.manifests import Manifests, variants
 from profiles.catalogue import builtin
-from tests.controlplane.kserve.worlds import NAMESPACE, plan
+from tests.controlplane.kserve.worlds import GPU, NAMESPACE, plan
 
 
 def made(stable: str, canary: str) -> Manifests:
@@ -39,3 +39,10 @@ def test_knative_has_one_service_whose_template_is_the_canarys() -> None:
     assert "canaryTrafficPercent" not in first["spec"]["predictor"]
     assert then["spec"]["predictor"]["canaryTrafficPercent"] == 25
     assert then["spec"]["predictor"]["labels"]["serinus.dev/variant"] == "v2"
+
+
+def test_a_group_has_two_members_with_weights() -> None:
+    whole = plan(f"{{name: v1, {GPU}}}", f"{{name: v2, {GPU}, quantization: fp8}}", mode="llm")
+    found = variants(whole, Weights.of_share(0.25), namespace=NAMESPACE, known=builtin())
+    weights = {each["metadata"]["name"]: each["spec"]["router"]["route"]["weight"] for each in found.objects}
+    assert weights == {"chat-v1": 750_000, "chat-v2": 250_000}

@@ -12,10 +12,12 @@ from canary.spec.models import ModelCanary
 from canary.weights import Arm
 from controlplane.kserve.caches import Caches
 from controlplane.kserve.knative import KnativePlatform, KnativeRouter
+from controlplane.kserve.llm import LlmPlatform, LlmRouter
 from controlplane.kserve.standard import KServeStandard
 from controlplane.kubernetes.memory import MemoryKube
 from tests.controlplane.kserve.fake_knative import FakeKnative
 from tests.controlplane.kserve.fake_kserve import FakeKServe
+from tests.controlplane.kserve.fake_llm import FakeLlm
 
 NAMESPACE = "models"
 PLAN = """\
@@ -179,19 +181,60 @@ class KnativeWorld:
             await self.pass_(self.load_s)
 
 
+GPU = "profile: {gpu: L40S}"
+
+
+@dataclass
+class LlmWorld:
+    """One cluster with KServe's controller for language models, and the pair of adapters."""
+
+    plan: ModelCanary = field(
+        default_factory=lambda: plan(f"{{name: v1, {GPU}}}", f"{{name: v2, {GPU}, quantization: fp8}}", mode="llm")
+    )
+    load_s: float = 3.0
+
+    def __post_init__(self) -> None:
+        """An empty cluster that has been read."""
+        self.clock = Time()
+        self.clock.on_sleep = self.settle
+        self.kube = MemoryKube(self.clock)
+        self.llm = FakeLlm(self.kube, load_s=self.load_s)
+        self.caches = Caches()
+        self.llm.feed(self.caches)
+        self.router = LlmRouter(self.kube, self.caches, self.plan, namespace=NAMESPACE, clock=self.clock)
+        self.platform = LlmPlatform(
+            self.kube, self.caches, self.plan, namespace=NAMESPACE, now=self.clock.now, may_stop=self.router.idle
+        )
+
+    def settle(self, seconds: float = 0.0) -> None:
+        """Let so much time pass, and let the cluster and the caches follow."""
+        self.clock.at += seconds
+        for _ in range(2):
+            self.llm.step()
+        self.llm.feed(self.caches)
+
+    async def both_run(self) -> None:
+        """Both arms are up, and the canary has no traffic."""
+        await self.platform.run("stable", self.plan.spec.stable)
+        await self.platform.run("canary", self.plan.spec.canary)
+        self.settle()
+        self.settle(self.load_s)
+
+
 @asynccontextmanager
-async def knative_platform(load_s: float) -> AsyncIterator[KnativePlatform]:
-    """A platform in a Knative cluster that lives in real time, with a stable that was rolled out long ago."""
-    kube, caches, clock = MemoryKube(RealTime()), Caches(), RealTime()
-    knative = FakeKnative(kube, load_s=load_s)
+async def llm_platform(load_s: float) -> AsyncIterator[LlmPlatform]:
+    """A platform in a cluster that lives in real time."""
+    kube, caches = MemoryKube(RealTime()), Caches()
+    llm = FakeLlm(kube, load_s=load_s)
 
     def step() -> None:
-        knative.step()
-        knative.feed(caches)
+        llm.step()
+        llm.feed(caches)
 
     step()
     async with followed(step):
-        yield KnativePlatform(kube, caches, plan(mode="knative"), namespace=NAMESPACE, clock=clock)
+        whole = plan(f"{{name: v1, {GPU}}}", f"{{name: v2, {GPU}, quantization: fp8}}", mode="llm")
+        yield LlmPlatform(kube, caches, whole, namespace=NAMESPACE, now=time.time, may_stop=lambda _arm: True)
 
 
 @asynccontextmanager

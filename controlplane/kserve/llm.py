@@ -1,0 +1,285 @@
+"""Variants as two LLMInferenceServices of one routing group. Implements `controlplane.ports.Platform` and `Router`.
+
+Built by the operator, one pair for each rollout. KServe writes the route of the group from a weight on each member. Two
+members cannot be written at once, so the order is chosen such that the share between the two writes is never above
+both ends, and that never all weights are zero. What is in force is read from the group in each member's status.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from canary.errors import BadInput, Unavailable, WorldError
+from canary.observation import RouteSeen, VariantSeen
+from canary.spec.models import ModelCanary, Variant
+from canary.weights import ALL_CANARY, ALL_STABLE, ARMS, WHOLE, Arm, Weights
+from controlplane.kserve.caches import Caches
+from controlplane.kserve.engine import served
+from controlplane.kserve.pods import address_of, ready_since
+from controlplane.kserve.render import location, placement
+from controlplane.kserve.trouble import Parts, look
+from controlplane.kserve.writer import Writer
+from controlplane.kubernetes.api import Kube, Object
+from controlplane.kubernetes.names import LONGEST_LABEL, MANAGED_BY, ROLLOUT_LABEL, labels, shortened
+from controlplane.kubernetes.resources import LLM_INFERENCE_SERVICE
+from controlplane.ports import Clock
+from profiles.catalogue import Catalogue, builtin
+
+WORKLOAD = "-kserve"
+WORKLOAD_SERVICE = "-kserve-workload-svc"
+"""What KServe adds to the name: the Service's is the longest."""
+TINY = 1
+"""Of a million: a member that is let go to nothing, or comes from nothing, costs requests in some gateways."""
+EMPTY = WHOLE // 100
+"""A stable with less than this is given its weight back before the canary's is taken, or nobody would have any."""
+SETTLED_S = 0.5
+"""Seconds for which the first millionth is in force before more follows."""
+PATIENCE_S = 4.0
+"""Seconds until a change has to be seen in force: less than the loop's own patience."""
+POLL_S = 0.05
+
+
+def llm_name(plan: ModelCanary, variant: Variant) -> str:
+    """The LLMInferenceService of a variant, with room for what KServe adds."""
+    return shortened(f"{plan.metadata.name}-{variant.name}", LONGEST_LABEL - len(WORKLOAD_SERVICE))
+
+
+def llm_service(plan: ModelCanary, variant: Variant, weight: int, *, namespace: str, known: Catalogue) -> Object:
+    """The LLMInferenceService of a variant. Raises `BadInput` for what it cannot carry out."""
+    if variant.inference_service or variant.runtime:
+        raise BadInput(f"{variant.name} names a service or runtime of its own, and mode llm has neither.")
+    if variant.profile is None:
+        raise BadInput(f"{variant.name} says no profile: mode llm serves on GPUs; write profile: {{gpu: …}}.")
+    uri, made = location(plan.spec, variant), served(plan.spec, variant, known)
+    if not uri:
+        raise BadInput(f"{variant.name} says no uri, and neither does the model: there are no weights to serve.")
+    # The served name is the model's; the server's own template passes it, and another one beside it.
+    words = [word for word in made.words if not word.startswith(("--served-model-name", "--enable-lora", "--lora-"))]
+    container: dict[str, Any] = {
+        "name": "main",
+        "args": words,
+        "env": [{"name": name, "value": value} for name, value in variant.env.items()],
+        "resources": {"requests": dict(made.requests), "limits": dict(made.requests)},
+    }
+    if variant.image:
+        container["image"] = variant.image
+    adapters = [{"name": name, "uri": place} for name, place in variant.lora.items()]
+    return {
+        "apiVersion": LLM_INFERENCE_SERVICE.api_version,
+        "kind": LLM_INFERENCE_SERVICE.kind,
+        "metadata": {
+            "name": llm_name(plan, variant),
+            "namespace": namespace,
+            "labels": {**variant.labels, **labels(plan.metadata.name, variant.name)},
+        },
+        "spec": {
+            "model": {
+                "name": plan.spec.model.name,
+                "uri": uri,
+                **({"lora": {"adapters": adapters}} if adapters else {}),
+            },
+            "replicas": variant.replicas,
+            "router": {"gateway": {}, "route": {"group": _group(plan), "weight": weight}},
+            "template": {**placement(variant), "containers": [container]},
+        },
+    }
+
+
+class LlmPlatform:
+    """Both members of the group."""
+
+    def __init__(
+        self,
+        kube: Kube,
+        caches: Caches,
+        plan: ModelCanary,
+        *,
+        namespace: str,
+        now: Callable[[], float],
+        may_stop: Callable[[Arm], bool],
+        known: Catalogue | None = None,
+    ) -> None:
+        """`may_stop` answers whether no more than one request in a million can reach the arm."""
+        self._kube = kube
+        self._caches = caches
+        self._plan = plan
+        self._namespace = namespace
+        self._now = now
+        self._may_stop = may_stop
+        self._known = known or builtin()
+        self._variants: dict[Arm, Variant] = {"stable": plan.spec.stable, "canary": plan.spec.canary}
+        self._asked: set[Arm] = set()
+        self._writer = Writer(kube, caches.llm_services)
+
+    async def run(self, arm: Arm, variant: Variant) -> None:
+        """Create it where it is missing: stable with all of the traffic, a canary with none."""
+        self._variants[arm] = variant
+        self._asked.add(arm)
+        if self._synced() and self._live(arm) is None:
+            weight = WHOLE if arm == "stable" else 0
+            try:
+                made = llm_service(self._plan, variant, weight, namespace=self._namespace, known=self._known)
+            except BadInput as error:
+                raise WorldError(str(error)) from error
+            await self._writer.create(LLM_INFERENCE_SERVICE, made)
+
+    async def stop(self, arm: Arm) -> None:
+        """First take the last millionth, then delete; nothing happens as long as requests can reach it."""
+        self._asked.discard(arm)
+        live = self._live(arm)
+        if live is None or not _is_of(live, self._plan) or not self._may_stop(arm):
+            return
+        if _weight(live):
+            path = {"spec": {"router": {"route": {"weight": 0}}}}
+            name = live["metadata"]["name"]
+            answer = await self._kube.patch(LLM_INFERENCE_SERVICE, self._namespace, name, path)
+            self._caches.llm_services.put(answer)
+        elif "deletionTimestamp" not in live["metadata"]:
+            await self._writer.delete(LLM_INFERENCE_SERVICE, live)
+
+    def gone(self, arm: Arm) -> bool:
+        """Whether nothing that Serinus made for the arm is there any more."""
+        live = self._live(arm)
+        return live is None or not _is_of(live, self._plan)
+
+    async def seen(self) -> Mapping[Arm, VariantSeen]:
+        """Readiness of both arms, from the caches. Raises `Unavailable` before these know the cluster."""
+        if not self._synced():
+            raise Unavailable("The cluster has not been read yet.")
+        return {arm: self._seen(arm) for arm in ARMS}
+
+    def endpoints(self) -> Mapping[Arm, Mapping[str, str]]:
+        """Pod name to `ip:port` of every ready pod, by arm."""
+        return {arm: {name: at for name, at, since in self._addressed(arm) if since is not None} for arm in ARMS}
+
+    def addresses(self) -> Mapping[Arm, Mapping[str, str]]:
+        """Pod name to `ip:port` of every pod that has one, by arm."""
+        return {arm: {name: at for name, at, _ in self._addressed(arm)} for arm in ARMS}
+
+    def ready_since(self) -> Mapping[str, float]:
+        """Pod name to the time (seconds since the epoch) when it became ready."""
+        return {name: since for arm in ARMS for name, _, since in self._addressed(arm) if since is not None}
+
+    def _seen(self, arm: Arm) -> VariantSeen:
+        now, live = self._now(), self._live(arm)
+        wanted = self._variants[arm].replicas if arm in self._asked else 0
+        if live is None:
+            return VariantSeen(now, wanted, 0, "asked for, not there yet" if wanted else "not running")
+        if "deletionTimestamp" in live["metadata"]:
+            return VariantSeen(now, wanted, 0, "an earlier one is still being deleted" if wanted else "not running")
+        deployment = self._caches.deployments.get(self._namespace, live["metadata"]["name"] + WORKLOAD)
+        return look(Parts(live, deployment, self._pods(arm), wanted=int(live["spec"].get("replicas", 1))), now)
+
+    def _live(self, arm: Arm) -> Object | None:
+        return self._caches.llm_services.get(self._namespace, llm_name(self._plan, self._variants[arm]))
+
+    def _pods(self, arm: Arm) -> list[Object]:
+        if self._live(arm) is None:
+            return []
+        return list(self._caches.pods_of_llms.of(self._namespace, llm_name(self._plan, self._variants[arm])))
+
+    def _addressed(self, arm: Arm) -> Iterator[tuple[str, str, float | None]]:
+        for pod in self._pods(arm):
+            if address := address_of(pod):
+                yield pod["metadata"]["name"], address, ready_since(pod)
+
+    def _synced(self) -> bool:
+        return all(each.synced for each in (self._caches.llm_services, self._caches.deployments, self._caches.pods))
+
+
+class LlmRouter:
+    """The weights of both members."""
+
+    def __init__(self, kube: Kube, caches: Caches, plan: ModelCanary, *, namespace: str, clock: Clock) -> None:
+        self._kube = kube
+        self._caches = caches
+        self._namespace = namespace
+        self._clock = clock
+        self._names: dict[Arm, str] = {
+            "stable": llm_name(plan, plan.spec.stable),
+            "canary": llm_name(plan, plan.spec.canary),
+        }
+
+    async def set_weights(self, weights: Weights) -> None:
+        """Write both members, and return when the group is seen to have the weights; raises `WorldError` otherwise."""
+        live = {arm: self._live(arm) for arm in ARMS}
+        if live["canary"] is None or live["stable"] is None:
+            if weights == ALL_STABLE:
+                return
+            raise WorldError("one of the variants is not there yet; the weights stay.")
+        canary = min(max(weights.canary, TINY), WHOLE - TINY)
+        if weights == ALL_STABLE and not _weight(live["canary"]):
+            canary = 0  # it never had any: nothing has to be kept warm
+        wanted: dict[Arm, int] = {"stable": WHOLE - canary, "canary": canary}
+        if canary > TINY and not _weight(live["canary"]):
+            await self._write("canary", TINY, falls=False)
+            await self._clock.sleep(SETTLED_S)
+        for arm in _order(_weight(live["stable"])):
+            await self._write(arm, wanted[arm], falls=wanted["canary"] < _weight(live["canary"]))
+        until = self._clock.now() + PATIENCE_S
+        while (seen := await self.seen()).weights != weights:
+            if self._clock.now() >= until:
+                raise WorldError(f"{weights} is written and not in force: {seen.problem or f'it is {seen.weights}'}")
+            await self._clock.sleep(POLL_S)
+
+    async def seen(self) -> RouteSeen:
+        """The split that both members' statuses agree on; None while they do not."""
+        now = self._clock.now()
+        members = [self._members(each) for arm in ARMS if (each := self._live(arm)) is not None]
+        said = [each for each in members if each is not None]
+        if not said:
+            return RouteSeen(now, ALL_STABLE, "KServe has not written the group's route yet")
+        if any(each != said[0] for each in said) or (len(members) == 2 and len(said) < 2 and said[0]["canary"]):
+            return RouteSeen(now, None, "the two members of the group do not agree yet")
+        total = said[0]["stable"] + said[0]["canary"]
+        if not total:
+            return RouteSeen(now, None, "all weights of the group are zero: nobody is served")
+        return RouteSeen(now, _meant(round(said[0]["canary"] * WHOLE / total)))
+
+    def idle(self, arm: Arm) -> bool:
+        """Whether no more than one request in a million can reach the arm."""
+        live = self._live(arm)
+        members = None if live is None else self._members(live)
+        if live is None or members is None:
+            return True
+        return max(_weight(live), members[arm]) <= TINY
+
+    async def _write(self, arm: Arm, weight: int, *, falls: bool) -> None:
+        live = self._live(arm)
+        if live is None or _weight(live) == weight:
+            return
+        patch = {"spec": {"router": {"route": {"weight": weight}}}}
+        answer = await self._kube.patch(LLM_INFERENCE_SERVICE, self._namespace, self._names[arm], patch, urgent=falls)
+        self._caches.llm_services.put(answer)
+
+    def _members(self, live: Object) -> dict[Arm, int] | None:
+        """What one member's status says of both; a member that is left out has nothing."""
+        group = (((live.get("status") or {}).get("router") or {}).get("group") or {}).get("members")
+        if not group:
+            return None
+        weights = {str(each["name"]): int(each.get("weight", 0)) for each in group if not each.get("stopped")}
+        return {arm: weights.get(self._names[arm], 0) for arm in ARMS}
+
+    def _live(self, arm: Arm) -> Object | None:
+        return self._caches.llm_services.get(self._namespace, self._names[arm])
+
+
+def _order(stable: int) -> tuple[Arm, Arm]:
+    """The canary first, so that a fall is in force with the first write; unless stable has nothing to fall back on."""
+    return ("stable", "canary") if stable < EMPTY else ("canary", "stable")
+
+
+def _meant(canary: int) -> Weights:
+    return ALL_STABLE if canary <= TINY else ALL_CANARY if canary >= WHOLE - TINY else Weights(canary)
+
+
+def _weight(live: Object) -> int:
+    return int(((live["spec"].get("router") or {}).get("route") or {}).get("weight", 0))
+
+
+def _group(plan: ModelCanary) -> str:
+    return shortened(plan.metadata.name, LONGEST_LABEL)
+
+
+def _is_of(live: Object, plan: ModelCanary) -> bool:
+    given = live["metadata"].get("labels") or {}
+    return bool(given.get(MANAGED_BY) == "serinus" and given.get(ROLLOUT_LABEL) == plan.metadata.name)

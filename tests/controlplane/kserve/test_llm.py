@@ -1,0 +1,173 @@
+"""Two LLMInferenceServices of one group: what is asked for, and in which order their weights are written."""
+
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from canary.errors import BadInput, WorldError
+from canary.weights import ALL_CANARY, ALL_STABLE, WHOLE, Weights
+from controlplane.kserve.llm import llm_service
+from controlplane.kubernetes.api import Object
+from controlplane.kubernetes.resources import LLM_INFERENCE_SERVICE
+from profiles.catalogue import builtin
+from tests.controlplane.kserve.worlds import GPU, NAMESPACE, LlmWorld, plan
+
+FIVE = Weights(50_000)
+
+
+def weights(world: LlmWorld) -> dict[str, int]:
+    return {
+        name: each["spec"]["router"]["route"]["weight"]
+        for (_, name), each in world.kube.objects(LLM_INFERENCE_SERVICE).items()
+    }
+
+
+def canary(text: str) -> Object:
+    whole = plan(f"{{name: v1, {GPU}}}", f"{{name: v2, {text}}}", mode="llm")
+    return llm_service(whole, whole.spec.canary, 0, namespace=NAMESPACE, known=builtin())
+
+
+def test_a_member_says_its_model_its_group_and_its_weight() -> None:
+    made = canary(f"uri: 'hf://meta-llama/Llama-3.1-8B-Instruct', {GPU}, quantization: fp8")
+    assert made["spec"]["model"] == {"name": "chat", "uri": "hf://meta-llama/Llama-3.1-8B-Instruct"}
+    assert made["spec"]["router"]["route"] == {"group": "chat", "weight": 0}
+    (container,) = made["spec"]["template"]["containers"]
+    assert "--quantization=fp8_per_tensor" in container["args"]
+    assert not any(word.startswith("--served-model-name") for word in container["args"]), "KServe passes two of them"
+
+
+def test_adapters_are_kserves_business() -> None:
+    made = canary(f"{GPU}, lora: {{legal: 'hf://a/legal'}}")
+    assert made["spec"]["model"]["lora"] == {"adapters": [{"name": "legal", "uri": "hf://a/legal"}]}
+    assert not any("lora" in word for word in made["spec"]["template"]["containers"][0]["args"])
+
+
+def test_a_long_name_leaves_room_for_what_kserve_adds() -> None:
+    whole = plan(f"{{name: v1, {GPU}}}", f"{{name: {'x' * 60}, {GPU}, quantization: fp8}}", mode="llm")
+    made = llm_service(whole, whole.spec.canary, 0, namespace=NAMESPACE, known=builtin())
+    assert len(made["metadata"]["name"] + "-kserve-workload-svc") <= 63
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [("runtime: mine", "of its own"), ("inferenceService: theirs", "of its own"), ("env: {A: b}", "no profile")],
+)
+def test_what_the_mode_cannot_do_is_refused(text: str, why: str) -> None:
+    with pytest.raises(BadInput, match=why):
+        canary(text)
+
+
+async def test_a_canary_begins_without_traffic() -> None:
+    world = LlmWorld()
+    await world.both_run()
+    assert weights(world) == {"chat-v1": WHOLE, "chat-v2": 0}
+    assert (await world.router.seen()).weights == ALL_STABLE
+    assert all(each.complete for each in (await world.platform.seen()).values())
+
+
+async def test_the_weights_that_were_set_are_the_ones_seen() -> None:
+    world = LlmWorld()
+    await world.both_run()
+    for millionths in (50_000, 250_000, 1_234, 750_000, WHOLE, 999_000, 0):
+        await world.router.set_weights(Weights(millionths))
+        seen = await world.router.seen()
+        assert (seen.weights, seen.problem) == (Weights(millionths), "")
+
+
+@pytest.mark.parametrize("before", [50_000, 250_000, 750_000, WHOLE])
+@pytest.mark.parametrize("after", [0, 50_000, 250_000, 750_000, WHOLE])
+async def test_between_two_writes_the_share_is_never_beyond_both_ends(
+    before: int, after: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor are all weights ever zero: the fake asserts that at every step. Two members cannot be written at once."""
+    world = LlmWorld()
+    await world.both_run()
+    await world.router.set_weights(Weights(before))
+    world.llm.shares.clear()
+    original = world.kube.patch
+
+    async def patch_and_look(*words: Any, **named: Any) -> Object:
+        answer = await original(*words, **named)
+        world.settle()
+        return answer
+
+    monkeypatch.setattr(world.kube, "patch", patch_and_look)
+    await world.router.set_weights(Weights(after))
+    low, high = sorted((before / WHOLE, after / WHOLE))
+    assert all(low - 2e-6 <= share <= high + 2e-6 for share in world.llm.shares)
+    falling = all(first >= second for first, second in pairwise(world.llm.shares))
+    rising = all(first <= second for first, second in pairwise(world.llm.shares))
+    assert falling or rising
+
+
+async def test_a_rollback_is_in_force_with_its_first_write() -> None:
+    world = LlmWorld()
+    await world.both_run()
+    await world.router.set_weights(Weights(750_000))
+    before = world.kube.counts.total()
+    world.kube.fail_next(WorldError("the second write fails"), verb="patch", times=1, after=True)
+    with pytest.raises(WorldError, match="the second write"):
+        await world.router.set_weights(ALL_STABLE)
+    assert world.kube.counts.total() == before + 1
+    world.settle()
+    seen = await world.router.seen()
+    assert seen.weights is not None
+    assert seen.weights.canary < 10
+
+
+async def test_a_canary_with_nothing_begins_with_one_in_a_million() -> None:
+    """Some gateways lose requests when a backend comes from nothing to a large share."""
+    world = LlmWorld()
+    await world.both_run()
+    await world.router.set_weights(FIVE)
+    assert world.llm.shares[1] == pytest.approx(1e-6, rel=0.01)
+
+
+async def test_setting_the_same_weights_again_writes_nothing() -> None:
+    world = LlmWorld()
+    await world.both_run()
+    await world.router.set_weights(FIVE)
+    before = world.kube.counts.total()
+    await world.router.set_weights(FIVE)
+    await world.both_run()
+    assert world.kube.counts.total() == before
+
+
+async def test_what_is_written_and_not_in_force_is_an_error() -> None:
+    world = LlmWorld()
+    await world.both_run()
+    world.llm.asleep = True
+    with pytest.raises(WorldError, match="is written and not in force"):
+        await world.router.set_weights(FIVE)
+
+
+async def test_a_member_with_traffic_is_not_stopped() -> None:
+    world = LlmWorld()
+    await world.both_run()
+    await world.router.set_weights(FIVE)
+    await world.platform.stop("canary")
+    assert "chat-v2" in weights(world)
+    await world.router.set_weights(ALL_STABLE)
+    for _ in range(3):
+        await world.platform.stop("canary")
+        world.settle()
+    assert weights(world) == {"chat-v1": WHOLE - 1}
+    assert world.platform.gone("canary")
+
+
+async def test_a_promoted_member_serves_alone() -> None:
+    world = LlmWorld()
+    await world.both_run()
+    await world.router.set_weights(ALL_CANARY)
+    for _ in range(3):
+        await world.platform.stop("stable")
+        world.settle()
+    assert weights(world) == {"chat-v2": WHOLE - 1}
+
+
+async def test_one_that_is_missing_gets_no_traffic() -> None:
+    world = LlmWorld()
+    await world.router.set_weights(ALL_STABLE)
+    with pytest.raises(WorldError, match="not there yet"):
+        await world.router.set_weights(FIVE)
