@@ -1,6 +1,6 @@
 """Evidence for all rollouts of a cluster from one Prometheus: one tick asks once for everybody, whatever their number.
 
-The operator registers rollouts, lets `tick` (or `run`) go on, and gives each rollout its `source`. Counters are raw
+The operator registers rollouts, calls `tick` every `period`, and gives each rollout its `source`. Counters are raw
 samples of a short range, as in `controlplane.adapters.prometheus`, so each comes with the time of its scrape; the
 answer is split by owner (`owners.py`) into ledgers (`ledger.py`). What makes an answer useless for everybody is told to
 everybody; what makes it useless for one rollout, to that one alone. Differences nothing and decides nothing.
@@ -36,6 +36,7 @@ ROLLOUTS_AT_ONCE = 50
 """Ledgers that are added up before the rest of the program has its turn."""
 LONGEST_PATIENCE_S = 0.5
 """How long a rollout's counters wait for the answers to its own gates' queries."""
+PASTS_AT_ONCE = 4
 MOST_OLD_SERIES = 10_000
 """Series that are remembered after they vanished, besides as many as there are."""
 MOST_BYTES = 64 * 1024 * 1024
@@ -68,6 +69,8 @@ class FleetMetrics:
         """Ticks that began more than half a period late."""
         self.lag_s = 0.0
         """How late the last tick began."""
+        self.past = asyncio.Semaphore(PASTS_AT_ONCE)
+        """Who reads the past waits here: a leader that takes over hundreds must not bury Prometheus, nor itself."""
         self._clock = clock
         self._readings = Readings(api, spawn, at_once=queries_at_once)
         self._owners = Owners(self.labels)
@@ -118,12 +121,6 @@ class FleetMetrics:
         if silent > self.window + self.period:
             raise Unavailable(f"Prometheus on {self.api.url} was heard {silent:.0f} s ago: the ticks are late.")
         return news
-
-    async def run(self) -> None:
-        """Tick for ever, on a grid, so that slow ticks do not add up."""
-        while True:
-            await self.tick()
-            await self._clock.sleep((self._due or 0.0) - self._clock.now())
 
     async def tick(self) -> None:
         """Ask once for everybody."""
@@ -263,4 +260,5 @@ class FleetSource:
         if places is None:
             return []
         fleet = self._fleet
-        return await history(fleet.api, places, fleet.labels, start, end, interval=fleet.interval, most=most)
+        async with fleet.past:
+            return await history(fleet.api, places, fleet.labels, start, end, interval=fleet.interval, most=most)

@@ -33,10 +33,11 @@ RETRY = 0.5
 """Seconds until the next try when the world refused something."""
 LEFT_OUT_INTERVALS = 2
 """Scrape intervals that the judge may have missed without a look into the past: the next totals say as much."""
-REBUILT_READINGS = 240
-"""Readings of a longer absence that the judge is shown; more of them, and rollouts that need help now would wait."""
+REBUILT_READINGS = 120
+"""Readings of a longer absence that the judge is shown: 0.1 s of work. With more, rollouts in need would wait."""
 REBUILD_PATIENCE = 2.0
-"""Seconds that the past may take, once. A rollback that was decided does not wait for it at all."""
+"""Seconds that the past may take, once; whoever takes over hundreds of rollouts gets as far as that. A rollback that
+was decided does not wait for it at all."""
 
 
 class Reconciler:

@@ -10,10 +10,14 @@ from canary.errors import WorldError
 from canary.observation import Counters
 from canary.spec.models import Gate
 from canary.weights import ARMS
+from controlplane.adapters.prometheus_access import Access
 from controlplane.adapters.prometheus_api import PrometheusApi
 from controlplane.adapters.system_clock import SystemClock
+from controlplane.evidence.checkup import of_cluster
+from controlplane.evidence.checkup_metrics import of_metrics
 from controlplane.evidence.fleet import FleetMetrics
 from controlplane.evidence.places import Places, Slot
+from controlplane.kubernetes.client import KubeClient
 from tests.cluster.bed import Node
 from tests.cluster.objects import route, service
 
@@ -129,3 +133,30 @@ async def test_each_arm_has_its_own_numbers_and_the_past_is_what_was_read_live(n
         assert [_errors(told[each.at]) for each in everything] == [_errors(each) for each in everything]
     finally:
         await api.close()
+
+
+async def test_the_doctor_finds_the_test_bed_in_order(node: Node, namespace: str) -> None:
+    """A real KServe, a real gateway, real permissions, and the profile that its Prometheus really has."""
+    host = f"chat.{namespace}.example.com"
+    node.apply(service("stable", namespace), route("chat", namespace, host, {"stable": 1}))
+    node.until_ready(namespace, "stable")
+    with node.load(host, requests=50) as load:
+        await asyncio.to_thread(load.wait)
+    kube = await KubeClient.connect(kubeconfig=str(node.kubeconfig))
+    clock = SystemClock()
+    end = time.monotonic() + 30
+    try:
+        while True:
+            cluster = await of_cluster(kube, clock, namespace=namespace, gateway="kserve/kserve-ingress-gateway")
+            metrics = await of_metrics(node.prometheus, clock, namespace=namespace, access=Access())
+            found = {check.about: check for check in (*cluster, *metrics)}
+            told = found["metrics profile"].says.startswith("envoy-gateway: ")
+            if told or time.monotonic() > end:
+                break
+            await asyncio.sleep(1)
+    finally:
+        await kube.close()
+    assert told, found
+    # The resource's own definition is installed by the tests of the operator, or not yet.
+    assert {about for about, check in found.items() if check.state == "problem"} <= {"ModelCanary"}
+    assert "about every 1 s" in found["scrape interval"].says
