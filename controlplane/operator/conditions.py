@@ -36,6 +36,11 @@ def accepted(faults: Sequence[str]) -> dict[str, Any]:
     return _condition("Accepted", "True", "Valid", "The spec can be carried out.")
 
 
+def finished() -> dict[str, Any]:
+    """That nothing is under way any more, not even putting away."""
+    return _condition("Progressing", "False", "Finished", "Everything is put away.")
+
+
 def with_times(
     told: Sequence[dict[str, Any]], before: Sequence[Mapping[str, Any]], generation: int, now: float
 ) -> list[dict[str, Any]]:

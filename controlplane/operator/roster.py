@@ -8,6 +8,7 @@ What one of them does in a pass is `charge.py`'s business; here is only which pl
 import asyncio
 import math
 from collections.abc import Callable, Coroutine, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +17,7 @@ from canary.observation import OperatorRequest
 from canary.rollout import Decision, Rollout
 from canary.spec.models import ModelCanary
 from canary.spec.stored import from_text, to_text
-from controlplane.kubernetes.api import Kube, NotFound, Object
+from controlplane.kubernetes.api import Kube, NotFound, Object, Refused
 from controlplane.kubernetes.cache import Cache, Key, key_of
 from controlplane.kubernetes.names import ROLLOUT_LABEL
 from controlplane.operator.charge import Charge, Means, Task
@@ -188,6 +189,8 @@ class Roster:
             return None
         stored = stored_in(object_)
         reading = self._readings[key] = read(object_)
+        if stored is not None:  # the process before this one may have died between status and history
+            store.books.note(name, stored.rollout.attempt, stored.rollout.history)
         task = _unfinished(object_, stored, reading)
         if task is None and is_leaving(object_):
             await self._farewell.nothing_to_give_back(object_, reading, stored)
@@ -314,8 +317,9 @@ class Roster:
             await self._farewell.finish(charge, object_)
             self._canaries.drop(key)  # it is gone, or waits for others; the watch says which
         else:
+            with suppress(Refused):  # somebody who may keep no history may roll out all the same
+                await self.store(key[0]).books.flush(key[1], object_)
             await self.store(key[0]).note(key[1])
-            await self.store(key[0]).books.flush(key[1], object_)
         self._drop(key)
         self.poke(key)
 

@@ -14,7 +14,7 @@ from canary.rollout import Event, Phase, Rollout
 from controlplane.kubernetes.api import Kube, NotFound, Object
 from controlplane.kubernetes.cache import Cache
 from controlplane.kubernetes.resources import MODEL_CANARY
-from controlplane.operator.conditions import accepted, with_times
+from controlplane.operator.conditions import TIDYING, accepted, finished, with_times
 from controlplane.operator.history import Books
 from controlplane.operator.request import annotation_of, requests_in
 from controlplane.operator.state import dismissed_in, rollout_of
@@ -102,10 +102,11 @@ class StatusStore:
         """
         object_ = await self._object(name)
         status, facts = object_.get("status") or {}, self.facts(name)
-        known = [each for each in status.get("conditions") or () if each.get("type") != "Accepted"]
-        others = [_replaced_progress(each, facts) for each in known]
-        told = [*with_times([accepted(facts.faults)], status.get("conditions") or (), facts.generation, self._now())]
-        conditions = told + others
+        known = status.get("conditions") or ()
+        told = [accepted(facts.faults), *([finished()] if facts.tidied and _is_tidying(known) else [])]
+        news = with_times(told, known, facts.generation, self._now())
+        others = [each for each in known if each.get("type") not in {one["type"] for one in news}]
+        conditions = [*news, *others]
         if conditions == status.get("conditions") and status.get("observedGeneration") == facts.generation:
             return False
         self._may_write(status)
@@ -231,9 +232,5 @@ def _done(object_: Object) -> set[str]:
     return {*state.get("answered", ()), *dismissed_in(state)}
 
 
-def _replaced_progress(condition: Mapping[str, Any], facts: Facts) -> Mapping[str, Any]:
-    """The condition, or for a rollout that has put everything away: that nothing is under way any more."""
-    tidying = condition.get("type") == "Progressing" and condition.get("reason") == "TidyingUp"
-    if not (tidying and facts.tidied):
-        return condition
-    return {**condition, "status": "False", "reason": "Finished", "message": "Everything is put away."}
+def _is_tidying(conditions: Sequence[Mapping[str, Any]]) -> bool:
+    return any(each.get("reason") == TIDYING for each in conditions)

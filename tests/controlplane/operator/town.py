@@ -26,12 +26,12 @@ from controlplane.operator.site import Drift
 from controlplane.operator.store import stored_in
 from controlplane.operator.tally import Tally
 from controlplane.ports import Clock
-from controlplane.simulation.clock import VirtualClock
+from controlplane.simulation.clock import EPOCH, VirtualClock
 
 NAME = "chat"
 PLACE = "models"
 KEY = (PLACE, NAME)
-RPS = 50.0
+RPS = 200.0
 
 
 def a_spec(*, canary: str = "v2", stages: Sequence[Mapping[str, Any]] = (), **more: Any) -> dict[str, Any]:
@@ -78,19 +78,25 @@ class Place:
         """What the metric source raises while it is set."""
 
     async def read(self) -> Counters:
-        """Totals that grow with time, whatever the weights: the machine knows those."""
+        """Totals as the weights in force made them."""
         if self.failure:
             raise self.failure
         now = self.clock.now()
-        total = (now - 1_767_225_000.0) * RPS
-        failed = 0.0 if self.broken_since is None else (now - self.broken_since) * RPS / 2
+        canary = self._sent(now)
+        failed = 0.0 if self.broken_since is None else (canary - self._sent(self.broken_since)) / 2
         return Counters(
             now,
             {
-                "stable": {"stable-0": PodCounters(requests=total, errors=0.0)},
-                "canary": {"canary-0": PodCounters(requests=total, errors=max(failed, 0.0))},
+                "stable": {"stable-0": PodCounters(requests=(now - EPOCH) * RPS - canary, errors=0.0)},
+                "canary": {"canary-0": PodCounters(requests=canary, errors=failed)},
             },
         )
+
+    def _sent(self, until: float) -> float:
+        """Requests that the canary got until then."""
+        changes = [(at, weights.share) for at, weights in self.router.history if at < until]
+        ends = [at for at, _ in [*changes, (until, 0.0)][1:]]
+        return sum(share * (end - at) * RPS for (at, share), end in zip(changes, ends, strict=True))
 
 
 class Life:
@@ -151,8 +157,9 @@ class MortalKube(MemoryKube):
 class DeskSite:
     """One operator's hand on a place."""
 
-    def __init__(self, place: Place, life: Life, plan: ModelCanary) -> None:
-        self.place, self._life, self._plan = place, life, plan
+    def __init__(self, town: "Town", life: Life, plan: ModelCanary) -> None:
+        self._town, self._life, self._plan = town, life, plan
+        self.place = place = town.place(plan.metadata.name)
         self.platform = self
         self.router = self
         self.metrics = place
@@ -171,9 +178,13 @@ class DeskSite:
             await self._life.write(f"stop {arm}", lambda: self.place.platform.stop(arm))
 
     async def set_weights(self, weights: Weights) -> None:
-        """Counted."""
+        """Counted. The canary never gets more than what was saved: that is what makes a crash harmless."""
         await self._know_addresses()
-        await self._life.write(f"route {weights}", lambda: self.place.router.set_weights(weights))
+        if weights != self.place.router._weights:
+            rises = weights > self.place.router._weights
+            saved = self._town.rollout(self._plan.metadata.name)
+            assert not rises or (saved is not None and weights <= saved.weights), f"{weights} was never saved"
+            await self._life.write(f"route {weights}", lambda: self.place.router.set_weights(weights))
 
     async def seen(self) -> Any:
         """Of the platform; the router's is `RouterOf`'s."""
@@ -251,7 +262,7 @@ class Office:
 
     def open(self, plan: ModelCanary, namespace: str) -> Any:
         """The site of a plan, with the invariants checked at each decision."""
-        site = DeskSite(self.town.place(plan.metadata.name), self.life, plan)
+        site = DeskSite(self.town, self.life, plan)
         site.router = RouterOf(site)  # type: ignore[assignment]  # two ports in one hand
         return site
 
