@@ -10,6 +10,7 @@ from canary.spec.models import ModelCanary
 from canary.weights import Weights
 from controlplane.kserve.knative import PERCENT, knative_service
 from controlplane.kserve.llm import llm_service
+from controlplane.kserve.native import native_service
 from controlplane.kserve.render import rendered
 from controlplane.kubernetes.api import Object
 from profiles.catalogue import Catalogue
@@ -34,7 +35,9 @@ def variants(plan: ModelCanary, weights: Weights, *, namespace: str, known: Cata
         return _knative(plan, weights, namespace, known)
     if mode == "llm":
         return _llm(plan, weights, namespace, known)
-    raise BadInput(f"{plan.metadata.name} has no objects to be rendered: its mode is {mode or 'not KServe'}.")
+    if mode == "native":
+        return _native(plan, weights, namespace, known)
+    raise BadInput(f"{plan.metadata.name} has no objects to be rendered: its platform is not kserve.")
 
 
 def _knative(plan: ModelCanary, weights: Weights, namespace: str, known: Catalogue) -> Manifests:
@@ -54,6 +57,15 @@ def _llm(plan: ModelCanary, weights: Weights, namespace: str, known: Catalogue) 
     shares = ((plan.spec.stable, weights.stable), (plan.spec.canary, weights.canary))
     made = [llm_service(plan, variant, share, namespace=namespace, known=known) for variant, share in shares]
     return Manifests(tuple(made))
+
+
+def _native(plan: ModelCanary, weights: Weights, namespace: str, known: Catalogue) -> Manifests:
+    """One InferenceService with the canary inside of it."""
+    percent = weights.canary // PERCENT if weights.canary else None
+    made = native_service(plan, namespace=namespace, known=known, percent=percent)
+    runtimes = [each.runtime for each in made if each.runtime is not None]
+    note = "KServe 0.20 takes the share of spec.canary and moves nothing; such a rollout fails before any traffic."
+    return Manifests((*runtimes, made[0].service), (note,))
 
 
 def _standard(plan: ModelCanary, namespace: str, known: Catalogue) -> Manifests:

@@ -1,5 +1,9 @@
 """A whole plan's objects."""
 
+import pytest
+
+from canary.errors import BadInput
+from canary.spec.models import LocalPlatform, Platform
 from canary.weights import Weights
 from controlplane.kserve.manifests import Manifests, variants
 from profiles.catalogue import builtin
@@ -46,3 +50,18 @@ def test_a_group_has_two_members_with_weights() -> None:
     found = variants(whole, Weights.of_share(0.25), namespace=NAMESPACE, known=builtin())
     weights = {each["metadata"]["name"]: each["spec"]["router"]["route"]["weight"] for each in found.objects}
     assert weights == {"chat-v1": 750_000, "chat-v2": 250_000}
+
+
+def test_native_has_the_canary_inside_and_says_what_kserve_makes_of_it() -> None:
+    whole = plan(mode="native")
+    found = variants(whole, Weights.of_share(0.25), namespace=NAMESPACE, known=builtin())
+    (service,) = found.objects
+    assert service["spec"]["canary"][0]["trafficPercent"] == 25
+    assert "moves nothing" in found.notes[0]
+
+
+def test_a_plan_for_one_machine_has_no_objects() -> None:
+    whole = plan()
+    here = whole.spec.model_copy(update={"platform": Platform(local=LocalPlatform())})
+    with pytest.raises(BadInput, match="not kserve"):
+        variants(whole.model_copy(update={"spec": here}), Weights(0), namespace=NAMESPACE, known=builtin())

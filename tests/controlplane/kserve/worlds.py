@@ -13,11 +13,13 @@ from canary.weights import Arm
 from controlplane.kserve.caches import Caches
 from controlplane.kserve.knative import KnativePlatform, KnativeRouter
 from controlplane.kserve.llm import LlmPlatform, LlmRouter
+from controlplane.kserve.native import NativePlatform, NativeRouter
 from controlplane.kserve.standard import KServeStandard
 from controlplane.kubernetes.memory import MemoryKube
 from tests.controlplane.kserve.fake_knative import FakeKnative
 from tests.controlplane.kserve.fake_kserve import FakeKServe
 from tests.controlplane.kserve.fake_llm import FakeLlm
+from tests.controlplane.kserve.fake_native import FakeNative
 
 NAMESPACE = "models"
 PLAN = """\
@@ -219,6 +221,39 @@ class LlmWorld:
         await self.platform.run("canary", self.plan.spec.canary)
         self.settle()
         self.settle(self.load_s)
+
+
+@dataclass
+class NativeWorld:
+    """One cluster with a KServe that has `spec.canary`, and the pair of adapters."""
+
+    follows: bool = True
+    """Whether its route follows the share, as later ones do; 0.20 does not."""
+    plan: ModelCanary = field(default_factory=lambda: plan(mode="native"))
+
+    def __post_init__(self) -> None:
+        """An empty cluster that has been read."""
+        self.clock = Time()
+        self.clock.on_sleep = self.settle
+        self.kube = MemoryKube(self.clock)
+        self.kserve = FakeNative(self.kube, follows=self.follows)
+        self.caches = Caches()
+        self.kserve.feed(self.caches)
+        self.platform = NativePlatform(self.kube, self.caches, self.plan, namespace=NAMESPACE, now=self.clock.now)
+        self.router = NativeRouter(self.kube, self.caches, self.plan, namespace=NAMESPACE, clock=self.clock)
+
+    def settle(self, seconds: float = 0.0) -> None:
+        """Let so much time pass, and let the cluster and the caches follow."""
+        self.clock.at += seconds
+        self.kserve.step()
+        self.kserve.feed(self.caches)
+
+    async def both_run(self) -> None:
+        """What the loop says at every pass while a rollout runs, until both can serve."""
+        for _ in range(3):
+            await self.platform.run("stable", self.plan.spec.stable)
+            await self.platform.run("canary", self.plan.spec.canary)
+            self.settle(1.0)
 
 
 @asynccontextmanager

@@ -1,0 +1,307 @@
+"""Variants as predictor and canary of one InferenceService (`spec.canary`). Implements `Platform` and `Router`.
+
+Built by the operator, one pair for each rollout. KServe 0.20 takes the share, repeats it in its status and moves
+nothing; later ones write it into their own HTTPRoute. So nothing is believed but that route: a canary that it does not
+name is not usable, and the rollout fails before any traffic, with the reason. Whole percents only.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from canary.errors import BadInput, Conflict, Unavailable, WorldError
+from canary.observation import RouteSeen, VariantSeen
+from canary.spec.models import ModelCanary, Variant
+from canary.weights import ALL_STABLE, ARMS, WHOLE, Arm, Weights
+from controlplane.kserve.caches import Caches
+from controlplane.kserve.knative import PERCENT, service_of
+from controlplane.kserve.pods import address_of, ready_since
+from controlplane.kserve.render import Rendered, location, rendered
+from controlplane.kserve.trouble import Parts, look
+from controlplane.kserve.writer import Writer
+from controlplane.kubernetes.api import Kube, Object
+from controlplane.kubernetes.names import PREDICTOR, labels
+from controlplane.kubernetes.resources import INFERENCE_SERVICE, SERVING_RUNTIME
+from controlplane.ports import Clock
+from profiles.catalogue import Catalogue, builtin
+
+NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
+"""What KServe takes as the name of a predictor."""
+FOLLOWS_S = 5.0
+"""Seconds after which a route that does not name a ready canary never will. Later KServes need 0.1 (measured)."""
+PATIENCE_S = 4.0
+"""Seconds until a share has to be seen in the route: less than the loop's own patience."""
+POLL_S = 0.05
+MOVES_NOTHING = (
+    "KServe repeats the share of spec.canary and moves nothing: its HTTPRoute does not name the canary (0.20 does so). "
+    "Use mode: standard, or a KServe whose route follows"
+)
+
+
+def native_service(plan: ModelCanary, *, namespace: str, known: Catalogue, percent: int | None) -> list[Rendered]:
+    """The InferenceService (with the canary at this share, or None: without) first, then what each arm's runtime is.
+
+    Raises `BadInput` for what `spec.canary` cannot say.
+    """
+    stable, canary = plan.spec.stable, plan.spec.canary
+    _refuse(plan)
+    made = {arm.name: rendered(plan, arm, namespace=namespace, known=known) for arm in (stable, canary)}
+    service: Object = {
+        **made[stable.name].service,
+        "metadata": {
+            "name": service_of(plan),
+            "namespace": namespace,
+            "labels": labels(plan.metadata.name),
+            "annotations": made[stable.name].service["metadata"]["annotations"],
+        },
+        "spec": {"predictor": _named(stable, made[stable.name])},
+    }
+    predictor = _named(canary, made[canary.name])
+    if inherited := list(_inherited(service["spec"]["predictor"], predictor)):
+        raise BadInput(
+            f"{canary.name} says nothing of {' and '.join(inherited)}, and KServe would hand it {stable.name}'s; "
+            "say it of both, or use mode: standard."
+        )
+    if percent is not None:
+        predictor.pop("maxReplicas")  # a canary's replicas are fixed, and KServe refuses to hear of more
+        service["spec"] = {**service["spec"], "canary": [{"trafficPercent": percent, "predictor": predictor}]}
+    return [Rendered(service, made[stable.name].runtime), made[canary.name]]
+
+
+class NativePlatform:
+    """Predictor and canary of one InferenceService."""
+
+    def __init__(
+        self,
+        kube: Kube,
+        caches: Caches,
+        plan: ModelCanary,
+        *,
+        namespace: str,
+        now: Callable[[], float],
+        known: Catalogue | None = None,
+    ) -> None:
+        """Raises `BadInput` for a plan that `spec.canary` cannot carry out."""
+        self._kube = kube
+        self._caches = caches
+        self._plan = plan
+        self._namespace = namespace
+        self._now = now
+        self._name = service_of(plan)
+        self._asked: set[Arm] = set()
+        self._writer = Writer(kube, caches.services, caches.runtimes)
+        self._bare = native_service(plan, namespace=namespace, known=known or builtin(), percent=None)
+        self._tried = native_service(plan, namespace=namespace, known=known or builtin(), percent=0)[0]
+
+    async def run(self, arm: Arm, variant: Variant) -> None:
+        """Create stable; then add the canary with no share, in one write."""
+        self._asked.add(arm)
+        if not self._synced():
+            return
+        runtime = self._bare[0 if arm == "stable" else 1].runtime
+        if runtime is not None and self._caches.runtimes.get(self._namespace, runtime["metadata"]["name"]) is None:
+            await self._writer.create(SERVING_RUNTIME, runtime)
+        live = self._live()
+        if live is None:
+            if arm == "stable":
+                await self._writer.create(INFERENCE_SERVICE, self._bare[0].service)
+        elif arm == "canary" and self._is_stable(live) and not live["spec"].get("canary"):
+            entry = self._tried.service["spec"]["canary"]
+            await self._patch(live, [{"op": "add", "path": "/spec/canary", "value": entry}])
+
+    async def stop(self, arm: Arm) -> None:
+        """A canary without a share is taken out; over a stable without one the canary becomes the predictor."""
+        self._asked.discard(arm)
+        live = self._live()
+        share = None if live is None else share_of(live)
+        if live is None or share is None:
+            return
+        remove = {"op": "remove", "path": "/spec/canary"}
+        if arm == "canary" and share == 0:
+            await self._patch(live, [remove])
+        elif arm == "stable" and share == 100:
+            winner = {**live["spec"]["canary"][0]["predictor"], "maxReplicas": self._plan.spec.canary.replicas}
+            await self._patch(live, [{"op": "replace", "path": "/spec/predictor", "value": winner}, remove])
+
+    async def seen(self) -> Mapping[Arm, VariantSeen]:
+        """Readiness of both arms. Raises `Unavailable` before the caches know the cluster."""
+        if not self._synced():
+            raise Unavailable("The cluster has not been read yet.")
+        return {arm: self._seen(arm) for arm in ARMS}
+
+    def endpoints(self) -> Mapping[Arm, Mapping[str, str]]:
+        """Pod name to `ip:port` of every ready pod, by arm."""
+        return {arm: {name: at for name, at, since in self._addressed(arm) if since is not None} for arm in ARMS}
+
+    def _seen(self, arm: Arm) -> VariantSeen:
+        now, live, variant = self._now(), self._live(), self._variant(arm)
+        wanted = variant.replicas if arm in self._asked else 0
+        if live is None or variant.name not in predictors(live):
+            return VariantSeen(now, wanted, 0, "asked for, not there yet" if wanted else "not running")
+        deployment = self._caches.deployments.get(self._namespace, workload(self._name, variant))
+        seen = look(Parts(live, deployment, self._pods(arm), wanted=variant.replicas), now)
+        if arm == "stable" or not seen.usable or share_of(live) is None:
+            return seen
+        return self._believed(seen)
+
+    def _believed(self, seen: VariantSeen) -> VariantSeen:
+        """A canary that can serve counts only when KServe's route names it."""
+        shares = backends(self._caches.routes.get(self._namespace, self._name))
+        if workload(self._name, self._plan.spec.canary) in shares:
+            return seen
+        since = max(since for _, _, since in self._addressed("canary") if since is not None)
+        gave_up = seen.at - since >= FOLLOWS_S
+        problem = MOVES_NOTHING if gave_up else "ready, and KServe's HTTPRoute does not name it yet"
+        return VariantSeen(seen.at, seen.wanted, 0, problem, hopeless=gave_up)
+
+    async def _patch(self, live: Object, operations: Sequence[Mapping[str, Any]]) -> None:
+        self._caches.services.put(await patched(self._kube, live, operations))
+
+    def _is_stable(self, live: Object) -> bool:
+        return bool(live["spec"]["predictor"].get("name") == self._plan.spec.stable.name)
+
+    def _variant(self, arm: Arm) -> Variant:
+        return self._plan.spec.stable if arm == "stable" else self._plan.spec.canary
+
+    def _live(self) -> Object | None:
+        return self._caches.services.get(self._namespace, self._name)
+
+    def _pods(self, arm: Arm) -> list[Object]:
+        app = f"isvc.{workload(self._name, self._variant(arm))}"
+        return list(self._caches.pods_of_apps.of(self._namespace, app))
+
+    def _addressed(self, arm: Arm) -> Iterator[tuple[str, str, float | None]]:
+        live = self._live()
+        for pod in self._pods(arm) if live is not None and self._variant(arm).name in predictors(live) else ():
+            if address := address_of(pod):
+                yield pod["metadata"]["name"], address, ready_since(pod)
+
+    def _synced(self) -> bool:
+        caches = self._caches
+        return all(each.synced for each in (caches.services, caches.deployments, caches.pods, caches.routes))
+
+
+class NativeRouter:
+    """The share of `spec.canary`, as KServe's own route has it."""
+
+    def __init__(self, kube: Kube, caches: Caches, plan: ModelCanary, *, namespace: str, clock: Clock) -> None:
+        self._kube = kube
+        self._caches = caches
+        self._plan = plan
+        self._namespace = namespace
+        self._clock = clock
+        self._name = service_of(plan)
+
+    async def set_weights(self, weights: Weights) -> None:
+        """Write the share and wait until the route has it; one that the route does not follow is taken back."""
+        if weights.canary % PERCENT:
+            raise WorldError(f"spec.canary takes whole percents, and {weights} was asked for; the weights stay.")
+        live, percent = self._caches.services.get(self._namespace, self._name), weights.canary // PERCENT
+        before = None if live is None else share_of(live)
+        if live is None or before is None:
+            if weights != ALL_STABLE:
+                raise WorldError(f"the canary is not in InferenceService {self._name} yet; the weights stay.")
+            return
+        await self._write(live, percent, urgent=percent < before)
+        until = self._clock.now() + PATIENCE_S
+        while (await self.seen()).weights != weights:
+            if self._clock.now() >= until:
+                if percent > before:
+                    await self._write(live, before, urgent=True)
+                raise WorldError(f"{weights} was asked for: {MOVES_NOTHING}.")
+            await self._clock.sleep(POLL_S)
+
+    async def seen(self) -> RouteSeen:
+        """The split of KServe's HTTPRoute, never the status, which only repeats what was asked for."""
+        now, route = self._clock.now(), self._caches.routes.get(self._namespace, self._name)
+        shares = backends(route)
+        ours = {workload(self._name, each) for each in (self._plan.spec.stable, self._plan.spec.canary)}
+        if not shares:
+            return RouteSeen(now, ALL_STABLE, f"KServe has made no HTTPRoute {self._name} yet")
+        if strangers := sorted(name for name, weight in shares.items() if weight and name not in ours):
+            return RouteSeen(now, None, f"{' and '.join(strangers)} serves as well: neither variant of this rollout")
+        total = sum(shares.values())
+        if not total:
+            return RouteSeen(now, None, "all weights of KServe's HTTPRoute are zero: nobody is served")
+        return RouteSeen(now, Weights(shares.get(workload(self._name, self._plan.spec.canary), 0) * WHOLE // total))
+
+    def idle(self, arm: Arm) -> bool:
+        """Whether no request can reach the arm."""
+        shares = backends(self._caches.routes.get(self._namespace, self._name))
+        variant = self._plan.spec.stable if arm == "stable" else self._plan.spec.canary
+        return not shares.get(workload(self._name, variant), 0)
+
+    async def _write(self, live: Object, percent: int, *, urgent: bool) -> None:
+        """The share alone; the test makes sure that it is this canary's."""
+        name = live["spec"]["canary"][0]["predictor"]["name"]
+        operations = [
+            {"op": "test", "path": "/spec/canary/0/predictor/name", "value": name},
+            {"op": "replace", "path": "/spec/canary/0/trafficPercent", "value": percent},
+        ]
+        self._caches.services.put(await patched(self._kube, live, operations, urgent=urgent))
+
+
+async def patched(kube: Kube, live: Object, operations: Sequence[Mapping[str, Any]], *, urgent: bool = False) -> Object:
+    """The object after these operations; raises `WorldError` when it is another one by now."""
+    meta = live["metadata"]
+    test = {"op": "test", "path": "/metadata/uid", "value": meta["uid"]}
+    try:
+        return await kube.patch(INFERENCE_SERVICE, meta["namespace"], meta["name"], [test, *operations], urgent=urgent)
+    except Conflict as error:
+        raise WorldError(f"InferenceService {meta['name']} was changed meanwhile; it is looked at again.") from error
+
+
+def workload(service: str, variant: Variant) -> str:
+    """The Deployment and Service of a named predictor."""
+    return f"{service}-{variant.name}{PREDICTOR}"
+
+
+def predictors(live: Object) -> list[str]:
+    """Names of the predictors that it has, stable's first."""
+    return [str(each.get("name", "")) for each in (live["spec"]["predictor"], *_canaries(live))]
+
+
+def share_of(live: Object) -> int | None:
+    """The canary's share as it was asked for; None without a canary."""
+    entries = live["spec"].get("canary") or ()
+    return int(entries[0]["trafficPercent"]) if entries else None
+
+
+def backends(route: Object | None) -> Mapping[str, int]:
+    """Service to weight in the first rule; empty where there is no route."""
+    rules = ((route or {}).get("spec") or {}).get("rules") or [{}]
+    return {str(each["name"]): int(each.get("weight", 1)) for each in rules[0].get("backendRefs") or ()}
+
+
+def _canaries(live: Object) -> list[Mapping[str, Any]]:
+    return [each["predictor"] for each in live["spec"].get("canary") or ()]
+
+
+def _named(variant: Variant, made: Rendered) -> dict[str, Any]:
+    """The predictor under the variant's name, with the variant's labels on its pods alone."""
+    own = {name: value for name, value in made.service["metadata"]["labels"].items() if "visibility" not in name}
+    return {"name": variant.name, "labels": own, **made.service["spec"]["predictor"]}
+
+
+def _inherited(stable: Mapping[str, Any], canary: Mapping[str, Any], path: str = "") -> Iterator[str]:
+    """What stable says and the canary does not: KServe merges the one into the other, and nothing can be unset."""
+    for name, value in stable.items():
+        if name not in canary:
+            yield f"{path}{name}"
+        elif isinstance(value, Mapping) and isinstance(canary[name], Mapping):
+            yield from _inherited(value, canary[name], f"{path}{name}.")
+
+
+def _refuse(plan: ModelCanary) -> None:
+    """What KServe would refuse, or take and then do otherwise."""
+    stable, canary = plan.spec.stable, plan.spec.canary
+    for variant in (stable, canary):
+        if not NAME.fullmatch(variant.name):
+            raise BadInput(f"{variant.name} is no name for a predictor: it has to begin with a letter.")
+    for stage in plan.spec.stages:
+        if Weights.of_share(stage.traffic).canary % PERCENT:
+            raise BadInput(f"spec.canary takes whole percents, and a stage asks for {stage.traffic * 100:g} %.")
+    if canary.replicas > stable.replicas:
+        raise BadInput(f"{canary.name} wants more replicas than {stable.name}; KServe refuses that of a canary.")
+    if location(plan.spec, stable) == location(plan.spec, canary):
+        raise BadInput("Both variants have one uri, and KServe refuses to promote a canary of the same; use standard.")
