@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from canary import judge
-from canary.observation import EvidenceSeen, PodCounters
+from canary.observation import Counters, EvidenceSeen, PodCounters
 from canary.spec import parse
 from canary.spec.models import CanarySpec, Variant
 from canary.verdict import Answer
@@ -78,6 +78,22 @@ async def test_a_clock_that_is_set_back_spends_nothing_twice() -> None:
     spent = await world.dollars("canary", "canary-0")
     world.now -= HOUR / 2
     assert await world.dollars("canary", "canary-0") == spent
+
+
+class Remembering(MemoryMetrics):
+    """A source that remembers two readings, an hour apart."""
+
+    async def between(self, start: float, end: float, most: int) -> list[Counters]:
+        """Both."""
+        pods = {"canary": {"canary-0": PodCounters(started_at=1_000.0)}}
+        return [Counters(at=at, arms=pods) for at in (1_000.0, 1_000.0 + HOUR)]  # type: ignore[arg-type]  # an arm
+
+
+async def test_the_past_has_its_money_where_there_is_a_past() -> None:
+    source = PricedSource(Remembering(lambda: 9e9), {"canary": 1.0})
+    told = await source.between(0.0, 9e9, most=10)
+    assert [counters.arms["canary"]["canary-0"].totals["dollars"] for counters in told] == [0.0, 1.0]
+    assert await World().source.between(0.0, 9e9, most=10) == []
 
 
 async def test_a_page_that_does_not_answer_once_changes_nothing() -> None:

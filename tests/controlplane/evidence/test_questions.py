@@ -1,0 +1,48 @@
+"""The text of the questions: what is asked for whom, and that no name can change what a question means."""
+
+import pytest
+
+from canary.errors import BugError
+from canary.spec.models import Gate
+from controlplane.evidence.places import Labels
+from controlplane.evidence.questions import selectors
+from tests.controlplane.evidence.scraped import LATENCY, TTFT, places
+
+KPI = Gate(text="conversion drop <= 3%", metric="kpi/conversion", comparison="drift", limit=0.03, better="higher")
+
+
+def test_each_family_is_one_question_whatever_the_rollouts_profiles_are() -> None:
+    found = selectors(
+        [
+            places("a", gates=[LATENCY]),
+            places("b", namespace="lab", gates=[TTFT]),
+            places("c", profile="istio"),
+            places("d", profile="vllm"),
+        ],
+        Labels(),
+    )
+    assert found.keys() == {"gateway", "mesh", "pods"}
+    assert 'envoy_cluster_name=~"httproute/(lab/(b)|shop/(a))/rule/0/backend/[01]"' in found["gateway"]
+    assert 'destination_workload=~"(c-bf16|c-int4)(-.*)?"' in found["mesh"]
+    assert 'namespace=~"lab|shop",pod=~"(b-bf16|b-int4|d-bf16|d-int4)(-.*)?"' in found["pods"]
+    assert "http_requests_total" in found["pods"]
+
+
+def test_gates_decide_which_names_are_worth_asking_for() -> None:
+    """Requests and failures always; buckets, tokens and KPIs only where something rests on them."""
+    plain, asking = (selectors([places(gates=gates)], Labels()) for gates in ((), (LATENCY, KPI)))
+    assert plain.keys() == {"gateway"}
+    assert "rq_time_bucket" not in plain["gateway"]
+    assert "rq_time_bucket" in asking["gateway"]
+    assert "serinus_kpi_events_total|serinus_kpi_of_total" in asking["pods"]
+    assert "vllm" not in asking["pods"]
+
+
+@pytest.mark.parametrize("name", ['chat"}', "chat|.*", "chat\n", "", "chat)"])
+def test_a_name_that_is_none_is_put_into_no_question(name: str) -> None:
+    with pytest.raises(BugError, match="is no name that Kubernetes gives"):
+        selectors([places(name)], Labels())
+
+
+def test_a_dot_in_a_name_is_a_dot() -> None:
+    assert "shop/(chat[.]v2)" in selectors([places("chat.v2")], Labels())["gateway"]
