@@ -1,0 +1,144 @@
+"""A Prometheus for `scale.py`: it answers as a real one does, and breaches and faults are switched on and off in it.
+
+It knows the counters of an Envoy Gateway for any number of rollouts, two backendRefs each, and answers range selectors
+on them over HTTP with raw samples that are as new as the question: no scrape interval and no rate window are in the
+measured times, as they were not when other tools were measured. Not part of the product.
+"""
+
+import asyncio
+import json
+import math
+import re
+import time
+import urllib.parse
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+Fault = Literal["", "down", "500", "empty", "nan", "slow"]
+"""`down` is played by closing the server."""
+BOUNDS_MS = (5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000)
+SPEED = {5: 0.1, 10: 0.3, 25: 0.6, 50: 0.9, 100: 0.97, 250: 0.995, 500: 1.0}
+"""Share of requests that take at most so many milliseconds."""
+NAMES = re.compile(r'__name__=~"([^"]*)"')
+SLOW_S = 20.0
+
+
+@dataclass(slots=True)
+class Traffic:
+    """Requests of one backendRef, at a steady rate, some of which fail from a moment on."""
+
+    rate: float
+    began: float
+    failing: list[tuple[float, float, float]] = field(default_factory=list)
+    """From, until (infinite while it lasts), share."""
+
+    def requests(self, now: float) -> int:
+        """So many until now."""
+        return int(self.rate * (now - self.began))
+
+    def errors(self, now: float) -> int:
+        """So many of them failed."""
+        return int(sum(self.rate * share * max(min(now, end) - start, 0.0) for start, end, share in self.failing))
+
+    def fail(self, share: float, at: float) -> None:
+        """From now on this share fails; 0 ends it."""
+        self.failing = [(start, min(end, at), part) for start, end, part in self.failing]
+        if share:
+            self.failing.append((at, math.inf, share))
+
+
+class FakePrometheus:
+    """Serves `/api/v1/query` on a port of its own."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self.queries = 0
+        self.fault: Fault = ""
+        self._clock = clock
+        self._traffic: dict[tuple[str, int], Traffic] = {}
+        self._server: asyncio.Server | None = None
+        self.port = 0
+
+    @property
+    def url(self) -> str:
+        """Where it answers."""
+        return f"http://127.0.0.1:{self.port}"
+
+    async def open(self, port: int = 0) -> None:
+        """Begin to answer; the same port again after `close` plays a Prometheus that comes back."""
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", port or self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def close(self) -> None:
+        """Refuse connections."""
+        if self._server:
+            self._server.close()
+            await self._server.wait_closed()
+            self._server = None
+
+    def add(self, route: str, *, canary_rate: float, stable_rate: float) -> None:
+        """A rollout by its route, `namespace/name`."""
+        now = self._clock()
+        for place, rate in ((0, stable_rate), (1, canary_rate)):
+            self._traffic[f"httproute/{route}/rule/0", place] = Traffic(rate, now)
+
+    def fail(self, route: str, share: float) -> float:
+        """From now on this share of the canary's requests fails; answers when that was."""
+        now = self._clock()
+        self._traffic[f"httproute/{route}/rule/0", 1].fail(share, now)
+        return now
+
+    def answer(self, query: str) -> str:
+        """The body for a range selector."""
+        found = NAMES.search(query)
+        names = set(found[1].split("|")) if found else set()
+        now = self._clock()
+        series: list[str] = []
+        if self.fault != "empty":
+            for (rule, place), traffic in self._traffic.items():
+                series += self._series(f"{rule}/backend/{place}", traffic, names, now)
+        return '{"status":"success","data":{"resultType":"matrix","result":[' + ",".join(series) + "]}}"
+
+    def _series(self, cluster: str, traffic: Traffic, names: set[str], now: float) -> list[str]:
+        requests, errors = traffic.requests(now), traffic.errors(now)
+
+        def one(name: str, value: float, **labels: str) -> str:
+            told = {"__name__": name, "envoy_cluster_name": cluster, "pod": "envoy-0", "job": "envoy", **labels}
+            number = "NaN" if self.fault == "nan" else str(value)
+            return f'{{"metric":{json.dumps(told)},"values":[[{now:.3f},"{number}"]]}}'
+
+        made: list[str] = []
+        if (name := "envoy_cluster_upstream_rq_xx") in names:
+            made.append(one(name, requests - errors, envoy_response_code_class="2"))
+            made.append(one(name, errors, envoy_response_code_class="5"))
+        if (name := "envoy_cluster_upstream_rq_completed") in names:
+            made.append(one(name, requests))
+        if (name := "envoy_cluster_upstream_cx_protocol_error") in names:
+            made.append(one(name, 0))
+        if (name := "envoy_cluster_upstream_rq_time_bucket") in names:
+            shares = ((bound, SPEED.get(bound, 1.0)) for bound in BOUNDS_MS)
+            made += [one(name, int(requests * share), le=str(bound)) for bound, share in shares]
+            made.append(one(name, requests, le="+Inf"))
+        return made
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                length = re.search(rb"(?i)content-length: *(\d+)", head)
+                body = await reader.readexactly(int(length[1])) if length else b""
+                text = await self._reply(urllib.parse.parse_qs(body.decode()).get("query", [""])[0])
+                status = "500 Internal Server Error" if self.fault == "500" else "200 OK"
+                sent = text.encode()
+                said = f"HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {len(sent)}\r\n\r\n"
+                writer.write(said.encode() + sent)
+                await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+    async def _reply(self, query: str) -> str:
+        self.queries += 1
+        if self.fault == "slow":
+            await asyncio.sleep(SLOW_S)
+        return "down" if self.fault == "500" else self.answer(query)

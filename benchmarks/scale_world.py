@@ -1,0 +1,203 @@
+"""The cluster of `scale.py`: many ModelCanaries on the light test bed, operators in processes of their own, a watch.
+
+Two InferenceServices, which exist already, serve for all rollouts: what is measured is the control plane, and the
+peers were measured without any. Routes, statuses and leases are real writes to a real API server. Decides nothing.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from controlplane.gateway.route import WEIGHTED_RULE
+from controlplane.gateway.slots import TINY
+from controlplane.kubernetes.api import Object
+from controlplane.kubernetes.client import KubeClient
+from controlplane.kubernetes.resources import HTTP_ROUTE, INFERENCE_SERVICE, MODEL_CANARY
+from tests.cluster.bed import Light
+
+ROOT = Path(__file__).parent.parent
+SERVICES = ("shared-stable", "shared-canary")
+SHARE = 0.05
+CANARY_PLACE = 1
+WRITES = re.compile(
+    r'^apiserver_request_total\{.*resource="(modelcanaries|httproutes|events|configmaps|inferenceservices)"'
+    r'.*verb="(PATCH|POST|PUT|APPLY|DELETE|UPDATE|CREATE)".*\} (\S+)$'
+)
+
+
+def canary(name: str, namespace: str, gates: Sequence[Any], judge: dict[str, Any] | None = None) -> Object:
+    """A rollout that stays at 5 % until something is wrong."""
+    return {
+        "apiVersion": MODEL_CANARY.api_version,
+        "kind": MODEL_CANARY.kind,
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {
+            "model": {"name": name},
+            "platform": {
+                "kserve": {"gateway": "kserve/kserve-ingress-gateway", "hostname": f"{name}.scale.example.com"}
+            },
+            "stable": {"name": "v1", "uri": "hf://example/scale-v1", "inferenceService": SERVICES[0]},
+            "canary": {"name": "v2", "uri": "hf://example/scale-v2", "inferenceService": SERVICES[1]},
+            "stages": [{"traffic": "5%", "hold": "7d", "gates": list(gates)}, {"traffic": "100%"}],
+            **({"judge": judge} if judge else {}),
+        },
+    }
+
+
+def shared_services(namespace: str) -> list[Object]:
+    """Both InferenceServices."""
+    return [
+        {
+            "apiVersion": INFERENCE_SERVICE.api_version,
+            "kind": INFERENCE_SERVICE.kind,
+            "metadata": {
+                "name": name,
+                "namespace": namespace,
+                "labels": {"networking.kserve.io/visibility": "cluster-local"},
+                "annotations": {
+                    "serving.kserve.io/deploymentMode": "Standard",
+                    "serving.kserve.io/autoscalerClass": "none",
+                },
+            },
+            "spec": {
+                "predictor": {
+                    "minReplicas": 1,
+                    "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}],
+                    "model": {"modelFormat": {"name": "serinus-sim"}, "storageUri": f"hf://example/scale-v{number}"},
+                }
+            },
+        }
+        for number, name in enumerate(SERVICES, 1)
+    ]
+
+
+@dataclass(slots=True)
+class Watch:
+    """What the watch on our routes has told: the canary's weight of each, and when it last changed."""
+
+    weights: dict[str, int] = field(default_factory=dict)
+    changed: dict[str, float] = field(default_factory=dict)
+    news: asyncio.Condition = field(default_factory=asyncio.Condition)
+
+    def at_zero(self, name: str) -> float | None:
+        """When this canary was first seen without traffic; None while it has some."""
+        return self.changed[name] if self.weights.get(name, 0) <= TINY and name in self.changed else None
+
+    async def note(self, route: Object) -> None:
+        """Take the newest state of a route."""
+        name, weight = route["metadata"]["name"], _canary_weight(route)
+        if self.weights.get(name) == weight:
+            return
+        came_down = self.weights.get(name, 0) > TINY >= weight
+        self.weights[name] = weight
+        if came_down or weight > TINY:
+            self.changed[name] = time.time()
+        async with self.news:
+            self.news.notify_all()
+
+    async def until(self, what: str, names: Sequence[str], *, zero: bool, seconds: float) -> None:
+        """Wait until all of these have traffic, or none."""
+        async with asyncio.timeout(seconds), self.news:
+            try:
+                await self.news.wait_for(lambda: all((self.weights.get(each, 0) <= TINY) is zero for each in names))
+            except asyncio.CancelledError:
+                missing = [each for each in names if (self.weights.get(each, 0) <= TINY) is not zero]
+                print(f"  waited {seconds:g} s for {what}; missing: {missing[:5]} ({len(missing)})", flush=True)
+                raise
+
+
+async def follow(kube: KubeClient, namespace: str, watch: Watch) -> None:
+    """Keep the watch going."""
+    while True:
+        listing = await kube.list(HTTP_ROUTE, namespace)
+        for route in listing.items:
+            await watch.note(route)
+        async for event in kube.watch(HTTP_ROUTE, namespace, listing.version):
+            if event.type in {"ADDED", "MODIFIED"}:
+                await watch.note(event.object)
+
+
+def _canary_weight(route: Object) -> int:
+    references = route["spec"]["rules"][WEIGHTED_RULE]["backendRefs"]
+    return int(references[CANARY_PLACE]["weight"]) if references[CANARY_PLACE]["name"].startswith(SERVICES[1]) else 0
+
+
+class Operator:
+    """`serinus controller --cluster` in a process of its own."""
+
+    def __init__(self, kubeconfig: Path, namespace: str, prometheus: str, *, elect: bool, log: Path) -> None:
+        words = ["controller", "--cluster", "--kubeconfig", str(kubeconfig), "--namespace", namespace]
+        words += ["--prometheus", prometheus, "--interval", "1s", "--listen", "127.0.0.1:0"]
+        words += ["--leader-elect" if elect else "--no-leader-elect"]
+        self.log = log
+        with log.open("a") as out:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "controlplane.cli.main", *words],
+                stdout=out,
+                stderr=out,
+                cwd=ROOT,
+                env={**os.environ, "POD_NAME": log.stem, "POD_NAMESPACE": namespace},
+            )
+        self.usage = psutil.Process(self.process.pid)
+
+    def cpu_seconds(self) -> float:
+        """CPU time so far."""
+        times = self.usage.cpu_times()
+        return float(times.user + times.system)
+
+    def resident_mb(self) -> float:
+        """Memory now."""
+        return float(self.usage.memory_info().rss) / 1e6
+
+    def stop(self, *, kill: bool = False) -> None:
+        """End it, in order or with -9."""
+        if self.process.poll() is None:
+            self.process.kill() if kill else self.process.terminate()
+        self.process.wait(30)
+
+
+def writes(bed: Light) -> dict[str, float]:
+    """Writes that the API server has counted so far, by verb and kind; leases and other programs' kinds left out."""
+    counted: dict[str, float] = {}
+    for line in bed.kubectl("get", "--raw", "/metrics").splitlines():
+        if found := WRITES.match(line):
+            key = f"{found[2]} {found[1]}"
+            counted[key] = counted.get(key, 0.0) + float(found[3])
+    return counted
+
+
+@contextlib.asynccontextmanager
+async def cluster(namespace: str) -> AsyncIterator[tuple[Light, KubeClient, Watch]]:
+    """The light test bed with our resource, both InferenceServices, and a watch that goes on."""
+    bed = Light.up()
+    bed.kubectl("apply", "--server-side", "-f", str(ROOT / "manifests" / "crd" / "modelcanaries.serinus.dev.yaml"))
+    bed.kubectl("wait", "--for=condition=Established", "crd/modelcanaries.serinus.dev", "--timeout=60s")
+    with bed.namespace(namespace):
+        bed.apply(*shared_services(namespace))
+        bed.until_ready(namespace, *SERVICES)
+        kube = await KubeClient.connect(kubeconfig=str(bed.kubeconfig))
+        watch = Watch()
+        async with asyncio.TaskGroup() as tasks:
+            following = tasks.create_task(follow(kube, namespace, watch))
+            try:
+                yield bed, kube, watch
+            finally:
+                following.cancel()
+        await kube.close()
+
+
+def canary_states(bed: Light, namespace: str) -> dict[str, str]:
+    """Phase of every rollout by its status."""
+    found = json.loads(bed.kubectl("get", MODEL_CANARY.plural, "-n", namespace, "-o", "json"))["items"]
+    return {each["metadata"]["name"]: str(each.get("status", {}).get("phase", "")) for each in found}
