@@ -25,7 +25,7 @@ NUMBER = os.environ.setdefault("SERINUS_TESTBED_NUMBER", "1")
 KEEP = os.environ.get("SERINUS_TESTBED_KEEP", "") not in {"", "0"}
 STRICT = os.environ.get("CI", "").lower() not in {"", "0", "false"}
 SECONDS = 600
-"""Limit of a test that names none: bringing the bed up is part of the first one."""
+"""Limit of a test that names none."""
 MISSING = pytest.StashKey[dict[str, UnavailableError]]()
 
 
@@ -56,10 +56,11 @@ def namespace(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give each test the time that bringing a bed up may need."""
+    """Time each test alone: a bed that comes up for the first of them has limits of its own."""
     for item in items:
-        if item.get_closest_marker("timeout") is None:
-            item.add_marker(pytest.mark.timeout(SECONDS))
+        named = item.get_closest_marker("timeout")
+        seconds = named.args[0] if named and named.args else SECONDS
+        item.add_marker(pytest.mark.timeout(seconds, func_only=True), append=False)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
