@@ -194,6 +194,7 @@ class LlmRouter:
         self._caches = caches
         self._namespace = namespace
         self._clock = clock
+        self._wanted: Weights | None = None
         self._names: dict[Arm, str] = {
             "stable": llm_name(plan, plan.spec.stable),
             "canary": llm_name(plan, plan.spec.canary),
@@ -201,6 +202,7 @@ class LlmRouter:
 
     async def set_weights(self, weights: Weights) -> None:
         """Write both members, and return when the group is seen to have the weights; raises `WorldError` otherwise."""
+        self._wanted = weights
         live = {arm: self._live(arm) for arm in ARMS}
         if live["canary"] is None or live["stable"] is None:
             if weights == ALL_STABLE:
@@ -233,7 +235,7 @@ class LlmRouter:
         total = said[0]["stable"] + said[0]["canary"]
         if not total:
             return RouteSeen(now, None, "all weights of the group are zero: nobody is served")
-        return RouteSeen(now, _meant(round(said[0]["canary"] * WHOLE / total)))
+        return RouteSeen(now, self._meant(round(said[0]["canary"] * WHOLE / total)))
 
     def idle(self, arm: Arm) -> bool:
         """Whether no more than one request in a million can reach the arm."""
@@ -242,6 +244,12 @@ class LlmRouter:
         if live is None or members is None:
             return True
         return max(_weight(live), members[arm]) <= TINY
+
+    def _meant(self, canary: int) -> Weights:
+        """One in a million stands for nothing, unless a stage itself asks for it."""
+        if self._wanted is not None and self._wanted.canary == canary:
+            return self._wanted
+        return ALL_STABLE if canary <= TINY else ALL_CANARY if canary >= WHOLE - TINY else Weights(canary)
 
     async def _write(self, arm: Arm, weight: int, *, falls: bool) -> None:
         live = self._live(arm)
@@ -266,10 +274,6 @@ class LlmRouter:
 def _order(stable: int) -> tuple[Arm, Arm]:
     """The canary first, so that a fall is in force with the first write; unless stable has nothing to fall back on."""
     return ("stable", "canary") if stable < EMPTY else ("canary", "stable")
-
-
-def _meant(canary: int) -> Weights:
-    return ALL_STABLE if canary <= TINY else ALL_CANARY if canary >= WHOLE - TINY else Weights(canary)
 
 
 def _weight(live: Object) -> int:

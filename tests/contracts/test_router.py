@@ -1,4 +1,4 @@
-"""What every router promises, asked of the one in memory, of the real Envoy, and of an HTTPRoute in memory.
+"""What every router promises, asked of the one in memory, of the real Envoy, of an HTTPRoute and a group in memory.
 
 `tests/cluster/test_gateway.py` asks the promises of all routers of a real gateway as well. Those of the routers of this
 machine, which know addresses of replicas, come after them.
@@ -16,13 +16,24 @@ from canary.weights import ALL_CANARY, ALL_STABLE, WHOLE, Arm, Weights
 from controlplane.adapters.envoy import EnvoyRouter
 from controlplane.adapters.memory import MemoryRouter
 from controlplane.adapters.system_clock import SystemClock
+from controlplane.kserve.llm import LlmRouter
 from controlplane.ports import Router
 from tests.controlplane.adapters.upstreams import upstream
 from tests.controlplane.gateway.world import world
+from tests.controlplane.kserve.worlds import NAMESPACE, LlmWorld, RealTime
 
 LocalRouter = MemoryRouter | EnvoyRouter
 Endpoints = dict[Arm, dict[str, str]]
 LOCAL = ["memory", pytest.param("envoy", marks=pytest.mark.real)]
+
+
+class Member(LlmRouter):
+    """The router of a group in a cluster in memory, which goes on whenever the router waits."""
+
+    def __init__(self, world: LlmWorld) -> None:
+        self.world = world
+        clock = RealTime(world.settle)
+        super().__init__(world.kube, world.caches, world.plan, namespace=NAMESPACE, clock=clock)
 
 
 @asynccontextmanager
@@ -35,8 +46,11 @@ async def opened(adapter: str, folder: Path) -> AsyncIterator[LocalRouter]:
         await envoy.close(grace_s=0.0)
 
 
-@pytest.fixture(params=[*LOCAL, "gateway"])
+@pytest.fixture(params=[*LOCAL, "gateway", "kserve-llm"])
 async def router(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Router]:
+    if request.param == "kserve-llm":
+        yield Member(LlmWorld())
+        return
     if request.param == "gateway":
         async with world(SystemClock()) as gateway:
             yield gateway.router()
@@ -57,6 +71,8 @@ async def serving(router: Router) -> AsyncIterator[None]:
     async with two_replicas() as endpoints:
         if isinstance(router, LocalRouter):
             await router.set_endpoints(endpoints, endpoints)
+        if isinstance(router, Member):
+            await router.world.both_run()
         await router.set_weights(ALL_STABLE)
         yield
 

@@ -67,8 +67,12 @@ class Time:
         self.on_sleep()
 
 
+@dataclass
 class RealTime:
     """The clock of this machine."""
+
+    on_sleep: Callable[[], None] = lambda: None
+    """Called after every sleep."""
 
     def now(self) -> float:
         """Seconds since the epoch."""
@@ -77,6 +81,7 @@ class RealTime:
     async def sleep(self, seconds: float) -> None:
         """Wait."""
         await asyncio.sleep(seconds)
+        self.on_sleep()
 
 
 @dataclass
