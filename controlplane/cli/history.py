@@ -45,16 +45,15 @@ def status(target: str, state: Path | None, output: str) -> None:
     Exit codes: 0 under way or promoted, 1 rolled back or failed.
     """
     from canary.serial import event_line
+    from controlplane.view.explain import status_lines
 
     stored, events = _read(target, state, None)
     rollout = stored.rollout
     if output == "json":
         click.echo(json.dumps(event_line(events[-1]), ensure_ascii=False))
     else:
-        click.echo(f"{rollout.name}  {rollout.phase}  {rollout.weights}  {rollout.reason}")
-        click.echo(rollout.message)
-        for verdict in rollout.verdicts:
-            click.echo(f"  {verdict.verdict.value:4}  {verdict.why}")
+        for line in status_lines(rollout):
+            click.echo(line)
     raise SystemExit(CODES.get(rollout.result, 1))
 
 
@@ -66,20 +65,12 @@ def why(target: str, state: Path | None) -> None:
 
     TARGET is its name or its canary.yml.
     """
-    from canary.judge import what_would_flip
-    from canary.rollout import Phase
     from canary.spec.stored import from_text
+    from controlplane.view.explain import why_lines
 
-    stored, events = _read(target, state, None)
-    rollout, spec = stored.rollout, from_text(stored.spec_text).spec
-    click.echo(f"{rollout.name}  {rollout.phase}  {rollout.weights}  {rollout.reason}")
-    decided = next((event for event in events if event.event == "phase" and event.phase is Phase.ROLLING_BACK), None)
-    click.echo(decided.message if decided else rollout.message)
-    flips = what_would_flip(spec, rollout.judge, stage=rollout.stage, now=events[-1].at)
-    for verdict in rollout.verdicts:
-        click.echo(f"\n  {verdict.verdict.value:4}  {verdict.gate}\n        {verdict.why}")
-        if flip := flips.get(verdict.gate):
-            click.echo(f"        {flip}")
+    stored, _ = _read(target, state, None)
+    for line in why_lines(from_text(stored.spec_text).spec, stored.rollout):
+        click.echo(line)
 
 
 def _read(target: str, state: Path | None, attempt: int | None) -> "tuple[Stored, list[Event]]":

@@ -12,6 +12,7 @@ from canary.observation import Seen
 from canary.rollout import Event, Phase, Result, Rollout
 from canary.spec.models import CanarySpec
 from canary.weights import ARMS, Arm
+from controlplane.view.explain import cause_of
 from controlplane.view.format import clean
 from controlplane.view.gates import GateRow, gate_rows
 from controlplane.view.waiting import what_follows, what_it_waits_for
@@ -89,6 +90,8 @@ class Picture:
     unrouted: float | None
     """Requests that the proxy could send to neither arm; None where nobody counts them."""
     ending: Ending | None
+    of_record: bool = False
+    """Whether it shows what was written down, and not a look of just now: then the age of metrics says nothing."""
 
     @property
     def finished(self) -> bool:
@@ -97,7 +100,13 @@ class Picture:
 
 
 def picture(
-    spec: CanarySpec, rollout: Rollout, seen: Seen, now: float, rates: Mapping[Arm, float] | None = None
+    spec: CanarySpec,
+    rollout: Rollout,
+    seen: Seen,
+    now: float,
+    rates: Mapping[Arm, float] | None = None,
+    *,
+    of_record: bool = False,
 ) -> Picture:
     """The picture at `now` (seconds, same clock as the rollout). `rates` are requests a second by arm."""
     counters = seen.evidence.counters
@@ -107,7 +116,7 @@ def picture(
         phase=rollout.phase,
         result=rollout.result,
         message=clean(rollout.message),
-        cause=_cause(rollout),
+        cause=cause_of(rollout),
         t=now - rollout.began,
         evidence_age=None if counters is None else max(0.0, now - counters.at),
         problem=clean(seen.evidence.problem),
@@ -121,6 +130,7 @@ def picture(
         served=rollout.served,
         unrouted=rollout.unrouted,
         ending=_ending(rollout),
+        of_record=of_record,
     )
 
 
@@ -149,14 +159,6 @@ def _step(index: int, spec: CanarySpec, rollout: Rollout, now: float) -> StageSt
         return StageStep(stage.traffic, "failed", 0.0, stage.hold)
     in_force = rollout.phase not in {Phase.SHIFTING, Phase.PROMOTING}
     return StageStep(stage.traffic, "now", max(0.0, now - rollout.stage_since) if in_force else 0.0, stage.hold)
-
-
-def _cause(rollout: Rollout) -> str:
-    """The sentence that sent everything back to stable."""
-    if rollout.decided is None:
-        return ""
-    backs = [e for e in rollout.history if e.event == "phase" and e.phase is Phase.ROLLING_BACK]
-    return clean(backs[-1].message) if backs else clean(rollout.message)
 
 
 def _ending(rollout: Rollout) -> Ending | None:

@@ -58,7 +58,10 @@ def _spaced(phase: Phase) -> str:
 
 
 def _ages(picture: Picture) -> list[Text]:
-    """How old the newest metrics are, from the longest wording to the shortest."""
+    """How old the newest metrics are (or the record, where that is all), from the longest wording to the shortest."""
+    if picture.of_record:
+        last = picture.t - picture.events[-1].t if picture.events else 0.0
+        return [Text(f"last news {duration(float(int(max(last, 0.0))))} ago", style=QUIET)]
     if picture.evidence_age is None:
         return [Text("no metrics yet", style=QUIET)]
     if picture.evidence_age < STALE_SECONDS:

@@ -34,6 +34,7 @@ class Terminal:
         revision: str = "",
         hint: str = "",
         console: Console | None = None,
+        of_record: bool = False,
     ) -> None:
         self._console = console or Console(file=stream, highlight=False)
         self._marks = marks_for(self._console.encoding)
@@ -41,6 +42,7 @@ class Terminal:
         self._now = now
         self._revision = revision
         self._hint = hint
+        self._of_record = of_record
         self._pace = Pace()
         self._live: Live | None = None
         self._drawn_at = float("-inf")
@@ -55,7 +57,7 @@ class Terminal:
             return
         now = self._now()
         rates = self._pace.take(seen.evidence.counters)
-        self._picture = picture(self._spec, rollout, seen, now, rates)
+        self._picture = picture(self._spec, rollout, seen, now, rates, of_record=self._of_record)
         if now - self._drawn_at >= REDRAW_SECONDS or self._picture.finished:
             self._drawn_at = now
             self._draw()

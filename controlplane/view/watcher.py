@@ -46,12 +46,19 @@ class Once:
 
 
 def open_watcher(
-    output: str, stream: TextIO, spec: CanarySpec, *, now: Callable[[], float], revision: str = "", hint: str = ""
+    output: str,
+    stream: TextIO,
+    spec: CanarySpec,
+    *,
+    now: Callable[[], float],
+    revision: str = "",
+    hint: str = "",
+    of_record: bool = False,
 ) -> Watcher:
     """The view for this output (`text` or `json`): live on a terminal, lines elsewhere.
 
     `revision` names the plan that is drawn; the last moments of an older one are told as events only. `hint` says what
-    a person can do, such as `stop: Ctrl-C`.
+    a person can do, such as `stop: Ctrl-C`. `of_record`: what is shown was written down by somebody else.
     """
     if output == "json":
         from controlplane.view.jsonl import JsonLines
@@ -60,7 +67,7 @@ def open_watcher(
     if stream.isatty():
         from controlplane.view.terminal import Terminal
 
-        return Terminal(stream, spec, now=now, revision=revision, hint=hint)
+        return Terminal(stream, spec, now=now, revision=revision, hint=hint, of_record=of_record)
     from controlplane.view.plain import PlainLines
 
     return PlainLines(stream, spec, now=now, revision=revision)
