@@ -79,6 +79,8 @@ def _by_segments(
     docket: Docket, case: Case, memory: Memory, known: dict[str, list[float]], now: float, *, here: bool
 ) -> GateVerdict:
     """A gate's answer from its worst segment: it passes only where all traffic together and every segment pass."""
+    if case.text in memory["failed"]:
+        return recorded(case.text, memory["failed"][case.text])
     asked = [view for view in segments.views(memory, case) if segments.waited_for(view, memory)]
     asked.sort(key=lambda view: -float(view.memory["evidence"][case.text]["log_e"]))
     answers = [_of_all(docket, view.case, view.memory, known, now, here=here) for view in asked]

@@ -70,6 +70,7 @@ def test_harm_to_one_tenant_is_found_and_the_tenant_named() -> None:
     verdict = _gate(spec, _run(spec, 1, ONE_HURT, until=300.0))
     assert verdict.verdict is Answer.FAIL
     assert "error rate of tenant bolt" in verdict.why
+    assert "wait too" not in verdict.why
     assert verdict.canary == pytest.approx(0.10, abs=0.03)
 
 
