@@ -10,6 +10,7 @@ export SERINUS_TESTBED_NUMBER="${SERINUS_TESTBED_NUMBER:-0}"
 up() {
   "$TESTBED" build
   "$TESTBED" up
+  echo "· an image of Serinus from this working tree (about a minute)"
   "$TESTBED" image serinus --entrypoint '["python3","-m","controlplane.cli.main"]' '.[cluster]'
   KUBECONFIG=$("$TESTBED" kubeconfig)
   export KUBECONFIG
