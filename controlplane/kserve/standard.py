@@ -77,7 +77,8 @@ class KServeStandard:
         try:
             made = self._made(variant)
             live = self._service(arm)
-            await self._make_runtime(made)
+            if live is None or digest_of(live) == digest_of(made.service):  # another runtime would restart what runs
+                await self._make_runtime(made)
             if live is None:
                 await self._writer.create(INFERENCE_SERVICE, made.service)
             elif arm == "canary" and "deletionTimestamp" not in live["metadata"]:
@@ -154,7 +155,7 @@ class KServeStandard:
             return VariantSeen(now, wanted, 0, "an earlier one is still being deleted" if wanted else "being stopped")
         pods = self._pods(arm)
         parts = Parts(
-            live, self._deployment(arm), pods, list(self._caches.nodes.items()), neighbours=self._caches.pods.items()
+            live, self._deployment(arm), pods, nodes=self._caches.nodes.items(), neighbours=self._caches.pods.items()
         )
         seen = look(parts, now)
         refusal = self._refusals.get(arm)

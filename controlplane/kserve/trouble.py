@@ -28,9 +28,9 @@ class Parts:
     service: Object
     deployment: Object | None
     pods: Sequence[Object]
-    nodes: Sequence[Object] = ()
+    nodes: Iterable[Object] = ()
     neighbours: Iterable[Object] = ()
-    """All pods of the cluster, for counting what is taken of the nodes; read only when there is no room."""
+    """All nodes and pods, for counting what is left; read only when there is no room."""
     wanted: int | None = None
     """How many there should be, where the InferenceService does not say it of this variant alone."""
 
@@ -132,13 +132,13 @@ def _nothing_yet(parts: Parts, now: float) -> Said:
 def _gpus_left(parts: Parts, unready: Sequence[Object]) -> str:
     """` (asks for 2, at most 1 of 4 free on node-a)`, for the node that has most left; empty where unknown."""
     asked = max((_gpus(pod) for pod in unready if condition(pod, "PodScheduled").get("status") == "False"), default=0)
-    if not asked or not parts.nodes:
+    has = {node["metadata"]["name"]: _whole(node, "allocatable") for node in parts.nodes} if asked else {}
+    if not has:
         return ""
     taken: dict[str, int] = {}
     for pod in parts.neighbours:
         if not leaving(pod) and (node := (pod.get("spec") or {}).get("nodeName")):
             taken[node] = taken.get(node, 0) + _gpus(pod)
-    has = {node["metadata"]["name"]: _whole(node, "allocatable") for node in parts.nodes}
     name, total = max(has.items(), key=lambda each: each[1] - taken.get(each[0], 0))
     return f" (asks for {asked}, at most {max(total - taken.get(name, 0), 0)} of {total} free on {name})"
 

@@ -389,3 +389,23 @@ async def test_the_deployment_belongs_to_the_service_and_goes_with_it() -> None:
     await world.both_run()
     await world.platform.stop("stable")
     assert list(world.kube.objects(DEPLOYMENT)) == [(NAMESPACE, "chat-v2-predictor")]
+
+
+async def test_a_runtime_that_somebody_deleted_is_made_again_as_it_was() -> None:
+    world = World(plan=plan(canary=VLLM))
+    await world.both_run()
+    await world.kube.acting_as("kubectl").delete(SERVING_RUNTIME, NAMESPACE, "chat-v2")
+    world.kserve.feed(world.caches)
+    await world.platform.run("canary", world.plan.spec.canary)
+    assert list(world.kube.objects(SERVING_RUNTIME)) == [(NAMESPACE, "chat-v2")]
+
+
+async def test_a_running_variant_is_given_no_runtime_but_its_own() -> None:
+    """Another plan's runtime under the same name would restart the pods of a stable that runs."""
+    world = World(plan=plan(stable=VLLM.replace("v2", "v1"), canary=VLLM))
+    await world.both_run()
+    await world.kube.acting_as("kubectl").delete(SERVING_RUNTIME, NAMESPACE, "chat-v1")
+    world.kserve.feed(world.caches)
+    other = world.plan.spec.stable.model_copy(update={"engine": {"maxNumSeqs": 8}})
+    await world.platform.run("stable", other)
+    assert (NAMESPACE, "chat-v1") not in world.kube.objects(SERVING_RUNTIME)
