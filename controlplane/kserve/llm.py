@@ -49,6 +49,8 @@ def llm_service(plan: ModelCanary, variant: Variant, weight: int, *, namespace: 
         raise BadInput(f"{variant.name} names a service or runtime of its own, and mode llm has neither.")
     if variant.profile is None:
         raise BadInput(f"{variant.name} says no profile: mode llm serves on GPUs; write profile: {{gpu: …}}.")
+    if variant.system_prompt:
+        raise BadInput(f"{variant.name} has a system prompt, and mode llm has no server that reads one.")
     uri, made = location(plan.spec, variant), served(plan.spec, variant, known)
     if not uri:
         raise BadInput(f"{variant.name} says no uri, and neither does the model: there are no weights to serve.")

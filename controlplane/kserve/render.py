@@ -63,6 +63,11 @@ def rendered(
     if variant.inference_service:
         raise BadInput(f"{variant.name} is served by {variant.inference_service}, which Serinus does not make.")
     _refuse_two_servers(plan.spec)
+    if variant.system_prompt and not variant.image and (not variant.runtime or _family(variant.runtime, runtime)):
+        raise BadInput(
+            f"{variant.name} has a system prompt, and neither vLLM nor the Hugging Face server reads one; name a "
+            f"runtime or an image of your own that reads {PROMPT_VARIABLE}."
+        )
     name = service_name(plan.metadata.name, variant.name)
     own = None if variant.runtime else served(plan.spec, variant, known)
     made = None if own is None else serving_runtime(plan, variant, own, namespace)

@@ -51,7 +51,12 @@ def test_a_long_name_leaves_room_for_what_kserve_adds() -> None:
 
 @pytest.mark.parametrize(
     ("text", "why"),
-    [("runtime: mine", "of its own"), ("inferenceService: theirs", "of its own"), ("env: {A: b}", "no profile")],
+    [
+        ("runtime: mine", "of its own"),
+        ("inferenceService: theirs", "of its own"),
+        ("env: {A: b}", "no profile"),
+        (f"{GPU}, systemPrompt: {{text: x}}", "system prompt"),
+    ],
 )
 def test_what_the_mode_cannot_do_is_refused(text: str, why: str) -> None:
     with pytest.raises(BadInput, match=why):

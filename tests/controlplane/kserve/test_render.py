@@ -108,6 +108,15 @@ def test_the_prompt_is_handed_over_as_a_variable() -> None:
     assert {"name": "SERINUS_SYSTEM_PROMPT", "value": "Be brief."} in model(made)["env"]
 
 
+@pytest.mark.parametrize("text", [f"{LLAMA}, {GPU}", f"{LLAMA}, {GPU}, runtime: kserve-vllmserver"])
+def test_a_prompt_that_no_server_reads_is_refused(text: str) -> None:
+    """Two variants that differ in their prompt alone would be the same server twice."""
+    with pytest.raises(BadInput, match="neither vLLM nor the Hugging Face server reads one"):
+        canary(f"{text}, systemPrompt: {{text: 'Be brief.'}}")
+    made = canary(f"{text}, image: 'mine:1', systemPrompt: {{text: 'Be brief.'}}")
+    assert {"name": "SERINUS_SYSTEM_PROMPT", "value": "Be brief."} in model(made)["env"]
+
+
 def test_a_prompt_in_a_file_cannot_reach_a_cluster() -> None:
     with pytest.raises(BadInput, match="write the prompt as text"):
         canary("runtime: serinus-sim, systemPrompt: {file: prompts/v2.txt}")
