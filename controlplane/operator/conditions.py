@@ -36,6 +36,15 @@ def accepted(faults: Sequence[str]) -> dict[str, Any]:
     return _condition("Accepted", "True", "Valid", "The spec can be carried out.")
 
 
+def story(rollout: Rollout) -> tuple[str, str]:
+    """Reason and sentence for people: of a rollout that was put back, why it was, and then how it ended."""
+    if rollout.phase is Phase.ROLLED_BACK:
+        back = [each for each in rollout.history if each.event == "phase" and each.phase is Phase.ROLLING_BACK]
+        if back:
+            return back[-1].reason.value, f"{back[-1].message} {rollout.message}"
+    return rollout.reason.value, rollout.message
+
+
 def finished() -> dict[str, Any]:
     """That nothing is under way any more, not even putting away."""
     return _condition("Progressing", "False", "Finished", "Everything is put away.")
@@ -64,7 +73,7 @@ def _ready(rollout: Rollout) -> dict[str, Any]:
     truth: Truth = "Unknown"
     if rollout.finished:
         truth = "True" if rollout.phase is Phase.SUCCEEDED else "False"
-    return _condition("Ready", truth, rollout.phase.value, rollout.message)
+    return _condition("Ready", truth, rollout.phase.value, story(rollout)[1])
 
 
 def _progressing(rollout: Rollout, facts: "Facts") -> dict[str, Any]:
@@ -79,7 +88,7 @@ def _progressing(rollout: Rollout, facts: "Facts") -> dict[str, Any]:
 def _degraded(rollout: Rollout, facts: "Facts") -> dict[str, Any]:
     stable = facts.seen.stable if facts.seen else None
     if rollout.phase in GOING_BACK:
-        return _condition("Degraded", "True", rollout.reason.value, rollout.message)
+        return _condition("Degraded", "True", *story(rollout))
     if stable is not None and not rollout.finished and stable.at and not stable.usable:
         why = stable.problem or "no ready replica"
         return _condition("Degraded", "True", "StableNotReady", f"Stable cannot serve: {why}.")

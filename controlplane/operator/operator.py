@@ -7,6 +7,7 @@ it stops, writes that have begun are finished, the lease is given back, and ever
 import asyncio
 from collections.abc import Callable
 
+from controlplane.kserve.caches import Caches
 from controlplane.kubernetes.api import Kube
 from controlplane.kubernetes.cache import Key
 from controlplane.kubernetes.election import Election
@@ -17,7 +18,6 @@ from controlplane.operator.health import Health, listen, serve
 from controlplane.operator.metrics import Numbers, exposition
 from controlplane.operator.roster import Roster
 from controlplane.operator.settings import LEASE_NAME, Settings
-from controlplane.operator.site import Sites
 from controlplane.operator.tally import Tally
 from controlplane.operator.ticker import Ticker
 from controlplane.operator.world import ClusterWorld
@@ -35,17 +35,22 @@ REPORT_EVERY = 10.0
 class Operator:
     """One replica."""
 
-    def __init__(self, settings: Settings, kube: Kube, *, clock: Clock, say: Say, world: Sites | None = None) -> None:
-        """`say` hears sentences for the log, with the rollout that they are about; `world` is exchanged by tests."""
+    def __init__(
+        self,
+        settings: Settings,
+        kube: Kube,
+        *,
+        clock: Clock,
+        say: Say,
+        world: Callable[[Caches], ClusterWorld] | None = None,
+    ) -> None:
+        """`say` hears sentences for the log, with the rollout that they are about; `world` is made of the caches."""
         self.tally = Tally()
         self.following: Following = following(kube, settings.namespace, clock)
         self.leading = False
         self._settings, self._kube, self._clock, self._say = settings, kube, clock, say
-        self._own = ClusterWorld(
-            kube, self.following.caches, clock=clock, prometheus=settings.prometheus, interval=settings.interval
-        )
-        self._world: Sites = world or self._own
-        self._period = self._own.period
+        self._world = (world or self._real_world)(self.following.caches)
+        self._period = self._world.period
         self.events = Events(kube, instance=settings.identity, now=clock.now, say=self._note)
         self.roster = Roster(
             kube,
@@ -83,7 +88,7 @@ class Operator:
                 for task in (*helpers, stopping):
                     task.cancel()
         finally:
-            await self._own.close()
+            await self._world.close()
 
     async def _work(self, stop: asyncio.Event) -> None:
         async with asyncio.TaskGroup() as tasks:
@@ -125,6 +130,12 @@ class Operator:
         while True:
             await self._clock.sleep(REPORT_EVERY)
             self._say(None, f"Not begun yet: {'; '.join(self.following.missing)}.")
+
+    def _real_world(self, caches: Caches) -> ClusterWorld:
+        settings = self._settings
+        return ClusterWorld(
+            self._kube, caches, clock=self._clock, prometheus=settings.prometheus, interval=settings.interval
+        )
 
     def _health(self) -> Health:
         return Health(lambda: exposition(self._numbers()), lambda: "; ".join(self.following.missing))

@@ -13,8 +13,8 @@ from canary.observation import Seen
 from canary.rollout import Event, Rollout
 from canary.serial import event_line, rfc3339
 from canary.verdict import Answer, GateVerdict
-from canary.weights import Weights
-from controlplane.operator.conditions import conditions
+from canary.weights import ARMS, Weights
+from controlplane.operator.conditions import conditions, story
 from controlplane.operator.state import state_of
 
 Status = dict[str, Any]
@@ -63,6 +63,7 @@ class Entry:
 def status_of(entry: Entry, before: Mapping[str, Any], now: float) -> Status:
     """The whole status. `before`: the one that it replaces, for the times of its conditions; `now`: seconds."""
     rollout, facts = entry.rollout, entry.facts
+    reason, sentence = story(rollout)
     told = {
         "observedGeneration": facts.generation,
         "version": entry.version,
@@ -74,8 +75,8 @@ def status_of(entry: Entry, before: Mapping[str, Any], now: float) -> Status:
         "weight": str(rollout.weights),
         "weightSeen": _weight_seen(facts.seen),
         "verdict": _verdict(rollout.verdicts),
-        "reason": rollout.reason.value,
-        "message": clipped(rollout.message),
+        "reason": reason,
+        "message": clipped(sentence),
         "revision": rollout.revision,
         "attempt": rollout.attempt,
         "began": time_of(rollout.began),
@@ -144,7 +145,7 @@ def gate_of(verdict: GateVerdict) -> dict[str, Any]:
         "limit": _number(verdict.limit),
         "spoke": verdict.spoke,
         "onBreach": verdict.on_breach,
-        "samples": {arm: round(count) for arm, count in verdict.samples.items() if _number(count) is not None},
+        "samples": {arm: round(verdict.samples[arm]) for arm in ARMS if _number(verdict.samples.get(arm)) is not None},
     }
     return {key: value for key, value in told.items() if value is not None}
 

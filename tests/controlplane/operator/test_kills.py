@@ -103,7 +103,7 @@ def test_an_operator_that_is_killed_at_any_write_is_healed_by_the_next(bad: bool
 
 
 def test_two_operators_that_both_believe_to_lead_do_no_harm() -> None:
-    """The older term cannot save, so it raises nothing; what it lowers stays lowered. The newer one ends the rollout."""
+    """The older term cannot save, so it raises nothing; what it lowers stays lowered. The newer one ends it."""
 
     async def story() -> None:
         town = Town()

@@ -94,7 +94,7 @@ async def test_a_rollout_that_ended_is_not_begun_again(town: Town, office: Offic
 async def test_nothing_is_written_while_nothing_changes(town: Town, office: Office) -> None:
     """A stage that is held for long costs reads of Prometheus, and no request to the API server."""
     gate = "error_rate <= 5%"
-    stages = [{"traffic": "5%", "hold": "10m", "gates": [gate]}, {"traffic": "100%"}]
+    stages: list[dict[str, Any]] = [{"traffic": "5%", "hold": "10m", "gates": [gate]}, {"traffic": "100%"}]
     await town.apply(spec=a_spec(stages=stages))
     await town.until(lambda: town.status().get("verdict") == "pass")
     await asyncio.sleep(30)
@@ -202,7 +202,7 @@ async def test_a_plan_that_is_edited_back_in_time_begins_again(town: Town, offic
 
 @plays
 async def test_a_spec_with_faults_is_refused_and_starts_nothing(town: Town, office: Office) -> None:
-    stages = [{"traffic": "105%"}, {"traffic": "100%", "gates": ["latency p95 <= 3 bananas"]}]
+    stages: list[dict[str, Any]] = [{"traffic": "105%"}, {"traffic": "100%", "gates": ["latency p95 <= 3 bananas"]}]
     await town.apply(spec=a_spec(stages=stages))
     await town.until(lambda: bool(town.status().get("conditions")), seconds=1.0)
     [accepted] = town.status()["conditions"]
