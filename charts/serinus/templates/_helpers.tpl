@@ -22,11 +22,17 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{ .Values.image.repository }}{{ if .Values.image.digest }}@{{ .Values.image.digest }}{{ else }}:{{ .Values.image.tag | default .Chart.AppVersion }}{{ end }}
 {{- end }}
 
+{{/* What the operator follows; the pod's own namespace is left to Kubernetes, so that kustomize may change it. */}}
 {{- define "serinus.watched" -}}
 {{ .Values.watch.namespace | default .Release.Namespace }}
 {{- end }}
 
-{{/* What the operator may do with rollouts and their objects. Each verb is one that it uses: a test holds both against each other. */}}
+{{/* Objects without a namespace are named after the release's where several releases may stand beside each other. */}}
+{{- define "serinus.clusterName" -}}
+{{ include "serinus.name" . }}{{ if not .Values.watch.allNamespaces }}-{{ .Release.Namespace }}{{ end }}
+{{- end }}
+
+{{/* What the operator does in the namespaces that it follows. The tests hold every verb against what it really asks. */}}
 {{- define "serinus.rules" -}}
 - apiGroups: [serinus.dev]
   resources: [modelcanaries]
@@ -35,21 +41,38 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
   resources: [modelcanaries/status]
   verbs: [patch]
 - apiGroups: [serving.kserve.io]
-  resources: [inferenceservices, servingruntimes, llminferenceservices]
-  verbs: [get, list, watch, create, patch, delete]
+  resources: [inferenceservices, servingruntimes]
+  verbs: [list, watch, create, patch, delete]
 - apiGroups: [gateway.networking.k8s.io]
   resources: [httproutes]
-  verbs: [get, list, watch, create, patch]
+  verbs: [list, watch, create, patch]
 - apiGroups: [apps]
   resources: [deployments]
   verbs: [list, watch]
 - apiGroups: [""]
   resources: [pods]
   verbs: [list, watch]
+# The history of a rollout, and which alerts were delivered.
 - apiGroups: [""]
   resources: [configmaps]
   verbs: [get, create, patch]
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create]
+# Whether a deleted ModelCanary goes alone or with its whole namespace.
+- apiGroups: [""]
+  resources: [namespaces]
+  verbs: [get]
+{{- end }}
+
+{{/* What has no namespace and is only read. */}}
+{{- define "serinus.clusterRules" -}}
+# Runtimes that variants name.
+- apiGroups: [serving.kserve.io]
+  resources: [clusterservingruntimes]
+  verbs: [list, watch]
+# Why a pod finds no place.
+- apiGroups: [""]
+  resources: [nodes]
+  verbs: [list, watch]
 {{- end }}
