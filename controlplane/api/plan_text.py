@@ -36,6 +36,11 @@ def plan_text(spec_text: str) -> str:
     return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100)
 
 
+def looks_secret(name: str) -> bool:
+    """Whether what has this name may be a credential."""
+    return bool(_SECRET.search(name))
+
+
 def _hide(variant: dict[str, Any]) -> None:
     """Leave the names of variables and options, and hide their values."""
     if isinstance(variant.get("env"), Mapping):

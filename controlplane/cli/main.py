@@ -3,8 +3,9 @@
 Entry point of the distribution. Exit codes: 0 done or healthy, 1 failed or rolled back, 2 bad input, 3 timed out.
 """
 
+from collections.abc import Mapping
 from importlib import import_module
-from typing import Any
+from typing import Any, ClassVar
 
 import click
 
@@ -40,26 +41,29 @@ COMMANDS = {
 
 
 class LazyGroup(click.Group):
-    """Lists commands from the table above and imports one only when it is called."""
+    """Lists commands from a table and imports one only when it is called."""
+
+    table: ClassVar[Mapping[str, tuple[str, str]]] = COMMANDS
+    """The table above; the kubectl plugin has its own."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Command names in the order of the table."""
-        return list(COMMANDS)
+        return list(self.table)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command, imported now."""
-        if cmd_name not in COMMANDS:
+        if cmd_name not in self.table:
             return None
-        module, _, name = COMMANDS[cmd_name][0].partition(":")
+        module, _, name = self.table[cmd_name][0].partition(":")
         command = getattr(import_module(module), name or "command")
         if not isinstance(command, click.Command):
-            raise TypeError(f"{COMMANDS[cmd_name][0]} is not a click command")
+            raise TypeError(f"{self.table[cmd_name][0]} is not a click command")
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The table as help text, without importing anything."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+            formatter.write_dl([(name, line) for name, (_, line) in self.table.items()])
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

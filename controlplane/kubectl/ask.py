@@ -1,0 +1,193 @@
+"""`kubectl canary promote`, `pause`, `resume`, `approve`, `abort`, `retry`: a person's word to a rollout in a cluster.
+
+Each is written beside the spec as an annotation, where the operator finds it, decides and answers. What hurts is
+confirmed first, in the words of the dashboard's buttons. These commands only ask; they never change any weight.
+"""
+
+import asyncio
+import secrets
+import sys
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from canary.observation import OperatorRequest, Verb
+from controlplane.kubectl.names import complete_names
+from controlplane.kubectl.session import FAILED, TIMED_OUT, Session, at_cluster
+
+if TYPE_CHECKING:
+    from controlplane.kubectl.record import Record
+    from controlplane.kubernetes.api import Object
+
+PATIENCE = 15.0
+"""Seconds to wait for the answer, unless somebody says otherwise."""
+UNCHANGED = "nothing was changed."
+"""How the machine ends the answer to a request that makes no sense now."""
+WORDS: dict[Verb, str] = {
+    "promote": "Skip the rest of the present stage; with --full, go to 100 % at once.",
+    "pause": "Freeze the weights. A paused rollout still rolls back by itself.",
+    "resume": "Go on after a pause.",
+    "approve": "Agree to the next stage, where the plan asks for somebody's word.",
+    "abort": "Put everything back on stable and end the rollout.",
+    "retry": "Begin a rollout that was put back once more, with the same plan.",
+}
+HARMFUL = frozenset({"promote", "abort"})
+"""What ends a rollout, or skips what was to be judged."""
+
+
+def _command(verb: Verb) -> click.Command:
+    """The command that asks for this."""
+
+    async def body(session: Session, name: str, wait: bool, timeout: float, **flags: Any) -> int:  # noqa: ASYNC109 - a person's word, not a deadline of asyncio's
+        full, sure = bool(flags.get("full")), bool(flags.get("yes"))
+        return await ask(session, name, verb, full=full, sure=sure, patience=timeout if wait else None)
+
+    body.__name__, body.__doc__ = verb, f"{WORDS[verb]}\n\nWaits for the operator's answer and prints it."
+    made = at_cluster(body)
+    if verb == "promote":
+        made = click.option("--full", is_flag=True, help="Skip all stages and go to 100 %.")(made)
+    if verb in HARMFUL:
+        made = click.option("-y", "--yes", is_flag=True, help="Do not ask whether it is meant.")(made)
+    limit = click.FloatRange(min=0)
+    made = click.option("--timeout", type=limit, default=PATIENCE, show_default=True, help="Seconds to wait.")(made)
+    made = click.option("--wait/--no-wait", default=True, help="Wait for the answer (the default), or only ask.")(made)
+    return click.command(verb)(click.argument("name", shell_complete=complete_names)(made))
+
+
+async def ask(
+    session: Session,
+    name: str,
+    verb: Verb,
+    *,
+    full: bool = False,
+    sure: bool = False,
+    patience: float | None = PATIENCE,
+) -> int:
+    """Ask, and say what was answered; answers the exit code. `patience`: seconds to wait, None for not at all."""
+    from controlplane.kubectl.find import canary
+    from controlplane.kubectl.record import record_of
+    from controlplane.kubernetes.cache import Cache
+    from controlplane.kubernetes.resources import MODEL_CANARY
+    from controlplane.operator.store import StatusStore
+
+    object_ = await canary(session, name)
+    found = record_of(object_)
+    name = object_["metadata"]["name"]
+    if sentence := _pointless(session, name, verb, found):
+        click.echo(sentence, err=True)
+        return FAILED
+    if verb in HARMFUL and not sure and not isinstance(found, str):
+        _confirm(found, verb, full=full, now=session.now())
+    now = session.now()
+    request = OperatorRequest(f"{verb}-{int(now)}-{secrets.token_hex(3)}", verb, await _who(session), now, full)
+    written = Cache(MODEL_CANARY)
+    await StatusStore(session.kube, written, session.namespace, now=session.now).ask(name, request)
+    asked = written.get(session.namespace, name) or object_
+    if patience is None:
+        click.echo(f"{name} was asked to {verb}; the answer will be in `kubectl canary history {name}`.")
+        return 0
+    try:
+        async with asyncio.timeout(patience):
+            sentence, done = await _answer(session, asked, request)
+    except TimeoutError:
+        from controlplane.kubectl.operators import whether_one_runs
+
+        click.echo(f"Nobody answered within {patience:g} s. The request stays until somebody does.", err=True)
+        click.echo(await whether_one_runs(session), err=True)
+        return TIMED_OUT
+    click.echo(sentence, err=not done)
+    return 0 if done else FAILED
+
+
+def _pointless(session: Session, name: str, verb: Verb, found: "Record | str") -> str:
+    """Why there is nobody to ask; empty where there is."""
+    if isinstance(found, str):
+        return f"{session.called(name)} has no rollout under way ({found.rstrip('.')}): nothing was asked."
+    rollout = found.rollout
+    ended = (rollout.result or "ended").replace("_", " ")
+    if verb == "retry":
+        if not rollout.finished:
+            return f"{session.called(name)} is under way ({rollout.phase}), so there is nothing to begin once more."
+        if rollout.result == "promoted":
+            return f"{session.called(name)} was promoted: there is nothing to try again; nothing was asked."
+        return ""
+    if rollout.finished:
+        return f"{session.called(name)} has no rollout under way ({ended}): nothing was asked."
+    return ""
+
+
+def _confirm(found: "Record", verb: Verb, *, full: bool, now: float) -> None:
+    """Say what will happen and ask whether it is meant. Raises `click.Abort`, or a usage error where nobody sits."""
+    from controlplane.api.actions import actions
+    from controlplane.api.look import Looked
+
+    # Whether the operator is there is found out by waiting for its answer.
+    looked = Looked(found.rollout, found.seen(), running=True, looked_at=None)
+    action = next(each for each in actions(found.plan.spec, looked, now) if each.verb == verb and each.full == full)
+    if not action.allowed:
+        return  # it will be refused, in the operator's own words; nothing to be afraid of
+    click.echo(f"{found.rollout.name}: {action.effect}", err=True)
+    if not sys.stdin.isatty():
+        raise click.UsageError(f"Nobody can be asked here whether {verb} is meant: add --yes. Nothing was asked for.")
+    click.confirm("Go on?", abort=True, err=True)
+
+
+async def _who(session: Session) -> str:
+    """Who we are to the server; where it does not say, to the kubeconfig."""
+    from canary.errors import WorldError
+    from controlplane.kubernetes.api import Resource
+
+    review = Resource("authentication.k8s.io", "v1", "selfsubjectreviews", "SelfSubjectReview", namespaced=False)
+    try:
+        told = await session.kube.create(review, {"metadata": {}})
+        return str(told["status"]["userInfo"]["username"])
+    except (WorldError, KeyError, TypeError):  # servers before 1.28 do not know the question
+        return session.person
+
+
+async def _answer(session: Session, object_: "Object", request: OperatorRequest) -> tuple[str, bool]:
+    """The operator's sentence, and whether it did what was asked."""
+    from controlplane.kubectl.follow import follow
+    from controlplane.kubectl.record import record_of
+    from controlplane.operator.request import requests_in
+
+    before = record_of(object_)
+    attempt = 0 if isinstance(before, str) else before.rollout.attempt
+    async with aclosing(follow(session, object_, lambda sentence: click.echo(sentence, err=True))) as states:
+        async for state in states:
+            found = record_of(state)
+            if isinstance(found, str):
+                continue
+            rollout = found.rollout
+            for event in reversed(rollout.history):
+                if event.event == "operator" and event.evidence.get("id") == request.id:
+                    return event.message, not event.message.endswith(UNCHANGED)
+            if request.verb == "retry" and rollout.attempt > attempt:
+                return f"Attempt {rollout.attempt} of {rollout.name} has begun: {rollout.message}", True
+            open_ids = {each.id for each in requests_in(state).values() if each}
+            if request.id in rollout.answered:
+                return rollout.message, True  # its entry is shed already, or was never kept
+            if request.id not in open_ids:
+                return await _refused(session, state, request), False
+    raise AssertionError  # following ends by itself only through an error
+
+
+async def _refused(session: Session, state: "Object", request: OperatorRequest) -> str:
+    """What the operator said of a request that it put away without a rollout: that is in an Event."""
+    from canary.errors import WorldError
+    from controlplane.kubectl.events import about
+
+    name = state["metadata"]["name"]
+    for _ in range(10):
+        try:
+            for event in reversed(await about(session, state)):
+                if event.get("reason") == "RequestRefused" and str(event.get("note", "")).startswith(request.by):
+                    return str(event["note"])
+        except WorldError:
+            break
+        await asyncio.sleep(0.2)  # Events are written after everything else
+    return f"The request was put away without an answer; `kubectl canary events {name}` may say why."
+
+
+promote, pause, resume, approve, abort, retry = (_command(verb) for verb in WORDS)

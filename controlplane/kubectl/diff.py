@@ -1,0 +1,93 @@
+"""`kubectl canary diff`: what the canary has that stable has not, field by field, as the plan says it."""
+
+import difflib
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import click
+
+from controlplane.kubectl.names import complete_names
+from controlplane.kubectl.session import Session, at_cluster
+from controlplane.kubernetes.api import Object
+
+NOTHING = "–"
+
+
+@click.command("diff")
+@click.argument("name", shell_complete=complete_names)
+@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="What to print.")
+@at_cluster
+async def command(session: Session, name: str, output: str) -> int:
+    """Show what the canary has that stable has not. While a rollout is under way, as its own plan has it."""
+    from controlplane.kubectl.find import canary
+
+    variants = variants_of(await canary(session, name))
+    changed = changes(variants["stable"], variants["canary"])
+    if output == "json":
+        click.echo(json.dumps(changed, ensure_ascii=False))
+        return 0
+    if not changed:
+        click.echo(f"{session.called(name)}: stable and canary are the same, so there is nothing to try.")
+        return 0
+    for line in lines(changed):
+        click.echo(line)
+    return 0
+
+
+def variants_of(object_: Object) -> Mapping[str, Mapping[str, Any]]:
+    """Both variants as their owner wrote them; while a rollout is under way, those of the plan that it carries out."""
+    from controlplane.kubectl.record import record_of
+
+    found = record_of(object_)
+    if isinstance(found, str) or found.rollout.finished:
+        spec = object_.get("spec") or {}
+    else:
+        spec = found.plan.model_dump(mode="json", by_alias=True, exclude_defaults=True)["spec"]
+    return {arm: spec.get(arm) or {} for arm in ("stable", "canary")}
+
+
+def changes(stable: Mapping[str, Any], canary: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """By dotted field what each variant has there (None for nothing), fields that are the same left out."""
+    before, after = dict(_fields(stable)), dict(_fields(canary))
+    return {
+        field: {"stable": before.get(field), "canary": after.get(field)}
+        for field in dict.fromkeys([*before, *after])
+        if before.get(field) != after.get(field)
+    }
+
+
+def lines(changed: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """A table of what differs; long texts are compared line by line below it."""
+    from controlplane.kubectl.output import table
+    from controlplane.view.format import clean
+
+    long = {field: both for field, both in changed.items() if any("\n" in str(value) for value in both.values())}
+    rows = [
+        (field, *(clean(_shown(field, both[arm])) for arm in ("stable", "canary")))
+        for field, both in changed.items()
+        if field not in long
+    ]
+    shown = table(("FIELD", "STABLE", "CANARY"), rows) if rows else []
+    for field, both in long.items():
+        before, after = (str(both[arm] or "").splitlines() for arm in ("stable", "canary"))
+        shown += ["", field, *map(clean, difflib.unified_diff(before, after, "stable", "canary", lineterm="", n=2))]
+    return shown
+
+
+def _fields(value: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    for key, inner in value.items():
+        if isinstance(inner, Mapping):
+            yield from _fields(inner, f"{path}{key}.")
+        elif inner is not None:
+            yield f"{path}{key}", inner
+
+
+def _shown(field: str, value: Any) -> str:
+    from controlplane.api.plan_text import HIDDEN, looks_secret
+
+    if value is None:
+        return NOTHING
+    if looks_secret(field.rpartition(".")[2]):
+        return HIDDEN
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,157 @@
+"""`kubectl canary get`: one rollout on one screen; with `-w` redrawn until it ends.
+
+The same picture and the same screen as `serinus run` draws, from the record in the cluster. Without a terminal, `-w`
+appends a line for each thing that happens.
+"""
+
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import TYPE_CHECKING
+
+import click
+
+from controlplane.kubectl.names import complete_names
+from controlplane.kubectl.session import BAD_INPUT, Session, at_cluster
+
+if TYPE_CHECKING:
+    from controlplane.kubectl.record import Record
+    from controlplane.kubernetes.api import Object
+    from controlplane.view.watcher import Watcher
+
+AGAIN = 2.0
+"""Seconds after which the same state is drawn once more."""
+WIDTH = 110
+"""Columns where there is no terminal to ask."""
+NEXT = {
+    "rolled_back": "once more: kubectl canary retry {name}   why: kubectl canary why {name}",
+    "": "promote: kubectl canary promote {name}   stop: kubectl canary abort {name}",
+}
+
+
+@click.command()
+@click.argument("name", shell_complete=complete_names)
+@click.option("-w", "--watch", is_flag=True, help="Go on until the rollout ends; Ctrl-C touches nothing.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Choice(["screen", "json", "yaml", "name"]),
+    default="screen",
+    help="json, yaml: the ModelCanary; with -w, json is one event a line.",
+)
+@at_cluster
+async def command(session: Session, name: str, watch: bool, output: str) -> int:
+    """Show one rollout: traffic, stages, gates with both variants' values, why, and what is next."""
+    from controlplane.kubectl.find import canary
+    from controlplane.kubectl.output import show_objects
+
+    object_ = await canary(session, name)
+    if watch:
+        if output in {"yaml", "name"}:
+            raise click.UsageError(f"-w shows a screen or, with -o json, events; -o {output} has no end to write.")
+        return await _watch(session, object_, output)
+    if output != "screen":
+        show_objects(object_, output)
+        return 0
+    return await _show(session, object_)
+
+
+def hint(found: "Record") -> str:
+    """What a person can do now, in commands to copy."""
+    name, result = found.rollout.name, found.rollout.result
+    if result is None:
+        return NEXT[""].format(name=name)
+    return NEXT["rolled_back"].format(name=name) if result in {"rolled_back", "failed", "aborted"} else ""
+
+
+async def _show(session: Session, object_: "Object") -> int:
+    from rich.console import Console
+
+    from controlplane.kubectl.record import looked, record_of
+    from controlplane.view.marks import marks_for
+    from controlplane.view.model import picture
+    from controlplane.view.screen import screen
+
+    found = record_of(object_)
+    if isinstance(found, str):
+        click.echo(f"{object_['metadata']['name']}: {found}", err=True)
+        return BAD_INPUT
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
+    now = found.until(session.now())
+    shown = picture(found.plan.spec, found.rollout, await looked(session, found), now, of_record=True)
+    console.print(screen(shown, console.width, marks_for(console.encoding), hint(found)))
+    return 0
+
+
+async def _watch(session: Session, object_: "Object", output: str) -> int:
+    """Feed a view until the rollout has ended."""
+    from controlplane.kubectl.follow import follow
+    from controlplane.kubectl.record import events_of, looked, record_of
+
+    view: Watcher | None = None
+    revision = ""
+
+    def say(sentence: str) -> None:
+        if view is None:
+            click.echo(sentence, err=True)
+        else:
+            view.say(sentence)
+
+    try:
+        async with aclosing(_states(session, object_, follow(session, object_, say))) as states:
+            async for state in states:
+                found = record_of(state)
+                if isinstance(found, str):
+                    say(f"{state['metadata']['name']}: {found}")
+                    continue
+                if view is None or revision != found.rollout.revision:
+                    if view is not None:
+                        view.close()
+                    view, revision = _view(session, found, output), found.rollout.revision
+                    for event in await events_of(session, found):
+                        view.event(event)
+                for event in found.rollout.history:
+                    view.event(event)
+                view.update(found.rollout, await looked(session, found))
+                if found.rollout.finished and found.rollout.result != "superseded":
+                    return 0 if found.rollout.result == "promoted" else 1
+    finally:
+        if view is not None:
+            view.close()
+    return 0
+
+
+async def _states(
+    session: Session, object_: "Object", changes: "AsyncGenerator[Object, None]"
+) -> "AsyncGenerator[Object, None]":
+    """Each change, and the last state once more every now and then: holds and readiness move between changes."""
+    import asyncio
+
+    async with aclosing(changes) as following:
+        state = await anext(following)
+        yield state
+        pending = asyncio.ensure_future(anext(following))
+        try:
+            while True:
+                done, _ = await asyncio.wait({pending}, timeout=AGAIN)
+                if done:
+                    state = pending.result()
+                    pending = asyncio.ensure_future(anext(following))
+                yield state
+        finally:
+            pending.cancel()
+            await asyncio.gather(pending, return_exceptions=True)
+
+
+def _view(session: Session, found: "Record", output: str) -> "Watcher":
+    from controlplane.view.watcher import open_watcher
+
+    return open_watcher(
+        "json" if output == "json" else "text",
+        sys.stdout,
+        found.plan.spec,
+        now=session.now,
+        revision=found.rollout.revision,
+        hint=hint(found),
+        of_record=True,
+    )

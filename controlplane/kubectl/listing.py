@@ -1,0 +1,105 @@
+"""`kubectl canary list`: every rollout of a namespace or of the cluster, those that may need somebody first.
+
+Everything is read off the status, without understanding any plan, so that a thousand are listed in an instant.
+"""
+
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import click
+
+from canary.wording import duration
+from controlplane.kubectl.find import canaries
+from controlplane.kubectl.output import show_objects, table
+from controlplane.kubectl.session import Session, at_cluster, everywhere
+from controlplane.kubernetes.api import Object
+
+URGENT = {"RollingBack": 0, "Blind": 1, "Paused": 2, "AwaitingApproval": 2}
+"""Phases that may need somebody, the most urgent first; the others follow, and what has ended comes last."""
+ENDED = frozenset({"Succeeded", "RolledBack", "Superseded"})
+HEAD = ("NAME", "PHASE", "STAGE", "WEIGHT", "VERDICT", "SINCE")
+WIDE = ("SEEN", "STABLE", "CANARY", "ATTEMPT", "REVISION")
+
+
+@click.command("list")
+@everywhere
+@click.option(
+    "-o", "--output", type=click.Choice(["table", "wide", "json", "yaml", "name"]), default="table", help="How."
+)
+@click.option("--no-headers", is_flag=True, help="Leave the line of headings out.")
+@at_cluster
+async def command(session: Session, output: str, no_headers: bool) -> int:
+    """List rollouts, those that may need somebody first."""
+    found = sorted((await canaries(session)).items, key=_need)
+    if output in {"json", "yaml", "name"}:
+        show_objects(found, output)
+        return 0
+    if not found:
+        where = "in any namespace" if session.everywhere else f"in namespace {session.namespace}; -A looks everywhere"
+        click.echo(f"There is no ModelCanary {where}.", err=True)
+        return 0
+    head = (*(["NAMESPACE"] if session.everywhere else []), *HEAD, *(WIDE if output == "wide" else ()), "MESSAGE")
+    rows = [row(each, session, wide=output == "wide") for each in found]
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    for line in table(() if no_headers else head, rows, width):
+        click.echo(line)
+    return 0
+
+
+def row(object_: Object, session: Session, *, wide: bool) -> Sequence[str]:
+    """One line."""
+    meta, spec = object_["metadata"], object_.get("spec") or {}
+    status: Mapping[str, Any] = object_.get("status") or {}
+    cells = [meta["namespace"]] if session.everywhere else []
+    cells += [meta["name"], phase_of(object_)]
+    cells += [str(status.get(key) or "-") for key in ("stageText", "weight", "verdict")]
+    since = status.get("since") or meta.get("creationTimestamp")
+    cells.append(age(since, session.now()))
+    if wide:
+        cells.append(str(status.get("weightSeen") or "-"))
+        cells += [str((spec.get(arm) or {}).get("name") or "-") for arm in ("stable", "canary")]
+        cells += [str(status.get("attempt") or "-"), str(status.get("revision") or "-")[:12]]
+    return [*(" ".join(cell.split()) for cell in cells), message_of(object_)]
+
+
+def phase_of(object_: Object) -> str:
+    """The phase, or why there is none."""
+    status = object_.get("status") or {}
+    if refusal_of(object_):
+        return "InvalidSpec" if not status.get("phase") else f"{status['phase']}!"
+    return str(status.get("phase") or "NotSeen")
+
+
+def message_of(object_: Object) -> str:
+    """The sentence that stands beside the phase, without control characters."""
+    from controlplane.view.format import clean
+
+    status = object_.get("status") or {}
+    return clean(refusal_of(object_) or str(status.get("message") or NOT_SEEN))
+
+
+NOT_SEEN = "No operator has looked at it yet."
+
+
+def refusal_of(object_: Object) -> str:
+    """What is wrong with the present spec, as the operator says; empty where nothing is."""
+    listed = (object_.get("status") or {}).get("conditions") or ()
+    told = next((each for each in listed if each.get("type") == "Accepted" and each.get("status") == "False"), None)
+    return str(told.get("message", "The spec was not accepted.")) if told else ""
+
+
+def age(stamp: str | None, now: float) -> str:
+    """How long ago, to one digit that matters: `4 min`."""
+    if not stamp:
+        return "-"
+    passed = now - datetime.fromisoformat(stamp).timestamp()
+    return duration(float(int(max(passed, 0.0))))
+
+
+def _need(object_: Object) -> tuple[int, str, str]:
+    phase, meta = str((object_.get("status") or {}).get("phase") or ""), object_["metadata"]
+    order = 1 if refusal_of(object_) else URGENT.get(phase, 9 if phase in ENDED else 5)
+    return order, meta["namespace"], meta["name"]

@@ -1,0 +1,132 @@
+"""`kubectl canary status`, `why` and `history`: where a rollout is, why, and what happened to it.
+
+Read from the cluster's own record; nothing is asked of the operator. The sentences are those of the status, of the
+Events and of alerts.
+"""
+
+import asyncio
+import json
+import sys
+
+import click
+
+from controlplane.kubectl.names import complete_names
+from controlplane.kubectl.session import BAD_INPUT, FAILED, TIMED_OUT, Session, at_cluster
+from controlplane.kubernetes.api import Object
+
+named = click.argument("name", shell_complete=complete_names)
+
+
+@click.command()
+@named
+@click.option("--wait", is_flag=True, help="Wait until the rollout of the present spec has ended.")
+@click.option("--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="With --wait: for so long at most.")
+@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="json: its last event.")
+@at_cluster
+async def status(session: Session, name: str, wait: bool, timeout: float | None, output: str) -> int:  # noqa: ASYNC109 - a person's word, not a deadline of asyncio's
+    """Say where a rollout is; with --wait, how it ended.
+
+    Exit codes: 0 under way or promoted, 1 rolled back or failed, 2 the spec cannot be carried out, 3 timed out.
+    """
+    from controlplane.kubectl.find import canary
+
+    object_ = await canary(session, name)
+    if wait:
+        try:
+            async with asyncio.timeout(timeout):
+                object_ = await _ended(session, object_)
+        except TimeoutError:
+            from controlplane.kubectl.operators import whether_one_runs
+
+            click.echo(f"{session.called(name)} has not ended within {timeout:g} s.", err=True)
+            if sentence := await whether_one_runs(session):
+                click.echo(sentence, err=True)
+            _say(await canary(session, name), output)
+            return TIMED_OUT
+    return _say(object_, output)
+
+
+@click.command()
+@named
+@at_cluster
+async def why(session: Session, name: str) -> int:
+    """Explain a rollout's present verdicts, and the smallest change that would flip each."""
+    from controlplane.kubectl.record import record
+    from controlplane.view.explain import why_lines
+
+    found = await record(session, name)
+    for line in why_lines(found.plan.spec, found.rollout):
+        click.echo(line)
+    return 0
+
+
+@click.command()
+@named
+@click.option("--attempt", type=click.IntRange(min=1), help="An earlier rollout of this name; the newest by default.")
+@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="json: one event a line.")
+@at_cluster
+async def history(session: Session, name: str, attempt: int | None, output: str) -> int:
+    """Print everything that happened to a rollout, as far as it is kept."""
+    from canary.errors import BadInput
+    from canary.serial import event_line
+    from controlplane.kubectl.record import events_of, record
+    from controlplane.view.marks import marks_for
+    from controlplane.view.plain import event_text
+
+    found = await record(session, name)
+    events = await events_of(session, found, attempt)
+    if not events:
+        raise BadInput(f"Nothing is kept of attempt {attempt} of {session.called(name)}.")
+    marks = marks_for(sys.stdout.encoding)
+    for event in events:
+        click.echo(json.dumps(event_line(event), ensure_ascii=False) if output == "json" else event_text(event, marks))
+    return 0
+
+
+async def _ended(session: Session, object_: Object) -> Object:
+    """The first state in which the operator has dealt with the present spec to its end, or refused it."""
+    from contextlib import aclosing
+
+    from controlplane.kubectl.follow import follow
+
+    async with aclosing(follow(session, object_, lambda sentence: click.echo(sentence, err=True))) as states:
+        async for state in states:
+            object_ = state
+            if _is_over(state):
+                break
+    return object_
+
+
+def _is_over(object_: Object) -> bool:
+    from controlplane.kubectl.listing import ENDED, refusal_of
+
+    status = object_.get("status") or {}
+    if status.get("observedGeneration") != object_["metadata"].get("generation", 0):
+        return False  # what the status tells is the end of an earlier spec
+    return bool(refusal_of(object_)) or (status.get("phase") in ENDED and status.get("phase") != "Superseded")
+
+
+def _say(object_: Object, output: str) -> int:
+    """Print where it is; answers the exit code."""
+    from canary.serial import event_line
+    from controlplane.cli.history import CODES
+    from controlplane.kubectl.listing import refusal_of
+    from controlplane.kubectl.record import record_of
+    from controlplane.view.explain import status_lines
+
+    found, refusal = record_of(object_), refusal_of(object_)
+    name = object_["metadata"]["name"]
+    if isinstance(found, str):
+        click.echo(f"{name}  {'InvalidSpec' if refusal else 'NotSeen'}\n{found}", err=bool(refusal))
+        return BAD_INPUT if refusal else 0
+    if output == "json":
+        click.echo(json.dumps(event_line(found.rollout.history[-1]), ensure_ascii=False))
+    else:
+        for line in status_lines(found.rollout):
+            click.echo(line)
+    if refusal:
+        click.echo(f"The spec as it is now is not carried out: {refusal}", err=True)
+        return BAD_INPUT
+    if object_["metadata"].get("generation", 0) != (object_.get("status") or {}).get("observedGeneration"):
+        click.echo("The spec was edited since; no operator has looked at it yet.", err=True)
+    return FAILED if CODES.get(found.rollout.result, 1) else 0

@@ -1,0 +1,119 @@
+"""One rollout in a cluster as far as its ModelCanary tells: the state, the plan, and the world that was written down.
+
+Used by the verbs that show or explain a rollout. The state is the operator's own, read the way the operator reads it;
+nothing is invented where the status says nothing.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+from canary.errors import BadInput
+from canary.observation import RouteSeen, Seen, VariantSeen
+from canary.rollout import Event, Rollout
+from canary.spec.models import ModelCanary, Variant
+from canary.spec.stored import from_text
+from canary.weights import ARMS, WHOLE, Weights
+from controlplane.api.look import look
+from controlplane.kserve import trouble
+from controlplane.kubectl.find import canary
+from controlplane.kubectl.listing import NOT_SEEN, refusal_of
+from controlplane.kubectl.session import Session
+from controlplane.kubernetes import names
+from controlplane.kubernetes.api import NotFound, Object, Refused, Resource
+from controlplane.kubernetes.resources import DEPLOYMENT, INFERENCE_SERVICE, POD
+from controlplane.operator.history import Books
+from controlplane.operator.store import stored_in
+
+POD_LABEL = "serving.kserve.io/inferenceservice"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A ModelCanary with a rollout in it."""
+
+    object_: Object
+    rollout: Rollout
+    plan: ModelCanary
+    """The plan that is carried out, which an edited spec need not be."""
+    version: int
+
+    def seen(self) -> Seen:
+        """The world as far as the status tells: the weights that the operator saw; readiness only where it is known."""
+        seen = look(self.plan.spec, self.rollout, None, self.rollout.since).seen
+        told = str((self.object_.get("status") or {}).get("weightSeen") or "")
+        with suppress(ValueError):
+            weights = Weights(min(WHOLE, round(float(told.removesuffix("%").strip()) * WHOLE / 100)))
+            return replace(seen, route=RouteSeen(self.rollout.since, weights))
+        return seen
+
+    def until(self, now: float) -> float:
+        """The moment that is shown: now, or the last one of a rollout that is over."""
+        return self.rollout.history[-1].at if self.rollout.finished and self.rollout.history else now
+
+
+async def record(session: Session, name: str) -> Record:
+    """The rollout of this name. Raises `BadInput` where there is no ModelCanary, or none that was begun."""
+    found = record_of(await canary(session, name))
+    if isinstance(found, str):
+        raise BadInput(f"{session.called(name)} has no rollout yet: {found}")
+    return found
+
+
+def record_of(object_: Object) -> Record | str:
+    """The rollout of a ModelCanary, or why there is none yet. Raises `WorldError` for a status that is broken."""
+    stored = stored_in(object_)
+    if stored is None:
+        return refusal_of(object_) or NOT_SEEN
+    return Record(object_, stored.rollout, from_text(stored.spec_text), stored.version)
+
+
+async def looked(session: Session, found: Record) -> Seen:
+    """What the status tells, with the readiness of both variants as their pods say it now.
+
+    Whoever may not read pods sees what the record implies.
+    """
+    seen, spec = found.seen(), found.plan.spec
+    if found.rollout.finished:
+        return seen
+    namespace = found.object_["metadata"]["namespace"]
+    try:
+        stable, variant = await asyncio.gather(
+            *(_ready(session, namespace, found.rollout.name, getattr(spec, arm)) for arm in ARMS)
+        )
+    except Refused:
+        return seen
+    return replace(seen, stable=stable, canary=variant)
+
+
+async def events_of(session: Session, found: Record, attempt: int | None = None) -> Sequence[Event]:
+    """All events of an attempt (None: the newest) that are kept, in order."""
+    rollout, namespace = found.rollout, found.object_["metadata"]["namespace"]
+    books = Books(session.kube, namespace)
+    books.note(rollout.name, rollout.attempt, rollout.history)
+    wanted = attempt or rollout.attempt
+    try:
+        return await books.read(rollout.name, wanted)
+    except Refused:
+        return rollout.history if wanted == rollout.attempt else ()
+
+
+async def _ready(session: Session, namespace: str, rollout: str, variant: Variant) -> VariantSeen:
+    service = variant.inference_service or names.service_name(rollout, variant.name)
+    now = session.now()
+    inference_service, deployment, pods = await asyncio.gather(
+        _maybe(session, INFERENCE_SERVICE, namespace, service),
+        _maybe(session, DEPLOYMENT, namespace, names.predictor(service)),
+        session.kube.list(POD, namespace, labels=f"{POD_LABEL}={service}"),
+    )
+    if inference_service is None:
+        return VariantSeen(now, variant.replicas, 0, f"there is no InferenceService {service}")
+    return trouble.look(trouble.Parts(inference_service, deployment, pods.items), now)
+
+
+async def _maybe(session: Session, resource: Resource, namespace: str, name: str) -> Object | None:
+    try:
+        return await session.kube.get(resource, namespace, name)
+    except NotFound:
+        return None
