@@ -15,10 +15,13 @@ from canary.invariants import broken
 from canary.observation import OperatorRequest
 from canary.rollout import Decision, Event, Phase, Rollout
 from canary.spec.models import ModelCanary
+from canary.spec.stored import from_text
 from canary.weights import Arm
+from controlplane.kubernetes.api import Object
+from controlplane.operator.reading import Reading, is_tidying
 from controlplane.operator.site import Site
 from controlplane.operator.store import StatusStore
-from controlplane.ports import Clock, Notifier, Ports
+from controlplane.ports import Clock, Notifier, Ports, Stored
 from controlplane.reconcile.loop import RETRY, Reconciler, Say, Spawn
 
 SAVE_EVERY = 3600.0
@@ -188,6 +191,21 @@ class Charge:
         self._decided(self.namespace, before, decision)
 
 
+def unfinished(object_: Object, stored: Stored | None, reading: Reading) -> Task | None:
+    """What was begun and is not over: the plan that the status keeps, whatever the spec says by now."""
+    if stored is None:
+        return None
+    rollout = stored.rollout
+    told = rollout.finished and rollout.announced == rollout.events
+    same = reading.plan is not None and reading.revision == rollout.revision
+    plan: ModelCanary = reading.plan if same and reading.plan is not None else from_text(stored.spec_text)
+    if not told:
+        return Task(plan, stored.spec_text, rollout.revision)
+    if is_tidying(object_):
+        return Task(plan, stored.spec_text, rollout.revision, ended=rollout)
+    return None
+
+
 class Told:
     """Whoever listens here and, once it is open, the desk of the alert channels; both are told even if one fails."""
 
@@ -197,6 +215,12 @@ class Told:
         """Exchanged while the rollout goes on: who is told is no part of the plan."""
         self.desk_over = asyncio.Event()
         """Set when the present desk has nothing more to expect."""
+
+    def exchange(self) -> asyncio.Event:
+        """End the present desk; answers what will be set when the next one is over."""
+        self.desk_over.set()
+        self.desk, self.desk_over = None, asyncio.Event()
+        return self.desk_over
 
     async def tell(self, event: Event) -> None:
         """Tell both."""

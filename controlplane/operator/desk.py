@@ -8,7 +8,7 @@ import asyncio
 import base64
 import json
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,10 +30,13 @@ from controlplane.alerts.reach import Network, Reach
 from controlplane.alerts.secrets import Missing
 from controlplane.kubernetes.api import Kube, NotFound, Object
 from controlplane.kubernetes.resources import SECRET
+from controlplane.operator.charge import Told
 from controlplane.operator.history import ALERTS, Books
 from controlplane.operator.store import StatusStore
 from controlplane.ports import Clock
 
+RETRY = 10.0
+"""Seconds until channels that could not be opened are tried again."""
 LAST_WORDS = 300.0
 """Seconds that channels have, after a rollout's end, for what they were not told yet."""
 
@@ -149,11 +152,26 @@ class NamespacedDesk(Desk):
         ]
 
 
-async def attend(desk: Desk, over: asyncio.Event) -> None:
-    """Deliver what comes to a desk until the rollout is over, and for a while what is left then."""
-    async with asyncio.TaskGroup() as tasks:
-        running = [tasks.create_task(mailbox.run()) for mailbox in desk.mailboxes]
-        await over.wait()
-        await asyncio.gather(*(mailbox.empty(LAST_WORDS) for mailbox in desk.mailboxes))
-        for task in running:
-            task.cancel()
+async def attend(
+    told: Told,
+    opening: Callable[[], Awaitable[Desk]],
+    over: asyncio.Event,
+    clock: Clock,
+    say: Callable[[str], None],
+) -> None:
+    """Open a desk, and deliver what comes to it until the rollout is over, and for a while what is left then."""
+    while not over.is_set():
+        try:
+            desk = await opening()
+        except WorldError as error:
+            say(f"No alerts yet: {error} It is tried again.")
+            await clock.sleep(RETRY)
+            continue
+        if told.desk_over is over:
+            told.desk = desk
+        async with asyncio.TaskGroup() as tasks:
+            running = [tasks.create_task(mailbox.run()) for mailbox in desk.mailboxes]
+            await over.wait()
+            await asyncio.gather(*(mailbox.empty(LAST_WORDS) for mailbox in desk.mailboxes))
+            for task in running:
+                task.cancel()

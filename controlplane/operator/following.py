@@ -69,6 +69,7 @@ def following(kube: Kube, namespace: str | None, clock: Clock) -> Following:
     follow(caches.deployments, labels=KSERVE_PODS, slim=without_managed_fields)
     follow(caches.pods, labels=KSERVE_PODS, slim=slim_pod)
     follow(caches.cluster_runtimes, needed=False, slim=without_managed_fields)
+    follow(caches.llm_services, needed=False)
     follow(caches.nodes, needed=False, slim=slim_node)
     return made
 

@@ -6,28 +6,28 @@ What one of them does in a pass is `charge.py`'s business; here is only which pl
 """
 
 import asyncio
+import functools
 import math
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from canary.errors import WorldError
+from canary.errors import BadInput, WorldError
 from canary.observation import OperatorRequest
 from canary.rollout import Decision, Rollout
-from canary.spec.models import ModelCanary
-from canary.spec.stored import from_text, to_text
+from canary.spec.stored import to_text
 from controlplane.kubernetes.api import Kube, NotFound, Object, Refused
 from controlplane.kubernetes.cache import Cache, Key, key_of
-from controlplane.kubernetes.names import ROLLOUT_LABEL
-from controlplane.operator.charge import Charge, Means, Task
+from controlplane.operator.charge import Charge, Means, Task, unfinished
 from controlplane.operator.desk import Desks, attend
 from controlplane.operator.drift import tell_drift
 from controlplane.operator.events import Events
 from controlplane.operator.farewell import Farewell
 from controlplane.operator.finalizer import hold, is_held, is_leaving
+from controlplane.operator.pokes import is_only_ours, rollouts_of
 from controlplane.operator.queue import WorkQueue
-from controlplane.operator.reading import Reading, is_at_rest, is_tidying, read
+from controlplane.operator.reading import Reading, is_at_rest, read
 from controlplane.operator.request import requests_in
 from controlplane.operator.site import Sites
 from controlplane.operator.status import Facts, has_news
@@ -41,8 +41,6 @@ WORKERS, RESERVED = 64, 16
 """Passes at the same time; reserved ones are for rollouts that lower traffic."""
 AFTER_A_BUG = 5.0
 """Seconds until a rollout is looked at again whose pass ended in a bug of ours."""
-DESK_RETRY = 10.0
-"""Seconds until alert channels are tried to be opened again."""
 FLUSH_AFTER = 2.0
 """Seconds in which new events of a rollout are gathered before its history is written."""
 
@@ -191,7 +189,7 @@ class Roster:
         reading = self._readings[key] = read(object_)
         if stored is not None:  # the process before this one may have died between status and history
             store.books.note(name, stored.rollout.attempt, stored.rollout.history)
-        task = _unfinished(object_, stored, reading)
+        task = unfinished(object_, stored, reading)
         if task is None and is_leaving(object_):
             await self._farewell.nothing_to_give_back(object_, reading, stored)
             return None
@@ -201,12 +199,19 @@ class Roster:
             self._tell_faults(object_, reading)
             await store.note(name)
             return None
+        try:
+            site = self._sites.open(task.plan, namespace)
+        except BadInput as error:  # only this cluster makes it impossible, so no spec could say so before
+            reading = self._readings[key] = replace(reading, plan=None, faults=(str(error),))
+            self._tell_faults(object_, reading)
+            await store.note(name)
+            return None
         if not is_held(object_) and not is_leaving(object_):
             self._canaries.put(await hold(self._kube, object_))
         charge = Charge(
             task,
             namespace,
-            self._sites.open(task.plan, namespace),
+            site,
             store,
             self._events.listener(lambda: self._canaries.get(*key) or object_),
             self._means,
@@ -259,25 +264,11 @@ class Roster:
 
     def _open_desk(self, key: Key, charge: Charge, object_: Object) -> None:
         """Let alerts go out by the charge's present plan, in the background."""
-        charge.notifier.desk_over.set()
-        charge.notifier.desk, charge.notifier.desk_over = None, asyncio.Event()
+        over = charge.notifier.exchange()
         if charge.task.plan.spec.alerts:
-            self._spawn(self._attend_desk(key, charge, object_, charge.notifier.desk_over))
-
-    async def _attend_desk(self, key: Key, charge: Charge, object_: Object, over: asyncio.Event) -> None:
-        desk = None
-        while desk is None and not over.is_set():
-            try:
-                desk = await self._desks.open(
-                    charge.task.plan, self.store(key[0]), object_, lambda sentence: self._say(key, sentence)
-                )
-            except WorldError as error:
-                self._say_once(key, f"No alerts yet: {error} It is tried again.")
-                await self._clock.sleep(DESK_RETRY)
-        if desk is not None:
-            if charge.notifier.desk_over is over:
-                charge.notifier.desk = desk
-            await attend(desk, over)
+            say = functools.partial(self._say, key)
+            opening = functools.partial(self._desks.open, charge.task.plan, self.store(key[0]), object_, say)
+            self._spawn(attend(charge.notifier, opening, over, self._clock, say))
 
     def _note_reading(self, charge: Charge, reading: Reading) -> None:
         charge.faults = reading.faults
@@ -371,11 +362,11 @@ class Roster:
 
     def _on_canary(self, before: Object | None, after: Object | None) -> None:
         object_ = after or before
-        if object_ is not None and not _is_only_ours(before, after):
+        if object_ is not None and not is_only_ours(before, after):
             self.poke(key_of(object_))
 
     def _on_related(self, before: Object | None, after: Object | None) -> None:
-        for key in _keys(before, after):
+        for key in rollouts_of(before, after):
             if key in self.charges:
                 self.poke(key)
 
@@ -403,35 +394,3 @@ class Roster:
         except Exception as error:  # noqa: BLE001 - nothing in the background may end the rollouts
             self._tally.bugs += 1
             self._say(None, f"A bug of ours, please report it: {error!r}.")
-
-
-def _unfinished(object_: Object, stored: Stored | None, reading: Reading) -> Task | None:
-    """What was begun and is not over: the plan that the status keeps, whatever the spec says by now."""
-    if stored is None:
-        return None
-    rollout = stored.rollout
-    told = rollout.finished and rollout.announced == rollout.events
-    same = reading.plan is not None and reading.revision == rollout.revision
-    plan: ModelCanary = reading.plan if same and reading.plan is not None else from_text(stored.spec_text)
-    if not told:
-        return Task(plan, stored.spec_text, rollout.revision)
-    if is_tidying(object_):
-        return Task(plan, stored.spec_text, rollout.revision, ended=rollout)
-    return None
-
-
-def _is_only_ours(before: Object | None, after: Object | None) -> bool:
-    """Whether a change touched nothing but the status, which we write ourselves."""
-    if before is None or after is None:
-        return False
-    old, new = before["metadata"], after["metadata"]
-    same = ("generation", "deletionTimestamp", "annotations", "finalizers", "uid")
-    return all(old.get(key) == new.get(key) for key in same)
-
-
-def _keys(*objects: Object | None) -> Iterator[Key]:
-    for object_ in objects:
-        if object_ is not None:
-            labels: Mapping[str, str] = object_["metadata"].get("labels") or {}
-            if ROLLOUT_LABEL in labels:
-                yield object_["metadata"].get("namespace", ""), labels[ROLLOUT_LABEL]
