@@ -6,7 +6,7 @@ caches, decides, and acts; nothing in here asks the API server except to write.
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ from canary.spec.stored import from_text
 from canary.weights import Arm
 from controlplane.kubernetes.api import Object
 from controlplane.operator.reading import Reading, is_tidying
-from controlplane.operator.site import Site
+from controlplane.operator.site import Drift, Site
 from controlplane.operator.store import StatusStore
 from controlplane.ports import Clock, Notifier, Ports, Stored
 from controlplane.reconcile.loop import RETRY, Reconciler, Say, Spawn
@@ -70,8 +70,12 @@ class Charge:
         """Whether nothing is left to be put away."""
         self.evidence_due = True
         """Whether the numbers were read again since the last pass."""
+        self.changed = True
+        """Whether any of its objects changed since the last pass, so that it is worth comparing them."""
+        self.found: Sequence[Drift] = ()
+        """What somebody else changed, when it was compared last."""
         self.drifts: frozenset[str] = frozenset()
-        """What somebody else changed, as it was last told."""
+        """The same, as it was last told."""
         self.left_at: float | None = None
         """When its ModelCanary was first seen deleted (seconds); None while it is not."""
         self.notifier = Told(notifier)
@@ -116,7 +120,7 @@ class Charge:
             await self._look()
             wake_at = await self.reconciler.once()
             await self._try(self.site.tend)
-            await self._try(self._mend_route)
+            await self._try(self._look_at_drift)
             if not self.over:
                 return wake_at - self._clock.now()
         self.tidied = self.tidied or (not self._started and await self._put_away())
@@ -157,10 +161,14 @@ class Charge:
                 name, f"A bug of ours in {name}: {error!r}. The rollout goes on without that fact; please report it."
             )
 
-    async def _mend_route(self) -> None:
-        """Put right what somebody else changed on the route, where the weights themselves are as they should be."""
+    async def _look_at_drift(self) -> None:
+        """Compare what changed, and put the route right where its weights themselves are as they should be."""
+        if not self.changed and not self.found:
+            return
+        self.changed = False
+        self.found = self.site.drift()
         rollout, board = self.rollout, self.reconciler.board
-        mends = any(drift.of_route for drift in self.site.drift())
+        mends = any(drift.of_route for drift in self.found)
         if mends and rollout is not None and board.route.weights == rollout.weights:
             await self.site.router.set_weights(rollout.weights)
 

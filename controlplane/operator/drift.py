@@ -16,7 +16,7 @@ def tell_drift(charge: Charge, object_: Object, events: Events, now: float) -> N
     """Say what is new, and ask for a pause where the plan wants a person to look first."""
     if charge.over:
         return
-    found = frozenset(drift.sentence for drift in charge.site.drift())
+    found = frozenset(drift.sentence for drift in charge.found)
     new = found - charge.drifts
     charge.drifts = found
     for sentence in sorted(new):

@@ -63,7 +63,8 @@ class Operator:
             tally=self.tally,
             say=say,
         )
-        for cache in (self.following.caches.routes, self.following.caches.services, self.following.caches.pods):
+        caches = self.following.caches
+        for cache in (caches.routes, caches.services, caches.runtimes, caches.deployments, caches.pods):
             self.roster.follow(cache)
         self._election = Election(
             kube, settings.home, LEASE_NAME, settings.identity, clock=clock, tell=lambda words: say(None, f"{words}.")
@@ -96,6 +97,7 @@ class Operator:
             await self.following.synced()
             reporter.cancel()
         if self._settings.elect:
+            self.roster.certain = lambda: self._election.certain
             await self._election.lead(lambda fence: self._lead(fence, stop))
         else:
             await self._lead(0, stop)

@@ -66,6 +66,8 @@ class Roster:
         self.queue: WorkQueue[Key] = WorkQueue()
         self.fence = 0
         """Number of our term of office; set before `run`."""
+        self.certain: Callable[[], bool] = lambda: True
+        """Whether nobody else can be in office; asked before each write of a state."""
         self._kube, self._canaries, self._sites = kube, canaries, sites
         self._clock, self._events, self._desks, self._tally, self._say = clock, events, desks, tally, say
         self._means = Means(clock, interval, self._spawn, self._decided)
@@ -125,7 +127,14 @@ class Roster:
     def store(self, namespace: str) -> StatusStore:
         """The store of a namespace."""
         if namespace not in self._stores:
-            store = StatusStore(self._kube, self._canaries, namespace, now=self._clock.now, fence=lambda: self.fence)
+            store = StatusStore(
+                self._kube,
+                self._canaries,
+                namespace,
+                now=self._clock.now,
+                fence=lambda: self.fence,
+                certain=self.certain,
+            )
             store.facts = lambda name: self._facts((namespace, name))
             self._stores[namespace] = store
         return self._stores[namespace]
@@ -368,6 +377,7 @@ class Roster:
     def _on_related(self, before: Object | None, after: Object | None) -> None:
         for key in rollouts_of(before, after):
             if key in self.charges:
+                self.charges[key].changed = True
                 self.poke(key)
 
     def _is_urgent(self, key: Key, charge: Charge | None) -> bool:

@@ -7,9 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from canary.errors import BadInput
 from canary.spec.models import ModelCanary
 from canary.weights import Arm
 from controlplane.ports import MetricSource, Platform, Router
+
+
+class Absent(BadInput):  # noqa: N818 - it names what it is about
+    """The cluster lacks what a plan needs, and may get it: to be looked at again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,8 +35,12 @@ class StatusStore:
         *,
         now: Callable[[], float],
         fence: Callable[[], int] = lambda: 0,
+        certain: Callable[[], bool] = lambda: True,
     ) -> None:
-        """`canaries`: the ModelCanaries as last heard; `now`: seconds; `fence`: the number of our term of office."""
+        """`canaries`: the ModelCanaries as last heard; `now`: seconds; `fence`: the number of our term of office.
+
+        `certain`: whether nobody else can be in office; while it is not, nothing is written.
+        """
         self.books = Books(kube, namespace)
         self.facts: Callable[[str], Facts] = lambda _name: Facts()
         """What the status of a rollout says besides its state; asked at each write."""
@@ -45,6 +49,7 @@ class StatusStore:
         self._namespace = namespace
         self._now = now
         self._fence = fence
+        self._certain = certain
 
     async def load(self, name: str) -> Stored | None:
         """The newest state, read from the server itself: an older one could make us undo what is right by now."""
@@ -182,6 +187,8 @@ class StatusStore:
 
     def _may_write(self, status: Mapping[str, Any]) -> int:
         """The term of whoever wrote last; raises `Conflict` where that is later than ours."""
+        if not self._certain():
+            raise Conflict("It is not certain that nobody else carries out the rollouts by now: nothing was written.")
         theirs, ours = int(status.get("fence") or 0), self._fence()
         if theirs > ours:
             raise Conflict(TERM.format(theirs=theirs, ours=ours))

@@ -295,6 +295,8 @@ class Office:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(1.0)
+            for charge in self.roster.charges.values():
+                charge.changed = True  # nothing in a place is an object that a cache could tell of
             await self.roster.tick()
 
 

@@ -1,0 +1,154 @@
+"""How each of KServe's ways of serving is carried out: its adapters, what counts its requests, what it needs.
+
+One table, read by `world.py`. What a cluster lacks is said before anything is made of a plan.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from canary.errors import BadInput
+from canary.spec.models import KServePlatform, ModelCanary
+from canary.weights import Arm
+from controlplane.gateway.router import GatewayRouter
+from controlplane.kserve.caches import Caches
+from controlplane.kserve.knative import KnativePlatform, KnativeRouter
+from controlplane.kserve.llm import LlmPlatform, LlmRouter, llm_name, llm_service
+from controlplane.kserve.native import NativePlatform, NativeRouter, service_of, workload
+from controlplane.kserve.standard import KServeStandard
+from controlplane.kubernetes.api import Kube
+from controlplane.kubernetes.cache import Cache
+from controlplane.kubernetes.names import service_name
+from controlplane.operator.site import Absent
+from controlplane.operator.sites import ClusterSite, ServiceSite, StandardSite
+from controlplane.ports import Clock, MetricSource
+from profiles.catalogue import builtin
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What the adapters of a rollout stand on."""
+
+    kube: Kube
+    caches: Caches
+    clock: Clock
+    namespace: str
+    metrics: MetricSource
+    close: Callable[[], None]
+    """Lets go of the rollout's numbers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Needed:
+    """A kind that a mode cannot do without."""
+
+    cache: Callable[[Caches], Cache]
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """One way of serving."""
+
+    make: Callable[[Ground, ModelCanary], ClusterSite]
+    profiles: Sequence[str]
+    """Metrics profiles that tell its variants apart, the best witness first."""
+    default: str
+    """The profile that is taken where nobody can say what there is."""
+    needs: Sequence[Needed]
+
+
+def of_platform(platform: KServePlatform, caches: Caches) -> Mode:
+    """The mode of a plan. Raises `Absent` where the cluster lacks a kind, `BadInput` for a profile that cannot work."""
+    mode = MODES[platform.mode]
+    for each in mode.needs:
+        if each.cache(caches).missing:
+            raise Absent(
+                f"spec.platform.kserve.mode: {platform.mode} needs {each.what}, which this cluster does not have; "
+                "the rollout begins once it is installed."
+            )
+    named = platform.metrics_profile
+    if named is not None and named not in mode.profiles:
+        raise BadInput(
+            f"spec.platform.kserve.metricsProfile: {named} cannot tell the variants apart in mode {platform.mode}; "
+            f"take {' or '.join(mode.profiles)}, or leave it out."
+        )
+    return mode
+
+
+def _standard(ground: Ground, plan: ModelCanary) -> StandardSite:
+    kube, caches, clock, namespace = ground.kube, ground.caches, ground.clock, ground.namespace
+    router = GatewayRouter(
+        kube,
+        caches.routes,
+        plan,
+        namespace=namespace,
+        clock=clock,
+        gateways=None if caches.gateways.missing else caches.gateways,
+    )
+
+    def platform(may_stop: Callable[[Arm], bool]) -> KServeStandard:
+        return KServeStandard(kube, caches, plan, namespace=namespace, now=clock.now, may_stop=may_stop)
+
+    return StandardSite(platform, router, ground.metrics, plan, ground.close)
+
+
+def _knative(ground: Ground, plan: ModelCanary) -> ServiceSite:
+    kube, caches, clock, namespace = ground.kube, ground.caches, ground.clock, ground.namespace
+    platform = KnativePlatform(kube, caches, plan, namespace=namespace, clock=clock)
+    router = KnativeRouter(kube, caches, plan, namespace=namespace, clock=clock)
+    return ServiceSite(lambda _: platform, router, ground.metrics, partial(_revisions, plan), ground.close)
+
+
+def _native(ground: Ground, plan: ModelCanary) -> ServiceSite:
+    kube, caches, clock, namespace = ground.kube, ground.caches, ground.clock, ground.namespace
+    platform = NativePlatform(kube, caches, plan, namespace=namespace, now=clock.now)
+    router = NativeRouter(kube, caches, plan, namespace=namespace, clock=clock)
+    servers: Mapping[Arm, str] = {
+        "stable": workload(service_of(plan), plan.spec.stable),
+        "canary": workload(service_of(plan), plan.spec.canary),
+    }
+    return ServiceSite(lambda _: platform, router, ground.metrics, lambda _: servers, ground.close)
+
+
+def _llm(ground: Ground, plan: ModelCanary) -> ServiceSite:
+    kube, caches, clock, namespace = ground.kube, ground.caches, ground.clock, ground.namespace
+    for variant in (plan.spec.stable, plan.spec.canary):  # what no LLMInferenceService can say is said now
+        llm_service(plan, variant, 0, namespace=namespace, known=builtin())
+
+    def platform(may_stop: Callable[[Arm], bool]) -> LlmPlatform:
+        return LlmPlatform(kube, caches, plan, namespace=namespace, now=clock.now, may_stop=may_stop)
+
+    router = LlmRouter(kube, caches, plan, namespace=namespace, clock=clock)
+    servers: Mapping[Arm, str] = {
+        "stable": llm_name(plan, plan.spec.stable),
+        "canary": llm_name(plan, plan.spec.canary),
+    }
+    return ServiceSite(platform, router, ground.metrics, lambda _: servers, ground.close)
+
+
+def _revisions(plan: ModelCanary, platform: KnativePlatform) -> Mapping[Arm, str]:
+    """Knative names revisions; before it has, a name that nothing has."""
+    rollout, spec = plan.metadata.name, plan.spec
+    return {
+        "stable": platform.revision("stable") or service_name(rollout, spec.stable.name),
+        "canary": platform.revision("canary") or service_name(rollout, spec.canary.name),
+    }
+
+
+KSERVE = Needed(lambda caches: caches.services, "KServe's InferenceService (serving.kserve.io/v1beta1)")
+ROUTES = Needed(lambda caches: caches.routes, "HTTPRoutes of the Gateway API (gateway.networking.k8s.io/v1)")
+KNATIVE = Needed(lambda caches: caches.knative_services, "Knative Serving (serving.knative.dev/v1)")
+LLM = Needed(lambda caches: caches.llm_services, "KServe's LLMInferenceService (serving.kserve.io/v1alpha2)")
+MODES: Mapping[str, Mode] = {
+    "standard": Mode(
+        _standard, ("envoy-gateway", "istio", "vllm", "kserve"), default="envoy-gateway", needs=(KSERVE, ROUTES)
+    ),
+    "knative": Mode(
+        _knative, ("knative", "knative-old", "istio", "vllm", "kserve"), default="knative", needs=(KSERVE, KNATIVE)
+    ),
+    # A gateway counts KServe's routes by rule, both variants together.
+    "native": Mode(_native, ("istio", "vllm", "kserve"), default="vllm", needs=(KSERVE, ROUTES)),
+    "llm": Mode(_llm, ("istio", "vllm"), default="vllm", needs=(LLM,)),
+}
+"""By the word in `platform.kserve.mode`."""

@@ -1,0 +1,172 @@
+"""The world of one rollout in each of KServe's modes: variants, traffic and numbers in one hand. Implements `site.Site`.
+
+Made by `modes.py`. `StandardSite` moves the traffic itself, by our own HTTPRoute; of a `ServiceSite` KServe does, by a
+share or a weight that it is told. Decides nothing.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from canary.serial import rfc3339
+from canary.spec.models import ModelCanary
+from canary.weights import ARMS, Arm
+from controlplane.evidence.places import Slot, SlotsSeen
+from controlplane.gateway.route import backends_of
+from controlplane.gateway.router import GatewayRouter
+from controlplane.kserve.standard import KServeStandard
+from controlplane.kubernetes.names import service_name
+from controlplane.operator.site import Drift
+from controlplane.ports import MetricSource, Platform, Router
+
+
+class Variants(Platform, Protocol):
+    """A platform that knows its pods, and when one of its arms is put away."""
+
+    def ready_since(self) -> Mapping[str, float]:
+        """Pod name to seconds since the epoch."""
+        ...
+
+    def gone(self, arm: Arm) -> bool:
+        """Whether nothing of the arm is left to be stopped."""
+        ...
+
+
+class Traffic(Router, Protocol):
+    """A router that knows when an arm is out of reach."""
+
+    def idle(self, arm: Arm) -> bool:
+        """Whether nothing can reach the arm any more."""
+        ...
+
+
+class StandardSite:
+    """Two InferenceServices and a route of our own."""
+
+    def __init__(
+        self,
+        platform: Callable[[Callable[[Arm], bool]], KServeStandard],
+        router: GatewayRouter,
+        metrics: MetricSource,
+        plan: ModelCanary,
+        close: Callable[[], None],
+    ) -> None:
+        """`platform` is made with the answer to whether an arm may be stopped."""
+        self.router = router
+        self.metrics = metrics
+        self._plan = plan
+        self._forced = False
+        self._close = close
+        self.platform = platform(self._may_stop)
+
+    async def tend(self) -> None:
+        """Let the canary's slot go to rest once it has no traffic."""
+        await self.router.settle("canary")
+
+    async def put_away(self, arm: Arm, *, force: bool = False) -> bool:
+        """First out of the route, then out of the cluster."""
+        self._forced = force
+        if not await self.router.settle(arm) and not force:
+            return False
+        await self.platform.stop(arm)
+        return True
+
+    def slots(self) -> Sequence[Mapping[str, Any]]:
+        """Variant and since when, in the order of the route's places."""
+        found = [{"variant": ""}, {"variant": ""}]
+        for arm, (place, since) in self.router.slots().items():
+            found[place] = {"variant": _variant(self._plan, arm), "since": rfc3339(since)}
+        return found if any(each["variant"] for each in found) else []
+
+    def drift(self) -> Sequence[Drift]:
+        """Of the route and of the variants."""
+        found = [Drift(each.sentence, each.manager) for each in self.platform.drift()]
+        if clause := self.router.drift():
+            told = f"HTTPRoute {self._plan.metadata.name}: {clause}."
+            found.append(Drift(told, clause.split(" ", 1)[0], of_route=True))
+        return found
+
+    def close(self) -> None:
+        """Read no more numbers for it."""
+        self._close()
+
+    def servers(self) -> Mapping[Arm, str]:
+        """What each arm's pods are called after."""
+        variants = {"stable": self._plan.spec.stable, "canary": self._plan.spec.canary}
+        name = self._plan.metadata.name
+        return {arm: variants[arm].inference_service or service_name(name, variants[arm].name) for arm in ARMS}
+
+    def places(self) -> SlotsSeen:
+        """Who stands in each of the route's two places, and since when."""
+        backends = backends_of(self._plan)
+        found: list[Slot | None] = [None, None]
+        for arm, (place, since) in self.router.slots().items():
+            found[place] = Slot(backends[arm].variant, backends[arm].service, since)
+        return found
+
+    def _may_stop(self, arm: Arm) -> bool:
+        return self._forced or self.router.idle(arm)
+
+
+class ServiceSite:
+    """A rollout whose traffic KServe itself moves (knative, native, llm)."""
+
+    def __init__(
+        self,
+        platform: Callable[[Callable[[Arm], bool]], Variants],
+        router: Traffic,
+        metrics: MetricSource,
+        servers: Callable[[Any], Mapping[Arm, str]],
+        close: Callable[[], None],
+    ) -> None:
+        """`platform` is made with the answer to whether an arm may be stopped; `servers` names pods by the platform."""
+        self.router = router
+        self.metrics = metrics
+        self._servers = servers
+        self._forced = False
+        self._close = close
+        self.platform = platform(self._may_stop)
+
+    async def tend(self) -> None:
+        """KServe's route is KServe's: nothing is left to tidy up between two passes."""
+
+    async def put_away(self, arm: Arm, *, force: bool = False) -> bool:
+        """A step a call: some modes first take the last of the weight, and let go of the variant after that."""
+        self._forced = force
+        await self.platform.stop(arm)
+        return self.platform.gone(arm) or force
+
+    def slots(self) -> Sequence[Mapping[str, Any]]:
+        """There are none: KServe's route is KServe's."""
+        return []
+
+    def drift(self) -> Sequence[Drift]:
+        """What is served besides the two variants is said by the router, with whose it is."""
+        return []
+
+    def close(self) -> None:
+        """Read no more numbers for it."""
+        self._close()
+
+    def servers(self) -> Mapping[Arm, str]:
+        """What each arm's pods are called after, as far as that is known by now."""
+        return self._servers(self.platform)
+
+    def places(self) -> SlotsSeen:
+        """Nothing is counted at a route of ours."""
+        return (None, None)
+
+    def _may_stop(self, arm: Arm) -> bool:
+        return self._forced or self.router.idle(arm)
+
+
+ClusterSite = StandardSite | ServiceSite
+
+
+def ready_since(site: ClusterSite) -> Mapping[Arm, Mapping[str, float]]:
+    """By arm, since when each pod that can serve is ready (seconds since the epoch)."""
+    since = site.platform.ready_since()
+    return {arm: {pod: since[pod] for pod in pods if pod in since} for arm, pods in site.platform.endpoints().items()}
+
+
+def _variant(plan: ModelCanary, arm: Arm) -> str:
+    return plan.spec.stable.name if arm == "stable" else plan.spec.canary.name
