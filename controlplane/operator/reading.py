@@ -13,7 +13,7 @@ from canary.rollout import FINISHED, Phase
 from canary.spec import revision
 from canary.spec.cluster import cluster_faults
 from canary.spec.models import ModelCanary
-from canary.spec.resource import document_of, without_lines
+from canary.spec.resource import at_rest, document_of, without_lines
 from controlplane.kubernetes.api import Object
 from controlplane.operator.conditions import TIDYING
 from controlplane.operator.finalizer import is_leaving
@@ -29,15 +29,19 @@ class Reading:
 
     generation: int
     plan: ModelCanary | None
-    """None where it has faults."""
+    """None where it has faults, or names nothing to try."""
     revision: str = ""
     faults: tuple[str, ...] = ()
     """The first of them, a sentence each."""
+    resting: bool = False
+    """Whether there is nothing to try: stable and canary say the same."""
 
 
 def read(object_: Object) -> Reading:
     """The plan of a ModelCanary, or what is wrong with it."""
     generation = int(object_["metadata"].get("generation", 0))
+    if at_rest(object_):
+        return Reading(generation, None, resting=True)
     try:
         document = document_of(object_)
     except SpecError as error:
@@ -70,7 +74,7 @@ def is_at_rest(object_: Object) -> bool:
     conditions = {each.get("type"): each for each in status.get("conditions") or ()}
     refused = conditions.get("Accepted", {}).get("status") == "False"
     if not status.get("version"):
-        return bool(refused)
+        return True  # it was looked at, and nothing was begun: it has faults, or names nothing to try
     if status.get("phase") not in _FINISHED or is_tidying(object_):
         return False
     state = status.get("state") or {}

@@ -281,8 +281,8 @@ class Roster:
 
     def _note_reading(self, charge: Charge, reading: Reading) -> None:
         charge.faults = reading.faults
-        newer = reading.plan is not None and reading.revision != charge.task.revision
-        charge.supersede(reading.revision if newer else "")
+        newer = reading.resting or (reading.plan is not None and reading.revision != charge.task.revision)
+        charge.supersede((reading.revision or "at rest") if newer else "")
         if not newer:
             charge.generation = reading.generation
 

@@ -201,6 +201,23 @@ async def test_a_plan_that_is_edited_back_in_time_begins_again(town: Town, offic
 
 
 @plays
+async def test_a_plan_at_rest_begins_nothing_and_ends_what_is_under_way(town: Town, office: Office) -> None:
+    """As git has it after a promotion, or when somebody takes the canary back: stable and canary say the same."""
+    await town.apply(spec=a_spec(canary="v1"))
+    await town.until(town.at_rest, seconds=2.0)
+    assert town.place().platform._variants == {}
+    [accepted] = town.status()["conditions"]
+    assert accepted["status"] == "True"
+    await town.apply()
+    await town.until(lambda: town.status().get("stage") == 1 and town.place().router._weights == HALF)
+    await town.apply(spec=a_spec(canary="v1"))
+    await town.until(lambda: town.status().get("result") == "superseded")
+    assert town.place().router._weights == ALL_STABLE
+    await asyncio.sleep(30)
+    assert town.status()["attempt"] == 1
+
+
+@plays
 async def test_a_spec_with_faults_is_refused_and_starts_nothing(town: Town, office: Office) -> None:
     stages: list[dict[str, Any]] = [{"traffic": "105%"}, {"traffic": "100%", "gates": ["latency p95 <= 3 bananas"]}]
     await town.apply(spec=a_spec(stages=stages))
