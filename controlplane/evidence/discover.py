@@ -18,6 +18,8 @@ from controlplane.adapters.prometheus_access import Access, Credentials
 MOST_BYTES = 32 * 1024 * 1024
 T = TypeVar("T")
 
+ENVOY_GATEWAYS_OWN = frozenset({"xds_cluster"})
+"""A cluster that each of its proxies has, before there is any route."""
 PER_BACKEND = re.compile(r"httproute/[^/]+/[^/]+/rule/\d+/backend/\d+")
 ORDER = ("envoy-gateway", "istio", "knative", "knative-old", "vllm", "kserve")
 """The profiles of a cluster, the best witness first: a proxy also sees requests that never arrived at a server."""
@@ -39,9 +41,17 @@ class Choice:
     reason: str
 
 
-def choose(names: Collection[str], clusters: Collection[str]) -> Choice:
-    """The profile for these metric names and Envoy clusters (`envoy_cluster_name`)."""
-    for profile in ORDER:
+def choose(
+    names: Collection[str], clusters: Collection[str], *, among: Collection[str] = ORDER, ours_to_come: bool = False
+) -> Choice:
+    """The profile for these metric names and Envoy clusters (`envoy_cluster_name`), one of `among`.
+
+    `ours_to_come`: a route of ours will be there, whose places Envoy Gateway counts apart, whatever it has until then.
+    """
+    seen = sorted(each for each in clusters if each in ENVOY_GATEWAYS_OWN or each.startswith("httproute/"))
+    if ours_to_come and seen and "envoy-gateway" in among:
+        return Choice("envoy-gateway", f"{WITNESS['envoy-gateway']} (it is scraped: {seen[0]})")
+    for profile in (each for each in ORDER if each in among):
         counting = {row.wire_name for row in PROFILES[profile] if row.feeds == "requests" and row.kind != "nothing"}
         found = sorted(counting.intersection(names))
         if not found or (profile == "envoy-gateway" and not any(map(PER_BACKEND.fullmatch, clusters))):
@@ -85,8 +95,10 @@ class Discovery:
         found = await self._asked(lambda: self._connect.get_targets(state="active"))
         return list(found.get("activeTargets", ()))
 
-    async def choice(self, namespace: str | None = None) -> Choice:
-        """The profile that fits the servers of this namespace (None: of all) and the gateways."""
+    async def choice(
+        self, namespace: str | None = None, *, among: Collection[str] = ORDER, ours_to_come: bool = False
+    ) -> Choice:
+        """The profile that fits the servers of this namespace (None: of all) and the gateways; see `choose`."""
         pods = f'{{__name__=~".+",namespace="{namespace}"}}' if namespace else ""
         everywhere = '{__name__=~"envoy_cluster_.*|istio_requests_total"}'
         servers, proxies, clusters = (
@@ -94,7 +106,7 @@ class Discovery:
             await self.names(everywhere),
             await self.values("envoy_cluster_name"),
         )
-        return choose(servers | proxies, clusters)
+        return choose(servers | proxies, clusters, among=among, ours_to_come=ours_to_come)
 
     async def _asked(self, ask: Callable[[], T]) -> T:
         """In a thread, for the library knows no other way; raises `WorldError`."""

@@ -13,8 +13,10 @@ from controlplane.kubernetes.cache import Cache
 from controlplane.kubernetes.resources import (
     CLUSTER_SERVING_RUNTIME,
     DEPLOYMENT,
+    GATEWAY,
     HTTP_ROUTE,
     INFERENCE_SERVICE,
+    KNATIVE_SERVICE,
     LLM_INFERENCE_SERVICE,
     NODE,
     POD,
@@ -68,6 +70,13 @@ class Caches:
     routes: Cache = field(default_factory=lambda: Cache(HTTP_ROUTE))
     nodes: Cache = field(default_factory=lambda: Cache(NODE))
     llm_services: Cache = field(default_factory=lambda: Cache(LLM_INFERENCE_SERVICE))
+    llm_deployments: Cache = field(default_factory=lambda: Cache(DEPLOYMENT))
+    """Those of LLMInferenceServices, which no label has in common with the others."""
+    llm_pods: Cache = field(default_factory=lambda: Cache(POD))
+    gateways: Cache = field(default_factory=lambda: Cache(GATEWAY))
+    """Of all namespaces, where they may be read."""
+    knative_services: Cache = field(default_factory=lambda: Cache(KNATIVE_SERVICE))
+    """Only for whether the cluster has the kind."""
 
     def all(self) -> tuple[Cache, ...]:
         """Every cache, for whoever fills them."""
@@ -80,6 +89,10 @@ class Caches:
             self.routes,
             self.nodes,
             self.llm_services,
+            self.llm_deployments,
+            self.llm_pods,
+            self.gateways,
+            self.knative_services,
         )
 
     def runtime(self, namespace: str, name: str) -> Object | None:
@@ -99,4 +112,4 @@ class Caches:
     @cached_property
     def pods_of_llms(self) -> PodIndex:
         """Pods of LLMInferenceServices by their service."""
-        return PodIndex(self.pods, LLM_LABEL)
+        return PodIndex(self.llm_pods, LLM_LABEL)

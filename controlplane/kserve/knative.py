@@ -215,6 +215,20 @@ class KnativePlatform:
             rest = {"op": "replace", "path": "/spec/predictor/minReplicas", "value": 0}
             await self._service.patch(found.live, [rest])
 
+    def gone(self, arm: Arm) -> bool:
+        """Whether nothing of the arm is left to be stopped."""
+        found = self._service.read()
+        if found is None or found.template != found.canary:
+            return True
+        return found.at_rest if arm == "canary" else found.share is None
+
+    def revision(self, arm: Arm) -> str:
+        """The revision of the arm, which its pods are named after; empty while there is none."""
+        found = self._service.read()
+        if found is None or (arm == "canary" and found.template != found.canary):
+            return ""
+        return found.revisions.get(arm, "")
+
     async def seen(self) -> Mapping[Arm, VariantSeen]:
         """Readiness of both arms, from the caches. Raises `Unavailable` before these know the cluster."""
         if not self._synced():

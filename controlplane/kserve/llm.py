@@ -168,7 +168,7 @@ class LlmPlatform:
             return VariantSeen(now, wanted, 0, "asked for, not there yet" if wanted else "not running")
         if "deletionTimestamp" in live["metadata"]:
             return VariantSeen(now, wanted, 0, "an earlier one is still being deleted" if wanted else "not running")
-        deployment = self._caches.deployments.get(self._namespace, live["metadata"]["name"] + WORKLOAD)
+        deployment = self._caches.llm_deployments.get(self._namespace, live["metadata"]["name"] + WORKLOAD)
         return look(Parts(live, deployment, self._pods(arm), wanted=int(live["spec"].get("replicas", 1))), now)
 
     def _live(self, arm: Arm) -> Object | None:
@@ -185,7 +185,8 @@ class LlmPlatform:
                 yield pod["metadata"]["name"], address, ready_since(pod)
 
     def _synced(self) -> bool:
-        return all(each.synced for each in (self._caches.llm_services, self._caches.deployments, self._caches.pods))
+        caches = self._caches
+        return all(each.synced for each in (caches.llm_services, caches.llm_deployments, caches.llm_pods))
 
 
 class LlmRouter:

@@ -123,6 +123,11 @@ class NativePlatform:
             winner = {**live["spec"]["canary"][0]["predictor"], "maxReplicas": self._plan.spec.canary.replicas}
             await self._patch(live, [{"op": "replace", "path": "/spec/predictor", "value": winner}, remove])
 
+    def gone(self, arm: Arm) -> bool:
+        """Whether nothing of the arm is left to be stopped."""
+        live = self._live()
+        return live is None or share_of(live) is None
+
     async def seen(self) -> Mapping[Arm, VariantSeen]:
         """Readiness of both arms. Raises `Unavailable` before the caches know the cluster."""
         if not self._synced():
@@ -132,6 +137,10 @@ class NativePlatform:
     def endpoints(self) -> Mapping[Arm, Mapping[str, str]]:
         """Pod name to `ip:port` of every ready pod, by arm."""
         return {arm: {name: at for name, at, since in self._addressed(arm) if since is not None} for arm in ARMS}
+
+    def ready_since(self) -> Mapping[str, float]:
+        """Pod name to the time (seconds since the epoch) when it became ready."""
+        return {name: since for arm in ARMS for name, _, since in self._addressed(arm) if since is not None}
 
     def _seen(self, arm: Arm) -> VariantSeen:
         now, live, variant = self._now(), self._live(), self._variant(arm)

@@ -14,6 +14,7 @@ CLUSTER_SERVING_RUNTIME = Resource(
 )
 HTTP_ROUTE = Resource("gateway.networking.k8s.io", "v1", "httproutes", "HTTPRoute")
 GATEWAY = Resource("gateway.networking.k8s.io", "v1", "gateways", "Gateway")
+KNATIVE_SERVICE = Resource("serving.knative.dev", "v1", "services", "Service")
 DEPLOYMENT = Resource("apps", "v1", "deployments", "Deployment")
 POD = Resource("", "v1", "pods", "Pod")
 NODE = Resource("", "v1", "nodes", "Node", namespaced=False)

@@ -5,18 +5,46 @@ others (nodes, which only explain; kinds whose CRD may not be there) come when t
 """
 
 import asyncio
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from controlplane.kserve.caches import Caches
-from controlplane.kubernetes.api import Kube, Object
+from controlplane.kubernetes.api import Kube, Object, Resource
 from controlplane.kubernetes.cache import Cache
+from controlplane.kubernetes.names import ROLLOUT_LABEL
 from controlplane.kubernetes.reflector import Reflector, Slim, without_managed_fields
-from controlplane.kubernetes.resources import MODEL_CANARY
+from controlplane.kubernetes.resources import (
+    CLUSTER_SERVING_RUNTIME,
+    DEPLOYMENT,
+    GATEWAY,
+    KNATIVE_SERVICE,
+    LLM_INFERENCE_SERVICE,
+    MODEL_CANARY,
+    NODE,
+    POD,
+)
 from controlplane.ports import Clock
 
 KSERVE_PODS = "serving.kserve.io/inferenceservice"
 """On every pod and Deployment that KServe makes for an InferenceService; others are none of our business."""
+LLM_PODS = "app.kubernetes.io/part-of=llminferenceservice"
+"""On every pod and Deployment that KServe makes for an LLMInferenceService."""
+PATIENCE = 3.0
+"""Seconds that a beginning waits for kinds without which most can be decided."""
+LOOK = 0.05
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+
+
+WITHOUT: Mapping[Resource, str] = {
+    CLUSTER_SERVING_RUNTIME: "Runtimes of the whole cluster are taken as the plans name them.",
+    NODE: "How many GPUs are free is not said.",
+    LLM_INFERENCE_SERVICE: "Plans of mode llm wait.",
+    DEPLOYMENT: "Plans of mode llm wait.",
+    POD: "Plans of mode llm wait.",
+    GATEWAY: "A Gateway that is deleted is noticed only when requests fail.",
+    KNATIVE_SERVICE: "Whether Knative is there is seen by what comes of a plan.",
+}
+"""What is done without a kind that cannot be followed."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +53,9 @@ class Following:
 
     canaries: Cache
     caches: Caches
+    clock: Clock
+    say: Callable[[str], None]
+    """Hears of kinds that cannot be followed and that are done without."""
     reflectors: list[Reflector] = field(default_factory=list)
     needed: list[Reflector] = field(default_factory=list)
     """Those that have to be synced before anything is decided."""
@@ -36,9 +67,17 @@ class Following:
                 tasks.create_task(each.run(), name=f"{each.resource.plural} reflector")
 
     async def synced(self) -> None:
-        """Return once everything that is needed was read."""
+        """Return once everything that is needed was read, and the rest if that does not take long."""
         for each in self.needed:
             await each.synced.wait()
+        others = [each for each in self.reflectors if each not in self.needed]
+        until = self.clock.now() + PATIENCE
+        while self.clock.now() < until and not all(each.synced.is_set() or each.problem for each in others):
+            await self.clock.sleep(LOOK)
+        for each in others:
+            if not each.synced.is_set():
+                problem = each.problem or f"{each.resource.plural} have not been read yet"
+                self.say(f"{problem}{'' if problem.endswith('.') else '.'} {WITHOUT[each.resource]}")
 
     @property
     def missing(self) -> list[str]:
@@ -50,13 +89,17 @@ class Following:
         ]
 
 
-def following(kube: Kube, namespace: str | None, clock: Clock) -> Following:
+def following(
+    kube: Kube, namespace: str | None, clock: Clock, say: Callable[[str], None] = lambda _: None
+) -> Following:
     """Caches of one namespace, or (None) of all of them; nothing is read yet."""
     canaries, caches = Cache(MODEL_CANARY), Caches()
-    made = Following(canaries, caches)
+    made = Following(canaries, caches, clock, say)
 
-    def follow(cache: Cache, *, needed: bool = True, labels: str = "", slim: Slim | None = None) -> None:
-        place = namespace if cache.resource.namespaced else None
+    def follow(
+        cache: Cache, *, needed: bool = True, labels: str = "", slim: Slim | None = None, everywhere: bool = False
+    ) -> None:
+        place = namespace if cache.resource.namespaced and not everywhere else None
         reflector = Reflector(kube, cache.resource, cache, clock=clock, namespace=place, labels=labels, slim=slim)
         made.reflectors.append(reflector)
         if needed:
@@ -69,8 +112,12 @@ def following(kube: Kube, namespace: str | None, clock: Clock) -> Following:
     follow(caches.deployments, labels=KSERVE_PODS, slim=without_managed_fields)
     follow(caches.pods, labels=KSERVE_PODS, slim=slim_pod)
     follow(caches.cluster_runtimes, needed=False, slim=without_managed_fields)
-    follow(caches.llm_services, needed=False)
     follow(caches.nodes, needed=False, slim=slim_node)
+    follow(caches.llm_services, needed=False)
+    follow(caches.llm_deployments, needed=False, labels=LLM_PODS, slim=without_managed_fields)
+    follow(caches.llm_pods, needed=False, labels=LLM_PODS, slim=slim_pod)
+    follow(caches.gateways, needed=False, slim=without_managed_fields, everywhere=True)
+    follow(caches.knative_services, needed=False, labels=ROLLOUT_LABEL, slim=without_managed_fields)
     return made
 
 

@@ -12,9 +12,9 @@ from canary.spec.models import KServePlatform, ModelCanary
 from canary.weights import Arm
 from controlplane.gateway.router import GatewayRouter
 from controlplane.kserve.caches import Caches
-from controlplane.kserve.knative import KnativePlatform, KnativeRouter
+from controlplane.kserve.knative import KnativePlatform, KnativeRouter, service_of
 from controlplane.kserve.llm import LlmPlatform, LlmRouter, llm_name, llm_service
-from controlplane.kserve.native import NativePlatform, NativeRouter, service_of, workload
+from controlplane.kserve.native import NativePlatform, NativeRouter, workload
 from controlplane.kserve.standard import KServeStandard
 from controlplane.kubernetes.api import Kube
 from controlplane.kubernetes.cache import Cache

@@ -6,6 +6,7 @@ it stops, writes that have begun are finished, the lease is given back, and ever
 
 import asyncio
 from collections.abc import Callable
+from typing import Literal
 
 from controlplane.kserve.caches import Caches
 from controlplane.kubernetes.api import Kube
@@ -16,6 +17,7 @@ from controlplane.operator.events import Events
 from controlplane.operator.following import Following, following
 from controlplane.operator.health import Health, listen, serve
 from controlplane.operator.metrics import Numbers, exposition
+from controlplane.operator.profile import look
 from controlplane.operator.roster import Roster
 from controlplane.operator.settings import LEASE_NAME, Settings
 from controlplane.operator.tally import Tally
@@ -46,12 +48,13 @@ class Operator:
     ) -> None:
         """`say` hears sentences for the log, with the rollout that they are about; `world` is made of the caches."""
         self.tally = Tally()
-        self.following: Following = following(kube, settings.namespace, clock)
+        self.following: Following = following(kube, settings.namespace, clock, self._note)
         self.leading = False
         self._settings, self._kube, self._clock, self._say = settings, kube, clock, say
         self._world = (world or self._real_world)(self.following.caches)
         self._period = self._world.period
         self.events = Events(kube, instance=settings.identity, now=clock.now, say=self._note)
+        self._world.tell, self._world.say = self._told, self._note
         self.roster = Roster(
             kube,
             self.following.canaries,
@@ -78,6 +81,7 @@ class Operator:
                 helpers = [
                     tasks.create_task(self.following.run(), name="reflectors"),
                     tasks.create_task(self.events.run(), name="writer of Events"),
+                    tasks.create_task(self._world.run(), name="queries and what is found out"),
                 ]
                 if listening is not None:
                     helpers.append(tasks.create_task(serve(self._health(), listening), name="metrics and health"))
@@ -136,7 +140,13 @@ class Operator:
     def _real_world(self, caches: Caches) -> ClusterWorld:
         settings = self._settings
         return ClusterWorld(
-            self._kube, caches, clock=self._clock, prometheus=settings.prometheus, interval=settings.interval
+            self._kube,
+            caches,
+            clock=self._clock,
+            prometheus=settings.prometheus,
+            interval=settings.interval,
+            access=settings.access,
+            find=look,
         )
 
     def _health(self) -> Health:
@@ -154,6 +164,12 @@ class Operator:
             events_lost=self.events.lost,
             requests=getattr(self._kube, "counts", {}),
         )
+
+    def _told(self, key: Key, kind: Literal["Normal", "Warning"], reason: str, sentence: str) -> None:
+        """What the world found out about a rollout."""
+        self._say(key, sentence)
+        if (object_ := self.following.canaries.get(*key)) is not None:
+            self.events.tell(object_, f"{reason}-{sentence}", kind, reason, sentence)
 
     def _note(self, sentence: str) -> None:
         self._say(None, sentence)

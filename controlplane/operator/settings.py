@@ -4,8 +4,9 @@ Made by the command line, read by `operator.py`. Plans of rollouts are not setti
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from controlplane.adapters.prometheus_access import Access
 from controlplane.alerts.reach import Network
 
 LEASE_NAME = "serinus-controller"
@@ -23,6 +24,8 @@ class Settings:
     """The one namespace whose ModelCanaries are carried out; None: all of them."""
     prometheus: str | None = None
     """Where Prometheus answers for plans that do not say; None: each plan has to."""
+    access: Access = field(default_factory=Access)
+    """What that Prometheus asks for: tokens, headers, certificates. Nobody whom a plan names is shown any of it."""
     interval: float = 1.0
     """Seconds between two scrapes of Prometheus; the numbers are read as often."""
     elect: bool = True

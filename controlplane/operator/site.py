@@ -13,7 +13,7 @@ from canary.weights import Arm
 from controlplane.ports import MetricSource, Platform, Router
 
 
-class Absent(BadInput):  # noqa: N818 - it names what it is about
+class Absent(BadInput):
     """The cluster lacks what a plan needs, and may get it: to be looked at again."""
 
 

@@ -1,4 +1,4 @@
-"""The world of one rollout in each of KServe's modes: variants, traffic and numbers in one hand. Implements `site.Site`.
+"""The world of one rollout in each mode of KServe: variants, traffic and numbers in one hand. Implements `site.Site`.
 
 Made by `modes.py`. `StandardSite` moves the traffic itself, by our own HTTPRoute; of a `ServiceSite` KServe does, by a
 share or a weight that it is told. Decides nothing.

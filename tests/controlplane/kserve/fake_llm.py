@@ -11,6 +11,8 @@ from controlplane.kubernetes.api import Object
 from controlplane.kubernetes.memory import MemoryKube
 from controlplane.kubernetes.resources import DEPLOYMENT, LLM_INFERENCE_SERVICE, POD
 
+PART = {"app.kubernetes.io/part-of": "llminferenceservice"}
+
 
 class FakeLlm:
     """Everything that a real cluster does with LLMInferenceServices."""
@@ -62,12 +64,12 @@ class FakeLlm:
         name = f"{meta['name']}-kserve"
         owner = [{"kind": service["kind"], "name": meta["name"], "uid": meta["uid"]}]
         if (meta["namespace"], name) not in self._kube.objects(DEPLOYMENT):
-            made = {"name": name, "namespace": meta["namespace"], "ownerReferences": owner}
+            made = {"name": name, "namespace": meta["namespace"], "ownerReferences": owner, "labels": PART}
             self._kube.seed(DEPLOYMENT, {"metadata": made, "spec": {"replicas": replicas}})
         mine = [pod for pod in self._kube.objects(POD).values() if pod["metadata"]["labels"][LLM_LABEL] == meta["name"]]
         for _ in range(replicas - len(mine)):
             self._pods += 1
-            labels, annotations = {LLM_LABEL: meta["name"]}, {"made": repr(self._now())}
+            labels, annotations = {LLM_LABEL: meta["name"], **PART}, {"made": repr(self._now())}
             made = {"name": f"{name}-{self._pods}", "namespace": meta["namespace"], "labels": labels}
             made |= {"annotations": annotations, "ownerReferences": owner}
             container = {"name": "main", "ports": [{"containerPort": 8000}]}

@@ -19,7 +19,15 @@ from controlplane.kserve.caches import Caches
 from controlplane.kubernetes.api import Object
 from controlplane.kubernetes.memory import MemoryKube
 from controlplane.kubernetes.names import labels
-from controlplane.kubernetes.resources import HTTP_ROUTE, INFERENCE_SERVICE, LEASE, MODEL_CANARY, NAMESPACE, POD
+from controlplane.kubernetes.resources import (
+    GATEWAY,
+    HTTP_ROUTE,
+    INFERENCE_SERVICE,
+    LEASE,
+    MODEL_CANARY,
+    NAMESPACE,
+    POD,
+)
 from controlplane.operator.operator import Operator
 from controlplane.operator.reading import is_at_rest, read
 from controlplane.operator.settings import LEASE_NAME, Settings
@@ -100,6 +108,7 @@ class Cluster:
         self.clock = VirtualClock()
         self.kube = MemoryKube(self.clock)
         self.kube.seed(NAMESPACE, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": PLACE}})
+        self.kube.seed(GATEWAY, {"metadata": {"name": "kserve-ingress-gateway", "namespace": "kserve"}})
         self.kserve = FakeKServe(self.kube, load_s=2.0)
         self.gateway = Controller(self.kube.acting_as("gateway-controller"))
         self.numbers = Numbers(self)

@@ -1,0 +1,80 @@
+"""Which names the metrics of a rollout have, where its plan does not say: found out once, while its variants load.
+
+Used by `world.py`. Asks Prometheus what it has (`controlplane.evidence.discover`), in the background and not for long;
+as long as nobody can say, the mode's own default is read. A profile that counts is never exchanged under a rollout,
+because a change from one counter to another looks like traffic.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from canary.errors import BadInput, WorldError
+from controlplane.adapters.prometheus_access import Access
+from controlplane.evidence.discover import Choice, Discovery
+from controlplane.ports import Clock
+
+SECONDS = 5.0
+"""For one look, all of its questions together."""
+AGAIN = (5.0, 15.0, 60.0)
+"""Seconds until the next look, where the one before found nothing; the last one for ever after."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is to be found out."""
+
+    url: str
+    access: Access
+    namespace: str
+    among: Sequence[str]
+    """Profiles that can tell the variants apart, the best witness first."""
+    default: str
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A profile, and why this one, in a sentence."""
+
+    profile: str
+    sentence: str
+
+
+Find = Callable[[Question], Awaitable[Choice]]
+
+
+async def look(question: Question) -> Choice:
+    """What there is in a Prometheus. Raises `WorldError`, `BadInput` or `TimeoutError` where nobody can say."""
+    async with asyncio.timeout(SECONDS):
+        discovery = Discovery(question.url, seconds=SECONDS, access=question.access)
+        ours_to_come = question.default == "envoy-gateway"
+        return await discovery.choice(question.namespace, among=question.among, ours_to_come=ours_to_come)
+
+
+def guess(question: Question, why: str = "nobody looked") -> Found:
+    """The mode's default."""
+    return Found(
+        question.default,
+        f"Numbers are read by the metrics profile {question.default}, this mode's default: {why.rstrip('.')}. "
+        "platform.kserve.metricsProfile says another.",
+    )
+
+
+async def search(question: Question, find: Find, clock: Clock, take: Callable[[Found], bool]) -> None:
+    """Look until something is found. `take` gets the default first where that takes longer; False: nobody waits."""
+    looks = 0
+    while True:
+        try:
+            choice = await find(question)
+        except (WorldError, BadInput) as error:
+            choice = Choice(None, str(error))
+        except TimeoutError:
+            choice = Choice(None, f"Prometheus did not say within {SECONDS:g} s what it has")
+        if choice.profile is not None:
+            sentence = f"Numbers are read by the metrics profile {choice.profile}: {choice.reason}."
+            take(Found(choice.profile, sentence))
+            return
+        if not take(guess(question, choice.reason)):
+            return
+        await clock.sleep(AGAIN[min(looks, len(AGAIN) - 1)])
+        looks += 1
