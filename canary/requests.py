@@ -41,6 +41,8 @@ def answer(look: Look, request: OperatorRequest) -> tuple[Change | None, str]:
         case "approve" if phase is Phase.AWAITING_APPROVAL and look.both_usable:
             message = f"{by} approved."
             return enter_stage(look, look.rollout.stage + 1, Reason.APPROVED, message), message
+        case "retry" if phase is Phase.PENDING and look.rollout.attempt > 1:
+            return None, f"{by} let it be tried again: attempt {look.rollout.attempt}."
         case "promote":
             return _promote(look, request)
         case _:

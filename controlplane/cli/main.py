@@ -5,9 +5,12 @@ Entry point of the distribution. Exit codes: 0 done or healthy, 1 failed or roll
 
 from collections.abc import Mapping
 from importlib import import_module
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 COMMANDS = {
     "demo": ("controlplane.cli.demo", "Watch two rollouts on this machine: one good, one put back."),
@@ -59,6 +62,15 @@ class LazyGroup(click.Group):
         if not isinstance(command, click.Command):
             raise TypeError(f"{self.table[cmd_name][0]} is not a click command")
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> "list[CompletionItem]":
+        """Names from the table with their lines, without importing anything, and the options."""
+        from click.shell_completion import CompletionItem
+
+        begun = [
+            CompletionItem(name, help=line) for name, (_, line) in self.table.items() if name.startswith(incomplete)
+        ]
+        return [*begun, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The table as help text, without importing anything."""

@@ -128,9 +128,14 @@ def _confirm(found: "Record", verb: Verb, *, full: bool, now: float) -> None:
     if not action.allowed:
         return  # it will be refused, in the operator's own words; nothing to be afraid of
     click.echo(f"{found.rollout.name}: {action.effect}", err=True)
-    if not sys.stdin.isatty():
+    if not somebody_sits_there():
         raise click.UsageError(f"Nobody can be asked here whether {verb} is meant: add --yes. Nothing was asked for.")
     click.confirm("Go on?", abort=True, err=True)
+
+
+def somebody_sits_there() -> bool:
+    """Whether somebody sits there who can answer."""
+    return sys.stdin.isatty()
 
 
 async def _who(session: Session) -> str:
@@ -160,11 +165,11 @@ async def _answer(session: Session, object_: "Object", request: OperatorRequest)
             if isinstance(found, str):
                 continue
             rollout = found.rollout
+            if request.verb == "retry" and rollout.attempt > attempt:
+                return f"Attempt {rollout.attempt} of {rollout.name} has begun: {rollout.message}", True
             for event in reversed(rollout.history):
                 if event.event == "operator" and event.evidence.get("id") == request.id:
                     return event.message, not event.message.endswith(UNCHANGED)
-            if request.verb == "retry" and rollout.attempt > attempt:
-                return f"Attempt {rollout.attempt} of {rollout.name} has begun: {rollout.message}", True
             open_ids = {each.id for each in requests_in(state).values() if each}
             if request.id in rollout.answered:
                 return rollout.message, True  # its entry is shed already, or was never kept

@@ -48,10 +48,13 @@ def variants_of(object_: Object) -> Mapping[str, Mapping[str, Any]]:
 
 
 def changes(stable: Mapping[str, Any], canary: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """By dotted field what each variant has there (None for nothing), fields that are the same left out."""
+    """By dotted field what each variant has there (None for nothing), fields that are the same left out.
+
+    What may be a credential is hidden, though not that it differs.
+    """
     before, after = dict(_fields(stable)), dict(_fields(canary))
     return {
-        field: {"stable": before.get(field), "canary": after.get(field)}
+        field: {"stable": _told(field, before.get(field)), "canary": _told(field, after.get(field))}
         for field in dict.fromkeys([*before, *after])
         if before.get(field) != after.get(field)
     }
@@ -64,7 +67,7 @@ def lines(changed: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
     long = {field: both for field, both in changed.items() if any("\n" in str(value) for value in both.values())}
     rows = [
-        (field, *(clean(_shown(field, both[arm])) for arm in ("stable", "canary")))
+        (field, *(clean(_shown(both[arm])) for arm in ("stable", "canary")))
         for field, both in changed.items()
         if field not in long
     ]
@@ -83,11 +86,13 @@ def _fields(value: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any
             yield f"{path}{key}", inner
 
 
-def _shown(field: str, value: Any) -> str:
+def _told(field: str, value: Any) -> Any:
     from controlplane.api.plan_text import HIDDEN, looks_secret
 
+    return HIDDEN if value is not None and looks_secret(field.rpartition(".")[2]) else value
+
+
+def _shown(value: Any) -> str:
     if value is None:
         return NOTHING
-    if looks_secret(field.rpartition(".")[2]):
-        return HIDDEN
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

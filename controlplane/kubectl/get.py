@@ -24,8 +24,8 @@ AGAIN = 2.0
 WIDTH = 110
 """Columns where there is no terminal to ask."""
 NEXT = {
-    "rolled_back": "once more: kubectl canary retry {name}   why: kubectl canary why {name}",
-    "": "promote: kubectl canary promote {name}   stop: kubectl canary abort {name}",
+    "back": "once more: kubectl canary retry {name}{spoken}   why: kubectl canary why {name}{spoken}",
+    "": "promote: kubectl canary promote {name}{spoken}   stop: kubectl canary abort {name}{spoken}",
 }
 
 
@@ -56,12 +56,11 @@ async def command(session: Session, name: str, watch: bool, output: str) -> int:
     return await _show(session, object_)
 
 
-def hint(found: "Record") -> str:
+def hint(session: Session, found: "Record") -> str:
     """What a person can do now, in commands to copy."""
-    name, result = found.rollout.name, found.rollout.result
-    if result is None:
-        return NEXT[""].format(name=name)
-    return NEXT["rolled_back"].format(name=name) if result in {"rolled_back", "failed", "aborted"} else ""
+    result = found.rollout.result
+    kind = "back" if result in {"rolled_back", "failed", "aborted"} else result or ""
+    return NEXT.get(kind, "").format(name=found.rollout.name, spoken=session.spoken)
 
 
 async def _show(session: Session, object_: "Object") -> int:
@@ -79,7 +78,10 @@ async def _show(session: Session, object_: "Object") -> int:
     console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
     now = found.until(session.now())
     shown = picture(found.plan.spec, found.rollout, await looked(session, found), now, of_record=True)
-    console.print(screen(shown, console.width, marks_for(console.encoding), hint(found)))
+    with console.capture() as drawn:
+        console.print(screen(shown, console.width, marks_for(console.encoding), hint(session, found)))
+    for line in drawn.get().splitlines():
+        click.echo(line if sys.stdout.isatty() else line.rstrip())
     return 0
 
 
@@ -152,6 +154,6 @@ def _view(session: Session, found: "Record", output: str) -> "Watcher":
         found.plan.spec,
         now=session.now,
         revision=found.rollout.revision,
-        hint=hint(found),
+        hint=hint(session, found),
         of_record=True,
     )

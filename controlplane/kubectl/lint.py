@@ -45,6 +45,7 @@ async def _tried(session: Session, files: tuple[str, ...]) -> int:
 
 
 async def _try(session: Session, file: str) -> int:
+    from canary.errors import BadInput
     from canary.spec.resource import KIND
     from controlplane.kubectl.trouble import NOT_INSTALLED, sentence_of
     from controlplane.kubernetes.api import NotFound, Refused
@@ -55,6 +56,8 @@ async def _try(session: Session, file: str) -> int:
         click.echo(f"{file}: is a short form, which the API server does not take: write the full one (kind: {KIND}).")
         return BAD_INPUT
     object_["metadata"].setdefault("namespace", session.namespace)
+    if session.trial is None:
+        raise BadInput("This connection cannot try anything without doing it.")
     try:
         await session.trial(object_)
     except NotFound as error:

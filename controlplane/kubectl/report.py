@@ -4,6 +4,7 @@ The values and sentences are those of the dashboard (`controlplane.api.state`); 
 escaped. The page has no script, and says so to the browser.
 """
 
+import asyncio
 import sys
 from collections.abc import Iterable, Sequence
 from html import escape
@@ -44,7 +45,6 @@ pre { white-space: pre-wrap; overflow-wrap: anywhere; font-size: .85rem; }
 @at_cluster
 async def command(session: Session, name: str, output: str, file: Path | None) -> int:
     """Write a rollout down as one page, to keep or to print."""
-    from canary.errors import BadInput
     from controlplane.kubectl.record import events_of, record
 
     found = await record(session, name)
@@ -54,12 +54,18 @@ async def command(session: Session, name: str, output: str, file: Path | None) -
     if file is None:
         click.echo(page)
         return 0
+    await asyncio.to_thread(_write, file, page)
+    click.echo(f"The report of {session.called(found.rollout.name)} is in {file}.", err=True)
+    return 0
+
+
+def _write(file: Path, page: str) -> None:
+    from canary.errors import BadInput
+
     try:
         file.write_text(f"{page}\n", encoding="utf-8")
     except OSError as error:
         raise BadInput(f"The report cannot be written to {file}: {error.strerror or error}.") from error
-    click.echo(f"The report of {session.called(found.rollout.name)} is in {file}.", err=True)
-    return 0
 
 
 def text_of(found: "Record", events: "Sequence[Event]", now: float) -> str:
@@ -92,13 +98,14 @@ def html_of(found: "Record", events: "Sequence[Event]", now: float) -> str:
     state = state_of(found.rollout.name, stored, None, now, spec=found.plan.spec)
     both = variants_of(found.object_)
     title = f"{state.name}: {state.badge.word}"
+    badge = f"{state.badge.symbol} {state.badge.word}"
     place = (
-        f"namespace {found.object_['metadata']['namespace']}, attempt {state.attempt}, revision {state.revision[:12]}"
+        f"namespace {found.object_['metadata']['namespace']}, attempt {state.attempt}, revision {state.revision[:12]}; "
+        f"began {state.began}, as of {rfc3339(now)}, after {state.age.text}"
     )
     parts = [
-        f'<h1>{escape(state.name)} <span class="{state.badge.tone}">{escape(f"{state.badge.symbol} {state.badge.word}")}'
-        "</span></h1>",
-        f'<p class="quiet">{escape(place)}; began {state.began}, as of {rfc3339(now)}, after {escape(state.age.text)}</p>',
+        f'<h1>{escape(state.name)} <span class="{state.badge.tone}">{escape(badge)}</span></h1>',
+        f'<p class="quiet">{escape(place)}</p>',
         f'<p class="{"cause" if state.ending else ""}">{escape(state.sentence)}</p>',
         *_ending(state),
         "<h2>Traffic</h2>",

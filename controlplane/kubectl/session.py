@@ -51,7 +51,9 @@ class Session:
     server: str
     now: Callable[[], float]
     """Seconds since the epoch."""
-    trial: "Callable[[Object], Awaitable[Object]]"
+    spoken: str = ""
+    """The options that a command to copy has to repeat: ` -n models`."""
+    trial: "Callable[[Object], Awaitable[Object]] | None" = None
     """Asks the server whether it would take a ModelCanary; keeps nothing."""
 
     @property
@@ -85,6 +87,7 @@ def open_session(where: Where) -> Session:
         person=where.on_behalf_of or target.person,
         server=target.server,
         now=SystemClock().now,
+        spoken=f" -n {where.namespace}" if where.namespace else "",
         trial=lambda object_: kube.apply(MODEL_CANARY, object_, dry_run=True),
     )
 

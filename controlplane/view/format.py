@@ -6,10 +6,12 @@ Used by every view, so that a value looks the same everywhere. Values come in ba
 
 import math
 import re
-from typing import TypeGuard
+from typing import TYPE_CHECKING, TypeGuard
 
-from canary.spec.units import Unit
 from canary.wording import duration
+
+if TYPE_CHECKING:  # a list of rollouts is shown sooner than plans are understood
+    from canary.spec.units import Unit
 
 DASH = "–"
 _ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b.?")
@@ -75,7 +77,7 @@ def rate(value: float | None) -> str:
     return f"{value:,.0f} req/s" if value >= 10 else f"{_digits(value, 2)} req/s"
 
 
-def measure(value: float | None, unit: Unit) -> str:
+def measure(value: float | None, unit: "Unit") -> str:
     """A metric's value in its unit."""
     return {"share": share, "seconds": seconds, "dollars": dollars, "number": number}[unit](value)
 
