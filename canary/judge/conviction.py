@@ -101,7 +101,7 @@ def _where(of: Docket, memory: Memory, case: Case) -> Facts:
     if not segments.named(memory, case):
         return _facts(of, memory, case)
     _, spoken, view = segments.worst(memory, case)
-    return Facts(of, view, spoken, known_bounds(memory), here=True)
+    return Facts(of, view, spoken, known_bounds(view), here=True)
 
 
 def _kept(verdict: GateVerdict) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from canary.judge import (
     share_check,
     tally,
     threshold,
+    values,
     verdicts,
 )
 from canary.judge.arms import Sides
@@ -128,6 +129,8 @@ def _take_in(
     previous, memory = state.previous, state.memory
     if previous is not None and counters.at == previous.at:
         return state
+    if counters.segments:
+        previous, counters = values.bounded(previous, counters, segments.settled(memory))
     kept, present = feed.remember(previous, counters, docket.of(spec)), feed.present(counters)
     if previous is not None and counters.at < previous.at:
         if not feed.moved_on(previous, counters):
@@ -148,7 +151,7 @@ def _update(spec: CanarySpec, state: JudgeState, block: Block, *, settled: bool,
     memory: Memory = dict(state.memory)
     known = known_bounds(memory)
     sides = arms.collect(block, known, of.histograms)
-    memory["bounds"] = {name: values[:-1] for name, values in known.items()}
+    memory["bounds"] = {name: edges[:-1] for name, edges in known.items()}
     memory["problems"] = sides.problems[:4]
     tick(memory, block.t)
     readings = any("canary" in answers for answers in block.readings.values())
@@ -170,7 +173,7 @@ def _update(spec: CanarySpec, state: JudgeState, block: Block, *, settled: bool,
     for case in of.late:
         delayed.take_in(memory, case, block, sides, begins, exposed=exposed, new_stage=new_stage)
     if of.by_label:
-        segments.take_in(memory, of, block, known, begins, exposed=exposed, new_stage=new_stage)
+        segments.take_in(memory, of, block, begins, exposed=exposed, new_stage=new_stage)
     if exposed:
         _read_thresholds(memory, of, block, sides, known)
     conviction.find(spec, of, memory, block.stage, block.t)

@@ -19,8 +19,10 @@ from canary.judge import arms, population, tally
 from canary.judge.block import Block, PodBlock
 from canary.judge.docket import Case, Docket
 from canary.judge.evidence import Evidence
+from canary.judge.facts import known_bounds
 from canary.judge.memory import Memory
 from canary.judge.population import Beginnings
+from canary.judge.values import OTHER
 from canary.weights import ARMS, Arm
 
 MOST = 16
@@ -29,12 +31,10 @@ RARE = 0.02
 """Those with a smaller share of the traffic are not."""
 CANDIDATES = 64
 """Values that are learnt about before the canary has traffic; later ones are taken to be rare."""
-OTHER = "other"
-"""What the rest is called."""
 Pods = Mapping[Arm, Mapping[str, PodBlock]]
 Kept = Mapping[str, Any]
-_OWN = ("evidence", "started", "told", "picks", "history", "tally", "blocks", "rate", "requests")
-"""What a segment remembers for itself; all else is the rollout's."""
+_OWN = ("evidence", "started", "told", "picks", "history", "bounds", "tally", "blocks", "rate", "requests")
+"""What a segment remembers for itself; all else is the rollout's. Whoever counts it may have bounds of its own."""
 
 
 class View(NamedTuple):
@@ -50,7 +50,6 @@ def take_in(
     memory: Memory,
     of: Docket,
     block: Block,
-    known: dict[str, list[float]],
     begins: Beginnings,
     *,
     exposed: bool,
@@ -68,7 +67,9 @@ def take_in(
         pods = _by_part(given, parts, named=kept["named"])
         for value in parts if new_stage else pods:
             view = {**memory, **parts[value]}
+            known = known_bounds(view)
             sides = arms.collect(Block(block.t, block.stage, block.weight, pods.get(value, {})), known, of.histograms)
+            view["bounds"] = {name: edges[:-1] for name, edges in known.items()}
             view["requests"] += (sides.canary.requests or 0.0) + (sides.stable.requests or 0.0)
             if new_stage:
                 tally.begin(view)
@@ -85,6 +86,15 @@ def named(memory: Mapping[str, Any], case: Case) -> bool:
     """Whether a gate's segments are known and judged."""
     kept = memory["segments"].get(case.gate.by) if case.gate.by is not None else None
     return kept is not None and bool(kept["named"])
+
+
+def settled(memory: Mapping[str, Any]) -> dict[str, frozenset[str]]:
+    """The values that are judged by themselves, of those labels where that is settled."""
+    return {
+        label: frozenset(value for value in kept["parts"] if value != OTHER)
+        for label, kept in memory["segments"].items()
+        if kept["named"]
+    }
 
 
 def views(memory: Mapping[str, Any], case: Case) -> Iterator[View]:
@@ -111,7 +121,7 @@ def waited_for(view: View, memory: Mapping[str, Any]) -> bool:
 
 def _fresh(cases: tuple[Case, ...]) -> Memory:
     """A segment before anything was seen of it."""
-    part: Memory = {"started": [], "told": {}, "picks": {}, "history": {}, "requests": 0.0}
+    part: Memory = {"started": [], "told": {}, "picks": {}, "history": {}, "bounds": {}, "requests": 0.0}
     tally.begin(part)
     return part | {"evidence": {case.text: Evidence().kept() for case in cases}}
 

@@ -76,14 +76,14 @@ def _of_all(
 
 
 def _by_segments(
-    docket: Docket, case: Case, memory: Memory, known: dict[str, list[float]], now: float, *, here: bool
+    docket: Docket, case: Case, memory: Memory, _known: dict[str, list[float]], now: float, *, here: bool
 ) -> GateVerdict:
     """A gate's answer from its worst segment: it passes only where all traffic together and every segment pass."""
     if case.text in memory["failed"]:
         return recorded(case.text, memory["failed"][case.text])
     asked = [view for view in segments.views(memory, case) if segments.waited_for(view, memory)]
     asked.sort(key=lambda view: -float(view.memory["evidence"][case.text]["log_e"]))
-    answers = [_of_all(docket, view.case, view.memory, known, now, here=here) for view in asked]
+    answers = [_of_all(docket, view.case, view.memory, known_bounds(view.memory), now, here=here) for view in asked]
     still_open = [answer for answer in answers if answer.verdict is not Answer.PASS]
     if not still_open:
         of = sentences.of_segments(case.gate.by or "", len(asked) - 1)

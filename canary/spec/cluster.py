@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from canary.errors import Fault
 from canary.spec import metrics
 from canary.spec.crd_reading import read_otherwise
+from canary.spec.decidable import never_by_label
 from canary.spec.draft import Draft, draft
 from canary.spec.faults import dotted
 from canary.spec.metrics import did_you_mean
@@ -176,8 +177,8 @@ def _gates(plan: Draft) -> Iterator[Fault]:
     profile = kserve.metrics_profile if kserve is not None else None
     for each in (*plan.gates, *(gate for stage in plan.stages for gate in stage.gates)):
         path = dotted(each.path)
-        if each.gate.by:
-            message = f"values of {each.gate.by} are not told apart in a cluster yet; leave it out"
+        if each.gate.by and (reason := never_by_label(each.gate)):
+            message = f"values of {each.gate.by} cannot be told apart: {reason}; or leave {each.gate.by} out"
             yield plan.place(each.path).fault(path, message)
         if not each.gate.query and (reason := _unfed(metrics.find(each.gate.metric), profile)):
             yield plan.place(each.path).fault(path, f"{reason}; give the gate a query, or take it out")

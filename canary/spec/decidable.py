@@ -45,6 +45,22 @@ def not_here(gate: Gate, traffic: float | None, hold: float | None) -> str | Non
     return None
 
 
+def never_by_label(gate: Gate) -> str | None:
+    """Why values of a label cannot be told apart for this gate, as one clause; None where they can."""
+    if gate.query is not None:
+        return "a query gives one number for each variant; ask for the worst value in the query itself"
+    if gate.test == "threshold":
+        return "with test: threshold readings are counted for all requests together"
+    if gate.delay:
+        return "events that come late are held against all requests together"
+    metric = metrics.find(gate.metric)
+    if metric.kind in {"gauge", "rate"}:
+        return f"{metric.name} is read for whole replicas"
+    if metric.counts and "dollars" in metric.counts:
+        return "a replica costs the same for whomever it answers"
+    return None
+
+
 def _unit(gate: Gate) -> Unit | None:
     """The unit of the gate's value; for a figure of the user's own, what its limit says."""
     try:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 
 from canary.errors import Fault
 from canary.spec import metrics
+from canary.spec.decidable import never_by_label
 from canary.spec.dialects import Form
 from canary.spec.draft import Draft, draft
 from canary.spec.faults import dotted
@@ -100,8 +101,8 @@ def _gates(plan: Draft, price: Price) -> Iterator[Fault]:
     scraped = plan.platform is not None and plan.platform.local is not None and plan.platform.local.metrics == "scrape"
     for each in (*plan.gates, *(gate for stage in plan.stages for gate in stage.gates)):
         path = dotted(each.path)
-        if each.gate.by:
-            message = f"the local platform does not tell values of {each.gate.by} apart; leave it out to run here"
+        if each.gate.by and (reason := never_by_label(each.gate)):
+            message = f"values of {each.gate.by} cannot be told apart: {reason}; or leave {each.gate.by} out"
             yield plan.place(each.path).fault(path, message)
         if each.gate.query and scraped:
             message = "a query needs Prometheus, but platform.local.metrics is scrape; write metrics: prometheus"

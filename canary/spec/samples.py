@@ -8,14 +8,15 @@ the next.
 import math
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from operator import itemgetter
 from typing import NamedTuple
 
 from canary.observation import HistogramCounts, PodCounters
+from canary.spec import labels as labels_
 from canary.spec.recipe import Recipe, SeriesId
-from canary.spec.sources import UNROUTED, Profile
+from canary.spec.sources import UNROUTED, Profile, by_label
 from canary.weights import ARMS, Arm
 
 
@@ -55,16 +56,37 @@ def by_gateway_slot(labels: Mapping[str, str]) -> Replica | None:
 
 def pods(samples: Iterable[Sample], profile: Profile, owner: Owner) -> Pods:
     """Running totals of every replica that has any, by arm. Values that are not finite numbers count as missing."""
+    arms: dict[Arm, dict[str, PodCounters]] = defaultdict(dict)
+    for (arm, name), pool in _by_replica(samples, owner):
+        recipe = Recipe([SeriesId(sample.name, sample.labels) for sample in pool], profile)
+        arms[arm][name] = recipe.totals([sample.value for sample in pool])
+    return with_empty_histograms(arms)
+
+
+def segments(
+    samples: Iterable[Sample], profile: Profile, owner: Owner, labels: Sequence[str], arms: Pods
+) -> labels_.Segments:
+    """The same totals once more by label and value, of the series that carry the label; `arms` is what `pods` gave."""
+    if not labels:
+        return {}
+    rows = by_label(profile)
+    parts = []
+    for (arm, name), pool in _by_replica(samples, owner):
+        labelled = labels_.Labelled([SeriesId(sample.name, sample.labels) for sample in pool], rows, labels)
+        whole = arms.get(arm, {}).get(name)
+        found = labelled.totals([sample.value for sample in pool], whole.started_at if whole else None)
+        parts.append((arm, name, found))
+    return labels_.gathered(parts)
+
+
+def _by_replica(samples: Iterable[Sample], owner: Owner) -> list[tuple[Replica, list[Sample]]]:
+    """Samples that are numbers, by the replica that they are of, in the order of names."""
     pools: dict[Replica, list[Sample]] = defaultdict(list)
     for sample in samples:
         replica = owner(sample.labels) if math.isfinite(sample.value) else None
         if replica:
             pools[replica].append(sample)
-    arms: dict[Arm, dict[str, PodCounters]] = defaultdict(dict)
-    for (arm, name), pool in sorted(pools.items(), key=itemgetter(0)):
-        recipe = Recipe([SeriesId(sample.name, sample.labels) for sample in pool], profile)
-        arms[arm][name] = recipe.totals([sample.value for sample in pool])
-    return with_empty_histograms(arms)
+    return sorted(pools.items(), key=itemgetter(0))
 
 
 def unrouted(samples: Iterable[Sample]) -> float | None:

@@ -7,6 +7,10 @@ it. Fetches nothing and computes nothing.
 A replica can count business figures itself: `serinus_kpi_events_total{kpi="conversion"}` (events, or a sum of points
 such as ratings) and `serinus_kpi_of_total{kpi="conversion"}` (the sessions, answers or ratings they are counted among)
 on its own metrics page become the KPI `kpi/conversion`.
+
+For gates with `by`, series that carry the label are read once more for each of its values. Proxies seldom know the
+label, so a server can count its requests itself: `serinus_requests_total{status="200", tenant="acme"}` and, as a
+histogram, `serinus_request_duration_seconds{tenant="acme"}`. These are never added to what the proxy counts.
 """
 
 from collections.abc import Mapping, Sequence
@@ -131,6 +135,11 @@ KNATIVE: Profile = (
     Row("latency", "kn_serving_invocation_duration_seconds", "histogram"),
     Row("latency", "http_server_request_duration_seconds", "histogram"),
 )
+OWN_COUNTS: Profile = (
+    # What a server may count by labels of its own, such as its tenants; read for gates with `by` and for nothing else.
+    Row("requests", "serinus_requests_total", failed={"status": "5..|5xx"}),
+    Row("latency", "serinus_request_duration_seconds", "histogram"),
+)
 SERVERS: Profile = (*(row for row in VLLM if row.feeds not in {"requests", "latency"}), *ANY_SERVER)
 """Model servers behind a proxy. What the proxy counts nobody else may: a change from one counter to another one of the
 same thing would look like traffic."""
@@ -150,3 +159,12 @@ PROFILES: Mapping[str, Profile] = {
 def wire_names(profile: Profile) -> frozenset[str]:
     """Names of all samples that the profile reads."""
     return frozenset(row.wire_name for row in profile)
+
+
+def by_label(profile: Profile) -> Profile:
+    """Rows of all series that may carry a label of people's own: the profile's, then what servers count themselves.
+
+    Momentary values are left out: they are of a replica and not of a part of its traffic.
+    """
+    further = (row for row in (*OWN_COUNTS, *VLLM, *KSERVE, *ANY_SERVER) if row not in profile)
+    return tuple(row for row in (*profile, *further) if row.kind in {"total", "histogram"})

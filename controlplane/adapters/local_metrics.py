@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from canary.errors import BadInput
+from canary.spec.labels import labels_of
 from canary.spec.metrics import find
 from canary.spec.models import CanarySpec, LocalPlatform
 from canary.weights import Arm
@@ -98,7 +99,11 @@ async def _scraping(
 ) -> "AsyncIterator[LocalMetrics]":
     interval = local.scrape_interval
     source = ScrapeSource(
-        envoy=lambda: router.admin_address, pages=pages_of(spec, platform), clock=clock, interval=interval
+        envoy=lambda: router.admin_address,
+        pages=pages_of(spec, platform),
+        clock=clock,
+        interval=interval,
+        labels=labels_of(gate for stage in spec.stages for gate in stage.gates),
     )
     try:
         words = f"Envoy and the servers themselves, scraped every {interval:g} s"
@@ -132,7 +137,7 @@ async def _prometheus(
     source = PrometheusSource(api, interval=interval, names=names, gates=gates)
     words = f"Prometheus ({program.name}), which scrapes Envoy and the servers every {interval:g} s"
     try:
-        local_source = LocalPrometheus(server, source, clock=clock, interval=interval)
+        local_source = LocalPrometheus(server, source, clock=clock, interval=interval, labels=labels_of(gates))
         yield _priced(LocalMetrics(local_source, POLL_S, words, server), spec)
     finally:
         await source.close()

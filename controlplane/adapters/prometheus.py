@@ -14,9 +14,10 @@ from collections.abc import Mapping, Sequence
 
 from canary.errors import WorldError
 from canary.observation import Counters
+from canary.spec.labels import labels_of
 from canary.spec.models import Gate
-from canary.spec.samples import Owner, Sample, by_labels, pods, unrouted
-from canary.spec.sources import PROFILES, UNROUTED, Profile, wire_names
+from canary.spec.samples import Owner, Sample, by_labels, pods, segments, unrouted
+from canary.spec.sources import PROFILES, UNROUTED, Profile, by_label, wire_names
 from canary.weights import Arm
 from controlplane.adapters.prometheus_api import PrometheusApi, Series
 from controlplane.adapters.prometheus_gates import Reading, arms_by_name, duration, query_of, reading
@@ -47,7 +48,8 @@ class PrometheusSource:
         self._gates = {gate.text: gate for gate in gates if gate.query}
         self._profile = profile
         self._owner = owner
-        wanted = sorted(wire_names(profile) | UNROUTED)
+        self._labels = labels_of(gates)
+        wanted = sorted(wire_names((*profile, *by_label(())) if self._labels else profile) | UNROUTED)
         self._interval = interval
         self._series = f'{{__name__=~"{"|".join(wanted)}",{selector}}}'
         self._counters = f"{self._series}[{duration(self._window)}]"
@@ -65,7 +67,8 @@ class PrometheusSource:
             problems.insert(0, f"{missing} series in Prometheus are not numbers (NaN or infinite)")
         return Counters(
             at=at,
-            arms=pods(samples, self._profile, self._owner),
+            arms=(arms := pods(samples, self._profile, self._owner)),
+            segments=segments(samples, self._profile, self._owner, self._labels, arms),
             readings=readings,
             unrouted=unrouted(samples),
             problem="; ".join(problems),
@@ -96,7 +99,8 @@ class PrometheusSource:
         told = {gate: reading(gate, vectors[scrape.at], self._variants).values for gate, vectors in answers.items()}
         return Counters(
             at=scrape.at,
-            arms=pods(samples, self._profile, self._owner),
+            arms=(arms := pods(samples, self._profile, self._owner)),
+            segments=segments(samples, self._profile, self._owner, self._labels, arms),
             readings={gate: values for gate, values in told.items() if values},
             unrouted=unrouted(samples),
         )

@@ -8,6 +8,8 @@ scraped directly: they are the same counters of the same replicas, so going over
 Prometheus is the source, and a source that goes silent is said to be silent.
 """
 
+from collections.abc import Sequence
+
 from canary.errors import WorldError
 from canary.observation import Counters
 from controlplane.adapters.prometheus import PrometheusSource
@@ -24,13 +26,23 @@ QUESTIONS_AN_INTERVAL = 20
 class LocalPrometheus:
     """`read` waits for the next scrape, at most one interval and a half."""
 
-    def __init__(self, server: PrometheusServer, source: PrometheusSource, *, clock: Clock, interval: float) -> None:
-        """`interval`: seconds between two scrapes, as the server was told."""
+    def __init__(
+        self,
+        server: PrometheusServer,
+        source: PrometheusSource,
+        *,
+        clock: Clock,
+        interval: float,
+        labels: Sequence[str] = (),
+    ) -> None:
+        """`interval`: seconds between two scrapes, as the server was told; `labels`: as the source tells apart."""
         self._server = server
         self._source = source
         self._clock = clock
         self._interval = interval
-        self._meanwhile = ScrapeSource(envoy=server.envoy, pages=server.pages, clock=clock, interval=interval)
+        self._meanwhile = ScrapeSource(
+            envoy=server.envoy, pages=server.pages, clock=clock, interval=interval, labels=labels
+        )
         self._newest: float | None = None
         """Time of the newest scrape that was read; None before Prometheus' first answer."""
 

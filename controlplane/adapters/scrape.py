@@ -7,13 +7,13 @@ totals and computes no differences.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from canary.errors import Unavailable
 from canary.observation import Counters
-from canary.spec.samples import Sample, by_envoy_cluster, by_labels, pods, unrouted
-from canary.spec.sources import ENVOY, ENVOY_STATS, PROFILES, SERVERS, UNROUTED, wire_names
+from canary.spec.samples import Replica, Sample, by_envoy_cluster, by_labels, pods, segments, unrouted
+from canary.spec.sources import ENVOY, ENVOY_STATS, PROFILES, SERVERS, UNROUTED, by_label, wire_names
 from canary.weights import Arm
 from controlplane.adapters.capped_http import CappedHttp, NotThere, TooSlow
 from controlplane.adapters.exposition import samples
@@ -39,13 +39,24 @@ class ScrapeSource:
     """`envoy` answers `host:port` of the admin interface; both are asked at each reading, for either may move."""
 
     def __init__(
-        self, *, envoy: Callable[[], str], pages: Pages, clock: Clock, interval: float, http: CappedHttp | None = None
+        self,
+        *,
+        envoy: Callable[[], str],
+        pages: Pages,
+        clock: Clock,
+        interval: float,
+        labels: Sequence[str] = (),
+        http: CappedHttp | None = None,
     ) -> None:
+        """`labels` are those whose values are told apart, where series carry them."""
         self._envoy = envoy
         self._pages = pages
         self._clock = clock
         self._interval = interval
         self._patience = min(interval / 2, LONGEST_PATIENCE_S)
+        self._labels = labels
+        self._own = wire_names((*SERVERS, *by_label(())) if labels else SERVERS)
+        """What is read of replicas' own pages."""
         self._http = http or CappedHttp()
         self._left_alone: dict[str, float] = {}
         """URL to the time from which it may be asked again."""
@@ -58,9 +69,11 @@ class ScrapeSource:
         if proxy.problem:
             raise Unavailable(proxy.problem)
         everything = [sample for page in (proxy, *own) for sample in page.samples]
+        arms = pods(everything, PROFILES["envoy"], _owner)
         return Counters(
             at=at,
-            arms=pods(everything, PROFILES["envoy"], lambda labels: by_labels(labels) or by_envoy_cluster(labels)),
+            arms=arms,
+            segments=segments(everything, PROFILES["envoy"], _owner, self._labels, arms),
             unrouted=unrouted(proxy.samples),
             problem="; ".join(page.problem for page in own if page.problem),
         )
@@ -91,7 +104,7 @@ class ScrapeSource:
             return Page([], f"{replica}: its metrics page hung and is left alone for a while")
         try:
             answer = await self._http.get(url, seconds=self._patience)
-            found = samples(answer.text, wire_names(SERVERS)) if answer.status == 200 else []
+            found = samples(answer.text, self._own) if answer.status == 200 else []
         except NotThere:
             return Page([])
         except TooSlow as error:
@@ -103,3 +116,7 @@ class ScrapeSource:
             return Page([], f"{replica}: {_NOT_THE_FORMAT}")
         marked = {"arm": arm, "replica": replica}
         return Page([sample._replace(labels={**sample.labels, **marked}) for sample in found])
+
+
+def _owner(labels: Mapping[str, str]) -> Replica | None:
+    return by_labels(labels) or by_envoy_cluster(labels)

@@ -227,7 +227,14 @@ class FleetMetrics:
         if ledger.unusable:
             problems.insert(0, f"{ledger.unusable} series in Prometheus are not numbers (NaN or infinite)")
         readings: dict[str, Mapping[Arm, float]] = {text: each.values for text, each in own.items() if each.values}
-        return Counters(at=ledger.at, arms=ledger.totals(), readings=readings, problem="; ".join(problems))
+        arms = ledger.totals()
+        return Counters(
+            at=ledger.at,
+            arms=arms,
+            segments=ledger.segments(arms),
+            readings=readings,
+            problem="; ".join(problems),
+        )
 
     def _nothing(self, ledger: Ledger) -> WorldError:
         where = f"Prometheus on {self.api.url}"

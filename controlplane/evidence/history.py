@@ -59,5 +59,6 @@ async def history(
                 for gate, vectors in zip(gates, answers, strict=True)
             }
             own = {text: values for text, values in read.items() if values}
-            told.append(Counters(at=ledger.at, arms=ledger.totals(), readings=own))
+            arms = ledger.totals()
+            told.append(Counters(at=ledger.at, arms=arms, segments=ledger.segments(arms), readings=own))
     return told

@@ -5,13 +5,14 @@ first; after that a reading is a number in its place. Differences nothing.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from canary.observation import PodCounters
+from canary.spec.labels import Labelled, Parts, Segments, gathered, labels_of
 from canary.spec.recipe import Recipe, SeriesId
 from canary.spec.samples import Pods, with_empty_histograms
-from canary.spec.sources import PROFILES
+from canary.spec.sources import PROFILES, by_label
 from canary.weights import ARMS, Arm
 from controlplane.evidence.owners import Owner
 from controlplane.evidence.places import Places
@@ -26,6 +27,7 @@ class Replica:
         """Places of the series that have a number in this round, in the order of the answer."""
         self.values: list[float] = []
         self._recipe: tuple[list[int], Recipe] | None = None
+        self._labelled: tuple[list[int], Labelled] | None = None
 
     def totals(self, places: Places) -> PodCounters:
         """The totals of this round."""
@@ -33,6 +35,13 @@ class Replica:
             series = [self.series[place] for place in self.read]
             self._recipe = self.read, Recipe(series, PROFILES[places.profile])
         return self._recipe[1].totals(self.values)
+
+    def parts(self, places: Places, labels: Sequence[str], started_at: float | None) -> Parts:
+        """The same once more by label and value."""
+        if self._labelled is None or self._labelled[0] != self.read:
+            series = [self.series[place] for place in self.read]
+            self._labelled = self.read, Labelled(series, by_label(PROFILES[places.profile]), labels)
+        return self._labelled[1].totals(self.values, started_at)
 
 
 class Cell:
@@ -77,6 +86,7 @@ class Ledger:
         """Series in this round that are no numbers."""
         self.asks = any(gate.query for gate in places.gates)
         """Whether some of its gates bring a query of their own."""
+        self._labels = labels_of(places.gates)
         self._replicas: dict[tuple[Arm, str], Replica] = {}
 
     def cell(self, owner: Owner, labels: Mapping[str, str]) -> Cell:
@@ -110,3 +120,13 @@ class Ledger:
                     totals = replace(totals, started_at=warm[arm])
                 arms[arm][name] = totals
         return with_empty_histograms({arm: found for arm, found in arms.items() if found})
+
+    def segments(self, arms: Pods) -> Segments:
+        """The totals once more by label and value, for gates with `by`; `arms` is what `totals` gave."""
+        if not self._labels:
+            return {}
+        return gathered(
+            (arm, name, replica.parts(self.places, self._labels, arms[arm][name].started_at))
+            for (arm, name), replica in self._replicas.items()
+            if replica.read
+        )

@@ -10,8 +10,9 @@ from typing import Literal
 
 from canary.errors import BugError
 from canary.spec import metrics
+from canary.spec.labels import labels_of
 from canary.spec.models import Gate
-from canary.spec.sources import PROFILES, Profile, Row
+from canary.spec.sources import PROFILES, Profile, Row, by_label
 from canary.spec.units import Unreadable
 from controlplane.evidence.owners import CLUSTER
 from controlplane.evidence.places import Labels, Places
@@ -30,9 +31,14 @@ def family_of(row: Row) -> Family:
 
 
 def wanted(profile: Profile, gates: Sequence[Gate]) -> list[Row]:
-    """The rows of the profile that these gates need; of a family that only says when replicas began, nothing."""
+    """The rows of the profile that these gates need; of a family that only says when replicas began, nothing.
+
+    For gates with `by` also those series that may carry the label.
+    """
     feeds = ALWAYS.union(*map(_feeds, gates))
     rows = [row for row in profile if row.feeds in feeds]
+    if labels_of(gates):
+        rows += [row for row in by_label(profile) if row.feeds in feeds and row not in rows]
     told = {family_of(row) for row in rows if row.feeds != "started_at"}
     return [row for row in rows if family_of(row) in told]
 

@@ -28,8 +28,9 @@ class ClientGoneError(Exception):
 class Generation:
     """One request's way through the engine: `first_token`, then `next_token` or `rest`, then `finish`."""
 
-    def __init__(self, engine: "Engine", chat: Chat, arrived: float) -> None:
+    def __init__(self, engine: "Engine", chat: Chat, arrived: float, tenant: str) -> None:
         self._engine = engine
+        self._tenant = tenant
         self._arrived = arrived
         self._first_token = self._last_token = arrived
         self._after_first = 0
@@ -42,7 +43,7 @@ class Generation:
         """Wait for the first token. Raises `EngineError` for the share of requests that fail."""
         engine = self._engine
         await _pause(engine.drawn(engine.knobs.ttft))
-        if engine.chance.random() < engine.knobs.error_rate:
+        if engine.chance.random() < engine.knobs.tenant_error_rates.get(self._tenant, engine.knobs.error_rate):
             engine.metrics.finished["error"] += 1
             raise EngineError
         self._first_token = self._last_token = engine.time()
@@ -75,9 +76,10 @@ class Generation:
         engine = self._engine
         engine.metrics.finished[self.finish_reason] += 1
         engine.metrics.e2e.observe(engine.time() - self._arrived)
+        counts = engine.metrics.of_tenant(self._tenant) if self._tenant else engine.metrics
         for kpi, share in engine.knobs.kpis.items():
-            engine.metrics.kpi_of[kpi] += 1
-            engine.metrics.kpi_events[kpi] += engine.chance.random() < share
+            counts.kpi_of[kpi] += 1
+            counts.kpi_events[kpi] += engine.chance.random() < share
 
 
 class Engine:
@@ -101,15 +103,15 @@ class Engine:
         return median * self.chance.lognormvariate(0.0, self.knobs.jitter)
 
     @asynccontextmanager
-    async def generation(self, chat: Chat) -> AsyncIterator[Generation]:
-        """Wait for a slot and hold it while the request is answered."""
+    async def generation(self, chat: Chat, tenant: str = "") -> AsyncIterator[Generation]:
+        """Wait for a slot and hold it while the request is answered; `tenant` is whose it is, if it says so."""
         arrived = self.time()
         self.metrics.waiting += 1
         try:
             await self._slots.acquire()
         finally:
             self.metrics.waiting -= 1
-        generation = Generation(self, chat, arrived)
+        generation = Generation(self, chat, arrived, tenant)
         held = chat.prompt_tokens + generation.tokens
         self.metrics.queue_time.observe(self.time() - arrived)
         self._count(running=1, cached_tokens=held)

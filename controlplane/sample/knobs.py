@@ -11,6 +11,8 @@ from types import MappingProxyType
 from typing import Any, Self
 
 SHARES = frozenset({"error_rate"})
+GROUPS = ("kpis", "tenant_error_rates")
+"""Knobs that map names to shares; those that are not named in a change stay as they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,18 +31,21 @@ class Knobs:
     """Share of answers that are a 500."""
     kpis: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     """KPI name to the share of good answers that lead to its event (0.2: every fifth customer buys)."""
+    tenant_error_rates: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    """Tenant (header `x-tenant`) to the share of its answers that are a 500, in place of `error_rate`."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be lived by, naming the knob."""
         for name in ("ttft", "itl", "tokens", "jitter", "error_rate"):
             self._check(name, getattr(self, name))
-        for name, share in self.kpis.items():
-            self._check(f"kpis.{name}", share)
+        for group in GROUPS:
+            for name, share in getattr(self, group).items():
+                self._check(f"{group}.{name}", share)
 
     def _check(self, name: str, value: object) -> None:
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
             raise ValueError(f"{name} is a number from 0, got {value!r}")
-        if (name in SHARES or name.startswith("kpis.")) and value > 1:
+        if (name in SHARES or "." in name) and value > 1:
             raise ValueError(f"{name} is a share between 0 and 1, got {value!r}")
         if name == "tokens" and not (isinstance(value, int) and value >= 1):
             raise ValueError(f"tokens is a whole number from 1, got {value!r}")
@@ -51,12 +56,15 @@ class Knobs:
         for name in changes:
             if name not in known:
                 raise ValueError(f"there is no knob {name!r}; there are {', '.join(known)}")
-        kpis = changes.get("kpis", {})
-        if not isinstance(kpis, Mapping):
-            raise ValueError(f"kpis maps names to shares, got {kpis!r}")  # noqa: TRY004 - one error for every bad value
-        return replace(self, **{**changes, "kpis": MappingProxyType({**self.kpis, **kpis})})
+        groups = {}
+        for group in GROUPS:
+            given = changes.get(group, {})
+            if not isinstance(given, Mapping):
+                raise ValueError(f"{group} maps names to shares, got {given!r}")  # noqa: TRY004 - one error for all
+            groups[group] = MappingProxyType({**getattr(self, group), **given})
+        return replace(self, **{**changes, **groups})
 
     def as_dict(self) -> dict[str, Any]:
         """For `GET /knobs`."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
-        return values | {"kpis": dict(self.kpis)}
+        return values | {group: dict(getattr(self, group)) for group in GROUPS}

@@ -70,13 +70,14 @@ class Stats:
         return cls(data["sent"], variants, Counter(data["lost"]), data["unsent"])
 
 
-def chat_request(host: str, port: int, model: str, max_tokens: int | None = None) -> bytes:
-    """A small chat request, ready to be sent."""
+def chat_request(host: str, port: int, model: str, max_tokens: int | None = None, tenant: str = "") -> bytes:
+    """A small chat request, ready to be sent; `tenant` says whose it is, in the header `x-tenant`."""
     body: dict[str, Any] = {"model": model, "messages": [{"role": "user", "content": "Where is my order?"}]}
     if max_tokens is not None:
         body["max_tokens"] = max_tokens
     data = json.dumps(body).encode()
     head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: {host}:{port}\r\ncontent-type: application/json\r\n"
+    head += f"x-tenant: {tenant}\r\n" if tenant else ""
     return head.encode() + b"content-length: %d\r\n\r\n" % len(data) + data
 
 
@@ -90,6 +91,7 @@ class Load:
         *,
         rate: float,
         model: str = "sample-llm",
+        tenant: str = "",
         arrivals: Literal["poisson", "even"] = "poisson",
         max_open: int = 512,
         timeout: float = 10.0,
@@ -104,7 +106,7 @@ class Load:
         self._address = host, port
         self._rate = rate
         self._arrivals = arrivals
-        self._request = chat_request(host, port, model)
+        self._request = chat_request(host, port, model, tenant=tenant)
         self._max_open = max_open
         self._timeout = timeout
         self._chance = chance or random.Random(0)  # noqa: S311 - arrival times, not a secret

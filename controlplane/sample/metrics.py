@@ -22,6 +22,7 @@ REQUEST_BOUNDS = (
 HTTP_BOUNDS = (
     0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0, 7.5, 10.0, 30.0, 60.0,
 )  # fmt: skip
+MOST_TENANTS = 100
 FINISHED_REASONS = ("stop", "length", "abort", "error", "repetition")
 
 
@@ -46,6 +47,17 @@ class Histogram:
             yield bound, total
 
 
+class TenantMetrics:
+    """What is counted of one tenant's requests: those that said whose they are (header `x-tenant`)."""
+
+    def __init__(self) -> None:
+        self.requests = Counter[str]()
+        """By status class (`2xx`)."""
+        self.latency = Histogram(HTTP_BOUNDS)
+        self.kpi_events = Counter[str]()
+        self.kpi_of = Counter[str]()
+
+
 class ServerMetrics:
     """Everything that the page shows."""
 
@@ -68,6 +80,13 @@ class ServerMetrics:
         """By handler, method and status class (`2xx`)."""
         self.kpi_events = Counter[str]()
         self.kpi_of = Counter[str]()
+        """What has no tenant; the page shows `tenants` beside it."""
+        self.tenants: dict[str, TenantMetrics] = {}
+
+    def of_tenant(self, name: str) -> "TenantMetrics":
+        """A tenant's own counts; what comes from too many of them is counted together."""
+        known = name if name in self.tenants or len(self.tenants) < MOST_TENANTS else "other"
+        return self.tenants.setdefault(known, TenantMetrics())
 
     def page(self) -> str:
         """The page in the Prometheus text format."""
@@ -90,11 +109,29 @@ class ServerMetrics:
         http = [({"handler": h, "method": m, "status": s}, count) for (h, m, s), count in self.http.items()]
         yield from _family("http_requests_total", "counter", "Requests by handler, method and status.", http)
         yield from _histogram("http_request_duration_highr_seconds", "Time to answer.", {}, self.http_latency)
-        for name, help_, counts in (
-            ("serinus_kpi_events_total", "Answers that led to the KPI's event.", self.kpi_events),
-            ("serinus_kpi_of_total", "Answers that could have led to it.", self.kpi_of),
+        for name, help_, counts, own in (
+            ("serinus_kpi_events_total", "Answers that led to the KPI's event.", self.kpi_events, "kpi_events"),
+            ("serinus_kpi_of_total", "Answers that could have led to it.", self.kpi_of, "kpi_of"),
         ):
-            yield from _family(name, "counter", help_, [({"kpi": kpi}, count) for kpi, count in counts.items()])
+            samples: list[tuple[dict[str, str], float]] = [({"kpi": kpi}, count) for kpi, count in counts.items()]
+            for tenant, theirs in self.tenants.items():
+                samples += [({"kpi": kpi, "tenant": tenant}, count) for kpi, count in getattr(theirs, own).items()]
+            yield from _family(name, "counter", help_, samples)
+        if self.tenants:
+            yield from self._of_tenants()
+
+    def _of_tenants(self) -> Iterator[str]:
+        """Requests and their times by tenant, as our convention for gates with `by` has them."""
+        answered = [
+            ({"status": status, "tenant": tenant}, count)
+            for tenant, theirs in self.tenants.items()
+            for status, count in theirs.requests.items()
+        ]
+        yield from _family("serinus_requests_total", "counter", "Requests by tenant and status.", answered)
+        name = "serinus_request_duration_seconds"
+        for number, (tenant, theirs) in enumerate(self.tenants.items()):
+            lines = _histogram(name, "Time to answer, by tenant.", {"tenant": tenant}, theirs.latency)
+            yield from (line for line in lines if not (number and line.startswith("#")))
 
     def _labels(self, **more: str) -> dict[str, str]:
         return {"engine": "0", "model_name": self.model, **more}

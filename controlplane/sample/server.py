@@ -126,6 +126,10 @@ class ModelServer:
             if answer.status and handler not in UNCOUNTED:
                 self.metrics.http[handler, request.method, f"{answer.status // 100}xx"] += 1
                 self.metrics.http_latency.observe(self.engine.time() - began)
+                if tenant := _tenant(request):
+                    theirs = self.metrics.of_tenant(tenant)
+                    theirs.requests[f"{answer.status // 100}xx"] += 1
+                    theirs.latency.observe(self.engine.time() - began)
         return keep_alive
 
     async def _route(self, request: Request, answer: Answer, *, local: bool) -> None:
@@ -142,7 +146,7 @@ class ModelServer:
     async def _chat(self, request: Request, answer: Answer) -> None:
         chat = protocol.read_chat(request.body, self.model)
         base = {"id": self._new_id(), "created": int(time.time()), "model": self.model}
-        async with self.engine.generation(chat) as generation:
+        async with self.engine.generation(chat, _tenant(request)) as generation:
             await generation.first_token()
             if not chat.stream:
                 await generation.rest()
@@ -167,7 +171,7 @@ class ModelServer:
 
     async def _infer(self, request: Request, answer: Answer) -> None:
         chat = protocol.read_infer(request.body)
-        async with self.engine.generation(chat) as generation:
+        async with self.engine.generation(chat, _tenant(request)) as generation:
             await generation.first_token()
             await generation.rest()
             generation.finish()
@@ -210,6 +214,11 @@ class ModelServer:
 
 def _json(value: object) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode()
+
+
+def _tenant(request: Request) -> str:
+    """Whose request it is, if it says so."""
+    return request.headers.get("x-tenant", "")[:64]
 
 
 def _asked_directly(request: Request, writer: asyncio.StreamWriter) -> bool:

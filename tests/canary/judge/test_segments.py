@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from canary import judge
-from canary.judge import Block, JudgeState, PodBlock, docket, segments
+from canary.judge import Block, JudgeState, PodBlock, docket, segments, values
 from canary.judge.feed import difference, remember
 from canary.observation import Counters, PodCounters
 from canary.spec.models import CanarySpec, Gate
@@ -136,8 +136,8 @@ def test_rare_tenants_and_latecomers_are_judged_together_as_the_others() -> None
         late: Rates = {"latecomer": (100.0, 0.02, 0.02)} if t > 50 else {}
         state = judge.update(spec, state, _block(rng, t, rare | late))
     parts = state.memory["segments"]["tenant"]["parts"]
-    assert sorted(parts) == ["acme", "bolt", "crux", segments.OTHER]
-    assert parts[segments.OTHER]["tally"]["canary"]["requests"] > 100 * SHARE * 20
+    assert sorted(parts) == ["acme", "bolt", "crux", values.OTHER]
+    assert parts[values.OTHER]["tally"]["canary"]["requests"] > 100 * SHARE * 20
 
 
 def test_at_most_sixteen_are_judged_by_themselves_so_that_memory_stays_small() -> None:

@@ -34,6 +34,7 @@ def said(text: str) -> str:
 
 def test_a_plan_for_kserve_runs_in_a_cluster() -> None:
     assert paths(PLAN) == []
+    assert paths(PLAN + "  gates: [latency <= 1s per tenant, error_rate <= 5% per tenant]\n") == []
     assert paths(PLAN + "  cohort: {header: x-tier, in: [gold]}\n") == []
     assert paths(PLAN + "  budget:\n  sticky: ~\n  alerts: [{slack: {urlFrom: {secret: a, key: b, env: }}}]\n") == []
 
@@ -45,7 +46,9 @@ def test_a_plan_for_kserve_runs_in_a_cluster() -> None:
         ("evaluation: {dataset: a.jsonl, metrics: [f1 >= 70%]}", "spec.evaluation"),
         ("budget: {perDay: $10}", "spec.budget"),
         ("sticky: {header: x-session}", "spec.sticky"),
-        ("gates: [latency <= 1s per tenant]", "spec.gates[0]"),
+        ("gates: [kv_cache_usage <= 90% per tenant]", "spec.gates[0]"),
+        ("gates: [{metric: kpi/x, max: 3, by: tenant, delay: 1m}]", "spec.gates[0]"),
+        ("gates: [{metric: latency, max: 1s, by: tenant, test: threshold}]", "spec.gates[0]"),
         ("gates: [cost_per_1m_tokens <= $1]", "spec.gates[0]"),
         ("alerts: [{slack: {urlFrom: {env: URL}}}]", "spec.alerts[0].slack.urlFrom.env"),
         ("alerts: [{webhook: {urlFrom: {file: /run/x}}}]", "spec.alerts[0].webhook.urlFrom.file"),

@@ -24,6 +24,7 @@ def paths(text: str, settings: str | None = None) -> list[str]:
 
 def test_a_plan_with_two_commands_runs_here() -> None:
     assert paths(PLAN) == []
+    assert paths(PLAN + "  gates: [latency <= 1s per tenant, error_rate <= 5% per tenant]\n") == []
     assert paths(PLAN + "  platform: {local: {}}\n  cohort: {header: x-a, in: [b]}\n  sticky: {header: x-b}\n") == []
 
 
@@ -34,7 +35,9 @@ def test_a_plan_with_two_commands_runs_here() -> None:
         ("shadow: {judge: {kind: exact}}", "spec.shadow"),
         ("evaluation: {dataset: a.jsonl, metrics: [f1 >= 70%]}", "spec.evaluation"),
         ("budget: {perDay: $10}", "spec.budget"),
-        ("gates: [latency <= 1s per tenant]", "spec.gates[0]"),
+        ("gates: [kv_cache_usage <= 90% per tenant]", "spec.gates[0]"),
+        ("gates: [{metric: kpi/x, max: 3, by: tenant, delay: 1m}]", "spec.gates[0]"),
+        ("gates: [{metric: latency, max: 1s, by: tenant, test: threshold}]", "spec.gates[0]"),
         (
             "gates: [{metric: kpi/x, query: y, max: 3}]\n  platform: {local: {metrics: scrape}}",
             "spec.gates[0].query",

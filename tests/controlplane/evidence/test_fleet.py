@@ -338,3 +338,22 @@ async def test_the_idle_place_that_names_the_live_service_is_the_live_arms(
     await fleet.tick()
     assert fleet.newest(KEY).arms.keys() == {"stable"}
     assert len(fleet.newest(KEY).arms["stable"]) == 2
+
+
+async def test_gates_by_a_label_tell_its_values_apart_in_what_the_pods_count(
+    fleet: FleetMetrics, prometheus: Prometheus
+) -> None:
+    """Gateways know no tenants; the servers behind them count them. Only who asks by a label pays for it."""
+    by_tenant = ERRORS.model_copy(update={"by": "tenant"})
+    fleet.register(KEY, places(gates=(by_tenant,)))
+    own = [
+        server("serinus_requests_total", "chat-int4-predictor-x-y", count, tenant=tenant, status=status)
+        for tenant, status, count in (("acme", "200", 40), ("bolt", "200", 20), ("bolt", "500", 30))
+    ]
+    prometheus.show(gateway(0, [(101.0, 900)]), gateway(1, [(101.0, 60)], [(101.0, 30)]), pods=own)
+    await fleet.tick()
+    counters = fleet.newest(KEY)
+    bolt = counters.segments["tenant"]["bolt"]["canary"]["chat-int4-predictor-x-y"]
+    assert (bolt.requests, bolt.errors) == (50, 30)
+    assert sorted(counters.segments["tenant"]) == ["acme", "bolt"]
+    assert sum(pod.requests or 0.0 for pod in counters.arms["canary"].values()) == 90

@@ -17,6 +17,7 @@ def test_a_turned_knob_leaves_the_others_alone() -> None:
         "jitter": None,
         "error_rate": 0.3,
         "kpis": {"conversion": 0.2, "csat": 0.5},
+        "tenant_error_rates": {},
     }
 
 
@@ -31,7 +32,10 @@ def test_a_turned_knob_leaves_the_others_alone() -> None:
         ({"tokens": 0}, "tokens is a whole number from 1, got 0"),
         ({"kpis": {"conversion": 2}}, "kpis.conversion is a share between 0 and 1, got 2"),
         ({"kpis": 3}, "kpis maps names to shares, got 3"),
-        ({"speed": 3}, "there is no knob 'speed'; there are ttft, itl, tokens, jitter, error_rate, kpis"),
+        (
+            {"speed": 3},
+            "there is no knob 'speed'; there are ttft, itl, tokens, jitter, error_rate, kpis, tenant_error_rates",
+        ),
     ],
 )
 def test_an_impossible_knob_is_refused_by_name(changes: dict[str, Any], says: str) -> None:

@@ -66,6 +66,31 @@ def test_a_kpi_is_two_counters() -> None:
     assert 'serinus_kpi_of_total{kpi="conversion"} 5.0' in page
 
 
+def test_a_tenants_requests_are_counted_by_our_own_convention_and_nowhere_twice() -> None:
+    metrics = used()
+    for tenant in ("acme", "bolt"):
+        theirs = metrics.of_tenant(tenant)
+        theirs.requests["2xx"] += 3
+        theirs.latency.observe(0.02)
+        theirs.kpi_events["conversion"] += 1
+        theirs.kpi_of["conversion"] += 2
+    page = metrics.page()
+    assert 'serinus_requests_total{status="2xx",tenant="bolt"} 3.0' in page.splitlines()
+    assert 'serinus_kpi_of_total{kpi="conversion",tenant="acme"} 2.0' in page.splitlines()
+    assert 'serinus_kpi_of_total{kpi="conversion"} 5.0' in page.splitlines()
+    histogram = families(page)["serinus_request_duration_seconds"]
+    assert {s.labels["tenant"] for s in histogram.samples} == {"acme", "bolt"}
+    assert page.count("# TYPE serinus_request_duration_seconds") == 1
+
+
+def test_tenants_without_end_are_counted_together_from_a_hundred_on() -> None:
+    metrics = used()
+    for number in range(150):
+        metrics.of_tenant(f"t{number}").requests["2xx"] += 1
+    assert len(metrics.tenants) == 101
+    assert metrics.tenants["other"].requests["2xx"] == 50
+
+
 def test_a_model_name_with_quotes_and_newlines_survives_the_format() -> None:
     name = 'a "quoted"\nback\\slash'
     running = families(ServerMetrics(name, 0.0).page())["vllm:num_requests_running"]
