@@ -10,6 +10,7 @@ from functools import partial
 from canary.errors import BadInput
 from canary.spec.models import KServePlatform, ModelCanary
 from canary.weights import Arm
+from controlplane.gateway.route import gateway_of
 from controlplane.gateway.router import GatewayRouter
 from controlplane.kserve.caches import Caches
 from controlplane.kserve.knative import KnativePlatform, KnativeRouter, service_of
@@ -23,6 +24,8 @@ from controlplane.operator.site import Absent
 from controlplane.operator.sites import ClusterSite, ServiceSite, StandardSite
 from controlplane.ports import Clock, MetricSource
 from profiles.catalogue import builtin
+
+LOST = "Gateway {} does not exist: nobody is served through it, and the rollout waits. Both variants run on."
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +93,12 @@ def _standard(ground: Ground, plan: ModelCanary) -> StandardSite:
     def platform(may_stop: Callable[[Arm], bool]) -> KServeStandard:
         return KServeStandard(kube, caches, plan, namespace=namespace, now=clock.now, may_stop=may_stop)
 
-    return StandardSite(platform, router, ground.metrics, plan, ground.close)
+    def lost() -> str:
+        there = not caches.gateways.synced or caches.gateways.missing or caches.gateways.get(*gateway) is not None
+        return "" if there else LOST.format("/".join(gateway))
+
+    gateway = gateway_of(plan, namespace)
+    return StandardSite(platform, router, ground.metrics, plan, ground.close, lost)
 
 
 def _knative(ground: Ground, plan: ModelCanary) -> ServiceSite:

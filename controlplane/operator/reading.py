@@ -64,6 +64,12 @@ def is_tidying(object_: Object) -> bool:
     return any(each.get("type") == "Progressing" and each.get("reason") == TIDYING for each in conditions)
 
 
+def is_refused(object_: Object) -> bool:
+    """Whether its status says that the spec cannot be carried out."""
+    conditions = (object_.get("status") or {}).get("conditions") or ()
+    return any(each.get("type") == "Accepted" and each.get("status") == "False" for each in conditions)
+
+
 def is_at_rest(object_: Object) -> bool:
     """Whether nothing is left to be done for it, as far as its metadata and status tell."""
     status: Mapping[str, Any] = object_.get("status") or {}
@@ -71,12 +77,10 @@ def is_at_rest(object_: Object) -> bool:
         return False
     if status.get("observedGeneration") != object_["metadata"].get("generation", 0):
         return False
-    conditions = {each.get("type"): each for each in status.get("conditions") or ()}
-    refused = conditions.get("Accepted", {}).get("status") == "False"
     if not status.get("version"):
         return True  # it was looked at, and nothing was begun: it has faults, or names nothing to try
     if status.get("phase") not in _FINISHED or is_tidying(object_):
         return False
     state = status.get("state") or {}
     told: bool = state.get("announced") == state.get("events")
-    return told and (refused or str(status["phase"]) != Phase.SUPERSEDED.value)
+    return told and (is_refused(object_) or str(status["phase"]) != Phase.SUPERSEDED.value)

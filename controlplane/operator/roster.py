@@ -27,9 +27,9 @@ from controlplane.operator.farewell import Farewell
 from controlplane.operator.finalizer import hold, is_held, is_leaving
 from controlplane.operator.pokes import is_only_ours, rollouts_of
 from controlplane.operator.queue import WorkQueue
-from controlplane.operator.reading import Reading, is_at_rest, read
+from controlplane.operator.reading import Reading, is_at_rest, is_refused, read
 from controlplane.operator.request import requests_in
-from controlplane.operator.site import Sites
+from controlplane.operator.site import Absent, Sites
 from controlplane.operator.status import Facts, has_news
 from controlplane.operator.store import StatusStore, stored_in
 from controlplane.operator.tally import Tally
@@ -39,6 +39,8 @@ from controlplane.reconcile.loop import RETRY
 
 WORKERS, RESERVED = 64, 16
 """Passes at the same time; reserved ones are for rollouts that lower traffic."""
+LOOK_AGAIN = 10.0
+"""Seconds until a plan is looked at again that the cluster lacks something for."""
 AFTER_A_BUG = 5.0
 """Seconds until a rollout is looked at again whose pass ended in a bug of ours."""
 FLUSH_AFTER = 2.0
@@ -77,6 +79,8 @@ class Roster:
         self._readings: dict[Key, Reading] = {}
         self._said: dict[Key, str] = {}
         self._flushing: set[Key] = set()
+        self._waiting: set[Key] = set()
+        """Those that the cluster lacks something for, which may be installed yet."""
         self._tasks: asyncio.TaskGroup | None = None
         self._stopping = False
         canaries.on_change(self._on_canary)
@@ -92,6 +96,8 @@ class Roster:
                 self._tasks, self._stopping = tasks, False
                 tasks.create_task(self._timers.run(), name="timers")
                 for object_ in self._canaries.items():
+                    if is_refused(object_):  # perhaps only for what the cluster lacked then
+                        self._waiting.add(key_of(object_))
                     self.poke(key_of(object_))
                 try:
                     await self.queue.run(self._work, workers=WORKERS, reserved=RESERVED)
@@ -164,12 +170,13 @@ class Roster:
             self._drop(key)
             return math.inf
         if charge is None:
-            if is_at_rest(object_):
+            if is_at_rest(object_) and key not in self._waiting:
                 self._readings.pop(key, None)
                 return math.inf
+            self._waiting.discard(key)
             charge = await self._take_up(key)
             if charge is None:
-                return math.inf
+                return LOOK_AGAIN if key in self._waiting else math.inf
             self.charges[key] = charge
         elif not is_leaving(object_):
             await self._reread(key, charge, object_)
@@ -211,6 +218,8 @@ class Roster:
         try:
             site = self._sites.open(task.plan, namespace)
         except BadInput as error:  # only this cluster makes it impossible, so no spec could say so before
+            if isinstance(error, Absent):
+                self._waiting.add(key)
             reading = self._readings[key] = replace(reading, plan=None, faults=(str(error),))
             self._tell_faults(object_, reading)
             await store.note(name)
@@ -327,6 +336,7 @@ class Roster:
         """Have nothing to do with it any more."""
         charge = self.charges.pop(key, None)
         self._readings.pop(key, None)
+        self._waiting.discard(key)
         self._timers.forget(key)
         if charge is not None:
             charge.close()

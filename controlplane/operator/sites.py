@@ -49,11 +49,16 @@ class StandardSite:
         metrics: MetricSource,
         plan: ModelCanary,
         close: Callable[[], None],
+        lost: Callable[[], str] = str,
     ) -> None:
-        """`platform` is made with the answer to whether an arm may be stopped."""
+        """`platform` is made with the answer to whether an arm may be stopped; `lost` says what the route hangs on.
+
+        It answers with a sentence once the Gateway is gone, and with nothing before.
+        """
         self.router = router
         self.metrics = metrics
         self._plan = plan
+        self._lost = lost
         self._forced = False
         self._close = close
         self.platform = platform(self._may_stop)
@@ -83,6 +88,8 @@ class StandardSite:
         if clause := self.router.drift():
             told = f"HTTPRoute {self._plan.metadata.name}: {clause}."
             found.append(Drift(told, clause.split(" ", 1)[0], of_route=True))
+        if sentence := self._lost():
+            found.append(Drift(sentence))
         return found
 
     def close(self) -> None:

@@ -91,7 +91,8 @@ class FakeKnative:
             self._kube.server.delete(POD, (namespace, pod["metadata"]["name"]))
         for _ in range(replicas - len(mine)):
             self._pods += 1
-            labels = {"serving.knative.dev/revision": revision, **service["spec"]["predictor"]["labels"]}
+            labels = {"serving.kserve.io/inferenceservice": service["metadata"]["name"]}
+            labels |= {"serving.knative.dev/revision": revision, **service["spec"]["predictor"]["labels"]}
             meta = {"name": f"pod-{self._pods}", "namespace": namespace, "labels": labels}
             meta["annotations"] = {"made": repr(self._now())}
             status: dict[str, Any] = {"podIP": f"10.0.0.{self._pods}", "conditions": []}

@@ -29,7 +29,7 @@ class FakeNative:
             wanted = [spec["predictor"], *(each["predictor"] for each in canaries)]
             names = [f"{meta['name']}-{each['name']}-predictor" for each in wanted]
             for predictor, name in zip(wanted, names, strict=True):
-                self._serve(meta["namespace"], name, predictor["minReplicas"])
+                self._serve(meta["name"], meta["namespace"], name, predictor["minReplicas"])
             for namespace, name in list(self._kube.objects(DEPLOYMENT)):
                 if name not in names:
                     self._kube.server.delete(DEPLOYMENT, (namespace, name))
@@ -47,17 +47,18 @@ class FakeNative:
         for cache in caches.all():
             cache.replace(list(self._kube.objects(cache.resource).values()))
 
-    def _serve(self, namespace: str, name: str, replicas: int) -> None:
+    def _serve(self, service: str, namespace: str, name: str, replicas: int) -> None:
         """The Deployment, which keeps its pods as long as it is there."""
         if (namespace, name) in self._kube.objects(DEPLOYMENT):
             return
-        made = {"metadata": {"name": name, "namespace": namespace}, "spec": {"replicas": replicas}}
+        labels = {"app": f"isvc.{name}", "serving.kserve.io/inferenceservice": service}
+        made = {"metadata": {"name": name, "namespace": namespace, "labels": labels}, "spec": {"replicas": replicas}}
         self._kube.seed(DEPLOYMENT, made)
         uid = self._kube.objects(DEPLOYMENT)[namespace, name]["metadata"]["uid"]
         since = self._kube.server.timestamp()
         for number in range(replicas):
             meta: dict[str, Any] = {"name": f"{name}-{number}", "namespace": namespace}
-            meta |= {"labels": {"app": f"isvc.{name}"}, "ownerReferences": [{"uid": uid}]}
+            meta |= {"labels": labels, "ownerReferences": [{"uid": uid}]}
             ready = [{"type": "Ready", "status": "True", "lastTransitionTime": since}]
             address = f"10.0.0.{len(self._kube.objects(POD)) + 1}"
             status = {"podIP": address, "conditions": ready}

@@ -20,6 +20,7 @@ from controlplane.kubernetes.api import Object
 from controlplane.kubernetes.memory import MemoryKube
 from controlplane.kubernetes.names import labels
 from controlplane.kubernetes.resources import (
+    EVENT,
     GATEWAY,
     HTTP_ROUTE,
     INFERENCE_SERVICE,
@@ -28,6 +29,7 @@ from controlplane.kubernetes.resources import (
     NAMESPACE,
     POD,
 )
+from controlplane.operator.modes import LOST
 from controlplane.operator.operator import Operator
 from controlplane.operator.reading import is_at_rest, read
 from controlplane.operator.settings import LEASE_NAME, Settings
@@ -303,6 +305,26 @@ async def test_a_route_that_somebody_else_edits_is_put_back_and_the_culprit_name
         await cluster.until(cluster.at_rest)
         stop.set()
     assert cluster.status()["result"] == "promoted"
+
+
+@plays
+async def test_a_gateway_that_is_deleted_holds_the_rollout_and_is_named(cluster: Cluster) -> None:
+    """Its controller leaves the route's status as it was. Nothing moves until it is there again; then it goes on."""
+    stop, gateway = asyncio.Event(), ("kserve", "kserve-ingress-gateway")
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(cluster.operator().run(stop))
+        await cluster.kube.acting_as("kubectl").apply(MODEL_CANARY, a_canary())
+        await cluster.until(lambda: cluster.status().get("stage") == 1 and cluster.status()["phase"] == "Analyzing")
+        await cluster.kube.acting_as("kubectl").delete(GATEWAY, *gateway)
+        await asyncio.sleep(30)
+        assert (cluster.status()["stage"], cluster.shares()) == (1, {"v1": 0.5, "v2": 0.5})
+        notes = [each["note"] for each in cluster.kube.objects(EVENT).values() if each["reason"] == "Drift"]
+        assert notes == [LOST.format("/".join(gateway))]
+        cluster.kube.seed(GATEWAY, {"metadata": dict(zip(("namespace", "name"), gateway, strict=True))})
+        await cluster.until(cluster.at_rest)
+        stop.set()
+    assert cluster.status()["result"] == "promoted"
+    assert cluster.services() == {"chat-v2"}
 
 
 @plays
