@@ -20,21 +20,22 @@ ROOT = Path(__file__).parents[1]
 CHART = ROOT / "charts" / "serinus"
 MANIFESTS = ROOT / "manifests"
 
-READS = {("list", "clusterservingruntimes"), ("watch", "clusterservingruntimes"), ("list", "nodes"), ("watch", "nodes")}
-"""What the operator asks about kinds without a namespace: verb and resource."""
+READS = {(verb, kind) for verb in ("list", "watch") for kind in ("clusterservingruntimes", "gateways", "nodes")}
+"""What the operator asks about kinds that stand outside the namespaces of its rollouts: verb and resource."""
 ELECTION = {("get", "leases"), ("create", "leases"), ("patch", "leases")}
 ASKED = {
     *((verb, "modelcanaries") for verb in ("get", "list", "watch", "patch")),
     ("patch", "modelcanaries/status"),
     *((verb, "inferenceservices") for verb in ("list", "watch", "create", "patch", "delete")),
     *((verb, "servingruntimes") for verb in ("list", "watch", "create", "patch", "delete")),
+    *((verb, "llminferenceservices") for verb in ("list", "watch", "create", "patch", "delete")),
     *((verb, "httproutes") for verb in ("list", "watch", "create", "patch")),
-    *((verb, kind) for verb in ("list", "watch") for kind in ("deployments", "pods")),
+    *((verb, kind) for verb in ("list", "watch") for kind in ("deployments", "pods", "services")),
     *((verb, "configmaps") for verb in ("get", "create", "patch")),
     ("create", "events"),
     ("get", "namespaces"),
 }
-"""What it asks in the namespaces of its rollouts; Secrets stand apart, because a Role for them is asked for by name."""
+"""What it asks in the namespaces of its rollouts; the services are Knative's. Secrets stand apart: they are named."""
 
 
 def read(path: Path) -> list[dict[str, Any]]:

@@ -41,11 +41,15 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
   resources: [modelcanaries/status]
   verbs: [patch]
 - apiGroups: [serving.kserve.io]
-  resources: [inferenceservices, servingruntimes]
+  resources: [inferenceservices, servingruntimes, llminferenceservices]
   verbs: [list, watch, create, patch, delete]
 - apiGroups: [gateway.networking.k8s.io]
   resources: [httproutes]
   verbs: [list, watch, create, patch]
+# Only for whether Knative is there; an account that may not ask is not told that it is not.
+- apiGroups: [serving.knative.dev]
+  resources: [services]
+  verbs: [list, watch]
 - apiGroups: [apps]
   resources: [deployments]
   verbs: [list, watch]
@@ -65,11 +69,15 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
   verbs: [get]
 {{- end }}
 
-{{/* What has no namespace and is only read. */}}
+{{/* What has no namespace, or mostly stands in another one, and is only read. */}}
 {{- define "serinus.clusterRules" -}}
 # Runtimes that variants name.
 - apiGroups: [serving.kserve.io]
   resources: [clusterservingruntimes]
+  verbs: [list, watch]
+# Whether the gateway of a route is there and serves.
+- apiGroups: [gateway.networking.k8s.io]
+  resources: [gateways]
   verbs: [list, watch]
 # Why a pod finds no place.
 - apiGroups: [""]
