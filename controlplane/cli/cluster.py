@@ -18,6 +18,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from controlplane.adapters.prometheus_access import Access
+from controlplane.cli.prometheus import prometheus_access
+
 if TYPE_CHECKING:
     from controlplane.kubernetes.cache import Key
     from controlplane.operator.settings import Settings
@@ -57,6 +60,7 @@ class InACluster:
     kubeconfig: str | None
     context: str | None
     prometheus: str | None
+    access: Access
     listen: str | None
     elect: bool
 
@@ -70,6 +74,7 @@ def in_a_cluster(command: F) -> F:
     @click.option("--kubeconfig", metavar="FILE", help="With --cluster: how to reach it; else as kubectl finds it.")
     @click.option("--context", metavar="NAME", help="With --cluster: which one of the kubeconfig's.")
     @click.option("--prometheus", metavar="URL", help="With --cluster: where it answers for plans that do not say.")
+    @prometheus_access
     @click.option("--listen", metavar="ADDR", help="With --cluster: host:port for /metrics, /healthz and /readyz.")
     @click.option(
         "--leader-elect/--no-leader-elect", "elect", default=True, help="With --cluster: agree on one that acts."
@@ -132,6 +137,7 @@ def _settings(options: InACluster, interval: float) -> "Settings":
         home=os.environ.get("POD_NAMESPACE") or options.namespace or DEFAULT_HOME,
         namespace=options.namespace,
         prometheus=options.prometheus,
+        access=options.access,
         interval=interval,
         elect=options.elect,
         listen=options.listen,

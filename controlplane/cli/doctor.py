@@ -6,7 +6,6 @@ Looks and changes nothing. Exit codes: 0 nothing is wrong, 1 something is, 2 it 
 import asyncio
 import json
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -14,6 +13,7 @@ import click
 from canary.errors import BadInput, SerinusError
 from controlplane.adapters.prometheus_access import Access
 from controlplane.adapters.system_clock import SystemClock
+from controlplane.cli.prometheus import prometheus_access
 
 if TYPE_CHECKING:
     from controlplane.evidence.checkup import Check
@@ -23,25 +23,13 @@ DEFAULT_GATEWAY = "kserve/kserve-ingress-gateway"
 WORDS = {"ok": "ok     ", "note": "note   ", "problem": "PROBLEM"}
 
 
-def _headers(_context: click.Context, _option: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
-    found = {}
-    for each in given:
-        name, colon, value = each.partition(":")
-        if not colon:
-            raise click.BadParameter(f"expected NAME: VALUE, got {name!r} without a colon")
-        found[name.strip()] = value.strip()
-    return found
-
-
 @click.command()
 @click.option("--kubeconfig", metavar="FILE", help="Whose cluster; KUBECONFIG or the usual file when left out.")
 @click.option("--context", "context_name", metavar="NAME", help="Context of the kubeconfig.")
 @click.option("-n", "--namespace", metavar="NAME", help="Look at this namespace; all of them when left out.")
 @click.option("--gateway", metavar="NAMESPACE/NAME", default=DEFAULT_GATEWAY, show_default=True, help="Its Gateway.")
 @click.option("--prometheus", metavar="URL", help="Where Prometheus answers.")
-@click.option("--prometheus-token-file", type=click.Path(path_type=Path), help="A bearer token for it.")
-@click.option("--prometheus-ca", type=click.Path(path_type=Path), help="Certificates that may have signed its own.")
-@click.option("--prometheus-header", "headers", multiple=True, callback=_headers, help="Such as X-Scope-OrgID: team-a.")
+@prometheus_access
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="json: one object a line.")
 @click.pass_context
 def command(
@@ -51,15 +39,12 @@ def command(
     namespace: str | None,
     gateway: str,
     prometheus: str | None,
-    prometheus_token_file: Path | None,
-    prometheus_ca: Path | None,
-    headers: dict[str, str],
+    access: Access,
     output: str,
 ) -> None:
     """Look at a cluster: API server, permissions, KServe, gateway, GPUs, Prometheus. Changes nothing."""
     if gateway.count("/") != 1:
         raise click.UsageError(f"--gateway: expected NAMESPACE/NAME, got {gateway!r}")
-    access = Access(bearer_file=prometheus_token_file, headers=headers, ca_file=prometheus_ca)
     try:
         checks = asyncio.run(_looked(kubeconfig, context_name, namespace, gateway, prometheus, access))
     except SerinusError as error:

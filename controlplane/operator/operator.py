@@ -67,8 +67,16 @@ class Operator:
             say=say,
         )
         caches = self.following.caches
-        for cache in (caches.routes, caches.services, caches.runtimes, caches.deployments, caches.pods):
+        for cache in (
+            caches.routes,
+            caches.services,
+            caches.runtimes,
+            caches.deployments,
+            caches.pods,
+            caches.llm_services,
+        ):
             self.roster.follow(cache)
+        self.roster.follow_gateways(caches.gateways)
         self._election = Election(
             kube, settings.home, LEASE_NAME, settings.identity, clock=clock, tell=lambda words: say(None, f"{words}.")
         )

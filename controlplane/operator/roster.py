@@ -37,8 +37,12 @@ from controlplane.operator.timers import Timers
 from controlplane.ports import Clock, Stored
 from controlplane.reconcile.loop import RETRY
 
-WORKERS, RESERVED = 64, 16
-"""Passes at the same time; reserved ones are for rollouts that lower traffic."""
+WORKERS, RESERVED = 512, 32
+"""Passes at the same time; reserved ones are for rollouts that lower traffic.
+
+So many that when all rollouts breach at one moment, each has its route in line before the first state is written: the
+client lets routes through before states.
+"""
 LOOK_AGAIN = 10.0
 """Seconds until a plan is looked at again that the cluster lacks something for."""
 AFTER_A_BUG = 5.0
@@ -88,6 +92,10 @@ class Roster:
     def follow(self, cache: Cache) -> None:
         """Look at a rollout whenever something with its label changes in this cache."""
         cache.on_change(self._on_related)
+
+    def follow_gateways(self, cache: Cache) -> None:
+        """Look at all rollouts whenever a Gateway came or went: any of them may hang on it."""
+        cache.on_change(self._on_gateway)
 
     async def run(self) -> None:
         """Carry all of them out until cancelled; everything serves on then, and the next to run goes on from there."""
@@ -383,6 +391,12 @@ class Roster:
         object_ = after or before
         if object_ is not None and not is_only_ours(before, after):
             self.poke(key_of(object_))
+
+    def _on_gateway(self, before: Object | None, after: Object | None) -> None:
+        if before is None or after is None:
+            for key, charge in self.charges.items():
+                charge.changed = True
+                self.poke(key)
 
     def _on_related(self, before: Object | None, after: Object | None) -> None:
         for key in rollouts_of(before, after):
