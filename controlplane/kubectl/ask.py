@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from canary.observation import OperatorRequest, Verb
+from canary.wording import duration
 from controlplane.kubectl.names import complete_names
-from controlplane.kubectl.session import FAILED, TIMED_OUT, Session, at_cluster
+from controlplane.kubectl.session import FAILED, SECONDS, TIMED_OUT, Session, at_cluster
 
 if TYPE_CHECKING:
     from controlplane.kubectl.record import Record
@@ -49,8 +50,10 @@ def _command(verb: Verb) -> click.Command:
         made = click.option("--full", is_flag=True, help="Skip all stages and go to 100 %.")(made)
     if verb in HARMFUL:
         made = click.option("-y", "--yes", is_flag=True, help="Do not ask whether it is meant.")(made)
-    limit = click.FloatRange(min=0)
-    made = click.option("--timeout", type=limit, default=PATIENCE, show_default=True, help="Seconds to wait.")(made)
+    waits = click.option(
+        "--timeout", type=SECONDS, metavar="TIME", default=PATIENCE, help=f"Wait for so long (default: {PATIENCE:g}s)."
+    )
+    made = waits(made)
     made = click.option("--wait/--no-wait", default=True, help="Wait for the answer (the default), or only ask.")(made)
     return click.command(verb)(click.argument("name", shell_complete=complete_names)(made))
 
@@ -93,7 +96,7 @@ async def ask(
     except TimeoutError:
         from controlplane.kubectl.operators import whether_one_runs
 
-        click.echo(f"Nobody answered within {patience:g} s. The request stays until somebody does.", err=True)
+        click.echo(f"Nobody answered within {duration(patience)}. The request stays until somebody does.", err=True)
         click.echo(await whether_one_runs(session), err=True)
         return TIMED_OUT
     click.echo(sentence, err=not done)

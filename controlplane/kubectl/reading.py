@@ -10,8 +10,9 @@ import sys
 
 import click
 
+from canary.wording import duration
 from controlplane.kubectl.names import complete_names
-from controlplane.kubectl.session import BAD_INPUT, FAILED, TIMED_OUT, Session, at_cluster
+from controlplane.kubectl.session import BAD_INPUT, FAILED, SECONDS, TIMED_OUT, Session, at_cluster
 from controlplane.kubernetes.api import Object
 
 named = click.argument("name", shell_complete=complete_names)
@@ -20,7 +21,7 @@ named = click.argument("name", shell_complete=complete_names)
 @click.command()
 @named
 @click.option("--wait", is_flag=True, help="Wait until the rollout of the present spec has ended.")
-@click.option("--timeout", type=click.FloatRange(min=0), metavar="SECONDS", help="With --wait: for so long at most.")
+@click.option("--timeout", type=SECONDS, metavar="TIME", help="With --wait: for so long at most, such as 10m.")
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="json: its last event.")
 @at_cluster
 async def status(session: Session, name: str, wait: bool, timeout: float | None, output: str) -> int:  # noqa: ASYNC109 - a person's word, not a deadline of asyncio's
@@ -38,7 +39,7 @@ async def status(session: Session, name: str, wait: bool, timeout: float | None,
         except TimeoutError:
             from controlplane.kubectl.operators import whether_one_runs
 
-            click.echo(f"{session.called(name)} has not ended within {timeout:g} s.", err=True)
+            click.echo(f"{session.called(name)} has not ended within {duration(timeout or 0.0)}.", err=True)
             if sentence := await whether_one_runs(session):
                 click.echo(sentence, err=True)
             _say(await canary(session, name), output)

@@ -111,7 +111,7 @@ def test_without_an_operator_the_request_stays_and_says_so() -> None:
     person = desk(under_way)
     told = person("pause", "chat", "--timeout", "0.05")
     assert told.exit_code == 3
-    assert "Nobody answered within 0.05 s. The request stays until somebody does." in told.stderr
+    assert "Nobody answered within 50 ms. The request stays until somebody does." in told.stderr
     assert "No operator seems to run in this cluster: there is no Lease serinus-controller." in told.stderr
     meta = person.kube.objects(MODEL_CANARY)[PLACE, "chat"]["metadata"]
     assert len([key for key in meta["annotations"] if key.startswith(PREFIX)]) == 1

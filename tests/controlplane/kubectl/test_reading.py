@@ -35,9 +35,9 @@ def test_status_leaves_with_what_became_of_it() -> None:
 def test_status_waits_for_the_end_of_the_present_spec_and_not_longer_than_it_may() -> None:
     assert desk(good)("status", "chat", "--wait").exit_code == 0
     assert desk(broken)("status", "chat", "--wait").exit_code == 1
-    late = desk(under_way)("status", "chat", "--wait", "--timeout", "0.05")
+    late = desk(under_way)("status", "chat", "--wait", "--timeout", "50ms")
     assert late.exit_code == 3
-    assert "chat in namespace models has not ended within 0.05 s." in late.stderr
+    assert "chat in namespace models has not ended within 50 ms." in late.stderr
     assert "No operator seems to run in this cluster" in late.stderr
 
 
