@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.scale_prometheus import FakePrometheus, Fault
-from benchmarks.scale_world import SHARE, Operator, Watch, canary, canary_states, cluster, writes
+from benchmarks.scale_world import SHARE, Operator, Watch, canary, canary_states, cluster
 from controlplane.kubernetes.client import KubeClient
 from controlplane.kubernetes.resources import MODEL_CANARY
 from tests.cluster.bed import Light
@@ -134,17 +134,16 @@ async def outage(stage: Stage, rollouts: int, flips: int) -> dict[str, Any]:
 async def cost(stage: Stage, operator: Operator, seconds: float) -> dict[str, float]:
     """What the operator uses while nothing changes."""
     await asyncio.sleep(5)
-    written, asked, used = await asyncio.to_thread(writes, stage.bed), stage.prometheus.queries, operator.cpu_seconds()
+    written, asked, used = await asyncio.to_thread(operator.writes), stage.prometheus.queries, operator.cpu_seconds()
     began = time.monotonic()
     await asyncio.sleep(seconds)
     took = time.monotonic() - began
     used, asked = operator.cpu_seconds() - used, stage.prometheus.queries - asked
-    after = await asyncio.to_thread(writes, stage.bed)
     return {
         "share of a core": round(used / took, 3),
         "RSS MB": round(operator.resident_mb(), 1),
         "queries a second": round(asked / took, 2),
-        "API writes": sum(after.values()) - sum(written.values()),
+        "API writes": await asyncio.to_thread(operator.writes) - written,
     }
 
 

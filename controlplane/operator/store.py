@@ -10,7 +10,7 @@ from typing import Any
 
 from canary.errors import Conflict, WorldError
 from canary.observation import OperatorRequest
-from canary.rollout import Event, Phase, Rollout
+from canary.rollout import Event, Rollout
 from controlplane.kubernetes.api import Kube, NotFound, Object
 from controlplane.kubernetes.cache import Cache
 from controlplane.kubernetes.resources import MODEL_CANARY
@@ -92,11 +92,8 @@ class StatusStore:
         )
         entry = Entry(rollout, spec_text, version + 1, facts, self._dismissed(object_, rollout))
         status = status_of(entry, before, self._now())
-        await self._patch(
-            name,
-            [_unchanged(object_), {"op": "add", "path": "/status", "value": status}],
-            urgent=rollout.phase is Phase.ROLLING_BACK,
-        )
+        # Never urgent, not even for a rollback: other rollouts' traffic comes back before this one's state is written.
+        await self._patch(name, [_unchanged(object_), {"op": "add", "path": "/status", "value": status}])
         self.books.note(name, rollout.attempt, rollout.history)
         return version + 1
 
@@ -202,10 +199,8 @@ class StatusStore:
         began_anew = bool(state) and state.get("attempt") != rollout.attempt
         return tuple(sorted(here if began_anew else known))
 
-    async def _patch(self, name: str, patch: Sequence[Mapping[str, Any]], *, urgent: bool = False) -> None:
-        written = await self._kube.patch(
-            MODEL_CANARY, self._namespace, name, patch, subresource="status", urgent=urgent
-        )
+    async def _patch(self, name: str, patch: Sequence[Mapping[str, Any]]) -> None:
+        written = await self._kube.patch(MODEL_CANARY, self._namespace, name, patch, subresource="status")
         self._canaries.put(written)
 
 
