@@ -3,6 +3,7 @@
 Used by `test_install.py` and `test_permissions.py`. Programs are those of the test bed.
 """
 
+import functools
 import json
 import os
 import re
@@ -27,9 +28,15 @@ LINKS = re.compile(r"^walk\.go:\d+: found symbolic link.*\n", re.MULTILINE)
 LONG = [{"traffic": "5%", "hold": "10m"}, {"traffic": "100%", "hold": "1s"}]
 
 
+@functools.cache
+def program_called(name: str) -> str:
+    """Where the test bed has a program."""
+    return bed.run("node", "bin", name).strip()
+
+
 def helm(*words: str, kubeconfig: Path | None = None, check: bool = True) -> str:
     """What Helm prints; a failure raises `AssertionError` with its words, which without `check` are the answer."""
-    program = bed.run("node", "bin", "helm").strip()
+    program = program_called("helm")
     env = {**os.environ, "HELM": program} | ({"KUBECONFIG": str(kubeconfig)} if kubeconfig else {})
     done = subprocess.run([program, *words], check=False, capture_output=True, text=True, timeout=400, env=env)
     said = LINKS.sub("", done.stderr)
