@@ -14,6 +14,7 @@ from canary.spec.crd_reading import read_otherwise
 from canary.spec.decidable import never_by_label
 from canary.spec.draft import Draft, draft
 from canary.spec.faults import dotted
+from canary.spec.local import MONEY, Price, stated_price, unpriced
 from canary.spec.metrics import did_you_mean
 from canary.spec.models import KServePlatform, Variant
 from canary.spec.parse import Document, in_order
@@ -28,6 +29,16 @@ ROLLOUT = "^[a-z]([-a-z0-9]*[a-z0-9])?$"
 GATEWAY = "^([a-z0-9]([-a-z0-9]*[a-z0-9])?/)?[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
 MOST_COHORT_VALUES = 64
 """Matches that one rule of an HTTPRoute can hold."""
+TELLING_APART = {
+    "standard": ("envoy-gateway", "istio", "vllm", "kserve"),
+    "knative": ("knative", "knative-old", "istio", "vllm", "kserve"),
+    "native": ("istio", "vllm", "kserve"),
+    "llm": ("istio", "vllm"),
+}
+"""Metrics profiles by the mode of KServe in which they tell the variants apart, the best witness first.
+
+A gateway counts the rules of KServe's own routes, with both variants behind one of them.
+"""
 NOT_CARRIED_OUT = {
     "shadow": "no requests are copied in a cluster yet; take shadow out",
     "evaluation": "no evaluation is run in a cluster yet; take evaluation out, and run it before you apply the plan",
@@ -51,10 +62,10 @@ RENDERED = (
 """Fields of a variant that only count for an InferenceService that Serinus makes."""
 
 
-def cluster_faults(document: Document) -> tuple[Fault, ...]:
+def cluster_faults(document: Document, price: Price = stated_price) -> tuple[Fault, ...]:
     """Everything that keeps this plan from running in a cluster, in the order of the file; empty where it can."""
     plan = draft(document.root)
-    found = [*_names(plan), *_platform(plan), *_variants(plan), *_parts(plan), *_gates(plan), *_secrets(plan)]
+    found = [*_names(plan), *_platform(plan), *_variants(plan), *_parts(plan), *_gates(plan, price), *_secrets(plan)]
     return in_order([*found, *read_otherwise(document.root)])
 
 
@@ -118,6 +129,13 @@ def _platform(plan: Draft) -> Iterator[Fault]:
         hint = did_you_mean(kserve.metrics_profile, PROFILES) or f"; known are {', '.join(PROFILES)}"
         message = f"unknown metrics profile {quoted(kserve.metrics_profile)}{hint}"
         yield plan.place((*path, "metricsProfile")).fault(f"{dotted(path)}.metricsProfile", message)
+    elif kserve.metrics_profile is not None and kserve.metrics_profile not in TELLING_APART[kserve.mode]:
+        others = " or ".join(TELLING_APART[kserve.mode])
+        message = (
+            f"{kserve.metrics_profile} cannot tell the variants apart in mode {kserve.mode}; take {others}, or "
+            "leave it out"
+        )
+        yield plan.place((*path, "metricsProfile")).fault(f"{dotted(path)}.metricsProfile", message)
 
 
 def _variants(plan: Draft) -> Iterator[Fault]:
@@ -171,7 +189,7 @@ def _parts(plan: Draft) -> Iterator[Fault]:
         yield values.place.fault("spec.cohort.in", message)
 
 
-def _gates(plan: Draft) -> Iterator[Fault]:
+def _gates(plan: Draft, price: Price) -> Iterator[Fault]:
     """Gates that ask for what no numbers of a cluster say."""
     kserve = _kserve(plan)
     profile = kserve.metrics_profile if kserve is not None else None
@@ -180,19 +198,24 @@ def _gates(plan: Draft) -> Iterator[Fault]:
         if each.gate.by and (reason := never_by_label(each.gate)):
             message = f"values of {each.gate.by} cannot be told apart: {reason}; or leave {each.gate.by} out"
             yield plan.place(each.path).fault(path, message)
-        if not each.gate.query and (reason := _unfed(metrics.find(each.gate.metric), profile)):
+        if not each.gate.query and (reason := _unfed(metrics.find(each.gate.metric), profile, plan, price)):
             yield plan.place(each.path).fault(path, f"{reason}; give the gate a query, or take it out")
 
 
-def _unfed(metric: metrics.Metric, profile: str | None) -> str:
-    """Why no metrics profile (or not the one that is named) feeds the metric; empty where one does."""
+def _unfed(metric: metrics.Metric, profile: str | None, plan: Draft, price: Price) -> str:
+    """Why no metrics profile (or not the one that is named) feeds the metric; empty where one does.
+
+    Money is counted by the operator itself, from the time that pods are up, where both variants' price is known.
+    """
     if metric.is_kpi:
         made_of: tuple[str, ...] = ("kpi_events", "kpi_of")
     elif metric.kind == "rate":
         made_of = ("requests",)
     else:
         made_of = metric.counts or (metric.name,)
-    needed = {name.partition("/")[0] for name in made_of}
+    if MONEY in made_of and (reason := unpriced(plan, price)):
+        return reason
+    needed = {name.partition("/")[0] for name in made_of} - {MONEY}
     named = PROFILES.get(profile or "")
     for rows in PROFILES.values() if named is None else [named]:
         told = {row.feeds for row in rows} | ({"errors"} if any(row.failed for row in rows) else set())

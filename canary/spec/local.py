@@ -122,11 +122,14 @@ def _unfed(metric: metrics.Metric, plan: Draft, price: Price) -> str:
         made_of = metric.counts or (metric.name,)
     if any(name.partition("/")[0] not in {*COUNTED, MONEY} for name in made_of):
         return f"nothing on this machine counts {metric.name}"
-    return _unpriced(plan, price) if MONEY in made_of else ""
+    return unpriced(plan, price) if MONEY in made_of else ""
 
 
-def _unpriced(plan: Draft, price: Price) -> str:
-    """The first variant whose GPUs have no price, and why. Both need one: the judge holds them against each other."""
+def unpriced(plan: Draft, price: Price) -> str:
+    """The first variant whose GPUs have no price, and why; empty where both have one.
+
+    Both need one: the judge holds them against each other.
+    """
     for role, variant in (("stable", plan.stable), ("canary", plan.canary)):
         if variant is None or price(variant) is not None:
             continue

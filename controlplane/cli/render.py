@@ -112,9 +112,10 @@ def _refuse(document: "Document") -> None:
     """What the operator would not accept is not rendered; parts without objects are only named."""
     from canary.errors import SpecError
     from canary.spec.cluster import cluster_faults
+    from controlplane.adapters.priced import dollars_an_hour
     from controlplane.cli.validate import as_warning
 
-    faults = cluster_faults(document)
+    faults = cluster_faults(document, dollars_an_hour)
     if grave := tuple(fault for fault in faults if fault.path not in WITHOUT_OBJECTS):
         raise SpecError(grave)
     for fault in faults:

@@ -117,7 +117,7 @@ def _there(document: Document, where: str | None) -> tuple[tuple[Fault, ...], tu
     if where == "local":
         return local_faults(document, dollars_an_hour), ()
     if where == "cluster":
-        return cluster_faults(document), cluster_notes(document)
+        return cluster_faults(document, dollars_an_hour), cluster_notes(document)
     return (), ()
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from canary.errors import BadInput
+from canary.spec.cluster import TELLING_APART
 from canary.spec.models import KServePlatform, ModelCanary
 from canary.weights import Arm
 from controlplane.gateway.route import gateway_of
@@ -62,7 +62,7 @@ class Mode:
 
 
 def of_platform(platform: KServePlatform, caches: Caches) -> Mode:
-    """The mode of a plan. Raises `Absent` where the cluster lacks a kind, `BadInput` for a profile that cannot work."""
+    """The mode of a plan. Raises `Absent` where the cluster lacks a kind that it needs."""
     mode = MODES[platform.mode]
     for each in mode.needs:
         if each.cache(caches).missing:
@@ -70,12 +70,6 @@ def of_platform(platform: KServePlatform, caches: Caches) -> Mode:
                 f"spec.platform.kserve.mode: {platform.mode} needs {each.what}, which this cluster does not have; "
                 "the rollout begins once it is installed."
             )
-    named = platform.metrics_profile
-    if named is not None and named not in mode.profiles:
-        raise BadInput(
-            f"spec.platform.kserve.metricsProfile: {named} cannot tell the variants apart in mode {platform.mode}; "
-            f"take {' or '.join(mode.profiles)}, or leave it out."
-        )
     return mode
 
 
@@ -149,14 +143,9 @@ ROUTES = Needed(lambda caches: caches.routes, "HTTPRoutes of the Gateway API (ga
 KNATIVE = Needed(lambda caches: caches.knative_services, "Knative Serving (serving.knative.dev/v1)")
 LLM = Needed(lambda caches: caches.llm_services, "KServe's LLMInferenceService (serving.kserve.io/v1alpha2)")
 MODES: Mapping[str, Mode] = {
-    "standard": Mode(
-        _standard, ("envoy-gateway", "istio", "vllm", "kserve"), default="envoy-gateway", needs=(KSERVE, ROUTES)
-    ),
-    "knative": Mode(
-        _knative, ("knative", "knative-old", "istio", "vllm", "kserve"), default="knative", needs=(KSERVE, KNATIVE)
-    ),
-    # A gateway counts KServe's routes by rule, both variants together.
-    "native": Mode(_native, ("istio", "vllm", "kserve"), default="vllm", needs=(KSERVE, ROUTES)),
-    "llm": Mode(_llm, ("istio", "vllm"), default="vllm", needs=(LLM,)),
+    "standard": Mode(_standard, TELLING_APART["standard"], default="envoy-gateway", needs=(KSERVE, ROUTES)),
+    "knative": Mode(_knative, TELLING_APART["knative"], default="knative", needs=(KSERVE, KNATIVE)),
+    "native": Mode(_native, TELLING_APART["native"], default="vllm", needs=(KSERVE, ROUTES)),
+    "llm": Mode(_llm, TELLING_APART["llm"], default="vllm", needs=(LLM,)),
 }
 """By the word in `platform.kserve.mode`."""

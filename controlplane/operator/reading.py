@@ -14,6 +14,7 @@ from canary.spec import revision
 from canary.spec.cluster import cluster_faults
 from canary.spec.models import ModelCanary
 from canary.spec.resource import at_rest, document_of, without_lines
+from controlplane.adapters.priced import dollars_an_hour
 from controlplane.kubernetes.api import Object
 from controlplane.operator.conditions import TIDYING
 from controlplane.operator.finalizer import is_leaving
@@ -46,7 +47,7 @@ def read(object_: Object) -> Reading:
         document = document_of(object_)
     except SpecError as error:
         return Reading(generation, None, faults=_sentences(error.faults))
-    if faults := without_lines(cluster_faults(document)):
+    if faults := without_lines(cluster_faults(document, dollars_an_hour)):
         return Reading(generation, None, faults=_sentences(faults))
     return Reading(generation, document.canary, revision(document.canary))
 

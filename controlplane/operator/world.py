@@ -13,6 +13,7 @@ from canary.errors import BadInput, WorldError
 from canary.spec.models import ModelCanary, Variant
 from canary.weights import ARMS, Arm
 from controlplane.adapters.capped_http import CappedHttp
+from controlplane.adapters.priced import rates_of
 from controlplane.adapters.prometheus_access import Access, Credentials
 from controlplane.adapters.prometheus_api import PrometheusApi
 from controlplane.evidence.fleet import MOST_BYTES, FleetMetrics
@@ -20,6 +21,7 @@ from controlplane.evidence.places import Key, Places
 from controlplane.kserve.caches import Caches
 from controlplane.kubernetes.api import Kube
 from controlplane.operator.modes import Ground, Mode, of_platform
+from controlplane.operator.money import PricedPods, asks_about_money
 from controlplane.operator.profile import Find, Found, Question, guess, search
 from controlplane.operator.sites import ClusterSite, ready_since
 from controlplane.ports import Clock
@@ -101,6 +103,8 @@ class ClusterWorld:
                 fleet.forget(key)
 
         site = mode.make(Ground(self._kube, self._caches, self._clock, namespace, fleet.source(key), close), plan)
+        if asks_about_money(plan.spec):
+            site.metrics = PricedPods(site.metrics, rates_of(plan.spec), lambda: ready_since(site))
         opened = self._open[key] = Open(plan, site, fleet, kserve.metrics_profile or "", site.servers())
         if opened.profile:
             self._register(key)

@@ -132,7 +132,7 @@ def test_names_that_no_service_can_have_are_refused(name: str) -> None:
 
 
 UNFED = {"cost_per_1k_requests", "cost_per_1m_tokens", "gpu_memory"}
-"""Nothing in a cluster counts dollars, or the memory of a GPU by variant."""
+"""No variant here has a profile, which says what it costs; and nothing counts the memory of a GPU by variant."""
 
 
 @pytest.mark.parametrize("metric", metrics.BUILT_IN.values(), ids=lambda metric: metric.name)
@@ -143,6 +143,24 @@ def test_a_gate_that_nothing_in_a_cluster_could_feed_is_refused(metric: metrics.
     line = f"  gates: ['{metric.name} {word} {limit}']\n"
     assert paths(PLAN + line) == (["spec.gates[0]"] if metric.name in UNFED else [])
     assert paths(PLAN + f"  gates: [{{metric: {metric.name}, {key}: {limit}, query: x}}]\n") == []
+
+
+def test_a_gate_about_money_needs_the_price_of_both_variants() -> None:
+    """The judge holds one variant's dollars against the other's."""
+    gate = "  gates: [cost_per_1m_tokens <= $1]\n"
+    one = PLAN.replace("name: v1", "name: v1, profile: {gpu: L40S, price: $1.20}")
+    both = one.replace("name: v2", "name: v2, profile: {gpu: L4, price: $0.70}")
+    assert "stable has no profile, which says what its GPUs cost" in said(PLAN + gate)
+    assert "canary has no profile, which says what its GPUs cost" in said(one + gate)
+    assert paths(both + gate) == []
+    assert "nobody knows the price of L4" in said(both.replace(", price: $0.70", "") + gate)
+
+
+@pytest.mark.parametrize(("mode", "profile"), [("native", "envoy-gateway"), ("llm", "knative"), ("standard", "envoy")])
+def test_a_profile_that_cannot_tell_the_variants_apart_is_refused(mode: str, profile: str) -> None:
+    """Its numbers would be both variants' together, or nobody's."""
+    text = PLAN.replace(KSERVE, f"kserve: {{mode: {mode}, metricsProfile: {profile}}}")
+    assert f"{profile} cannot tell the variants apart in mode {mode}" in said(text)
 
 
 def test_a_profile_that_is_named_must_count_what_its_gates_ask_for() -> None:

@@ -9,7 +9,6 @@ from typing import Any, Protocol
 
 import pytest
 
-from canary.errors import BadInput
 from canary.observation import Counters, PodCounters
 from canary.spec.models import KServePlatform, ModelCanary
 from canary.weights import Arm
@@ -29,7 +28,7 @@ from controlplane.kubernetes.resources import (
 from controlplane.operator.modes import MODES, of_platform
 from controlplane.operator.operator import Operator
 from controlplane.operator.profile import Question
-from controlplane.operator.reading import is_at_rest
+from controlplane.operator.reading import is_at_rest, read
 from controlplane.operator.settings import Settings
 from controlplane.operator.site import Absent
 from controlplane.operator.world import ClusterWorld
@@ -376,9 +375,11 @@ async def test_a_profile_that_no_plan_names_is_found_out_and_told(world: World) 
 
 def test_a_profile_that_cannot_tell_the_variants_apart_is_refused() -> None:
     """An Envoy Gateway counts the rules of KServe's route, both variants together."""
-    platform = KServePlatform.model_validate({"mode": "native", "metricsProfile": "envoy-gateway"})
-    with pytest.raises(BadInput, match="envoy-gateway cannot tell the variants apart in mode native; take istio or"):
-        of_platform(platform, Caches())
+    [fault] = read(a_canary("native", kserve={"metricsProfile": "envoy-gateway"})).faults
+    assert fault == (
+        "spec.platform.kserve.metricsProfile: envoy-gateway cannot tell the variants apart in mode native; "
+        "take istio or vllm or kserve, or leave it out."
+    )
 
 
 def test_every_mode_says_what_it_needs() -> None:
