@@ -117,6 +117,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"watch": {"namespaces": ["models"]}}, "watch"),
     ({"prometheus": {"url": "prometheus:9090"}}, "prometheus/url"),
     ({"prometheus": {"interval": "soon"}}, "prometheus/interval"),
+    ({"prometheus": {"options": ["--listen=:1"]}}, "prometheus/options/0"),
     ({"secretNamespaces": "models"}, "secretNamespaces"),
     ({"networkPolicy": {"apiServerPorts": []}}, "networkPolicy/apiServerPorts"),
     ({"alerts": {"dashboard": "example.com"}}, "alerts/dashboard"),
