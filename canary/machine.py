@@ -42,7 +42,7 @@ def begin(spec: CanarySpec, *, name: str, revision: str, attempt: int, now: floa
     rollout = Rollout(name=name, revision=revision, attempt=attempt, began=now, since=now, judge=judge.begin(spec))
     plan = wording.accepted(name, [Weights.of_share(stage.traffic) for stage in spec.stages])
     rollout = replace(rollout, message=plan)
-    return _note(rollout, "phase", Reason.ACCEPTED, plan, {}, now)
+    return note(rollout, "phase", Reason.ACCEPTED, plan, {}, now)
 
 
 def advance(spec: CanarySpec, rollout: Rollout, seen: Seen, now: float) -> Decision:
@@ -77,7 +77,7 @@ def _judge(look: Look) -> Look:
         rollout = replace(rollout, verdicts=judgement.gates)
         for verdict in judgement.gates:
             if answers.get(verdict.gate, Answer.WAIT) is not verdict.verdict:
-                rollout = _note(rollout, "verdict", rollout.reason, verdict.why, verdict_evidence(verdict), look.now)
+                rollout = note(rollout, "verdict", rollout.reason, verdict.why, verdict_evidence(verdict), look.now)
     return replace(look, rollout=rollout, judgement=judgement)
 
 
@@ -102,7 +102,7 @@ def _answer_requests(look: Look) -> Look:
         change, sentence = answer(look, request)
         rollout = replace(look.rollout, answered=answered(look.rollout, request))
         evidence = {"id": request.id, "verb": request.verb, "by": request.by}
-        rollout = _note(rollout, "operator", change.reason if change else rollout.reason, sentence, evidence, look.now)
+        rollout = note(rollout, "operator", change.reason if change else rollout.reason, sentence, evidence, look.now)
         look = replace(look, rollout=rollout)
         if change:
             look = _apply(look, change)
@@ -117,11 +117,11 @@ def _apply(look: Look, change: Change) -> Look:
     rollout = replace(
         before, phase=change.to, reason=change.reason, message=change.message, since=look.now, **change.updates
     )
-    rollout = _note(rollout, "phase", change.reason, change.message, change.evidence, look.now)
+    rollout = note(rollout, "phase", change.reason, change.message, change.evidence, look.now)
     if rollout.weights != before.weights:
         rollout = _note_weights(rollout, look.now)
     if rollout.finished:
-        rollout = _note(rollout, "end", change.reason, change.message, _end_evidence(rollout), look.now)
+        rollout = note(rollout, "end", change.reason, change.message, _end_evidence(rollout), look.now)
     if change.to is not before.phase and change.to in EXPOSED and change.to not in JUDGED:
         look = replace(look, judgement=judge.read(look.spec, rollout.judge, stage=rollout.stage, now=look.now))
     return replace(look, rollout=rollout)
@@ -136,7 +136,7 @@ def _give_back(look: Look) -> Look:
         message = wording.waiting_for_stable(seen.stable.problem)
         if rollout.message != message:
             rollout = replace(rollout, message=message)
-            rollout = _note(
+            rollout = note(
                 rollout, "alert", Reason.STABLE_NOT_READY, message, {"problem": seen.stable.problem}, look.now
             )
         return replace(look, rollout=rollout)
@@ -196,10 +196,10 @@ def _note_weights(rollout: Rollout, now: float) -> Rollout:
     """Record that other weights are asked for."""
     rollout = replace(rollout, peak=max(rollout.peak, rollout.weights))
     message = f"Asking for {rollout.weights} of the traffic on the canary."
-    return _note(rollout, "weights", rollout.reason, message, {"weight": rollout.weights.share}, now)
+    return note(rollout, "weights", rollout.reason, message, {"weight": rollout.weights.share}, now)
 
 
-def _note(rollout: Rollout, kind: EventKind, reason: Reason, message: str, evidence: Any, now: float) -> Rollout:
+def note(rollout: Rollout, kind: EventKind, reason: Reason, message: str, evidence: Any, now: float) -> Rollout:
     """Add an entry to the history."""
     event = Event(
         id=f"{rollout.name}/{rollout.attempt}/{rollout.events + 1}",

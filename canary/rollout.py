@@ -69,6 +69,7 @@ class Reason(StrEnum):
     REPLACED = "Replaced"
     PROMOTED = "Promoted"
     TRAFFIC_BACK = "TrafficBack"
+    NOISE_FLOOR = "NoiseFloor"
 
 
 EventKind = Literal["phase", "weights", "verdict", "alert", "git", "operator", "end"]

@@ -68,6 +68,20 @@ def route_lowered(found: Weights, recorded: Weights) -> str:
     )
 
 
+def below_noise(gate: str, margin: float, noise: float, within: float) -> str:
+    """A margin that cannot be told from stable's own noise in a stage's hold, both as fractions."""
+    in_that_time = f" within {duration(within)}" if within else ""
+    return (
+        f"Your {_percent(margin)} limit is below the {_percent(noise)} by which stable differs from itself"
+        f"{in_that_time} ({gate}): give it a wider margin, a longer hold or more traffic."
+    )
+
+
+def _percent(share: float) -> str:
+    """A fraction as `4 %` or `0.25 %`."""
+    return f"{share * 100:.2g} %" if share < 0.1 else f"{share * 100:.0f} %"
+
+
 def blind(problem: str) -> str:
     """The metric source is silent."""
     return f"The metric source is silent ({problem or 'no answer'}): the weights stay as they are until it is back."

@@ -16,7 +16,7 @@ from canary.errors import WorldError
 from canary.observation import Counters
 from canary.spec.labels import labels_of
 from canary.spec.models import Gate
-from canary.spec.samples import Owner, Sample, by_labels, pods, segments, unrouted
+from canary.spec.samples import Owner, Replica, Sample, by_labels, pods, segments, unrouted
 from canary.spec.sources import PROFILES, UNROUTED, Profile, by_label, wire_names
 from canary.weights import Arm
 from controlplane.adapters.prometheus_api import PrometheusApi, Series
@@ -99,11 +99,19 @@ class PrometheusSource:
         told = {gate: reading(gate, vectors[scrape.at], self._variants).values for gate, vectors in answers.items()}
         return Counters(
             at=scrape.at,
-            arms=(arms := pods(samples, self._profile, self._owner)),
-            segments=segments(samples, self._profile, self._owner, self._labels, arms),
+            arms=(arms := pods(samples, self._profile, self._owner_then)),
+            segments=segments(samples, self._profile, self._owner_then, self._labels, arms),
             readings={gate: values for gate, values in told.items() if values},
             unrouted=unrouted(samples),
         )
+
+    def _owner_then(self, labels: Mapping[str, str]) -> Replica | None:
+        """Whose a series of the past is: who won as the canary is the next plan's stable, and has kept its name."""
+        variant, replica = labels.get("variant"), labels.get("replica")
+        if variant is None or replica is None:
+            return self._owner(labels)
+        arm = self._variants.get(variant)
+        return (arm, replica) if arm else None
 
     def _scraped_at(self, series: Sequence[Series]) -> float:
         """When the requests were counted: whatever else was scraped later waits for its turn."""

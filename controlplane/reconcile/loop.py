@@ -6,21 +6,25 @@ last and in the background, so nothing slow ever stands before a rollback. Decid
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from typing import Any
 
+from canary import lessons
 from canary.action import Action, SetWeights
 from canary.errors import BugError, Conflict, WorldError
 from canary.look import EXPOSED
 from canary.machine import advance, begin
+from canary.observation import Counters
 from canary.rebuild import rebuilt
 from canary.rollout import Decision, Rollout
 from canary.spec.models import CanarySpec
+from canary.spec.stored import from_text
 from canary.weights import Weights
-from controlplane.ports import MetricHistory, Ports
+from controlplane.ports import MetricHistory, Ports, Stored
 from controlplane.reconcile.carry_out import carry_out
 from controlplane.reconcile.observe import Board
+from controlplane.reconcile.past import history_before
 
 Say = Callable[[str], None]
 Spawn = Callable[[Coroutine[Any, Any, None]], object]
@@ -38,6 +42,10 @@ REBUILT_READINGS = 120
 REBUILD_PATIENCE = 2.0
 """Seconds that the past may take, once; whoever takes over hundreds of rollouts gets as far as that. A rollback that
 was decided does not wait for it at all."""
+LESSON_PATIENCE = 10.0
+"""Seconds that stable's history from before the rollout may take for one answer,"""
+LESSON_TRIES = 10
+"""and how often it is asked for, a second apart: a Prometheus of our own has just been started."""
 
 
 class Reconciler:
@@ -78,6 +86,8 @@ class Reconciler:
         self._saved_at = float("-inf")
         self._busy: set[Action] = set()
         self._said: dict[str, str] = {}
+        self._lesson: Sequence[Counters] = ()
+        """Stable's history from before this rollout, until the judge has seen it."""
 
     async def open(self) -> Rollout:
         """Go on where the store left off, or begin. Raises `WorldError` while the store does not answer."""
@@ -96,7 +106,29 @@ class Reconciler:
         self._version = stored.version if stored else 0
         self._saved = None
         self.rollout = begin(self.spec, name=self._name, revision=self.revision, attempt=attempt, now=now)
+        if stored is not None and isinstance(self.ports.metrics, MetricHistory) and self._known_before(stored):
+            await self._start(self._look_back(self.ports.metrics, now))
         return self.rollout
+
+    def _known_before(self, earlier: Stored) -> bool:
+        """Whether stable is the variant that the rollout before this one left serving."""
+        try:
+            plan = from_text(earlier.spec_text)
+        except (ValueError, LookupError, TypeError):
+            return False  # written by another release: then there is nothing to be learnt from it
+        return lessons.ran_before(self.spec, earlier.rollout, plan.spec)
+
+    async def _look_back(self, source: MetricHistory, began: float) -> None:
+        """Read what stable did before this rollout. Nothing waits for it, and nothing fails without it."""
+        interval = self.board.scrape_interval
+        for _ in range(LESSON_TRIES):
+            try:
+                async with asyncio.timeout(LESSON_PATIENCE):
+                    self._lesson = await history_before(source, began, interval)
+            except (WorldError, TimeoutError):
+                await self.ports.clock.sleep(2 * RETRY)
+            else:
+                return
 
     async def _caught_up(self, rollout: Rollout, now: float) -> Rollout:
         """The rollout with the evidence of the time since its judge looked last, where the source remembers it."""
@@ -126,6 +158,8 @@ class Reconciler:
             self.tell("store", f"{error} The rollout does not begin before its state can be read.")
             return self.ports.clock.now() + RETRY
         now = self.ports.clock.now()
+        if self._lesson:
+            before, self._lesson = lessons.taught(self.spec, before, self._lesson, now), ()
         decision = advance(self.spec, before, self.board.seen(), now)
         if self.on_decision:
             self.on_decision(before, decision)
@@ -230,10 +264,14 @@ class Reconciler:
         if action in self._busy:
             return
         self._busy.add(action)
+        await self._start(self._try(action))
+
+    async def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        """In the background, where there is one."""
         if self._spawn is None:
-            await self._try(action)
+            await work
         else:
-            self._spawn(self._try(action))
+            self._spawn(work)
 
     async def _try(self, action: Action) -> None:
         try:

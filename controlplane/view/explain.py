@@ -4,7 +4,7 @@ Used by `serinus status` and `why`, and by `kubectl canary`. The sentences are t
 """
 
 from canary.judge import what_would_flip
-from canary.rollout import Phase, Rollout
+from canary.rollout import Phase, Reason, Rollout
 from canary.spec.models import CanarySpec
 from controlplane.view.format import clean
 
@@ -30,7 +30,9 @@ def status_lines(rollout: Rollout) -> list[str]:
 
 def why_lines(spec: CanarySpec, rollout: Rollout) -> list[str]:
     """Why it is where it is: the cause of a rollback, else its own sentence; each gate, and what would flip it."""
-    lines = [headline(rollout), cause_of(rollout) or clean(rollout.message)]
+    noise = [clean(event.message) for event in rollout.history if event.reason is Reason.NOISE_FLOOR]
+    first = cause_of(rollout) or clean(rollout.message)
+    lines = [headline(rollout), first, *(each for each in noise if each not in first)]
     now = rollout.history[-1].at if rollout.history else rollout.since
     flips = what_would_flip(spec, rollout.judge, stage=rollout.stage, now=now)
     for verdict in rollout.verdicts:

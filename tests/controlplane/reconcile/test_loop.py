@@ -5,12 +5,13 @@ import dataclasses
 import pytest
 
 from canary.errors import Unavailable, WorldError
-from canary.observation import Counters, OperatorRequest
+from canary.observation import Counters, OperatorRequest, PodCounters
 from canary.rollout import Phase, Reason
-from canary.spec.models import Stage, Variant
+from canary.spec.models import ModelCanary, Stage, Variant
+from canary.spec.stored import to_text
 from canary.weights import ALL_CANARY, ALL_STABLE, Weights
 from controlplane.adapters.memory_metrics import MemoryMetrics
-from tests.canary.story import plan
+from tests.canary.story import ERRORS, plan
 from tests.controlplane.reconcile.desk import QUICK, Desk
 
 FIVE = Weights.of_share(0.05)
@@ -292,3 +293,62 @@ async def test_a_short_absence_and_a_decided_rollback_do_not_wait_for_the_past()
     desk.restart()
     await desk.passes(1)
     assert source.asked == []
+
+
+async def _promoted(desk: Desk) -> Remembering:
+    """A rollout that was promoted while a source remembered; what won is to be stable next."""
+    source = desk.metrics = Remembering(desk)
+    desk.restart()
+    await desk.until(Phase.SUCCEEDED)
+    await desk.passes(2)
+    stored = await desk.store.load("desk")
+    assert stored is not None
+    before = ModelCanary.model_validate({"metadata": {"name": "desk"}, "spec": desk.spec})
+    await desk.store.save(stored.rollout, to_text(before), stored.version)
+    stable = {name: PodCounters(requests=0.0, errors=0.0) for name in ("stable-0", "stable-1")}
+    for second in range(60):
+        desk.clock.time += 1
+        grown = {name: PodCounters(requests=100.0 * second, errors=1.0 * second) for name in stable}
+        source.said.append(Counters(desk.clock.time, {"stable": grown}))
+    return source
+
+
+async def test_a_rollout_upon_an_earlier_winner_learns_from_its_past_before_any_traffic() -> None:
+    """The noise is known when the canary's first request comes; nothing else is taken from that time."""
+    gated = plan(Stage(traffic=0.05, hold=10, gates=(ERRORS,)), Stage(traffic=1.0))
+    desk = Desk(gated)
+    source = await _promoted(desk)
+    began = desk.clock.time
+    desk.spec = gated.model_copy(update={"stable": gated.canary, "canary": Variant(name="v3")})
+    desk.restart("r2")
+    await desk.passes(1)
+    assert source.asked == [(began - 1800.0, began, 240)], "that was plenty"
+    evidence = desk.rollout.judge.memory["evidence"][ERRORS.text]
+    assert evidence["placebo"]["blocks"] == 59
+    assert desk.rollout.judge.memory["last"] == 0.0
+    assert desk.rollout.attempt == 2
+    await desk.until(Phase.SUCCEEDED)
+    assert len(source.asked) == 1
+
+
+async def test_a_stable_variant_that_did_not_run_before_has_no_past_to_be_asked_for() -> None:
+    gated = plan(Stage(traffic=0.05, hold=10, gates=(ERRORS,)), Stage(traffic=1.0))
+    desk = Desk(gated)
+    source = await _promoted(desk)
+    desk.spec = gated.model_copy(update={"canary": Variant(name="v3")})
+    desk.restart("r2")
+    await desk.passes(1)
+    assert source.asked == []
+
+
+async def test_a_past_that_is_not_there_yet_is_asked_for_again_and_keeps_nobody_waiting() -> None:
+    """A Prometheus that was just started refuses connections for a moment."""
+    gated = plan(Stage(traffic=0.05, hold=10, gates=(ERRORS,)), Stage(traffic=1.0))
+    desk = Desk(gated)
+    source = await _promoted(desk)
+    source.past_failure = Unavailable("Prometheus does not answer.")
+    desk.spec = gated.model_copy(update={"stable": gated.canary, "canary": Variant(name="v3")})
+    desk.restart("r2")
+    await desk.until(Phase.SUCCEEDED)
+    assert len(source.asked) == 10
+    assert desk.said == []

@@ -1,0 +1,53 @@
+"""Lessons: what stable's own history, from before the canary had traffic, teaches the judge.
+
+Called by `canary.lessons`. History teaches the noise, what is usual, and which bucket bounds speak for each latency
+gate. It is evidence neither for nor against anybody, so it moves no clock and opens no test. Judges nothing.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from canary.judge import docket, feed, judge
+from canary.judge.block import Block
+from canary.judge.feed import ArmTotals
+from canary.judge.state import JudgeState
+from canary.observation import Counters
+from canary.spec.models import CanarySpec
+
+TAUGHT = ("evidence", "bounds", "history", "picks", "segments")
+"""What of the memory history may change."""
+
+
+def learnt(spec: CanarySpec, history: Sequence[Counters]) -> JudgeState:
+    """A judge that has seen nothing but this history (oldest first); for questions about noise."""
+    state = judge.begin(spec)
+    for block in _blocks(spec, history):
+        state = judge.update(spec, state, block)
+    return state
+
+
+def taught(spec: CanarySpec, state: JudgeState, history: Sequence[Counters]) -> JudgeState:
+    """The state with what this history (oldest first) teaches. Meant for one that has not seen the canary's traffic."""
+    after = state
+    for block in _blocks(spec, history):
+        after = judge.update(spec, after, block)
+    return replace(after, memory={**state.memory, **{name: after.memory[name] for name in TAUGHT}})
+
+
+def _blocks(spec: CanarySpec, history: Sequence[Counters]) -> Iterator[Block]:
+    """What stable did between the readings, at times below 0: by that the judge knows history."""
+    of, previous = docket.of(spec), None
+    for counters in map(_of_stable, history):
+        if previous is not None and counters.at > previous.at:
+            block = feed.difference(previous, counters, stage=0, weight=0.0, warmup=spec.judge.warmup)
+            yield replace(block, t=counters.at - history[-1].at - 1)
+        previous = feed.remember(previous, counters, of)
+
+
+def _of_stable(counters: Counters) -> Counters:
+    """Without whatever else was running then."""
+    segments: dict[str, dict[str, ArmTotals]] = {
+        label: {value: {"stable": arms["stable"]} for value, arms in values.items() if "stable" in arms}
+        for label, values in counters.segments.items()
+    }
+    return Counters(counters.at, {"stable": counters.arms.get("stable", {})}, segments=segments)
