@@ -15,6 +15,10 @@ import pytest
 import yaml
 
 from controlplane.cli.controller import command
+from controlplane.kubernetes.cache import Cache
+from controlplane.kubernetes.resources import MODEL_CANARY
+from controlplane.operator.metrics import Numbers, exposition
+from controlplane.operator.tally import Tally
 
 ROOT = Path(__file__).parents[1]
 CHART = ROOT / "charts" / "serinus"
@@ -214,6 +218,18 @@ def test_a_kustomization_names_files_that_are_there(path: Path) -> None:
     assert [each for each in listed if not (path.parent / each).exists()] == []
     beside = {each.name for each in path.parent.glob("*.yaml")} - {path.name}
     assert beside <= set(listed)
+
+
+def test_the_rules_about_the_operator_ask_for_metrics_that_it_has() -> None:
+    """A rule on a name that nobody exports never fires."""
+    rules = yaml.safe_load((MANIFESTS / "prometheus" / "rules.yaml").read_text(encoding="utf-8"))["groups"][1]["rules"]
+    asked = {name for rule in rules for name in re.findall(r"\bcanary_\w+", rule["expr"])}
+    numbers = Numbers(
+        canaries=Cache(MODEL_CANARY), tally=Tally(), leading=True, under_way=(), queued=0, events_lost=0, requests={}
+    )
+    page = exposition(numbers).decode()
+    assert len(asked) == 4
+    assert {name for name in asked if not re.search(rf"^{name} ", page, re.MULTILINE)} == set()
 
 
 def dockerfile() -> list[list[str]]:
