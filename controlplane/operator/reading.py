@@ -11,7 +11,7 @@ from typing import Any
 from canary.errors import Fault, SpecError
 from canary.rollout import FINISHED, Phase
 from canary.spec import revision
-from canary.spec.cluster import cluster_faults
+from canary.spec.cluster import cluster_faults, cluster_notes
 from canary.spec.models import ModelCanary
 from canary.spec.resource import at_rest, document_of, without_lines
 from controlplane.adapters.priced import dollars_an_hour
@@ -19,6 +19,8 @@ from controlplane.kubernetes.api import Object
 from controlplane.operator.conditions import TIDYING
 from controlplane.operator.finalizer import is_leaving
 from controlplane.operator.request import requests_in
+from controlplane.profiles.canary_check import checked
+from profiles.catalogue import builtin
 
 SHOWN_FAULTS = 5
 _FINISHED = frozenset(phase.value for phase in FINISHED)
@@ -34,6 +36,8 @@ class Reading:
     revision: str = ""
     faults: tuple[str, ...] = ()
     """The first of them, a sentence each."""
+    notes: tuple[str, ...] = ()
+    """What is no fault, and good to know: a sentence each."""
     resting: bool = False
     """Whether there is nothing to try: stable and canary say the same."""
 
@@ -47,14 +51,17 @@ def read(object_: Object) -> Reading:
         document = document_of(object_)
     except SpecError as error:
         return Reading(generation, None, faults=_sentences(error.faults))
-    if faults := without_lines(cluster_faults(document, dollars_an_hour)):
+    found = checked(document, builtin())
+    if faults := without_lines((*cluster_faults(document, dollars_an_hour), *found.faults)):
         return Reading(generation, None, faults=_sentences(faults))
-    return Reading(generation, document.canary, revision(document.canary))
+    notes = _sentences((*cluster_notes(document), *found.warnings))
+    return Reading(generation, document.canary, revision(document.canary), notes=notes)
 
 
 def _sentences(faults: Sequence[Fault]) -> tuple[str, ...]:
     """The first faults, one sentence each, and how many more there are."""
-    said = [f"{fault.path}: {fault.message}." if fault.path else f"{fault.message}." for fault in faults]
+    said = [f"{fault.path}: {fault.message}" if fault.path else fault.message for fault in faults]
+    said = [each if each.endswith(".") else f"{each}." for each in said]
     more = len(said) - SHOWN_FAULTS
     return (*said[:SHOWN_FAULTS], *([f"And {more} more."] if more > 0 else []))
 

@@ -379,6 +379,8 @@ class Roster:
         if reading.faults:
             note = f"{' '.join(reading.faults)} What runs goes on unchanged."
             self._events.tell(object_, f"invalid-{reading.generation}", "Warning", "InvalidSpec", note)
+        for note in reading.notes:
+            self._events.tell(object_, f"note-{reading.generation}-{note}", "Normal", "Note", note)
 
     def _say_once(self, key: Key, sentence: str) -> None:
         if self._said.get(key) != sentence:

@@ -23,6 +23,7 @@ from controlplane.kubernetes.api import Kube
 from controlplane.operator.modes import Ground, Mode, of_platform
 from controlplane.operator.money import PricedPods, asks_about_money
 from controlplane.operator.profile import Find, Found, Question, guess, search
+from controlplane.operator.room import lacking
 from controlplane.operator.sites import ClusterSite, ready_since
 from controlplane.ports import Clock
 
@@ -103,6 +104,9 @@ class ClusterWorld:
                 fleet.forget(key)
 
         site = mode.make(Ground(self._kube, self._caches, self._clock, namespace, fleet.source(key), close), plan)
+        neighbours = (*self._caches.pods.items(), *self._caches.llm_pods.items())
+        if sentence := lacking(plan, self._caches.nodes.items(), neighbours):
+            self.tell(key, "Warning", "NoRoomYet", sentence)
         if asks_about_money(plan.spec):
             site.metrics = PricedPods(site.metrics, rates_of(plan.spec), lambda: ready_since(site))
         opened = self._open[key] = Open(plan, site, fleet, kserve.metrics_profile or "", site.servers())
