@@ -8,7 +8,9 @@ forecast for one seed and one kind of noise, not a promise.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from canary import lessons
 from canary.judge import noise_floor
+from canary.observation import Counters
 from canary.rollout import Phase
 from canary.spec.models import CanarySpec, Gate, ModelCanary, Variant
 from controlplane.profiles.canary_check import fit
@@ -91,6 +93,8 @@ class Forecast:
     found_after: Mapping[str, float | None]
     """Harm in words to the seconds from the canary's first traffic to its rollback; None if it was not found."""
     gpus: Sequence[GpuForecast]
+    learnt_from: float | None = None
+    """Seconds of stable's real past that the noise floors are from; None where they are simulated."""
 
     @property
     def decidable(self) -> bool:
@@ -99,9 +103,19 @@ class Forecast:
 
 
 def forecast(
-    plan: ModelCanary, *, rps: float, noise: str = "real", seed: int = 0, known: Catalogue | None = None
+    plan: ModelCanary,
+    *,
+    rps: float,
+    noise: str = "real",
+    seed: int = 0,
+    known: Catalogue | None = None,
+    past: Sequence[Counters] = (),
 ) -> Forecast:
-    """Play the plan at so many requests a second and read off what it takes; GPUs are looked up in `known`."""
+    """Play the plan at so many requests a second and read off what it takes; GPUs are looked up in `known`.
+
+    `past` is what stable has done lately, oldest first: noise floors are then its own. How long verdicts take is played
+    with the noise that is named.
+    """
     horizon = PATIENCE * length_of(plan.spec) + plan.spec.progress_deadline
     if plan.spec.shadow:
         horizon += plan.spec.shadow.for_
@@ -113,10 +127,17 @@ def forecast(
     variants = (plan.spec.stable, plan.spec.canary)
     catalogue = known or builtin()
     gpus = [each for variant in variants if (each := _gpus(plan.spec, variant, catalogue)) is not None]
-    return Forecast(_stages(plan, healthy), healthy.seconds, healthy.result, found, gpus)
+    floors = {(floor.stage, floor.gate): floor.noise for floor in lessons.floors(plan.spec, past)}
+    learnt_from = past[-1].at - past[0].at if len(past) >= lessons.ENOUGH else None
+    stages = _stages(plan, healthy, floors if learnt_from is not None else None)
+    return Forecast(stages, healthy.seconds, healthy.result, found, gpus, learnt_from)
 
 
-def _stages(plan: ModelCanary, story: Story) -> Sequence[StageForecast]:
+Floors = Mapping[tuple[int, str], float]
+"""Noise floor by stage and gate."""
+
+
+def _stages(plan: ModelCanary, story: Story, real: Floors | None) -> Sequence[StageForecast]:
     events = story.events
     begun = {
         event.stage: event.t
@@ -127,16 +148,20 @@ def _stages(plan: ModelCanary, story: Story) -> Sequence[StageForecast]:
     forecasts = []
     for index, stage in enumerate(plan.spec.stages):
         start, end = begun.get(index), begun.get(index + 1, over)
-        gates = [_gate(plan, gate, index, start, story) for gate in stage.gates]
+        gates = [_gate(plan, gate, index, start, story, real) for gate in stage.gates]
         lasts = end - start if start is not None and end is not None else None
         forecasts.append(StageForecast(stage.traffic, stage.hold, lasts, gates))
     return forecasts
 
 
-def _gate(plan: ModelCanary, gate: Gate, stage: int, start: float | None, story: Story) -> GateForecast:
+def _gate(
+    plan: ModelCanary, gate: Gate, stage: int, start: float | None, story: Story, real: Floors | None
+) -> GateForecast:
     margin = gate.limit if gate.relative and gate.margin == "relative" else None
     floor = None
-    if margin is not None and story.rollout is not None:
+    if margin is not None and real is not None:
+        floor = real.get((stage, gate.text))
+    elif margin is not None and story.rollout is not None:
         floor = noise_floor(plan.spec, story.rollout.judge, gate.text, over=plan.spec.stages[stage].hold)
     for event in story.events:
         evidence = event.evidence

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from canary.observation import Counters
     from canary.spec.models import ModelCanary
     from controlplane.forecast import Forecast, GpuForecast, StageForecast
     from profiles.catalogue import Catalogue
@@ -29,9 +32,27 @@ if TYPE_CHECKING:
     multiple=True,
     help="YAML with your own gpus, models, quantizations.",
 )
+@click.option("--prometheus", metavar="URL", help="Learn the noise from stable's own last hours there.")
+@click.option("--namespace", help="Where the servers are, with --prometheus (the plan's own, or default).")
+@click.option(
+    "--interval",
+    type=click.FloatRange(min=0.1),
+    default=15.0,
+    show_default=True,
+    help="Seconds between two scrapes, with --prometheus.",
+)
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="What to print.")
 def command(
-    file: Path, rps: float, noise: str, seed: int, settings: Path | None, additions: tuple[Path, ...], output: str
+    file: Path,
+    rps: float,
+    noise: str,
+    seed: int,
+    settings: Path | None,
+    additions: tuple[Path, ...],
+    prometheus: str | None,
+    namespace: str | None,
+    interval: float,
+    output: str,
 ) -> None:
     """Forecast FILE at so many requests a second: time and requests to each verdict, GPUs, memory, money.
 
@@ -39,7 +60,7 @@ def command(
     through, 1 it does not (a gate cannot be decided with this traffic), 2 bad input, or a variant that cannot run on
     its GPUs.
     """
-    from canary.errors import BadInput, SpecError
+    from canary.errors import BadInput, SpecError, WorldError
     from controlplane.forecast import forecast
     from controlplane.profiles.sources import catalogue
     from profiles.errors import ProfileError
@@ -50,7 +71,17 @@ def command(
     except (BadInput, SpecError, ProfileError) as error:
         click.echo(f"{error}\nNothing was forecast.", err=True)
         raise SystemExit(2) from error
-    result = forecast(plan, rps=rps, noise=noise, seed=seed, known=known)
+    past: Sequence[Counters] = ()
+    if prometheus is not None:
+        try:
+            past = _past(plan, prometheus, namespace or plan.metadata.namespace or "default", interval)
+        except WorldError as error:
+            click.echo(f"{error}\nNothing was forecast.", err=True)
+            raise SystemExit(1) from error
+    result = forecast(plan, rps=rps, noise=noise, seed=seed, known=known, past=past)
+    if prometheus is not None and result.learnt_from is None:
+        few = f"has {len(past)} readings of {plan.spec.stable.name}" if past else f"knows no {plan.spec.stable.name}"
+        click.echo(f"Prometheus on {prometheus} {few}: too few to learn from. The noise is simulated.", err=True)
     if output == "json":
         click.echo(json.dumps({**asdict(result), "decidable": result.decidable}, ensure_ascii=False))
     else:
@@ -75,6 +106,16 @@ def _plan(file: Path, settings: Path | None, known: "Catalogue") -> "ModelCanary
     return document.canary
 
 
+def _past(plan: "ModelCanary", url: str, namespace: str, interval: float) -> "Sequence[Counters]":
+    """What stable has done lately; raises `WorldError`."""
+    import asyncio
+    from time import time
+
+    from controlplane.evidence.before import stable_before
+
+    return asyncio.run(stable_before(plan, url, time(), namespace=namespace, interval=interval))
+
+
 def lines(forecast: "Forecast", name: str, rps: float) -> list[str]:
     """The forecast as text."""
     from canary.wording import duration
@@ -87,6 +128,8 @@ def lines(forecast: "Forecast", name: str, rps: float) -> list[str]:
     else:
         advice = "give it more traffic, longer holds or wider gates"
         told += ["", f"Not promoted within {duration(forecast.seconds)}: {advice}."]
+    if forecast.learnt_from is not None:
+        told.append(f"How stable differs from itself is learnt from its own last {duration(forecast.learnt_from)}.")
     for harm, seconds in forecast.found_after.items():
         found = f"rolled back {duration(seconds)} after its first traffic" if seconds is not None else "not found"
         told.append(f"A canary with {harm} would be {found}.")

@@ -4,6 +4,7 @@ import pytest
 
 from canary.spec import parse
 from controlplane.forecast import Forecast, forecast
+from tests.canary.judge.test_lessons import past
 
 PLAN = """
 metadata: {name: chat}
@@ -63,3 +64,17 @@ def test_what_cannot_be_decided_with_this_traffic_is_named() -> None:
     assert not slow.decidable
     assert slow.stages[0].undecided == ["error_rate <= 1%"]
     assert slow.stages[0].lasts is None
+
+
+def test_stables_own_past_decides_what_a_margin_can_be() -> None:
+    """A forecast with it says where its noise is from; one with a handful of readings simulates, as without."""
+    text = PLAN.replace("error_rate <= 1%", "error_rate not worse than stable by 2%")
+    plan = parse(text, "canary.yml")
+    learnt = forecast(plan, rps=200, past=past())
+    [gate] = learnt.stages[0].gates
+    assert learnt.learnt_from == 5 * 119
+    assert gate.noise_floor == pytest.approx(0.09, abs=0.02), "two standard deviations of 20 errors a second in 10 min"
+    assert gate.below_noise
+    few, without = forecast(plan, rps=200, past=past(5)), forecast(plan, rps=200)
+    assert few == without
+    assert few.learnt_from is None

@@ -59,3 +59,13 @@ def test_what_is_not_known_of_the_gpus_is_said_beside_the_forecast(tmp_path: Pat
     assert "a occupies 2 × L40S (fits: needs at least " in result.stdout
     assert "b occupies 1 × nobody-knows-it (whether it fits is not known); nobody knows its price." in result.stdout
     assert "warning: spec.canary.profile.gpu" in result.stderr
+
+
+def test_a_prometheus_that_does_not_answer_is_said_and_nothing_is_forecast(tmp_path: Path) -> None:
+    """A forecast with other noise than what was asked for would look like the one that was wanted."""
+    file = tmp_path / "canary.yml"
+    file.write_text(PLAN)
+    result = CliRunner().invoke(serinus, ["plan", str(file), "--prometheus", "http://127.0.0.1:9"])
+    assert result.exit_code == 1
+    assert "Nothing was forecast." in result.output
+    assert "promoted" not in result.output.lower()
