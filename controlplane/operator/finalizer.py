@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from canary.rollout import Phase, Rollout
-from canary.spec.models import ModelCanary
-from controlplane.kubernetes import names
+from canary.spec.models import ModelCanary, Variant
+from controlplane.kserve.knative import service_of
+from controlplane.kserve.llm import llm_name
 from controlplane.kubernetes.api import Kube, NotFound, Object
+from controlplane.kubernetes.names import service_name
 from controlplane.kubernetes.resources import MODEL_CANARY, NAMESPACE
 
 FINALIZER = "serinus.dev/traffic-back"
@@ -56,11 +58,20 @@ def what_serves_on(plan: ModelCanary, rollout: Rollout | None, namespace: str) -
     name = plan.metadata.name
     promoted = rollout is not None and rollout.phase is Phase.SUCCEEDED
     variant = plan.spec.canary if promoted else plan.spec.stable
-    service = variant.inference_service or names.service_name(name, variant.name)
     return (
         f"{name} was deleted: {variant.name} serves on, with all of the traffic. To remove that too: "
-        f"kubectl -n {namespace} delete httproute/{name} inferenceservice/{service}"
+        f"kubectl -n {namespace} delete {' '.join(_objects(plan, variant))}"
     )
+
+
+def _objects(plan: ModelCanary, variant: Variant) -> list[str]:
+    """What serves the variant, by KServe's mode."""
+    name, mode = plan.metadata.name, plan.spec.platform.kserve.mode if plan.spec.platform.kserve else "standard"
+    if mode == "llm":
+        return [f"llminferenceservice/{llm_name(plan, variant)}"]
+    if mode in {"knative", "native"}:
+        return [f"inferenceservice/{service_of(plan)}"]
+    return [f"httproute/{name}", f"inferenceservice/{variant.inference_service or service_name(name, variant.name)}"]
 
 
 def _others(meta: Mapping[str, Any]) -> list[str]:
