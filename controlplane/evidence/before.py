@@ -1,7 +1,7 @@
 """What stable has done lately, for a plan that nobody has started yet: read once, from wherever its Prometheus answers.
 
-Called by `serinus plan --prometheus`. There is no route to ask who stands where, so of a gateway's two places stable's is
-the one with the traffic: before a rollout that is all of it. Judges nothing.
+Called by `serinus plan --prometheus`. There is no route to ask who stands where, so of a gateway's two places stable's
+is the one with the traffic: before a rollout that is all of it. Judges nothing.
 """
 
 from collections.abc import Sequence
@@ -32,10 +32,8 @@ async def stable_before(
             variants = {arm: variant.name for arm, variant in zip(ARMS, _variants(plan), strict=True)}
             source = PrometheusSource(api, interval=interval, names=variants, gates=_gates(plan))
             return await history_before(source, now, interval)
-        pasts = [
-            await history_before(Standing(api, plan, namespace, place, interval), now, interval) for place in (0, 1)
-        ]
-        return max(pasts, key=_served)
+        standings = [Standing(api, plan, namespace, place, interval) for place in (0, 1)]
+        return max([await history_before(each, now, interval) for each in standings], key=_served)
     finally:
         await api.close()
 
@@ -83,6 +81,4 @@ def _served(past: Sequence[Counters]) -> float:
     if not past:
         return 0.0
     first, last = past[0].arms.get("stable", {}), past[-1].arms.get("stable", {})
-    return sum(
-        (pod.requests or 0.0) - ((first[name].requests or 0.0) if name in first else 0.0) for name, pod in last.items()
-    )
+    return sum((last[name].requests or 0.0) - (first[name].requests or 0.0) for name in last.keys() & first.keys())
