@@ -82,6 +82,12 @@ def unmarked(object_: dict[str, Any]) -> dict[str, Any]:
     return bare
 
 
+def kustomized(folder: Path) -> dict[tuple[str, str, str], dict[str, Any]]:
+    """What kubectl makes of a kustomization."""
+    words = [program_called("kubectl"), "kustomize", str(folder)]
+    return objects(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
+
+
 @pytest.mark.parametrize(
     ("folder", "options"),
     [
@@ -95,14 +101,23 @@ def unmarked(object_: dict[str, Any]) -> dict[str, Any]:
 )
 def test_the_manifests_are_what_the_chart_renders(folder: str, options: tuple[str, ...]) -> None:
     """Where this fails, the chart was changed and scripts/manifests.sh was not run."""
-    text = subprocess.run(
-        [program_called("kubectl"), "kustomize", str(MANIFESTS / folder)],
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout
-    kustomized = {key: unmarked(each) for key, each in objects(text).items() if each["kind"] != "Namespace"}
-    assert kustomized == {key: unmarked(each) for key, each in rendered(*options).items()}
+    found = kustomized(MANIFESTS / folder)
+    bare = {key: unmarked(each) for key, each in found.items() if each["kind"] != "Namespace"}
+    assert bare == {key: unmarked(each) for key, each in rendered(*options).items()}
+
+
+def test_the_overlay_for_kind_changes_what_kind_needs_and_nothing_else() -> None:
+    """Its patches name places by number; each still hits what it means."""
+    base, kind = kustomized(MANIFESTS / "base"), kustomized(MANIFESTS / "overlays" / "kind")
+    assert base.keys() - kind.keys() == {("PodDisruptionBudget", "serinus-system", "serinus")}
+    assert {key for key in kind if kind[key] != base[key]} == {("Deployment", "serinus-system", "serinus")}
+    before, after = (each["Deployment", "serinus-system", "serinus"]["spec"] for each in (base, kind))
+    assert after["replicas"] == 1
+    (before,), (after,) = (each["template"]["spec"]["containers"] for each in (before, after))
+    assert after["image"] == "serinus:kind"
+    assert {key for key in after if after[key] != before[key]} == {"args", "image", "imagePullPolicy", "resources"}
+    old, new = set(before["args"]) - set(after["args"]), set(after["args"]) - set(before["args"])
+    assert {each.partition("=")[0] for each in old} == {each.partition("=")[0] for each in new} == {"--prometheus"}
 
 
 def test_an_overlay_puts_the_namespaced_operator_anywhere(light: Light, namespace: str, tmp_path: Path) -> None:

@@ -217,6 +217,23 @@ def test_the_roles_are_what_whole_rollouts_ask_for(light: Light, namespace: str,
         assert ready == "ok\n"
 
 
+def test_an_operator_that_sees_its_namespace_alone_says_what_it_goes_without(
+    light: Light, namespace: str, tmp_path: Path
+) -> None:
+    """With no ClusterRole at all it leads, is ready, and has one sentence for each kind that it may not read."""
+    given = {"crds.install": False, "userRoles": False, "watch.allNamespaces": False, "watch.clusterReads": False}
+    account = f"{namespace}:{namespace}"
+    install_crd(light)
+    with release(light, namespace, given), numbers(namespace) as url:
+        assert may(light, account, namespace) == ASKED | ELECTION
+        with operator(light, account, namespace, url, tmp_path) as replica:
+            ready, said = replica.page("/readyz"), replica.said()
+    assert ready == "ok\n"
+    for kind in ("clusterservingruntimes", "gateways", "nodes"):
+        (sentence,) = [json.loads(line)["message"] for line in said.splitlines() if f"{kind} cannot" in line]
+        assert "forbidden" in sentence.lower()
+
+
 def test_cluster_wide_the_account_may_the_same_everywhere_and_the_kind_stays(light: Light, namespace: str) -> None:
     """By one ClusterRole, which reads no Secret. After an uninstall every ModelCanary is still there."""
     given = {"replicas": 1, "secretNamespaces": [namespace]}
