@@ -70,14 +70,8 @@ async def test_a_prometheus_that_only_a_plan_names_is_not_shown_who_we_are(tmp_p
     token = tmp_path / "token"
     token.write_text("hidden")
     access = Access(bearer_file=token, headers={"X-Scope-OrgID": "team-a"})
-    world = ClusterWorld(
-        MemoryKube(SystemClock()),
-        Caches(),
-        clock=SystemClock(),
-        prometheus="http://own:9090",
-        interval=1.0,
-        access=access,
-    )
+    kube, own = MemoryKube(SystemClock()), "http://own:9090"
+    world = ClusterWorld(kube, Caches(), clock=SystemClock(), prometheus=own, interval=1.0, access=access)
     shown = {}
     for name, url in (("a", own), ("b", "http://theirs:9090")):
         spec = a_spec()
