@@ -79,6 +79,8 @@ class FleetMetrics:
         self._cells: dict[str, Cell | None] = {}
         """By the labels of a series, as they stand in answers: its place, or None where it is nobody's."""
         self._news: dict[Key, Counters | WorldError] = {}
+        self._awaited: dict[Key, asyncio.Event] = {}
+        """Set once a rollout is registered whose past somebody waits to read."""
         self._questions: Mapping[Family, str] | None = None
         self._due: float | None = None
         self._answered_at: float | None = None
@@ -88,6 +90,8 @@ class FleetMetrics:
         self.forget(key)
         self._ledgers[key] = Ledger(places)
         self._questions = None
+        if key in self._awaited:
+            self._awaited.pop(key).set()
 
     def forget(self, key: Key) -> None:
         """Nothing is read for this rollout any more."""
@@ -107,6 +111,12 @@ class FleetMetrics:
         """Where a rollout's numbers are; None for one that is not registered."""
         ledger = self._ledgers.get(key)
         return ledger.places if ledger else None
+
+    async def registered(self, key: Key) -> Places:
+        """Where a rollout's numbers are, as soon as that is known: what counts them may still be looked for."""
+        while (places := self.places(key)) is None:
+            await self._awaited.setdefault(key, asyncio.Event()).wait()
+        return places
 
     def newest(self, key: Key) -> Counters:
         """The rollout's counters of the last tick; raises as `PrometheusSource.read` does."""
@@ -262,10 +272,12 @@ class FleetSource:
         return self._fleet.newest(self._key)
 
     async def between(self, start: float, end: float, most: int) -> list[Counters]:
-        """What Prometheus remembers of this rollout's places as they stand now; raises as `read` does."""
-        places = self._fleet.places(self._key)
-        if places is None:
-            return []
+        """What Prometheus remembers of this rollout's places as they stand now; raises as `read` does.
+
+        Waits until these are known: a new leader asks before it has found out which metrics profile fits, and without
+        the past a canary that broke while nobody led would have to be convicted anew.
+        """
         fleet = self._fleet
+        places = await fleet.registered(self._key)
         async with fleet.past:
             return await history(fleet.api, places, fleet.labels, start, end, interval=fleet.interval, most=most)

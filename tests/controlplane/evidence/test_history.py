@@ -1,6 +1,6 @@
 """A rollout's past, from the places where it stands now."""
 
-import math
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -54,8 +54,15 @@ async def test_the_past_of_a_place_begins_with_who_stands_there_now(server: Reme
     }
 
 
-async def test_a_rollout_that_nobody_registered_has_no_past(server: Remembering) -> None:
+async def test_whoever_asks_for_the_past_waits_until_the_places_are_known(server: Remembering) -> None:
+    """A new leader asks before it has found out which metrics profile fits."""
+    server.points = [(_cluster(0), [(100.0 + second, 10.0 * second) for second in range(5)])]
     api = PrometheusApi(server.url(""), seconds=2)
-    source = FleetMetrics(api, clock=Hand(), interval=1.0).source(KEY)
-    assert await source.between(0.0, math.inf, most=10) == []
+    fleet = FleetMetrics(api, clock=Hand(), interval=1.0)
+    async with asyncio.TaskGroup() as tasks:
+        told = tasks.create_task(fleet.source(KEY).between(99.0, 110.0, most=1000))
+        await asyncio.sleep(0)
+        assert not told.done()
+        fleet.register(KEY, places(standing=Standing(STABLE, Slot("int4", "chat-int4-predictor", since=0.0))))
     await api.close()
+    assert [counters.at for counters in told.result()] == [100.0, 101.0, 102.0, 103.0, 104.0]
