@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from canary.spec.cluster import TELLING_APART
+from canary.spec.metrics import did_you_mean
 from canary.spec.models import KServePlatform, ModelCanary
 from canary.weights import Arm
 from controlplane.gateway.route import gateway_of
@@ -71,6 +72,28 @@ def of_platform(platform: KServePlatform, caches: Caches) -> Mode:
                 "the rollout begins once it is installed."
             )
     return mode
+
+
+def check_runtimes(plan: ModelCanary, caches: Caches, namespace: str) -> None:
+    """Raise `Absent` for a runtime that a variant names and that is nowhere, before anything is made of the variant."""
+    known = (caches.runtimes, caches.cluster_runtimes)
+    if not all(cache.synced for cache in known):
+        return
+    for role, variant, service in (
+        ("stable", plan.spec.stable, service_name(plan.metadata.name, plan.spec.stable.name)),
+        ("canary", plan.spec.canary, service_name(plan.metadata.name, plan.spec.canary.name)),
+    ):
+        name = variant.runtime
+        if name is None or caches.runtime(namespace, name) or caches.services.get(namespace, service):
+            continue
+        there = [
+            each["metadata"]["name"] for each in (*caches.runtimes.items(namespace), *caches.cluster_runtimes.items())
+        ]
+        hint = did_you_mean(name, there) or "."
+        raise Absent(
+            f"spec.{role}.runtime: no ServingRuntime {name} is in {namespace}, and no ClusterServingRuntime has that "
+            f"name{hint} The rollout begins once there is one."
+        )
 
 
 def _standard(ground: Ground, plan: ModelCanary) -> StandardSite:

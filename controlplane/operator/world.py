@@ -20,7 +20,7 @@ from controlplane.evidence.fleet import MOST_BYTES, FleetMetrics
 from controlplane.evidence.places import Key, Places
 from controlplane.kserve.caches import Caches
 from controlplane.kubernetes.api import Kube
-from controlplane.operator.modes import Ground, Mode, of_platform
+from controlplane.operator.modes import Ground, Mode, check_runtimes, of_platform
 from controlplane.operator.money import PricedPods, asks_about_money
 from controlplane.operator.profile import Find, Found, Question, guess, search
 from controlplane.operator.room import lacking
@@ -95,6 +95,7 @@ class ClusterWorld:
         if kserve is None:
             raise BadInput(f"{plan.metadata.name} is no plan for a cluster: its platform is not kserve.")
         mode = of_platform(kserve, self._caches)
+        check_runtimes(plan, self._caches, namespace)
         key = (namespace, plan.metadata.name)
         fleet = self._fleet(plan, kserve.prometheus or self._prometheus)
 

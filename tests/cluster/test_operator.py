@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.cluster.bed import Node, until
+from tests.cluster.bed import Light, Node, until
 
 SERINUS = Path(sys.executable).parent / "serinus"
 CRD = Path(__file__).parents[2] / "manifests" / "crd" / "modelcanaries.serinus.dev.yaml"
@@ -43,14 +43,17 @@ class Replica:
 
 
 @contextmanager
-def operator(node: Node, namespace: str, folder: Path, name: str = "operator") -> Iterator[Replica]:
-    """A replica for the time of the block, ended in order."""
+def operator(
+    bed: Node | Light, namespace: str, folder: Path, name: str = "operator", prometheus: str = ""
+) -> Iterator[Replica]:
+    """A replica for the time of the block, ended in order. A light bed has no Prometheus of its own."""
+    asked = prometheus or (bed.prometheus if isinstance(bed, Node) else "http://127.0.0.1:9")
     log = folder / f"{name}.log"
     with log.open("w") as out:
         process = subprocess.Popen(
             [
                 *(str(SERINUS), "controller", "--cluster", "--namespace", namespace),
-                *("--kubeconfig", str(node.kubeconfig), "--prometheus", node.prometheus),
+                *("--kubeconfig", str(bed.kubeconfig), "--prometheus", asked),
             ],
             stderr=out,
             text=True,
