@@ -1,78 +1,19 @@
 """The client against a server that answers whatever a test wants: statuses, delays, torn watches, changing tokens."""
 
 import asyncio
-import base64
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import datetime, timedelta
-from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import yaml
 from aiohttp import web
 from kubernetes.aio.client.configuration import Configuration
-from kubernetes.aio.config import incluster_config
 
-from canary.errors import BadInput, Conflict, Unavailable, WorldError
+from canary.errors import Conflict, Unavailable, WorldError
 from controlplane.kubernetes.access import Access
 from controlplane.kubernetes.api import Busy, Exists, Gone, NotFound, Refused, Request, WatchEvent
 from controlplane.kubernetes.client import KubeClient
 from controlplane.kubernetes.resources import CONFIG_MAP, HTTP_ROUTE, MODEL_CANARY, POD, SECRET
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-class Script:
-    """A server that answers by the test's handler and keeps what it was asked."""
-
-    def __init__(self) -> None:
-        self.handler: Handler = lambda _request: _done(web.json_response({"metadata": {}}))
-        self.asked: list[tuple[str, str, dict[str, str], str]] = []
-        """Method, path, query and body of each request."""
-        self.headers: list[dict[str, str]] = []
-        self.url = ""
-
-    async def answer(self, request: web.Request) -> web.StreamResponse:
-        """Note the request, then do as the test says."""
-        self.asked.append((request.method, request.path, dict(request.query), await request.text()))
-        self.headers.append(dict(request.headers))
-        return await self.handler(request)
-
-    def says(self, body: object, status: int = 200, **headers: str) -> None:
-        """Answer everything so."""
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        self.handler = lambda _request: _done(web.json_response(body, status=status, headers=named))
-
-
-async def _done(response: web.StreamResponse) -> web.StreamResponse:
-    return response
-
-
-@pytest.fixture
-async def script() -> AsyncIterator[Script]:
-    made = Script()
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", made.answer)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    made.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    yield made
-    await runner.cleanup()
-
-
-@pytest.fixture
-async def kube(script: Script) -> AsyncIterator[KubeClient]:
-    client = KubeClient(Access(Configuration(host=script.url)))
-    yield client
-    await client.close()
-
-
-def status(code: int, message: str = "no", reason: str = "", **details: Any) -> dict[str, Any]:
-    """A `Status` object as API servers answer it."""
-    return {"kind": "Status", "code": code, "message": message, "reason": reason, "details": details}
+from tests.controlplane.kubernetes.scripted import Script, done, status
 
 
 async def refusal(kube: KubeClient) -> WorldError:
@@ -113,7 +54,7 @@ async def test_each_status_is_its_error_with_the_servers_words(
 
 async def test_a_group_that_the_server_does_not_serve_is_not_found(script: Script, kube: KubeClient) -> None:
     """It answers that in plain text."""
-    script.handler = lambda _request: _done(web.Response(status=404, text="404 page not found\n"))
+    script.handler = lambda _request: done(web.Response(status=404, text="404 page not found\n"))
     with pytest.raises(NotFound, match="404 page not found"):
         await kube.list(MODEL_CANARY)
 
@@ -140,7 +81,7 @@ async def test_a_long_complaint_is_cut_and_a_page_of_html_is_one_line(script: Sc
     script.says(status(422, "x" * 5000), 422)
     assert len(str(await refusal(kube))) < 800
     html = "<html>\n<body>\n502 Bad Gateway</body></html>"
-    script.handler = lambda _request: _done(web.Response(status=502, text=html))
+    script.handler = lambda _request: done(web.Response(status=502, text=html))
     assert "\n" not in str(await refusal(kube))
 
 
@@ -153,7 +94,7 @@ async def test_what_is_in_a_secret_is_in_no_sentence(script: Script, kube: KubeC
 
 
 async def test_an_answer_that_is_not_json_is_no_answer(script: Script, kube: KubeClient) -> None:
-    script.handler = lambda _request: _done(web.Response(text="<html>log in</html>", content_type="text/html"))
+    script.handler = lambda _request: done(web.Response(text="<html>log in</html>", content_type="text/html"))
     with pytest.raises(Unavailable, match="is it an API server"):
         await kube.get(POD, "models", "a")
 
@@ -389,179 +330,3 @@ async def test_urgent_requests_pass_those_that_wait(script: Script) -> None:
         free.set()
     assert len(order) == 7
     await client.close()
-
-
-class Tokens:
-    """A service account as the kubelet mounts it, and a server that accepts one token."""
-
-    def __init__(self, folder: Path, script: Script) -> None:
-        self.folder = folder
-        self.accepted = "first"
-        self._script = script
-        (folder / "ca.crt").write_text("not used by http\n")
-        (folder / "namespace").write_text("serinus")
-        self.write("first")
-        script.handler = self.answer
-
-    def write(self, token: str) -> None:
-        """Rotate the token on disk."""
-        (self.folder / "token").write_text(token)
-
-    async def answer(self, request: web.Request) -> web.StreamResponse:
-        """200 for the accepted token."""
-        accepted = request.headers.get("Authorization", "").lower() == f"bearer {self.accepted}"
-        answer = {} if accepted else status(401, "Unauthorized", "Unauthorized")
-        return web.json_response(answer, status=200 if accepted else 401)
-
-    async def client(self) -> KubeClient:
-        """In the cluster; over HTTP, because the server of these tests speaks nothing else."""
-        environ = {"KUBERNETES_SERVICE_HOST": "127.0.0.1", "KUBERNETES_SERVICE_PORT": "1"}
-        access = await Access.find(environ=environ, service_account=self.folder)
-        assert access.namespace == "serinus"
-        assert access.host == "https://127.0.0.1:1"
-        return KubeClient(_Plain(access, self._script.url))
-
-
-class _Plain(Access):
-    """The same access, to another address."""
-
-    def __init__(self, access: Access, host: str) -> None:
-        async def load(configuration: Configuration) -> str:
-            assert access._load is not None
-            namespace = await access._load(configuration)
-            configuration.ssl_ca_cert = None
-            return namespace
-
-        access.configuration.ssl_ca_cert = None
-        super().__init__(access.configuration, load, access.namespace)
-        self._host = host
-
-    @property
-    def host(self) -> str:
-        return self._host
-
-
-@pytest.fixture
-def tokens(tmp_path: Path, script: Script) -> Tokens:
-    return Tokens(tmp_path, script)
-
-
-async def test_a_rotated_token_is_read_from_disk_when_the_old_one_is_refused(tokens: Tokens, script: Script) -> None:
-    client = await tokens.client()
-    await client.get(POD, "models", "a")
-    tokens.accepted = "second"
-    tokens.write("second")
-    await client.get(POD, "models", "a")
-    assert [headers["Authorization"] for headers in script.headers] == [
-        "bearer first",
-        "bearer first",
-        "bearer second",
-    ]
-    await client.close()
-
-
-async def test_a_rotated_token_is_read_within_a_minute_even_while_the_old_one_works(
-    tokens: Tokens, script: Script, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """By the library, which compares the file's age with the clock: here the clock jumps."""
-    client = await tokens.client()
-    tokens.write("second")
-    tokens.accepted = "second"
-
-    class Later(datetime):
-        @classmethod
-        def now(cls, tz: Any = None) -> Any:
-            return super().now(tz) + timedelta(minutes=2)
-
-    monkeypatch.setattr(incluster_config, "datetime", SimpleNamespace(datetime=Later, timedelta=timedelta))
-    await client.get(POD, "models", "a")
-    assert [headers["Authorization"] for headers in script.headers] == ["bearer second"]
-    await client.close()
-
-
-async def test_a_token_that_stays_refused_is_not_tried_for_ever(tokens: Tokens, script: Script) -> None:
-    client = await tokens.client()
-    tokens.accepted = "another"
-    for _ in range(3):
-        with pytest.raises(Unavailable, match="does not accept who we are"):
-            await client.get(POD, "models", "a")
-    assert len(script.asked) == 6
-    await client.close()
-
-
-def a_kubeconfig(folder: Path, url: str, user: dict[str, Any]) -> Path:
-    """A kubeconfig with two contexts."""
-    contexts = [
-        {"name": "main", "context": {"cluster": "c", "user": "u", "namespace": "models"}},
-        {"name": "other", "context": {"cluster": "c", "user": "u"}},
-    ]
-    config = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "current-context": "main",
-        "clusters": [{"name": "c", "cluster": {"server": url}}],
-        "users": [{"name": "u", "user": user}],
-        "contexts": contexts,
-    }
-    path = folder / "config"
-    path.write_text(yaml.safe_dump(config))
-    return path
-
-
-async def test_an_exec_plugin_is_run_again_when_its_token_is_refused(tmp_path: Path, script: Script) -> None:
-    plugin = tmp_path / "plugin"
-    answer = {"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential"}
-    text = json.dumps(answer | {"status": {"token": "TOKEN"}}).replace("TOKEN", f"'$(cat {tmp_path}/token)'")
-    plugin.write_text(f"#!/bin/sh\necho '{text}'\n")
-    plugin.chmod(0o755)
-    (tmp_path / "token").write_text("first")
-    user = {"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": str(plugin)}}
-    config = a_kubeconfig(tmp_path, script.url, user)
-    client = KubeClient(await Access.find(kubeconfig=str(config)))
-    (tmp_path / "token").write_text("second")
-
-    async def answer_second(request: web.Request) -> web.StreamResponse:
-        accepted = request.headers.get("Authorization") == "Bearer second"
-        return web.json_response({} if accepted else status(401), status=200 if accepted else 401)
-
-    script.handler = answer_second
-    before = config.read_text()
-    await client.get(POD, "models", "a")
-    assert [headers["Authorization"] for headers in script.headers] == ["Bearer first", "Bearer second"]
-    assert config.read_text() == before
-    await client.close()
-
-
-async def test_a_kubeconfig_is_found_by_argument_variable_and_home(tmp_path: Path, script: Script) -> None:
-    config = a_kubeconfig(tmp_path, script.url, {"username": "ann", "password": "secret"})
-    access = await Access.find(environ={"KUBECONFIG": f"/nowhere:{config}"})
-    assert (access.host, access.namespace) == (script.url, "models")
-    expected = "Basic " + base64.b64encode(b"ann:secret").decode()
-    assert await access.authorization() == expected
-    home = tmp_path / "home"
-    (home / ".kube").mkdir(parents=True)
-    (home / ".kube" / "config").write_text(config.read_text())
-    assert (await Access.find(environ={"HOME": str(home)})).namespace == "models"
-    assert (await Access.find(environ={"HOME": str(home)}, context="other")).namespace == "default"
-
-
-@pytest.mark.parametrize("text", ["", "{", "[]", "current-context: x\n", "contexts: 5\n"])
-async def test_a_kubeconfig_that_cannot_be_used_is_bad_input_that_names_it(tmp_path: Path, text: str) -> None:
-    config = tmp_path / "config"
-    config.write_text(text)
-    with pytest.raises(BadInput, match=str(config)):
-        await Access.find(kubeconfig=str(config))
-
-
-async def test_no_cluster_at_all_is_bad_input(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="there is no such file, and this is not a pod of a cluster"):
-        await Access.find(environ={"HOME": str(tmp_path)})
-    environ = {"KUBERNETES_SERVICE_HOST": "10.0.0.1", "KUBERNETES_SERVICE_PORT": "443"}
-    with pytest.raises(BadInput, match="token"):
-        await Access.find(environ=environ, service_account=tmp_path)
-
-
-async def test_a_context_that_is_not_there_is_bad_input(tmp_path: Path, script: Script) -> None:
-    config = a_kubeconfig(tmp_path, script.url, {})
-    with pytest.raises(BadInput, match="nowhere"):
-        await Access.find(kubeconfig=str(config), context="nowhere")
