@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from controlplane.cli.controller import command
+from controlplane.evidence.checkup import NEEDED
 from controlplane.kubernetes.cache import Cache
 from controlplane.kubernetes.resources import MODEL_CANARY
 from controlplane.operator.metrics import Numbers, exposition
@@ -143,6 +144,15 @@ def test_the_roles_grant_what_the_operator_asks_for_and_nothing_else() -> None:
     assert granted(only(NAMESPACED, "ClusterRole", "serinus-models-reads")) == READS
     for path in (BASE, NAMESPACED):
         assert granted(only(path, "Role", "serinus-election")) == ELECTION
+
+
+def test_the_doctor_asks_for_the_same_permissions() -> None:
+    needed = {
+        (verb, f"{kind.plural}/{subresource}" if subresource else kind.plural)
+        for kind, subresource, verbs in NEEDED
+        for verb in verbs
+    }
+    assert needed == ASKED | READS | ELECTION
 
 
 def test_in_one_namespace_nothing_else_is_granted() -> None:

@@ -23,11 +23,13 @@ from controlplane.kubernetes.resources import (
     GATEWAY,
     HTTP_ROUTE,
     INFERENCE_SERVICE,
+    KNATIVE_SERVICE,
     LEASE,
+    LLM_INFERENCE_SERVICE,
     MODEL_CANARY,
+    NAMESPACE,
     NODE,
     POD,
-    SERVICE,
     SERVING_RUNTIME,
 )
 from controlplane.ports import Clock
@@ -36,22 +38,27 @@ WHO_AM_I = Resource("authentication.k8s.io", "v1", "selfsubjectreviews", "SelfSu
 MAY_I = Resource("authorization.k8s.io", "v1", "selfsubjectaccessreviews", "SelfSubjectAccessReview", namespaced=False)
 LONGEST_SKEW_S = 5.0
 """Seconds that clocks may differ: ages are computed from them, and leases are held by them."""
-WATCHED = ("get", "list", "watch")
+WATCHED = ("list", "watch")
+MADE = (*WATCHED, "create", "patch", "delete")
 NEEDED: Sequence[tuple[Resource, str, Sequence[str]]] = (
-    (MODEL_CANARY, "", (*WATCHED, "patch")),
+    (MODEL_CANARY, "", ("get", *WATCHED, "patch")),
     (MODEL_CANARY, "status", ("patch",)),
-    (INFERENCE_SERVICE, "", (*WATCHED, "create", "patch", "delete")),
-    (SERVING_RUNTIME, "", (*WATCHED, "create", "patch", "delete")),
-    (CLUSTER_SERVING_RUNTIME, "", WATCHED),
-    (HTTP_ROUTE, "", (*WATCHED, "create", "patch", "delete")),
+    (INFERENCE_SERVICE, "", MADE),
+    (SERVING_RUNTIME, "", MADE),
+    (LLM_INFERENCE_SERVICE, "", MADE),
+    (HTTP_ROUTE, "", (*WATCHED, "create", "patch")),
     (DEPLOYMENT, "", WATCHED),
     (POD, "", WATCHED),
+    (KNATIVE_SERVICE, "", WATCHED),
+    (CLUSTER_SERVING_RUNTIME, "", WATCHED),
+    (GATEWAY, "", WATCHED),
     (NODE, "", WATCHED),
-    (SERVICE, "", ("get",)),
-    (EVENT, "", ("create", "patch")),
+    (NAMESPACE, "", ("get",)),
+    (CONFIG_MAP, "", ("get", "create", "patch")),
+    (EVENT, "", ("create",)),
     (LEASE, "", ("get", "create", "patch")),
 )
-"""What the operator does with which kind."""
+"""What the operator does with which kind; a test holds the chart's roles against it."""
 State = Literal["ok", "note", "problem"]
 
 
