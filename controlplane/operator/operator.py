@@ -17,7 +17,7 @@ from controlplane.operator.events import Events
 from controlplane.operator.following import Following, following
 from controlplane.operator.health import Health, listen, serve
 from controlplane.operator.metrics import Numbers, exposition
-from controlplane.operator.profile import look
+from controlplane.operator.profile import Looks, look
 from controlplane.operator.roster import Roster
 from controlplane.operator.settings import LEASE_NAME, Settings
 from controlplane.operator.tally import Tally
@@ -154,7 +154,7 @@ class Operator:
             prometheus=settings.prometheus,
             interval=settings.interval,
             access=settings.access,
-            find=look,
+            find=Looks(look, self._clock),
         )
 
     def _health(self) -> Health:

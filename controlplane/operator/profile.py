@@ -16,6 +16,8 @@ from controlplane.ports import Clock
 
 SECONDS = 5.0
 """For one look, all of its questions together."""
+FRESH = 30.0
+"""Seconds for which an answer counts for other rollouts beside it: a leader may take over hundreds at once."""
 AGAIN = (5.0, 15.0, 60.0)
 """Seconds until the next look, where the one before found nothing; the last one for ever after."""
 
@@ -49,6 +51,25 @@ async def look(question: Question) -> Choice:
         discovery = Discovery(question.url, seconds=SECONDS, access=question.access)
         ours_to_come = question.default == "envoy-gateway"
         return await discovery.choice(question.namespace, among=question.among, ours_to_come=ours_to_come)
+
+
+class Looks:
+    """Looks one after the other, and once for all rollouts that want to know the same."""
+
+    def __init__(self, find: Find, clock: Clock) -> None:
+        self._find, self._clock = find, clock
+        self._turn = asyncio.Lock()
+        self._answers: dict[tuple[str, str, str], tuple[float, Choice]] = {}
+
+    async def __call__(self, question: Question) -> Choice:
+        """The answer; raises as `look` does."""
+        key = (question.url, question.namespace, question.default)
+        async with self._turn:
+            at, choice = self._answers.get(key, (float("-inf"), None))
+            if choice is None or self._clock.now() - at > FRESH:
+                choice = await self._find(question)
+                self._answers[key] = self._clock.now(), choice
+        return choice
 
 
 def guess(question: Question, why: str = "nobody looked") -> Found:

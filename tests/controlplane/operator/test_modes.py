@@ -18,12 +18,14 @@ from controlplane.kserve.caches import Caches
 from controlplane.kubernetes.api import Object, Refused
 from controlplane.kubernetes.memory import MemoryKube
 from controlplane.kubernetes.resources import (
+    EVENT,
     GATEWAY,
     INFERENCE_SERVICE,
     KNATIVE_SERVICE,
     LLM_INFERENCE_SERVICE,
     MODEL_CANARY,
     NAMESPACE,
+    NODE,
 )
 from controlplane.operator.modes import MODES, of_platform
 from controlplane.operator.operator import Operator
@@ -391,3 +393,15 @@ def test_every_mode_says_what_it_needs() -> None:
             name = next(name for name, other in MODES.items() if other is mode)
             with pytest.raises(Absent, match="which this cluster does not have"):
                 of_platform(KServePlatform.model_validate({"mode": name}), caches)
+
+
+@played(knative)
+@before(lambda world: world.kube.seed(NODE, {"metadata": {"name": "a"}, "status": {"allocatable": {}}}))
+async def test_a_canary_without_room_is_told_of_and_not_refused(world: World) -> None:
+    """Nodes may be added on demand: it waits, and here it finds its place."""
+    gpu = {"name": "v2", "uri": "hf://example/v2", "runtime": "serinus-sim", "profile": {"gpu": "L4"}}
+    await world.apply(canary=gpu)
+    await world.until(lambda: world.status().get("stage") == 1)
+    [event] = [each for each in world.kube.objects(EVENT).values() if each["reason"] == "NoRoomYet"]
+    assert event["type"] == "Warning"
+    assert event["note"].startswith("v2 needs 1 of nvidia.com/gpu: 0 are free on nodes that take it, at most 0 (a).")
