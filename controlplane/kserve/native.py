@@ -20,7 +20,7 @@ from controlplane.kserve.render import Rendered, location, rendered
 from controlplane.kserve.trouble import Parts, look
 from controlplane.kserve.writer import Writer
 from controlplane.kubernetes.api import Kube, Object
-from controlplane.kubernetes.names import PREDICTOR, labels
+from controlplane.kubernetes.names import PREDICTOR, ROLLOUT_LABEL, labels
 from controlplane.kubernetes.resources import INFERENCE_SERVICE, SERVING_RUNTIME
 from controlplane.ports import Clock
 from profiles.catalogue import Catalogue, builtin
@@ -115,6 +115,8 @@ class NativePlatform:
         live = self._live()
         share = None if live is None else share_of(live)
         if live is None or share is None:
+            if (runtime := self._left_over(arm)) is not None:
+                await self._writer.delete(SERVING_RUNTIME, runtime)
             return
         remove = {"op": "remove", "path": "/spec/canary"}
         if arm == "canary" and share == 0:
@@ -126,7 +128,17 @@ class NativePlatform:
     def gone(self, arm: Arm) -> bool:
         """Whether nothing of the arm is left to be stopped."""
         live = self._live()
-        return live is None or share_of(live) is None
+        return (live is None or share_of(live) is None) and self._left_over(arm) is None
+
+    def _left_over(self, arm: Arm) -> Object | None:
+        """The runtime that was made for an arm which is not in the InferenceService any more."""
+        live, made = self._live(), self._bare[0 if arm == "stable" else 1].runtime
+        if made is None or (live is not None and self._variant(arm).name in predictors(live)):
+            return None
+        found = self._caches.runtimes.get(self._namespace, made["metadata"]["name"])
+        meta = (found or {}).get("metadata") or {}
+        ours = (meta.get("labels") or {}).get(ROLLOUT_LABEL) == self._plan.metadata.name
+        return found if ours and "deletionTimestamp" not in meta else None
 
     async def seen(self) -> Mapping[Arm, VariantSeen]:
         """Readiness of both arms. Raises `Unavailable` before the caches know the cluster."""

@@ -6,7 +6,7 @@ from canary.errors import BadInput, Conflict, WorldError
 from canary.weights import ALL_CANARY, ALL_STABLE, Weights
 from controlplane.kserve.native import FOLLOWS_S, MOVES_NOTHING, native_service
 from controlplane.kubernetes.api import Object
-from controlplane.kubernetes.resources import HTTP_ROUTE, INFERENCE_SERVICE, POD
+from controlplane.kubernetes.resources import HTTP_ROUTE, INFERENCE_SERVICE, POD, SERVING_RUNTIME
 from profiles.catalogue import builtin
 from tests.controlplane.kserve.worlds import NAMESPACE, NativeWorld, plan
 
@@ -138,3 +138,17 @@ def test_the_canary_has_its_own_name_labels_and_fixed_replicas() -> None:
     assert "maxReplicas" not in entry["predictor"]
     assert entry["predictor"]["labels"]["serinus.dev/variant"] == "v2"
     assert "networking.kserve.io/visibility" not in made["metadata"]["labels"], "here KServe's route is the way in"
+
+
+async def test_the_runtime_of_a_canary_that_was_taken_out_goes_as_well() -> None:
+    """First the canary, a look later its runtime: pods that are leaving have no use for it."""
+    own = "profile: {gpu: L40S}"
+    both = plan(f"{{name: v1, uri: 'hf://a/v1', {own}}}", f"{{name: v2, uri: 'hf://a/v2', {own}}}", mode="native")
+    world = NativeWorld(plan=both)
+    await world.both_run()
+    assert {name for _, name in world.kube.objects(SERVING_RUNTIME)} == {"chat-v1", "chat-v2"}
+    for _ in range(3):
+        await world.platform.stop("canary")
+        world.settle(1.0)
+    assert world.platform.gone("canary")
+    assert {name for _, name in world.kube.objects(SERVING_RUNTIME)} == {"chat-v1"}
