@@ -118,9 +118,10 @@ class Charge:
         """One pass; answers in how many seconds the next is due at the latest."""
         if not self.over:
             await self._look()
+            await self._try(self._look_at_drift)  # before this pass puts it right, or nobody would be named
             wake_at = await self.reconciler.once()
             await self._try(self.site.tend)
-            await self._try(self._look_at_drift)
+            await self._try(self._mend_route)
             if not self.over:
                 return wake_at - self._clock.now()
         self.tidied = self.tidied or (not self._started and await self._put_away())
@@ -162,11 +163,13 @@ class Charge:
             )
 
     async def _look_at_drift(self) -> None:
-        """Compare what changed, and put the route right where its weights themselves are as they should be."""
-        if not self.changed and not self.found:
-            return
-        self.changed = False
-        self.found = self.site.drift()
+        """Compare what changed."""
+        if self.changed or self.found:
+            self.changed = False
+            self.found = self.site.drift()
+
+    async def _mend_route(self) -> None:
+        """Put the route right where its weights themselves are as they should be."""
         rollout, board = self.rollout, self.reconciler.board
         mends = any(drift.of_route for drift in self.found)
         if mends and rollout is not None and board.route.weights == rollout.weights:

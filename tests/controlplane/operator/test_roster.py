@@ -310,6 +310,28 @@ async def test_drift_is_told_once_with_the_name_of_who_did_it(town: Town, office
 
 
 @plays
+async def test_who_raised_the_share_is_named_though_the_same_pass_takes_it_back(town: Town, office: Office) -> None:
+    await town.apply()
+    await town.until(lambda: town.status().get("stage") == 1)
+    place, sentence = town.place(), "HTTPRoute chat: kubectl-patch changed spec.rules[0].backendRefs[1].weight."
+    write = place.router.set_weights
+
+    async def put_right(weights: Weights) -> None:
+        place.drifts.clear()
+        await write(weights)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(place.router, "set_weights", put_right)
+        place.drifts = [Drift(sentence, "kubectl-patch", of_route=True)]
+        await write(Weights.of_share(0.9))
+        office.roster.charges[KEY].changed = True  # as the cache of routes says
+        office.roster.poke(KEY)
+        await town.until(town.at_rest)
+    assert place.drifts == []
+    assert [note for reason, note in events(town) if reason == "Drift"] == [sentence]
+
+
+@plays
 async def test_drift_pauses_where_the_plan_says_so(town: Town, office: Office) -> None:
     platform = {"kserve": {"gateway": "kserve/gateway", "hostname": "chat.example.com", "onDrift": "pause"}}
     await town.apply(spec=a_spec(platform=platform))
