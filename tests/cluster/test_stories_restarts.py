@@ -2,11 +2,12 @@
 
 import random
 import time
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 from tests.cluster.bed import Node, until
-from tests.cluster.stories import FOUR_WEEKS, plan, say, stages, told
+from tests.cluster.stories import FOUR_WEEKS, Operator, plan, say, stages, told
 
 KILLS = 10
 RATE = 150.0
@@ -48,20 +49,19 @@ def test_a_standby_takes_over_from_a_leader_that_leaves_and_from_one_that_is_kil
 ) -> None:
     """The first leaves in order; the second is killed in the moment in which the canary breaks."""
     with told(node, namespace, tmp_path) as story:
-        first = story.operator()
-        until("a leader", first.leads, 60)
-        second = story.operator()
-        until("a standby", lambda: second.said or story.in_vain(), 60)
+        replicas = [story.operator() for _ in range(3)]
+        first = _leader(replicas)
         chat = story.begin(plan(namespace, stages=stages("50%", "100%", hold="10m")))
-        chat.until(phase="Analyzing")
-        with chat.traffic(RATE):
-            assert not second.leads()
+        with chat.traffic(
+            RATE
+        ):  # from the beginning, as in life: a judge that saw nothing yet has nothing to read again
+            chat.until(phase="Analyzing")
+            replicas.remove(first)
+            assert not any(each.leads() for each in replicas)
             left = time.time()
             first.stop()
-            until("the standby to lead", second.leads, 60, every=0.02)
+            second = _leader(replicas)
             handover = time.time() - left
-            third = story.operator()
-            until("another standby", lambda: third.said or story.in_vain(), 60)
             node.turn(namespace, "chat-v2", error_rate=1.0)
             second.kill()
             killed = time.time()
@@ -105,6 +105,11 @@ def test_a_rollout_goes_on_through_the_restart_of_everything_that_it_stands_on(
         assert all(0 < at < LOST_S for at in lost)
         chat.never_more_than_asked()
         until("the old variant to go", lambda: story.services() == {"chat-v2"}, 60)
+
+
+def _leader(replicas: Sequence[Operator]) -> Operator:
+    """The first of them that leads."""
+    return until("a leader", lambda: next((each for each in replicas if each.leads()), None), 60, every=0.02)
 
 
 def _restart(node: Node, namespace: str, labels: str) -> None:
