@@ -27,6 +27,10 @@ SERVICE = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 ROLLOUT = "^[a-z]([-a-z0-9]*[a-z0-9])?$"
 """A rollout's name is the beginning of it, which KServe wants to be a letter."""
 GATEWAY = "^([a-z0-9]([-a-z0-9]*[a-z0-9])?/)?[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
+LONGEST_LABEL = 63
+"""Characters of one part of a host name. KServe makes one of each InferenceService: `NAME-predictor-NAMESPACE`."""
+LONGEST_SERVICE = LONGEST_LABEL - len("-predictor")
+"""Longer names are cut to this, with a digest."""
 MOST_COHORT_VALUES = 64
 """Matches that one rule of an HTTPRoute can hold."""
 TELLING_APART = {
@@ -65,7 +69,15 @@ RENDERED = (
 def cluster_faults(document: Document, price: Price = stated_price) -> tuple[Fault, ...]:
     """Everything that keeps this plan from running in a cluster, in the order of the file; empty where it can."""
     plan = draft(document.root)
-    found = [*_names(plan), *_platform(plan), *_variants(plan), *_parts(plan), *_gates(plan, price), *_secrets(plan)]
+    found = [
+        *_names(plan),
+        *_hosts(plan),
+        *_platform(plan),
+        *_variants(plan),
+        *_parts(plan),
+        *_gates(plan, price),
+        *_secrets(plan),
+    ]
     return in_order([*found, *read_otherwise(document.root)])
 
 
@@ -95,6 +107,26 @@ def _names(plan: Draft) -> Iterator[Fault]:
         if node is not None and isinstance(node.value, str) and not _fits(pattern, node.value):
             message = f"a cluster makes names of Services of it: expected {expected}, got {quoted(node.value)}"
             yield node.place.fault(dotted(path), message)
+
+
+def _hosts(plan: Draft) -> Iterator[Fault]:
+    """KServe makes a host name of variant and namespace; an InferenceService whose host is too long never serves."""
+    rollout, namespace = plan.root.get("metadata", "name"), plan.root.get("metadata", "namespace")
+    kserve = _kserve(plan)
+    if rollout is None or namespace is None or kserve is None or kserve.mode != "standard":
+        return
+    for role, variant in (("stable", plan.stable), ("canary", plan.canary)):
+        if variant is None or variant.inference_service is not None:
+            continue
+        service = min(len(f"{rollout.value}-{variant.name}"), LONGEST_SERVICE)
+        long = len(f"-predictor-{namespace.value}") + service
+        if long > LONGEST_LABEL:
+            message = (
+                f"KServe makes a host name of it, {rollout.value}-{variant.name}-predictor-{namespace.value}, whose "
+                f"longest part may have {LONGEST_LABEL} characters and would have {long}; "
+                f"shorten it, metadata.name or the namespace by {long - LONGEST_LABEL}"
+            )
+            yield plan.place(("spec", role, "name")).fault(f"spec.{role}.name", message)
 
 
 def _platform(plan: Draft) -> Iterator[Fault]:

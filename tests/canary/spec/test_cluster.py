@@ -125,6 +125,16 @@ def test_one_running_service_cannot_be_both_variants() -> None:
     assert paths(same) == ["spec.canary.inferenceService"]
 
 
+def test_a_host_name_that_kserve_would_make_too_long_is_refused_beforehand() -> None:
+    """Its InferenceService would exist and never serve."""
+    fits = PLAN.replace("{name: a}", f"{{name: {'a' * 40}, namespace: models}}")
+    assert paths(fits) == []
+    longer = fits.replace("namespace: models", "namespace: models-of-the-team")
+    assert paths(longer) == ["spec.stable.name", "spec.canary.name"]
+    assert "shorten it, metadata.name or the namespace by 9" in said(longer)
+    assert paths(longer.replace("{name: v1}", "{name: v1, inferenceService: chat}")) == ["spec.canary.name"]
+
+
 @pytest.mark.parametrize("name", ["v1.2", "v.2"])
 def test_names_that_no_service_can_have_are_refused(name: str) -> None:
     assert paths(PLAN.replace("name: v2", f"name: {name}")) == ["spec.canary.name"]
