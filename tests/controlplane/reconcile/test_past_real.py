@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from tests.controlplane.real import FAST, SERVER, LeftBehind, running, write_pla
 pytestmark = pytest.mark.real
 NOISY = [*SERVER, *FAST, "--error-rate", "0.1"]
 """One request in ten fails: then a moment shows how much that varies."""
+LOADING = [*NOISY, "--start-up", "5"]
+"""The canary takes longer to load than the past takes to read, as real models do."""
 
 
 async def test_a_margin_below_the_noise_of_the_earlier_winner_is_said_at_the_start(tmp_path: Path) -> None:
@@ -30,7 +33,8 @@ async def test_a_margin_below_the_noise_of_the_earlier_winner_is_said_at_the_sta
             await _with_users(run, "end")
             assert await run.end() == 0
         gates = ["error_rate not worse than stable by 2%"]
-        plan = _plan(tmp_path, "v2", "v3", stages=[{"traffic": "50%", "hold": "60s", "gates": gates}, first[1]])
+        stages: list[dict[str, Any]] = [{"traffic": "50%", "hold": "60s", "gates": gates}, first[1]]
+        plan = _plan(tmp_path, "v2", "v3", stages=stages, tried=LOADING)
         async with running(plan, state) as run:
             said = await run.until(reason="NoiseFloor")
             assert said["phase"] in {"Pending", "Preparing"}
@@ -42,9 +46,9 @@ async def test_a_margin_below_the_noise_of_the_earlier_winner_is_said_at_the_sta
         await stop_all(state)
 
 
-def _plan(folder: Path, stable: str, canary: str, stages: list[dict[str, Any]]) -> Path:
+def _plan(folder: Path, stable: str, canary: str, stages: list[dict[str, Any]], tried: Sequence[str] = NOISY) -> Path:
     """Both variants fail as often and differ in what they are told in their environment."""
-    file = write_plan(folder, stable=NOISY, canary=NOISY, metrics="prometheus", stages=stages)
+    file = write_plan(folder, stable=NOISY, canary=tried, metrics="prometheus", stages=stages)
     plan = yaml.safe_load(file.read_text())
     for role, name in (("stable", stable), ("canary", canary)):
         plan["spec"][role] |= {"name": name, "env": {"VARIANT": name}}
