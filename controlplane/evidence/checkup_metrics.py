@@ -3,7 +3,10 @@
 For `serinus doctor`, beside `checkup.py`. Asks Prometheus as the operator does, and discovery for what is there.
 """
 
+import json
 from collections.abc import Mapping
+from itertools import pairwise
+from statistics import median
 
 from canary.errors import BadInput, WorldError
 from canary.spec.sources import PROFILES
@@ -15,8 +18,8 @@ from controlplane.evidence.discover import PER_BACKEND, Choice, Discovery
 from controlplane.ports import Clock
 
 SECONDS = 10.0
-COUNTED_S = 120
-"""Scrapes of so many seconds are counted to see how often they come."""
+SEEN_S = 120
+"""Scrapes of the last so many seconds are looked at to see how often they come."""
 SLOW_INTERVAL_S = 15.0
 """From here on a rollback waits mostly for the next scrape."""
 
@@ -79,14 +82,18 @@ def profile_check(choice: Choice) -> Check:
 
 
 async def _interval(api: PrometheusApi, profile: str) -> Check:
-    """How often the series that count requests are scraped."""
+    """How often the series that count requests are scraped, by the scrapes' own times."""
     rows = sorted({row.wire_name for row in PROFILES[profile] if row.feeds == "requests"})
-    counted = await api.query(" or ".join(f"max by (job) (count_over_time({row}[{COUNTED_S}s]))" for row in rows))
+    counted = await api.query(" or ".join(f"max by (job) (count_over_time({row}[{SEEN_S}s]))" for row in rows))
     by_job: Mapping[str, float] = {each.metric.get("job", "?"): each.points[-1][1] for each in counted if each.points}
     if not by_job:
         return Check("scrape interval", "note", "Nothing was scraped in the last two minutes.", "See its targets.")
-    job, scrapes = max(by_job.items(), key=lambda item: item[1])
-    interval = COUNTED_S / scrapes
+    job, _ = max(by_job.items(), key=lambda item: item[1])
+    scrapes = [each.points for each in await api.query(f"up{{job={json.dumps(job)}}}[{SEEN_S}s]")]
+    between = [after[0] - before[0] for points in scrapes for before, after in pairwise(points)]
+    if not between:
+        return Check("scrape interval", "note", f"{job} was scraped once so far.", "Look again in a minute.")
+    interval = median(between)
     says = f"{job} is scraped about every {interval:.2g} s."
     if interval >= SLOW_INTERVAL_S:
         return Check(

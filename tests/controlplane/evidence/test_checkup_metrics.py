@@ -18,7 +18,9 @@ from tests.controlplane.reconcile.desk import Hand
 class Known(PageServer):
     """Answers each of the doctor's questions."""
 
-    scrapes = 120
+    every = 1.0
+    """Seconds between two scrapes."""
+    scrapes = 3
     clock = 1000.0
 
     def path_of(self, path: str, fields: Query) -> str:
@@ -30,6 +32,10 @@ class Known(PageServer):
         if query == "prometheus_build_info":
             self.put("/build", answer([{"metric": {"version": "3.5.0"}, "value": [1, "1"]}], "vector"))
             return "/build"
+        if query == 'up{job="proxies"}[120s]':
+            points = [[1000 + number * self.every, "1"] for number in range(self.scrapes)]
+            self.put("/up", answer([{"metric": {"__name__": "up", "job": "proxies"}, "values": points}]))
+            return "/up"
         if "count_over_time" in query:
             self.put("/count", answer([{"metric": {"job": "proxies"}, "value": [1, str(self.scrapes)]}], "vector"))
             return "/count"
@@ -59,10 +65,17 @@ async def test_a_prometheus_in_order_is_described(server: Known) -> None:
 
 
 async def test_scrapes_that_are_far_apart_and_a_clock_that_is_off_are_said(server: Known) -> None:
-    server.scrapes, server.clock = 4, 1060.0
+    server.every, server.clock = 30.0, 1060.0
     found = await _checks(server)
     assert (found["scrape interval"].state, found["clocks"].state) == ("note", "problem")
     assert "60 s behind Prometheus' clock" in found["clocks"].says
+
+
+async def test_a_target_that_was_scraped_once_says_nothing_of_how_often(server: Known) -> None:
+    """A young series is no slow one."""
+    server.scrapes = 1
+    check = (await _checks(server))["scrape interval"]
+    assert (check.state, check.says) == ("note", "proxies was scraped once so far.")
 
 
 async def test_a_prometheus_without_metrics_of_ours_says_what_to_scrape(server: Known) -> None:
