@@ -38,6 +38,8 @@ PAGE = 500
 """Objects a page of a list, as client-go asks for."""
 WATCH_SECONDS = (240.0, 360.0)
 """The server ends each watch after a random time within these, so that they do not all come back at once."""
+CLOSING_S = 0.1
+"""Encrypted connections end some turns of the loop after their session was closed."""
 URGENT_PLACES = 2
 """Of the requests under way at once, so many places are kept for urgent ones."""
 RENEWED_SECONDS = 10.0
@@ -183,6 +185,7 @@ class KubeClient:
         """See `api.Kube`."""
         for each in (self._rest, *self._retired):
             await each.close()
+        await asyncio.sleep(CLOSING_S)
 
     def _owner(self) -> dict[str, str]:
         return {"fieldManager": self._manager}

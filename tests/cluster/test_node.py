@@ -30,8 +30,8 @@ def test_the_gateway_splits_traffic_by_weight_and_prometheus_counts_both_arms(no
     assert arms["stable"] + arms["canary"] == REQUESTS
     assert abs(arms["canary"] - 0.05 * REQUESTS) < 5 * (REQUESTS * 0.05 * 0.95) ** 0.5
     mine = f'envoy_cluster_name=~"httproute/{namespace}/chat/rule/0/backend/.*"'
-    counted = until("Envoy's counts in Prometheus", lambda: _sums(node, f"envoy_cluster_upstream_rq_total{{{mine}}}"))
-    assert len(counted) == 2
+    counted = f"envoy_cluster_upstream_rq_total{{{mine}}}"
+    until("Envoy's counts of both arms in Prometheus", lambda: len(_sums(node, counted)) == 2)
     seen = f'http_requests_total{{namespace="{namespace}",status="2xx"}}'
     until("every answer in Prometheus", lambda: sum(_sums(node, seen)) >= REQUESTS)
 
