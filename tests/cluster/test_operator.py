@@ -64,6 +64,9 @@ def operator(
         process.send_signal(signal.SIGTERM)
         process.wait(30)
         sys.stdout.write(f"--- {name}\n{log.read_text()}")
+        if "modelcanaries" in bed.kubectl("api-resources", "--api-group=serinus.dev", "-o", "name"):
+            shown = "-o=jsonpath={range .items[*]}{.metadata.name}: {.status.message} {.status.gates}\n{end}"
+            sys.stdout.write(bed.kubectl("get", "modelcanaries", "-n", namespace, shown, check=False))
     assert "bug of ours" not in log.read_text()
 
 
