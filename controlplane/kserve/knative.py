@@ -6,7 +6,7 @@ write; the weights move with the template untouched; a rollback is 0, never the 
 revision and a cold start. Revisions are named by the status only. Whole percents only.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +14,8 @@ from canary.errors import BadInput, Conflict, Unavailable, WorldError
 from canary.observation import RouteSeen, VariantSeen
 from canary.spec.models import ModelCanary, Variant
 from canary.weights import ALL_STABLE, ARMS, WHOLE, Arm, Weights
+from controlplane.kserve.addressed import Addressed
 from controlplane.kserve.caches import Caches
-from controlplane.kserve.pods import address_of, ready_since
 from controlplane.kserve.render import CLUSTER_LOCAL, MODE, Rendered, rendered
 from controlplane.kserve.trouble import Parts, look
 from controlplane.kserve.writer import Writer
@@ -159,7 +159,7 @@ class _Service:
         self.caches.services.put(answer)
 
 
-class KnativePlatform:
+class KnativePlatform(Addressed):
     """The two revisions of one InferenceService."""
 
     def __init__(
@@ -235,18 +235,6 @@ class KnativePlatform:
             raise Unavailable("The cluster has not been read yet.")
         return {arm: self._seen(arm) for arm in ARMS}
 
-    def endpoints(self) -> Mapping[Arm, Mapping[str, str]]:
-        """Pod name to `ip:port` of every ready pod, by arm."""
-        return {arm: {name: at for name, at, since in self._addressed(arm) if since is not None} for arm in ARMS}
-
-    def addresses(self) -> Mapping[Arm, Mapping[str, str]]:
-        """Pod name to `ip:port` of every pod that has one, by arm."""
-        return {arm: {name: at for name, at, _ in self._addressed(arm)} for arm in ARMS}
-
-    def ready_since(self) -> Mapping[str, float]:
-        """Pod name to the time (seconds since the epoch) when it became ready."""
-        return {name: since for arm in ARMS for name, _, since in self._addressed(arm) if since is not None}
-
     def _seen(self, arm: Arm) -> VariantSeen:
         now, found, variant = self._clock.now(), self._service.read(), self._service.variants[arm]
         wanted = variant.replicas if arm in self._asked else 0
@@ -278,13 +266,11 @@ class KnativePlatform:
     def _pods(self, revision: str) -> list[Object]:
         return list(self._caches.pods_of_revisions.of(self._service.namespace, revision)) if revision else []
 
-    def _addressed(self, arm: Arm) -> Iterator[tuple[str, str, float | None]]:
+    def _serving(self, arm: Arm) -> Iterable[Object]:
         found = self._service.read()
         if found is None or (arm == "canary" and found.at_rest):
-            return
-        for pod in self._pods(found.revisions.get(arm, "")):
-            if address := address_of(pod):
-                yield pod["metadata"]["name"], address, ready_since(pod)
+            return ()
+        return self._pods(found.revisions.get(arm, ""))
 
     def _synced(self) -> bool:
         return all(each.synced for each in (self._caches.services, self._caches.pods, self._caches.runtimes))

@@ -5,16 +5,16 @@ members cannot be written at once, so the order is chosen such that the share be
 both ends, and that never all weights are zero. What is in force is read from the group in each member's status.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from canary.errors import BadInput, Unavailable, WorldError
 from canary.observation import RouteSeen, VariantSeen
 from canary.spec.models import ModelCanary, Variant
 from canary.weights import ALL_CANARY, ALL_STABLE, ARMS, WHOLE, Arm, Weights
+from controlplane.kserve.addressed import Addressed
 from controlplane.kserve.caches import Caches
 from controlplane.kserve.engine import served
-from controlplane.kserve.pods import address_of, ready_since
 from controlplane.kserve.render import location, placement
 from controlplane.kserve.trouble import Parts, look
 from controlplane.kserve.writer import Writer
@@ -86,7 +86,7 @@ def llm_service(plan: ModelCanary, variant: Variant, weight: int, *, namespace: 
     }
 
 
-class LlmPlatform:
+class LlmPlatform(Addressed):
     """Both members of the group."""
 
     def __init__(
@@ -149,18 +149,6 @@ class LlmPlatform:
             raise Unavailable("The cluster has not been read yet.")
         return {arm: self._seen(arm) for arm in ARMS}
 
-    def endpoints(self) -> Mapping[Arm, Mapping[str, str]]:
-        """Pod name to `ip:port` of every ready pod, by arm."""
-        return {arm: {name: at for name, at, since in self._addressed(arm) if since is not None} for arm in ARMS}
-
-    def addresses(self) -> Mapping[Arm, Mapping[str, str]]:
-        """Pod name to `ip:port` of every pod that has one, by arm."""
-        return {arm: {name: at for name, at, _ in self._addressed(arm)} for arm in ARMS}
-
-    def ready_since(self) -> Mapping[str, float]:
-        """Pod name to the time (seconds since the epoch) when it became ready."""
-        return {name: since for arm in ARMS for name, _, since in self._addressed(arm) if since is not None}
-
     def _seen(self, arm: Arm) -> VariantSeen:
         now, live = self._now(), self._live(arm)
         wanted = self._variants[arm].replicas if arm in self._asked else 0
@@ -179,10 +167,8 @@ class LlmPlatform:
             return []
         return list(self._caches.pods_of_llms.of(self._namespace, llm_name(self._plan, self._variants[arm])))
 
-    def _addressed(self, arm: Arm) -> Iterator[tuple[str, str, float | None]]:
-        for pod in self._pods(arm):
-            if address := address_of(pod):
-                yield pod["metadata"]["name"], address, ready_since(pod)
+    def _serving(self, arm: Arm) -> Iterable[Object]:
+        return self._pods(arm)
 
     def _synced(self) -> bool:
         caches = self._caches

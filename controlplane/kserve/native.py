@@ -6,16 +6,16 @@ name is not usable, and the rollout fails before any traffic, with the reason. W
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from canary.errors import BadInput, Conflict, Unavailable, WorldError
 from canary.observation import RouteSeen, VariantSeen
 from canary.spec.models import ModelCanary, Variant
 from canary.weights import ALL_STABLE, ARMS, WHOLE, Arm, Weights
+from controlplane.kserve.addressed import Addressed
 from controlplane.kserve.caches import Caches
 from controlplane.kserve.knative import PERCENT, service_of
-from controlplane.kserve.pods import address_of, ready_since
 from controlplane.kserve.render import Rendered, location, rendered
 from controlplane.kserve.trouble import Parts, look
 from controlplane.kserve.writer import Writer
@@ -68,7 +68,7 @@ def native_service(plan: ModelCanary, *, namespace: str, known: Catalogue, perce
     return [Rendered(service, made[stable.name].runtime), made[canary.name]]
 
 
-class NativePlatform:
+class NativePlatform(Addressed):
     """Predictor and canary of one InferenceService."""
 
     def __init__(
@@ -146,14 +146,6 @@ class NativePlatform:
             raise Unavailable("The cluster has not been read yet.")
         return {arm: self._seen(arm) for arm in ARMS}
 
-    def endpoints(self) -> Mapping[Arm, Mapping[str, str]]:
-        """Pod name to `ip:port` of every ready pod, by arm."""
-        return {arm: {name: at for name, at, since in self._addressed(arm) if since is not None} for arm in ARMS}
-
-    def ready_since(self) -> Mapping[str, float]:
-        """Pod name to the time (seconds since the epoch) when it became ready."""
-        return {name: since for arm in ARMS for name, _, since in self._addressed(arm) if since is not None}
-
     def _seen(self, arm: Arm) -> VariantSeen:
         now, live, variant = self._now(), self._live(), self._variant(arm)
         wanted = variant.replicas if arm in self._asked else 0
@@ -191,11 +183,9 @@ class NativePlatform:
         app = f"isvc.{workload(self._name, self._variant(arm))}"
         return list(self._caches.pods_of_apps.of(self._namespace, app))
 
-    def _addressed(self, arm: Arm) -> Iterator[tuple[str, str, float | None]]:
+    def _serving(self, arm: Arm) -> Iterable[Object]:
         live = self._live()
-        for pod in self._pods(arm) if live is not None and self._variant(arm).name in predictors(live) else ():
-            if address := address_of(pod):
-                yield pod["metadata"]["name"], address, ready_since(pod)
+        return self._pods(arm) if live is not None and self._variant(arm).name in predictors(live) else ()
 
     def _synced(self) -> bool:
         caches = self._caches

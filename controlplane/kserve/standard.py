@@ -6,17 +6,18 @@ that the plan names (`inferenceService:`) is used as it is. Moves no traffic: `m
 variant any more.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from canary.errors import BadInput, Unavailable, WorldError
 from canary.observation import VariantSeen
 from canary.spec.models import ModelCanary, Variant
 from canary.weights import ARMS, Arm
+from controlplane.kserve.addressed import Addressed
 from controlplane.kserve.caches import Caches
 from controlplane.kserve.drift import Drift, changed_fields, dotted, sentence
 from controlplane.kserve.identity import Identity, identity, mismatch
-from controlplane.kserve.pods import address_of, leaving, ready_since
+from controlplane.kserve.pods import leaving
 from controlplane.kserve.render import Rendered, digest_of, location, rendered
 from controlplane.kserve.trouble import Parts, look, template_of
 from controlplane.kserve.writer import REPAIRS, Writer
@@ -39,7 +40,7 @@ class Refusal:
     """Not asked for before (seconds)."""
 
 
-class KServeStandard:
+class KServeStandard(Addressed):
     """Both arms' InferenceServices."""
 
     def __init__(
@@ -115,20 +116,6 @@ class KServeStandard:
         if not self._synced():
             raise Unavailable("The cluster has not been read yet.")
         return {arm: self._seen(arm) for arm in ARMS}
-
-    def endpoints(self) -> Mapping[Arm, Mapping[str, str]]:
-        """Pod name to `ip:port` of every ready pod, by arm."""
-        return {
-            arm: {name: address for name, address, since in self._addressed(arm) if since is not None} for arm in ARMS
-        }
-
-    def addresses(self) -> Mapping[Arm, Mapping[str, str]]:
-        """Pod name to `ip:port` of every pod that has one, ready or not, by arm."""
-        return {arm: {name: address for name, address, _ in self._addressed(arm)} for arm in ARMS}
-
-    def ready_since(self) -> Mapping[str, float]:
-        """Pod name to the time (seconds since the epoch) when it became ready; warm-up is counted from there."""
-        return {name: since for arm in ARMS for name, _, since in self._addressed(arm) if since is not None}
 
     def served(self, arm: Arm) -> Identity | None:
         """Which weights and images the arm serves, as read back; None while there is nothing."""
@@ -263,11 +250,8 @@ class KServeStandard:
         app = f"isvc.{predictor(self._name(self._variants[arm]))}"
         return list(self._caches.pods_of_apps.of(self._namespace, app))
 
-    def _addressed(self, arm: Arm) -> Iterator[tuple[str, str, float | None]]:
-        """Name, address and since when it is ready, of every pod with an address."""
-        for pod in self._pods(arm):
-            if address := address_of(pod):
-                yield pod["metadata"]["name"], address, ready_since(pod)
+    def _serving(self, arm: Arm) -> Iterable[Object]:
+        return self._pods(arm)
 
     def _synced(self) -> bool:
         caches = self._caches

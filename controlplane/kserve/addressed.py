@@ -1,0 +1,37 @@
+"""Where a platform's pods answer, and since when: the same three questions of every way of serving.
+
+The base of the platforms, each of which knows which pods are an arm's. Reads what it is handed, never the API server.
+"""
+
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+
+from canary.weights import ARMS, Arm
+from controlplane.kserve.pods import address_of, ready_since
+from controlplane.kubernetes.api import Object
+
+
+class Addressed:
+    """Pods by arm."""
+
+    @abstractmethod
+    def _serving(self, arm: Arm) -> Iterable[Object]:
+        """The pods of an arm that is to be reached."""
+
+    def endpoints(self) -> Mapping[Arm, Mapping[str, str]]:
+        """Pod name to `ip:port` of every ready pod, by arm."""
+        return {arm: {name: at for name, at, since in self._addressed(arm) if since is not None} for arm in ARMS}
+
+    def addresses(self) -> Mapping[Arm, Mapping[str, str]]:
+        """Pod name to `ip:port` of every pod that has one, ready or not, by arm."""
+        return {arm: {name: at for name, at, _ in self._addressed(arm)} for arm in ARMS}
+
+    def ready_since(self) -> Mapping[str, float]:
+        """Pod name to the time (seconds since the epoch) when it became ready; warm-up is counted from there."""
+        return {name: since for arm in ARMS for name, _, since in self._addressed(arm) if since is not None}
+
+    def _addressed(self, arm: Arm) -> Iterator[tuple[str, str, float | None]]:
+        """Name, address and since when it is ready, of every pod with an address."""
+        for pod in self._serving(arm):
+            if address := address_of(pod):
+                yield pod["metadata"]["name"], address, ready_since(pod)
