@@ -18,8 +18,17 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from canary.errors import Unavailable
 from controlplane.kubectl.kubeconfig import Target
-from controlplane.kubernetes.answers import error_of, error_of_status
-from controlplane.kubernetes.api import SILENCE_SECONDS, Listing, NotFound, Object, Resource, WatchEvent
+from controlplane.kubernetes.answers import error_of, event_of
+from controlplane.kubernetes.api import (
+    SILENCE_SECONDS,
+    Listing,
+    NotFound,
+    Object,
+    Resource,
+    WatchEvent,
+    deletion,
+    typed,
+)
 from controlplane.kubernetes.resources import SECRET
 
 MANAGER = "kubectl-canary"
@@ -99,14 +108,14 @@ class ThinClient:
             while line := await self._guarded(response.readline, what):
                 if not line.endswith(b"\n"):
                     return  # cut off by the end of the stream: the next watch tells it whole
-                yield _event(line, what)
+                yield event_of(line, what)
         finally:
             _cut(connection)
 
     async def create(self, resource: Resource, object_: Object) -> Object:
         """See `api.Kube`."""
         path = resource.path(object_["metadata"].get("namespace"))
-        return await self._object("create", "POST", resource, path, self._owner(), body=_typed(resource, object_))
+        return await self._object("create", "POST", resource, path, self._owner(), body=typed(resource, object_))
 
     async def apply(
         self, resource: Resource, object_: Object, *, force: bool = True, urgent: bool = False, dry_run: bool = False
@@ -114,7 +123,7 @@ class ThinClient:
         """See `api.Kube`; with `dry_run` the server checks it and keeps nothing."""
         meta = object_["metadata"]
         query = self._owner() | {"force": "true" if force else "false", "dryRun": "All" if dry_run else ""}
-        path, body = resource.path(meta.get("namespace"), meta["name"]), _typed(resource, object_)
+        path, body = resource.path(meta.get("namespace"), meta["name"]), typed(resource, object_)
         return await self._object("patch", "PATCH", resource, path, query, body=body, content=_APPLY)
 
     async def patch(
@@ -142,11 +151,8 @@ class ThinClient:
 
     async def delete(self, resource: Resource, namespace: str | None, name: str, *, uid: str = "") -> None:
         """See `api.Kube`."""
-        options: dict[str, Any] = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
-        if uid:
-            options["preconditions"] = {"uid": uid}
         with suppress(NotFound):
-            await self._object("delete", "DELETE", resource, resource.path(namespace, name), body=options)
+            await self._object("delete", "DELETE", resource, resource.path(namespace, name), body=deletion(uid))
 
     async def close(self) -> None:
         """See `api.Kube`."""
@@ -274,18 +280,3 @@ def _cut(connection: HTTPConnection) -> None:
         if connection.sock is not None:
             connection.sock.shutdown(socket.SHUT_RDWR)
     connection.close()
-
-
-def _typed(resource: Resource, object_: Object) -> Object:
-    """With its kind and version, which writers may leave out."""
-    return {"apiVersion": resource.api_version, "kind": resource.kind, **object_}
-
-
-def _event(line: bytes, what: str) -> WatchEvent:
-    try:
-        read = json.loads(line)
-    except ValueError as error:
-        raise Unavailable(f"{what}: the watch sent a line that is not JSON") from error
-    if read["type"] == "ERROR":
-        raise error_of_status(read["object"], what)
-    return WatchEvent(read["type"], read["object"])

@@ -1,6 +1,6 @@
 """What a refused request means: the API server's status codes as our errors. Pure.
 
-Used by `client.py` for answers and for the ERROR lines of watches. The sentences carry the server's own words, cut
+Used by the clients for answers and for the lines of watches. The sentences carry the server's own words, cut
 short, and never what is in a Secret.
 """
 
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from canary.errors import Conflict, Unavailable, WorldError
-from controlplane.kubernetes.api import Busy, Exists, Gone, NotFound, Refused
+from controlplane.kubernetes.api import Busy, Exists, Gone, NotFound, Refused, WatchEvent
 
 LONGEST_MESSAGE = 600
 """Letters of the server's own words that are kept; some schemas' complaints fill pages."""
@@ -60,6 +60,17 @@ def error_of_status(
             return Refused(sentence)
         case _:
             return Unavailable(sentence)
+
+
+def event_of(line: bytes, what: str) -> WatchEvent:
+    """The event in a line of a watch; raises the error that an ERROR line is."""
+    try:
+        read = json.loads(line)
+    except ValueError as error:
+        raise Unavailable(f"{what}: the watch sent a line that is not JSON") from error
+    if read["type"] == "ERROR":
+        raise error_of_status(read["object"], what)
+    return WatchEvent(read["type"], read["object"])
 
 
 def _status(body: bytes) -> dict[str, Any]:

@@ -63,6 +63,17 @@ class Request(NamedTuple):
         return self.verb in {"create", "patch", "delete"}
 
 
+def typed(resource: Resource, object_: Object) -> Object:
+    """With its kind and version, which writers may leave out."""
+    return {"apiVersion": resource.api_version, "kind": resource.kind, **object_}
+
+
+def deletion(uid: str = "") -> Object:
+    """The options of a deletion in the background; with `uid` only of that very object."""
+    options: Object = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
+    return options | {"preconditions": {"uid": uid}} if uid else options
+
+
 class NotFound(WorldError):  # noqa: N818 - the API's word for it
     """The object, or its kind, is not there."""
 
@@ -104,6 +115,8 @@ __all__ = [
     "Resource",
     "Unavailable",
     "WatchEvent",
+    "deletion",
+    "typed",
 ]
 
 

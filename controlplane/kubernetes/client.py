@@ -19,7 +19,7 @@ from kubernetes.aio.client.rest import RESTClientObject
 
 from canary.errors import Unavailable
 from controlplane.kubernetes.access import Access
-from controlplane.kubernetes.answers import error_of, error_of_status
+from controlplane.kubernetes.answers import error_of, event_of
 from controlplane.kubernetes.api import (
     FIELD_MANAGER,
     SILENCE_SECONDS,
@@ -30,6 +30,8 @@ from controlplane.kubernetes.api import (
     Request,
     Resource,
     WatchEvent,
+    deletion,
+    typed,
 )
 from controlplane.kubernetes.gate import Gate
 from controlplane.kubernetes.resources import SECRET
@@ -119,7 +121,7 @@ class KubeClient:
             if response.status != 200:
                 raise error_of(response.status, await response.read(), what)
             async for line in _lines(response.content):
-                yield _event(line, what)
+                yield event_of(line, what)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise self._unreachable(what, error) from error
         finally:
@@ -129,7 +131,7 @@ class KubeClient:
         """See `api.Kube`."""
         request, meta = Request.of("create", resource), object_["metadata"]
         path = resource.path(meta.get("namespace"))
-        body = _typed(resource, object_)
+        body = typed(resource, object_)
         return await self._object(request, "POST", resource, path, self._owner(), body=body, name=meta.get("name"))
 
     async def apply(self, resource: Resource, object_: Object, *, force: bool = True, urgent: bool = False) -> Object:
@@ -141,7 +143,7 @@ class KubeClient:
             resource,
             resource.path(meta.get("namespace"), meta["name"]),
             self._owner() | {"force": "true" if force else "false"},
-            body=_typed(resource, object_),
+            body=typed(resource, object_),
             content="application/apply-patch+yaml",
             urgent=urgent,
         )
@@ -172,12 +174,9 @@ class KubeClient:
 
     async def delete(self, resource: Resource, namespace: str | None, name: str, *, uid: str = "") -> None:
         """See `api.Kube`."""
-        options: dict[str, Any] = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
-        if uid:
-            options["preconditions"] = {"uid": uid}
         request = Request.of("delete", resource)
         try:
-            await self._object(request, "DELETE", resource, resource.path(namespace, name), body=options)
+            await self._object(request, "DELETE", resource, resource.path(namespace, name), body=deletion(uid))
         except NotFound:
             return
 
@@ -298,11 +297,6 @@ class KubeClient:
         )
 
 
-def _typed(resource: Resource, object_: Object) -> Object:
-    """With its kind and version, which writers may leave out."""
-    return {"apiVersion": resource.api_version, "kind": resource.kind, **object_}
-
-
 async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
     """Whole lines however long; one that is cut off by the end of the stream is not given out."""
     parts: list[bytes] = []
@@ -312,13 +306,3 @@ async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
             yield b"".join((*parts, each))
             parts.clear()
         parts.append(rest)
-
-
-def _event(line: bytes, what: str) -> WatchEvent:
-    try:
-        read = json.loads(line)
-    except ValueError as error:
-        raise Unavailable(f"{what}: the watch sent a line that is not JSON") from error
-    if read["type"] == "ERROR":
-        raise error_of_status(read["object"], what)
-    return WatchEvent(read["type"], read["object"])
