@@ -5,6 +5,7 @@ one running total over another. Put together by `controlplane.adapters.local_met
 for as long as it is up, whether it answers or not; a price comes from the plan or from the catalogue, never from here.
 """
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -49,19 +50,13 @@ class Meter:
     dollars: float = 0.0
 
 
-class PricedSource:
-    """Another source's numbers, and `dollars` for each replica of an arm that has a rate.
-
-    A replica costs from its start where it says when that was, otherwise from the first reading that had it. Like every
-    running total this one falls only when the replica was started anew: a clock that is set back, or a page that did
-    not answer once, must not look like money spent twice.
-    """
+class Priced:
+    """A source whose numbers have money added, those of the past as those of now."""
 
     def __init__(self, source: MetricSource, rates: Mapping[Arm, float]) -> None:
         """`rates` are dollars an hour for one replica of the arm."""
         self._source = source
         self._rates = rates
-        self._meters: dict[tuple[Arm, str], Meter] = {}
 
     async def read(self) -> Counters:
         """The source's newest totals with the money; raises what it raises."""
@@ -72,6 +67,24 @@ class PricedSource:
         if not isinstance(self._source, MetricHistory):
             return []
         return [self._with_money(counters) for counters in await self._source.between(start, end, most)]
+
+    @abstractmethod
+    def _with_money(self, counters: Counters) -> Counters:
+        """The same numbers, and `dollars` for each replica of an arm that has a rate."""
+
+
+class PricedSource(Priced):
+    """Another source's numbers, and `dollars` for each replica of an arm that has a rate.
+
+    A replica costs from its start where it says when that was, otherwise from the first reading that had it. Like every
+    running total this one falls only when the replica was started anew: a clock that is set back, or a page that did
+    not answer once, must not look like money spent twice.
+    """
+
+    def __init__(self, source: MetricSource, rates: Mapping[Arm, float]) -> None:
+        """`rates` are dollars an hour for one replica of the arm."""
+        super().__init__(source, rates)
+        self._meters: dict[tuple[Arm, str], Meter] = {}
 
     def _with_money(self, counters: Counters) -> Counters:
         arms = {

@@ -12,8 +12,8 @@ from canary.observation import Counters, PodCounters
 from canary.spec import metrics
 from canary.spec.models import CanarySpec
 from canary.weights import Arm
-from controlplane.adapters.priced import DOLLARS, HOUR
-from controlplane.ports import MetricHistory, MetricSource
+from controlplane.adapters.priced import DOLLARS, HOUR, Priced
+from controlplane.ports import MetricSource
 
 Pods = Mapping[Arm, Mapping[str, float]]
 """By arm and pod, since when it can serve (seconds since the epoch)."""
@@ -25,24 +25,13 @@ def asks_about_money(spec: CanarySpec) -> bool:
     return any(DOLLARS in (metrics.find(gate.metric).counts or ()) for gate in gates)
 
 
-class PricedPods:
+class PricedPods(Priced):
     """Another source's numbers, and `dollars` for each pod of an arm that has a rate."""
 
     def __init__(self, source: MetricSource, rates: Mapping[Arm, float], pods: Callable[[], Pods]) -> None:
         """`rates` are dollars an hour for one replica of the arm; `pods` are those of now."""
-        self._source = source
-        self._rates = rates
+        super().__init__(source, rates)
         self._pods = pods
-
-    async def read(self) -> Counters:
-        """The source's newest totals with the money; raises what it raises."""
-        return self._with_money(await self._source.read())
-
-    async def between(self, start: float, end: float, most: int) -> list[Counters]:
-        """What the source remembers, with the money of the pods that are still there."""
-        if not isinstance(self._source, MetricHistory):
-            return []
-        return [self._with_money(counters) for counters in await self._source.between(start, end, most)]
 
     def _with_money(self, counters: Counters) -> Counters:
         arms = {arm: dict(pods) for arm, pods in counters.arms.items()}
