@@ -44,6 +44,11 @@ MOST_BYTES = 64 * 1024 * 1024
 _NOT_MET = object()
 
 
+def period_of(interval: float) -> float:
+    """Seconds between two ticks for so many between two scrapes."""
+    return min(interval, max(SHORTEST_PERIOD_S, min(interval / TICKS_A_SCRAPE, LONGEST_PERIOD_S)))
+
+
 class FleetMetrics:
     """Counters of every registered rollout, as of the last tick."""
 
@@ -61,7 +66,7 @@ class FleetMetrics:
         self.api = api
         self.interval = interval
         self.labels = labels or Labels()
-        self.period = min(interval, max(SHORTEST_PERIOD_S, min(interval / TICKS_A_SCRAPE, LONGEST_PERIOD_S)))
+        self.period = period_of(interval)
         """Seconds between two ticks."""
         self.window = STALE_INTERVALS * interval
         """Seconds after which a sample is not the present any more."""

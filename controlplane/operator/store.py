@@ -6,6 +6,7 @@ writer whose term of office is over (a smaller fence) is refused. The whole hist
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from canary.errors import Conflict, WorldError
@@ -86,10 +87,7 @@ class StatusStore:
         if stored != version:
             raise Conflict(f"{name} was read at version {version} and is at {stored} by now: read it again.")
         self._may_write(before)
-        facts = self.facts(name)
-        facts = Facts(
-            facts.generation, self._fence(), facts.faults, facts.stages, facts.seen, facts.slots, facts.tidied
-        )
+        facts = replace(self.facts(name), fence=self._fence())
         entry = Entry(rollout, spec_text, version + 1, facts, self._dismissed(object_, rollout))
         status = status_of(entry, before, self._now())
         # Never urgent, not even for a rollback: other rollouts' traffic comes back before this one's state is written.

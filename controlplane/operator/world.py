@@ -16,7 +16,7 @@ from controlplane.adapters.capped_http import CappedHttp
 from controlplane.adapters.priced import rates_of
 from controlplane.adapters.prometheus_access import Access, Credentials
 from controlplane.adapters.prometheus_api import PrometheusApi
-from controlplane.evidence.fleet import MOST_BYTES, FleetMetrics
+from controlplane.evidence.fleet import MOST_BYTES, FleetMetrics, period_of
 from controlplane.evidence.places import Key, Places
 from controlplane.kserve.caches import Caches
 from controlplane.kubernetes.api import Kube
@@ -120,7 +120,7 @@ class ClusterWorld:
     @property
     def period(self) -> float:
         """Seconds between two ticks."""
-        return FleetMetrics(PrometheusApi("", seconds=1.0), clock=self._clock, interval=self._interval).period
+        return period_of(self._interval)
 
     async def tick(self) -> None:
         """Ask each Prometheus once for all of its rollouts, under the names that their pods have by now."""
