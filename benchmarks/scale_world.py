@@ -25,8 +25,9 @@ from controlplane.gateway.route import WEIGHTED_RULE
 from controlplane.gateway.slots import TINY
 from controlplane.kubernetes.api import Object
 from controlplane.kubernetes.client import KubeClient
-from controlplane.kubernetes.resources import HTTP_ROUTE, INFERENCE_SERVICE, MODEL_CANARY
+from controlplane.kubernetes.resources import HTTP_ROUTE, MODEL_CANARY
 from tests.cluster.bed import Light
+from tests.cluster.objects import service
 
 ROOT = Path(__file__).parent.parent
 SERVICES = ("shared-stable", "shared-canary")
@@ -58,29 +59,10 @@ def canary(name: str, namespace: str, gates: Sequence[Any], judge: dict[str, Any
 
 def shared_services(namespace: str) -> list[Object]:
     """Both InferenceServices."""
-    return [
-        {
-            "apiVersion": INFERENCE_SERVICE.api_version,
-            "kind": INFERENCE_SERVICE.kind,
-            "metadata": {
-                "name": name,
-                "namespace": namespace,
-                "labels": {"networking.kserve.io/visibility": "cluster-local"},
-                "annotations": {
-                    "serving.kserve.io/deploymentMode": "Standard",
-                    "serving.kserve.io/autoscalerClass": "none",
-                },
-            },
-            "spec": {
-                "predictor": {
-                    "minReplicas": 1,
-                    "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}],
-                    "model": {"modelFormat": {"name": "serinus-sim"}, "storageUri": f"hf://example/scale-v{number}"},
-                }
-            },
-        }
-        for number, name in enumerate(SERVICES, 1)
-    ]
+    made = [service(name, namespace) for name in SERVICES]
+    for number, each in enumerate(made, 1):
+        each["spec"]["predictor"]["model"]["storageUri"] = f"hf://example/scale-v{number}"
+    return made
 
 
 @dataclass(slots=True)
