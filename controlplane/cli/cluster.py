@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from controlplane.adapters.prometheus_access import Access
+from controlplane.cli.complaint import complain
 from controlplane.cli.prometheus import prometheus_access
 
 if TYPE_CHECKING:
@@ -97,10 +98,10 @@ def run_operator(options: InACluster, interval: float) -> int:
     try:
         asyncio.run(_operate(options, interval))
     except* BadInput as errors:
-        _complain(errors)
+        complain(errors)
         code = 2
     except* SerinusError as errors:
-        _complain(errors)
+        complain(errors)
         code = 1
     return code
 
@@ -160,12 +161,3 @@ class Log:
         line = {"at": rfc3339(self._now()), **about, "message": sentence}
         sys.stderr.write(json.dumps(line, ensure_ascii=False) + "\n")
         sys.stderr.flush()
-
-
-def _complain(errors: BaseExceptionGroup[Exception]) -> None:
-    """Each error's own sentence on standard error."""
-    for error in errors.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            _complain(error)
-        else:
-            click.echo(str(error), err=True)

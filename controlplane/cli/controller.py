@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import click
 
 from controlplane.cli.cluster import PERIOD, InACluster, in_a_cluster, run_operator
+from controlplane.cli.complaint import complain
 
 if TYPE_CHECKING:
     from canary.rollout import Event
@@ -82,21 +83,12 @@ def command(
         )
         asyncio.run(_follow(there, Pattern(paths), 5.0 if interval is None else interval, state, output))
     except* BadInput as errors:
-        _complain(errors)
+        complain(errors)
         code = 2
     except* SerinusError as errors:
-        _complain(errors)
+        complain(errors)
         code = 1
     raise SystemExit(code)
-
-
-def _complain(errors: BaseExceptionGroup[Exception]) -> None:
-    """Each error's own sentence on standard error."""
-    for error in errors.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            _complain(error)
-        else:
-            click.echo(str(error), err=True)
 
 
 @click.command()

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from controlplane.cli.complaint import complain
+
 if TYPE_CHECKING:
     from canary.spec.models import ModelCanary
     from controlplane.demo.play import Extra
@@ -46,10 +48,10 @@ def command(output: str, rps: float, state: Path | None, by_git: bool) -> None:
     try:
         code = asyncio.run(_run(output, rps, state or default_state_folder("demo"), by_git=by_git))
     except* BadInput as errors:
-        _complain(errors)
+        complain(errors)
         code = BAD_INPUT
     except* WorldError as errors:
-        _complain(errors)
+        complain(errors)
     raise SystemExit(code)
 
 
@@ -99,15 +101,6 @@ def _cancel_on_signals(playing: asyncio.Task[int] | None) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         with suppress(NotImplementedError):  # Windows has no such handlers
             asyncio.get_running_loop().add_signal_handler(number, stop)
-
-
-def _complain(errors: BaseExceptionGroup[Exception]) -> None:
-    """Each error's own sentence on standard error."""
-    for error in errors.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            _complain(error)
-        else:
-            click.echo(str(error), err=True)
 
 
 def _open(output: str, plan: "ModelCanary", extra: "Extra") -> "Watcher":
