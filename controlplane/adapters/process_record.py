@@ -30,6 +30,8 @@ class Record:
     """Seconds since the epoch; None while it has not been ready."""
     stopping: bool = False
     """True once it was asked to end: such a process is not taken over."""
+    starts: int = 1
+    """How often the replica was started, this time included; for people."""
 
 
 class Records:
@@ -113,6 +115,7 @@ def _read(file: Path) -> Iterator[tuple[str, Record]]:
                     digest=str(entry["digest"]),
                     ready_since=entry.get("readySince"),
                     stopping=bool(entry.get("stopping")),
+                    starts=int(entry.get("starts", 1)),
                 ),
             )
         except (TypeError, KeyError, ValueError):
@@ -127,4 +130,5 @@ def _to_json(record: Record) -> dict[str, object]:
         "digest": record.digest,
         "readySince": record.ready_since,
         "stopping": record.stopping,
+        "starts": record.starts,
     }

@@ -80,6 +80,7 @@ class Replica:
         self._child: Child | None = None
         self._last_end = ""
         self._was_started = False
+        self._starts = 0
         self._port: int | None = None
         self._take_over()
 
@@ -119,6 +120,7 @@ class Replica:
         self._port = record.port
         if self._records.serves(self.name, self._digest):
             self._child, self._was_started, self.ready_since = record.child, True, record.ready_since
+            self._starts = record.starts
             self._log_before = self._log_size()
             self._ready = record.ready_since is not None
             self.problem = "" if self._ready else "taken over from an earlier run, not ready yet"
@@ -148,7 +150,8 @@ class Replica:
             self.problem = f"could not be started: {error}"
             return
         try:
-            self._records.put(self.name, Record(self._child, self._port, self._digest))
+            self._starts += 1
+            self._records.put(self.name, Record(self._child, self._port, self._digest, starts=self._starts))
         except OSError as error:
             # Nobody would find it again after a crash of ours.
             self._child.kill()

@@ -54,6 +54,10 @@ class Ledger:
         said = {"key": alert.key, "number": alert.number, "at": alert.at, "state": alert.state}
         await self._add({"channel": channel, **said, "delivered": self._now()})
 
+    async def trouble(self, channel: str, clause: str) -> None:
+        """The channel cannot be told at present: for whoever looks on, and nothing is decided by it."""
+        await self._add({"channel": channel, "failed": self._now(), "said": clause})
+
     async def _add(self, line: dict[str, Any]) -> None:
         self._learn(line)
         async with self._writing:

@@ -102,18 +102,18 @@ class Mailbox:
                 await (self.channel.send(alert) if alert.state == "firing" else self.channel.resolve(alert))
         except Refused as error:
             queue.refused(letter, _steady())
-            self._complain(f"{error}. Correct that: it is tried again every few minutes")
+            await self._complain(f"{error}. Correct that: it is tried again every few minutes")
         except Busy as error:
             queue.failed(_steady(), wait=error.wait)
         except WorldError as error:
             queue.failed(_steady())
-            self._complain(f"{error}. It is tried again")
+            await self._complain(f"{error}. It is tried again")
         except TimeoutError:
             queue.failed(_steady())
-            self._complain("it hangs. It is tried again")
+            await self._complain("it hangs. It is tried again")
         except Exception as error:  # noqa: BLE001 - a bug in a channel must not end the rollout that it tells of
             queue.refused(letter, _steady())
-            self._complain(f"a bug of ours, {type(error).__name__}; please report it. It is tried again")
+            await self._complain(f"a bug of ours, {type(error).__name__}; please report it. It is tried again")
         else:
             queue.delivered(letter, _steady())
             for each in letter.covers if not letter.reminder else ():
@@ -122,10 +122,11 @@ class Mailbox:
                 self._said = ""
                 self._say(f"Alerts to {self.channel.name} arrive again.")
 
-    def _complain(self, clause: str) -> None:
-        """Say once what is wrong, until it changes."""
+    async def _complain(self, clause: str) -> None:
+        """Say once what is wrong, until it changes, and write it down for whoever looks on."""
         if clause != self._said:
             self._said = clause
+            await self._ledger.trouble(self.name, clause)
             self._say(f"Alerts to {self.channel.name} do not arrive: {clause}; the rollout does not wait for it.")
 
     def _give_up_old_news(self, now: float) -> None:

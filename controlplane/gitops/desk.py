@@ -88,7 +88,7 @@ class Desk:
             self._tell(what, f"{what} is waiting: {error} It is tried again; traffic does not depend on it.")
         else:
             said = f"is {made[:7]} in {self._store.remote.branch} ({origin.path})" if made else _NOT_NEEDED
-            self._done(writing, f"{what} {said}.")
+            self._done(writing, f"{what} {said}.", commit=made or "")
 
     async def _try_note(self, commit: str, text: str, tries: int) -> None:
         try:
@@ -112,8 +112,8 @@ class Desk:
                 return decoded
         return None
 
-    def _done(self, writing: Writing, sentence: str) -> None:
-        self._ledger.written(writing)
+    def _done(self, writing: Writing, sentence: str, *, commit: str = "") -> None:
+        self._ledger.written(writing, commit)
         self._said.pop(f"{writing.name}: the commit that {_WORDS[writing.kind]}", None)
         self._say(sentence)
 

@@ -42,6 +42,7 @@ async def follow(
     """
     with held(state):
         ledger = Ledger(state / "ledger.json")
+        ledger.follows(remote.url)
         store = Store(state / "repository", remote, limits=limits)
         desk = Desk(store, ledger, say)
 

@@ -62,6 +62,16 @@ class Writing:
 
 
 @dataclass(frozen=True, slots=True)
+class Made:
+    """A commit that was made."""
+
+    kind: Literal["promote", "put back"]
+    rollout: str
+    """`chat/3`."""
+    commit: str
+
+
+@dataclass(frozen=True, slots=True)
 class Book:
     """Everything that is remembered."""
 
@@ -77,6 +87,10 @@ class Book:
     frozen: dict[str, str] = field(default_factory=dict)
     """Rollout to the blob of its file (empty: none) when a rewritten history left it as it was."""
     writings: tuple[Writing, ...] = ()
+    made: dict[str, Made] = field(default_factory=dict)
+    """By rollout the newest commit that was made for it."""
+    url: str = ""
+    """The repository that is followed; it never carries a password."""
 
 
 _BOOK = TypeAdapter(Book)
@@ -156,9 +170,15 @@ class Ledger:
         others = tuple(each for each in self.book.writings if each.name != writing.name)
         self._write(replace(self.book, writings=(*others, writing)))
 
-    def written(self, writing: Writing) -> None:
-        """It is in git, or needs not be any more."""
-        self._write(replace(self.book, writings=tuple(each for each in self.book.writings if each != writing)))
+    def follows(self, url: str) -> None:
+        """This is the repository."""
+        self._write(replace(self.book, url=url))
+
+    def written(self, writing: Writing, commit: str = "") -> None:
+        """It is in git as this commit, or needs not be any more (empty)."""
+        left = tuple(each for each in self.book.writings if each != writing)
+        made = {writing.name: Made(writing.kind, writing.rollout, commit)} if commit else {}
+        self._write(replace(self.book, writings=left, made={**self.book.made, **made}))
 
     @contextmanager
     def together(self) -> Iterator[None]:

@@ -15,12 +15,12 @@ GONE = Child(os.getpid(), 1.0)
 
 def test_a_later_run_reads_what_was_written(tmp_path: Path) -> None:
     records = Records(tmp_path / "file")
-    records.put("canary-0", Record(ME, 4711, "digest"))
+    records.put("canary-0", Record(ME, 4711, "digest", starts=3))
     records.note_ready("canary-0", 12.5)
     records.put("stable-0", Record(GONE, 4712, "other"))
     records.note_stopping("stable-0")
     later = Records(tmp_path / "file")
-    assert later.get("canary-0") == Record(ME, 4711, "digest", ready_since=12.5)
+    assert later.get("canary-0") == Record(ME, 4711, "digest", ready_since=12.5, starts=3)
     assert later.get("stable-0") == Record(GONE, 4712, "other", stopping=True)
     assert (later.of_arm("stable"), later.of_arm("canary")) == (["stable-0"], ["canary-0"])
 

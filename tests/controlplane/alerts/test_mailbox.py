@@ -1,6 +1,7 @@
 """One channel's delivery: in the background, told once what is wrong, and never the end of anything else."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -107,6 +108,15 @@ async def test_a_refusal_names_what_to_correct(tmp_path: Path, said: list[str]) 
         await mailbox.empty(5)
     assert channel.sent == [BLIND]
     assert "404: it is not there (any more). Correct that" in said[0]
+
+
+async def test_what_does_not_arrive_is_written_down_for_whoever_looks_on(tmp_path: Path, said: list[str]) -> None:
+    async with a_mailbox(Fake(Unavailable("no route"), Unavailable("no route")), tmp_path, said) as mailbox:
+        mailbox.put(BLIND)
+        await mailbox.empty(5)
+    lines = [json.loads(line) for line in (tmp_path / "alerts.jsonl").read_text().split("\n") if line]
+    assert [line["said"] for line in lines if "failed" in line] == ["no route. It is tried again"]
+    assert "delivered" in lines[-1]
 
 
 async def test_a_bug_in_a_channel_ends_nothing_and_shows_no_value(tmp_path: Path, said: list[str]) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from canary.errors import BadInput
-from controlplane.gitops.ledger import LONGEST_QUARANTINE, Ledger, Origin, Rejection, Writing
+from controlplane.gitops.ledger import LONGEST_QUARANTINE, Ledger, Made, Origin, Rejection, Writing
 
 ORIGIN = Origin("apps/chat/canary.yml", 11, "r1", "a1", "c1", "Ann", "Try v2")
 WRITING = Writing("put back", "chat/1", "2026-11-21T09:00:00Z", "chat", "r1", "a1", "Roll back chat\n")
@@ -40,6 +40,16 @@ def test_a_newer_commit_for_a_rollout_takes_the_place_of_an_older_one(tmp_path: 
     newer = Writing("promote", "chat/2", "2026-11-21T10:00:00Z", "chat", "r2", "a2", "Promote\n")
     ledger.add(newer)
     assert ledger.book.writings == (newer,)
+
+
+def test_it_is_remembered_which_commit_was_made_and_where(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger.json")
+    ledger.follows("https://git.example.com/ml/apps.git")
+    ledger.add(WRITING)
+    ledger.written(WRITING, "4f2c1e9")
+    book = Ledger(ledger.file).book
+    assert book.url == "https://git.example.com/ml/apps.git"
+    assert (book.writings, book.made) == ((), {"chat": Made("put back", "chat/1", "4f2c1e9")})
 
 
 def test_the_quarantine_is_bounded_and_forgets_the_oldest(tmp_path: Path) -> None:
