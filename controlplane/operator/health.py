@@ -4,18 +4,10 @@ Opened by `operator.py`. Alive means that the event loop turns; ready means that
 replica leads or stands by.
 """
 
-import socket
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable
 
-import uvicorn
+from controlplane.adapters.listening import Receive, Scope, Send
 
-from canary.errors import BadInput
-
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 TEXT = b"text/plain; charset=utf-8"
 EXPOSITION = b"text/plain; version=0.0.4; charset=utf-8"
 
@@ -49,50 +41,3 @@ class Health:
                 return 200, EXPOSITION, self._metrics()
             case _:
                 return 404, TEXT, b"/metrics, /healthz and /readyz are here\n"
-
-
-class Server(uvicorn.Server):
-    """Uvicorn, which otherwise takes the process's signals for itself."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave them to the command."""
-        yield
-
-
-async def serve(app: Health, listening: socket.socket) -> None:
-    """Answer until cancelled."""
-    config = uvicorn.Config(
-        app, access_log=False, log_level="warning", lifespan="off", server_header=False, ws="none", interface="asgi3"
-    )
-    server = Server(config)
-    try:
-        await server.serve(sockets=[listening])
-    finally:
-        listening.close()
-
-
-def listen(address: str) -> socket.socket:
-    """A bound socket for `host:port`; port 0 is any free one. Raises `BadInput` when it cannot be had."""
-    host, _, port = address.rpartition(":")
-    try:
-        return _bound(host.strip("[]") or "0.0.0.0", int(port))  # noqa: S104 - `:8080` means every address, as elsewhere
-    except (OSError, ValueError, OverflowError) as error:
-        why = getattr(error, "strerror", None) or str(error)
-        raise BadInput(
-            f"The controller cannot listen on {address}: {why}. Expected host:port such as 0.0.0.0:8080; nothing was "
-            f"started."
-        ) from error
-
-
-def _bound(host: str, port: int) -> socket.socket:
-    family, kind, protocol, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    found = socket.socket(family, kind, protocol)
-    try:
-        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        found.bind(place)
-        found.listen(128)
-    except OSError:
-        found.close()
-        raise
-    return found

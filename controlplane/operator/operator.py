@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Literal
 
+from controlplane.adapters.listening import listen, serve
 from controlplane.kserve.caches import Caches
 from controlplane.kubernetes.api import Kube
 from controlplane.kubernetes.cache import Key
@@ -15,7 +16,7 @@ from controlplane.kubernetes.election import Election
 from controlplane.operator.desk import Desks
 from controlplane.operator.events import Events
 from controlplane.operator.following import Following, following
-from controlplane.operator.health import Health, listen, serve
+from controlplane.operator.health import Health
 from controlplane.operator.metrics import Numbers, exposition
 from controlplane.operator.profile import Looks, look
 from controlplane.operator.roster import Roster
