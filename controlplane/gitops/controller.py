@@ -56,6 +56,8 @@ class Controller:
         """What each file of the last look wants, by path, blob and settings: most files do not change."""
         self._again: set[str] = set()
         """Rollouts that somebody wants to be tried again."""
+        self.wake = asyncio.Event()
+        """Set by whoever knows that something was pushed: the branch is looked at now instead of later."""
 
     async def run(self, interval: float, stop: asyncio.Event) -> None:
         """Follow the branch until told to stop; then leave with everything serving as it is."""
@@ -66,12 +68,9 @@ class Controller:
             writer = tasks.create_task(self._desk.work(), name="writer of commits")
             wait = interval
             while not stop.is_set():
+                self.wake.clear()  # before the look: what is pushed during it counts for the next one
                 wait = interval if await self.once() else min(2 * wait, max(LONGEST_WAIT, interval))
-                try:
-                    async with asyncio.timeout(wait):
-                        await stop.wait()
-                except TimeoutError:
-                    continue
+                await first_of(wait, stop, self.wake)
             self._fleet.leave()
             writer.cancel()
 
@@ -339,6 +338,16 @@ class Controller:
         if self._said.get(about) != sentence:
             self._said[about] = sentence
             self._say(sentence)
+
+
+async def first_of(seconds: float, *events: asyncio.Event) -> None:
+    """Wait until one of these is set, for so long at most."""
+    waiting = [asyncio.ensure_future(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for each in waiting:
+            each.cancel()
 
 
 def ask_for_retry(folder: Path, name: str) -> None:

@@ -34,11 +34,13 @@ async def follow(
     interval: float = 5.0,
     limits: Limits | None = None,
     carry_out: CarryOut = run_rollout,
+    wake: asyncio.Event | None = None,
 ) -> None:
     """Follow the repository until `stop`; everything that serves then goes on serving.
 
     `state` holds what the controller remembers, `rollouts(name)` each rollout's own state; `audience` hears of a plan
-    and the commit that it came with. Raises `BadInput` when another controller holds the folder.
+    and the commit that it came with; `wake` lets the branch be looked at before its time. Raises `BadInput` when
+    another controller holds the folder.
     """
     with held(state):
         ledger = Ledger(state / "ledger.json")
@@ -54,5 +56,6 @@ async def follow(
 
         fleet = Fleet(rollouts, carry_out, clock=SystemClock(), audience=watched, ended=ended, say=say)
         controller = Controller(store, pattern, fleet, ledger, desk, say=say)
+        controller.wake = wake or controller.wake
         await store.check()
         await controller.run(interval, stop)

@@ -1,6 +1,6 @@
 """Whether a webhook is genuine: GitHub, Gitea and Forgejo, GitLab, and anybody who signs as Standard Webhooks says.
 
-For whoever listens for webhooks; nothing here opens a socket. The answer is only ever "look at the configured branch
+Asked by `listener.py`; nothing here opens a socket. The answer is only ever "look at the configured branch
 now": no address out of a payload is ever used. The size is checked first, then the signature, and only a genuine body
 is parsed. Pure: headers, body and time come in, a verdict goes out; what was seen is remembered in a bounded list.
 """
@@ -17,7 +17,8 @@ from typing import Literal
 
 from canary.errors import BadInput
 
-Kind = Literal["github", "gitea", "gitlab", "standard"]
+Kind = Literal["github", "gitea", "gitlab", "standard", "any"]
+"""`any` takes the one whose header is there: each of them proves that the sender knows the secret."""
 LARGEST = 1024 * 1024
 """Bytes of a body. A listener stops reading there too."""
 CLOCKS_DIFFER = 300.0
@@ -42,12 +43,14 @@ class Doorman:
 
     def __init__(self, kind: Kind, secret: str, branch: str) -> None:
         """Raises `BadInput` without a secret that is worth the name: an unsigned hook is no hook."""
-        if len(secret) < SHORTEST_SECRET:
-            raise BadInput(f"A webhook needs a secret of at least {SHORTEST_SECRET} characters; nothing was opened.")
-        self._secret = secret
+        self._secret = checked(secret)
         self._ref = f"refs/heads/{branch}"
         self._check = _CHECKS[kind]
         self._seen: OrderedDict[str, None] = OrderedDict()
+
+    def renew(self, secret: str) -> None:
+        """Ask for another secret from now on; what was seen stays known. Raises `BadInput`."""
+        self._secret = checked(secret)
 
     def answer(self, headers: Mapping[str, str], body: bytes, now: float) -> Answer:
         """What to do with a delivery. Header names in any case; `now` in seconds since the epoch. Never raises."""
@@ -75,6 +78,13 @@ class Doorman:
         if ref != self._ref:
             return Answer(200, "Nothing that concerns the branch.")
         return Answer(202, "The branch is looked at.", fetch=True)
+
+
+def checked(secret: str) -> str:
+    """The secret, if it is worth the name; raises `BadInput`."""
+    if len(secret) < SHORTEST_SECRET:
+        raise BadInput(f"A webhook needs a secret of at least {SHORTEST_SECRET} characters; nothing was opened.")
+    return secret
 
 
 def _github(secret: str, headers: Mapping[str, str], body: bytes, _now: float) -> str | None:
@@ -111,11 +121,23 @@ def _standard(secret: str, headers: Mapping[str, str], body: bytes, now: float) 
     return f"{id_}" if any(_same(each, f"v1,{expected}") for each in given) else None
 
 
+def _any(secret: str, headers: Mapping[str, str], body: bytes, now: float) -> str | None:
+    """The first of these whose header is there decides alone. Gitea sends GitHub's header too; both sign the same."""
+    if "webhook-signature" in headers:
+        return _standard(secret, headers, body, now)
+    if "x-hub-signature-256" in headers:
+        return _github(secret, headers, body, now)
+    if "x-gitlab-token" in headers:
+        return _gitlab(secret, headers, body, now)
+    return _gitea(secret, headers, body, now)
+
+
 _CHECKS: Mapping[Kind, Callable[[str, Mapping[str, str], bytes, float], str | None]] = {
     "github": _github,
     "gitea": _gitea,
     "gitlab": _gitlab,
     "standard": _standard,
+    "any": _any,
 }
 """Each answers what a delivery is known by, or None for one that is not genuine."""
 
