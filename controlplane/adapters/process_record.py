@@ -45,6 +45,10 @@ class Records:
         """The record of this replica."""
         return self._records.get(replica)
 
+    def all(self) -> Mapping[str, Record]:
+        """Every record by the replica's name."""
+        return dict(self._records)
+
     def serves(self, replica: str, digest: str) -> bool:
         """Whether this replica's process runs, is this command, and was not asked to end."""
         record = self._records.get(replica)

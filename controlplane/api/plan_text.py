@@ -32,7 +32,7 @@ def plan_text(spec_text: str) -> str:
     if plan.spec.gates:
         spec["gates"] = [gate.text for gate in plan.spec.gates]
     for arm in ("stable", "canary"):
-        _hide(spec.get(arm, {}))
+        hide(spec.get(arm, {}))
     return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100)
 
 
@@ -41,8 +41,8 @@ def looks_secret(name: str) -> bool:
     return bool(_SECRET.search(name))
 
 
-def _hide(variant: dict[str, Any]) -> None:
-    """Leave the names of variables and options, and hide their values."""
+def hide(variant: dict[str, Any]) -> None:
+    """In a variant as canary.yml has it, leave the names of variables and options, and hide their values."""
     if isinstance(variant.get("env"), Mapping):
         variant["env"] = dict.fromkeys(variant["env"], HIDDEN)
     if variant.get("command"):

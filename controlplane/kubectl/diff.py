@@ -2,7 +2,7 @@
 
 import difflib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -20,6 +20,7 @@ NOTHING = "–"
 @at_cluster
 async def command(session: Session, name: str, output: str) -> int:
     """Show what the canary has that stable has not. While a rollout is under way, as its own plan has it."""
+    from controlplane.api.panels_diff import changes
     from controlplane.kubectl.find import canary
 
     variants = variants_of(await canary(session, name))
@@ -47,19 +48,6 @@ def variants_of(object_: Object) -> Mapping[str, Mapping[str, Any]]:
     return {arm: spec.get(arm) or {} for arm in ("stable", "canary")}
 
 
-def changes(stable: Mapping[str, Any], canary: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """By dotted field what each variant has there (None for nothing), fields that are the same left out.
-
-    What may be a credential is hidden, though not that it differs.
-    """
-    before, after = dict(_fields(stable)), dict(_fields(canary))
-    return {
-        field: {"stable": _told(field, before.get(field)), "canary": _told(field, after.get(field))}
-        for field in dict.fromkeys([*before, *after])
-        if before.get(field) != after.get(field)
-    }
-
-
 def lines(changed: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """A table of what differs; long texts are compared line by line below it."""
     from controlplane.kubectl.output import table
@@ -76,20 +64,6 @@ def lines(changed: Mapping[str, Mapping[str, Any]]) -> list[str]:
         before, after = (str(both[arm] or "").splitlines() for arm in ("stable", "canary"))
         shown += ["", field, *map(clean, difflib.unified_diff(before, after, "stable", "canary", lineterm="", n=2))]
     return shown
-
-
-def _fields(value: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
-    for key, inner in value.items():
-        if isinstance(inner, Mapping):
-            yield from _fields(inner, f"{path}{key}.")
-        elif inner is not None:
-            yield f"{path}{key}", inner
-
-
-def _told(field: str, value: Any) -> Any:
-    from controlplane.api.plan_text import HIDDEN, looks_secret
-
-    return HIDDEN if value is not None and looks_secret(field.rpartition(".")[2]) else value
 
 
 def _shown(value: Any) -> str:

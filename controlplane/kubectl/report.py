@@ -88,9 +88,10 @@ def text_of(found: "Record", events: "Sequence[Event]", now: float) -> str:
 def html_of(found: "Record", events: "Sequence[Event]", now: float) -> str:
     """The page. `now` in seconds since the epoch: the moment that it shows."""
     from canary.serial import rfc3339
+    from controlplane.api.panels_diff import changes
     from controlplane.api.plan_text import plan_text
     from controlplane.api.state import state_of
-    from controlplane.kubectl.diff import changes, lines, variants_of
+    from controlplane.kubectl.diff import lines, variants_of
     from controlplane.ports import Stored
 
     status = found.object_["status"]

@@ -2,7 +2,8 @@
 
 import json
 
-from controlplane.kubectl.diff import changes, lines
+from controlplane.api.panels_diff import changes
+from controlplane.kubectl.diff import lines
 from controlplane.kubernetes.resources import MODEL_CANARY
 from tests.controlplane.kubectl.desk import a_canary, a_spec, desk
 
