@@ -11,18 +11,19 @@ from pydantic import BaseModel, Field
 from canary.look import Look
 from canary.observation import OperatorRequest, Verb
 from canary.requests import answer
-from canary.rollout import Phase
+from canary.rollout import Phase, Rollout
 from canary.spec.models import CanarySpec
 from canary.weights import ALL_CANARY, Weights
 from controlplane.api.look import Looked
 
-NOBODY = "Nobody carries this rollout out now: the request waits until `serinus run` is started again."
+Asking = Literal["promote", "pause", "resume", "abort", "approve", "retry"]
+"""What people may ask for over the API; `retry` only where somebody else than `serinus run` carries rollouts out."""
 
 
 class Action(BaseModel):
     """One thing to ask for."""
 
-    verb: Literal["promote", "pause", "resume", "abort", "approve"]
+    verb: Asking
     full: bool = False
     label: str
     allowed: bool
@@ -31,7 +32,7 @@ class Action(BaseModel):
     harmful: bool = Field(description="Whether it ends the rollout or skips what was to be judged.")
 
 
-_ACTIONS: tuple[tuple[Literal["promote", "pause", "resume", "abort", "approve"], bool, str], ...] = (
+_ACTIONS: tuple[tuple[Asking, bool, str], ...] = (
     ("pause", False, "Pause"),
     ("resume", False, "Resume"),
     ("approve", False, "Approve"),
@@ -39,31 +40,35 @@ _ACTIONS: tuple[tuple[Literal["promote", "pause", "resume", "abort", "approve"],
     ("promote", True, "Promote to 100 %"),
     ("abort", False, "Abort"),
 )
+_RETRY: tuple[Asking, bool, str] = ("retry", False, "Try again")
 
 
 def actions(spec: CanarySpec, looked: Looked, now: float) -> list[Action]:
     """Every action, allowed or with the reason why not."""
-    return [_action(spec, looked, now, verb, full, label) for verb, full, label in _ACTIONS]
+    offered = [*_ACTIONS, _RETRY] if looked.retries else _ACTIONS
+    return [_action(spec, looked, now, verb, full, label) for verb, full, label in offered]
 
 
 def _action(
     spec: CanarySpec,
     looked: Looked,
     now: float,
-    verb: Literal["promote", "pause", "resume", "abort", "approve"],
+    verb: Asking,
     full: bool,
     label: str,
 ) -> Action:
     reason = _why_not(spec, looked, now, verb, full)
     effect = "" if reason else _effect(spec, looked, verb, full)
     if effect and not looked.running:
-        effect = f"{effect} {NOBODY}"
+        effect = f"{effect} {looked.nobody}"
     harmful = verb in {"abort", "promote"}
     return Action(verb=verb, full=full, label=label, allowed=not reason, effect=effect, reason=reason, harmful=harmful)
 
 
 def _why_not(spec: CanarySpec, looked: Looked, now: float, verb: Verb, full: bool) -> str:
     rollout = looked.rollout
+    if verb == "retry":
+        return why_not_again(rollout)
     if rollout.finished:
         return f"The rollout has ended ({(rollout.result or 'ended').replace('_', ' ')})."
     if rollout.phase is Phase.ROLLING_BACK:
@@ -84,6 +89,13 @@ def _why_not(spec: CanarySpec, looked: Looked, now: float, verb: Verb, full: boo
             return f"There is nothing to skip while it is {rollout.phase}."
 
 
+def why_not_again(rollout: Rollout) -> str:
+    """Why a rollout cannot be begun once more; empty where it can."""
+    if not rollout.finished:
+        return f"It is under way ({rollout.phase}): there is nothing to begin once more."
+    return "It was promoted: there is nothing to try again." if rollout.result == "promoted" else ""
+
+
 def _effect(spec: CanarySpec, looked: Looked, verb: Verb, full: bool) -> str:
     rollout, canary = looked.rollout, spec.canary.name
     following = min(rollout.stage + 1, len(spec.stages) - 1)
@@ -93,6 +105,8 @@ def _effect(spec: CanarySpec, looked: Looked, verb: Verb, full: bool) -> str:
             return f"All traffic goes back to {spec.stable.name} at once, and the rollout ends. It cannot be undone."
         case "pause":
             return f"{canary} keeps {rollout.weights} until somebody resumes. It still rolls back by itself."
+        case "retry":
+            return f"The same plan begins once more, from its first stage; what {canary} was put back for is forgiven."
         case "resume":
             return "The rollout goes on where it was paused."
         case "approve":

@@ -1,25 +1,28 @@
 """Stands before every route: who asks, from which page, under which name; and what browsers may do with the answers.
 
 Wrapped around the app by `app.py`. Names in `Host` are checked so that no foreign name can be pointed at this machine
-(DNS rebinding), `Origin` so that no other site's page is served, the token so that nobody else on it is. Knows nothing
+(DNS rebinding), `Origin` so that no other site's page is served; who asks is the door's word (`door.py`). Knows nothing
 of rollouts.
 """
 
 import ipaddress
-from collections.abc import Iterable
 from dataclasses import dataclass
-from http.cookies import CookieError, SimpleCookie
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from controlplane.api.keys import Keys, same
+from controlplane.api.door import Caller, Door
+from controlplane.api.keys import same
 from controlplane.api.problem import Problem, Refused, answer
 
 ACTION_HEADER = "x-serinus-token"
 MOST_BODY = 64 * 1024
 SAFE = frozenset({"GET", "HEAD"})
-OPEN_PATHS = frozenset({"/", "/healthz", "/readyz", "/favicon.ico", "/api/v1/openapi.json"})
+CALLER = "serinus.caller"
+"""Where a request's scope says who asks, as a `Caller`; routes that are open to all have none."""
+SESSION = "/api/v1/session"
+"""Signing in and out changes no rollout: it is possible on a read-only dashboard as well."""
+OPEN_PATHS = frozenset({"/", "/sign-in", "/healthz", "/readyz", "/favicon.ico", "/api/v1/openapi.json"})
 OPEN_FOLDERS = ("/static/", "/rollouts/")
 """The page itself holds nothing that is secret: what it shows comes from the API."""
 HEADERS = {
@@ -39,7 +42,7 @@ HEADERS = {
 class Rules:
     """What this server allows."""
 
-    keys: Keys
+    door: Door
     read_only: bool = False
     hosts: frozenset[str] = frozenset()
     """Names besides `localhost` by which it may be called; addresses may always be used, as they cannot be rebound."""
@@ -66,13 +69,14 @@ class Guard:
             await send(message)
 
         try:
-            self._check(scope["method"], scope["path"], Headers(scope=scope))
+            scope[CALLER] = await self._checked(scope["method"], scope["path"], Headers(scope=scope))
         except Refused as refused:
             await _refuse(refused.problem)(scope, receive, send_with_headers)
             return
         await self._app(scope, receive, send_with_headers)
 
-    def _check(self, method: str, path: str, headers: Headers) -> None:
+    async def _checked(self, method: str, path: str, headers: Headers) -> Caller | None:
+        """Who asks, where that matters; raises `Refused`."""
         host = headers.get("host", "")
         if not self._is_ours(host):
             raise Refused(403, "Wrong host", "This server is called by a name that is not its own.")
@@ -82,21 +86,22 @@ class Guard:
         if _size(headers) > MOST_BODY:
             raise Refused(413, "Too large", f"A request may have at most {MOST_BODY // 1024} KiB.")
         if method in SAFE and (path in OPEN_PATHS or path.startswith(OPEN_FOLDERS)):
-            return
-        by_token = self._has_token(headers)
-        if not by_token and not self._has_cookie(headers):
-            raise Refused(
-                401,
-                "Who are you?",
-                "This needs the token of the dashboard: open the address that `serinus dashboard` printed, or send it "
-                "as `Authorization: Bearer …`.",
-            )
+            return None
+        door = self._rules.door
+        if door.signs_in and (method, path) == ("POST", SESSION):
+            if origin is None:
+                raise Refused(403, "Not from our page", "Signing in is for the sign-in page of this server.")
+            return None
+        caller = await door.admit(headers)
+        if caller is None:
+            raise Refused(401, "Who are you?", door.hint)
         if method in SAFE:
-            return
-        if self._rules.read_only:
+            return caller
+        if self._rules.read_only and path != SESSION:
             raise Refused(403, "Read-only", "This dashboard was started with --read-only. Nothing was changed.")
-        if not by_token and (origin is None or not same(headers.get(ACTION_HEADER, ""), self._rules.keys.header)):
+        if caller.by_cookie and (origin is None or not same(headers.get(ACTION_HEADER, ""), caller.key)):
             raise Refused(403, "Not from our page", "An action needs the page's own token besides the cookie.")
+        return caller
 
     def _is_ours(self, host: str) -> bool:
         name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
@@ -107,24 +112,6 @@ class Guard:
         except ValueError:
             return False
         return True
-
-    def _has_token(self, headers: Headers) -> bool:
-        scheme, _, token = headers.get("authorization", "").partition(" ")
-        return scheme.lower() == "bearer" and same(token.strip(), self._rules.keys.token)
-
-    def _has_cookie(self, headers: Headers) -> bool:
-        keys = self._rules.keys
-        return any(same(value, keys.cookie) for value in _cookies(headers.getlist("cookie"), keys.cookie_name))
-
-
-def _cookies(lines: Iterable[str], name: str) -> Iterable[str]:
-    for line in lines:
-        try:
-            found = SimpleCookie(line).get(name)
-        except CookieError:
-            continue
-        if found is not None:
-            yield found.value
 
 
 def _size(headers: Headers) -> int:

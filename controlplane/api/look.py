@@ -19,6 +19,9 @@ _MOVING = frozenset({Phase.SHIFTING, Phase.PROMOTING, Phase.ROLLING_BACK, Phase.
 """Phases that are entered before the weights asked for are seen in force, or in which nothing is seen."""
 
 
+NOBODY = "Nobody carries this rollout out now: the request waits until `serinus run` is started again."
+
+
 @dataclass(frozen=True, slots=True)
 class Looked:
     """One rollout as far as it can be known from outside its process."""
@@ -30,6 +33,18 @@ class Looked:
     looked_at: float | None
     """When it looked last; None when that is not known."""
     rates: Mapping[Arm, float] = field(default_factory=dict)
+    counted: bool = True
+    """Whether somebody counted the replicas that can serve."""
+    of_record: bool = False
+    """Whether it was written down at the last change, so that its age says nothing."""
+    carrier: str = ""
+    """Who carries it out, in a sentence; empty where `running` and `looked_at` say it all."""
+    nobody: str = NOBODY
+    """What becomes of a request while nobody carries it out."""
+    retries: bool = False
+    """Whether a rollout that was put back can be asked to begin once more."""
+    stale: str = ""
+    """Why all this may be behind the world, in a sentence; empty while it is live."""
 
 
 def look(spec: CanarySpec, rollout: Rollout, live: Live | None, now: float) -> Looked:

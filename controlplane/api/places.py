@@ -1,25 +1,139 @@
-"""Finds the rollouts of a user's state directory: which folders have a store, and which rollouts are in each.
+"""Where rollouts are found: what every source of them offers to the routes, and the one for a user's state directory.
 
-Used by every route. A rollout is addressed by an id made of names that were found, never by a path, so nothing outside
-of the state directory can be asked for. Opens stores when they are first read and again when they were replaced.
+Used by every route; `cluster.py` is the source for a cluster. A rollout is addressed by an id made of names that were
+found, never by a path, so nothing outside of the state directory can be asked for. Opens stores when they are first
+read and again when they were replaced.
 """
 
+import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 from canary.errors import SerinusError
+from canary.observation import OperatorRequest
+from canary.rollout import Event, Rollout
+from canary.spec.models import CanarySpec
 from controlplane.adapters.sqlite_store import SqliteStore
+from controlplane.api.door import Person
+from controlplane.api.look import Looked, look
 from controlplane.api.problem import Refused
+from controlplane.ports import Stored
+from controlplane.view.live import read_live, read_samples
 
 FILE = "serinus.db"
+VERBS = ("promote", "pause", "resume", "abort", "approve")
+"""What `serinus run` can be asked for."""
+NO_RETRY = "On this machine a rollout begins once more by `serinus run`, or by `serinus retry` where a controller runs."
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}(~[a-z0-9][a-z0-9.-]{0,62})?")
 
 
+class Shelf(Protocol):
+    """What the routes need of a store: everything of `controlplane.ports.RolloutStore` but writing states."""
+
+    async def load(self, name: str) -> Stored | None:
+        """The newest state under this name, or None."""
+        ...
+
+    async def history(self, name: str, attempt: int | None = None) -> Sequence[Event]:
+        """All events of one attempt (None: the newest) that are kept, in order."""
+        ...
+
+    async def requests(self, name: str) -> Sequence[OperatorRequest]:
+        """What people have asked for and nobody has answered."""
+        ...
+
+    async def ask(self, name: str, request: OperatorRequest) -> None:
+        """Put a person's request where the loop will find it."""
+        ...
+
+
+class Place(Protocol):
+    """One rollout: its name, its store, and what is known of it besides."""
+
+    @property
+    def id(self) -> str:
+        """How it is addressed."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """What its store calls it."""
+        ...
+
+    @property
+    def folder(self) -> Path | None:
+        """Where its files are; None where it has none (in a cluster)."""
+        ...
+
+    @property
+    def store(self) -> Shelf:
+        """Where its state is read and requests are put."""
+        ...
+
+    def look(self, spec: CanarySpec, rollout: Rollout, now: float) -> Looked:
+        """The rollout with what was seen of its world last; `now` in seconds since the epoch."""
+        ...
+
+    def samples(self, attempt: int) -> Sequence[Mapping[str, Any]]:
+        """Values over time, oldest first, where somebody keeps them (`controlplane.view.live`)."""
+        ...
+
+    async def news(self, seconds: float) -> None:
+        """Return when its state may have changed, and after so many seconds in any case."""
+        ...
+
+
+class Source(Protocol):
+    """All rollouts that one person may see."""
+
+    async def places(self) -> tuple[Sequence[Place], Mapping[str, str]]:
+        """Every rollout, and by name what is wrong with those that cannot be shown."""
+        ...
+
+    async def find(self, id_: str, to: str = "get") -> Place:
+        """The rollout of this id; raises `Refused` for anything else, whatever it looks like.
+
+        `to`: what is meant to be done: get, watch, or a verb of `actions.Asking`.
+        """
+        ...
+
+    async def may(self, place: Place) -> Sequence[str]:
+        """The verbs that this person may ask this rollout for."""
+        ...
+
+    def kept(self, place: Place, messages: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """A stream about this rollout, for as long as this person may watch it."""
+        ...
+
+
+class Sources(Protocol):
+    """All rollouts there are, before it is known who asks."""
+
+    @property
+    def where(self) -> str:
+        """Whose rollouts these are, for headings: `this machine`."""
+        ...
+
+    @property
+    def counted(self) -> Source | None:
+        """What `/metrics` counts; None where somebody else counts it."""
+        ...
+
+    def seen_by(self, person: Person) -> Source:
+        """What this person may see."""
+        ...
+
+    async def unready(self) -> str:
+        """Why nothing can be served yet, as a sentence; empty where it can."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
-class Place:
-    """One rollout's store and name."""
+class FolderPlace:
+    """A rollout of this machine. Implements `Place`."""
 
     id: str
     """Its name where its folder has that name too, as by default; else `folder~name`."""
@@ -27,16 +141,33 @@ class Place:
     folder: Path
     store: SqliteStore
 
+    def look(self, spec: CanarySpec, rollout: Rollout, now: float) -> Looked:
+        """See `Place`."""
+        return look(spec, rollout, read_live(self.folder, self.name), now)
+
+    def samples(self, attempt: int) -> Sequence[Mapping[str, Any]]:
+        """See `Place`."""
+        return read_samples(self.folder, self.name, attempt)
+
+    async def news(self, seconds: float) -> None:
+        """See `Place`; a file tells nobody that it has changed."""
+        await asyncio.sleep(seconds)
+
 
 class Home:
-    """The folder of state folders, `$XDG_STATE_HOME/serinus` by default."""
+    """The folder of state folders, `$XDG_STATE_HOME/serinus` by default.
+
+    Implements `Sources`, and `Source` for its one owner.
+    """
+
+    where = "this machine"
 
     def __init__(self, folder: Path) -> None:
         """Opens nothing yet; the folder may be missing."""
         self.folder = folder
         self._open: dict[str, tuple[tuple[int, int], SqliteStore]] = {}
 
-    async def places(self) -> tuple[list[Place], Mapping[str, str]]:
+    async def places(self) -> tuple[list[FolderPlace], Mapping[str, str]]:
         """Every rollout by id, and by folder name what is wrong with stores that cannot be read."""
         found, problems = [], {}
         for name in self._folders():
@@ -46,8 +177,10 @@ class Home:
                 problems[name] = str(error)
         return found, problems
 
-    async def find(self, id_: str) -> Place:
+    async def find(self, id_: str, to: str = "get") -> FolderPlace:
         """The rollout of this id; raises `Refused` (404) for anything else, whatever it looks like."""
+        if to == "retry":
+            raise Refused(409, "Not here", f"{NO_RETRY} Nothing was asked.")
         if _ID.fullmatch(id_):
             folder = id_.partition("~")[0]
             if folder in self._folders():
@@ -55,6 +188,28 @@ class Home:
                     if place.id == id_:
                         return place
         raise Refused(404, "No such rollout", "There is no rollout of this name here. The list shows those there are.")
+
+    @property
+    def counted(self) -> "Home":
+        """See `Sources`."""
+        return self
+
+    def seen_by(self, person: Person) -> "Home":
+        """See `Sources`: whoever has the token is its owner."""
+        return self
+
+    async def may(self, place: Place) -> Sequence[str]:
+        """See `Source`."""
+        return VERBS
+
+    def kept(self, place: Place, messages: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """See `Source`."""
+        return messages
+
+    async def unready(self) -> str:
+        """See `Sources`: every store can be read."""
+        _, problems = await self.places()
+        return f"{len(problems)} state folder(s) cannot be read; the list says which." if problems else ""
 
     async def close(self) -> None:
         """Let go of all stores."""
@@ -78,10 +233,10 @@ class Home:
             and not (child / FILE).is_symlink()
         ]
 
-    async def _inside(self, folder: str) -> list[Place]:
+    async def _inside(self, folder: str) -> list[FolderPlace]:
         store = await self._store(folder)
         return [
-            Place(name if name == folder else f"{folder}~{name}", name, self.folder / folder, store)
+            FolderPlace(name if name == folder else f"{folder}~{name}", name, self.folder / folder, store)
             for name in await store.names()
         ]
 

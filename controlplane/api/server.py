@@ -13,7 +13,7 @@ import uvicorn
 from canary.errors import BadInput
 from controlplane.api.app import build
 from controlplane.api.guard import Rules
-from controlplane.api.places import Home
+from controlplane.api.places import Home, Sources
 from controlplane.api.stream import Hub
 
 
@@ -59,11 +59,20 @@ def _bound(host: str, port: int) -> socket.socket:
 
 
 @asynccontextmanager
-async def opened(home_folder: Path, rules: Rules, *, user: str, now: Callable[[], float]) -> AsyncIterator[Server]:
-    """A server to be run with `serve(sockets=[…])`; its stores are closed at the end."""
-    home, hub = Home(home_folder), Hub(now)
+async def opened(home_folder: Path, rules: Rules, *, now: Callable[[], float]) -> AsyncIterator[Server]:
+    """A server of a state directory, to be run with `serve(sockets=[…])`; its stores are closed at the end."""
+    home = Home(home_folder)
+    try:
+        yield server_of(home, rules, now=now)
+    finally:
+        await home.close()
+
+
+def server_of(sources: Sources, rules: Rules, *, now: Callable[[], float]) -> Server:
+    """A server of these rollouts, to be run with `serve(sockets=[…])`."""
+    hub = Hub(now)
     config = uvicorn.Config(
-        build(home, rules, hub, user=user, now=now),
+        build(sources, rules, hub, now=now),
         access_log=False,
         log_level="warning",
         lifespan="off",
@@ -71,7 +80,4 @@ async def opened(home_folder: Path, rules: Rules, *, user: str, now: Callable[[]
         timeout_graceful_shutdown=2,
         ws="none",
     )
-    try:
-        yield Server(config, hub)
-    finally:
-        await home.close()
+    return Server(config, hub)

@@ -4,6 +4,8 @@ Used by the routes and by the stream. Built from `controlplane.view.model.pictur
 API cannot disagree; it computes nothing of its own.
 """
 
+from functools import lru_cache
+
 from pydantic import BaseModel, Field
 
 from canary.rollout import Phase
@@ -14,6 +16,7 @@ from canary.weights import ARMS
 from canary.wording import duration
 from controlplane.api.actions import Action, actions
 from controlplane.api.look import Looked, look
+from controlplane.api.places import Place
 from controlplane.ports import Stored
 from controlplane.view import format as fmt
 from controlplane.view.format import clean
@@ -129,17 +132,37 @@ class State(BaseModel):
     actions: list[Action]
     events: int = Field(description="How many events there have been in this attempt.")
     version: int
+    stale: str = Field(default="", description="Why this may be behind the world; empty while it is live.")
+
+
+def state_at(place: Place, stored: Stored, now: float) -> State:
+    """The state of the rollout in this place, with what is known of its world."""
+    spec = _spec_of(stored.spec_text)
+    return _state(place.id, stored, place.look(spec, stored.rollout, now), now, spec)
 
 
 def state_of(id_: str, stored: Stored, live: Live | None, now: float, *, spec: CanarySpec | None = None) -> State:
     """The state at `now` (seconds since the epoch). `spec` spares reading the plan again."""
-    spec = spec or from_text(stored.spec_text).spec
-    looked = look(spec, stored.rollout, live, now)
+    spec = spec or _spec_of(stored.spec_text)
+    return _state(id_, stored, look(spec, stored.rollout, live, now), now, spec)
+
+
+@lru_cache(maxsize=512)
+def _spec_of(text: str) -> CanarySpec:
+    """A plan is read once: it never changes under the same text, and is looked at every second."""
+    return from_text(text).spec
+
+
+def _state(id_: str, stored: Stored, looked: Looked, now: float, spec: CanarySpec) -> State:
     rollout = looked.rollout
     drawn = picture(spec, rollout, looked.seen, now, looked.rates)
     symbol, style = of_phase(UNICODE, rollout.phase)
     ended_at = rollout.history[-1].at if rollout.finished and rollout.history else now
-    known = looked.running or rollout.phase not in {Phase.PREPARING, Phase.SHIFTING, Phase.PROMOTING}
+    known = (looked.running and looked.counted) or rollout.phase not in {
+        Phase.PREPARING,
+        Phase.SHIFTING,
+        Phase.PROMOTING,
+    }
     return State(
         id=id_,
         name=drawn.name,
@@ -161,7 +184,7 @@ def state_of(id_: str, stored: Stored, live: Live | None, now: float, *, spec: C
         stages=[_stage(step, len(stage.gates)) for step, stage in zip(drawn.stages, spec.stages, strict=True)],
         arms=[_arm(row, drawn, looked) for row in drawn.arms],
         gates=[_gate(row) for row in drawn.gates],
-        evidence_age=_seconds(None if rollout.finished else drawn.evidence_age),
+        evidence_age=_seconds(None if rollout.finished or looked.of_record else drawn.evidence_age),
         problem=drawn.problem,
         ending=_ending(drawn),
         unrouted=drawn.unrouted,
@@ -169,6 +192,7 @@ def state_of(id_: str, stored: Stored, live: Live | None, now: float, *, spec: C
         actions=actions(spec, looked, now),
         events=rollout.events,
         version=stored.version,
+        stale=looked.stale,
     )
 
 
@@ -192,7 +216,7 @@ def _arm(row: ArmRow, drawn: Picture, looked: Looked) -> ArmView:
         in_force=_share(row.in_force),
         rate=Value(value=row.rate, text=fmt.rate(row.rate)),
         served=Value(value=served, text=fmt.count(served)),
-        ready=row.ready if looked.running else None,
+        ready=row.ready if looked.running and looked.counted else None,
         wanted=row.wanted,
         problem=row.problem,
     )
@@ -233,6 +257,8 @@ def _controller(looked: Looked, now: float) -> Controller:
     at = looked.looked_at
     if looked.rollout.finished:
         text = "The rollout has ended."
+    elif looked.carrier:
+        text = looked.carrier
     elif looked.running:
         text = "A controller carries it out."
     else:

@@ -14,12 +14,11 @@ from canary.errors import SerinusError
 from canary.rollout import Event
 from canary.serial import event_line
 from controlplane.api.places import Place
-from controlplane.api.state import state_of
+from controlplane.api.state import state_at
 from controlplane.ports import Stored
-from controlplane.view.live import read_live
 
 PERIOD = 0.5
-"""Seconds between two looks into the store."""
+"""Seconds between two looks into the store, unless it tells of news sooner."""
 STATE_PERIOD = 1.0
 """Seconds between two states while something may change."""
 REST_PERIOD = 10.0
@@ -117,7 +116,7 @@ class Channel:
     async def _read_on(self) -> None:
         place, state_at, version = self._place, float("-inf"), -1
         while True:
-            await asyncio.sleep(PERIOD)
+            await place.news(PERIOD)
             try:
                 stored = await place.store.load(place.name)
                 if stored is None:
@@ -141,8 +140,7 @@ class Channel:
                 self.send(event_bytes(event), number)
 
     def _state(self, stored: Stored) -> bytes:
-        live = read_live(self._place.folder, self._place.name)
-        return _message("state", state_of(self._place.id, stored, live, self._now()).model_dump())
+        return _message("state", state_at(self._place, stored, self._now()).model_dump())
 
 
 class Hub:

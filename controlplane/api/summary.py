@@ -3,9 +3,16 @@
 Used by the routes. Shorter than a state: enough to see which rollout needs somebody.
 """
 
+from collections.abc import Callable
+
 from pydantic import BaseModel, Field
 
-from controlplane.api.state import Badge, State, Value
+from controlplane.api.places import Place
+from controlplane.api.state import Badge, State, Value, state_at
+
+FRESH = 1.0
+"""Seconds for which a line is shown to everybody who asks: many people look at one list."""
+MOST_KEPT = 5000
 
 _URGENT = {"RollingBack": 0, "Blind": 1, "Paused": 2, "AwaitingApproval": 2}
 
@@ -69,3 +76,26 @@ def summary_of(state: State) -> Summary:
 def by_need(line: Summary) -> tuple[bool, int, str]:
     """The order of the list: what may need somebody first, what has ended last."""
     return line.finished, _URGENT.get(line.phase, 3 if line.running else 2), line.id
+
+
+class Lines:
+    """The lines of all rollouts, each drawn at most once a second however many people ask."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        """`now`: seconds since the epoch."""
+        self._now = now
+        self._drawn: dict[str, tuple[float, int, Summary]] = {}
+
+    async def of(self, place: Place) -> Summary | None:
+        """The line of this rollout; None where its state was removed."""
+        stored = await place.store.load(place.name)
+        if stored is None:
+            return None
+        now, known = self._now(), self._drawn.get(place.id)
+        if known is not None and known[1] == stored.version and 0 <= now - known[0] < FRESH:
+            return known[2]
+        if len(self._drawn) >= MOST_KEPT:
+            self._drawn.clear()
+        line = summary_of(state_at(place, stored, now))
+        self._drawn[place.id] = (now, stored.version, line)
+        return line

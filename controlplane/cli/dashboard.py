@@ -44,15 +44,16 @@ def command(
 async def _serve(home: Path, listen: str, hosts: tuple[str, ...], *, read_only: bool, open_it: bool | None) -> None:
     from controlplane.adapters.system_clock import SystemClock
     from controlplane.api import keys, server
+    from controlplane.api.door import KeyDoor
     from controlplane.api.guard import Rules
 
     secret = keys.load_or_create(home)
     with server.listen(listen) as bound:
         host, port = bound.getsockname()[:2]
         called = f"[{host}]" if ":" in host else host
-        rules = Rules(secret, read_only, frozenset(name.lower() for name in hosts))
+        rules = Rules(KeyDoor(secret, _user()), read_only, frozenset(name.lower() for name in hosts))
         async with (
-            server.opened(home, rules, user=_user(), now=SystemClock().now) as app,
+            server.opened(home, rules, now=SystemClock().now) as app,
             asyncio.TaskGroup() as tasks,
         ):
             serving = tasks.create_task(app.serve(sockets=[bound]))

@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx2
 
 from controlplane.api import keys
+from controlplane.api.door import KeyDoor
 from controlplane.api.guard import Rules
 from controlplane.api.keys import Keys
 from controlplane.api.server import Server, listen, opened
@@ -44,8 +45,8 @@ def serving(
     started, servers = threading.Event(), list[Server]()
 
     async def serve() -> None:
-        rules = Rules(secret, read_only, hosts)
-        async with opened(home, rules, user="ada", now=time.time) as server:
+        rules = Rules(KeyDoor(secret, "ada"), read_only, hosts)
+        async with opened(home, rules, now=time.time) as server:
             servers.append(server)
             started.set()
             await server.serve(sockets=[bound])

@@ -126,6 +126,12 @@ def test_static_files_are_those_of_the_page_only(served: Serving, path: str) -> 
         assert client.get(f"/static/{path}").status_code in {404, 401}
 
 
+def test_what_only_an_operator_can_do_is_refused_on_one_machine(served: Serving) -> None:
+    with served.client() as client:
+        answer = client.post("/api/v1/rollouts/fraud-scorer/requests", json={"verb": "retry"})
+    assert (answer.status_code, answer.json()["title"]) == (409, "Not here")
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -133,7 +139,7 @@ def test_static_files_are_those_of_the_page_only(served: Serving, path: str) -> 
         "{",
         "[]",
         "null",
-        '{"verb": "retry"}',
+        '{"verb": "stop"}',
         '{"verb": "delete"}',
         '{"verb": "abort", "by": "eve"}',
         '{"full": true}',

@@ -13,14 +13,14 @@ ORIGIN = Origin(
 )
 
 
-def shown(**facts: object) -> dict[str, Panel]:
-    return {panel.id: panel for panel in live_panels(ROLLOUT, Facts(**facts), NOW)}  # type: ignore[arg-type] - fields by name
+def shown(facts: Facts) -> dict[str, Panel]:
+    return {panel.id: panel for panel in live_panels(ROLLOUT, facts, NOW)}
 
 
 def test_a_replica_says_whether_it_is_ready_how_old_it_is_and_what_troubles_it() -> None:
     fine = Replica("stable", "stable-0", ready=True, since=NOW - 90, restarts=0, place="pid 1, port 2")
     ill = Replica("canary", "canary-0", ready=False, since=None, restarts=3, place="node-7", trouble="no GPU\x1b[31m")
-    panel = shown(replicas=(fine, ill), runs="pod")["replicas"]
+    panel = shown(Facts(replicas=(fine, ill), runs="pod"))["replicas"]
     assert panel.title == "Pods"
     first, second = [[cell.text for cell in row] for row in panel.rows]
     assert first == ["stable-0", "stable", "ready", "0", "90 s", "pid 1, port 2", "–"]
@@ -30,7 +30,7 @@ def test_a_replica_says_whether_it_is_ready_how_old_it_is_and_what_troubles_it()
 
 def test_a_link_that_no_browser_should_open_is_left_out() -> None:
     """GHSA-h4w9: only http and https."""
-    panel = shown(origin=ORIGIN)["git"]
+    panel = shown(Facts(origin=ORIGIN))["git"]
     rows = {row[0].text: row[1] for row in panel.rows}
     assert rows["Commit"].text == "4f2c1e9 Try nf4"
     assert rows["Commit"].link == ""
@@ -78,7 +78,7 @@ def test_alerts_say_what_arrived_and_what_did_not() -> None:
     arrived = Told("slack (#ml)", delivered=2, last=NOW - 5, about="chat was rolled back")
     failed = Told("pagerduty", trouble="it answers 403", trouble_since=NOW)
     idle = Told("e-mail")
-    rows = shown(channels=(arrived, failed, idle))["alerts"].rows
+    rows = shown(Facts(channels=(arrived, failed, idle)))["alerts"].rows
     assert [row[1].text for row in rows] == ["delivered", "failed: it answers 403", "nothing to tell yet"]
     assert [row[1].symbol for row in rows] == ["✔", "✖", "○"]
     assert rows[0][3].at.endswith("Z")
@@ -87,7 +87,7 @@ def test_alerts_say_what_arrived_and_what_did_not() -> None:
 def test_conditions_say_which_status_is_the_wished_one() -> None:
     fine = Condition("HTTPRoute chat", "Accepted", "True", since=NOW)
     ill = Condition("HTTPRoute chat", "ResolvedRefs", "False", "BackendNotFound", "no such Service", NOW, good=False)
-    rows = shown(conditions=(fine, ill))["conditions"].rows
+    rows = shown(Facts(conditions=(fine, ill)))["conditions"].rows
     assert [row[2].symbol for row in rows] == ["✔", "✖"]
     assert rows[1][4].text == "BackendNotFound: no such Service"
 
@@ -103,7 +103,7 @@ def test_what_is_written_back_waits_or_is_rejected_is_said_with_the_next_command
         rejected="12 % failed",
         ours=False,
     )
-    panel = shown(origin=origin)["git"]
+    panel = shown(Facts(origin=origin))["git"]
     rows = {row[0].text: row[1].text for row in panel.rows}
     assert rows["Written back"] == "9f9f9f9 the file was put back"
     assert (rows["Waits"], rows["Rejected"]) == ("the host is down", "12 % failed")
@@ -112,7 +112,7 @@ def test_what_is_written_back_waits_or_is_rejected_is_said_with_the_next_command
 
 
 def test_empty_panels_teach_the_next_command_and_unknown_ones_are_left_out() -> None:
-    panels = shown(channels=())
+    panels = shown(Facts(channels=()))
     assert "replicas" not in panels
     assert panels["git"].command == "serinus controller --git URL"
     assert panels["alerts"].command == "serinus alerts test canary.yml"

@@ -10,7 +10,7 @@ from typing import Any
 import httpx2
 
 from controlplane.adapters.sqlite_store import SqliteStore
-from controlplane.api.places import Place
+from controlplane.api.places import FolderPlace
 from controlplane.api.stream import MOST_WAITING, Channel, Hub
 from tests.controlplane.api import homes
 from tests.controlplane.api.serving import Serving
@@ -111,7 +111,7 @@ def test_the_server_stops_although_streams_are_open(own: Serving) -> None:
 
 async def test_a_listener_that_does_not_read_is_sent_away_and_the_others_stay() -> None:
     """Memory is bounded: who is too far behind comes back and catches up."""
-    channel = Channel(Place("a", "a", Path(), SqliteStore(Path("unused.db"))), lambda: 0.0)
+    channel = Channel(FolderPlace("a", "a", Path(), SqliteStore(Path("unused.db"))), lambda: 0.0)
     slow, quick = channel.add(), channel.add()
     for number in range(1, MOST_WAITING + 2):
         channel.send(b"x", (1, number))
@@ -127,5 +127,5 @@ async def test_a_listener_that_does_not_read_is_sent_away_and_the_others_stay() 
 async def test_a_hub_that_is_closed_takes_nobody(served: Serving) -> None:
     hub = Hub(lambda: 0.0)
     hub.close()
-    place = Place("a", "a", served.home, SqliteStore(served.home / "a" / "serinus.db"))
+    place = FolderPlace("a", "a", served.home, SqliteStore(served.home / "a" / "serinus.db"))
     assert [message async for message in hub.listen(place, "")] == [b"retry: 1000\n\n"]

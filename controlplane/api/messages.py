@@ -1,0 +1,73 @@
+"""What the API takes and answers besides the pictures of rollouts, which have files of their own.
+
+Used by the routes.
+"""
+
+from dataclasses import asdict
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from canary.verdict import GateVerdict
+from controlplane.api import problem
+from controlplane.api.actions import Asking
+from controlplane.api.problem import Problem
+from controlplane.api.state import State
+
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    code: {"model": Problem, "content": {problem.MEDIA_TYPE: {}}, "description": words}
+    for code, words in {
+        401: "No token, or a wrong one.",
+        403: "Wrong host or origin, or not allowed to you.",
+        404: "No such rollout.",
+        422: "A parameter that is not understood.",
+        503: "The state cannot be read now.",
+    }.items()
+}
+
+
+class Asked(BaseModel):
+    """What a person asks of a rollout."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    verb: Asking
+    full: bool = Field(default=False, description="For promote: go to 100 % at once.")
+
+
+class Taken(BaseModel):
+    """A request that was put where the loop finds it."""
+
+    id: str = Field(description="Stands in the evidence of the event that answers it.")
+    verb: str
+    by: str
+    sentence: str
+
+
+class Detail(BaseModel):
+    """Everything about one rollout but its events."""
+
+    state: State
+    verdicts: list[dict[str, Any]] = Field(description="The judge's last verdicts as they are.")
+    plan: str = Field(description="The plan as YAML; what may be secret is hidden.")
+    waiting: list[dict[str, Any]] = Field(description="Requests without an answer.")
+    may: list[str] = Field(default=[], description="The verbs that you may ask it for.")
+
+
+class Session(BaseModel):
+    """What the page needs to act."""
+
+    user: str
+    read_only: bool
+    token: str = Field(description="To be sent as `X-Serinus-Token` with every action; empty when read-only.")
+    version: str
+    where: str = Field(default="this machine", description="Whose rollouts these are.")
+    signs_out: bool = Field(default=False, description="Whether the session can be ended with `DELETE`.")
+
+
+def plain(verdict: GateVerdict) -> dict[str, Any]:
+    """A verdict as JSON has it, which knows no infinity."""
+    return {
+        key: None if isinstance(value, float) and not abs(value) < float("inf") else value
+        for key, value in asdict(verdict).items()
+    }

@@ -1,0 +1,95 @@
+"""The session: who asks, what the page has to send with an action; and signing in and out where people do.
+
+Added to the app by `app.py`. Where people sign in (`door.signs_in`), a token that was pasted into the sign-in page
+becomes a cookie that no script can read; it ends with the token, with the browser, or when somebody signs out.
+"""
+
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI, Header, Request
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import FileResponse, Response
+
+from controlplane.api.door import Caller
+from controlplane.api.guard import CALLER, SESSION, Rules
+from controlplane.api.messages import PROBLEMS, Session
+from controlplane.api.places import Sources
+from controlplane.api.problem import Problem, Refused
+
+STATIC = Path(__file__).parent.parent / "dashboard" / "static"
+LONGEST_TOKEN = 3800
+"""Characters; browsers keep cookies of 4 kB."""
+
+
+class SignIn(BaseModel):
+    """A token to sign in with."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    token: str = Field(min_length=1, max_length=64 * 1024)
+
+
+def sessions(app: FastAPI, sources: Sources, rules: Rules) -> None:
+    """Add the routes."""
+
+    @app.get(SESSION, responses=PROBLEMS, tags=["session"])
+    async def session(caller: Annotated[Caller, Depends(_caller)]) -> Session:
+        """Who asks, and what the page has to send with an action."""
+        # The key lets a page sign out as well, so that it is told on a read-only dashboard too where people sign in.
+        hidden = rules.read_only and not rules.door.signs_in
+        return Session(
+            user=caller.person.name,
+            read_only=rules.read_only,
+            token="" if hidden else caller.key,
+            version=version("serinus"),
+            where=sources.where,
+            signs_out=rules.door.signs_in and caller.by_cookie,
+        )
+
+    if rules.door.signs_in:
+        _signing(app, rules)
+
+
+def _caller(request: Request) -> Caller:
+    caller: Caller = request.scope[CALLER]
+    return caller
+
+
+def _signing(app: FastAPI, rules: Rules) -> None:
+    @app.get("/sign-in", include_in_schema=False)
+    async def page() -> Response:
+        """Where a token is pasted."""
+        return FileResponse(STATIC / "sign-in.html")
+
+    refusals: dict[int | str, dict[str, Any]] = {
+        401: {"model": Problem, "description": "The token opens nothing."},
+        413: {"model": Problem, "description": "The token is too long for a cookie."},
+    }
+
+    @app.post(SESSION, status_code=204, responses={**PROBLEMS, **refusals}, response_class=Response, tags=["session"])
+    async def sign_in(given: SignIn, origin: Annotated[str, Header(max_length=300)]) -> Response:
+        """Sign in with a token; the answer gives the browser its cookie."""
+        token = given.token.strip()
+        if len(token) > LONGEST_TOKEN:
+            raise Refused(413, "Too long", f"A token of more than {LONGEST_TOKEN} characters fits into no cookie.")
+        cookie = await rules.door.opened(token, origin)
+        if cookie is None:
+            raise Refused(401, "Not accepted", f"The API server does not accept this token here. {rules.door.hint}")
+        answer = Response(status_code=204)
+        cookie.put(answer)
+        return answer
+
+    @app.delete(SESSION, status_code=204, responses=PROBLEMS, response_class=Response, tags=["session"])
+    async def sign_out(request: Request) -> Response:
+        """Take the cookie from the browser."""
+        answer = Response(status_code=204)
+        for name in request.cookies:
+            if name in COOKIES:
+                answer.delete_cookie(name, httponly=True, samesite="strict", secure=name.startswith("__Host-"))
+        return answer
+
+
+COOKIES = ("serinus-session", "__Host-serinus-session")
+"""Names of the cookie that signing in gives: over plain HTTP, which ends on this machine at best, and over TLS."""
