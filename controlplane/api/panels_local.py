@@ -112,7 +112,9 @@ def _channels(lines: Sequence[Mapping[str, Any]], rollout: Rollout) -> Iterable[
         mine = [line for line in lines if line.get("channel") == channel]
         arrived = [line for line in mine if "delivered" in line and str(line.get("key", "")).startswith(attempt)]
         last = arrived[-1] if arrived else None
-        failed = next((line for line in reversed(mine) if "failed" in line or "delivered" in line), {})
+        failed: Mapping[str, Any] = next(
+            (line for line in reversed(mine) if "failed" in line or "delivered" in line), {}
+        )
         yield Told(
             channel=channel,
             delivered=len(arrived),
