@@ -1,0 +1,119 @@
+"""How sure one may be of each arm's value: intervals that hold however often one looks, for charts and cards.
+
+Called by views, never by the judge: a verdict weighs the arms against each other and needs no interval. That of a share
+is the beta-binomial confidence sequence (Robbins 1970; Howard, Ramdas, McAuliffe and Sekhon 2021, section 4.1), its
+counts divided by the noise that the judge has measured; that of a quantile is the one of its share, carried over to
+values (Howard and Ramdas 2022). Gates without counts have none. `docs/judge.md` says what the noise is.
+"""
+
+from collections.abc import Callable
+from math import inf, lgamma, log
+
+from canary.judge import docket
+from canary.judge.bounds import quantile
+from canary.judge.docket import Case
+from canary.judge.evidence import placebo_of
+from canary.judge.facts import Facts, known_bounds
+from canary.judge.noise import CLEARING
+from canary.judge.state import VERSION, JudgeState
+from canary.judge.tally import Tally, events_of
+from canary.spec.models import CanarySpec
+from canary.weights import Arm
+
+Interval = tuple[float, float]
+PRIOR = 0.5
+"""Of the mixture: Beta(1/2, 1/2), which favours neither rare nor frequent events."""
+STEPS = 24
+"""Halvings in the search for an end: to a ten-millionth, which is more than a screen can show."""
+
+
+def intervals(spec: CanarySpec, state: JudgeState, *, stage: int) -> dict[str, dict[Arm, Interval]]:
+    """By gate text and arm the lowest and highest value that the stage's counts allow, in base units.
+
+    Each holds at every look together with probability `judge.confidence`. Left out where there is nothing to count.
+    """
+    memory = state.memory
+    if state.version != VERSION or not memory or memory["tally_stage"] != stage:
+        return {}
+    of, known = docket.of(spec), known_bounds(memory)
+    found: dict[str, dict[Arm, Interval]] = {}
+    sides: tuple[tuple[Arm, Tally], ...]
+    for case in of.by_stage[stage]:
+        facts = Facts(of, memory, case, known, here=True)
+        noise = placebo_of(facts.evidence).read(CLEARING) if facts.evidence else None
+        sides = (("stable", facts.theirs), ("canary", facts.mine))
+        for arm, tally in sides:
+            bad, n = _counts(case, tally)
+            if n > 0:
+                clumping = 1.0 if noise is None else max(noise.at(bad / max(memory["blocks"], 1)) * noise.vr, 1.0)
+                ends = _ends(case, tally, known, bad, n, clumping, of.beta)
+                if ends is not None:
+                    found.setdefault(case.text, {})[arm] = ends
+    return found
+
+
+def share_interval(hits: float, trials: float, alpha: float) -> Interval:
+    """The shares that `hits` of `trials` allow at every look together, but for a chance of `alpha`.
+
+    Both counts may be fractions (counts divided by their noise); `trials` is above 0.
+    """
+    misses = max(trials - hits, 0.0)
+    mixture = _log_beta(hits + PRIOR, misses + PRIOR) - _log_beta(PRIOR, PRIOR)
+    bound, peak = mixture + log(alpha), hits / trials
+
+    def likely(share: float) -> bool:
+        """Whether the data are not too unlikely under this share."""
+        return _times_log(hits, share) + _times_log(misses, 1 - share) > bound
+
+    return _search(0.0, peak, likely), _search(1.0, peak, likely)
+
+
+def _search(outside: float, inside: float, likely: Callable[[float], bool]) -> float:
+    """Where it stops to be likely between a share that is and one that may not be."""
+    if likely(outside):
+        return outside
+    for _ in range(STEPS):
+        middle = (outside + inside) / 2
+        if likely(middle):
+            inside = middle
+        else:
+            outside = middle
+    return outside
+
+
+def _counts(case: Case, tally: Tally) -> tuple[float, float]:
+    """Events and trials of one arm; no trials where the gate's value is no count."""
+    match case.series:
+        case "errors":
+            return float(tally["errors"]), float(tally["errors_of"])
+        case "histogram" if case.quantile is not None and tally["histograms"].get(case.name):
+            n = float(tally["histograms"][case.name][-1])
+            return (1 - case.quantile) * n, n
+        case "kpi" | "total" if case.unit == "share":
+            events, of = events_of(case, tally)
+            return (events, of) if 0 <= events <= of else (0.0, 0.0)
+    return 0.0, 0.0
+
+
+def _ends(
+    case: Case, tally: Tally, known: dict[str, list[float]], bad: float, n: float, clumping: float, alpha: float
+) -> Interval | None:
+    low, high = share_interval(bad / clumping, n / clumping, alpha)
+    if case.series != "histogram":
+        return low, high
+    if case.name not in known:
+        return None
+    histogram, edges = tally["histograms"][case.name], known[case.name]
+    ends = quantile(1 - high, histogram, edges), quantile(1 - low, histogram, edges)
+    return None if ends[0] is None or ends[1] is None else (ends[0], ends[1])
+
+
+def _log_beta(a: float, b: float) -> float:
+    return lgamma(a) + lgamma(b) - lgamma(a + b)
+
+
+def _times_log(count: float, share: float) -> float:
+    """`count` times the logarithm of `share`, where nothing times anything is nothing."""
+    if count == 0:
+        return 0.0
+    return count * log(share) if share > 0 else -inf
