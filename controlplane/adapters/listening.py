@@ -53,6 +53,12 @@ def listen(address: str) -> socket.socket:
         ) from error
 
 
+def shown(listening: socket.socket) -> str:
+    """Where it listens, as it stands in a URL."""
+    host, port = listening.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def _bound(host: str, port: int) -> socket.socket:
     family, kind, protocol, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     found = socket.socket(family, kind, protocol)

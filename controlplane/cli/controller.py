@@ -9,6 +9,7 @@ import signal
 import sys
 from collections import defaultdict
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,9 +19,12 @@ from controlplane.cli.cluster import PERIOD, InACluster, in_a_cluster, run_opera
 from controlplane.cli.complaint import complain
 
 if TYPE_CHECKING:
+    import socket
+
     from canary.rollout import Event
     from canary.spec.models import ModelCanary
     from controlplane.gitops.ledger import Origin
+    from controlplane.gitops.listener import Listener
     from controlplane.gitops.paths import Pattern
     from controlplane.gitops.remote import Remote
     from controlplane.program import Audience, Serving
@@ -40,6 +44,8 @@ OWN_FOLDER = "_controller"
 @click.option("--user", default="git", show_default=True, help="The user name that goes with the token.")
 @click.option("--ssh-key", type=FILE, help="File with a private key, for ssh.")
 @click.option("--known-hosts", type=FILE, help="File with the host's key, for ssh; your own by default.")
+@click.option("--webhook", metavar="ADDR", help="host:port at which pushes are told, so that none waits for a look.")
+@click.option("--webhook-secret-file", type=FILE, help="File with the secret that signs webhooks.")
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="What to print.")
 @in_a_cluster
 def command(
@@ -52,6 +58,8 @@ def command(
     user: str,
     ssh_key: Path | None,
     known_hosts: Path | None,
+    webhook: str | None,
+    webhook_secret_file: Path | None,
     output: str,
     cluster: InACluster | None,
 ) -> None:
@@ -70,6 +78,8 @@ def command(
         raise SystemExit(run_operator(cluster, 1.0 if interval is None else interval))
     if url is None:
         raise click.UsageError("Missing option '--git' (or --cluster).")
+    if webhook is not None and webhook_secret_file is None:
+        raise click.UsageError("--webhook needs --webhook-secret-file: an unsigned webhook is no webhook.")
     code = 0
     try:
         there = remote(
@@ -81,7 +91,8 @@ def command(
             key=ssh_key,
             known_hosts=known_hosts,
         )
-        asyncio.run(_follow(there, Pattern(paths), 5.0 if interval is None else interval, state, output))
+        hooks = Hooks(webhook, webhook_secret_file) if webhook and webhook_secret_file else None
+        asyncio.run(_follow(there, Pattern(paths), 5.0 if interval is None else interval, state, output, hooks))
     except* BadInput as errors:
         complain(errors)
         code = 2
@@ -119,28 +130,58 @@ def _places(state: Path | None) -> tuple[Path, Path | None]:
     return (state, state / "rollouts") if state else (default_state_folder(OWN_FOLDER), None)
 
 
-async def _follow(there: "Remote", pattern: "Pattern", interval: float, state: Path | None, output: str) -> None:
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """Where webhooks are listened for."""
+
+    address: str
+    secret: Path
+
+    def open(self, branch: str, wake: asyncio.Event) -> "tuple[Listener, socket.socket]":
+        """Who answers, and where: `wake` is set for every push to the branch. Raises `BadInput`."""
+        from controlplane.adapters.listening import listen
+        from controlplane.gitops.listener import Listener, SecretFile, at_root
+
+        async def fetch() -> None:
+            wake.set()
+
+        find = at_root(SecretFile(self.secret), branch, fetch)
+        return Listener(find), listen(self.address)
+
+
+async def _follow(
+    there: "Remote", pattern: "Pattern", interval: float, state: Path | None, output: str, hooks: Hooks | None
+) -> None:
     """Follow until a signal."""
+    from controlplane.adapters.listening import serve, shown
     from controlplane.adapters.state_folder import default_state_folder
     from controlplane.gitops.follow import follow
 
-    stop, view = asyncio.Event(), Page(output)
+    stop, wake, view = asyncio.Event(), asyncio.Event(), Page(output)
     own, rollouts = _places(state)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         with suppress(NotImplementedError):  # Windows has no such handlers
             loop.add_signal_handler(number, stop.set)
     view.say(f"Following {there.branch} of {there.url}, files {pattern.text}, every {interval:g} s. Leave: Ctrl-C")
-    await follow(
-        there,
-        pattern,
-        state=own,
-        rollouts=lambda name: rollouts / name if rollouts else default_state_folder(name),
-        stop=stop,
-        say=view.say,
-        audience=view.audience,
-        interval=interval,
-    )
+    door = hooks.open(there.branch, wake) if hooks else None
+    async with asyncio.TaskGroup() as tasks:
+        if door is not None:
+            view.say(f"Webhooks for pushes to {there.branch}: http://{shown(door[1])}/")
+        listening = tasks.create_task(serve(*door)) if door else None
+        await follow(
+            there,
+            pattern,
+            state=own,
+            rollouts=lambda name: rollouts / name if rollouts else default_state_folder(name),
+            stop=stop,
+            say=view.say,
+            audience=view.audience,
+            interval=interval,
+            wake=wake,
+        )
+        if listening is not None:
+            listening.cancel()
     view.say("Left; everything goes on serving as it is.")
 
 

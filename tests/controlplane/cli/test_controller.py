@@ -6,12 +6,14 @@ import random
 import re
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import click
+import httpx2
 import pytest
 from click.testing import CliRunner
 
@@ -19,6 +21,7 @@ from canary.edit import promoted
 from controlplane.cli.main import serinus
 from controlplane.program import stop_all
 from controlplane.sample.load import Load
+from tests.controlplane.gitops.deliveries import SECRET, push, signed
 from tests.controlplane.gitops.origin import Origin
 from tests.controlplane.real import LeftBehind, Run, write_plan
 
@@ -87,9 +90,34 @@ async def test_a_commit_is_rolled_back_by_a_commit_although_the_controller_is_ki
         await stop_all(state / "rollouts" / "real")
 
 
+@pytest.mark.real
+async def test_a_push_that_a_webhook_tells_is_looked_at_although_the_interval_is_an_hour(tmp_path: Path) -> None:
+    """The commit comes from the configured repository; the address in the delivery is dialled by nobody."""
+    origin, state = Origin(tmp_path / "origin.git"), tmp_path / "state"
+    origin.commit({"README": "models"}, "Begin")
+    await asyncio.to_thread((tmp_path / "secret").write_text, SECRET)
+    listening = ("--interval", "1h", "--webhook", "127.0.0.1:0", "--webhook-secret-file", str(tmp_path / "secret"))
+    with LeftBehind(state):
+        async with controlled(origin, state, *listening) as run:
+            url = (await run.until_said("Webhooks for pushes to main: ")).split("main: ")[1]
+            brought = origin.commit({FILE: "not yet"}, "Try v2")
+            body = push("github", after=brought)
+            async with httpx2.AsyncClient() as client:
+                answer = await client.post(url, content=body, headers=signed("github", body, at=time.time()))
+                assert answer.status_code == 202
+                await run.until_said(f"{FILE} in {brought[:7]} by Ann is not used")
+                forged = signed("github", body, at=0.0, secret="another secret, long enough")
+                assert (await client.post(url, content=body, headers=forged)).status_code == 401
+            run.process.send_signal(signal.SIGTERM)
+            assert await run.end() == 0
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
+        (["--git", "/srv/x.git", "--webhook", ":0"], "needs --webhook-secret-file"),
+        (["--git", "/srv/x.git", "--webhook", ":0", "--webhook-secret-file", "none"], "cannot be read from none"),
+        (["--git", "/srv/x.git", "--webhook", "here", "--webhook-secret-file", __file__], "cannot listen on here"),
         (["--git", "ext::sh -c id"], "is no address of a repository"),
         (["--git", "https://bot:MARKER@host/x"], "carries a password"),
         (["--git", "/srv/x.git", "--branch=-f"], "is no name of a branch"),
@@ -113,7 +141,16 @@ def test_the_document_names_only_options_that_exist_and_all_of_the_controllers()
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text))
     known = {option for name in ("controller", "demo", "retry") for option in options_of(name)} | {"--notes"}
     assert named <= known
-    assert {"--git", "--path", "--interval", "--token-file", "--ssh-key", "--known-hosts", "--state"} <= named
+    assert {
+        "--git",
+        "--path",
+        "--interval",
+        "--token-file",
+        "--ssh-key",
+        "--known-hosts",
+        "--state",
+        "--webhook",
+    } <= named
 
 
 def options_of(name: str) -> set[str]:
