@@ -7,10 +7,12 @@ weights in force are those that the phase itself is a proof of.
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from canary.judge.interval import Interval
 from canary.observation import EvidenceSeen, RouteSeen, Seen, VariantSeen
 from canary.rollout import Phase, Rollout
 from canary.spec.models import CanarySpec
 from canary.weights import Arm
+from controlplane.view.facts import Facts
 from controlplane.view.live import Live
 
 FRESH = 10.0
@@ -45,6 +47,10 @@ class Looked:
     """Whether a rollout that was put back can be asked to begin once more."""
     stale: str = ""
     """Why all this may be behind the world, in a sentence; empty while it is live."""
+    bands: Mapping[str, Mapping[Arm, Interval]] = field(default_factory=dict)
+    """By gate and arm the values that the counts allow, where whoever looked has said so."""
+    facts: Facts | None = None
+    """What stands around it, for the panels; None where nobody can tell."""
 
 
 def look(spec: CanarySpec, rollout: Rollout, live: Live | None, now: float) -> Looked:
@@ -55,7 +61,7 @@ def look(spec: CanarySpec, rollout: Rollout, live: Live | None, now: float) -> L
     if live.events == rollout.events and live.verdicts:
         rollout = replace(rollout, verdicts=live.verdicts)
     seen = live.seen if running else replace(_from_record(spec, rollout), evidence=live.seen.evidence)
-    return Looked(rollout, seen, running, live.at, live.rates if running else {})
+    return Looked(rollout, seen, running, live.at, live.rates if running else {}, bands=live.bands)
 
 
 def _from_record(spec: CanarySpec, rollout: Rollout) -> Seen:

@@ -4,21 +4,27 @@ Used by the routes and by the stream. Built from `controlplane.view.model.pictur
 API cannot disagree; it computes nothing of its own.
 """
 
+from collections.abc import Mapping
 from functools import lru_cache
+from urllib.parse import urlencode
 
 from pydantic import BaseModel, Field
 
+from canary.judge.interval import Interval, intervals
 from canary.rollout import Phase
 from canary.serial import rfc3339
-from canary.spec.models import CanarySpec
+from canary.spec.models import CanarySpec, Gate
 from canary.spec.stored import from_text
-from canary.weights import ARMS
+from canary.weights import ARMS, Arm
 from canary.wording import duration
+from controlplane.adapters.prometheus_gates import query_of
 from controlplane.api.actions import Action, actions
 from controlplane.api.look import Looked, look
+from controlplane.api.panels import Panel, live_panels
 from controlplane.api.places import Place
 from controlplane.ports import Stored
 from controlplane.view import format as fmt
+from controlplane.view.facts import safe_link
 from controlplane.view.format import clean
 from controlplane.view.gates import GateRow, limit
 from controlplane.view.live import Live
@@ -67,6 +73,14 @@ class ArmView(BaseModel):
     problem: str
 
 
+class Band(BaseModel):
+    """Between which values an arm is, at every look together with the judge's confidence."""
+
+    low: float
+    high: float
+    text: str
+
+
 class GateView(BaseModel):
     """One gate with both arms' values and the answer."""
 
@@ -79,6 +93,10 @@ class GateView(BaseModel):
     at_most: bool
     samples: dict[str, float]
     samples_text: str
+    needed: Value = Field(description="Canary requests until it is expected to be decided, those gathered included.")
+    bands: dict[str, Band] = Field(description="By arm; left out where the value is no count.")
+    query: str = Field(description="Its owner's own PromQL as it is asked; empty for built-in metrics.")
+    query_link: str = Field(description="The same in Prometheus' own page; empty where no browser would get there.")
     badge: Badge
     why: str
     eta: Value
@@ -133,6 +151,7 @@ class State(BaseModel):
     events: int = Field(description="How many events there have been in this attempt.")
     version: int
     stale: str = Field(default="", description="Why this may be behind the world; empty while it is live.")
+    panels: list[Panel] = Field(default=[], description="What stands around it: processes or pods, git, alerts.")
 
 
 def state_at(place: Place, stored: Stored, now: float) -> State:
@@ -156,6 +175,7 @@ def _spec_of(text: str) -> CanarySpec:
 def _state(id_: str, stored: Stored, looked: Looked, now: float, spec: CanarySpec) -> State:
     rollout = looked.rollout
     drawn = picture(spec, rollout, looked.seen, now, looked.rates)
+    bands = looked.bands or intervals(spec, rollout.judge, stage=rollout.stage)
     symbol, style = of_phase(UNICODE, rollout.phase)
     ended_at = rollout.history[-1].at if rollout.finished and rollout.history else now
     known = (looked.running and looked.counted) or rollout.phase not in {
@@ -183,7 +203,7 @@ def _state(id_: str, stored: Stored, looked: Looked, now: float, spec: CanarySpe
         stage=drawn.stage,
         stages=[_stage(step, len(stage.gates)) for step, stage in zip(drawn.stages, spec.stages, strict=True)],
         arms=[_arm(row, drawn, looked) for row in drawn.arms],
-        gates=[_gate(row) for row in drawn.gates],
+        gates=[_gate(row, looked, spec, bands.get(row.gate, {})) for row in drawn.gates],
         evidence_age=_seconds(None if rollout.finished or looked.of_record else drawn.evidence_age),
         problem=drawn.problem,
         ending=_ending(drawn),
@@ -193,6 +213,7 @@ def _state(id_: str, stored: Stored, looked: Looked, now: float, spec: CanarySpe
         events=rollout.events,
         version=stored.version,
         stale=looked.stale,
+        panels=[] if looked.facts is None else live_panels(rollout, looked.facts, now),
     )
 
 
@@ -222,7 +243,8 @@ def _arm(row: ArmRow, drawn: Picture, looked: Looked) -> ArmView:
     )
 
 
-def _gate(row: GateRow) -> GateView:
+def _gate(row: GateRow, looked: Looked, spec: CanarySpec, band: Mapping[Arm, Interval]) -> GateView:
+    gate = next((each for each in spec.stages[looked.rollout.stage].gates if each.text == row.gate), None)
     symbol, style = of_answer(UNICODE, row.verdict)
     samples = ", ".join(f"{fmt.count(row.samples[arm])} on {arm}" for arm in ARMS if arm in row.samples)
     return GateView(
@@ -235,11 +257,36 @@ def _gate(row: GateRow) -> GateView:
         at_most=row.at_most,
         samples={clean(arm): count for arm, count in row.samples.items()},
         samples_text=samples or "none yet",
+        needed=_needed(row, looked),
+        bands={arm: _band(band[arm], row) for arm in ARMS if arm in band},
+        query="" if gate is None or gate.query is None else query_of(gate),
+        query_link=_in_prometheus(spec, gate),
         badge=Badge(symbol=symbol, word=row.verdict.value, tone=_TONES[style]),
         why=row.why,
         eta=_seconds(row.eta),
         spoke=row.spoke,
     )
+
+
+def _in_prometheus(spec: CanarySpec, gate: Gate | None) -> str:
+    kserve = spec.platform.kserve
+    if gate is None or gate.query is None or kserve is None or kserve.prometheus is None:
+        return ""
+    return safe_link(f"{kserve.prometheus.rstrip('/')}/graph?{urlencode({'g0.expr': query_of(gate), 'g0.tab': 0})}")
+
+
+def _band(ends: Interval, row: GateRow) -> Band:
+    low, high = ends
+    return Band(low=low, high=high, text=f"{fmt.measure(low, row.unit)} to {fmt.measure(high, row.unit)}")
+
+
+def _needed(row: GateRow, looked: Looked) -> Value:
+    """Gathered so far, and what will have come at the present rate when it is decided."""
+    rate, gathered = looked.rates.get("canary"), row.samples.get("canary")
+    if row.eta is None or rate is None or gathered is None:
+        return Value(value=None, text=fmt.DASH)
+    needed = gathered + row.eta * rate
+    return Value(value=needed, text=fmt.count(needed))
 
 
 def _ending(drawn: Picture) -> Ending | None:

@@ -4,7 +4,6 @@ Plain values, handed in by whoever serves a rollout: from a laptop's state folde
 here is needed to carry a rollout out; it is for people who look on, and each part may be missing.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -99,8 +98,6 @@ class Facts:
     channels: tuple[Told, ...] | None = None
     runs: str = "process"
     """What a replica is called here: `process` or `pod`."""
-    queries: Mapping[str, str] | None = None
-    """By gate text the query behind its numbers, for copying; None where the numbers are read without queries."""
 
 
 def safe_link(address: str) -> str:

@@ -13,8 +13,10 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from canary.judge.interval import Interval, intervals
 from canary.observation import Seen
 from canary.rollout import Rollout
+from canary.spec.models import CanarySpec
 from canary.verdict import GateVerdict
 from canary.weights import Arm, Weights
 from controlplane.view.pace import Pace
@@ -40,6 +42,8 @@ class Live:
     rates: Mapping[Arm, float] = field(default_factory=dict)
     """Requests a second by arm."""
     verdicts: tuple[GateVerdict, ...] = ()
+    bands: Mapping[str, Mapping[Arm, Interval]] = field(default_factory=dict)
+    """By gate and arm the values that the counts allow."""
 
 
 _LIVE = TypeAdapter(Live)
@@ -48,9 +52,9 @@ _LIVE = TypeAdapter(Live)
 class LiveRecord:
     """Writes both files for whatever rollout it is shown."""
 
-    def __init__(self, folder: Path, now: Callable[[], float]) -> None:
-        """`now`: seconds since the epoch."""
-        self._folder, self._now = folder, now
+    def __init__(self, folder: Path, now: Callable[[], float], spec: CanarySpec | None = None) -> None:
+        """`now`: seconds since the epoch. Without the plan there are no intervals."""
+        self._folder, self._now, self._spec = folder, now, spec
         self._pace = Pace()
         self._told: tuple[int, int] = (0, 0)
         self._split: tuple[Weights, Weights | None] | None = None
@@ -65,10 +69,11 @@ class LiveRecord:
             return
         self._written, self._told = now, told
         with suppress(OSError, ValueError, TypeError):  # a text that cannot be written must not stop a rollout either
-            self._write(Live(rollout.name, *told, now, _without_totals(seen), rates, rollout.verdicts))
+            bands = {} if self._spec is None else intervals(self._spec, rollout.judge, stage=rollout.stage)
+            self._write(Live(rollout.name, *told, now, _without_totals(seen), rates, rollout.verdicts, bands))
             if moved or now - self._sampled >= max(PERIOD, (now - rollout.began) / SAMPLES_PER_AGE):
                 self._sampled = now
-                self._append(rollout, seen, rates, now)
+                self._append(rollout, seen, rates, bands, now)
 
     def _write(self, live: Live) -> None:
         """Replace the file whole, so that a reader never sees half of it."""
@@ -77,7 +82,14 @@ class LiveRecord:
         written.write_text(text, encoding="utf-8")
         written.replace(self._folder / "live.json")
 
-    def _append(self, rollout: Rollout, seen: Seen, rates: Mapping[Arm, float], now: float) -> None:
+    def _append(
+        self,
+        rollout: Rollout,
+        seen: Seen,
+        rates: Mapping[Arm, float],
+        bands: Mapping[str, Mapping[Arm, Interval]],
+        now: float,
+    ) -> None:
         weights = seen.route.weights
         line = {
             "t": round(now - rollout.began, 3),
@@ -85,6 +97,7 @@ class LiveRecord:
             "in_force": None if weights is None else weights.share,
             "rates": dict(rates),
             "gates": {v.gate: [v.stable, v.canary, v.limit] for v in rollout.verdicts},
+            "bands": bands,
         }
         with _samples_file(self._folder, rollout.name, rollout.attempt).open("a", encoding="utf-8") as file:
             file.write(json.dumps(line, separators=(",", ":")) + "\n")
