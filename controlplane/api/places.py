@@ -8,7 +8,7 @@ read and again when they were replaced.
 import asyncio
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,6 +19,7 @@ from canary.spec.models import CanarySpec
 from controlplane.adapters.sqlite_store import SqliteStore
 from controlplane.api.door import Person
 from controlplane.api.look import Looked, look
+from controlplane.api.panels_local import local_facts
 from controlplane.api.problem import Refused
 from controlplane.ports import Stored
 from controlplane.view.live import read_live, read_samples
@@ -143,7 +144,8 @@ class FolderPlace:
 
     def look(self, spec: CanarySpec, rollout: Rollout, now: float) -> Looked:
         """See `Place`."""
-        return look(spec, rollout, read_live(self.folder, self.name), now)
+        looked = look(spec, rollout, read_live(self.folder, self.name), now)
+        return replace(looked, facts=local_facts(self.folder, rollout, looked.seen))
 
     def samples(self, attempt: int) -> Sequence[Mapping[str, Any]]:
         """See `Place`."""
