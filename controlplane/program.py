@@ -136,7 +136,7 @@ async def run_rollout(
             audience.serving(Serving(router.address, metrics.words, platform.endpoints))
 
             ended = await _one_after_the_other(
-                plan, older, ports, metrics.period, background, _noted(audience, state, clock), controls
+                plan, older, ports, metrics.period, background, _noted(plan, audience, state, clock), controls
             )
 
             if audience.closing:
@@ -151,9 +151,9 @@ async def run_rollout(
     return ended
 
 
-def _noted(audience: Audience, state: Path, clock: SystemClock) -> Audience:
+def _noted(plan: ModelCanary, audience: Audience, state: Path, clock: SystemClock) -> Audience:
     """The same audience, with each pass noted beside the store for viewers in other processes."""
-    record = LiveRecord(state, clock.now)
+    record = LiveRecord(state, clock.now, plan.spec)
 
     def update(rollout: Rollout, seen: Seen) -> None:
         audience.update(rollout, seen)
