@@ -1,0 +1,113 @@
+"""Where a repository's host has its API, and what kind it is: from the repository's address and the operator's word.
+
+Called when a controller begins. Pure but for `door_of`, which puts the parts together. The token is sent nowhere else
+than here, so nothing is guessed: hosts that the whole world uses are known by their names, all others are named by
+`--host`, and only the operator's own options say so, never a file in a repository.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from canary.errors import BadInput
+from canary.spec.alerts import SecretRef
+from canary.spec.source import quoted
+from controlplane.alerts.dial import Dial
+from controlplane.alerts.reach import Reach
+from controlplane.alerts.secrets import LocalSecrets
+from controlplane.gitops.hosts.api import Door
+from controlplane.gitops.hosts.gitea import Gitea
+from controlplane.gitops.hosts.github import GitHub
+from controlplane.gitops.hosts.gitlab import GitLab
+from controlplane.gitops.hosts.host import Host
+from controlplane.gitops.hosts.settings import GitSettings, Kind
+
+_KNOWN: Mapping[str, Kind] = {
+    "github.com": "github",
+    "gitlab.com": "gitlab",
+    "codeberg.org": "gitea",
+    "gitea.com": "gitea",
+}
+_BELOW: Mapping[Kind, str] = {"github": "/api/v3", "gitlab": "/api/v4", "gitea": "/api/v1"}
+"""Where the API is on a host of one's own."""
+_PUBLIC_GITHUB = "https://api.github.com"
+_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+_SCP = re.compile(r"(?:[^/@:]+@)?(?P<host>[^/:]+):(?P<path>.+)")
+_NAME = re.compile(r"[A-Za-z0-9_.-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One repository on a host whose API is known."""
+
+    kind: Kind
+    root: str
+    """Where the API answers, without a slash at its end."""
+    repository: str
+    """`owner/name`; with GitLab as many groups as there are."""
+
+
+def place_of(url: str, settings: GitSettings) -> Place | None:
+    """The place of a repository; None where nobody said what its host is. Raises `BadInput` for what means nothing."""
+    web, host, path = _parts(url)
+    kind = settings.host or _KNOWN.get(host)
+    if kind is None:
+        if settings.api:
+            raise BadInput(
+                "--api says where, but not what: say --host github, gitlab or gitea too. Nothing was started."
+            )
+        return None
+    if not host:
+        raise BadInput(f"{quoted(url)} is a folder of this machine; it has no {kind}. Nothing was started.")
+    below = _BELOW[kind]
+    root = settings.api.rstrip("/") or (_PUBLIC_GITHUB if host == "github.com" else f"{web}{below}")
+    _check(root)
+    # On a host that others share, everything stands below a folder: https://host/git/owner/name, https://host/git/api/v1.
+    folder = urlsplit(root).path.removesuffix(below).strip("/")
+    repository = path.removeprefix(f"{folder}/") if folder else path
+    parts = repository.split("/")
+    if len(parts) < 2 or (kind != "gitlab" and len(parts) != 2) or not all(_NAME.fullmatch(part) for part in parts):
+        raise BadInput(
+            f"{quoted(url)} does not name a repository on {kind}; expected …/owner/name. Nothing was started."
+        )
+    return Place(kind, root, repository)
+
+
+def host_at(place: Place, door: Door) -> Host:
+    """The adapter for a place."""
+    make: Mapping[Kind, Callable[[Door, str], Host]] = {"github": GitHub, "gitlab": GitLab, "gitea": Gitea}
+    return make[place.kind](door, place.repository)
+
+
+def door_of(place: Place, token: Path, now: Callable[[], float], reach: Reach | None = None) -> Door:
+    """The way to a place on this machine, with the token in a file."""
+    reference = SecretRef(file=str(token.absolute()))  # not resolved: a mounted Secret changes by its links
+    secrets = LocalSecrets({})
+    return Door(place.root, lambda: secrets.read(reference), Dial(reach or Reach()), now)
+
+
+def _parts(url: str) -> tuple[str, str, str]:
+    """Where its pages are, the host's name and the path of a repository, for every form of address that git takes."""
+    split = urlsplit(url)
+    if split.scheme in {"http", "https", "ssh"}:
+        host = split.hostname or ""
+        web = f"https://{host}" if split.scheme == "ssh" else f"{split.scheme}://{split.netloc}"
+        return web, host, _named(split.path)
+    if "://" not in url and (found := _SCP.fullmatch(url)):
+        return f"https://{found['host']}", found["host"].lower(), _named(found["path"])
+    return "", "", ""
+
+
+def _named(path: str) -> str:
+    return path.strip("/").removesuffix(".git")
+
+
+def _check(root: str) -> None:
+    """Raises `BadInput` for an address that a token must not be sent to."""
+    split = urlsplit(root)
+    safe = split.scheme == "https" or (split.scheme == "http" and split.hostname in _LOOPBACK)
+    plain = not split.query and not split.fragment and "@" not in split.netloc and root.isascii() and root.isprintable()
+    if not safe or not plain or not split.hostname:
+        raise BadInput(f"{quoted(root)} is no address of an API; expected https://host/path. Nothing was started.")
