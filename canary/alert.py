@@ -28,6 +28,7 @@ SEVERITIES: Mapping[Kind, Severity] = {
     "awaitingApproval": "info",
     "aborted": "info",
     "promoted": "info",
+    "modelDiffers": "info",
     "test": "info",
 }
 """Critical is for what harmed users or still may; a warning needs a person; info is good to know."""
@@ -40,6 +41,7 @@ TITLES: Mapping[Kind, str] = {
     "awaitingApproval": "{} waits for an approval",
     "aborted": "{} was aborted",
     "promoted": "{} was promoted",
+    "modelDiffers": "{}: the canary differs in what its plan does not say",
     "summary": "{}: several alerts in one",
     "test": "{}: a test of its alerts",
 }
@@ -52,6 +54,7 @@ NEXT: Mapping[Kind, tuple[str, ...]] = {
     "awaitingApproval": ("status", "approve", "abort"),
     "aborted": ("history",),
     "promoted": ("history",),
+    "modelDiffers": ("history", "abort"),
     "summary": ("history",),
     "test": (),
 }
@@ -64,10 +67,17 @@ CAUSES: Mapping[Reason, Kind] = {
     Reason.EVALUATION_FAILED: "failed",
     Reason.SHADOW_LOST: "failed",
     Reason.CANARY_NOT_READY: "failed",
+    Reason.FINGERPRINT_BLOCKED: "failed",
+    Reason.FINGERPRINT_FOUND_LATE: "rolledBack",
     Reason.STABLE_NOT_READY: "failed",
     Reason.ABORTED: "aborted",
 }
 """What a rollback is called, by its reason. A plan that a newer one replaced is nobody's alert."""
+TOLD: Mapping[Reason, Kind] = {
+    Reason.STABLE_NOT_READY: "stableNotReady",
+    Reason.FINGERPRINT_DIFFERS: "modelDiffers",
+}
+"""What is told without a change of phase, by its reason."""
 RESULTS: Mapping[str, Kind] = {
     "rolled_back": "rolledBack",
     "failed": "failed",
@@ -274,7 +284,7 @@ def _kind(event: Event) -> Kind | None:
     """What the event is, if it is anybody's alert."""
     match event.event:
         case "alert":
-            return "stableNotReady" if event.reason is Reason.STABLE_NOT_READY else None
+            return TOLD.get(event.reason)
         case "end":
             return RESULTS.get(str(event.evidence.get("result")))
         case "phase":

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from canary import wording
+from canary.fingerprint import the_canary_is_another_model
 from canary.look import EXPOSED, JUDGED, Change, Look
 from canary.rollout import Phase, Reason
 from canary.verdict import GateVerdict
@@ -104,6 +105,7 @@ CHAIN: tuple[Guard, ...] = (
     the_canary_is_lost,  # a canary that is down needs no statistics
     the_route_was_lowered,  # what was taken away stays away
     a_newer_plan_is_here,  # its rollout waits for ours to give the traffic back
+    the_canary_is_another_model,  # nobody's evidence is about the change that was meant
     a_variant_never_got_ready,  # before any traffic: stop waiting
     a_gate_says_pause,  # a person wants to decide
     the_metrics_are_silent,  # nobody can decide

@@ -6,6 +6,7 @@ Called with the state before a pass, the snapshot, and the decision. Answers wit
 from collections.abc import Sequence
 
 from canary.action import Run, SetWeights, Stop
+from canary.fingerprint import blocking
 from canary.look import EXPOSED
 from canary.observation import Seen
 from canary.rollout import Decision, Phase, Rollout
@@ -16,7 +17,17 @@ from canary.weights import WHOLE
 
 def broken(spec: CanarySpec, before: Rollout, seen: Seen, decision: Decision) -> Sequence[str]:
     """Sentences for every invariant that this decision breaks; empty when all hold."""
-    checks = (_weights, _exposure, _stages, _finished, _reasons, _stable_outlives, _rollback_is_prompt, _history)
+    checks = (
+        _weights,
+        _exposure,
+        _same_model,
+        _stages,
+        _finished,
+        _reasons,
+        _stable_outlives,
+        _rollback_is_prompt,
+        _history,
+    )
     return [sentence for check in checks for sentence in check(spec, before, seen, decision)]
 
 
@@ -48,6 +59,16 @@ def _exposure(spec: CanarySpec, before: Rollout, seen: Seen, decision: Decision)
     if rollout.weights.canary < before.weights.canary and not seen.stable.usable and seen.canary.usable:
         wrong.append("traffic moves to a stable variant that cannot serve while the canary can")
     return wrong
+
+
+def _same_model(spec: CanarySpec, before: Rollout, seen: Seen, decision: Decision) -> list[str]:
+    """No traffic for a canary that is another model than the plan says, unless stable cannot serve and it can."""
+    rollout, must_wait = decision.rollout, seen.canary.usable and not seen.stable.usable
+    if before.finished or not rollout.weights.canary or not blocking(spec, seen):
+        return []
+    if rollout.phase is Phase.ROLLING_BACK and must_wait:
+        return []
+    return ["a canary whose fingerprint blocks has traffic"]
 
 
 def _stages(spec: CanarySpec, before: Rollout, seen: Seen, decision: Decision) -> list[str]:

@@ -14,7 +14,7 @@ import math
 from dataclasses import replace
 from typing import Any
 
-from canary import judge, wording
+from canary import fingerprint, judge, wording
 from canary.action import Action, Evaluate, Mirror, Run, SetWeights, Stop
 from canary.errors import BugError
 from canary.guards import first_objection, verdict_evidence
@@ -48,7 +48,7 @@ def begin(spec: CanarySpec, *, name: str, revision: str, attempt: int, now: floa
 def advance(spec: CanarySpec, rollout: Rollout, seen: Seen, now: float) -> Decision:
     """Decide once. Never raises for anything that the world does; `BugError` for what we did."""
     look = _judge(Look(spec, rollout, seen, now))
-    look = _answer_requests(look)
+    look = _answer_requests(_compare(look))
     for _ in Phase:  # a pass can walk the table at most once through
         change = first_objection(look) or STEPS[look.rollout.phase](look)
         if change is None:
@@ -79,6 +79,18 @@ def _judge(look: Look) -> Look:
             if answers.get(verdict.gate, Answer.WAIT) is not verdict.verdict:
                 rollout = note(rollout, "verdict", rollout.reason, verdict.why, verdict_evidence(verdict), look.now)
     return replace(look, rollout=rollout, judgement=judgement)
+
+
+def _compare(look: Look) -> Look:
+    """Tell once in what the canary differs from stable beyond what the plan says."""
+    rollout, seen = look.rollout, look.seen.fingerprint
+    if rollout.compared or seen is None or not seen.done or rollout.phase in {*FINISHED, Phase.ROLLING_BACK}:
+        return look
+    rollout = replace(rollout, compared=True)
+    if told := fingerprint.warning(look):
+        sentence, evidence = told
+        rollout = note(rollout, "alert", Reason.FINGERPRINT_DIFFERS, sentence, evidence, look.now)
+    return replace(look, rollout=rollout)
 
 
 def _wait_for_stable(rollout: Rollout, seen: Seen, now: float) -> Rollout:

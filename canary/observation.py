@@ -130,6 +130,40 @@ class ShadowSeen:
     problem: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class FingerprintDifference:
+    """One thing besides the weights in which the served canary differs from the served stable variant."""
+
+    field: str
+    """One of `canary.spec.fingerprint.FIELDS`."""
+    stable: str
+    canary: str
+    """Both values as they are told; digests where the thing itself is long."""
+    why: str
+    """What follows from it, as a clause."""
+    harmless: bool = False
+    """True where it takes nothing away that stable gives, such as a longer context."""
+
+
+@dataclass(frozen=True, slots=True)
+class FingerprintSeen:
+    """What both variants are, held against each other. Whether a difference is meant is the plan's to say."""
+
+    at: float
+    """When they were asked last."""
+    since: float
+    """Since when they have been asked, both being ready."""
+    done: bool = False
+    """False while an answer may still come."""
+    differences: tuple[FingerprintDifference, ...] = ()
+    known: tuple[str, ...] = ()
+    """Fields that both tell."""
+    unknown: tuple[str, ...] = ()
+    """Fields that at least one does not tell."""
+    problem: str = ""
+    """Why something is not known, one clause."""
+
+
 Verb = Literal["promote", "pause", "resume", "abort", "retry", "approve"]
 
 
@@ -156,5 +190,7 @@ class Seen:
     evaluation: EvaluationSeen | None = None
     shadow: ShadowSeen | None = None
     requests: tuple[OperatorRequest, ...] = ()
+    fingerprint: FingerprintSeen | None = None
+    """None where nobody compares, or while not both variants are ready."""
     superseded_by: str = ""
     """Revision of a newer spec for the same rollout; empty while this one is current."""

@@ -70,6 +70,9 @@ class Reason(StrEnum):
     PROMOTED = "Promoted"
     TRAFFIC_BACK = "TrafficBack"
     NOISE_FLOOR = "NoiseFloor"
+    FINGERPRINT_DIFFERS = "FingerprintDiffers"
+    FINGERPRINT_BLOCKED = "FingerprintBlocked"
+    FINGERPRINT_FOUND_LATE = "FingerprintFoundLate"
 
 
 EventKind = Literal["phase", "weights", "verdict", "alert", "git", "operator", "end"]
@@ -125,6 +128,8 @@ class Rollout:
     """Stages that ended with a PASS (or an operator's word), in order."""
     steady_since: float | None = None
     """Since when stable has been seen with all its replicas; the judge learns nothing from before."""
+    compared: bool = False
+    """Whether what the variants' fingerprints say has been told."""
     judge: JudgeState = field(default_factory=JudgeState)
     verdicts: tuple[GateVerdict, ...] = ()
     """The stage's verdicts at the last look."""

@@ -6,7 +6,7 @@ Called by the machine when no guard objects. A step answers with a change, or wi
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from canary import shadow, wording
+from canary import fingerprint, shadow, wording
 from canary.look import Change, Look
 from canary.rollout import Phase, Reason
 from canary.spec.models import Criterion
@@ -38,10 +38,12 @@ def pending(look: Look) -> Change | None:
 
 
 def preparing(look: Look) -> Change | None:
-    """Both variants have to be up, with all their replicas, and all traffic has to be seen on stable."""
+    """Both variants have to be up with all their replicas, compared, and all traffic has to be seen on stable."""
     if not (look.seen.stable.complete and look.seen.canary.complete and look.in_force):
         return None
-    why = "Both variants are ready."
+    if fingerprint.is_awaited(look):
+        return None
+    why = f"Both variants are ready.{fingerprint.in_a_clause(look)}"
     if look.spec.evaluation:
         message = f"{why} {look.spec.canary.name} is evaluated on {look.spec.evaluation.dataset} before any traffic."
         return Change(Phase.EVALUATING, Reason.VARIANTS_READY, message)

@@ -8,7 +8,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from canary.observation import Counters, EvaluationSeen, OperatorRequest, RouteSeen, ShadowSeen, VariantSeen
+from canary.observation import (
+    Counters,
+    EvaluationSeen,
+    FingerprintSeen,
+    OperatorRequest,
+    RouteSeen,
+    ShadowSeen,
+    VariantSeen,
+)
 from canary.rollout import Event, Rollout
 from canary.spec.models import Variant
 from canary.weights import Arm, Weights
@@ -138,6 +146,17 @@ class Rehearsal(Protocol):
         ...
 
 
+class Identity(Protocol):
+    """Tells what both served variants are besides their weights."""
+
+    async def compare(self) -> FingerprintSeen:
+        """Ask both, which are ready, and hold the answers against each other; `done` is False to be asked again.
+
+        `since` is left to the caller.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Ports:
     """The world of one rollout, in one hand."""
@@ -150,3 +169,5 @@ class Ports:
     notifier: Notifier
     rehearsal: Rehearsal | None = None
     """None where the platform has neither evaluation nor shadow."""
+    identity: Identity | None = None
+    """None where nobody compares what the variants are."""

@@ -28,6 +28,7 @@ from controlplane.adapters.system_clock import SystemClock
 from controlplane.adapters.told import ToldEvents
 from controlplane.alerts import open_notifier
 from controlplane.ports import Ports, Stored
+from controlplane.profiles.served import ServedIdentity
 from controlplane.reconcile.loop import Reconciler
 from controlplane.reconcile.watch import Periods, carry_through
 from controlplane.view.live import LiveRecord
@@ -127,7 +128,10 @@ async def run_rollout(
                     spawn=background.create_task,
                 )
             )
-            ports = Ports(clock, platform, router, metrics.source, store, notifier)
+            identity = None if plan.spec.fingerprint.policy == "off" else _identity(plan, platform, clock)
+            if identity:
+                world.push_async_callback(identity.close)
+            ports = Ports(clock, platform, router, metrics.source, store, notifier, identity=identity)
             keepers = [
                 background.create_task(router.tend(), name="Envoy keeper"),
                 background.create_task(_keep_addresses(platform, router, audience.say), name="address keeper"),
@@ -149,6 +153,11 @@ async def run_rollout(
                 await router.close()
                 await platform.close()
     return ended
+
+
+def _identity(plan: ModelCanary, platform: ProcessPlatform, clock: SystemClock) -> ServedIdentity:
+    """Asks the variants what they are; their files are on this machine."""
+    return ServedIdentity(plan.spec, platform.endpoints, clock=clock, files=True)
 
 
 def _noted(plan: ModelCanary, audience: Audience, state: Path, clock: SystemClock) -> Audience:

@@ -5,7 +5,7 @@ A pure function, usable as a gate: two fingerprints, a policy and what the canar
 a verdict come out. Reading model directories and endpoints is the shell's (`controlplane.profiles.identity`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
@@ -64,6 +64,8 @@ class Difference:
     canary: str
     action: Action
     why: str
+    harmless: bool = False
+    """Whether it takes nothing away that stable gives."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,17 +107,27 @@ def compare(
     return Comparison(tuple(found), tuple(unknown))
 
 
+def together(comparisons: Sequence[Comparison]) -> Comparison:
+    """Comparisons of the same two variants by different sources, such as their files and their endpoints, as one.
+
+    A field is known as soon as one source tells it, and differs as soon as it does in one.
+    """
+    found = {one.field: one for comparison in reversed(comparisons) for one in comparison.differences}
+    unknown = [name for name in FIELDS if all(name in comparison.unknown for comparison in comparisons)]
+    return Comparison(tuple(found[name] for name in FIELDS if name in found), tuple(unknown))
+
+
 def difference(
     name: str, before: Any, after: Any, policy: Mapping[str, Action], declared: frozenset[str]
 ) -> Difference:
     """One difference with what it does."""
     action: Action = policy.get(name, POLICY[name])
-    why = WHY[name]
-    if name == "context_length" and after > before:
+    why, harmless = WHY[name], name == "context_length" and after > before
+    if harmless:
         action, why = ("warn" if action == "block" else action), "the canary admits longer requests than stable"
     if name in declared:
         action, why = "allow", "declared in the plan"
-    return Difference(name, str(before), str(after), action, why)
+    return Difference(name, str(before), str(after), action, why, harmless)
 
 
 def taken(value: object) -> str:

@@ -19,7 +19,15 @@ from canary.spec.source import quoted
 from canary.spec.units import Text, Unreadable
 
 AlertKind = Literal[
-    "rolledBack", "failed", "aborted", "stableNotReady", "blind", "paused", "awaitingApproval", "promoted"
+    "rolledBack",
+    "failed",
+    "aborted",
+    "stableNotReady",
+    "blind",
+    "paused",
+    "awaitingApproval",
+    "promoted",
+    "modelDiffers",
 ]
 """What may be told, by the name that stands in `on`. `canary/alert.py` says when each is."""
 TEMPLATE_FIELDS = (

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 from pydantic.alias_generators import to_camel
 
-from canary.spec import alerts, gates, models, pods
+from canary.spec import alerts, fingerprint, gates, models, pods
 from canary.spec.base import Model
 from canary.spec.crd_rules import DEFAULTS, RULES, RULES_OF_FIELDS, TYPES_OF_FIELDS
 from canary.spec.crd_types import ANYTHING, Value, kind_of, text
@@ -126,4 +126,4 @@ def _about(model: type[Model]) -> str:
 
 @cache
 def _sentences() -> dict[str, dict[str, str]]:
-    return sentences_of(models, alerts, gates, pods)
+    return sentences_of(models, alerts, fingerprint, gates, pods)

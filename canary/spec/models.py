@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from canary.spec.alerts import Alert, SecretRef, Slack
 from canary.spec.base import Model, length
+from canary.spec.fingerprint import FingerprintSettings
 from canary.spec.gates import Comparison, Criterion, CriterionField, Gate, GateField, OnNoData
 from canary.spec.names import Header, Hostname, HttpPath, Listen, Location, Name, RelativePath, WebAddress
 from canary.spec.pods import Toleration, few, node_labels, resource_amounts
@@ -27,6 +28,7 @@ __all__ = [
     "Comparison",
     "Criterion",
     "Evaluation",
+    "FingerprintSettings",
     "Gate",
     "HardStop",
     "JudgeSettings",
@@ -345,6 +347,8 @@ class CanarySpec(Model):
     """Which requests stay together; none when left out."""
     budget: Budget | None = None
     """What the canary may cost."""
+    fingerprint: FingerprintSettings = FingerprintSettings.model_construct()
+    """Whether the canary has to be the model that was meant before it is asked anything."""
     alerts: Annotated[tuple[Alert, ...], *length()] = ()
     """Who is told."""
 

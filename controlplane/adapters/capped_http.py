@@ -67,6 +67,10 @@ class CappedHttp:
         """Ask with POST, the fields as a form; the whole answer has to be here within `seconds`."""
         return await self._ask(self._client.build_request("POST", url, data=dict(form)), seconds)
 
+    async def post_json(self, url: str, *, seconds: float, body: object) -> Answer:
+        """Ask with POST and a body of JSON; the whole answer has to be here within `seconds`."""
+        return await self._ask(self._client.build_request("POST", url, json=body), seconds)
+
     async def close(self) -> None:
         """Give the connections back."""
         await self._client.aclose()

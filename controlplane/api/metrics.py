@@ -22,6 +22,7 @@ BACK = (
     Reason.CANARY_LOST,
     Reason.CANARY_NOT_READY,
     Reason.BLIND_TOO_LONG,
+    Reason.FINGERPRINT_BLOCKED,
     Reason.ROUTE_LOWERED,
     Reason.EVALUATION_FAILED,
     Reason.SHADOW_LOST,

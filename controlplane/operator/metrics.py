@@ -33,6 +33,7 @@ BACK = (
     Reason.CANARY_NOT_READY,
     Reason.STABLE_NOT_READY,
     Reason.BLIND_TOO_LONG,
+    Reason.FINGERPRINT_BLOCKED,
     Reason.ROUTE_LOWERED,
     Reason.ABORTED,
     Reason.REPLACED,

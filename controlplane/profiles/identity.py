@@ -1,20 +1,25 @@
 """Takes fingerprints: of a model directory by reading its files, of an endpoint by asking what it makes of fixed texts.
 
-Used by `serinus profile fingerprint`. What cannot be found out stays None and is reported as unknown, never as equal.
+Used by `serinus profile fingerprint` and, in a rollout, by `served.py`. What cannot be found out stays None and is
+reported as unknown, never as equal.
 """
 
+import asyncio
 import hashlib
 import json
+import ssl
 from pathlib import Path
 from typing import Any
 
-import httpx2
-
+from canary.errors import Unavailable
+from controlplane.adapters.capped_http import Answer, CappedHttp
 from controlplane.profiles.sources import read_json
 from profiles.errors import Malformed
 from profiles.fingerprint import Fingerprint
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "merges.txt", "tekken.json")
+NO_SAMPLING = ("eos_token_id", "transformers_version", "_from_model_config")
+"""What generation_config.json holds besides sampling defaults."""
 PROBES = (
     "The quick brown fox jumps over the lazy dog.",
     "Grüße, Ελλάδα, 東京, مرحبا, 🙂 and naïve café.",
@@ -27,16 +32,28 @@ CONVERSATION = (
     {"role": "user", "content": "And of Italy?"},
 )
 TIMEOUT_SECONDS = 10.0
+MOST_BYTES = 1 << 20
+"""Of one answer: a list of models and a few tokens are small."""
 
 
 def fingerprint(source: str) -> Fingerprint:
     """The fingerprint of a directory or of an endpoint's URL. Raises `Malformed` when it is neither."""
     if source.startswith(("http://", "https://")):
-        return of_endpoint(source)
+        return asyncio.run(_asked(source))
     path = Path(source)
     if path.is_dir():
         return of_directory(path)
     raise Malformed(f"{source} is neither a model directory nor the URL of an endpoint")
+
+
+async def _asked(url: str) -> Fingerprint:
+    http = CappedHttp(most_bytes=MOST_BYTES, tls=ssl.create_default_context())
+    try:
+        return await of_endpoint(http, url)
+    except Unavailable as wrong:
+        raise Malformed(f"{url} does not answer as an OpenAI-compatible endpoint: {wrong}") from None
+    finally:
+        await http.close()
 
 
 def of_directory(path: Path) -> Fingerprint:
@@ -52,9 +69,8 @@ def of_directory(path: Path) -> Fingerprint:
     return Fingerprint(
         tokenizer=files_digest([path / name for name in TOKENIZER_FILES]),
         chat_template=template_digest(path, tokenizer),
-        generation_config=canonical(without(generation, "eos_token_id", "transformers_version", "_from_model_config"))
-        if generation
-        else None,
+        # A model without the file, or without a template, is known to have none: that is not the same as not knowing.
+        generation_config=canonical(without(generation, *NO_SAMPLING)) if config or generation else None,
         stop_tokens=canonical(sorted(stops if isinstance(stops, list) else [stops])) if stops is not None else None,
         quantization_config=canonical(quantization or {}) if config else None,
         context_length=text.get("max_position_embeddings"),
@@ -66,60 +82,59 @@ def template_digest(path: Path, tokenizer: dict[str, Any]) -> str | None:
     own = path / "chat_template.jinja"
     if own.is_file():
         return digest("file", own.read_bytes().strip())
-    template = tokenizer.get("chat_template")
-    if template is None:
+    if not tokenizer:
         return None
+    template = tokenizer.get("chat_template") or ""
     data = template if isinstance(template, str) else canonical(template)
     return digest("file", data.encode().strip())
 
 
-def of_endpoint(url: str) -> Fingerprint:
-    """What a vLLM-compatible server shows: its cards, its version, and the tokens of fixed texts."""
-    base = url.rstrip("/")
-    root = base.removesuffix("/v1")
-    try:
-        with httpx2.Client(timeout=TIMEOUT_SECONDS) as client:
-            cards = client.get(f"{root}/v1/models")
-            cards.raise_for_status()
-            card = cards.json()["data"][0]
-            model = card["id"]
-            tokens = [tokenized(client, root, {"model": model, "prompt": text}) for text in PROBES]
-            chat = tokenized(client, root, {"model": model, "messages": list(CONVERSATION)})
-            version = answered(client, f"{root}/version")
-    except httpx2.HTTPError as wrong:
-        raise Malformed(
-            f"{url} does not answer as an OpenAI-compatible endpoint: {str(wrong) or type(wrong).__name__}"
-        ) from None
-    except (KeyError, IndexError, TypeError, ValueError):
-        raise Malformed(f"{url} lists no model at /v1/models") from None
-    whole = all(one is not None for one in tokens)
+async def of_endpoint(http: CappedHttp, url: str, model: str | None = None) -> Fingerprint:
+    """What a vLLM-compatible server shows of this model (None: its first): card, version, tokens of fixed texts.
+
+    Raises `Unavailable` where nobody answers in time, and `Malformed` where what answers lists no model.
+    """
+    root = url.rstrip("/").removesuffix("/v1")
+    cards = await http.get(f"{root}/v1/models", seconds=TIMEOUT_SECONDS)
+    card = _card(cards, model)
+    if card is None:
+        raise Malformed(f"{url} lists no model at /v1/models (status {cards.status})")
+    tokens = [await tokenized(http, root, {"model": card["id"], "prompt": text}) for text in PROBES[:1]]
+    if tokens[0] is not None:  # whoever does not offer it is not asked for more
+        tokens += [await tokenized(http, root, {"model": card["id"], "prompt": text}) for text in PROBES[1:]]
+    chat = await tokenized(http, root, {"model": card["id"], "messages": list(CONVERSATION)}) if tokens[0] else None
+    version = _object(await http.get(f"{root}/version", seconds=TIMEOUT_SECONDS)).get("version")
+    length = card.get("max_model_len")
     return Fingerprint(
-        tokenizer=digest("probe", canonical(tokens).encode()) if whole else None,
-        chat_template=digest("probe", canonical(chat).encode()) if chat is not None else None,
-        engine_version=(version or {}).get("version"),
-        context_length=card.get("max_model_len"),
+        tokenizer=None if any(one is None for one in tokens) else digest("probe", canonical(tokens).encode()),
+        chat_template=None if chat is None else digest("probe", canonical(chat).encode()),
+        engine_version=version if isinstance(version, str) else None,
+        context_length=length if isinstance(length, int) else None,
     )
 
 
-def tokenized(client: httpx2.Client, root: str, request: dict[str, Any]) -> list[int] | None:
+async def tokenized(http: CappedHttp, root: str, request: dict[str, Any]) -> list[int] | None:
     """The server's tokens; None where it does not offer `/tokenize`."""
-    answer = client.post(f"{root}/tokenize", json=request)
-    if answer.status_code != 200:
-        return None
-    found = answer.json().get("tokens")
+    found = _object(await http.post_json(f"{root}/tokenize", seconds=TIMEOUT_SECONDS, body=request)).get("tokens")
     return found if isinstance(found, list) else None
 
 
-def answered(client: httpx2.Client, url: str) -> dict[str, Any] | None:
-    """A JSON object, or None where the path is not offered."""
-    answer = client.get(url)
-    if answer.status_code != 200:
-        return None
+def _card(cards: Answer, model: str | None) -> dict[str, Any] | None:
+    """The served model of this name, else the first; None where no model is listed."""
+    listed = _object(cards).get("data")
+    named = [each for each in listed if isinstance(each, dict) and "id" in each] if isinstance(listed, list) else []
+    return next((each for each in named if each["id"] == model), named[0] if named else None)
+
+
+def _object(answer: Answer) -> dict[str, Any]:
+    """The JSON object of an answer; an empty one where the path is not offered or says something else."""
+    if answer.status != 200:
+        return {}
     try:
-        found = answer.json()
-    except ValueError:
-        return None
-    return found if isinstance(found, dict) else None
+        found = json.loads(answer.text)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def optional(path: Path) -> dict[str, Any]:

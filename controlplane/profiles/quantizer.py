@@ -100,7 +100,8 @@ def with_llmcompressor(recipe: dict[str, Any], out: Path) -> Any:
         datasets = import_module("datasets")
         loaded = datasets.load_dataset("text", data_files=recipe["dataset"], split=f"train[:{recipe['samples']}]")
         data = {"dataset": loaded, "num_calibration_samples": recipe["samples"], "max_seq_length": 2048}
-    compressor.oneshot(model=model, recipe=recipe["stages"], **data)
+    # As text, which every release reads (a mapping is refused by 0.14); JSON is YAML.
+    compressor.oneshot(model=model, recipe=json.dumps(recipe["stages"]), **data)
     model.save_pretrained(out, save_compressed=True)
     return model
 

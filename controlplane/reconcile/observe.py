@@ -12,13 +12,14 @@ from canary.observation import (
     Counters,
     EvaluationSeen,
     EvidenceSeen,
+    FingerprintSeen,
     OperatorRequest,
     RouteSeen,
     Seen,
     ShadowSeen,
     VariantSeen,
 )
-from canary.weights import Arm
+from canary.weights import ARMS, Arm
 from controlplane.ports import Ports
 
 SILENT_INTERVALS = 3
@@ -40,6 +41,7 @@ class Board:
     requests: tuple[OperatorRequest, ...] = ()
     evaluation: EvaluationSeen | None = None
     shadow: ShadowSeen | None = None
+    fingerprint: FingerprintSeen | None = None
     heard_at: float | None = None
     """When the metric source answered last (or, before the first answer, when it was asked first)."""
     asked_at: float = 0.0
@@ -89,6 +91,21 @@ class Board:
         except WorldError:
             return  # the facts only grow old
 
+    async def look_at_fingerprint(self) -> None:
+        """What both variants are, asked from when both are ready until they have told. Not asked where nobody cares."""
+        known, now = self.fingerprint, self.ports.clock.now()
+        arms = [self.variants.get(arm) for arm in ARMS]
+        if self.ports.identity is None or (known is not None and known.done):
+            return
+        if not all(arm is not None and arm.complete for arm in arms):
+            return
+        since = known.since if known is not None else now
+        self.fingerprint = known or FingerprintSeen(at=now, since=now)
+        try:
+            self.fingerprint = replace(await self.ports.identity.compare(), since=since)
+        except WorldError as error:
+            self.fingerprint = FingerprintSeen(at=now, since=since, problem=str(error))
+
     async def look(self) -> None:
         """Look at everything, one after the other. Simulations do this; production watches each on its own."""
         await self.look_at_variants()
@@ -96,6 +113,7 @@ class Board:
         await self.look_at_evidence()
         await self.look_at_requests()
         await self.look_at_rehearsal()
+        await self.look_at_fingerprint()
 
     def seen(self) -> Seen:
         """The snapshot for one pass."""
@@ -113,6 +131,12 @@ class Board:
             ),
             evaluation=self.evaluation,
             shadow=self.shadow,
+            fingerprint=self.fingerprint or self._not_told_yet(),
             requests=self.requests,
             superseded_by=self.superseded_by,
         )
+
+    def _not_told_yet(self) -> FingerprintSeen | None:
+        """Somebody asks as soon as both are ready; until then nothing passes for an answer."""
+        now = self.ports.clock.now()
+        return None if self.ports.identity is None else FingerprintSeen(at=now, since=now)

@@ -18,6 +18,7 @@ class Periods:
     variants: float = 0.25
     route: float = 1.0
     evidence: float = 1.0
+    fingerprint: float = 1.0
     requests: float = 0.25
     """Short, because a person who aborts is waiting."""
     look_timeout: float = 5.0
@@ -36,6 +37,7 @@ async def carry_through(
         (board.look_at_evidence, periods.evidence),
         (board.look_at_requests, periods.requests),
         (board.look_at_rehearsal, periods.requests),
+        (board.look_at_fingerprint, periods.fingerprint),
     )
     async with asyncio.TaskGroup() as tasks:
         watchers = [

@@ -8,6 +8,9 @@ from canary.rollout import Phase, Reason, Rollout
 from canary.spec.models import CanarySpec
 from controlplane.view.format import clean
 
+WORTH_KNOWING = frozenset({Reason.NOISE_FLOOR, Reason.FINGERPRINT_DIFFERS})
+"""Events that change no phase and say something about how far the verdicts can be trusted."""
+
 
 def cause_of(rollout: Rollout) -> str:
     """The sentence that sent everything back to stable; empty where nothing did."""
@@ -30,7 +33,7 @@ def status_lines(rollout: Rollout) -> list[str]:
 
 def why_lines(spec: CanarySpec, rollout: Rollout) -> list[str]:
     """Why it is where it is: the cause of a rollback, else its own sentence; each gate, and what would flip it."""
-    noise = [clean(event.message) for event in rollout.history if event.reason is Reason.NOISE_FLOOR]
+    noise = [clean(event.message) for event in rollout.history if event.reason in WORTH_KNOWING]
     first = cause_of(rollout) or clean(rollout.message)
     lines = [headline(rollout), first, *(each for each in noise if each not in first)]
     now = rollout.history[-1].at if rollout.history else rollout.since

@@ -17,6 +17,8 @@ from canary.observation import (
     Counters,
     EvaluationSeen,
     EvidenceSeen,
+    FingerprintDifference,
+    FingerprintSeen,
     OperatorRequest,
     PodCounters,
     RouteSeen,
@@ -95,6 +97,9 @@ def random_plan(rng: Random) -> CanarySpec:
         "progress_deadline": rng.choice([10, 60]),
         "judge": {"false_rollback": rng.choice([0.01, 0.2]), "warmup": rng.choice([0, 10])},
     }
+    if rng.random() < 0.5:
+        allow = rng.sample(["chat_template", "context_length"], rng.randrange(3))
+        plan["fingerprint"] = {"policy": rng.choice(["block", "block", "warn", "off"]), "allow": allow}
     if rng.random() < 0.15:
         plan["evaluation"] = {"dataset": "d", "metrics": ["first_turn_resolution >= 70%"]}
     if rng.random() < 0.15:
@@ -234,9 +239,24 @@ class SmallWorld:
             evidence=self._evidence(well.evidence),
             evaluation=rng.choice([None, well.evaluation, well.evaluation, EvaluationSeen(self.now, done=True)]),
             shadow=rng.choice([None, well.shadow, ShadowSeen(self.now, (ShadowDay(1, 10, 0, 4000),))]),
+            fingerprint=self._fingerprint(),
             requests=self._requests(),
             superseded_by="r2" if rng.random() < 0.01 else "",
         )
+
+    def _fingerprint(self) -> FingerprintSeen | None:
+        """Mostly equal or not told; now and then other than stable, told late, and taken back again."""
+        rng, since = self.rng, self.now - self.rng.choice([0.0, 10.0, 100.0])
+        kind = rng.random()
+        if kind < 0.3:
+            return None
+        if kind < 0.5:
+            return FingerprintSeen(self.now, since, problem="no answer")
+        changed = [
+            FingerprintDifference(field, "1", "2", "so", harmless=rng.random() < 0.3)
+            for field in rng.sample(["chat_template", "context_length", "engine_version"], rng.choice([1, 2]))
+        ]
+        return FingerprintSeen(self.now, since, True, tuple(changed) if kind > 0.98 else (), ("chat_template",))
 
     def _variant(self, chance: float) -> VariantSeen:
         rng = self.rng

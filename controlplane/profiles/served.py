@@ -1,0 +1,101 @@
+"""What both variants of a rollout are, as served: their endpoints are asked, and their files are read where the plan
+names a folder. Implements `controlplane.ports.Identity`.
+
+Put together by `controlplane.program` and by the operator's world. Never a reason to stop a rollout by itself: whoever
+does not answer, or not in a way that is understood, makes fields unknown. What follows is `canary/fingerprint.py`'s.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from canary.errors import Unavailable
+from canary.observation import FingerprintDifference, FingerprintSeen
+from canary.spec.models import CanarySpec, Variant
+from canary.weights import Arm
+from controlplane.adapters.capped_http import CappedHttp
+from controlplane.ports import Clock
+from controlplane.profiles.identity import MOST_BYTES, of_directory, of_endpoint
+from profiles.errors import Malformed
+from profiles.fingerprint import FIELDS, Comparison, Fingerprint, compare, together
+
+TRIES = 30
+"""Answers that may fail to come before nobody is asked any more."""
+FILE = "file://"
+
+
+class ServedIdentity:
+    """Compares stable and canary by one replica each."""
+
+    def __init__(
+        self,
+        spec: CanarySpec,
+        endpoints: Callable[[], Mapping[Arm, Mapping[str, str]]],
+        *,
+        clock: Clock,
+        files: bool = False,
+    ) -> None:
+        """`endpoints`: `host:port` of the ready replicas by arm and name; `files`: whether this machine has theirs."""
+        self._spec, self._endpoints, self._clock, self._files = spec, endpoints, clock, files
+        self._http = CappedHttp(most_bytes=MOST_BYTES)
+        self._tries = 0
+        self._compared: Comparison | None = None
+        """What the files say, once they were read."""
+
+    async def compare(self) -> FingerprintSeen:
+        """Ask both; an answer that did not come leaves it open, until it was tried often enough."""
+        self._tries += 1
+        if self._compared is None:
+            self._compared = await asyncio.to_thread(self._by_files)
+        problem, open_ = "", False
+        try:
+            served = compare(await self._asked("stable"), await self._asked("canary"))
+        except Unavailable as error:
+            served, problem, open_ = compare(Fingerprint(), Fingerprint()), str(error), self._tries < TRIES
+        except Malformed as error:
+            served, problem = compare(Fingerprint(), Fingerprint()), str(error)
+        found, now = together([self._compared, served]), self._clock.now()
+        differences = tuple(
+            FingerprintDifference(each.field, each.stable, each.canary, each.why, each.harmless)
+            for each in found.differences
+        )
+        known = tuple(name for name in FIELDS if name not in found.unknown)
+        return FingerprintSeen(now, now, not open_, differences, known, found.unknown, problem)
+
+    async def close(self) -> None:
+        """Give the connections back."""
+        await self._http.close()
+
+    async def _asked(self, arm: Arm) -> Fingerprint:
+        variant = self._spec.stable if arm == "stable" else self._spec.canary
+        replicas = self._endpoints()[arm]
+        if not replicas:
+            raise Unavailable(f"{variant.name} has no address yet")
+        try:
+            return await of_endpoint(self._http, f"http://{replicas[min(replicas)]}", self._spec.model.name)
+        except Unavailable as error:
+            raise Unavailable(f"{variant.name} does not tell: {error}") from error
+        except Malformed as error:
+            raise Malformed(f"{variant.name} does not tell: {error}") from error
+
+    def _by_files(self) -> Comparison:
+        """Of the folders that the plan names; all unknown where one of them is no model's, or cannot be read."""
+        stable, canary = (self._read(variant) for variant in (self._spec.stable, self._spec.canary))
+        return compare(stable or Fingerprint(), canary or Fingerprint())
+
+    def _read(self, variant: Variant) -> Fingerprint | None:
+        for folder in _folders(self._spec, variant) if self._files else ():
+            try:
+                if (folder / "config.json").is_file():
+                    return of_directory(folder)
+            except (Malformed, OSError, ValueError):
+                return None
+        return None
+
+
+def _folders(spec: CanarySpec, variant: Variant) -> Iterator[Path]:
+    """Folders that may hold the variant's model: where its uri leads, and what its command names."""
+    words = (word.partition("=")[2] if word.startswith("--") else word for word in variant.command)
+    for place in (variant.uri, *words, spec.model.uri):
+        if place and (place.startswith(FILE) or "://" not in place):
+            yield Path(place.removeprefix(FILE))
