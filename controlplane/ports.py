@@ -8,15 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from canary.observation import (
-    Counters,
-    EvaluationSeen,
-    FingerprintSeen,
-    OperatorRequest,
-    RouteSeen,
-    ShadowSeen,
-    VariantSeen,
-)
+from canary.frame import Frame
+from canary.observation import Counters, EvaluationSeen, OperatorRequest, RouteSeen, ShadowSeen, VariantSeen
 from canary.rollout import Event, Rollout
 from canary.spec.models import Variant
 from canary.weights import Arm, Weights
@@ -113,6 +106,19 @@ class RolloutStore(Protocol):
         ...
 
 
+@runtime_checkable
+class Recorder(Protocol):
+    """What some stores can besides: keep what decisions were made of, for replay. Neither method waits for anything."""
+
+    def record(self, frame: Frame) -> None:
+        """Keep this frame with the next `save`, in the same transaction: state and record never disagree."""
+        ...
+
+    def break_off(self) -> None:
+        """What was recorded since the last save did not come about: the next save restates the state instead."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Stored:
     """A rollout as the store has it."""
@@ -146,17 +152,6 @@ class Rehearsal(Protocol):
         ...
 
 
-class Identity(Protocol):
-    """Tells what both served variants are besides their weights."""
-
-    async def compare(self) -> FingerprintSeen:
-        """Ask both, which are ready, and hold the answers against each other; `done` is False to be asked again.
-
-        `since` is left to the caller.
-        """
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class Ports:
     """The world of one rollout, in one hand."""
@@ -169,5 +164,3 @@ class Ports:
     notifier: Notifier
     rehearsal: Rehearsal | None = None
     """None where the platform has neither evaluation nor shadow."""
-    identity: Identity | None = None
-    """None where nobody compares what the variants are."""

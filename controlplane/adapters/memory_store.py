@@ -6,8 +6,10 @@ Behind the port `RolloutStore`; passes the same contract suite.
 from collections.abc import Sequence
 
 from canary.errors import Conflict, WorldError
+from canary.frame import Frame
 from canary.observation import OperatorRequest
 from canary.rollout import Event, Rollout
+from controlplane.adapters.pending_frames import PendingFrames
 from controlplane.ports import Stored
 
 
@@ -19,6 +21,8 @@ class MemoryStore:
         self._events: dict[tuple[str, int], dict[str, Event]] = {}
         self._requests: dict[str, dict[str, OperatorRequest]] = {}
         self._done: dict[str, set[str]] = {}
+        self._frames: dict[tuple[str, int], list[Frame]] = {}
+        self.pending = PendingFrames()
         self.failure: WorldError | None = None
         """What every call raises while it is set: the disk is full, the file is locked."""
 
@@ -38,6 +42,9 @@ class MemoryStore:
         events = self._events.setdefault((rollout.name, rollout.attempt), {})
         for event in rollout.history:
             events.setdefault(event.id, event)
+        due = self.pending.due(rollout)
+        self._frames.setdefault((rollout.name, rollout.attempt), []).extend(due)
+        self.pending.written(due)
         done = self._done.setdefault(rollout.name, set())
         done.update(rollout.answered)
         if before and before.rollout.attempt != rollout.attempt:
@@ -62,6 +69,21 @@ class MemoryStore:
         """Keep a request; the same id twice is one request."""
         self._fail_if_told_to()
         self._requests.setdefault(name, {}).setdefault(request.id, request)
+
+    def record(self, frame: Frame) -> None:
+        """Keep this frame with the next save."""
+        self.pending.record(frame)
+
+    def break_off(self) -> None:
+        """The next save restates the state instead."""
+        self.pending.break_off()
+
+    async def frames(self, name: str, attempt: int | None = None) -> Sequence[Frame]:
+        """The recording of one attempt (None: the newest)."""
+        self._fail_if_told_to()
+        if attempt is None and name in self._stored:
+            attempt = self._stored[name].rollout.attempt
+        return list(self._frames.get((name, attempt or 0), ()))
 
     def _fail_if_told_to(self) -> None:
         if self.failure:

@@ -25,6 +25,13 @@ MIGRATIONS = (
         UNIQUE (name, id)
     ) STRICT;
     """,
+    """
+    CREATE TABLE frames (
+        number INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL, attempt INTEGER NOT NULL,
+        bytes_so_far INTEGER NOT NULL, body BLOB NOT NULL
+    ) STRICT;
+    CREATE INDEX frames_of_an_attempt ON frames (name, attempt, number);
+    """,
 )
 LATEST = len(MIGRATIONS)
 

@@ -13,9 +13,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from canary.errors import BadInput, Conflict, Unavailable
+from canary.frame import Frame
 from canary.observation import OperatorRequest
 from canary.rollout import Event, Rollout
 from canary.serial import event_from_text, event_to_text, rollout_from_text, rollout_to_text
+from controlplane.adapters import sqlite_frames
+from controlplane.adapters.pending_frames import PendingFrames
 from controlplane.adapters.sqlite_schema import NotOurs, prepare
 from controlplane.ports import Stored
 
@@ -50,6 +53,7 @@ class SqliteStore:
         self.file = file
         self._patience = patience
         self._connection: sqlite3.Connection | None = None
+        self._pending = PendingFrames()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="rollout-store")
 
     async def load(self, name: str) -> Stored | None:
@@ -58,7 +62,22 @@ class SqliteStore:
 
     async def save(self, rollout: Rollout, spec_text: str, version: int) -> int:
         """Write state and new events in one transaction if the stored version is still `version`."""
-        return await self._do(self._write, lambda connection: _save(connection, rollout, spec_text, version))
+        frames = self._pending.due(rollout)
+        saved = await self._do(self._write, lambda connection: _save(connection, rollout, spec_text, version, frames))
+        self._pending.written(frames)
+        return saved
+
+    def record(self, frame: Frame) -> None:
+        """Keep this frame with the next save."""
+        self._pending.record(frame)
+
+    def break_off(self) -> None:
+        """The next save restates the state instead."""
+        self._pending.break_off()
+
+    async def frames(self, name: str, attempt: int | None = None) -> Sequence[Frame]:
+        """The recording of one attempt (None: the newest); empty where there is none."""
+        return await self._do(self._read, lambda connection: _frames(connection, name, attempt))
 
     async def history(self, name: str, attempt: int | None = None) -> Sequence[Event]:
         """All events of one attempt (None: the newest), in order."""
@@ -123,7 +142,9 @@ def _load(connection: sqlite3.Connection, name: str) -> Stored | None:
     return Stored(_understood(rollout_from_text, row[0]), row[1], row[2]) if row else None
 
 
-def _save(connection: sqlite3.Connection, rollout: Rollout, spec_text: str, version: int) -> int:
+def _save(
+    connection: sqlite3.Connection, rollout: Rollout, spec_text: str, version: int, frames: Sequence[Frame]
+) -> int:
     row = connection.execute("SELECT version, attempt FROM rollouts WHERE name = ?", (rollout.name,)).fetchone()
     stored, attempt = row or (0, rollout.attempt)
     if stored != version:
@@ -138,6 +159,7 @@ def _save(connection: sqlite3.Connection, rollout: Rollout, spec_text: str, vers
             "INSERT INTO rollouts (state, spec_text, version, attempt, name) VALUES (?, ?, ?, ?, ?)", state
         )
     _append_events(connection, rollout)
+    sqlite_frames.append(connection, rollout, frames)
     _close_requests(connection, rollout, new_attempt=rollout.attempt != attempt)
     return version + 1
 
@@ -175,6 +197,10 @@ def _history(connection: sqlite3.Connection, name: str, attempt: int | None) -> 
         {"name": name, "attempt": attempt},
     )
     return [_understood(event_from_text, body) for (body,) in rows]
+
+
+def _frames(connection: sqlite3.Connection, name: str, attempt: int | None) -> Sequence[Frame]:
+    return _understood(lambda _: sqlite_frames.read(connection, name, attempt), "")
 
 
 def _names(connection: sqlite3.Connection) -> Sequence[str]:

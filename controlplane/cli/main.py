@@ -34,6 +34,7 @@ COMMANDS = {
     "plan": ("controlplane.cli.plan", "Forecast a plan: time and requests to each verdict, GPUs, money."),
     "render": ("controlplane.cli.render", "Print the Kubernetes objects of a plan at a stage; applies nothing."),
     "simulate": ("controlplane.cli.simulate", "Play a rollout in a virtual world, instantly."),
+    "replay": ("controlplane.cli.replay", "Decide a recorded rollout again, by the same or an edited canary.yml."),
     "judge": ("controlplane.cli.judge", "Judge blocks of counts from standard input, one verdict a line."),
     "profile": ("controlplane.cli.profile", "Predict and measure what a variant needs, does and costs on a GPU."),
     "quantize": ("controlplane.cli.quantize", "Make a quantized checkpoint, or render the Job that makes it."),

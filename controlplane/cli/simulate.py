@@ -55,6 +55,7 @@ class Duration(click.ParamType[float]):
 @click.option("--interval", type=Duration(), help="Time between scrapes (default: 5s, more in long holds).")
 @click.option("--for", "horizon", type=Duration(), help="Give up after this (default: three times the plan).")
 @click.option("--settings", type=click.Path(path_type=Path), help="Completes a short form instead of serinus.yml.")
+@click.option("--record", type=click.Path(path_type=Path, file_okay=False), help="New folder for its state.")
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="What to print.")
 @click.option("--list", "list_scenarios", is_flag=True, help="Show the scenarios and leave.")
 def command(
@@ -66,6 +67,7 @@ def command(
     interval: float | None,
     horizon: float | None,
     settings: Path | None,
+    record: Path | None,
     output: str,
     list_scenarios: bool,
 ) -> None:
@@ -84,6 +86,8 @@ def command(
     chosen = _scenario(scenario)
     plan = _plan(file, settings)
     story = simulate(plan, chosen, seed=seed, rps=rps, noise=noise, interval=interval, horizon=horizon)
+    if record is not None:
+        _record(story, plan, record)
     if output == "json":
         _print_events(plan, story)
     else:
@@ -116,6 +120,20 @@ def _scenario(name: str) -> "Scenario":
     hint = f" Did you mean {near[0]}?" if near else ""
     click.echo(f"There is no scenario {name!r}.{hint} --list shows all.", err=True)
     raise SystemExit(2)
+
+
+def _record(story: "Story", plan: "ModelCanary", folder: Path) -> None:
+    """Keep it for `serinus replay`, `history` and `why`; exit code 2 where it cannot be."""
+    import asyncio
+
+    from canary.errors import SerinusError
+    from controlplane.simulation.record import keep
+
+    try:
+        asyncio.run(keep(story, plan, folder))
+    except SerinusError as error:
+        click.echo(str(error), err=True)
+        raise SystemExit(2) from error
 
 
 def _print_scenarios(output: str) -> None:

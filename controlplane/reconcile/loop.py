@@ -25,6 +25,7 @@ from controlplane.ports import MetricHistory, Ports, Stored
 from controlplane.reconcile.carry_out import carry_out
 from controlplane.reconcile.observe import Board
 from controlplane.reconcile.past import history_before
+from controlplane.reconcile.recording import Recording
 
 Say = Callable[[str], None]
 Spawn = Callable[[Coroutine[Any, Any, None]], object]
@@ -86,6 +87,7 @@ class Reconciler:
         self._saved_at = float("-inf")
         self._busy: set[Action] = set()
         self._said: dict[str, str] = {}
+        self._recording = Recording(ports.store)
         self._lesson: Sequence[Counters] = ()
         """Stable's history from before this rollout, until the judge has seen it."""
 
@@ -106,6 +108,7 @@ class Reconciler:
         self._version = stored.version if stored else 0
         self._saved = None
         self.rollout = begin(self.spec, name=self._name, revision=self.revision, attempt=attempt, now=now)
+        self._recording.begun(self.rollout, self._spec_text)
         if stored is not None and isinstance(self.ports.metrics, MetricHistory) and self._known_before(stored):
             await self._start(self._look_back(self.ports.metrics, now))
         return self.rollout
@@ -144,6 +147,7 @@ class Reconciler:
             why = str(error) or f"no answer within {REBUILD_PATIENCE:g} s"
             self.tell("history", f"What happened meanwhile cannot be read again: {why} It counts as one long interval.")
             return rollout
+        self._recording.rebuilt(history, now)
         return rebuilt(self.spec, rollout, history)
 
     async def refresh(self) -> None:
@@ -159,8 +163,11 @@ class Reconciler:
             return self.ports.clock.now() + RETRY
         now = self.ports.clock.now()
         if self._lesson:
+            self._recording.taught(self._lesson, now)
             before, self._lesson = lessons.taught(self.spec, before, self._lesson, now), ()
-        decision = advance(self.spec, before, self.board.seen(), now)
+        seen = self.board.seen()
+        decision = advance(self.spec, before, seen, now)
+        self._recording.looked(before, seen, decision, now)
         if self.on_decision:
             self.on_decision(before, decision)
         settled = await self._carry_out_safely(before, decision, now)
@@ -199,6 +206,7 @@ class Reconciler:
 
     def _take_back(self, before: Rollout, decided: Rollout) -> None:
         """A rise that could not be saved was never decided; what somebody else saved meanwhile stands."""
+        self._recording.broken_off()
         if self.rollout is decided:
             self.rollout = before
 
@@ -256,6 +264,7 @@ class Reconciler:
         except WorldError:
             return
         if stored is not None:
+            self._recording.broken_off()
             self.rollout = self._saved = stored.rollout
             self._version = stored.version
 

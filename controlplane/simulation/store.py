@@ -8,10 +8,12 @@ from collections.abc import Callable, Sequence
 from numpy.random import Generator
 
 from canary.errors import Unavailable
+from canary.frame import Frame
 from canary.observation import OperatorRequest
 from canary.rollout import Event, Rollout
 from canary.weights import ALL_STABLE, Weights
 from controlplane.adapters.memory_store import MemoryStore
+from controlplane.adapters.pending_frames import PendingFrames
 from controlplane.ports import Stored
 
 Line = Callable[[str], None]
@@ -47,6 +49,14 @@ class VirtualStore:
         self._line("after save")
         return version
 
+    def record(self, frame: Frame) -> None:
+        """Keep this frame with the next save."""
+        self.kept.record(frame)
+
+    def break_off(self) -> None:
+        """The next save restates the state instead."""
+        self.kept.break_off()
+
     async def history(self, name: str, attempt: int | None = None) -> Sequence[Event]:
         """All events of one attempt."""
         self._answer()
@@ -70,7 +80,9 @@ class VirtualStore:
         """Somebody else writes: the same state under a new version, as a label on a resource would make it."""
         stored = await self.kept.load(name)
         if stored:
+            ours, self.kept.pending = self.kept.pending, PendingFrames()  # they know nothing of what we recorded
             await self.kept.save(stored.rollout, stored.spec_text, stored.version)
+            self.kept.pending = ours
 
 
 class Told:

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 
 from canary import invariants
 from canary.errors import BugError
+from canary.frame import Frame
 from canary.rollout import Decision, Event, Phase, Rollout
 from canary.spec.models import CanarySpec, ModelCanary
 from canary.spec.parse import revision
+from canary.spec.stored import to_text
 from canary.weights import ALL_STABLE, Arm
 from controlplane.reconcile.loop import Reconciler
 from controlplane.simulation.clock import play
@@ -53,6 +55,8 @@ class Story:
     """Requests that a change of weights sent to an arm that could not serve."""
     shifts: Sequence[Shift]
     """Weights as they really came into force."""
+    frames: Sequence[Frame]
+    """The recording as its store has it, for `canary.replay`."""
 
     @property
     def result(self) -> str:
@@ -100,7 +104,7 @@ class _Player:
         self._plan, self._pace, self._horizon, self._watch = setting.plan, pace, horizon, watch
         self._setting = setting
         self._world = World(setting, pace)
-        self._text = setting.plan.model_dump_json(by_alias=True, exclude_defaults=True)
+        self._text = to_text(setting.plan)
         self._passes = 0
         self._controller = self._start()
 
@@ -156,6 +160,7 @@ class _Player:
 
     def _start(self) -> Reconciler:
         """A controller that knows nothing but what the store has."""
+        self._world.store.kept.pending.forget()
         controller = Reconciler(
             name=self._plan.metadata.name,
             spec=self._plan.spec,
@@ -193,4 +198,5 @@ class _Player:
             requests={arm: int(totals[REQUESTS]) for arm, totals in world.service.answered.items()},
             misrouted=world.service.misrouted,
             shifts=world.router.shifts,
+            frames=await world.store.kept.frames(name),
         )
