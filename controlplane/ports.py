@@ -9,7 +9,15 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from canary.frame import Frame
-from canary.observation import Counters, EvaluationSeen, OperatorRequest, RouteSeen, ShadowSeen, VariantSeen
+from canary.observation import (
+    Counters,
+    EvaluationSeen,
+    FingerprintSeen,
+    OperatorRequest,
+    RouteSeen,
+    ShadowSeen,
+    VariantSeen,
+)
 from canary.rollout import Event, Rollout
 from canary.spec.models import Variant
 from canary.weights import Arm, Weights
@@ -152,6 +160,17 @@ class Rehearsal(Protocol):
         ...
 
 
+class Identity(Protocol):
+    """Tells what both served variants are besides their weights."""
+
+    async def compare(self) -> FingerprintSeen:
+        """Ask both, which are ready, and hold the answers against each other; `done` is False to be asked again.
+
+        `since` is left to the caller.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Ports:
     """The world of one rollout, in one hand."""
@@ -164,3 +183,5 @@ class Ports:
     notifier: Notifier
     rehearsal: Rehearsal | None = None
     """None where the platform has neither evaluation nor shadow."""
+    identity: Identity | None = None
+    """None where nobody compares what the variants are."""
