@@ -11,19 +11,18 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from canary.errors import BadInput, WorldError
-from canary.rollout import Event, Reason, Rollout
+from canary.rollout import Reason, Rollout
 from canary.serial import rfc3339
 from canary.spec import Source
 from canary.spec.reader import SIZE_LIMIT
 from canary.spec.source import quoted
 from canary.spec.stored import from_text
-from controlplane.adapters.sqlite_store import SqliteStore
 from controlplane.gitops import message
 from controlplane.gitops.desk import Desk
-from controlplane.gitops.fleet import Fleet
 from controlplane.gitops.ledger import Ledger, Origin, Rejection, Writing
 from controlplane.gitops.log import Facts
 from controlplane.gitops.paths import Pattern
+from controlplane.gitops.rollouts import Rollouts
 from controlplane.gitops.store import Blob, Refused, Store
 from controlplane.gitops.wanted import SETTINGS_NAME, Complaint, Wanted, claims, understood
 
@@ -36,18 +35,37 @@ HISTORY_OF_REJECTIONS = 2_000
 """Commits that a controller without a memory looks through for what was rejected."""
 
 
+Understand = Callable[[str, bytes, Source | None], Wanted | Complaint]
+"""What one file wants: its path, its text, the settings file beside it."""
+
+
 class Controller:
-    """The loop between a branch and a fleet."""
+    """The loop between a branch and what carries rollouts out."""
 
     def __init__(
-        self, store: Store, pattern: Pattern, fleet: Fleet, ledger: Ledger, desk: Desk, *, say: Callable[[str], None]
+        self,
+        store: Store,
+        pattern: Pattern,
+        fleet: Rollouts,
+        ledger: Ledger,
+        desk: Desk,
+        *,
+        say: Callable[[str], None],
+        understand: Understand = understood,
+        retry: Callable[[str], str] = lambda name: f"serinus retry {name}",
     ) -> None:
+        """`retry`: the command by which a person lets a rollout be tried again."""
         self._store = store
         self._pattern = pattern
         self._fleet = fleet
         self._ledger = ledger
         self._desk = desk
         self._say = say
+        self._understand, self._retry = understand, retry
+        self.problem: WorldError | BadInput | None = None
+        """Why the last look came to nothing; None where it did not."""
+        self.complaints: Sequence[Complaint] = ()
+        """Files of the newest commit that are not used."""
         self._said: dict[str, str] = {}
         self._opened = False
         self._taken = ""
@@ -91,8 +109,10 @@ class Controller:
                     self._opened = True
                 await self._sync()
         except (WorldError, BadInput) as error:
+            self.problem = error
             self._tell("branch", str(error))
             return False
+        self.problem = None
         return True
 
     async def ended(self, name: str, rollout: Rollout, withdrawn: bool) -> None:
@@ -105,27 +125,23 @@ class Controller:
         stored = await self._fleet.stored(name)
         if origin is not None and stored is not None and not withdrawn and rollout.result != "superseded":
             plan = from_text(stored.spec_text)
-            why = message.verdict_of(rollout, await self._history(name))
-            text = (message.promotion if rollout.result == "promoted" else message.rollback)(plan, rollout, why, origin)
+            why = message.verdict_of(rollout, await self._fleet.history(name))
+            words = message.promotion if rollout.result == "promoted" else message.rollback
+            text = words(plan, rollout, why, origin, retry=self._retry(name))
             about = f"{name}/{rollout.attempt}", began, name, rollout.revision, origin.arms, text
+            speaks_of_it = origin.revision == rollout.revision  # the file may name another plan by now
             if rollout.result in REJECTED:
                 said = why.message if why else rollout.message
                 self._ledger.reject(name, rollout.revision, Rejection(origin.commit, said))
-                if why is None or why.reason is not Reason.STABLE_NOT_READY:  # that is not the canary's doing
+                not_its_doing = why is not None and why.reason is Reason.STABLE_NOT_READY
+                if speaks_of_it and not not_its_doing:
                     self._desk.add(Writing("put back", *about))
-            else:
+            elif speaks_of_it:
                 self._desk.add(Writing("promote", *about))
         self._ledger.settle(name, id_)
         if name in self._ledger.book.frozen:
             self._ledger.thaw(name)
-        self._taken = ""
-
-    async def _history(self, name: str) -> Sequence[Event]:
-        store = SqliteStore(self._fleet.folder(name) / "serinus.db")
-        try:
-            return await store.history(name)
-        finally:
-            await store.close()
+        self.look_again()
 
     async def _sync(self) -> None:
         """Compare the newest commit with what runs."""
@@ -150,6 +166,7 @@ class Controller:
         ids = {blob.path: blob.id for blob in blobs}
         if rewritten:
             self._freeze(before, head, ids)
+        self.complaints = complaints
         self._complain(complaints, facts)
         whole = True
         with self._ledger.together():
@@ -177,7 +194,7 @@ class Controller:
             near = beside.get(str(PurePosixPath(blob.path).parent))
             source = Source(near.path, texts[near.id]) if near else None
             key = (blob.path, blob.id, near.id if near else "")
-            each = known[key] = self._known.get(key) or understood(blob.path, texts[blob.id], source)
+            each = known[key] = self._known.get(key) or self._understand(blob.path, texts[blob.id], source)
             if isinstance(each, Wanted):
                 found.append(each)
             else:
@@ -208,9 +225,11 @@ class Controller:
             self._ledger.origin(name, origin)
             if self._fleet.wants(name):
                 self._withdraw(name, f"{where} names nothing to try any more")
+            self._fleet.mirror(wanted)
             return
         if self._fleet.wants(name) == wanted.revision:
             self._ledger.origin(name, origin)
+            self._fleet.mirror(wanted)
             return
         if not self._may_start(wanted, facts, where):
             return
@@ -228,7 +247,7 @@ class Controller:
         self._say(f"{where}: {name} tries {wanted.plan.spec.canary.name} beside {wanted.plan.spec.stable.name}.")
         self._ledger.want(name)
         self._ledger.flush()
-        self._fleet.start(wanted.plan)
+        self._fleet.take(wanted)
 
     def _may_start(self, wanted: Wanted, facts: Facts, where: str) -> bool:
         """Whether the revision is not rejected, or somebody has said that it may be tried again."""
@@ -244,7 +263,7 @@ class Controller:
         self._tell(
             wanted.path,
             f"{where}: this revision ({wanted.revision}) of {wanted.name} was rejected: {rejection.sentence} It is not "
-            f"started again. Change the file, or say `serinus retry {wanted.name}`.",
+            f"started again. Change the file, or say `{self._retry(wanted.name)}`.",
         )
         return False
 
@@ -263,6 +282,7 @@ class Controller:
             elif not self._fleet.is_running(name):
                 self._say(f"{where}: {name} is not followed any more, and what serves goes on serving.")
                 self._ledger.forget(name)
+                self._fleet.forget(name)
 
     def _withdraw(self, name: str, where: str) -> None:
         self._say(f"{where}: everything of {name} goes back to stable.")
@@ -321,7 +341,7 @@ class Controller:
 
     async def _take_retries(self) -> None:
         """What `serinus retry` asks for: a file of the rollout's name."""
-        for name in await asyncio.to_thread(_taken_from, self._ledger.file.parent / "retry"):
+        for name in await asyncio.to_thread(self._ledger.asked_again):
             self._ledger.allow(name)
             self._again.add(name)
             self._taken = ""
@@ -332,6 +352,10 @@ class Controller:
     def _is_about(self, key: str, name: str) -> bool:
         origin = self._ledger.book.origins.get(name)
         return origin is not None and origin.path == key
+
+    def look_again(self) -> None:
+        """Compare the newest commit with what runs once more, though it is no new one."""
+        self._taken = ""
 
     def _tell(self, about: str, sentence: str) -> None:
         """Say a sentence once, until it changes."""
@@ -354,13 +378,3 @@ def ask_for_retry(folder: Path, name: str) -> None:
     """Leave word for the controller whose state is in this folder."""
     (folder / "retry").mkdir(parents=True, exist_ok=True)
     (folder / "retry" / name).touch()
-
-
-def _taken_from(folder: Path) -> list[str]:
-    """Names of the files in a folder, which are removed."""
-    if not folder.is_dir():
-        return []
-    names = sorted(file.name for file in folder.iterdir())
-    for name in names:
-        (folder / name).unlink()
-    return names

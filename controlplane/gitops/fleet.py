@@ -5,18 +5,19 @@ on whatever becomes of git. Decides nothing: it starts, replaces and withdraws w
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
 from canary.errors import SerinusError
 from canary.observation import Seen
-from canary.rollout import Phase, Rollout
+from canary.rollout import Event, Phase, Rollout
 from canary.spec import revision
 from canary.spec.models import ModelCanary
 from canary.spec.stored import from_text
 from controlplane.adapters.sqlite_store import SqliteStore
+from controlplane.gitops.wanted import Wanted
 from controlplane.ports import Clock, Stored
 from controlplane.program import Audience, Controls
 
@@ -105,6 +106,17 @@ class Fleet:
             self._running[name] = Running(plan)
             self._tasks.create_task(self._carry(name), name=f"rollout {name}")
 
+    def take(self, wanted: Wanted) -> None:
+        """Carry out what a file wants."""
+        if wanted.plan is not None:
+            self.start(wanted.plan)
+
+    def mirror(self, wanted: Wanted) -> None:
+        """Nothing to do: what a file says beside its plan is read when a rollout begins."""
+
+    def forget(self, name: str) -> None:
+        """Nothing to do: what serves goes on serving."""
+
     def withdraw(self, name: str, why: str) -> None:
         """End what runs under this name: everything goes back to stable."""
         running = self._running.get(name)
@@ -126,6 +138,14 @@ class Fleet:
         store = SqliteStore(file)
         try:
             return await store.load(name)
+        finally:
+            await store.close()
+
+    async def history(self, name: str) -> Sequence[Event]:
+        """Everything that happened in the newest rollout under this name, in order."""
+        store = SqliteStore(self.folder(name) / "serinus.db")
+        try:
+            return await store.history(name)
         finally:
             await store.close()
 

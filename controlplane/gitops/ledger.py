@@ -6,7 +6,7 @@ here is only what concerns git.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,6 +18,8 @@ from canary.errors import BadInput, Unavailable
 
 LONGEST_QUARANTINE = 200
 """Rejected revisions that are remembered for each rollout; git keeps all of them."""
+LONGEST_REPORTS = 500
+"""Commits of which it is remembered what was said of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,44 @@ class Writing:
 
 
 @dataclass(frozen=True, slots=True)
+class Proposal:
+    """A commit that waits in a pull request."""
+
+    writing: Writing
+    path: str
+    """Of the file, where it was when this was proposed."""
+    branch: str
+    number: int = 0
+    """0 until it is known to be open."""
+    url: str = ""
+    moot: str = ""
+    """Why it is to be closed, as a sentence; empty while it is wanted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What is said of a commit on the host, and what of it has been said."""
+
+    name: str
+    """The rollout; empty for a file that cannot be used."""
+    revision: str
+    commit: str
+    context: str
+    """Name of the status."""
+    state: Literal["pending", "success", "failure", "error"]
+    text: str
+    """One sentence of any length."""
+    told: str = ""
+    """State and text that the commit has on the host."""
+    pull: int | None = None
+    """The pull request that brought the commit; 0 for none, None while nobody has looked."""
+    comment: int = 0
+    """Our comment there."""
+    commented: str = ""
+    """What it says."""
+
+
+@dataclass(frozen=True, slots=True)
 class Made:
     """A commit that was made."""
 
@@ -87,6 +127,9 @@ class Book:
     frozen: dict[str, str] = field(default_factory=dict)
     """Rollout to the blob of its file (empty: none) when a rewritten history left it as it was."""
     writings: tuple[Writing, ...] = ()
+    proposals: tuple[Proposal, ...] = ()
+    reports: dict[str, Report] = field(default_factory=dict)
+    """By commit and context, oldest first."""
     made: dict[str, Made] = field(default_factory=dict)
     """By rollout the newest commit that was made for it."""
     url: str = ""
@@ -151,6 +194,14 @@ class Ledger:
         self._write(replace(self.book, rejected={key: each for key, each in self.book.rejected.items() if key != name}))
         return had
 
+    def asked_again(self) -> Sequence[str]:
+        """Rollouts that somebody asked to be tried again, each told once."""
+        folder = self.file.parent / "retry"
+        names = sorted(file.name for file in folder.iterdir()) if folder.is_dir() else []
+        for name in names:
+            (folder / name).unlink()
+        return names
+
     def withdraw(self, name: str, why: str) -> None:
         """Git took this rollout's plan back."""
         self._write(replace(self.book, withdrawn={**self.book.withdrawn, name: why}))
@@ -179,6 +230,34 @@ class Ledger:
         left = tuple(each for each in self.book.writings if each != writing)
         made = {writing.name: Made(writing.kind, writing.rollout, commit)} if commit else {}
         self._write(replace(self.book, writings=left, made={**self.book.made, **made}))
+
+    def propose(self, proposal: Proposal) -> None:
+        """This commit is, or is to be, in a pull request; what was known of that before is replaced."""
+        others = tuple(each for each in self.book.proposals if each.branch != proposal.branch)
+        left = tuple(each for each in self.book.writings if each != proposal.writing)
+        self._write(replace(self.book, writings=left, proposals=(*others, proposal)))
+
+    def moot(self, name: str, why: str) -> bool:
+        """What is proposed for this rollout is not wanted any more. Answers whether anything was."""
+        proposals = tuple(
+            replace(each, moot=each.moot or why) if each.writing.name == name else each for each in self.book.proposals
+        )
+        changed = proposals != self.book.proposals
+        self._write(replace(self.book, proposals=proposals))
+        return changed
+
+    def proposed(self, proposal: Proposal, commit: str = "") -> None:
+        """It was merged as this commit, or is closed (empty)."""
+        writing = proposal.writing
+        left = tuple(each for each in self.book.proposals if each.branch != proposal.branch)
+        made = {writing.name: Made(writing.kind, writing.rollout, commit)} if commit else {}
+        self._write(replace(self.book, proposals=left, made={**self.book.made, **made}))
+
+    def report(self, report: Report) -> None:
+        """This is to be said, or has been said, of a commit."""
+        key = f"{report.commit} {report.context}"
+        kept = {**self.book.reports, key: report}
+        self._write(replace(self.book, reports=dict(list(kept.items())[-LONGEST_REPORTS:])))
 
     @contextmanager
     def together(self) -> Iterator[None]:

@@ -31,24 +31,30 @@ def verdict_of(rollout: Rollout, history: Iterable[Event]) -> Event | None:
     return next((event for event in reversed(phases) if event.phase is wanted), phases[-1] if phases else None)
 
 
-def promotion(plan: ModelCanary, rollout: Rollout, why: Event | None, origin: Origin | None) -> str:
+def promotion(plan: ModelCanary, rollout: Rollout, why: Event | None, origin: Origin | None, *, retry: str = "") -> str:
     """The message of the commit that makes the canary the stable variant."""
     new, old = plan.spec.canary.name, plan.spec.stable.name
     took = duration(rollout.history[-1].t) if rollout.history else ""
     subject = f"Promote {new} in {rollout.name}"
     told = f"{new} is what stable means from now on, in place of {old}{f', after {took}' if took else ''}."
-    return _message(subject, told, plan, rollout, why, origin)
+    return _message(subject, told, plan, rollout, why, origin, retry)
 
 
-def rollback(plan: ModelCanary, rollout: Rollout, why: Event | None, origin: Origin | None) -> str:
+def rollback(plan: ModelCanary, rollout: Rollout, why: Event | None, origin: Origin | None, *, retry: str = "") -> str:
     """The message of the commit that puts the canary back to what is in service."""
     bad, good = plan.spec.canary.name, plan.spec.stable.name
     subject = f"Roll back {rollout.name}: {good} instead of {bad}"
-    return _message(subject, why.message if why else rollout.message, plan, rollout, why, origin)
+    return _message(subject, why.message if why else rollout.message, plan, rollout, why, origin, retry)
 
 
 def _message(
-    subject: str, told: str, plan: ModelCanary, rollout: Rollout, why: Event | None, origin: Origin | None
+    subject: str,
+    told: str,
+    plan: ModelCanary,
+    rollout: Rollout,
+    why: Event | None,
+    origin: Origin | None,
+    retry: str,
 ) -> str:
     trailers = {
         "Serinus-Rollout": f"{rollout.name}/{rollout.attempt}",
@@ -59,7 +65,7 @@ def _message(
         **({"Serinus-Commit": origin.commit} if origin else {}),
         "Serinus-Evidence": _evidence(why),
     }
-    body = [*_wrapped(told), "", *_numbers(plan, why), *_times(plan, rollout), *_what_next(rollout, origin)]
+    body = [*_wrapped(told), "", *_numbers(plan, why), *_times(plan, rollout), *_what_next(rollout, origin, retry)]
     lines = [_clean(subject)[:SUBJECT], "", *body, "", *(f"{key}: {_clean(value)}" for key, value in trailers.items())]
     return "\n".join(lines) + "\n"
 
@@ -104,13 +110,13 @@ def _times(plan: ModelCanary, rollout: Rollout) -> list[str]:
     return lines
 
 
-def _what_next(rollout: Rollout, origin: Origin | None) -> list[str]:
+def _what_next(rollout: Rollout, origin: Origin | None, retry: str) -> list[str]:
     lines = []
     if origin is not None:
         whence = f"It came with {origin.commit[:12]} by {origin.author} ({origin.path}:{origin.line})."
         lines += ["", *_wrapped(whence)]
     if rollout.result != "promoted":
-        again = f"    serinus retry {rollout.name}"
+        again = f"    {_clean(retry or f'serinus retry {rollout.name}')}"
         lines += ["", "This revision is not started again by itself. To allow it:", "", again]
     return lines
 
