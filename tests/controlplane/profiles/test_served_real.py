@@ -16,7 +16,7 @@ STAGES = [{"traffic": "50%", "hold": "1s"}, {"traffic": "100%"}]
 
 async def rolled_out(folder: Path, *canary: str, **fingerprint: Any) -> tuple[Run, int]:
     """The rollout of a canary that is served with these flags beside a plain stable variant; and its exit code."""
-    fields = {"fingerprint": fingerprint} if fingerprint else {}
+    fields: dict[str, Any] = {"fingerprint": fingerprint} if fingerprint else {}
     plan = write_plan(folder, stable=SERVER, canary=[*SERVER, *canary], stages=STAGES, **fields)
     with LeftBehind(folder / "state"):
         async with running(plan, folder / "state") as run:
