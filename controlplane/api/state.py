@@ -4,49 +4,29 @@ Used by the routes and by the stream. Built from `controlplane.view.model.pictur
 API cannot disagree; it computes nothing of its own.
 """
 
-from collections.abc import Mapping
 from functools import lru_cache
-from urllib.parse import urlencode
 
 from pydantic import BaseModel, Field
 
-from canary.judge.interval import Interval, intervals
+from canary.judge.interval import intervals
 from canary.rollout import Phase
 from canary.serial import rfc3339
-from canary.spec.models import CanarySpec, Gate
+from canary.spec.models import CanarySpec
 from canary.spec.stored import from_text
-from canary.weights import ARMS, Arm
 from canary.wording import duration
-from controlplane.adapters.prometheus_gates import query_of
 from controlplane.api.actions import Action, actions
+from controlplane.api.gate_view import GateView, gate_view
 from controlplane.api.look import Looked, look
-from controlplane.api.panels import Panel, live_panels
+from controlplane.api.panels import Cell, Panel, cell, live_panels
 from controlplane.api.places import Place
+from controlplane.api.value import TONES, Badge, Value, seconds, share
 from controlplane.ports import Stored
 from controlplane.view import format as fmt
-from controlplane.view.facts import safe_link
-from controlplane.view.format import clean
-from controlplane.view.gates import GateRow, limit
 from controlplane.view.live import Live
-from controlplane.view.marks import UNICODE, of_answer, of_phase
+from controlplane.view.marks import UNICODE, of_phase
 from controlplane.view.model import ArmRow, Picture, StageStep, picture
 
-_TONES = {"green": "good", "red": "bad", "yellow": "open", "cyan": "busy", "dim": "quiet", "bold": "busy"}
-
-
-class Value(BaseModel):
-    """A number in its base unit (fractions, seconds, dollars) and as people read it."""
-
-    value: float | None
-    text: str
-
-
-class Badge(BaseModel):
-    """A symbol, a word and a tone: nothing is told by colour alone."""
-
-    symbol: str
-    word: str
-    tone: str = Field(description="good, bad, open, busy or quiet")
+_STEPS = {"passed": ("✔", "good"), "failed": ("✖", "bad"), "now": ("◑", "busy"), "ahead": ("○", "quiet")}
 
 
 class StageView(BaseModel):
@@ -57,6 +37,9 @@ class StageView(BaseModel):
     held: Value
     hold: Value
     gates: int
+    badge: Badge
+    done: float = Field(description="The share of its hold that is over, 0 to 1.")
+    text: str = Field(description="Such as `4 min of 10 min · 4 gates`.")
 
 
 class ArmView(BaseModel):
@@ -71,36 +54,6 @@ class ArmView(BaseModel):
     ready: int | None = Field(description="Replicas that can serve; null while nobody looks.")
     wanted: int
     problem: str
-
-
-class Band(BaseModel):
-    """Between which values an arm is, at every look together with the judge's confidence."""
-
-    low: float
-    high: float
-    text: str
-
-
-class GateView(BaseModel):
-    """One gate with both arms' values and the answer."""
-
-    gate: str
-    label: str
-    unit: str
-    stable: Value
-    canary: Value
-    limit: Value
-    at_most: bool
-    samples: dict[str, float]
-    samples_text: str
-    needed: Value = Field(description="Canary requests until it is expected to be decided, those gathered included.")
-    bands: dict[str, Band] = Field(description="By arm; left out where the value is no count.")
-    query: str = Field(description="Its owner's own PromQL as it is asked; empty for built-in metrics.")
-    query_link: str = Field(description="The same in Prometheus' own page; empty where no browser would get there.")
-    badge: Badge
-    why: str
-    eta: Value
-    spoke: str
 
 
 class Ending(BaseModel):
@@ -132,6 +85,7 @@ class State(BaseModel):
     sentence: str = Field(description="The verdict in one sentence: the cause of a rollback, else where it is and why.")
     waits_for: str
     follows: str
+    notes: list[str] = Field(description="What a person wants to know next, each a sentence without a full stop.")
     finished: bool
     result: str | None
     at: str = Field(description="When this state was read.")
@@ -175,6 +129,7 @@ def _spec_of(text: str) -> CanarySpec:
 def _state(id_: str, stored: Stored, looked: Looked, now: float, spec: CanarySpec) -> State:
     rollout = looked.rollout
     drawn = picture(spec, rollout, looked.seen, now, looked.rates)
+    arms = [_arm(row, drawn, looked) for row in drawn.arms]
     bands = looked.bands or intervals(spec, rollout.judge, stage=rollout.stage)
     symbol, style = of_phase(UNICODE, rollout.phase)
     ended_at = rollout.history[-1].at if rollout.finished and rollout.history else now
@@ -183,28 +138,30 @@ def _state(id_: str, stored: Stored, looked: Looked, now: float, spec: CanarySpe
         Phase.SHIFTING,
         Phase.PROMOTING,
     }
+    waits_for = drawn.waits_for if known else drawn.message
     return State(
         id=id_,
         name=drawn.name,
         attempt=drawn.attempt,
         revision=rollout.revision,
         phase=rollout.phase.value,
-        badge=Badge(symbol=symbol, word=spaced(rollout.phase), tone=_TONES[style]),
+        badge=Badge(symbol=symbol, word=spaced(rollout.phase), tone=TONES[style]),
         reason=rollout.reason.value,
         sentence=drawn.cause or drawn.message,
-        waits_for=drawn.waits_for if known else drawn.message,
+        waits_for=waits_for,
         follows=drawn.follows,
+        notes=_notes(drawn, waits_for),
         finished=drawn.finished,
         result=rollout.result,
         at=rfc3339(now),
         began=rfc3339(rollout.began),
         since=rfc3339(rollout.since),
-        age=_seconds(ended_at - rollout.began),
+        age=seconds(ended_at - rollout.began),
         stage=drawn.stage,
         stages=[_stage(step, len(stage.gates)) for step, stage in zip(drawn.stages, spec.stages, strict=True)],
-        arms=[_arm(row, drawn, looked) for row in drawn.arms],
-        gates=[_gate(row, looked, spec, bands.get(row.gate, {})) for row in drawn.gates],
-        evidence_age=_seconds(None if rollout.finished or looked.of_record else drawn.evidence_age),
+        arms=arms,
+        gates=[gate_view(row, looked, spec, bands.get(row.gate, {})) for row in drawn.gates],
+        evidence_age=seconds(None if rollout.finished or looked.of_record else drawn.evidence_age),
         problem=drawn.problem,
         ending=_ending(drawn),
         unrouted=drawn.unrouted,
@@ -213,7 +170,7 @@ def _state(id_: str, stored: Stored, looked: Looked, now: float, spec: CanarySpe
         events=rollout.events,
         version=stored.version,
         stale=looked.stale,
-        panels=[] if looked.facts is None else live_panels(rollout, looked.facts, now),
+        panels=[_variants(arms, drawn), *(live_panels(rollout, looked.facts, now) if looked.facts else ())],
     )
 
 
@@ -223,8 +180,20 @@ def spaced(phase: Phase) -> str:
 
 
 def _stage(step: StageStep, gates: int) -> StageView:
+    held, hold = seconds(step.held), seconds(step.hold)
+    symbol, tone = _STEPS[step.state]
+    done = min(1.0, step.held / step.hold) if step.hold else float(step.state == "passed")
+    long = f"{held.text} of {hold.text}" if step.state == "now" else f"hold {hold.text}"
+    judged = f"{gates} gate{'' if gates == 1 else 's'}" if gates else "watched"
     return StageView(
-        share=_share(step.share), state=step.state, held=_seconds(step.held), hold=_seconds(step.hold), gates=gates
+        share=share(step.share),
+        state=step.state,
+        held=held,
+        hold=hold,
+        gates=gates,
+        badge=Badge(symbol=symbol, word=step.state, tone=tone),
+        done=done,
+        text=f"{long} · {judged}",
     )
 
 
@@ -233,8 +202,8 @@ def _arm(row: ArmRow, drawn: Picture, looked: Looked) -> ArmView:
     return ArmView(
         arm=row.arm,
         name=row.name,
-        asked=_share(row.asked),
-        in_force=_share(row.in_force),
+        asked=share(row.asked),
+        in_force=share(row.in_force),
         rate=Value(value=row.rate, text=fmt.rate(row.rate)),
         served=Value(value=served, text=fmt.count(served)),
         ready=row.ready if looked.running and looked.counted else None,
@@ -243,50 +212,50 @@ def _arm(row: ArmRow, drawn: Picture, looked: Looked) -> ArmView:
     )
 
 
-def _gate(row: GateRow, looked: Looked, spec: CanarySpec, band: Mapping[Arm, Interval]) -> GateView:
-    gate = next((each for each in spec.stages[looked.rollout.stage].gates if each.text == row.gate), None)
-    symbol, style = of_answer(UNICODE, row.verdict)
-    samples = ", ".join(f"{fmt.count(row.samples[arm])} on {arm}" for arm in ARMS if arm in row.samples)
-    return GateView(
-        gate=row.gate,
-        label=row.label,
-        unit=row.unit,
-        stable=Value(value=_finite(row.stable), text=fmt.measure(row.stable, row.unit)),
-        canary=Value(value=_finite(row.canary), text=fmt.measure(row.canary, row.unit)),
-        limit=Value(value=_finite(row.limit), text=limit(row, UNICODE, margin=True)),
-        at_most=row.at_most,
-        samples={clean(arm): count for arm, count in row.samples.items()},
-        samples_text=samples or "none yet",
-        needed=_needed(row, looked),
-        bands={arm: _band(band[arm], row) for arm in ARMS if arm in band},
-        query="" if gate is None or gate.query is None else query_of(gate),
-        query_link=_in_prometheus(spec, gate),
-        badge=Badge(symbol=symbol, word=row.verdict.value, tone=_TONES[style]),
-        why=row.why,
-        eta=_seconds(row.eta),
-        spoke=row.spoke,
+def _variants(arms: list[ArmView], drawn: Picture) -> Panel:
+    return Panel(
+        id="variants",
+        title="Variants",
+        columns=["Arm", "Variant", "Traffic", "Rate", "Answered", "Ready"],
+        rows=[
+            [
+                cell(arm.arm),
+                cell(arm.name),
+                cell(f"{arm.asked.text} asked" if arm.in_force.value is None else arm.in_force.text),
+                cell(arm.rate.text),
+                cell(arm.served.text),
+                _readiness(arm),
+            ]
+            for arm in arms
+        ],
+        note=f"✖ {drawn.unrouted:.0f} requests could be sent to neither variant." if drawn.unrouted else "",
     )
 
 
-def _in_prometheus(spec: CanarySpec, gate: Gate | None) -> str:
-    kserve = spec.platform.kserve
-    if gate is None or gate.query is None or kserve is None or kserve.prometheus is None:
-        return ""
-    return safe_link(f"{kserve.prometheus.rstrip('/')}/graph?{urlencode({'g0.expr': query_of(gate), 'g0.tab': 0})}")
+def _readiness(arm: ArmView) -> Cell:
+    if arm.ready is None:
+        return cell(fmt.DASH)
+    ready = f"{arm.ready} of {arm.wanted}"
+    if arm.ready >= arm.wanted:
+        return cell(ready, "good", "✔")
+    return cell(f"{ready}: {arm.problem}" if arm.problem else ready, "open", "◌")
 
 
-def _band(ends: Interval, row: GateRow) -> Band:
-    low, high = ends
-    return Band(low=low, high=high, text=f"{fmt.measure(low, row.unit)} to {fmt.measure(high, row.unit)}")
-
-
-def _needed(row: GateRow, looked: Looked) -> Value:
-    """Gathered so far, and what will have come at the present rate when it is decided."""
-    rate, gathered = looked.rates.get("canary"), row.samples.get("canary")
-    if row.eta is None or rate is None or gathered is None:
-        return Value(value=None, text=fmt.DASH)
-    needed = gathered + row.eta * rate
-    return Value(value=needed, text=fmt.count(needed))
+def _notes(drawn: Picture, waits_for: str) -> list[str]:
+    notes = []
+    if waits_for != (drawn.cause or drawn.message):
+        notes.append(waits_for[:1].upper() + waits_for[1:].removesuffix("."))
+    if drawn.follows:
+        notes.append(f"Next: {drawn.follows}")
+    if how := _ending(drawn):
+        told = {
+            f"Decided {how.harm_to_verdict.text} after the harm began (estimated)": how.harm_to_verdict.value
+            is not None,
+            f"no traffic {how.verdict_to_zero.text} later": how.verdict_to_zero.value is not None,
+            f"at most {how.peak.text} of the traffic": True,
+        }
+        notes.append(" · ".join(words for words, known in told.items() if known))
+    return notes
 
 
 def _ending(drawn: Picture) -> Ending | None:
@@ -296,7 +265,7 @@ def _ending(drawn: Picture) -> Ending | None:
     return Ending(
         harm_to_verdict=Value(value=how.harm_to_verdict, text=fmt.span(how.harm_to_verdict)),
         verdict_to_zero=Value(value=how.verdict_to_zero, text=fmt.span(how.verdict_to_zero)),
-        peak=_share(how.peak),
+        peak=share(how.peak),
     )
 
 
@@ -315,16 +284,3 @@ def _controller(looked: Looked, now: float) -> Controller:
             f"`serinus run` with the same file goes on."
         )
     return Controller(running=looked.running, looked_at=None if at is None else rfc3339(at), text=text)
-
-
-def _share(value: float | None) -> Value:
-    return Value(value=value, text=fmt.share(value))
-
-
-def _seconds(value: float | None) -> Value:
-    known = _finite(value)
-    return Value(value=known, text=fmt.DASH if known is None else duration(max(known, 0.0)))
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and abs(value) < float("inf") else None

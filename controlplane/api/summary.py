@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pydantic import BaseModel, Field
 
 from controlplane.api.places import Place
-from controlplane.api.state import Badge, State, Value, state_at
+from controlplane.api.state import State, state_at
+from controlplane.api.value import Badge, Value
 
 FRESH = 1.0
 """Seconds for which a line is shown to everybody who asks: many people look at one list."""

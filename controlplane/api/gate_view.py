@@ -1,0 +1,112 @@
+"""One gate as the API answers it: both arms' values with their intervals, the limit, what is gathered and needed, why.
+
+Used by `state.py`. Values and sentences are the judge's own; nothing is computed but their words.
+"""
+
+from collections.abc import Mapping
+from urllib.parse import urlencode
+
+from pydantic import BaseModel, Field
+
+from canary.judge.interval import Interval
+from canary.spec.models import CanarySpec, Gate
+from canary.weights import ARMS, Arm
+from controlplane.adapters.prometheus_gates import query_of
+from controlplane.api.look import Looked
+from controlplane.api.value import TONES, Badge, Value, finite, seconds
+from controlplane.view import format as fmt
+from controlplane.view.facts import safe_link
+from controlplane.view.format import clean
+from controlplane.view.gates import GateRow, limit
+from controlplane.view.marks import UNICODE, of_answer
+
+
+class Band(BaseModel):
+    """Between which values an arm is, at every look together with the judge's confidence."""
+
+    low: float
+    high: float
+    text: str
+
+
+class GateView(BaseModel):
+    """One gate with both arms' values and the answer."""
+
+    gate: str
+    label: str
+    unit: str
+    stable: Value
+    canary: Value
+    limit: Value
+    at_most: bool
+    samples: dict[str, float]
+    samples_text: str
+    needed: Value = Field(description="Canary requests until it is expected to be decided, those gathered included.")
+    gathered: str = Field(description="Samples gathered and needed, how long that takes, and which rule spoke.")
+    bands: dict[str, Band] = Field(description="By arm; left out where the value is no count.")
+    query: str = Field(description="Its owner's own PromQL as it is asked; empty for built-in metrics.")
+    query_link: str = Field(description="The same in Prometheus' own page; empty where no browser would get there.")
+    badge: Badge
+    why: str
+    eta: Value
+    spoke: str
+
+
+def gate_view(row: GateRow, looked: Looked, spec: CanarySpec, band: Mapping[Arm, Interval]) -> GateView:
+    """The gate of this row; `band` has both arms' intervals where there are any."""
+    gate = next((each for each in spec.stages[looked.rollout.stage].gates if each.text == row.gate), None)
+    symbol, style = of_answer(UNICODE, row.verdict)
+    needed = _needed(row, looked)
+    samples = ", ".join(f"{fmt.count(row.samples[arm])} on {arm}" for arm in ARMS if arm in row.samples)
+    return GateView(
+        gate=row.gate,
+        label=row.label,
+        unit=row.unit,
+        stable=Value(value=finite(row.stable), text=fmt.measure(row.stable, row.unit)),
+        canary=Value(value=finite(row.canary), text=fmt.measure(row.canary, row.unit)),
+        limit=Value(value=finite(row.limit), text=limit(row, UNICODE, margin=True)),
+        at_most=row.at_most,
+        samples={clean(arm): count for arm, count in row.samples.items()},
+        samples_text=samples or "none yet",
+        needed=needed,
+        gathered=_gathered(row, samples, needed),
+        bands={arm: _band(band[arm], row) for arm in ARMS if arm in band},
+        query="" if gate is None or gate.query is None else query_of(gate),
+        query_link=_in_prometheus(spec, gate),
+        badge=Badge(symbol=symbol, word=row.verdict.value, tone=TONES[style]),
+        why=row.why,
+        eta=seconds(row.eta),
+        spoke=row.spoke,
+    )
+
+
+def _gathered(row: GateRow, samples: str, needed: Value) -> str:
+    """`31k on stable, 2.4k of about 3.5k on canary, about 3 min more; too little data so far`."""
+    parts = [f"Samples: {samples or 'none yet'}"]
+    if needed.value is not None:
+        parts.append(f"about {needed.text} needed on canary")
+    if row.eta:
+        parts.append(f"about {seconds(row.eta).text} more")
+    parts.append("too little data so far" if row.spoke == "data" else f"rule: {row.spoke}")
+    return " · ".join(parts)
+
+
+def _in_prometheus(spec: CanarySpec, gate: Gate | None) -> str:
+    kserve = spec.platform.kserve
+    if gate is None or gate.query is None or kserve is None or kserve.prometheus is None:
+        return ""
+    return safe_link(f"{kserve.prometheus.rstrip('/')}/graph?{urlencode({'g0.expr': query_of(gate), 'g0.tab': 0})}")
+
+
+def _band(ends: Interval, row: GateRow) -> Band:
+    low, high = ends
+    return Band(low=low, high=high, text=f"{fmt.measure(low, row.unit)} to {fmt.measure(high, row.unit)}")
+
+
+def _needed(row: GateRow, looked: Looked) -> Value:
+    """Gathered so far, and what will have come at the present rate when it is decided."""
+    rate, gathered = looked.rates.get("canary"), row.samples.get("canary")
+    if row.eta is None or rate is None or gathered is None:
+        return Value(value=None, text=fmt.DASH)
+    needed = gathered + row.eta * rate
+    return Value(value=needed, text=fmt.count(needed))

@@ -1,0 +1,42 @@
+"""A number beside its text, and a badge: the smallest pieces of every picture that the API answers.
+
+Used by all files that answer pictures. Formats with `controlplane.view.format`, so that values look alike everywhere.
+"""
+
+from pydantic import BaseModel, Field
+
+from canary.wording import duration
+from controlplane.view import format as fmt
+
+TONES = {"green": "good", "red": "bad", "yellow": "open", "cyan": "busy", "dim": "quiet", "bold": "busy"}
+
+
+class Value(BaseModel):
+    """A number in its base unit (fractions, seconds, dollars) and as people read it."""
+
+    value: float | None
+    text: str
+
+
+class Badge(BaseModel):
+    """A symbol, a word and a tone: nothing is told by colour alone."""
+
+    symbol: str
+    word: str
+    tone: str = Field(description="good, bad, open, busy or quiet")
+
+
+def share(value: float | None) -> Value:
+    """A fraction as per cent."""
+    return Value(value=value, text=fmt.share(value))
+
+
+def seconds(value: float | None) -> Value:
+    """A length of time; what is no number is a dash."""
+    known = finite(value)
+    return Value(value=known, text=fmt.DASH if known is None else duration(max(known, 0.0)))
+
+
+def finite(value: float | None) -> float | None:
+    """The value, or None for what JSON has no word for."""
+    return value if value is not None and abs(value) < float("inf") else None
