@@ -1,7 +1,7 @@
 """A block, added up by arm: the one place where replicas become arms, and where nonsense is left out.
 
-Called by `judge.py`. Stable is also kept in two halves, the placebo of `noise.py`. Bounds of histograms are those first
-seen; a replica with others has no data for that histogram, and that is said.
+Called by `judge.py`. Stable is also kept in two halves, the placebo of `noise.py`. Bounds of a histogram are those that
+all replicas had when it was first seen; a replica that lacks one of them later has no data for it, and that is said.
 """
 
 import math
@@ -43,11 +43,28 @@ def collect(block: Block, bounds: dict[str, list[float]], histograms: Iterable[s
     """Add up a block. `bounds` learns the bounds of histograms that it has not met; only `histograms` are read."""
     problems: list[str] = []
     names = tuple(histograms)
+    for name in names:
+        if name not in bounds:
+            _agree(name, block, bounds, problems)
     stable = block.arms.get("stable", {})
     first, second = _halves(stable)
     halves = (_add(first, bounds, names, problems), _add(second, bounds, names, problems))
     canary = _add(list(block.arms.get("canary", {}).values()), bounds, names, problems)
     return Sides(canary, _together(*halves), halves, problems)
+
+
+def _agree(name: str, block: Block, bounds: dict[str, list[float]], problems: list[str]) -> None:
+    """Settle the bounds of a histogram that was not met before: those that all replicas have, classic and native."""
+    several = [pod.histograms[name] for pods in block.arms.values() for pod in pods.values() if name in pod.histograms]
+    if not several:
+        return
+    common = sorted(set(several[0]).intersection(*several[1:]))
+    if not common or common[-1] != math.inf:
+        problems.append(f"the buckets of {name} have no total (+Inf)")
+    elif len(common) == 1:
+        problems.append(f"the buckets of {name} have no bound in common but the total")
+    else:
+        bounds[name] = common
 
 
 def _halves(pods: Mapping[str, PodBlock]) -> tuple[list[PodBlock], list[PodBlock]]:
@@ -90,19 +107,15 @@ def _add(
 
 
 def _row(name: str, counts: HistogramCounts, bounds: dict[str, list[float]], problems: list[str]) -> list[float] | None:
-    """A histogram's counts in the order of the known bounds; None, and a problem, where the bounds are others."""
+    """A histogram's counts in the order of the known bounds; None, and a problem, where one of these is missing."""
     known = bounds.get(name)
-    keys = list(counts)
     if known is None:
-        known = sorted(keys)
-        if not known or known[-1] != math.inf:
-            problems.append(f"the buckets of {name} have no total (+Inf)")
-            return None
-        bounds[name] = known
+        return None
+    keys = list(counts)
     if keys == known:
         row = list(counts.values())
-    elif len(keys) != len(known) or any(bound not in counts for bound in known):
-        problems.append(f"the bucket bounds of {name} changed")
+    elif any(bound not in counts for bound in known):
+        problems.append(f"some replicas count {name} in other buckets than the rest, or than before")
         return None
     else:
         row = [counts[bound] for bound in known]

@@ -140,7 +140,7 @@ def _growth(before: float | None, now: float | None) -> float | None:
 
 
 def _histogram(before: HistogramCounts, now: HistogramCounts) -> HistogramCounts | None:
-    """Increments by upper bound; None where bounds changed or counts are no cumulative histogram."""
+    """Increments at the bounds that both readings have: native histograms may become coarser. None without a total."""
     total, earlier = now.get(math.inf), before.get(math.inf)
     if total is None or earlier is None or not math.isfinite(total):
         return None
@@ -148,9 +148,7 @@ def _histogram(before: HistogramCounts, now: HistogramCounts) -> HistogramCounts
         return now
     if list(now) == list(before):  # as nearly always: the same bounds in the same order
         return dict(zip(now, map(sub, now.values(), before.values()), strict=True))
-    if now.keys() != before.keys():
-        return None
-    return {bound: count - before[bound] for bound, count in now.items()}
+    return {bound: count - before[bound] for bound, count in now.items() if bound in before}
 
 
 def _needed(pod: PodCounters, docket: Docket) -> PodCounters:

@@ -13,6 +13,9 @@ from typing import NamedTuple
 from canary.observation import HistogramCounts, PodCounters
 from canary.spec.sources import Profile, Row
 
+NATIVE = "__native__"
+"""Label of a series that was spelled out of a native histogram (`controlplane.adapters.prometheus_native`)."""
+
 
 class SeriesId(NamedTuple):
     """What a series is called: its name on the wire, and its labels."""
@@ -38,8 +41,8 @@ class Recipe:
     def __init__(self, series: Sequence[SeriesId], profile: Profile) -> None:
         """The first row of the profile that finds anything feeds its metric."""
         pool: dict[str, list[int]] = defaultdict(list)
-        for place, each in enumerate(series):
-            pool[each.name].append(place)
+        for place in _told_once(series):
+            pool[series[place].name].append(place)
         self._series = series
         self._requests: Places | None = None
         self._errors: Places | None = None
@@ -96,8 +99,7 @@ class Recipe:
             labels = self._series[place].labels
             bound = float(labels.get("le", "nan"))
             if not math.isnan(bound):
-                rest = frozenset((label, value) for label, value in labels.items() if label != "le")
-                engines[rest][bound] = place
+                engines[_rest(labels)][bound] = place
         series = list(engines.values())
         common = sorted(set.intersection(*map(set, series))) if series else []
         # Rounded, so that 200 ms is 0.2 s and not its neighbour among the floats.
@@ -110,6 +112,29 @@ class Recipe:
         if self._errors is not None:
             return _sum(values, self._errors)
         return 0.0 if requests == 0 else None
+
+
+def _rest(labels: Mapping[str, str]) -> frozenset[tuple[str, str]]:
+    """The labels of a histogram, without those of its parts."""
+    return frozenset((label, value) for label, value in labels.items() if label not in {"le", NATIVE})
+
+
+def _told_once(series: Sequence[SeriesId]) -> list[int]:
+    """Places of the series, without the native twin of what a server counts classically too.
+
+    A classic histogram that has nothing but its total is none.
+    """
+    places = list(range(len(series)))
+    if not any(NATIVE in each.labels for each in series):
+        return places
+    classic = {
+        (each.name, _rest(each.labels))
+        for each in series
+        if NATIVE not in each.labels and each.labels.get("le") != "+Inf"
+    }
+    return [
+        p for p in places if NATIVE not in series[p].labels or (series[p].name, _rest(series[p].labels)) not in classic
+    ]
 
 
 def _matches(where: Mapping[str, str], labels: Mapping[str, str]) -> bool:

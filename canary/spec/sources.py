@@ -13,7 +13,7 @@ label, so a server can count its requests itself: `serinus_requests_total{status
 histogram, `serinus_request_duration_seconds{tenant="acme"}`. These are never added to what the proxy counts.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -42,8 +42,17 @@ class Row:
         """The name of its samples."""
         return f"{self.series}_bucket" if self.kind == "histogram" else self.series
 
+    @property
+    def native_name(self) -> str:
+        """What the native histogram would be called that has these samples in it; empty where there is none."""
+        if self.kind == "histogram":
+            return self.series
+        return next((self.series.removesuffix(part) for part in _PARTS if self.series.endswith(part)), "")
+
 
 Profile = Sequence[Row]
+_PARTS = ("_count", "_sum")
+"""What a classic histogram has besides its buckets, and a native one within itself."""
 
 MILLISECONDS = 1e-3
 
@@ -156,9 +165,18 @@ PROFILES: Mapping[str, Profile] = {
 """By the name that stands in canary.yml (`metricsProfile`). The local platform reads `envoy`."""
 
 
+IN_MILLISECONDS = frozenset(row.series for profile in PROFILES.values() for row in profile if row.scale == MILLISECONDS)
+"""Histograms whose bounds are milliseconds on the wire."""
+
+
 def wire_names(profile: Profile) -> frozenset[str]:
     """Names of all samples that the profile reads."""
     return frozenset(row.wire_name for row in profile)
+
+
+def asked_names(rows: Iterable[Row]) -> frozenset[str]:
+    """Names to ask a Prometheus for: the samples, and the native histograms that may stand in their place."""
+    return frozenset(name for row in rows for name in (row.wire_name, row.native_name) if name)
 
 
 def by_label(profile: Profile) -> Profile:

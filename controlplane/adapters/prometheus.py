@@ -17,12 +17,14 @@ from canary.observation import Counters
 from canary.spec.labels import labels_of
 from canary.spec.models import Gate
 from canary.spec.samples import Owner, Replica, Sample, by_labels, pods, segments, unrouted
-from canary.spec.sources import PROFILES, UNROUTED, Profile, by_label, wire_names
+from canary.spec.sources import PROFILES, UNROUTED, Profile, asked_names, by_label
 from canary.weights import Arm
-from controlplane.adapters.prometheus_api import PrometheusApi, Series
+from controlplane.adapters.prometheus_api import PrometheusApi
 from controlplane.adapters.prometheus_gates import Reading, arms_by_name, duration, query_of, reading
 from controlplane.adapters.prometheus_history import Past, Scrape, past, readings
+from controlplane.adapters.prometheus_series import Series
 
+NO_NUMBERS = "(NaN, infinite, or native histograms with buckets of their own)"
 STALE_INTERVALS = 3
 """Scrape intervals after which a sample is not the present any more."""
 
@@ -49,7 +51,7 @@ class PrometheusSource:
         self._profile = profile
         self._owner = owner
         self._labels = labels_of(gates)
-        wanted = sorted(wire_names((*profile, *by_label(())) if self._labels else profile) | UNROUTED)
+        wanted = sorted(asked_names((*profile, *by_label(())) if self._labels else profile) | UNROUTED)
         self._interval = interval
         self._series = f'{{__name__=~"{"|".join(wanted)}",{selector}}}'
         self._counters = f"{self._series}[{duration(self._window)}]"
@@ -57,14 +59,14 @@ class PrometheusSource:
 
     async def read(self) -> Counters:
         """The newest totals; raises `Unavailable` when Prometheus is down, `WorldError` when it has none of use."""
-        series, answers = await asyncio.gather(self.api.query(self._counters), self._answers())
+        series, answers = await asyncio.gather(self.api.counters(self._counters), self._answers())
         at = self._scraped_at(series)
         samples = [Sample(each.name, each.metric, each.points[-1][1]) for each in series if each.points]
         readings = {gate: values for gate, (values, _) in answers.items() if values}
         problems = [problem for _, problem in answers.values() if problem]
         missing = sum(not math.isfinite(sample.value) for sample in samples)
         if missing:
-            problems.insert(0, f"{missing} series in Prometheus are not numbers (NaN or infinite)")
+            problems.insert(0, f"{missing} series in Prometheus are not numbers {NO_NUMBERS}")
         return Counters(
             at=at,
             arms=(arms := pods(samples, self._profile, self._owner)),

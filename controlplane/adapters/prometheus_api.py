@@ -8,37 +8,19 @@ put together here.
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json, to_json
 
 from canary.errors import Unavailable, WorldError
 from controlplane.adapters.capped_http import Answer, CappedHttp
+from controlplane.adapters.prometheus_native import spelled_out
+from controlplane.adapters.prometheus_series import Series
 from controlplane.adapters.prometheus_text import Newest, cut
 
-Point = tuple[float, float]
-"""Time in seconds since the epoch, value (may be NaN or infinite)."""
 RawSeries = Mapping[str, Any]
 """A series as it stands in the answer: `metric`, labels by name, and `values`, pairs of a time and a number as text."""
 REFUSED = {400, 422}
 """Answers about the query itself; other failures are those of the server."""
-
-
-class Series(BaseModel):
-    """One series of an answer: a single point of a vector, or the raw points of a matrix."""
-
-    metric: dict[str, str]
-    value: Point | None = None
-    values: list[Point] = []
-
-    @property
-    def name(self) -> str:
-        """The metric's name; empty where a query dropped it."""
-        return self.metric.get("__name__", "")
-
-    @property
-    def points(self) -> list[Point]:
-        """All its points, oldest first."""
-        return self.values or ([self.value] if self.value else [])
 
 
 _SERIES = TypeAdapter(list[Series])
@@ -62,6 +44,10 @@ class PrometheusApi:
         form = {"query": query} if at is None else {"query": query, "time": f"{at:.3f}"}
         return self._checked(await self._ask("query", form, seconds or self._seconds))
 
+    async def counters(self, query: str, *, at: float | None = None) -> list[Series]:
+        """The same of raw counters, with native histograms spelled out as classic series."""
+        return spelled_out(await self.query(query, at=at))
+
     async def query_range(self, query: str, *, start: float, end: float, step: float) -> list[Series]:
         """The answer at `start` and every `step` seconds after it until `end`; raises as `query` does."""
         form = {"query": query, "start": f"{start:.3f}", "end": f"{end:.3f}", "step": f"{step:.3f}"}
@@ -74,7 +60,7 @@ class PrometheusApi:
             envelope, points = found
             self._whole(self._parsed(envelope, status), status)
             return points
-        result = self._checked(self._whole(self._parsed(text, status), status))
+        result = spelled_out(self._checked(self._whole(self._parsed(text, status), status)), newest=True)
         return [Newest(to_json(each.metric).decode()[:-1], *each.points[-1]) for each in result if each.points]
 
     def not_understood(self, what: str) -> Unavailable:

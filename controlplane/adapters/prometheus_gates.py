@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from canary.spec.models import Gate
 from canary.weights import ARMS, Arm
-from controlplane.adapters.prometheus_api import Series
+from controlplane.adapters.prometheus_series import Series
 
 DEFAULT_WINDOW_S = 60.0
 """What `$window` is for a gate that names no window."""

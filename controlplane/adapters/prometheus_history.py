@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from controlplane.adapters.prometheus_api import Point, PrometheusApi, Series
+from controlplane.adapters.prometheus_api import PrometheusApi
 from controlplane.adapters.prometheus_gates import duration
+from controlplane.adapters.prometheus_native import spelled_out
+from controlplane.adapters.prometheus_series import Point, Series
 
 POINTS_AN_ANSWER = 50_000
 """About two megabytes: what any Prometheus answers within its limits, and what is parsed in a blink."""
@@ -109,8 +111,8 @@ async def _answer(
     api: PrometheusApi, selector: str, begin: float, until: float, step: float | None
 ) -> Sequence[Series]:
     if step is None:
-        return await api.query(f"{selector}[{duration(until - begin)}]", at=until)
-    return await api.query_range(selector, start=begin + step, end=until, step=step)
+        return await api.counters(f"{selector}[{duration(until - begin)}]", at=until)
+    return spelled_out(await api.query_range(selector, start=begin + step, end=until, step=step))
 
 
 def _moments(times: Sequence[float], apart: float) -> list[float]:

@@ -16,7 +16,7 @@ from canary.errors import Unavailable, WorldError
 from canary.observation import Counters
 from canary.spec.sources import PROFILES
 from canary.weights import Arm
-from controlplane.adapters.prometheus import STALE_INTERVALS
+from controlplane.adapters.prometheus import NO_NUMBERS, STALE_INTERVALS
 from controlplane.adapters.prometheus_api import PrometheusApi
 from controlplane.adapters.prometheus_gates import duration, query_of
 from controlplane.adapters.prometheus_text import Newest
@@ -240,7 +240,7 @@ class FleetMetrics:
         problems = [reading.problem for reading in own.values() if reading.problem]
         problems += [str(error) for error in failures.values()]
         if ledger.unusable:
-            problems.insert(0, f"{ledger.unusable} series in Prometheus are not numbers (NaN or infinite)")
+            problems.insert(0, f"{ledger.unusable} series in Prometheus are not numbers {NO_NUMBERS}")
         readings: dict[str, Mapping[Arm, float]] = {text: each.values for text, each in own.items() if each.values}
         arms = ledger.totals()
         return Counters(

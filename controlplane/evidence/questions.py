@@ -12,7 +12,7 @@ from canary.errors import BugError
 from canary.spec import metrics
 from canary.spec.labels import labels_of
 from canary.spec.models import Gate
-from canary.spec.sources import PROFILES, Profile, Row, by_label
+from canary.spec.sources import PROFILES, Profile, Row, asked_names, by_label
 from canary.spec.units import Unreadable
 from controlplane.evidence.owners import CLUSTER
 from controlplane.evidence.places import Labels, Places
@@ -50,7 +50,7 @@ def selectors(all_places: Iterable[Places], labels: Labels) -> dict[Family, str]
     for places in all_places:
         rows = wanted(PROFILES[places.profile], places.gates)
         for family in sorted({family_of(row) for row in rows}):
-            names.setdefault(family, set()).update(row.wire_name for row in rows if family_of(row) == family)
+            names.setdefault(family, set()).update(asked_names(row for row in rows if family_of(row) == family))
             places_of.setdefault(family, []).append(places)
     return {
         family: f'{{__name__=~"{"|".join(sorted(names[family]))}",{_matchers(family, found, labels)}}}'

@@ -11,8 +11,9 @@ from typing import Any
 from canary.errors import WorldError
 from canary.spec.models import Gate
 from canary.weights import Arm
-from controlplane.adapters.prometheus_api import PrometheusApi, Series
+from controlplane.adapters.prometheus_api import PrometheusApi
 from controlplane.adapters.prometheus_gates import Reading, arms_by_name, query_of, reading
+from controlplane.adapters.prometheus_series import Series
 
 Spawn = Callable[[Coroutine[Any, Any, None]], object]
 Answer = list[Series] | WorldError

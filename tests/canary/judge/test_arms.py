@@ -46,10 +46,29 @@ def test_histograms_with_other_bounds_or_falling_counts_are_left_out_and_said() 
     sides = arms.collect(_block(a=good, b=other, c=falling, d=endless), bounds, ("latency", "ttft"))
     assert sides.stable.histograms == {"latency": [4.0, 10.0]}
     assert sorted(sides.problems) == [
-        "the bucket bounds of latency changed",
+        "some replicas count latency in other buckets than the rest, or than before",
         "the buckets of latency are not cumulative",
         "the buckets of ttft have no total (+Inf)",
     ]
+
+
+def test_a_fleet_with_classic_and_native_buckets_is_counted_at_the_bounds_that_all_replicas_have() -> None:
+    """Counts at a common bound are exact on both, so coarseness costs power and nothing else."""
+    bounds: dict[str, list[float]] = {}
+    classic = PodBlock(10.0, 0.0, {"latency": {0.1: 2.0, 0.25: 5.0, 0.5: 9.0, math.inf: 10.0}})
+    native = PodBlock(10.0, 0.0, {"latency": {0.21: 3.0, 0.25: 4.0, 0.3: 5.0, 0.5: 8.0, math.inf: 10.0}})
+    sides = arms.collect(_block(a=classic, b=native), bounds, ("latency",))
+    assert (sides.problems, bounds["latency"]) == ([], [0.25, 0.5, math.inf])
+    assert sides.stable.histograms == {"latency": [9.0, 17.0, 20.0]}
+
+
+def test_a_fleet_without_a_common_bound_has_no_data_and_says_why() -> None:
+    bounds: dict[str, list[float]] = {}
+    classic = PodBlock(10.0, 0.0, {"latency": {0.1: 2.0, math.inf: 10.0}})
+    native = PodBlock(10.0, 0.0, {"latency": {0.21: 3.0, math.inf: 10.0}})
+    sides = arms.collect(_block(a=classic, b=native), bounds, ("latency",))
+    assert sides.stable.histograms == {} == bounds
+    assert sides.problems == ["the buckets of latency have no bound in common but the total"]
 
 
 def test_bounds_in_any_order_are_the_same_bounds() -> None:

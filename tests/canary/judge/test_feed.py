@@ -74,10 +74,12 @@ def test_what_is_not_a_number_is_no_data() -> None:
     assert dict(pod.histograms) == {}
 
 
-def test_buckets_with_other_bounds_are_no_data() -> None:
-    before = _counters(0, a=PodCounters(10.0, 0.0, {"latency": {0.1: 5.0, math.inf: 10.0}}))
-    now = _counters(5, a=PodCounters(20.0, 0.0, {"latency": {0.2: 6.0, math.inf: 20.0}}))
-    assert feed.difference(before, now, stage=0, weight=0.1, warmup=0.0).arms["canary"]["a"].histograms == {}
+def test_buckets_are_differenced_at_the_bounds_that_both_readings_have() -> None:
+    """A native histogram may become coarser while it runs."""
+    before = _counters(0, a=PodCounters(10.0, 0.0, {"latency": {0.1: 3.0, 0.2: 5.0, math.inf: 10.0}}))
+    now = _counters(5, a=PodCounters(20.0, 0.0, {"latency": {0.2: 6.0, 0.4: 9.0, math.inf: 20.0}}))
+    block = feed.difference(before, now, stage=0, weight=0.1, warmup=0.0)
+    assert block.arms["canary"]["a"].histograms == {"latency": {0.2: 1.0, math.inf: 10.0}}
 
 
 def test_only_what_gates_read_is_remembered() -> None:

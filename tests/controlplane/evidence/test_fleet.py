@@ -13,6 +13,7 @@ from canary.observation import Counters, PodCounters
 from canary.spec.models import Gate
 from canary.weights import Arm
 from controlplane.adapters.capped_http import CappedHttp
+from controlplane.adapters.prometheus import NO_NUMBERS
 from controlplane.adapters.prometheus_api import PrometheusApi
 from controlplane.evidence.fleet import FleetMetrics
 from controlplane.evidence.places import Labels, Slot
@@ -214,7 +215,7 @@ async def test_what_is_no_number_is_missing_and_said_to_its_rollout_alone(
     )
     await fleet.tick()
     assert fleet.newest(KEY).arms.keys() == {"stable"}
-    assert fleet.newest(KEY).problem == "1 series in Prometheus are not numbers (NaN or infinite)"
+    assert fleet.newest(KEY).problem == f"1 series in Prometheus are not numbers {NO_NUMBERS}"
     assert fleet.newest(("shop", "search")).problem == ""
 
 
