@@ -146,12 +146,13 @@ class Ledger:
         self.file = file
         self.book = Book()
         self._together = False
-        self.is_new = not file.exists()
+        text = self._load()
+        self.is_new = text is None
         """Whether nothing had been remembered here; git then says what is rejected."""
-        if not self.is_new:
+        if text is not None:
             try:
-                self.book = _BOOK.validate_json(file.read_bytes())
-            except (OSError, ValidationError) as error:
+                self.book = _BOOK.validate_json(text)
+            except ValidationError as error:
                 raise BadInput(
                     f"{file} cannot be understood ({type(error).__name__}). Move it away to begin with what git knows; "
                     f"nothing was started."
@@ -280,13 +281,25 @@ class Ledger:
         if not self._together:
             self.flush()
 
+    def _load(self) -> bytes | None:
+        """What was saved; None where nothing was."""
+        try:
+            return self.file.read_bytes() if self.file.exists() else None
+        except OSError as error:
+            raise BadInput(f"{self.file} cannot be read: {error.strerror}; nothing was started.") from error
+
     def _save(self, book: Book) -> None:
         beside = self.file.with_suffix(".new")
         try:
             with beside.open("wb") as opened:
-                opened.write(_BOOK.dump_json(book, indent=1))
+                opened.write(as_text(book))
                 opened.flush()
                 os.fsync(opened.fileno())
             beside.replace(self.file)
         except OSError as error:
             raise Unavailable(f"{self.file} cannot be written: {error.strerror}.") from error
+
+
+def as_text(book: Book) -> bytes:
+    """The book as it is kept: JSON."""
+    return _BOOK.dump_json(book, indent=1)
