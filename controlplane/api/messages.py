@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from canary.verdict import GateVerdict
 from controlplane.api import problem
 from controlplane.api.actions import Asking
+from controlplane.api.panels import Panel
 from controlplane.api.problem import Problem
 from controlplane.api.state import State
 
@@ -51,6 +52,7 @@ class Detail(BaseModel):
     verdicts: list[dict[str, Any]] = Field(description="The judge's last verdicts as they are.")
     plan: str = Field(description="The plan as YAML; what may be secret is hidden.")
     waiting: list[dict[str, Any]] = Field(description="Requests without an answer.")
+    panels: list[Panel] = Field(default=[], description="What does not change while one looks: versions, attempts.")
     may: list[str] = Field(default=[], description="The verbs that you may ask it for.")
 
 

@@ -150,11 +150,11 @@ def happen(home: Path, rollout: Rollout, message: str, **fields: Any) -> Rollout
     return later
 
 
-def next_attempt(home: Path, name: str = "support-llm") -> Rollout:
+def next_attempt(home: Path, name: str = "support-llm", **changes: Any) -> Rollout:
     """Another rollout of the name, just begun."""
     plan = ModelCanary(metadata=Metadata(name=name), spec=scenes.plan())
     rollout, _, then = scenes.preparing()
-    moved = _moved(replace(rollout, name=name, attempt=4), time.time() - then)
+    moved = _moved(replace(rollout, name=name, attempt=4, **changes), time.time() - then)
     events = tuple(replace(event, id=event.id.replace("/3/", "/4/")) for event in moved.history)
     run(keep(home / name, plan, moved, events))
     return moved

@@ -1,0 +1,42 @@
+"""What does not change while one looks at a rollout: the versions, the attempts before, and each of these as it ended.
+
+Used by the route of one rollout, so that the stream need not carry it every second.
+"""
+
+from canary.spec.stored import from_text
+from controlplane.api.messages import Detail
+from controlplane.api.panels import Panel
+from controlplane.api.panels_attempts import SHOWN, attempts_panel, earlier_state
+from controlplane.api.panels_diff import versions_panel
+from controlplane.api.places import Place
+from controlplane.api.plan_text import plan_text
+from controlplane.api.problem import Refused
+from controlplane.ports import Stored
+
+
+async def lasting_panels(place: Place, stored: Stored) -> list[Panel]:
+    """What the canary changes, and the newest attempts."""
+    return [versions_panel(from_text(stored.spec_text).spec), await _attempts(place, stored)]
+
+
+async def earlier_detail(place: Place, stored: Stored, attempt: int, now: float) -> Detail:
+    """An attempt before the newest, which is `stored`; raises `Refused` where nothing is known of it."""
+    events = await place.store.history(place.name, attempt) if attempt < stored.rollout.attempt else ()
+    if not events:
+        raise Refused(404, "No such attempt", f"{place.name} has no attempt #{attempt}, or its events are not kept.")
+    state = earlier_state(place.id, stored, from_text(stored.spec_text).spec, events, now)
+    same = state.revision == stored.rollout.revision
+    versions = [versions_panel(from_text(stored.spec_text).spec)] if same else []
+    return Detail(
+        state=state,
+        verdicts=[],
+        plan=plan_text(stored.spec_text) if same else "",
+        waiting=[],
+        panels=[*versions, await _attempts(place, stored)],
+    )
+
+
+async def _attempts(place: Place, stored: Stored) -> Panel:
+    newest = stored.rollout.attempt
+    before = range(newest - 1, max(newest - 1 - SHOWN, 0), -1)
+    return attempts_panel(stored.rollout, {each: await place.store.history(place.name, each) for each in before})
