@@ -22,6 +22,7 @@ from controlplane.api import problem
 from controlplane.api.actions import why_not_again
 from controlplane.api.door import Caller
 from controlplane.api.guard import CALLER, Guard, Rules
+from controlplane.api.lasting import earlier_detail, lasting_panels
 from controlplane.api.messages import PROBLEMS, Asked, Detail, Taken, plain
 from controlplane.api.metrics import Tally
 from controlplane.api.places import Sources
@@ -113,16 +114,19 @@ def _reading(app: FastAPI, sources: Sources, rules: Rules, hub: Hub, now: Callab
         )
 
     @app.get("/api/v1/rollouts/{id_}", responses=PROBLEMS, tags=["rollouts"])
-    async def rollout(asker: Asker, id_: Id) -> Detail:
-        """One rollout: its state as people see it, the verdicts, the plan."""
+    async def rollout(asker: Asker, id_: Id, attempt: Attempt = None) -> Detail:
+        """One rollout: its state as people see it, the verdicts, the plan; an earlier attempt as it ended."""
         source = sources.seen_by(asker.person)
         place = await source.find(id_)
         stored = await place.store.load(place.name)
         if stored is None:
             raise Refused(404, "No such rollout", "This rollout's state was removed just now.")
+        if attempt not in {None, stored.rollout.attempt}:
+            return await earlier_detail(place, stored, attempt, now())
         waiting = await place.store.requests(place.name)
         return Detail(
             state=state_at(place, stored, now()),
+            panels=await lasting_panels(place, stored),
             verdicts=[plain(verdict) for verdict in stored.rollout.verdicts],
             plan=plan_text(stored.spec_text),
             waiting=[{"verb": r.verb, "by": r.by, "at": rfc3339(r.at), "full": r.full} for r in waiting],
