@@ -172,24 +172,31 @@ class Node(Bed):
             return cast("list[dict[str, Any]]", json.load(answer)["data"]["result"])
 
     def turn(self, namespace: str, service: str, **knobs: object) -> None:
-        """Turn knobs of every pod of an InferenceService (`error_rate=1.0`, `ttft=0.5`, …), from inside the pod.
+        """Turn knobs of every pod of an InferenceService (`error_rate=1.0`, `ttft=0.5`, …), from inside the pod."""
+        self.turn_pods(namespace, f"serving.kserve.io/inferenceservice={service}", "kserve-container", 8080, **knobs)
+
+    def turn_pods(self, namespace: str, label: str, container: str, port: int, **knobs: object) -> None:
+        """Turn knobs of every pod with this label.
 
         The sample server takes such orders from its own machine only, so the request is made in the pod itself.
         """
-        pods = self.find("pods", namespace, "-l", f"serving.kserve.io/inferenceservice={service}")
-        assert pods, f"{service} in {namespace} has no pods whose knobs could be turned"
+        pods = self.find("pods", namespace, "-l", label)
+        assert pods, f"no pods in {namespace} have the label {label}: there are no knobs to turn"
         ask = (
             "import sys, urllib.request as u;"
-            "print(u.urlopen(u.Request('http://127.0.0.1:8080/knobs', sys.argv[1].encode(), method='POST')).status)"
+            f"print(u.urlopen(u.Request('http://127.0.0.1:{port}/knobs', sys.argv[1].encode(), method='POST')).status)"
         )
         for pod in pods:
-            name = pod["metadata"]["name"]
-            inside = ("exec", "-n", namespace, name, "-c", "kserve-container", "--", "python3", "-c", ask)
+            inside = ("exec", "-n", namespace, pod["metadata"]["name"], "-c", container, "--", "python3", "-c", ask)
             assert self.kubectl(*inside, json.dumps(knobs)).strip() == "200"
 
-    def load(self, host: str, **settings: Any) -> Load:
+    def load(self, host: str, *, path: str = "/v1/chat/completions", **settings: Any) -> Load:
         """Traffic through the gateway to this Host, as a context manager; see `traffic.Load`."""
-        return Load(program=self.load_program, url=f"{self.gateway}/v1/chat/completions", host=host, **settings)
+        return Load(program=self.load_program, url=f"{self.gateway}{path}", host=host, **settings)
+
+    def add(self, part: str) -> None:
+        """Bring up a part that the bed does not have by itself (`llm`), or find it up."""
+        run("node", "up", part)
 
 
 def until(what: str, ask: Callable[[], T | None], seconds: float = 60, every: float = 0.1) -> T:

@@ -5,9 +5,10 @@ declare -A PART_PROGRAMS=(
   [gateway]="helm envoy-gateway"
   [kserve]="kserve-manager kubectl pause"
   [prometheus]="prometheus"
+  [llm]="kserve-llmisvc"
   [light]="etcd kube-apiserver kube-controller-manager kube-scheduler kubectl kwok kserve-manager load"
 )
-ALL_PARTS="node gateway kserve prometheus light"
+ALL_PARTS="node gateway kserve prometheus llm light"
 
 cmd_build() {
   local part programs=()

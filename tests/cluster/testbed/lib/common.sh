@@ -36,6 +36,7 @@ declare -A PROGRAMS=(
   [envoy-gateway]="envoy-gateway github.com/envoyproxy/gateway/cmd/envoy-gateway"
   [etcd]="etcd go.etcd.io/etcd/server/v3"
   [helm]="helm helm.sh/helm/v3/cmd/helm"
+  [kserve-llmisvc]="kserve github.com/kserve/kserve/cmd/llmisvc"
   [kserve-manager]="kserve github.com/kserve/kserve/cmd/manager"
   [kube-apiserver]="k8s k8s.io/kubernetes/cmd/kube-apiserver"
   [kube-controller-manager]="k8s k8s.io/kubernetes/cmd/kube-controller-manager"

@@ -44,6 +44,7 @@ images_kserve() {
     || write_image storage-initializer --add "$pause:/pause" --entrypoint '["/pause","--exit"]'
   sample_image
 }
+images_llm() { static_image kserve-llmisvc kserve-llmisvc --user 1000; }
 images_prometheus() { static_image prometheus prometheus --user 1000; }
 images_light() { keep_sources kserve github.com/kserve/kserve config test/crds; }
 
@@ -68,6 +69,20 @@ sample_image() { # our own sample model server, straight from the working tree: 
   write_image serinus-sim --root "$CACHE/$PYTHON-root" --env PYTHONPATH=/app --user 1000 \
     --add "$code/__init__.py:/app/controlplane/__init__.py" --add "$code/sample:/app/controlplane/sample" \
     --entrypoint '["python3","-u","-m","controlplane.sample.server"]'
+}
+
+vllm_image() { # the same server behind the command line that KServe's preset for LLMInferenceServices runs in a shell
+  local root=$CACHE/tmp.vllm code=$ROOT/controlplane
+  same_image serinus-vllm "$code/__init__.py" "$code/sample" "$HERE/samples/vllm" "$PYTHON" && return
+  python_root
+  rm -rf "$root"
+  cp -a "$CACHE/$PYTHON-root" "$root"
+  unpack "$root" bash coreutils grep sed mawk libacl1 libattr1 libselinux1 libgmp10 libpcre2-8-0
+  ln -sf mawk "$root/usr/bin/awk"
+  slim "$root"
+  write_image serinus-vllm --root "$root" --env PYTHONPATH=/app --user 1000 --add "$HERE/samples/vllm:/usr/local/bin/vllm" \
+    --add "$code/__init__.py:/app/controlplane/__init__.py" --add "$code/sample:/app/controlplane/sample"
+  rm -rf "$root"
 }
 
 pip() { # the project's own Python where there is one: Debian's may come without pip

@@ -1,7 +1,7 @@
 """Turns KServe's shipped manifests (JSON from kubectl on standard input) into the test bed's (JSON on standard output).
 
-Called by `parts.sh`: `kserve.py config` for the ConfigMap of the controller, `kserve.py webhooks CA [URL]` for the
-webhook configurations. It talks to no cluster.
+Called by `parts.sh`: `kserve.py config` for the ConfigMap of the controllers, `kserve.py webhooks SERVICE CA [URL]` for
+the webhook configurations. It talks to no cluster.
 """
 
 import base64
@@ -41,12 +41,12 @@ def config(found: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def webhooks(found: dict[str, Any], authority: str, url: str = "") -> dict[str, Any]:
+def webhooks(found: dict[str, Any], name: str, authority: str, url: str = "") -> dict[str, Any]:
     """Our certificate authority, and a URL in place of the Service when the manager runs outside the cluster."""
     found["metadata"] = {"name": found["metadata"]["name"]}
     for webhook in found["webhooks"]:
         path = webhook["clientConfig"]["service"]["path"]
-        service = {"name": "kserve-webhook-server-service", "namespace": "kserve", "path": path}
+        service = {"name": name, "namespace": "kserve", "path": path}
         client: dict[str, Any] = {"url": url + path} if url else {"service": service}
         client["caBundle"] = base64.b64encode(Path(authority).read_bytes()).decode()
         webhook["clientConfig"] = client

@@ -48,12 +48,13 @@ light_api() { # URL
 }
 light_kserve() { # SOURCES
   local certs=$RUN/tmp/k8s-webhook-server/serving-certs probe=127.0.0.1:$((PORTS + 82))
-  kserve_cert "$certs"   # controller-runtime looks for it under TMPDIR; there is no flag
+  kserve_cert "$certs" kserve-webhook-server-service   # controller-runtime looks for it under TMPDIR; there is no flag
   # The webhook server binds all interfaces, and no flag changes that; metrics and probes are put on loopback.
   start kserve env TMPDIR="$RUN/tmp" POD_NAMESPACE=kserve "$(bin kserve-manager)" --kubeconfig="$KUBECONFIG" \
     --metrics-addr=127.0.0.1:$((PORTS + 81)) --health-probe-addr="$probe" --webhook-port=$((PORTS + 83))
   retry 120 "the KServe manager" "$RUN/log/kserve.log" curl -fs "http://$probe/readyz"
-  kserve_webhooks "$1" "$certs/tls.crt" https://127.0.0.1:$((PORTS + 83))
+  kserve_webhooks "$1/config/webhook/manifests.yaml" kserve-webhook-server-service "$certs/tls.crt" \
+    https://127.0.0.1:$((PORTS + 83))
   sample_runtime
 }
 

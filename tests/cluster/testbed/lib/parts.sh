@@ -1,4 +1,5 @@
-# The parts on top of the node, in order: gateway, kserve, prometheus. Each may be run again at any time.
+# The parts on top of the node, in order: gateway, kserve, prometheus; llm only when asked for, because its CRDs alone cost
+# the API server half a gigabyte. Each may be run again at any time.
 
 namespace() { k create namespace "$1" --dry-run=client -o yaml | ssa -f -; }
 # Retried, because kubectl wait errors out while a new CRD has no status.
@@ -57,16 +58,24 @@ kserve_base() { # SOURCES: CRDs, namespace, ConfigMap; without them the manager 
     | python3 "$HERE/lib/kserve.py" config | ssa -f -
   say "kserve: CRDs and ConfigMap"
 }
-kserve_cert() { # FOLDER: one self-signed certificate is CA and server certificate at once
+kserve_cert() { # FOLDER SERVICE: one self-signed certificate is CA and server certificate at once
   [ ! -e "$1/tls.crt" ] || return 0
   mkdir -p "$1"
   openssl req -x509 -newkey rsa:2048 -nodes -days 3650 -subj /CN=kserve-webhook \
-    -addext subjectAltName=DNS:kserve-webhook-server-service.kserve.svc,IP:127.0.0.1 \
-    -keyout "$1/tls.key" -out "$1/tls.crt" 2>/dev/null
+    -addext "subjectAltName=DNS:$2.kserve.svc,IP:127.0.0.1" -keyout "$1/tls.key" -out "$1/tls.crt" 2>/dev/null
 }
-kserve_webhooks() { # SOURCES CA [URL]
-  k create --dry-run=client -o json -f "$1/config/webhook/manifests.yaml" \
-    | python3 "$HERE/lib/kserve.py" webhooks "${@:2}" | ssa -f -
+kserve_secret() { # FOLDER SECRET
+  k -n kserve create secret tls "$2" --dry-run=client -o yaml --cert="$1/tls.crt" --key="$1/tls.key" | ssa -f -
+}
+kserve_webhooks() { # MANIFESTS SERVICE CA [URL]
+  k create --dry-run=client -o json -f "$1" | python3 "$HERE/lib/kserve.py" webhooks "${@:2}" | ssa -f -
+}
+kserve_deployment() { # SOURCES KUSTOMIZATION: its own manifests with our changes
+  rm -rf "$RUN/kserve"
+  mkdir "$RUN/kserve"
+  cp -r "$1/config" "$RUN/kserve/config"
+  cp "$HERE/manifests/$2" "$RUN/kserve/kustomization.yaml"
+  k kustomize "$RUN/kserve" | ssa -f -
 }
 sample_runtime() { # while KServe's webhook is not reachable yet every write fails: the first one is retried
   retry 120 "a first write through KServe's webhooks" \
@@ -81,19 +90,39 @@ up_kserve() {
   import_image kserve-manager storage-initializer serinus-sim
   renew kserve-manager kserve
   kserve_base "$sources"
-  kserve_cert "$RUN/kserve-cert"
-  k -n kserve create secret tls kserve-webhook-server-cert --dry-run=client -o yaml \
-    --cert="$RUN/kserve-cert/tls.crt" --key="$RUN/kserve-cert/tls.key" | ssa -f -
-  rm -rf "$RUN/kserve"
-  mkdir "$RUN/kserve"
-  cp -r "$sources/config" "$RUN/kserve/config"
-  cp "$HERE/manifests/kserve.yaml" "$RUN/kserve/kustomization.yaml"
-  k kustomize "$RUN/kserve" | ssa -f -
+  kserve_cert "$RUN/kserve-cert" kserve-webhook-server-service
+  kserve_secret "$RUN/kserve-cert" kserve-webhook-server-cert
+  kserve_deployment "$sources" kserve.yaml
   rollout kserve deploy/kserve-controller-manager
-  kserve_webhooks "$sources" "$RUN/kserve-cert/tls.crt"
+  kserve_webhooks "$sources/config/webhook/manifests.yaml" kserve-webhook-server-service "$RUN/kserve-cert/tls.crt"
   say "kserve: manager and webhooks ready"
   sample_runtime
   say "kserve: runtime serinus-sim"
+}
+
+up_llm() { # LLMInferenceServices: KServe's second controller, and its presets as they are
+  local sources service=llmisvc-webhook-server-service config
+  sources=$(source_dir kserve)
+  config=$sources/config
+  vllm_image
+  import_image kserve-llmisvc serinus-vllm
+  renew kserve-llmisvc kserve
+  ssa -f "$sources/test/crds/gateway-inference-extension.yaml" \
+    -f "$sources/test/crds/leaderworkerset.x-k8s.io_leaderworkersets.yaml" \
+    -f "$config/crd/full/llmisvc/serving.kserve.io_llminferenceservices.yaml" \
+    -f "$config/crd/full/llmisvc/serving.kserve.io_llminferenceserviceconfigs.yaml"
+  established
+  say "llm: CRDs"
+  kserve_cert "$RUN/llm-cert" "$service"
+  kserve_secret "$RUN/llm-cert" llmisvc-webhook-server-cert
+  kserve_deployment "$sources" llm.yaml
+  rollout kserve deploy/llmisvc-controller-manager
+  kserve_webhooks "$config/webhook/llmisvc/manifests.yaml" "$service" "$RUN/llm-cert/tls.crt"
+  say "llm: controller and webhooks ready"
+  k kustomize "$config/llmisvcconfig" > "$RUN/llm-presets.yaml"
+  retry 120 "a first write through the webhooks of LLMInferenceServices" \
+    'k -n kserve logs deploy/llmisvc-controller-manager --tail=20' ssa -n kserve -f "$RUN/llm-presets.yaml"
+  say "llm: presets"
 }
 
 up_prometheus() {
