@@ -16,11 +16,12 @@ from fastapi import Path as PathPart
 from fastapi.staticfiles import StaticFiles
 from starlette.responses import FileResponse, RedirectResponse, Response, StreamingResponse
 
+from canary.errors import SerinusError
 from canary.observation import OperatorRequest
 from canary.serial import event_line, rfc3339
 from controlplane.api import problem
 from controlplane.api.actions import why_not_again
-from controlplane.api.door import Caller
+from controlplane.api.door import Caller, Door
 from controlplane.api.guard import CALLER, Guard, Rules
 from controlplane.api.lasting import earlier_detail, lasting_panels
 from controlplane.api.messages import PROBLEMS, Asked, Detail, Taken, plain
@@ -76,7 +77,7 @@ def _pages(app: FastAPI, rules: Rules) -> None:
 
     async def page(request: Request) -> Response:
         """The page; where people sign in, somebody unknown is sent there first."""
-        if door.signs_in and await door.admit(request.headers) is None:
+        if door.signs_in and not await _is_known(door, request):
             return RedirectResponse(f"/sign-in?next={quote(request.url.path)}", 303)
         return FileResponse(STATIC / "index.html")
 
@@ -96,6 +97,14 @@ def _pages(app: FastAPI, rules: Rules) -> None:
     async def rollout_page(request: Request, id_: str) -> Response:
         """The same page; its script reads the address."""
         return await page(request)
+
+
+async def _is_known(door: Door, request: Request) -> bool:
+    """Whether somebody known asks for a page; while nobody can be known the page is shown, which holds nothing."""
+    try:
+        return await door.admit(request.headers) is not None
+    except SerinusError:
+        return True
 
 
 def _reading(app: FastAPI, sources: Sources, rules: Rules, hub: Hub, now: Callable[[], float]) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from canary.errors import SerinusError
 from controlplane.api.door import Caller, Door
 from controlplane.api.keys import same
 from controlplane.api.problem import Problem, Refused, answer
@@ -72,6 +73,10 @@ class Guard:
             scope[CALLER] = await self._checked(scope["method"], scope["path"], Headers(scope=scope))
         except Refused as refused:
             await _refuse(refused.problem)(scope, receive, send_with_headers)
+            return
+        except SerinusError as error:
+            unknown = Problem(title="Who asks cannot be found out now", status=503, detail=str(error))
+            await _refuse(unknown)(scope, receive, send_with_headers)
             return
         await self._app(scope, receive, send_with_headers)
 

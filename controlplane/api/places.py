@@ -7,7 +7,7 @@ read and again when they were replaced.
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -105,7 +105,7 @@ class Source(Protocol):
         """The verbs that this person may ask this rollout for."""
         ...
 
-    def kept(self, place: Place, messages: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    def kept(self, place: Place, messages: AsyncGenerator[bytes]) -> AsyncIterator[bytes]:
         """A stream about this rollout, for as long as this person may watch it."""
         ...
 
@@ -204,7 +204,7 @@ class Home:
         """See `Source`."""
         return VERBS
 
-    def kept(self, place: Place, messages: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    def kept(self, place: Place, messages: AsyncGenerator[bytes]) -> AsyncIterator[bytes]:
         """See `Source`."""
         return messages
 

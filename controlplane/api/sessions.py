@@ -17,6 +17,7 @@ from controlplane.api.guard import CALLER, SESSION, Rules
 from controlplane.api.messages import PROBLEMS, Session
 from controlplane.api.places import Sources
 from controlplane.api.problem import Problem, Refused
+from controlplane.api.reviews import COOKIE, SECURE_COOKIE
 
 STATIC = Path(__file__).parent.parent / "dashboard" / "static"
 LONGEST_TOKEN = 3800
@@ -86,10 +87,6 @@ def _signing(app: FastAPI, rules: Rules) -> None:
         """Take the cookie from the browser."""
         answer = Response(status_code=204)
         for name in request.cookies:
-            if name in COOKIES:
-                answer.delete_cookie(name, httponly=True, samesite="strict", secure=name.startswith("__Host-"))
+            if name in {COOKIE, SECURE_COOKIE}:
+                answer.delete_cookie(name, httponly=True, samesite="strict", secure=name == SECURE_COOKIE)
         return answer
-
-
-COOKIES = ("serinus-session", "__Host-serinus-session")
-"""Names of the cookie that signing in gives: over plain HTTP, which ends on this machine at best, and over TLS."""

@@ -7,14 +7,15 @@ nothing; states have no id, the newest is all that matters.
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from typing import Any
 
 from canary.errors import SerinusError
 from canary.rollout import Event
 from canary.serial import event_line
 from controlplane.api.places import Place
-from controlplane.api.state import state_at
+from controlplane.api.state import State, state_at
 from controlplane.ports import Stored
 
 PERIOD = 0.5
@@ -31,6 +32,10 @@ RETRY = b"retry: 1000\n\n"
 def event_bytes(event: Event) -> bytes:
     """One event line as a message, under its id."""
     return _message("event", event_line(event), event.id)
+
+
+def _problem(sentence: str) -> bytes:
+    return _message("problem", {"detail": sentence})
 
 
 def _message(kind: str, data: Any, id_: str = "") -> bytes:
@@ -56,7 +61,7 @@ class Channel:
         """Whether nobody listens."""
         return not self._listeners
 
-    async def listen(self, last: str) -> AsyncIterator[bytes]:
+    async def listen(self, last: str) -> AsyncGenerator[bytes]:
         """Messages for one listener: what it missed after the event `last`, a state, then all that follows."""
         place, sent = self._place, _number_of(last)
         # Listening comes before reading: what happens in between comes twice, is sent once, and is never missed.
@@ -69,7 +74,10 @@ class Channel:
                     sent = _number_of(event.id)
                     yield event_bytes(event)
             if stored is not None:
-                yield self._state(stored)
+                state = self._state(stored)
+                yield _message("state", state.model_dump())
+                if state.stale:
+                    yield _problem(state.stale)
             self._wake(sent)
             while (message := await queue.get()) is not None:
                 number, text = message
@@ -114,23 +122,28 @@ class Channel:
             self._task = loop.create_task(self._read_on(), name=f"stream of {self._place.id}")
 
     async def _read_on(self) -> None:
-        place, state_at, version = self._place, float("-inf"), -1
+        place, told_at, version = self._place, float("-inf"), -1
         while True:
             await place.news(PERIOD)
             try:
                 stored = await place.store.load(place.name)
                 if stored is None:
+                    if self._now() - told_at >= STATE_PERIOD:
+                        told_at = self._now()
+                        self.send(_problem("It is gone: its state was removed, and what is shown was its last."))
                     continue
                 newest = (stored.rollout.attempt, stored.rollout.events)
                 if newest > self._told:
                     self._send_events(await place.store.history(place.name))
                 due = REST_PERIOD if stored.rollout.finished else STATE_PERIOD
                 now = self._now()
-                if stored.version != version or now - state_at >= due - PERIOD / 2:
-                    version, state_at = stored.version, now
-                    self.send(self._state(stored))
+                if stored.version != version or now - told_at >= due - PERIOD / 2:
+                    version, told_at = stored.version, now
+                    state = self._state(stored)
+                    # What may be behind the world is not told anew as if it were of now.
+                    self.send(_problem(state.stale) if state.stale else _message("state", state.model_dump()))
             except SerinusError as error:
-                self.send(_message("problem", {"detail": str(error)}))
+                self.send(_problem(str(error)))
 
     def _send_events(self, history: Sequence[Event]) -> None:
         for event in history:
@@ -139,8 +152,8 @@ class Channel:
                 self._told = number
                 self.send(event_bytes(event), number)
 
-    def _state(self, stored: Stored) -> bytes:
-        return _message("state", state_at(self._place, stored, self._now()).model_dump())
+    def _state(self, stored: Stored) -> State:
+        return state_at(self._place, stored, self._now())
 
 
 class Hub:
@@ -152,7 +165,7 @@ class Hub:
         self._channels: dict[str, Channel] = {}
         self._closed = False
 
-    async def listen(self, place: Place, last: str) -> AsyncIterator[bytes]:
+    async def listen(self, place: Place, last: str) -> AsyncGenerator[bytes]:
         """Messages about this rollout, until the listener leaves or the server does."""
         yield RETRY
         if self._closed:
@@ -160,8 +173,9 @@ class Hub:
         for id_ in [id_ for id_, channel in self._channels.items() if channel.idle]:
             del self._channels[id_]
         channel = self._channels.setdefault(place.id, Channel(place, self._now))
-        async for message in channel.listen(last):
-            yield message
+        async with aclosing(channel.listen(last)) as messages:
+            async for message in messages:
+                yield message
 
     def close(self) -> None:
         """End every stream."""

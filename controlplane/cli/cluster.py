@@ -24,6 +24,7 @@ from controlplane.cli.prometheus import prometheus_access
 
 if TYPE_CHECKING:
     from controlplane.kubernetes.cache import Key
+    from controlplane.kubernetes.client import KubeClient
     from controlplane.operator.settings import Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -106,13 +107,18 @@ def run_operator(options: InACluster, interval: float) -> int:
     return code
 
 
-async def _operate(options: InACluster, interval: float) -> None:
+async def connected(kubeconfig: str | None, context: str | None) -> "KubeClient":
+    """A client of the cluster that is meant. Raises `BadInput` where it, or the library for it, is not there."""
     try:
         from controlplane.kubernetes.client import KubeClient
     except ModuleNotFoundError as error:
         from canary.errors import BadInput
 
         raise BadInput(f"A cluster needs the extra `cluster`: pip install 'serinus[cluster]' ({error}).") from error
+    return await KubeClient.connect(kubeconfig=kubeconfig, context=context)
+
+
+async def _operate(options: InACluster, interval: float) -> None:
     from controlplane.adapters.system_clock import SystemClock
     from controlplane.operator.operator import Operator
 
@@ -120,7 +126,7 @@ async def _operate(options: InACluster, interval: float) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         with suppress(NotImplementedError):  # Windows has no such handlers
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    kube = await KubeClient.connect(kubeconfig=options.kubeconfig, context=options.context)
+    kube = await connected(options.kubeconfig, options.context)
     log = Log(SystemClock().now)
     try:
         await Operator(_settings(options, interval), kube, clock=SystemClock(), say=log.say).run(stop)

@@ -1,18 +1,50 @@
-"""`serinus dashboard`: every rollout of this user on this machine, in a browser.
+"""`serinus dashboard`: every rollout of this user on this machine, or of a cluster, in a browser.
 
-Serves until Ctrl-C. It reads the stores that `serinus run` writes and puts requests into them; stopping it touches no
-rollout.
+Serves until Ctrl-C. It reads what `serinus run` or the operator writes and puts requests beside it; stopping it touches
+no rollout. `kubectl canary dashboard` opens it too (`serve_cluster`), with a connection of its own.
 """
 
 import asyncio
 import os
 import sys
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
+if TYPE_CHECKING:
+    from controlplane.api.cluster import Cluster
+    from controlplane.api.server import Server
+    from controlplane.kubernetes.api import Kube
+
 STARTING = 0.01
 """Seconds between two looks at whether the server has started."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How it is served, whatever it shows."""
+
+    listen: str = "127.0.0.1:0"
+    hosts: tuple[str, ...] = ()
+    read_only: bool = False
+    open_it: bool | None = None
+    """Whether to open a browser; None where somebody sits before this machine."""
+
+    def names(self) -> frozenset[str]:
+        """By which it may be called besides localhost."""
+        return frozenset(name.lower() for name in self.hosts)
+
+
+@dataclass(frozen=True, slots=True)
+class Many:
+    """A dashboard in a cluster that many people share."""
+
+    audience: str
+    office: str | None
+    """Namespace of the operator's Lease."""
 
 
 @click.command()
@@ -21,50 +53,157 @@ STARTING = 0.01
 @click.option("--host", "hosts", multiple=True, help="A name besides localhost by which it may be called; repeatable.")
 @click.option("--read-only", is_flag=True, help="Show everything, allow nothing.")
 @click.option("--open/--no-open", "open_it", default=None, help="Open a browser (default: on a terminal).")
+@click.option("--cluster", is_flag=True, help="Show the rollouts of a Kubernetes cluster.")
+@click.option("--namespace", metavar="NAME", help="With --cluster: this namespace's only.")
+@click.option("--kubeconfig", metavar="FILE", help="With --cluster: how to reach it; else as kubectl finds it.")
+@click.option("--context", metavar="NAME", help="With --cluster: which one of the kubeconfig's.")
+@click.option(
+    "--sign-in",
+    is_flag=True,
+    help="With --cluster: people sign in with tokens of their own, and see and do what the cluster lets them.",
+)
+@click.option("--audience", metavar="NAME", default="serinus", show_default=True, help="With --sign-in: of the tokens.")
 def command(
-    state_home: Path | None, listen: str, hosts: tuple[str, ...], read_only: bool, open_it: bool | None
+    state_home: Path | None,
+    listen: str,
+    hosts: tuple[str, ...],
+    read_only: bool,
+    open_it: bool | None,
+    cluster: bool,
+    namespace: str | None,
+    kubeconfig: str | None,
+    context: str | None,
+    sign_in: bool,
+    audience: str,
 ) -> None:
-    """Show every rollout on this machine in a browser, running or ended, and let its owner act.
+    """Show every rollout on this machine, or of a cluster, in a browser, and let people act.
 
-    Prints an address with a secret token; whoever has it may act as you. Exit codes: 0 stopped, 2 bad input.
+    Prints an address with a secret token; whoever has it may act as you. With --sign-in there is none: everybody
+    brings a token of the cluster. Exit codes: 0 stopped, 1 the cluster says no, 2 bad input.
     """
-    from canary.errors import BadInput
-    from controlplane.adapters.state_folder import default_state_folder
+    from canary.errors import BadInput, SerinusError
 
-    home = state_home or default_state_folder("any").parent
+    if not cluster and (namespace or kubeconfig or context or sign_in):
+        raise click.UsageError("--namespace, --kubeconfig, --context and --sign-in belong to --cluster.")
+    if cluster and state_home:
+        raise click.UsageError("--state-home names rollouts of this machine: leave it out, or --cluster.")
+    options = Options(listen, hosts, read_only, open_it)
+    home = state_home or home_of_states()
+    many = Many(audience, os.environ.get("POD_NAMESPACE")) if sign_in else None
+    work = _in_a_cluster(kubeconfig, context, namespace, options, many) if cluster else _on_this_machine(home, options)
     try:
-        asyncio.run(_serve(home, listen, hosts, read_only=read_only, open_it=open_it))
+        asyncio.run(work)
     except BadInput as error:
         click.echo(str(error), err=True)
         raise SystemExit(2) from error
+    except SerinusError as error:
+        click.echo(str(error), err=True)
+        raise SystemExit(1) from error
     except KeyboardInterrupt:
         pass
 
 
-async def _serve(home: Path, listen: str, hosts: tuple[str, ...], *, read_only: bool, open_it: bool | None) -> None:
+def home_of_states() -> Path:
+    """The folder of state folders, where the token is kept too."""
+    from controlplane.adapters.state_folder import default_state_folder
+
+    return default_state_folder("any").parent
+
+
+async def _on_this_machine(home: Path, options: Options) -> None:
     from controlplane.adapters.system_clock import SystemClock
     from controlplane.api import keys, server
     from controlplane.api.door import KeyDoor
     from controlplane.api.guard import Rules
 
     secret = keys.load_or_create(home)
-    with server.listen(listen) as bound:
+    rules = Rules(KeyDoor(secret, _user()), options.read_only, options.names())
+    async with server.opened(home, rules, now=SystemClock().now) as app:
+        await _shown(app, f"Rollouts of {home}", secret.token, options)
+
+
+async def _in_a_cluster(
+    kubeconfig: str | None, context: str | None, namespace: str | None, options: Options, many: Many | None
+) -> None:
+    from controlplane.cli.cluster import connected
+
+    kube = await connected(kubeconfig, context)
+    try:
+        await serve_cluster(kube, context or kube.access.host, namespace, options, many=many)
+    finally:
+        await kube.close()
+
+
+async def serve_cluster(
+    kube: "Kube",
+    name: str,
+    namespace: str | None,
+    options: Options,
+    *,
+    many: Many | None = None,
+    user: Callable[[], str] | None = None,
+) -> None:
+    """Serve a cluster's rollouts until Ctrl-C. `name`: what to call it; `user`: who we are where the server is mum.
+
+    With the rights of the connection, for the one person who started it; with `many` everybody brings their own. Raises
+    `WorldError` where the rollouts may not be listed.
+    """
+    from controlplane.adapters.system_clock import SystemClock
+    from controlplane.api.cluster import Cluster
+    from controlplane.api.door import Door, KeyDoor
+    from controlplane.api.guard import Rules
+    from controlplane.api.keys import load_or_create
+    from controlplane.api.reviews import ReviewDoor
+    from controlplane.api.rights import Rights
+    from controlplane.api.server import server_of
+    from controlplane.kubernetes.resources import MODEL_CANARY
+    from controlplane.kubernetes.whoami import own_name
+
+    clock, where = SystemClock(), f"namespace {namespace}, {name}" if namespace else name
+    door: Door
+    if many is None:
+        await kube.list(MODEL_CANARY, namespace)  # says at once what is wrong, in the server's own words
+        secret = load_or_create(home_of_states())
+        token, door = secret.token, KeyDoor(secret, await own_name(kube) or (user or _user)())
+    else:
+        token, door = "", ReviewDoor(kube, clock.now, many.audience)
+    cluster = Cluster(
+        kube,
+        clock,
+        where=where,
+        namespace=namespace,
+        office=many.office if many else None,
+        rights=Rights(kube, clock.now) if many else None,
+    )
+    app = server_of(cluster, Rules(door, options.read_only, options.names()), now=clock.now)
+    await _following(cluster, _shown(app, f"Rollouts of {where}", token, options))
+
+
+async def _following(cluster: "Cluster", serving: Coroutine[Any, Any, None]) -> None:
+    """Follow the cluster for as long as it is served."""
+    async with asyncio.TaskGroup() as tasks:
+        following = tasks.create_task(cluster.run())
+        await serving
+        following.cancel()
+
+
+async def _shown(app: "Server", what: str, token: str, options: Options) -> None:
+    """Serve until Ctrl-C; says where, and opens a browser."""
+    from controlplane.api import server
+
+    with server.listen(options.listen) as bound:
         host, port = bound.getsockname()[:2]
         called = f"[{host}]" if ":" in host else host
-        rules = Rules(KeyDoor(secret, _user()), read_only, frozenset(name.lower() for name in hosts))
-        async with (
-            server.opened(home, rules, now=SystemClock().now) as app,
-            asyncio.TaskGroup() as tasks,
-        ):
+        async with asyncio.TaskGroup() as tasks:
             serving = tasks.create_task(app.serve(sockets=[bound]))
             while not (app.started or serving.done()):  # noqa: ASYNC110 - the server tells its start by a flag alone
                 await asyncio.sleep(STARTING)
-            address = f"http://{called}:{port}/?token={secret.token}"
-            click.echo(f"Rollouts of {home}{' (read-only)' if read_only else ''}: {address}")
+            address = f"http://{called}:{port}/{f'?token={token}' if token else ''}"
+            click.echo(f"{what}{' (read-only)' if options.read_only else ''}: {address}")
             if not host.startswith("127.") and host != "::1":
                 click.echo("Others can reach this address: it is not encrypted, put it behind TLS.", err=True)
             click.echo("Stop with Ctrl-C; no rollout is touched by that.", err=True)
-            if _has_browser() if open_it is None else open_it:
+            if _has_browser() if options.open_it is None else options.open_it:
                 await asyncio.to_thread(click.launch, address)
 
 

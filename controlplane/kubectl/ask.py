@@ -72,6 +72,7 @@ async def ask(
     from controlplane.kubectl.record import record_of
     from controlplane.kubernetes.cache import Cache
     from controlplane.kubernetes.resources import MODEL_CANARY
+    from controlplane.kubernetes.whoami import own_name
     from controlplane.operator.store import StatusStore
 
     object_ = await canary(session, name)
@@ -82,8 +83,9 @@ async def ask(
         return FAILED
     if verb in HARMFUL and not sure and not isinstance(found, str):
         _confirm(found, verb, full=full, now=session.now())
-    now = session.now()
-    request = OperatorRequest(f"{verb}-{int(now)}-{secrets.token_hex(3)}", verb, await _who(session), now, full)
+    # Where the server does not say who we are, the kubeconfig does.
+    by, now = await own_name(session.kube) or session.person, session.now()
+    request = OperatorRequest(f"{verb}-{int(now)}-{secrets.token_hex(3)}", verb, by, now, full)
     written = Cache(MODEL_CANARY)
     await StatusStore(session.kube, written, session.namespace, now=session.now).ask(name, request)
     asked = written.get(session.namespace, name) or object_
@@ -139,19 +141,6 @@ def _confirm(found: "Record", verb: Verb, *, full: bool, now: float) -> None:
 def somebody_sits_there() -> bool:
     """Whether somebody sits there who can answer."""
     return sys.stdin.isatty()
-
-
-async def _who(session: Session) -> str:
-    """Who we are to the server; where it does not say, to the kubeconfig."""
-    from canary.errors import WorldError
-    from controlplane.kubernetes.api import Resource
-
-    review = Resource("authentication.k8s.io", "v1", "selfsubjectreviews", "SelfSubjectReview", namespaced=False)
-    try:
-        told = await session.kube.create(review, {"metadata": {}})
-        return str(told["status"]["userInfo"]["username"])
-    except (WorldError, KeyError, TypeError):  # servers before 1.28 do not know the question
-        return session.person
 
 
 async def _answer(session: Session, object_: "Object", request: OperatorRequest) -> tuple[str, bool]:

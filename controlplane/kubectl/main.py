@@ -27,6 +27,7 @@ COMMANDS = {
     "approve": ("controlplane.kubectl.ask:approve", "Agree to the next stage."),
     "abort": ("controlplane.kubectl.ask:abort", "Put everything back on stable and end the rollout."),
     "retry": ("controlplane.kubectl.ask:retry", "Begin a rollout that was put back once more."),
+    "dashboard": ("controlplane.kubectl.dashboard", "Show rollouts in a browser, live, with your own rights."),
     "lint": ("controlplane.kubectl.lint", "Check canary.yml files for a cluster; every fault with its line."),
     "plan": ("controlplane.cli.plan", "Forecast a plan: time and requests to each verdict, GPUs, money."),
     "doctor": ("controlplane.cli.doctor", "Look whether a cluster is ready for a rollout, and say what to do."),

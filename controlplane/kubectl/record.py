@@ -6,16 +6,15 @@ nothing is invented where the status says nothing.
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from canary.errors import BadInput
-from canary.observation import RouteSeen, Seen, VariantSeen
+from canary.observation import Seen, VariantSeen
 from canary.rollout import Event, Rollout
 from canary.spec.models import ModelCanary, Variant
 from canary.spec.stored import from_text
-from canary.weights import ARMS, WHOLE, Weights
-from controlplane.api.look import look
+from canary.weights import ARMS
+from controlplane.api.cluster_look import seen_of
 from controlplane.kserve import trouble
 from controlplane.kubectl.find import canary
 from controlplane.kubectl.listing import NOT_SEEN, refusal_of
@@ -41,12 +40,7 @@ class Record:
 
     def seen(self) -> Seen:
         """The world as far as the status tells: the weights that the operator saw; readiness only where it is known."""
-        seen = look(self.plan.spec, self.rollout, None, self.rollout.since).seen
-        told = str((self.object_.get("status") or {}).get("weightSeen") or "")
-        with suppress(ValueError):
-            weights = Weights(min(WHOLE, round(float(told.removesuffix("%").strip()) * WHOLE / 100)))
-            return replace(seen, route=RouteSeen(self.rollout.since, weights))
-        return seen
+        return seen_of(self.object_, self.plan.spec, self.rollout)
 
     def until(self, now: float) -> float:
         """The moment that is shown: now, or the last one of a rollout that is over."""

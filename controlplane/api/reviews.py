@@ -1,0 +1,106 @@
+"""The door of a dashboard in a cluster: people come with tokens of their own, and the API server says whose they are.
+
+Used by `guard.py`. Every token is shown to the API server (TokenReview) and has to be made for us (the audience), so
+that one that was stolen from here opens nothing else. An answer counts for a minute at most and is kept by the token's
+hash. There is no anonymous person, and no header of a proxy says who anybody is. The cookie of the sign-in page is the
+token itself, which the browser hides from scripts: nothing is kept here, so replicas and restarts end no session.
+"""
+
+import asyncio
+from collections.abc import Callable
+from hashlib import sha256
+from weakref import WeakValueDictionary
+
+from starlette.datastructures import Headers
+
+from canary.errors import WorldError
+from controlplane.api.door import Caller, Cookie, Person, bearer, cookies
+from controlplane.api.keys import Keys
+from controlplane.kubernetes.api import Kube, Resource
+
+REVIEW = Resource("authentication.k8s.io", "v1", "tokenreviews", "TokenReview", namespaced=False)
+AUDIENCE = "serinus"
+COOKIE, SECURE_COOKIE = "serinus-session", "__Host-serinus-session"
+"""Over plain HTTP, which is for a port that is forwarded to one's own machine, and over TLS."""
+FRESH = 60.0
+"""Seconds for which a person is known by a token."""
+FRESH_NO = 5.0
+"""Seconds for which a token is known to open nothing; short, so that it may begin to."""
+MOST_KEPT = 2000
+LONGEST = 16 * 1024
+AT_ONCE = 8
+"""Reviews under way at the same time; whoever tries tokens by the thousand waits in line."""
+NOBODY = "system:anonymous"
+
+
+class ReviewDoor:
+    """Asks the API server who has a token. Implements `door.Door`."""
+
+    signs_in = True
+
+    def __init__(self, kube: Kube, now: Callable[[], float], audience: str = AUDIENCE) -> None:
+        """`now`: seconds; only differences count. `audience`: whom tokens have to be made for."""
+        self._kube, self._now, self._audience = kube, now, audience
+        self._known: dict[bytes, tuple[float, Person | None]] = {}
+        self._asking: WeakValueDictionary[bytes, asyncio.Lock] = WeakValueDictionary()
+        self._places = asyncio.Semaphore(AT_ONCE)
+        self.hint = (
+            f"This needs a token for the audience {audience}: sign in at /sign-in with the output of `kubectl create "
+            f"token NAME -n NAMESPACE --audience {audience}`, or send it as `Authorization: Bearer …`."
+        )
+
+    async def admit(self, headers: Headers) -> Caller | None:
+        """See `door.Door`; a header that is no good is not made good by a cookie."""
+        if "authorization" in headers:
+            return await self._caller(bearer(headers), by_cookie=False)
+        for name in (SECURE_COOKIE, COOKIE):
+            for token in cookies(headers, name):
+                return await self._caller(token, by_cookie=True)
+        return None
+
+    async def opened(self, token: str, origin: str) -> Cookie | None:
+        """See `door.Door`."""
+        if await self._person(token) is None:
+            return None
+        secure = origin.startswith("https://")
+        return Cookie(SECURE_COOKIE if secure else COOKIE, token, secure)
+
+    async def _caller(self, token: str, *, by_cookie: bool) -> Caller | None:
+        person = await self._person(token)
+        return None if person is None else Caller(person, Keys(token).header, by_cookie)
+
+    async def _person(self, token: str) -> Person | None:
+        """Whose token it is; None where it opens nothing. Raises `WorldError` while that cannot be asked."""
+        if not token or len(token) > LONGEST or not token.isascii() or not token.isprintable() or " " in token:
+            return None
+        digest = sha256(token.encode()).digest()
+        lock = self._asking.setdefault(digest, asyncio.Lock())
+        async with lock:  # many requests with one token are one question
+            known, now = self._known.get(digest), self._now()
+            if known is not None and 0 <= now - known[0] < (FRESH if known[1] else FRESH_NO):
+                return known[1]
+            async with self._places:
+                person = await self._reviewed(token)
+            if len(self._known) >= MOST_KEPT:
+                self._known.pop(next(iter(self._known)))
+            self._known.pop(digest, None)
+            self._known[digest] = (now, person)
+            return person
+
+    async def _reviewed(self, token: str) -> Person | None:
+        told = await self._kube.create(
+            REVIEW, {"metadata": {}, "spec": {"token": token, "audiences": [self._audience]}}
+        )
+        status = told.get("status") or {}
+        # A server that does not know of audiences answers none, and then the token may be anybody's for anything.
+        if status.get("authenticated") is not True or self._audience not in (status.get("audiences") or ()):
+            return None
+        user = status.get("user") or {}
+        name = str(user.get("username") or "")
+        if not name or name == NOBODY:
+            return None
+        try:
+            extra = {str(key): tuple(str(each) for each in values) for key, values in (user.get("extra") or {}).items()}
+        except (TypeError, AttributeError) as error:
+            raise WorldError(f"The API server's word on who asks cannot be read ({error}).") from error
+        return Person(name, str(user.get("uid") or ""), tuple(str(each) for each in user.get("groups") or ()), extra)
