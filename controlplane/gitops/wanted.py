@@ -6,7 +6,7 @@ nothing about what runs.
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ from canary.errors import BugError, Fault, SpecError
 from canary.spec import Source, local_faults, parse_document, revision
 from canary.spec.dialects import form_of, slug
 from canary.spec.models import ModelCanary
-from canary.spec.parse import in_order
+from canary.spec.parse import Document, in_order
 from canary.spec.reader import Node, read
 from canary.spec.source import quoted
 from controlplane.adapters.priced import dollars_an_hour
@@ -52,8 +52,18 @@ class Complaint:
     """Every fault, as `serinus validate` says it."""
 
 
-def understood(path: str, text: bytes, settings: Source | None) -> Wanted | Complaint:
-    """What one file wants."""
+def for_this_machine(document: Document) -> Sequence[Fault]:
+    """What is wrong with a plan for one machine."""
+    return local_faults(document, dollars_an_hour)
+
+
+def understood(
+    path: str,
+    text: bytes,
+    settings: Source | None,
+    faults_of: Callable[[Document], Sequence[Fault]] = for_this_machine,
+) -> Wanted | Complaint:
+    """What one file wants. `faults_of` says what is wrong with a plan where it is to be carried out."""
     root, _ = read(Source(path, text))
     if root is not None and at_rest(root):
         name = _name_at_rest(root, settings)
@@ -63,7 +73,7 @@ def understood(path: str, text: bytes, settings: Source | None) -> Wanted | Comp
         document = parse_document(text, path, settings)
     except SpecError as error:
         return _complaint(path, error.faults)
-    if faults := in_order([*local_faults(document, dollars_an_hour), *checked(document, builtin()).faults]):
+    if faults := in_order([*faults_of(document), *checked(document, builtin()).faults]):
         return _complaint(path, faults)
     if root is None:
         raise BugError(f"{path} was parsed and cannot be read; nothing was started")
