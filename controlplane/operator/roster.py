@@ -43,6 +43,8 @@ WORKERS, RESERVED = 512, 32
 So many that when all rollouts breach at one moment, each has its route in line before the first state is written: the
 client lets routes through before states.
 """
+AT_A_TIME = 8
+"""Rollouts that look at new numbers before the event loop has a turn: some 5 ms."""
 LOOK_AGAIN = 10.0
 """Seconds until a plan is looked at again that the cluster lacks something for."""
 AFTER_A_BUG = 5.0
@@ -127,10 +129,16 @@ class Roster:
             self._say(None, "Some writes were under way when the operator stopped: the next pass makes them good.")
 
     async def tick(self) -> None:
-        """The numbers were read, or not in time: every rollout under way looks at them."""
-        for key, charge in self.charges.items():
+        """The numbers were read, or not in time: every rollout under way looks at them.
+
+        A few at a time: what one of them writes is sent before the others have been looked at.
+        """
+        for charge in self.charges.values():
             charge.evidence_due = True
+        for number, key in enumerate(tuple(self.charges), start=1):
             self.poke(key)
+            if not number % AT_A_TIME:
+                await asyncio.sleep(0)
 
     def poke(self, key: Key) -> None:
         """Let this one be looked at soon."""
