@@ -23,7 +23,7 @@ LONGEST_VALUE = 40
 def is_awaited(look: Look) -> bool:
     """Whether the servers are still being asked, and have time left for an answer."""
     seen = look.seen.fingerprint
-    if seen is None or seen.done or look.spec.fingerprint.policy == "off":
+    if seen is None or seen.done or look.rollout.compared or look.spec.fingerprint.policy == "off":
         return False
     return look.now - seen.since < PATIENCE
 

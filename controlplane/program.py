@@ -18,6 +18,7 @@ from canary.spec import revision
 from canary.spec.models import LocalPlatform, ModelCanary
 from canary.spec.stored import from_text, to_text
 from canary.weights import Arm
+from controlplane.adapters.capped_http import CappedHttp
 from controlplane.adapters.envoy import EnvoyRouter
 from controlplane.adapters.envoy_process import EnvoyProcess
 from controlplane.adapters.local_metrics import open_metrics, stop_left_behind
@@ -29,6 +30,7 @@ from controlplane.adapters.told import ToldEvents
 from controlplane.alerts import open_notifier
 from controlplane.ports import Ports, Stored
 from controlplane.profiles.served import ServedIdentity
+from controlplane.profiles.identity import MOST_BYTES
 from controlplane.reconcile.loop import Reconciler
 from controlplane.reconcile.watch import Periods, carry_through
 from controlplane.view.live import LiveRecord
@@ -128,9 +130,11 @@ async def run_rollout(
                     spawn=background.create_task,
                 )
             )
-            identity = None if plan.spec.fingerprint.policy == "off" else _identity(plan, platform, clock)
-            if identity:
-                world.push_async_callback(identity.close)
+            http = CappedHttp(most_bytes=MOST_BYTES)
+            world.push_async_callback(http.close)
+            identity = None
+            if plan.spec.fingerprint.policy != "off":
+                identity = ServedIdentity(plan.spec, platform.endpoints, http, clock=clock, files=True)
             ports = Ports(clock, platform, router, metrics.source, store, notifier, identity=identity)
             keepers = [
                 background.create_task(router.tend(), name="Envoy keeper"),
@@ -153,11 +157,6 @@ async def run_rollout(
                 await router.close()
                 await platform.close()
     return ended
-
-
-def _identity(plan: ModelCanary, platform: ProcessPlatform, clock: SystemClock) -> ServedIdentity:
-    """Asks the variants what they are; their files are on this machine."""
-    return ServedIdentity(plan.spec, platform.endpoints, clock=clock, files=True)
 
 
 def _noted(plan: ModelCanary, audience: Audience, state: Path, clock: SystemClock) -> Audience:

@@ -32,7 +32,7 @@ METHODS = {
     "int8": Method("bitsandbytes", "bnb-int8"),
     "fp8": Method("llmcompressor", "fp8", "QuantizationModifier", "FP8_DYNAMIC"),
     "gptq": Method("llmcompressor", "gptq", "GPTQModifier", "W4A16", needs_data=True),
-    "awq": Method("llmcompressor", "awq", "AWQModifier", "W4A16_ASYM", needs_data=True),
+    "awq": Method("llmcompressor", "awq", "QuantizationModifier", "W4A16_ASYM", needs_data=True),
     "w8a8": Method("llmcompressor", "int8-w8a8", "GPTQModifier", "W8A8", needs_data=True),
 }
 """`--method` to what it is."""
@@ -79,10 +79,12 @@ class Recipe:
         return found | ({"stages": self.stages()} if method.modifier else {})
 
     def stages(self) -> dict[str, Any]:
-        """llm-compressor's recipe."""
+        """llm-compressor's recipe, as release 0.14 reads it; the modifiers work in this order."""
         method = METHODS[self.method]
         settings = {"targets": ["Linear"], "ignore": list(self.ignore), "scheme": method.scheme}
         modifiers: dict[str, Any] = {method.modifier: settings}
         if self.method == "w8a8":
             modifiers = {"SmoothQuantModifier": {"smoothing_strength": 0.8}, **modifiers}
+        if self.method == "awq":  # only scales what another modifier quantizes afterwards
+            modifiers = {"AWQModifier": {}, **modifiers}
         return {"quantization_stage": {"quantization_modifiers": modifiers}}

@@ -218,7 +218,7 @@ def test_the_command_line_understands_what_the_deployment_says(path: Path) -> No
     policy = only(path, "NetworkPolicy")["spec"]
     assert policy["ingress"][0]["ports"] == [{"port": "http", "protocol": "TCP"}]
     out = {each["port"] for rule in policy["egress"] for each in rule["ports"]}
-    assert out == {53, 443, 6443, 9090}
+    assert out == {53, 443, 6443, 8000, 8080, 9090}
 
 
 @pytest.mark.parametrize("path", sorted(MANIFESTS.glob("**/kustomization.yaml")), ids=lambda path: path.parent.name)

@@ -83,13 +83,16 @@ class Charge:
         self._clock = means.clock
         self._spawn = means.spawn
         self._started = 0
+        self._comparing = False
         self._decided = means.decided
         self.reconciler = Reconciler(
             name=task.plan.metadata.name,
             spec=task.plan.spec,
             spec_text=task.text,
             revision=task.revision,
-            ports=Ports(means.clock, site.platform, site.router, site.metrics, store, self.notifier),
+            ports=Ports(
+                means.clock, site.platform, site.router, site.metrics, store, self.notifier, identity=site.identity
+            ),
             scrape_interval=means.interval,
             say=say,
             spawn=self._start,
@@ -149,7 +152,21 @@ class Charge:
         if self.evidence_due:
             self.evidence_due = False
             await self._try(board.look_at_evidence)
+        self._compare()
         board.requests = tuple({each.id: each for each in (*board.requests, *self._asked.values())}.values())
+
+    def _compare(self) -> None:
+        """Ask the variants what they are, in the background, until what they say was told once."""
+        told = self.rollout is not None and self.rollout.compared
+        if self.site.identity is not None and not told and not self._comparing:
+            self._comparing = True
+            self._spawn(self._compared())
+
+    async def _compared(self) -> None:
+        try:
+            await self._try(self.reconciler.board.look_at_fingerprint)
+        finally:
+            self._comparing = False
 
     async def _try(self, look: Callable[[], Awaitable[None]]) -> None:
         try:

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Literal
 
+from controlplane.adapters.capped_http import CappedHttp
 from controlplane.adapters.listening import listen, serve
 from controlplane.kserve.caches import Caches
 from controlplane.kubernetes.api import Kube
@@ -25,6 +26,7 @@ from controlplane.operator.tally import Tally
 from controlplane.operator.ticker import Ticker
 from controlplane.operator.world import ClusterWorld
 from controlplane.ports import Clock
+from controlplane.profiles.identity import MOST_BYTES
 
 Say = Callable[[Key | None, str], None]
 GRACE = 5.0
@@ -158,6 +160,7 @@ class Operator:
             find=Looks(look, self._clock),
         )
 
+            ask=CappedHttp(most_bytes=MOST_BYTES),
     def _health(self) -> Health:
         return Health(lambda: exposition(self._numbers()), lambda: "; ".join(self.following.missing))
 

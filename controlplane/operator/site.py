@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from canary.errors import BadInput
 from canary.spec.models import ModelCanary
 from canary.weights import Arm
-from controlplane.ports import MetricSource, Platform, Router
+from controlplane.ports import Identity, MetricSource, Platform, Router
 
 
 class Absent(BadInput):
@@ -45,6 +45,11 @@ class Site(Protocol):
     @property
     def metrics(self) -> MetricSource:
         """Its numbers, as the last tick read them."""
+        ...
+
+    @property
+    def identity(self) -> Identity | None:
+        """Tells what its variants are; None where nobody asks."""
         ...
 
     async def tend(self) -> None:

@@ -16,7 +16,7 @@ from controlplane.gateway.router import GatewayRouter
 from controlplane.kserve.standard import KServeStandard
 from controlplane.kubernetes.names import service_name
 from controlplane.operator.site import Drift
-from controlplane.ports import MetricSource, Platform, Router
+from controlplane.ports import Identity, MetricSource, Platform, Router
 
 
 class Variants(Platform, Protocol):
@@ -57,6 +57,7 @@ class StandardSite:
         """
         self.router = router
         self.metrics = metrics
+        self.identity: Identity | None = None
         self._plan = plan
         self._lost = lost
         self._forced = False
@@ -128,6 +129,7 @@ class ServiceSite:
         """`platform` is made with the answer to whether an arm may be stopped; `servers` names pods by the platform."""
         self.router = router
         self.metrics = metrics
+        self.identity: Identity | None = None
         self._servers = servers
         self._forced = False
         self._close = close

@@ -26,6 +26,7 @@ from controlplane.operator.profile import Find, Found, Question, guess, search
 from controlplane.operator.room import lacking
 from controlplane.operator.sites import ClusterSite, ready_since
 from controlplane.ports import Clock
+from controlplane.profiles.served import ServedIdentity
 
 ANSWER_WITHIN = 5.0
 """Seconds that Prometheus may take for one answer."""
@@ -63,17 +64,18 @@ class ClusterWorld:
         interval: float,
         access: Access | None = None,
         find: Find | None = None,
+        ask: CappedHttp | None = None,
     ) -> None:
         """`prometheus`: the operator's own, and `access` what it asks for; `interval`: seconds between scrapes.
 
-        `find` says which metrics profile fits; None takes each mode's default. Raises `BadInput` for an access that
-        cannot be used.
+        `find` says which metrics profile fits; None takes each mode's default. `ask` asks pods what they are, and is
+        closed with this; None asks nobody. Raises `BadInput` for an access that cannot be used.
         """
         self.tell: Tell = tell_nobody
         self.say: Callable[[str], None] = lambda _: None
         self._kube, self._caches, self._clock = kube, caches, clock
         self._prometheus, self._interval, self._access = prometheus, interval, access or Access()
-        self._find = find
+        self._find, self._ask = find, ask
         self._fleets: dict[str, FleetMetrics] = {}
         self._open: dict[Key, Open] = {}
         self._tasks: asyncio.TaskGroup | None = None
@@ -110,6 +112,8 @@ class ClusterWorld:
             self.tell(key, "Warning", "NoRoomYet", sentence)
         if asks_about_money(plan.spec):
             site.metrics = PricedPods(site.metrics, rates_of(plan.spec), lambda: ready_since(site))
+        if self._ask is not None and plan.spec.fingerprint.policy != "off":
+            site.identity = ServedIdentity(plan.spec, site.platform.endpoints, self._ask, clock=self._clock)
         opened = self._open[key] = Open(plan, site, fleet, kserve.metrics_profile or "", site.servers())
         if opened.profile:
             self._register(key)
@@ -134,6 +138,8 @@ class ClusterWorld:
 
     async def close(self) -> None:
         """Give the connections back."""
+        if self._ask is not None:
+            await self._ask.close()
         for fleet in self._fleets.values():
             await fleet.api.close()
 

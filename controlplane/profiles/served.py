@@ -15,7 +15,7 @@ from canary.spec.models import CanarySpec, Variant
 from canary.weights import Arm
 from controlplane.adapters.capped_http import CappedHttp
 from controlplane.ports import Clock
-from controlplane.profiles.identity import MOST_BYTES, of_directory, of_endpoint
+from controlplane.profiles.identity import of_directory, of_endpoint
 from profiles.errors import Malformed
 from profiles.fingerprint import FIELDS, Comparison, Fingerprint, compare, together
 
@@ -31,13 +31,14 @@ class ServedIdentity:
         self,
         spec: CanarySpec,
         endpoints: Callable[[], Mapping[Arm, Mapping[str, str]]],
+        http: CappedHttp,
         *,
         clock: Clock,
         files: bool = False,
     ) -> None:
         """`endpoints`: `host:port` of the ready replicas by arm and name; `files`: whether this machine has theirs."""
         self._spec, self._endpoints, self._clock, self._files = spec, endpoints, clock, files
-        self._http = CappedHttp(most_bytes=MOST_BYTES)
+        self._http = http
         self._tries = 0
         self._compared: Comparison | None = None
         """What the files say, once they were read."""
@@ -61,10 +62,6 @@ class ServedIdentity:
         )
         known = tuple(name for name in FIELDS if name not in found.unknown)
         return FingerprintSeen(now, now, not open_, differences, known, found.unknown, problem)
-
-    async def close(self) -> None:
-        """Give the connections back."""
-        await self._http.close()
 
     async def _asked(self, arm: Arm) -> Fingerprint:
         variant = self._spec.stable if arm == "stable" else self._spec.canary

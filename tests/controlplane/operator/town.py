@@ -25,7 +25,7 @@ from controlplane.operator.roster import Roster
 from controlplane.operator.site import Drift
 from controlplane.operator.store import stored_in
 from controlplane.operator.tally import Tally
-from controlplane.ports import Clock
+from controlplane.ports import Clock, Identity
 from controlplane.simulation.clock import EPOCH, VirtualClock
 
 NAME = "chat"
@@ -76,6 +76,8 @@ class Place:
         self.drifts: list[Drift] = []
         self.failure: WorldError | None = None
         """What the metric source raises while it is set."""
+        self.identity: Identity | None = None
+        """What tells how the variants differ; None where nobody asks."""
 
     async def read(self) -> Counters:
         """Totals as the weights in force made them."""
@@ -163,6 +165,7 @@ class DeskSite:
         self.platform = self
         self.router = self
         self.metrics = place
+        self.identity = place.identity
 
     async def run(self, arm: Arm, variant: Variant) -> None:
         """Counted where it changes anything."""

@@ -6,8 +6,10 @@ from typing import Any
 
 from canary.observation import FingerprintSeen
 from canary.weights import Arm
+from controlplane.adapters.capped_http import CappedHttp
 from controlplane.adapters.system_clock import SystemClock
 from controlplane.profiles import served as module
+from controlplane.profiles.identity import MOST_BYTES
 from controlplane.profiles.served import ServedIdentity
 from tests.canary.story import plan
 from tests.controlplane.profiles.served_model import ServedModel, served
@@ -20,11 +22,11 @@ async def compared(here: str, there: str, *, files: bool = False, **variants: An
         stable={"name": "v1", **variants.get("stable", {})}, canary={"name": "v2", **variants.get("canary", {})}
     )
     arms: dict[Arm, dict[str, str]] = {"stable": {"a": here}, "canary": {"b": there}}
-    identity = ServedIdentity(spec, lambda: arms, clock=SystemClock(), files=files)
+    http = CappedHttp(most_bytes=MOST_BYTES)
     try:
-        return await identity.compare()
+        return await ServedIdentity(spec, lambda: arms, http, clock=SystemClock(), files=files).compare()
     finally:
-        await identity.close()
+        await http.close()
 
 
 def at(server: ServedModel) -> str:
@@ -60,9 +62,10 @@ async def test_who_does_not_answer_is_asked_again_and_in_the_end_left_alone(monk
     monkeypatch.setattr(module, "TRIES", 2)
     with served() as stable:
         arms: dict[Arm, dict[str, str]] = {"stable": {"a": at(stable)}, "canary": {"b": "127.0.0.1:9"}}
-        identity = ServedIdentity(plan(), lambda: arms, clock=SystemClock())
+        http = CappedHttp()
+        identity = ServedIdentity(plan(), lambda: arms, http, clock=SystemClock())
         first, second = await identity.compare(), await identity.compare()
-        await identity.close()
+        await http.close()
     assert (first.done, second.done) == (False, True)
     assert first.problem == "v2 does not tell: nobody listens there"
     assert second.known == ()
