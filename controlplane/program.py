@@ -28,6 +28,7 @@ from controlplane.adapters.state_folder import held
 from controlplane.adapters.system_clock import SystemClock
 from controlplane.adapters.told import ToldEvents
 from controlplane.alerts import open_notifier
+from controlplane.observability.serving import ServingRecord
 from controlplane.ports import Ports, Stored
 from controlplane.profiles.served import ServedIdentity
 from controlplane.profiles.identity import MOST_BYTES
@@ -162,10 +163,12 @@ async def run_rollout(
 def _noted(plan: ModelCanary, audience: Audience, state: Path, clock: SystemClock) -> Audience:
     """The same audience, with each pass noted beside the store for viewers in other processes."""
     record = LiveRecord(state, clock.now, plan.spec)
+    serving = ServingRecord(state, clock.now, plan.metadata.name, plan.spec)
 
     def update(rollout: Rollout, seen: Seen) -> None:
         audience.update(rollout, seen)
         record.note(rollout, seen)
+        serving.note(seen.evidence.counters)
 
     return replace(audience, update=update)
 

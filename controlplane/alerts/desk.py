@@ -23,6 +23,7 @@ from controlplane.alerts.post import Post
 from controlplane.alerts.queue import WORTH_TELLING, Cap, Queue
 from controlplane.alerts.reach import Reach, networks_of
 from controlplane.alerts.secrets import LocalSecrets
+from controlplane.observability.counts import ALERTS, Counts
 from controlplane.ports import Clock, RolloutStore
 
 CAP_OF_MACHINES = Cap(messages=60, seconds=60.0)
@@ -84,6 +85,7 @@ async def open_desk(
     channels = [channel_of(alert, world, post) for alert in alerts]
     ledger = Ledger(state / "alerts.jsonl", now=clock.now, say=say)
     await ledger.open()
+    counts = Counts(state / ALERTS)
     mailboxes = [
         Mailbox(
             channel,
@@ -93,6 +95,7 @@ async def open_desk(
             queue=Queue(channel.keyed, channel.repeats, random.random, CAP_OF_MACHINES if channel.keyed else Cap()),
             now=clock.now,
             say=say,
+            counted=counts.add,
         )
         for alert, channel, own_name in zip(alerts, channels, names_of(channels), strict=True)
     ]

@@ -27,11 +27,16 @@ class Mailbox:
         queue: Queue,
         now: Callable[[], float],
         say: Callable[[str], None],
+        counted: Callable[[str, str], None] = lambda _channel, _outcome: None,
     ) -> None:
-        """`kinds`: what the channel is told; `name`: what it is remembered by; `now`: seconds since the epoch."""
+        """`kinds`: what the channel is told; `name`: what it is remembered by; `now`: seconds since the epoch.
+
+        `counted` hears of each attempt: the channel's kind, and `delivered` or `failed`.
+        """
         self.name = name
         self.channel = channel
         self._kinds, self._ledger, self._queue, self._now, self._say = kinds, ledger, queue, now, say
+        self._counted = counted
         self._stir = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -105,6 +110,7 @@ class Mailbox:
             await self._complain(f"{error}. Correct that: it is tried again every few minutes")
         except Busy as error:
             queue.failed(_steady(), wait=error.wait)
+            self._count("failed")
         except WorldError as error:
             queue.failed(_steady())
             await self._complain(f"{error}. It is tried again")
@@ -116,6 +122,7 @@ class Mailbox:
             await self._complain(f"a bug of ours, {type(error).__name__}; please report it. It is tried again")
         else:
             queue.delivered(letter, _steady())
+            self._count("delivered")
             for each in letter.covers if not letter.reminder else ():
                 await self._ledger.note(self.name, each)
             if self._said:
@@ -124,10 +131,14 @@ class Mailbox:
 
     async def _complain(self, clause: str) -> None:
         """Say once what is wrong, until it changes, and write it down for whoever looks on."""
+        self._count("failed")
         if clause != self._said:
             self._said = clause
             await self._ledger.trouble(self.name, clause)
             self._say(f"Alerts to {self.channel.name} do not arrive: {clause}; the rollout does not wait for it.")
+
+    def _count(self, outcome: str) -> None:
+        self._counted(self.channel.name.partition(" ")[0], outcome)
 
     def _give_up_old_news(self, now: float) -> None:
         for alert in self._queue.expired(now):

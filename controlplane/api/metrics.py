@@ -5,33 +5,23 @@ takes that for the reset that it is. What an ended attempt has to tell is read o
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import version
+from pathlib import Path
 from typing import TypeVar
 
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import GaugeMetricFamily, Metric
 
-from canary.rollout import Event, Phase, Reason, Rollout
+from canary.rollout import Event, Phase, Rollout
 from canary.verdict import Answer
-from controlplane.api.places import Place
+from controlplane.api.places import FolderPlace, Place
+from controlplane.observability import families as common
+from controlplane.observability.counts import ALERTS, OPERATIONS, read_counts
+from controlplane.observability.serving import BOUNDS, Version, read_served
 
-BACK = (
-    Reason.GATE_FAILED,
-    Reason.CANARY_LOST,
-    Reason.CANARY_NOT_READY,
-    Reason.BLIND_TOO_LONG,
-    Reason.FINGERPRINT_BLOCKED,
-    Reason.ROUTE_LOWERED,
-    Reason.EVALUATION_FAILED,
-    Reason.SHADOW_LOST,
-    Reason.ABORTED,
-    Reason.REPLACED,
-)
-"""Why rollouts go back."""
 K = TypeVar("K")
-BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0)
+OWN_FOLDER = "_controller"
+"""Where a controller keeps what it remembers, beside the folders of its rollouts or above them."""
 
 
 @dataclass(slots=True)
@@ -66,20 +56,44 @@ class Tally:
                     if attempt < stored.rollout.attempt or stored.rollout.finished:
                         self._ended[key] = known
                 told.append(known)
-        registry = CollectorRegistry()
-        registry.register(_Collected(list(families(rollouts, told, unreadable))))
-        return generate_latest(registry)
+        return common.page(families(rollouts, told, unreadable, _files(places)))
 
 
-class _Collected:
-    """A registry wants somebody to ask."""
+@dataclass(frozen=True, slots=True)
+class Files:
+    """What stands beside the stores."""
 
-    def __init__(self, metrics: Sequence[Metric]) -> None:
-        self._metrics = metrics
+    serving: Mapping[tuple[str, str], Version] = field(default_factory=dict)
+    """By model and version."""
+    alerts: common.Pairs = field(default_factory=Counter)
+    git: common.Pairs = field(default_factory=Counter)
 
-    def collect(self) -> Iterator[Metric]:
-        """What was read."""
-        yield from self._metrics
+
+def _files(places: Sequence[Place]) -> Files:
+    """Read them: a few kilobytes a rollout."""
+    folders = {place.folder for place in places if isinstance(place, FolderPlace)}
+    homes = {folder.parent for folder in folders}
+    controllers = {home / OWN_FOLDER for home in homes} | {home.parent for home in homes}
+    return Files(
+        _serving(folders),
+        _sum(read_counts(folder / ALERTS) for folder in folders),
+        _sum(read_counts(folder / OPERATIONS) for folder in controllers),
+    )
+
+
+def _serving(folders: Iterable[Path]) -> Mapping[tuple[str, str], Version]:
+    """Totals by model and version: a stable variant serves in many rollouts."""
+    found: dict[tuple[str, str], Version] = {}
+    for served in filter(None, map(read_served, sorted(folders))):
+        for name, version in served.versions.items():
+            total = found.setdefault((served.model, name), Version())
+            total.requests += version.requests
+            total.errors += version.errors
+            for direction, count in version.tokens.items():
+                total.tokens[direction] = total.tokens.get(direction, 0.0) + count
+            for bound in (*BOUNDS, float("inf")):
+                total.latency[bound] = total.latency.get(bound, 0.0) + version.latency.get(bound, 0.0)
+    return found
 
 
 def tell(events: Sequence[Event]) -> Told:
@@ -105,11 +119,12 @@ def tell(events: Sequence[Event]) -> Told:
     return told
 
 
-def families(rollouts: Sequence[tuple[str, Rollout]], told: Sequence[Told], unreadable: int) -> Iterator[Metric]:
-    """Every metric, with bounded labels: names of rollouts, phases, reasons and gates."""
-    build = GaugeMetricFamily("canary_build_info", "The version that runs; always 1.", labels=["version"])
-    build.add_metric([version("serinus")], 1)
-    yield build
+def families(
+    rollouts: Sequence[tuple[str, Rollout]], told: Sequence[Told], unreadable: int, files: Files | None = None
+) -> Iterator[Metric]:
+    """Every metric, with bounded labels: names of rollouts, variants and channels, phases, reasons and gates."""
+    files = files or Files()
+    yield common.build_info()
     yield GaugeMetricFamily("canary_stores_unreadable", "State folders that cannot be read.", value=unreadable)
 
     phases = Counter(rollout.phase for _, rollout in rollouts)
@@ -118,22 +133,13 @@ def families(rollouts: Sequence[tuple[str, Rollout]], told: Sequence[Told], unre
         by_phase.add_metric([phase.value], phases[phase])
     yield by_phase
     yield from _now_families(rollouts)
-    yield from _counters(told)
-    yield _histogram(
-        "canary_detection_seconds",
-        "From the estimated begin of harm to the verdict.",
-        [t.times.get("detection") for t in told],
+    yield from common.decisions(
+        _sum(t.transitions for t in told), _sum(t.verdicts for t in told), _sum(t.rollbacks for t in told)
     )
-    yield _histogram(
-        "canary_rollback_seconds",
-        "From the verdict to the canary seen without traffic.",
-        [t.times.get("decided_to_zero") for t in told],
-    )
-    yield _histogram(
-        "canary_breach_to_zero_seconds",
-        "From the estimated begin of harm to the canary seen without traffic.",
-        [t.times.get("breach_to_zero") for t in told],
-    )
+    times = {key: [t.times[key] for t in told if key in t.times] for key, _ in common.DURATIONS.values()}
+    yield from common.durations(times)
+    yield from common.deliveries(files.alerts, files.git)
+    yield from common.serving(files.serving)
 
 
 def _now_families(rollouts: Sequence[tuple[str, Rollout]]) -> Iterator[Metric]:
@@ -156,33 +162,8 @@ def _now_families(rollouts: Sequence[tuple[str, Rollout]]) -> Iterator[Metric]:
     yield from (weight, value, verdict)
 
 
-def _counters(told: Sequence[Told]) -> Iterator[Metric]:
-    transitions = CounterMetricFamily("canary_transitions", "Changes of phase.", labels=["to", "reason"])
-    verdicts = CounterMetricFamily(
-        "canary_analysis_verdicts", "How often a gate changed its answer to this one.", labels=["metric", "verdict"]
-    )
-    rollbacks = CounterMetricFamily("canary_rollbacks", "Rollouts that were put back.", labels=["reason"])
-    for (to, reason), count in sorted(_sum(t.transitions for t in told).items()):
-        transitions.add_metric([to, reason], count)
-    for (gate, answer), count in sorted(_sum(t.verdicts for t in told).items()):
-        verdicts.add_metric([gate, answer], count)
-    counted = _sum(t.rollbacks for t in told)
-    # Those that never happened are told as zero: Prometheus sees no increase in a counter that begins with one.
-    for reason in sorted({*counted, *(reason.value for reason in BACK)}):
-        rollbacks.add_metric([reason], counted[reason])
-    yield from (transitions, verdicts, rollbacks)
-
-
 def _sum(counters: Iterable[Counter[K]]) -> Counter[K]:
     total: Counter[K] = Counter()
     for each in counters:
         total.update(each)
     return total
-
-
-def _histogram(name: str, words: str, values: Sequence[float | None]) -> Metric:
-    known = [value for value in values if value is not None]
-    family = HistogramMetricFamily(name, words)
-    buckets = [(str(bound), float(sum(v <= bound for v in known))) for bound in BUCKETS]
-    family.add_metric([], [*buckets, ("+Inf", float(len(known)))], sum(known))
-    return family

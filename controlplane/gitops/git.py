@@ -17,6 +17,7 @@ from pathlib import Path
 from canary.errors import BadInput, WorldError
 from canary.spec.source import printable
 from controlplane.gitops.remote import Remote
+from controlplane.observability.counts import OPERATIONS, Counts, git_operations
 
 PASSED_ON = (
     "PATH",
@@ -125,6 +126,10 @@ _LIMITED = 'ulimit -c 0; ulimit -f "$0"; exec "$@"'
 """POSIX: the kernel ends whoever writes a larger file, which is what a pack without end would do."""
 
 
+REMOTE = ("fetch", "push", "ls-remote")
+"""Commands that speak to the remote: those that are counted."""
+
+
 class GitFailed(WorldError):  # noqa: N818 - reads as what happened
     """A call of git failed. `str()` is a clause in our words and git's; `why` is the kind."""
 
@@ -142,6 +147,7 @@ class Git:
         self.remote = remote
         self.limits = limits or Limits()
         self._askpass = folder.parent / "askpass"
+        self._counts = Counts(folder.parent / OPERATIONS)
 
     def prepare(self) -> None:
         """Write the little program that hands git the token. It holds none itself."""
@@ -162,6 +168,24 @@ class Git:
         self, *arguments: str, stdin: bytes = b"", variables: Mapping[str, str] | None = None, limited: bool = False
     ) -> bytes:
         """What git answers. `limited` also bounds the size of what it writes. Raises `GitFailed`."""
+        try:
+            answer = await self._run(arguments, stdin=stdin, variables=variables or {}, limited=limited)
+        except GitFailed as error:
+            self._count(arguments, error.why.name.lower())
+            raise
+        self._count(arguments, "ok")
+        return answer
+
+    def _count(self, arguments: Sequence[str], outcome: str) -> None:
+        """Calls that spoke to the remote, for `/metrics`."""
+        op = arguments[0]
+        if op in REMOTE:
+            git_operations[op, outcome] += 1
+            self._counts.add(op, outcome)
+
+    async def _run(
+        self, arguments: Sequence[str], *, stdin: bytes, variables: Mapping[str, str], limited: bool
+    ) -> bytes:
         # Options before the command, such as `-c`, are ours alone: everything from outside stands behind it.
         command = ("git", f"--git-dir={self.folder}", *arguments)
         if limited:
@@ -174,7 +198,7 @@ class Git:
                 stdout=pipe,
                 stderr=pipe,
                 cwd=self.folder.parent,
-                env={**self._environment(), **(variables or {})},
+                env={**self._environment(), **variables},
                 start_new_session=True,
             )
         except FileNotFoundError as error:

@@ -95,8 +95,20 @@ class ClusterLedger(Ledger):
 class Desks:
     """Opens a desk for each rollout whose plan names somebody to tell."""
 
-    def __init__(self, kube: Kube, *, clock: Clock, networks: Sequence[Network] = (), address: str = "") -> None:
-        """`networks`: what may be dialled besides public and private addresses; `address`: of the dashboard."""
+    def __init__(
+        self,
+        kube: Kube,
+        *,
+        clock: Clock,
+        networks: Sequence[Network] = (),
+        address: str = "",
+        counted: Callable[[str, str], None] = lambda _channel, _outcome: None,
+    ) -> None:
+        """`networks`: what may be dialled besides public and private addresses; `address`: of the dashboard.
+
+        `counted` hears of each attempt to tell a channel, see `Mailbox`.
+        """
+        self._counted = counted
         self._kube, self._clock, self._networks, self._address = kube, clock, networks, address
 
     async def open(self, plan: ModelCanary, store: StatusStore, owner: Object, say: Callable[[str], None]) -> Desk:
@@ -126,6 +138,7 @@ class Desks:
                 queue=Queue(channel.keyed, channel.repeats, random.random, CAP_OF_MACHINES if channel.keyed else Cap()),
                 now=self._clock.now,
                 say=say,
+                counted=self._counted,
             )
             for alert, channel, name in zip(alerts, channels, names_of(channels), strict=True)
         ]

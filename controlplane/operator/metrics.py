@@ -7,38 +7,16 @@ operator's begins with `canary_operator_`. Counters count since this process beg
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import Any
 
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from canary.rollout import Phase, Reason, Rollout
+from canary.rollout import Phase, Rollout
 from canary.verdict import Answer
 from controlplane.kubernetes.cache import Cache
+from controlplane.observability import families as common
+from controlplane.observability.counts import git_operations
 from controlplane.operator.tally import Tally
-
-BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0)
-DURATIONS = {
-    "canary_detection_seconds": ("detection", "From the estimated begin of harm to the verdict."),
-    "canary_rollback_seconds": ("decided_to_zero", "From the verdict to the canary seen without traffic."),
-    "canary_breach_to_zero_seconds": (
-        "breach_to_zero",
-        "From the estimated begin of harm to the canary seen without traffic.",
-    ),
-}
-BACK = (
-    Reason.GATE_FAILED,
-    Reason.CANARY_LOST,
-    Reason.CANARY_NOT_READY,
-    Reason.STABLE_NOT_READY,
-    Reason.BLIND_TOO_LONG,
-    Reason.FINGERPRINT_BLOCKED,
-    Reason.ROUTE_LOWERED,
-    Reason.ABORTED,
-    Reason.REPLACED,
-)
-"""Told as zero until they happen: Prometheus sees no increase in a counter that begins with one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,40 +36,28 @@ class Numbers:
 
 def exposition(numbers: Numbers) -> bytes:
     """The page in Prometheus' text format."""
-    registry = CollectorRegistry()
-    registry.register(_Collected(list(_families(numbers))))
-    return generate_latest(registry)
-
-
-class _Collected:
-    """A registry wants somebody to ask."""
-
-    def __init__(self, metrics: list[Metric]) -> None:
-        self._metrics = metrics
-
-    def collect(self) -> Iterator[Metric]:
-        """What was read."""
-        yield from self._metrics
+    return common.page(_families(numbers))
 
 
 def _families(numbers: Numbers) -> Iterator[Metric]:
-    build = GaugeMetricFamily("canary_build_info", "The version that runs; always 1.", labels=["version"])
-    build.add_metric([version("serinus")], 1)
-    yield build
-    yield from _rollouts(numbers.canaries)
-    yield from _gates(numbers.under_way)
-    yield from _decisions(numbers.tally)
-    for name, (key, words) in DURATIONS.items():
-        yield _histogram(name, words, numbers.tally.durations.get(key, []))
+    yield common.build_info()
+    # The leader alone tells of the rollouts, or each would be counted once a replica.
+    yield from _rollouts(numbers.canaries if numbers.leading else None)
+    yield from _gates(numbers.under_way if numbers.leading else ())
+    tally = numbers.tally
+    yield from common.decisions(tally.transitions, tally.verdicts, tally.rollbacks)
+    yield from common.durations(tally.durations)
+    yield from common.deliveries(tally.alerts, git_operations)
     yield from _own(numbers)
 
 
-def _rollouts(canaries: Cache) -> Iterator[Metric]:
+def _rollouts(canaries: Cache | None) -> Iterator[Metric]:
+    """None where another replica tells: then without a single sample."""
     phases: Counter[str] = Counter()
     weight = GaugeMetricFamily(
         "canary_weight_ratio", "Share of traffic asked for.", labels=["namespace", "name", "track"]
     )
-    for object_ in canaries.items():
+    for object_ in canaries.items() if canaries is not None else ():
         meta, status = object_["metadata"], object_.get("status") or {}
         if "phase" not in status:
             continue
@@ -100,7 +66,7 @@ def _rollouts(canaries: Cache) -> Iterator[Metric]:
         weight.add_metric([meta["namespace"], meta["name"], "canary"], share)
         weight.add_metric([meta["namespace"], meta["name"], "stable"], 1 - share)
     by_phase = GaugeMetricFamily("canary_rollouts", "Rollouts by phase.", labels=["state"])
-    for phase in Phase:
+    for phase in Phase if canaries is not None else ():
         by_phase.add_metric([phase.value], phases[phase.value])
     yield by_phase
     yield weight
@@ -125,21 +91,6 @@ def _gates(under_way: Sequence[tuple[str, Rollout]]) -> Iterator[Metric]:
             for answer in Answer:
                 verdict.add_metric([*place, answer.value], float(gate.verdict is answer))
     yield from (value, samples, verdict)
-
-
-def _decisions(tally: Tally) -> Iterator[Metric]:
-    transitions = CounterMetricFamily("canary_transitions", "Changes of phase.", labels=["to", "reason"])
-    for (to, reason), count in sorted(tally.transitions.items()):
-        transitions.add_metric([to, reason], count)
-    verdicts = CounterMetricFamily(
-        "canary_analysis_verdicts", "How often a gate changed its answer to this one.", labels=["metric", "verdict"]
-    )
-    for (gate, answer), count in sorted(tally.verdicts.items()):
-        verdicts.add_metric([gate, answer], count)
-    rollbacks = CounterMetricFamily("canary_rollbacks", "Rollouts that were put back.", labels=["reason"])
-    for reason in sorted({*tally.rollbacks, *(each.value for each in BACK)}):
-        rollbacks.add_metric([reason], tally.rollbacks[reason])
-    yield from (transitions, verdicts, rollbacks)
 
 
 def _own(numbers: Numbers) -> Iterator[Metric]:
@@ -171,10 +122,3 @@ def _own(numbers: Numbers) -> Iterator[Metric]:
     for request, count in sorted(numbers.requests.items(), key=str):
         requests.add_metric([request.verb, request.resource], count)
     yield requests
-
-
-def _histogram(name: str, words: str, values: list[float]) -> Metric:
-    family = HistogramMetricFamily(name, words)
-    buckets = [(str(bound), float(sum(value <= bound for value in values))) for bound in BUCKETS]
-    family.add_metric([], [*buckets, ("+Inf", float(len(values)))], sum(values))
-    return family

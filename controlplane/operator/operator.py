@@ -65,7 +65,9 @@ class Operator:
             clock=clock,
             interval=self._period,
             events=self.events,
-            desks=Desks(kube, clock=clock, networks=settings.networks, address=settings.dashboard),
+            desks=Desks(
+                kube, clock=clock, networks=settings.networks, address=settings.dashboard, counted=self.tally.told
+            ),
             tally=self.tally,
             say=say,
         )

@@ -30,6 +30,8 @@ class Tally:
     transitions: Counter[tuple[str, str]] = field(default_factory=Counter)
     verdicts: Counter[tuple[str, str]] = field(default_factory=Counter)
     rollbacks: Counter[str] = field(default_factory=Counter)
+    alerts: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """By channel and outcome: `delivered` or `failed`."""
     durations: dict[str, list[float]] = field(default_factory=dict)
     """By what is measured: seconds of rollbacks that ended."""
 
@@ -42,6 +44,10 @@ class Tally:
             yield
         finally:
             self.passing_now -= 1
+
+    def told(self, channel: str, outcome: str) -> None:
+        """Count an attempt to tell somebody."""
+        self.alerts[channel, outcome] += 1
 
     def decided(self, before: Rollout, decision: Decision) -> list[Event]:
         """Count what is new in a decision, and answer it."""
