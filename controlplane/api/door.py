@@ -64,6 +64,11 @@ class Door(Protocol):
         ...
 
     @property
+    def how(self) -> str:
+        """The command that prints what opens it."""
+        ...
+
+    @property
     def hint(self) -> str:
         """What somebody should do who carries nothing that says who they are."""
         ...
@@ -81,6 +86,7 @@ class KeyDoor:
     """One token, one person: whoever has it is who started the dashboard. Implements `Door`."""
 
     signs_in = False
+    how = "serinus dashboard"
     hint = (
         "This needs the token of the dashboard: open the address that `serinus dashboard` printed, or send it "
         "as `Authorization: Bearer …`."

@@ -44,9 +44,10 @@ class ReviewDoor:
         self._known: dict[bytes, tuple[float, Person | None]] = {}
         self._asking: WeakValueDictionary[bytes, asyncio.Lock] = WeakValueDictionary()
         self._places = asyncio.Semaphore(AT_ONCE)
+        self.how = f"kubectl create token NAME --namespace NAMESPACE --audience {audience}"
         self.hint = (
-            f"This needs a token for the audience {audience}: sign in at /sign-in with the output of `kubectl create "
-            f"token NAME -n NAMESPACE --audience {audience}`, or send it as `Authorization: Bearer …`."
+            f"This needs a token for the audience {audience}: sign in at /sign-in with the output of "
+            f"`{self.how}`, or send it as `Authorization: Bearer …`."
         )
 
     async def admit(self, headers: Headers) -> Caller | None:

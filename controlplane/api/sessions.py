@@ -4,13 +4,14 @@ Added to the app by `app.py`. Where people sign in (`door.signs_in`), a token th
 becomes a cookie that no script can read; it ends with the token, with the browser, or when somebody signs out.
 """
 
+from html import escape
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Header, Request
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.responses import FileResponse, Response
+from starlette.responses import HTMLResponse, Response
 
 from controlplane.api.door import Caller
 from controlplane.api.guard import CALLER, SESSION, Rules
@@ -59,10 +60,12 @@ def _caller(request: Request) -> Caller:
 
 
 def _signing(app: FastAPI, rules: Rules) -> None:
+    page = (STATIC / "sign-in.html").read_text(encoding="utf-8").replace("{how}", escape(rules.door.how))
+
     @app.get("/sign-in", include_in_schema=False)
-    async def page() -> Response:
+    async def sign_in_page() -> Response:
         """Where a token is pasted."""
-        return FileResponse(STATIC / "sign-in.html")
+        return HTMLResponse(page)
 
     refusals: dict[int | str, dict[str, Any]] = {
         401: {"model": Problem, "description": "The token opens nothing."},
