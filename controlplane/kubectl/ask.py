@@ -166,12 +166,12 @@ async def _answer(session: Session, object_: "Object", request: OperatorRequest)
             if request.id in rollout.answered:
                 return rollout.message, True  # its entry is shed already, or was never kept
             if request.id not in open_ids:
-                return await _refused(session, state, request), False
+                return await _put_away(session, state, request)
     raise AssertionError  # following ends by itself only through an error
 
 
-async def _refused(session: Session, state: "Object", request: OperatorRequest) -> str:
-    """What the operator said of a request that it put away without a rollout: that is in an Event."""
+async def _put_away(session: Session, state: "Object", request: OperatorRequest) -> tuple[str, bool]:
+    """What an Event says of a request that was put away without a rollout, and whether it was granted."""
     from canary.errors import WorldError
     from controlplane.kubectl.events import about
 
@@ -179,12 +179,13 @@ async def _refused(session: Session, state: "Object", request: OperatorRequest) 
     for _ in range(10):
         try:
             for event in reversed(await about(session, state)):
-                if event.get("reason") == "RequestRefused" and str(event.get("note", "")).startswith(request.by):
-                    return str(event["note"])
+                reason, note = event.get("reason"), str(event.get("note", ""))
+                if reason in {"RequestRefused", "RequestGranted"} and note.startswith(request.by):
+                    return note, reason == "RequestGranted"
         except WorldError:
             break
         await asyncio.sleep(0.2)  # Events are written after everything else
-    return f"The request was put away without an answer; `kubectl canary events {name}` may say why."
+    return f"The request was put away without an answer; `kubectl canary events {name}` may say why.", False
 
 
 promote, pause, resume, approve, abort, retry = (_command(verb) for verb in WORDS)

@@ -6,6 +6,7 @@ Permissions in `manifests/` and in the chart are checked against what is used of
 from controlplane.kubernetes.api import Resource
 
 MODEL_CANARY = Resource("serinus.dev", "v1alpha1", "modelcanaries", "ModelCanary")
+GIT_SOURCE = Resource("serinus.dev", "v1alpha1", "gitsources", "GitSource")
 INFERENCE_SERVICE = Resource("serving.kserve.io", "v1beta1", "inferenceservices", "InferenceService")
 LLM_INFERENCE_SERVICE = Resource("serving.kserve.io", "v1alpha2", "llminferenceservices", "LLMInferenceService")
 SERVING_RUNTIME = Resource("serving.kserve.io", "v1alpha1", "servingruntimes", "ServingRuntime")

@@ -35,7 +35,7 @@ class Notice:
     """One Event to be written."""
 
     about: Object
-    """The ModelCanary."""
+    """The ModelCanary, or another object of ours."""
     id: str
     """What makes it the same Event when it is told again."""
     kind: Kind
@@ -149,8 +149,8 @@ def event_object(notice: Notice, instance: str) -> Object:
         "reason": notice.reason[:128],
         "note": _short(notice.note),
         "regarding": {
-            "apiVersion": MODEL_CANARY.api_version,
-            "kind": MODEL_CANARY.kind,
+            "apiVersion": notice.about.get("apiVersion", MODEL_CANARY.api_version),
+            "kind": notice.about.get("kind", MODEL_CANARY.kind),
             "name": meta["name"],
             "namespace": meta["namespace"],
             "uid": meta["uid"],

@@ -5,7 +5,7 @@ it stops, writes that have begun are finished, the lease is given back, and ever
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Literal
 
 from controlplane.adapters.capped_http import CappedHttp
@@ -29,6 +29,8 @@ from controlplane.ports import Clock
 from controlplane.profiles.identity import MOST_BYTES
 
 Say = Callable[[Key | None, str], None]
+Duty = Callable[[], Coroutine[object, object, None]]
+"""Something that goes on until it is cancelled, and by itself never ends."""
 GRACE = 5.0
 """Seconds that passes under way have to end in when the operator stops."""
 LAST_EVENTS = 2.0
@@ -53,6 +55,10 @@ class Operator:
         self.tally = Tally()
         self.following: Following = following(kube, settings.namespace, clock, self._note)
         self.leading = False
+        self.beside: list[Duty] = []
+        """What every replica does besides, for as long as it runs."""
+        self.duties: list[Duty] = []
+        """What the replica that leads does besides; nothing in them may keep a rollout waiting."""
         self._settings, self._kube, self._clock, self._say = settings, kube, clock, say
         self._world = (world or self._real_world)(self.following.caches)
         self._period = self._world.period
@@ -96,6 +102,7 @@ class Operator:
                     tasks.create_task(self.events.run(), name="writer of Events"),
                     tasks.create_task(self._world.run(), name="queries and what is found out"),
                 ]
+                helpers += [tasks.create_task(each()) for each in self.beside]
                 if listening is not None:
                     helpers.append(tasks.create_task(serve(self._health(), listening), name="metrics and health"))
                 stopping = tasks.create_task(stop.wait())
@@ -130,9 +137,11 @@ class Operator:
                 running = [
                     tasks.create_task(self.roster.run(), name="roster"),
                     tasks.create_task(ticker.run(), name="ticker"),
+                    *(tasks.create_task(each()) for each in self.duties),
                 ]
                 await stop.wait()
-                running[1].cancel()
+                for each in running[1:]:
+                    each.cancel()
                 await self.roster.drain(GRACE)
                 running[0].cancel()
         finally:
@@ -160,9 +169,9 @@ class Operator:
             interval=settings.interval,
             access=settings.access,
             find=Looks(look, self._clock),
+            ask=CappedHttp(most_bytes=MOST_BYTES),
         )
 
-            ask=CappedHttp(most_bytes=MOST_BYTES),
     def _health(self) -> Health:
         return Health(lambda: exposition(self._numbers()), lambda: "; ".join(self.following.missing))
 

@@ -8,7 +8,7 @@ What one of them does in a pass is `charge.py`'s business; here is only which pl
 import asyncio
 import functools
 import math
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -76,6 +76,8 @@ class Roster:
         """Number of our term of office; set before `run`."""
         self.certain: Callable[[], bool] = lambda: True
         """Whether nobody else can be in office; asked before each write of a state."""
+        self.allow: Callable[[Object], Awaitable[bool]] = _nothing_to_allow
+        """Asked where a retry has nothing to begin: whether somebody held it back who now lets it be tried again."""
         self._kube, self._canaries, self._sites = kube, canaries, sites
         self._clock, self._events, self._desks, self._tally, self._say = clock, events, desks, tally, say
         self._means = Means(clock, interval, self._spawn, self._decided)
@@ -271,6 +273,10 @@ class Roster:
     async def _refuse(self, key: Key, object_: Object, asked: list[OperatorRequest], why: str) -> None:
         """Answer requests that nobody is there to answer, and those that nobody understands."""
         for request in asked:
+            if request.verb == "retry" and await self.allow(object_):
+                note = f"{request.by} lets it be tried again: it begins as soon as a commit brings it back."
+                self._events.tell(object_, request.id, "Normal", "RequestGranted", note)
+                continue
             note = f"{request.by} asked to {request.verb}, which is not possible while {why}: nothing was changed."
             self._events.tell(object_, request.id, "Warning", "RequestRefused", note)
         await self._put_requests_away(key, object_, also=[request.id for request in asked])
@@ -438,3 +444,7 @@ class Roster:
         except Exception as error:  # noqa: BLE001 - nothing in the background may end the rollouts
             self._tally.bugs += 1
             self._say(None, f"A bug of ours, please report it: {error!r}.")
+
+
+async def _nothing_to_allow(_object: Object) -> bool:
+    return False

@@ -1,0 +1,200 @@
+"""The ModelCanaries of one source: told apart from all others, written by server-side apply, ended by deletion.
+
+The cluster's `Rollouts` for the controller of a branch. What it is told is only noted down; `carry_out` does it, after
+what the controller remembers has been saved. Carries out no rollout itself: that is the operator's business.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+
+from canary.observation import OperatorRequest
+from canary.rollout import FINISHED, Event
+from canary.spec.source import quoted
+from controlplane.gitops.ledger import Ledger, Origin
+from controlplane.gitops.wanted import Complaint, Wanted
+from controlplane.gitsources.plans import Manifest
+from controlplane.gitsources.resource import GitSource
+from controlplane.kubernetes.api import Conflict, Kube, NotFound, Object, Refused
+from controlplane.kubernetes.cache import Cache
+from controlplane.kubernetes.resources import MODEL_CANARY
+from controlplane.operator.finalizer import is_leaving
+from controlplane.operator.history import Books
+from controlplane.operator.request import annotation_of
+from controlplane.operator.store import stored_in
+from controlplane.ports import Stored
+
+MANAGER = "serinus-git"
+"""Field manager of what comes from git; the operator's own is `serinus`."""
+SOURCE = "git.serinus.dev/source"
+"""Label: the GitSource that a ModelCanary comes from."""
+ANNOTATION = "git.serinus.dev/"
+"""Before each of `repository`, `commit`, `author`, `subject`, `path`, `line`, `revision` and `digest`."""
+LONGEST_SUBJECT = 200
+_FINISHED = frozenset(phase.value for phase in FINISHED)
+_AGAIN = frozenset({"rolled_back", "failed", "aborted"})
+
+
+class ClusterFleet:
+    """Implements `controlplane.gitops.rollouts.Rollouts`."""
+
+    def __init__(
+        self, source: GitSource, kube: Kube, canaries: Cache, ledger: Ledger, *, now: Callable[[], float]
+    ) -> None:
+        """`kube`: a client whose field manager is `MANAGER`; `canaries`: every ModelCanary, as last heard."""
+        self._source, self._kube, self._canaries, self._ledger, self._now = source, kube, canaries, ledger, now
+        self._pending: dict[str, Manifest | None] = {}
+        """By rollout what its resource is to be; None: gone."""
+        self.refused: dict[str, Complaint] = {}
+        """Files whose resource the cluster does not take, by rollout."""
+
+    def open(self, tasks: asyncio.TaskGroup) -> None:
+        """Nothing runs here."""
+
+    def leave(self) -> None:
+        """Nothing runs here."""
+
+    async def resume(self, name: str, *, withdrawn_by: str = "") -> None:
+        """The operator goes on by itself."""
+
+    def wants(self, name: str) -> str:
+        """The revision that is carried out, or is about to be; empty where nothing is."""
+        if name in self._pending:
+            pending = self._pending[name]
+            return pending.revision if pending is not None else ""
+        object_ = self._ours(name)
+        if object_ is None or is_leaving(object_):
+            return ""
+        asked = annotations(object_).get("revision", "")
+        status: Mapping[str, object] = object_.get("status") or {}
+        over = status.get("phase") in _FINISHED and status.get("revision") == asked
+        return "" if over and status.get("result") != "superseded" else asked
+
+    def is_running(self, name: str) -> bool:
+        """Whether anything is under way for it, be it that it is being taken back."""
+        object_ = self._ours(name)
+        if object_ is None:
+            return False
+        status = object_.get("status") or {}
+        under_way = bool(status.get("phase")) and status["phase"] not in _FINISHED
+        return under_way or is_leaving(object_) or name in self._pending
+
+    def take(self, wanted: Wanted) -> None:
+        """Apply the resource; the operator begins."""
+        if isinstance(wanted, Manifest):
+            self._pending[wanted.name] = wanted
+
+    def mirror(self, wanted: Wanted) -> None:
+        """Apply the resource where it says anything new; nothing begins by it."""
+        object_ = self._ours(wanted.name)
+        known = annotations(object_).get("digest", "") if object_ is not None else ""
+        if isinstance(wanted, Manifest) and (known != wanted.digest or wanted.name in self._pending):
+            self._pending[wanted.name] = wanted
+
+    def withdraw(self, name: str, why: str) -> None:
+        """Delete the resource, unless its file is still there and only names nothing to try (`mirror`)."""
+        self._pending[name] = None
+
+    def forget(self, name: str) -> None:
+        """Delete the resource of a file that is gone."""
+        self._pending[name] = None
+
+    async def stored(self, name: str) -> Stored | None:
+        """The newest rollout, as the status has it."""
+        return stored_in(self._ours(name) or {})
+
+    async def history(self, name: str) -> Sequence[Event]:
+        """What happened in it: all that is kept, and what the status itself still has."""
+        stored = await self.stored(name)
+        if stored is None:
+            return ()
+        books = Books(self._kube, self._source.namespace)
+        books.note(name, stored.rollout.attempt, stored.rollout.history)
+        events = await books.read(name, stored.rollout.attempt)
+        return sorted(events, key=lambda event: int(event.id.rpartition("/")[2]))
+
+    async def carry_out(self) -> None:
+        """Do everything that was noted down; what is refused is noted and tried again. Raises `WorldError`."""
+        for name, manifest in list(self._pending.items()):
+            if manifest is None:
+                await self._delete(name)
+            elif not await self._applied(manifest):
+                continue
+            self.refused.pop(name, None)
+            if self._pending.get(name) is manifest:
+                del self._pending[name]
+
+    def objects(self) -> list[Object]:
+        """Every ModelCanary of this source."""
+        return [each for each in self._canaries.items(self._source.namespace) if self._is_ours(each)]
+
+    async def _delete(self, name: str) -> None:
+        object_ = self._ours(name)
+        if object_ is not None and not is_leaving(object_):
+            namespace = self._source.namespace
+            try:
+                await self._kube.delete(MODEL_CANARY, namespace, name, uid=object_["metadata"]["uid"])
+            except Conflict:
+                return  # another one of this name by now: it is not ours to delete
+
+    async def _applied(self, manifest: Manifest) -> bool:
+        """Whether the cluster took it; why not is noted."""
+        name, origin = manifest.name, self._ledger.book.origins.get(manifest.name)
+        there = self._canaries.get(self._source.namespace, name)
+        if there is not None and not self._is_ours(there):
+            self._refuse(manifest, f"is in the cluster already and comes from {_owner(there)}. {_HAND_OVER}")
+            return False
+        if there is not None and is_leaving(there):
+            return False  # its traffic goes back first; after that it is made anew
+        object_ = self._object(manifest, origin, there)
+        try:
+            self._canaries.put(await self._kube.apply(MODEL_CANARY, object_))
+        except (Refused, NotFound) as error:
+            self._refuse(manifest, f"is not taken by the API server: {error}")
+            return False
+        return True
+
+    def _object(self, manifest: Manifest, origin: Origin | None, there: Object | None) -> Object:
+        """The resource with where it comes from, and with leave to try again what was tried before."""
+        meta = manifest.object["metadata"]
+        told = {f"{ANNOTATION}{key}": value for key, value in _told(self._source, manifest, origin).items()}
+        status = (there or {}).get("status") or {}
+        if manifest.revision and status.get("revision") == manifest.revision and status.get("result") in _AGAIN:
+            by = f"git ({origin.commit[:7]} by {origin.author})" if origin is not None else "git"
+            id_ = f"git-{status.get('state', {}).get('attempt', 0)}-{manifest.revision}"
+            key, value = annotation_of(OperatorRequest(id_, "retry", by, self._now()))
+            told[key] = value
+        labels = {**(meta.get("labels") or {}), SOURCE: self._source.name}
+        return {**manifest.object, "metadata": {**meta, "labels": labels, "annotations": told}}
+
+    def _refuse(self, manifest: Manifest, why: str) -> None:
+        where = f"{manifest.path}:{manifest.line}"
+        sentence = f"{where}: {quoted(manifest.name)} {why}"
+        self.refused[manifest.name] = Complaint(manifest.path, manifest.line, sentence)
+
+    def _ours(self, name: str) -> Object | None:
+        object_ = self._canaries.get(self._source.namespace, name)
+        return object_ if object_ is not None and self._is_ours(object_) else None
+
+    def _is_ours(self, object_: Object) -> bool:
+        return (object_["metadata"].get("labels") or {}).get(SOURCE) == self._source.name
+
+
+_HAND_OVER = f"To hand it over, label it {SOURCE} with the name of this GitSource; until then it stays as it is."
+
+
+def annotations(object_: Object) -> Mapping[str, str]:
+    """Where a ModelCanary comes from: repository, commit, author, subject, path, line, revision, digest."""
+    said = object_["metadata"].get("annotations") or {}
+    return {key.removeprefix(ANNOTATION): value for key, value in said.items() if key.startswith(ANNOTATION)}
+
+
+def _told(source: GitSource, manifest: Manifest, origin: Origin | None) -> Mapping[str, str]:
+    told = {"repository": source.url, "path": manifest.path, "line": str(manifest.line)}
+    if origin is not None:
+        told |= {"commit": origin.commit, "author": origin.author, "subject": origin.subject[:LONGEST_SUBJECT]}
+    return told | {"revision": manifest.revision, "digest": manifest.digest}
+
+
+def _owner(object_: Object) -> str:
+    source = (object_["metadata"].get("labels") or {}).get(SOURCE)
+    return f"the GitSource {source}" if source else "elsewhere"

@@ -1,0 +1,262 @@
+"""Follows one repository for a cluster: what its files say becomes ModelCanaries, and how rollouts end becomes commits.
+
+Run by `sources.py` on the replica that leads, each source in a task of its own. The comparing is done by the controller
+of `controlplane.gitops`, as on one machine; here is when it looks, what it is told of the cluster, and that what it
+remembers is saved in the source's status before anything is done. No rollout ever waits for any of this.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from canary.errors import BadInput, Conflict, Unavailable, WorldError
+from canary.rollout import FINISHED
+from controlplane.alerts.channel import Refused as Unreachable
+from controlplane.alerts.reach import Reach
+from controlplane.gitops.controller import Controller, first_of
+from controlplane.gitops.desk import Desk
+from controlplane.gitops.store import Store
+from controlplane.gitops.wanted import Complaint
+from controlplane.gitsources.book import StatusLedger
+from controlplane.gitsources.credentials import Vault, secrets_of
+from controlplane.gitsources.fleet import SOURCE, ClusterFleet
+from controlplane.gitsources.plans import for_namespace
+from controlplane.gitsources.resource import GitSource
+from controlplane.gitsources.status import Look, status_of, stopped
+from controlplane.kubernetes.api import Kube, Object
+from controlplane.kubernetes.cache import Cache, Key
+from controlplane.kubernetes.resources import GIT_SOURCE
+from controlplane.operator.events import Events
+from controlplane.operator.store import stored_in
+
+FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0
+"""Seconds between two tries after one that failed; they double."""
+_FINISHED = frozenset(phase.value for phase in FINISHED)
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What every follower works with."""
+
+    kube: Kube
+    """A client of git's own: another field manager than the operator's, and other connections."""
+    canaries: Cache
+    events: Events
+    cache: Path
+    """Folder for bare copies of repositories; may be empty at any start."""
+    reach: Reach
+    """Which hosts may be dialled."""
+    now: Callable[[], float]
+    certain: Callable[[], bool]
+    """Whether nobody else can be leading; while it is not, nothing is written."""
+    say: Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a follower has while it runs."""
+
+    controller: Controller
+    fleet: ClusterFleet
+    vault: Vault
+
+
+class Follower:
+    """One GitSource while this replica leads."""
+
+    def __init__(self, source: GitSource, object_: Object, means: Means) -> None:
+        self.source = source
+        self.wake = asyncio.Event()
+        """Set to look at the branch now."""
+        self._object = object_
+        self._means = means
+        self._ledger = StatusLedger("", source.name)
+        self._controller: Controller | None = None
+        self._writing = asyncio.Lock()
+        self._ended: set[str] = set()
+        """Rollouts that may have ended since they were looked at last."""
+        self._waits = ""
+        self._told: tuple[Complaint, ...] = ()
+
+    async def run(self) -> None:
+        """Follow until cancelled. Raises `WorldError` and `BadInput` where it cannot begin, or must not go on."""
+        means, source = self._means, self.source
+        self._object = await means.kube.get(GIT_SOURCE, *source.key)
+        status = self._object.get("status") or {}
+        self._ledger = ledger = StatusLedger(str(status.get("state") or ""), source.name)
+        vault = Vault()
+        try:
+            await self._unlock(vault)
+            remote = source.remote(vault.files, vault.user)
+            store = Store(means.cache / source.namespace / source.name, remote)
+            desk = Desk(store, ledger, self._say_written)
+            fleet = ClusterFleet(source, means.kube, means.canaries, ledger, now=means.now)
+            self._controller = controller = Controller(
+                store,
+                source.pattern,
+                fleet,
+                ledger,
+                desk,
+                say=self._say,
+                understand=for_namespace(source.namespace),
+                retry=lambda name: f"kubectl canary retry {name} -n {source.namespace}",
+            )
+            await store.check()
+            self._ended = {object_["metadata"]["name"] for object_ in fleet.objects()}
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(desk.work(), name=f"writer of {source.name}")
+                await self._follow(Work(controller, fleet, vault))
+        finally:
+            self._controller = None
+            await asyncio.to_thread(vault.close)
+
+    def changed(self, before: Object | None, after: Object | None) -> None:
+        """A ModelCanary changed."""
+        object_ = after or before
+        if object_ is None or (object_["metadata"].get("labels") or {}).get(SOURCE) != self.source.name:
+            return
+        name = object_["metadata"]["name"]
+        rejected = self._ledger.book.rejected.get(name, {})
+        status = (after or {}).get("status") or {}
+        if after is None and self._controller is not None:
+            self._controller.look_again()
+            self.wake.set()
+        elif status.get("phase") in _FINISHED or status.get("revision") in rejected:
+            self._ended.add(name)
+            self.wake.set()
+
+    async def allow(self, name: str) -> bool:
+        """Somebody wants a rejected revision to be tried again: remembered when this returns True."""
+        if self._controller is None or not self._ledger.book.rejected.get(name):
+            return False
+        self._ledger.ask_again(name)
+        self._ledger.allow(name)
+        await self._save()
+        self.wake.set()
+        return True
+
+    async def _follow(self, work: Work) -> None:
+        wait = self.source.interval
+        while True:
+            self.wake.clear()  # before the look: what happens during it counts for the next one
+            if await self._look(work):
+                wait = self.source.interval
+            else:
+                wait = FIRST_WAIT if wait == self.source.interval else min(2 * wait, LONGEST_WAIT)
+            await first_of(wait, self.wake)
+
+    async def _look(self, work: Work) -> bool:
+        """One look at the branch and at what came of it; answers whether all went well."""
+        problem: WorldError | BadInput | None = None
+        try:
+            await self._unlock(work.vault)
+            await self._take_ends(work.controller)
+            if not await work.controller.once():
+                problem = work.controller.problem
+            await self._save()
+            await work.fleet.carry_out()
+        except Conflict:
+            raise
+        except (WorldError, BadInput) as error:
+            problem = error
+            self._say(str(error))
+        await self._show(work, problem)
+        return problem is None and not work.fleet.refused
+
+    async def _unlock(self, vault: Vault) -> None:
+        """Have the credentials as they are now, and an address that may be dialled."""
+        host, port = self.source.address
+        try:
+            await self._means.reach.addresses(host, port)
+        except Unreachable as error:
+            raise BadInput(f"{host} is not dialled: {error}.") from error
+        except Unavailable:
+            pass  # git says so itself, or reaches it by a proxy
+        secrets = await secrets_of(self._means.kube, self.source)
+        await asyncio.to_thread(vault.take, secrets)
+
+    async def _take_ends(self, controller: Controller) -> None:
+        """Deal with rollouts that have ended, and with rejected ones that somebody lets run again."""
+        ended, self._ended = self._ended, set()
+        for name in sorted(ended):
+            object_ = self._means.canaries.get(self.source.namespace, name)
+            stored = stored_in(object_) if object_ is not None else None
+            if stored is None:
+                continue
+            rollout, book = stored.rollout, self._ledger.book
+            if rollout.finished:
+                await controller.ended(name, rollout, name in book.withdrawn)
+            elif rollout.revision in book.rejected.get(name, {}):
+                self._ledger.allow(name)
+                for writing in [each for each in book.writings if each.name == name]:
+                    self._ledger.written(writing)  # it is tried again, so its file stays as it is
+
+    async def _save(self) -> None:
+        """Save what is remembered, if any of it is new."""
+        async with self._writing:
+            status = self._object.get("status") or {}
+            if (text := self._ledger.text()) != status.get("state"):
+                await self._write({**status, "state": text})
+
+    async def _show(self, work: Work, problem: WorldError | BadInput | None) -> None:
+        """Write what people want to know, if any of it is new."""
+        complaints = (*work.controller.complaints, *work.fleet.refused.values())
+        if not self._ledger.book.writings:
+            self._waits = ""
+        look = Look(self._ledger.book, len(work.fleet.objects()), complaints, problem, self._waits)
+        async with self._writing:
+            status = self._object.get("status") or {}
+            generation = int(self._object["metadata"].get("generation") or 0)
+            news = {**status_of(look, status, generation, self._means.now()), "state": self._ledger.text()}
+            if {key: value for key, value in status.items() if key != "version"} != news:
+                await self._write(news)
+        self._tell(complaints)
+
+    def _tell(self, complaints: tuple[Complaint, ...]) -> None:
+        """An Event for each file that is not used and was until now, or for another reason."""
+        for each in complaints:
+            if each not in self._told:
+                self._means.events.tell(self._object, each.sentence, "Warning", "FileNotUsed", each.sentence)
+        self._told = complaints
+
+    async def _write(self, status: Mapping[str, Any]) -> None:
+        """Replace the status if nobody else did. Raises `Conflict`: somebody else follows this source by now."""
+        if not self._means.certain():
+            raise Conflict("It is not certain that nobody else follows the repositories by now: nothing was written.")
+        self._object = await written(self._means.kube, self._object, status)
+
+    def _say_written(self, sentence: str) -> None:
+        """Something was written to git, or has to wait: to be saved and shown."""
+        self._say(sentence)
+        self.wake.set()
+
+    def _say(self, sentence: str) -> None:
+        if " is waiting: " in sentence:
+            self._waits = sentence
+        self._means.say(f"GitSource {'/'.join(self.source.key)}: {sentence}")
+
+
+async def written(kube: Kube, object_: Object, status: Mapping[str, Any]) -> Object:
+    """Write a status over the one that is known, compare-and-swap on its version. Raises `Conflict`."""
+    key: Key = object_["metadata"]["namespace"], object_["metadata"]["name"]
+    before = object_.get("status") or {}
+    test: Mapping[str, Any]
+    if before:
+        test = {"op": "test", "path": "/status/version", "value": before.get("version")}
+    else:
+        test = {"op": "test", "path": "/metadata/resourceVersion", "value": object_["metadata"]["resourceVersion"]}
+    value = {**status, "version": int(before.get("version") or 0) + 1}
+    patch: list[Mapping[str, Any]] = [test, {"op": "add", "path": "/status", "value": value}]
+    return await kube.patch(GIT_SOURCE, *key, patch, subresource="status")
+
+
+async def say_stopped(means: Means, object_: Object, reason: str, sentence: str) -> None:
+    """Write why a source is not followed, if that is news."""
+    fresh = await means.kube.get(GIT_SOURCE, object_["metadata"]["namespace"], object_["metadata"]["name"])
+    before = fresh.get("status") or {}
+    generation = int(fresh["metadata"].get("generation") or 0)
+    status = stopped(reason, sentence, before, generation, means.now())
+    if status != before and means.certain():
+        await written(means.kube, fresh, status)

@@ -1,0 +1,75 @@
+"""What a file in git wants of a cluster: a plan, and the resource that says so.
+
+Called by the controller of `follower.py` for each file that changed. Pure. A file is checked as `serinus validate --for
+cluster` checks it, and read again as the operator will read it, so that both speak of the same revision.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+
+from canary.errors import Fault, SpecError
+from canary.spec import Source, revision
+from canary.spec.cluster import cluster_faults
+from canary.spec.parse import Document
+from canary.spec.reader import read
+from canary.spec.resource import from_object
+from canary.spec.source import quoted
+from controlplane.adapters.priced import dollars_an_hour
+from controlplane.gitops.controller import Understand
+from controlplane.gitops.wanted import Complaint, Wanted, understood
+from controlplane.gitsources.manifest import resource_of
+from controlplane.kubernetes.api import Object
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest(Wanted):
+    """A file with the resource that it means."""
+
+    object: Object = field(default_factory=dict)
+    digest: str = ""
+    """Of the resource; tells whether anything of it is new."""
+
+
+def for_namespace(namespace: str) -> Understand:
+    """Reads files whose rollouts are in this namespace. One that names another is not used."""
+
+    def understand(path: str, text: bytes, settings: Source | None) -> Wanted | Complaint:
+        if (elsewhere := _elsewhere(path, text, namespace)) is not None:
+            return elsewhere
+        wanted = understood(path, text, settings, _faults)
+        resource = resource_of(text, path, settings)
+        if isinstance(wanted, Complaint) or resource is None:
+            return wanted
+        resource["metadata"] |= {"namespace": namespace, "name": wanted.name}
+        plan = None
+        if wanted.plan is not None:
+            try:
+                plan = from_object(resource)
+            except SpecError as error:
+                return Complaint(path, wanted.line, f"{path}:{wanted.line}: {error}")
+        said = json.dumps(resource, sort_keys=True, ensure_ascii=False).encode()
+        known = {each.name: getattr(wanted, each.name) for each in fields(Wanted)}
+        known |= {"plan": plan, "revision": revision(plan) if plan is not None else ""}
+        return Manifest(**known, object=resource, digest=hashlib.sha256(said).hexdigest()[:16])
+
+    return understand
+
+
+def _elsewhere(path: str, text: bytes, namespace: str) -> Complaint | None:
+    """The objection to a file of another namespace."""
+    root, _ = read(Source(path, text))
+    node = root.get("metadata", "namespace") if root is not None else None
+    if node is None or node.value is None or str(node.value) == namespace:
+        return None
+    where = f"{path}:{node.place.line}"
+    sentence = (
+        f"{where}: metadata.namespace is {quoted(str(node.value))}, and this GitSource writes to {namespace} alone; "
+        f"leave it out, or follow the file by a GitSource there."
+    )
+    return Complaint(path, node.place.line, sentence)
+
+
+def _faults(document: Document) -> Sequence[Fault]:
+    return cluster_faults(document, dollars_an_hour)

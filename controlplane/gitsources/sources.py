@@ -1,0 +1,191 @@
+"""Every GitSource of a cluster: one follower each while this replica leads, and webhooks at every replica.
+
+Opened by `serinus controller --cluster --git-sources`. Whatever goes wrong with one source is said in its status and
+tried again; it never ends another one, let alone a rollout. A webhook is checked by whichever replica it reaches, and
+noted on the resource, where the replica that leads hears of it.
+"""
+
+import asyncio
+from dataclasses import dataclass
+
+from canary.errors import BadInput, SerinusError, WorldError
+from controlplane.gitops.listener import Hook
+from controlplane.gitops.webhook import Doorman
+from controlplane.gitsources.credentials import secrets_of
+from controlplane.gitsources.fleet import SOURCE
+from controlplane.gitsources.follower import FIRST_WAIT, LONGEST_WAIT, Follower, Means, say_stopped
+from controlplane.gitsources.resource import GitSource, read
+from controlplane.gitsources.status import reason_of
+from controlplane.kubernetes.api import Object
+from controlplane.kubernetes.cache import Cache, Key, key_of
+from controlplane.kubernetes.reflector import Reflector, without_managed_fields
+from controlplane.kubernetes.resources import GIT_SOURCE
+from controlplane.ports import Clock
+
+FETCH = "git.serinus.dev/fetch"
+"""Annotation: whenever its value changes, the branch is looked at. Set by webhooks, and by people who cannot wait."""
+AFTER_A_BUG = 30.0
+SECRET_SECONDS = 30.0
+"""How long the secret of a webhook is taken to be what it was."""
+
+
+@dataclass(slots=True)
+class Door:
+    """The hook of one source."""
+
+    doorman: Doorman | None
+    """None while its secret cannot be used."""
+    why: str
+    branch: str
+    since: float
+
+
+class Sources:
+    """All that this replica has to do with git."""
+
+    def __init__(self, means: Means, *, clock: Clock, namespace: str | None) -> None:
+        """`namespace`: the only one that is followed; None: all of them."""
+        self.cache = Cache(GIT_SOURCE)
+        self._means, self._clock = means, clock
+        self._reflector = Reflector(
+            means.kube, GIT_SOURCE, self.cache, clock=clock, namespace=namespace, slim=without_managed_fields
+        )
+        self._followers: dict[Key, Follower] = {}
+        self._doors: dict[Key, Door] = {}
+        self._stir = asyncio.Event()
+        self.cache.on_change(self._on_source)
+        means.canaries.on_change(self._on_canary)
+
+    async def listen(self) -> None:
+        """Know which sources there are, for ever; every replica does."""
+        await self._reflector.run()
+
+    async def lead(self) -> None:
+        """Follow every repository until cancelled. Never raises anything else."""
+        running: dict[Key, tuple[object, asyncio.Task[None]]] = {}
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                self._stir.clear()
+                objects = {key_of(object_): object_ for object_ in self.cache.items()}
+                for key, (known, task) in list(running.items()):
+                    if key not in objects or _asked(objects[key]) != known:
+                        task.cancel()
+                        await asyncio.wait([task])
+                        del running[key]
+                for key, object_ in objects.items():
+                    if key not in running:
+                        attending = tasks.create_task(self._attend(object_), name=f"GitSource {'/'.join(key)}")
+                        running[key] = _asked(object_), attending
+                await self._stir.wait()
+
+    async def allow(self, object_: Object) -> bool:
+        """Somebody wants to try again what git had rejected of this ModelCanary; answers whether it had."""
+        namespace, name = key_of(object_)
+        follower = self._followers.get((namespace, (object_["metadata"].get("labels") or {}).get(SOURCE, "")))
+        return follower is not None and await follower.allow(name)
+
+    async def find(self, path: str) -> Hook | None:
+        """The hook at `/NAMESPACE/NAME`. Raises `BadInput` for a source without a secret for webhooks."""
+        namespace, _, name = path.strip("/").partition("/")
+        object_ = self.cache.get(namespace, name)
+        if object_ is None:
+            return None
+        door = await self._door(object_)
+        if door.doorman is None:
+            raise BadInput(door.why)
+
+        async def fetch() -> None:
+            patch = {"metadata": {"annotations": {FETCH: f"{self._clock.now():.3f}"}}}
+            await self._means.kube.patch(GIT_SOURCE, namespace, name, patch)
+
+        return Hook(door.doorman, fetch)
+
+    async def _door(self, object_: Object) -> Door:
+        """The doorman of a source, who forgets no delivery when the secret is rotated."""
+        key, now = key_of(object_), self._clock.now()
+        known = self._doors.get(key)
+        if known is not None and now - known.since < SECRET_SECONDS:
+            return known
+        door = self._doors[key] = Door(None, "", "", now)
+        try:
+            source = read(object_)
+            secret = (await secrets_of(self._means.kube, source)).get("webhook", b"").decode("utf-8", "replace").strip()
+            if known is not None and known.doorman is not None and known.branch == source.branch:
+                known.doorman.renew(secret)
+                door.doorman = known.doorman
+            else:
+                door.doorman = Doorman("any", secret, source.branch)
+            door.branch = source.branch
+        except SerinusError as error:
+            door.why = "No webhook is taken here now: the secret of this GitSource is missing or cannot be used."
+            self._means.say(f"GitSource {'/'.join(key)}: no webhook is taken: {error}")
+        return door
+
+    async def _attend(self, object_: Object) -> None:
+        """Follow one source for as long as it is what it is."""
+        wait = FIRST_WAIT
+        while True:
+            began = self._clock.now()
+            try:
+                source = read(object_)
+                if source.suspended:
+                    await say_stopped(
+                        self._means, object_, "Suspended", "It is not followed while spec.suspend is true."
+                    )
+                    return
+                await self._follow(source, object_)
+            except (BadInput, WorldError) as error:
+                await self._tell(object_, error)
+            except Exception as error:  # noqa: BLE001 - a bug met with one repository must not end anything else
+                self._means.say(f"A bug of ours, please report it: {error!r}. The repository is looked at again.")
+                wait = AFTER_A_BUG
+            if self._clock.now() - began > LONGEST_WAIT:  # it went well for a while, so this is a first failure
+                wait = FIRST_WAIT
+            await self._clock.sleep(wait)
+            wait = min(2 * wait, LONGEST_WAIT)
+
+    async def _follow(self, source: GitSource, object_: Object) -> None:
+        follower = self._followers[source.key] = Follower(source, object_, self._means)
+        try:
+            await follower.run()
+        except BaseExceptionGroup as group:  # of its tasks; the first reason is reason enough
+            raise _first(group) from None
+        finally:
+            self._followers.pop(source.key, None)
+
+    async def _tell(self, object_: Object, error: BadInput | WorldError) -> None:
+        """Say in the log and in the status why a source is not followed now."""
+        self._means.say(f"GitSource {'/'.join(key_of(object_))}: {error}")
+        try:
+            await say_stopped(self._means, object_, reason_of(error), str(error))
+        except WorldError:
+            return  # the API server is away, or the source is gone: the next try says it
+
+    def _on_source(self, before: Object | None, after: Object | None) -> None:
+        object_ = after or before
+        if object_ is None:
+            return
+        key = key_of(object_)
+        if _asked(before) != _asked(after):
+            self._doors.pop(key, None)
+            self._stir.set()
+        elif _fetch(before) != _fetch(after) and key in self._followers:
+            self._followers[key].wake.set()
+
+    def _on_canary(self, before: Object | None, after: Object | None) -> None:
+        for follower in self._followers.values():
+            follower.changed(before, after)
+
+
+def _first(error: BaseException) -> BaseException:
+    return _first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
+
+
+def _asked(object_: Object | None) -> object:
+    """What tells one wish from another: which object it is, and the generation of its spec."""
+    meta = (object_ or {}).get("metadata") or {}
+    return meta.get("uid"), meta.get("generation")
+
+
+def _fetch(object_: Object | None) -> object:
+    return ((object_ or {}).get("metadata", {}).get("annotations") or {}).get(FETCH)

@@ -1,0 +1,111 @@
+"""The status of a GitSource: where it is, which files are not used and why, and what waits to be written. Pure.
+
+Written by `follower.py` when anything of it changes, never because time goes by.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from canary.errors import BadInput, WorldError
+from controlplane.gitops.git import GitFailed, Why
+from controlplane.gitops.ledger import Book
+from controlplane.gitops.wanted import Complaint
+from controlplane.operator.conditions import with_times
+
+MOST_FAULTS = 20
+LONGEST = 1024
+"""Characters of one message."""
+REASONS: Mapping[Why, str] = {
+    Why.CREDENTIALS: "CredentialsRefused",
+    Why.DOWN: "HostDown",
+    Why.MISSING: "NoSuchRepository",
+    Why.TOO_LARGE: "TooLarge",
+    Why.REFUSED: "HostRefuses",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What came of a look at the branch."""
+
+    book: Book
+    files: int
+    """ModelCanaries in the cluster that come from it."""
+    complaints: Sequence[Complaint]
+    problem: WorldError | BadInput | None
+    waits: str
+    """What was said last of a commit that waits to be written."""
+
+
+def told_of(look: Look) -> list[dict[str, Any]]:
+    """The conditions, without times."""
+    return [_ready(look), _valid(look.complaints), _written(look)]
+
+
+def status_of(look: Look, before: Mapping[str, Any], generation: int, now: float) -> dict[str, Any]:
+    """The whole status but for its version and state."""
+    found = [{"path": each.path, "line": each.line, "message": _short(each.sentence)} for each in look.complaints]
+    return {
+        "observedGeneration": generation,
+        "commit": look.book.head,
+        "files": look.files,
+        "faults": found[:MOST_FAULTS],
+        "waiting": len(look.book.writings) + len(look.book.proposals),
+        "conditions": with_times(told_of(look), before.get("conditions") or (), generation, now),
+    }
+
+
+def stopped(reason: str, sentence: str, before: Mapping[str, Any], generation: int, now: float) -> dict[str, Any]:
+    """The status of a source that is not followed, and why."""
+    ready = condition("Ready", "False", reason, sentence)
+    others = [each for each in before.get("conditions") or () if each.get("type") != "Ready"]
+    stamped = with_times([ready], before.get("conditions") or (), generation, now)
+    return {**before, "observedGeneration": generation, "conditions": [*stamped, *others]}
+
+
+def condition(kind: str, truth: str, reason: str, message: str) -> dict[str, Any]:
+    """One condition, without its time."""
+    return {"type": kind, "status": truth, "reason": reason, "message": _short(message)}
+
+
+def reason_of(problem: WorldError | BadInput) -> str:
+    """A word in CamelCase for what is wrong."""
+    cause = problem.__cause__
+    if isinstance(cause, GitFailed):
+        return REASONS.get(cause.why, "CannotRead")
+    if "(any more)" in str(problem):
+        return "BranchMissing"
+    return type(problem).__name__ if type(problem) not in {WorldError, BadInput} else "CannotRead"
+
+
+def _ready(look: Look) -> dict[str, Any]:
+    if look.problem is not None:
+        return condition("Ready", "False", reason_of(look.problem), str(look.problem))
+    if not look.book.head:
+        return condition("Ready", "Unknown", "Empty", "The repository is empty; the first commit is waited for.")
+    sentence = f"{look.files} ModelCanar{'y is' if look.files == 1 else 'ies are'} as {look.book.head[:7]} says."
+    return condition("Ready", "True", "UpToDate", sentence)
+
+
+def _valid(complaints: Sequence[Complaint]) -> dict[str, Any]:
+    if not complaints:
+        return condition("Valid", "True", "AllFilesUsed", "Every file that matches is used.")
+    first = complaints[0].sentence.partition("\n")[0]
+    more = f" And {len(complaints) - 1} more." if len(complaints) > 1 else ""
+    return condition("Valid", "False", "FilesNotUsed", f"{first}{more} Everything else goes on.")
+
+
+def _written(look: Look) -> dict[str, Any]:
+    if look.book.writings:
+        names = ", ".join(each.name for each in look.book.writings[:5])
+        said = look.waits or f"A commit for {names} is being made."
+        return condition("Written", "False", "Waiting", said)
+    if look.book.proposals:
+        urls = ", ".join(each.url or each.branch for each in look.book.proposals[:5])
+        return condition("Written", "False", "Proposed", f"Waits for somebody to merge {urls}.")
+    return condition("Written", "True", "NothingWaits", "Every end of a rollout is in git.")
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
