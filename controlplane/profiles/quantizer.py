@@ -153,7 +153,8 @@ def main() -> None:
     recipe = json.loads(chosen.recipe.read_text("utf-8"))
     try:
         manifest = quantize(recipe, chosen.out, text)
-    except (OSError, ValueError) as wrong:  # what transformers raises for a model it cannot find, read or quantize
+    # What the libraries raise for a model that they cannot find, read or quantize, and for a GPU that is not there.
+    except (OSError, ValueError, RuntimeError) as wrong:
         raise SystemExit(f"{recipe['model']} was not quantized and {chosen.out} was not made: {wrong}") from wrong
     sys.stdout.write(json.dumps(manifest) + "\n")
     rise = (manifest["perplexity"] or {}).get("delta")

@@ -11,11 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 
-from controlplane.cli.quantize import command
 from controlplane.profiles import quantizer
-from tests.controlplane.profiles.tiny_model import TEXT, make_tiny_llama
+from tests.controlplane.profiles.tiny_model import perplexity_of, quantize
 
 LIBRARIES = ("torch", "transformers", "accelerate", "bitsandbytes")
 
@@ -29,27 +27,6 @@ pytestmark = [
 
 WORSE_BY_AT_MOST = {"nf4": 0.03, "nf4-dq": 0.03, "int8": 0.01}
 """Change of perplexity, up or down, that rounding to so many bits makes in a model of random weights."""
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("model") / "tiny"
-    make_tiny_llama(folder)
-    (folder.parent / "text.txt").write_text(TEXT)
-    return folder
-
-
-def quantize(model: Path, method: str, out: Path, *more: str) -> Result:
-    """Run the command, which runs the quantizer as a program of its own."""
-    text = ["--text", str(model.parent / "text.txt")]
-    return CliRunner().invoke(command, [str(model), "--method", method, "--out", str(out), *text, *more])
-
-
-def perplexity_of(folder: Path) -> float:
-    """What the artefact scores when it is loaded as any user of it would."""
-    transformers = import_module("transformers")
-    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
-    return quantizer.perplexity(transformers.AutoModelForCausalLM.from_pretrained(folder), tokenizer, TEXT)
 
 
 @pytest.mark.parametrize("method", WORSE_BY_AT_MOST)

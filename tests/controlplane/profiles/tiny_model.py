@@ -8,9 +8,27 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from click.testing import CliRunner, Result
+
+from controlplane.cli.quantize import command
+from controlplane.profiles import quantizer
+
 WORDS = 500
 TEXT = " ".join(f"w{index * index * 7 % WORDS}" for index in range(1_500))
 """Three windows of perplexity, the last one shorter."""
+
+
+def quantize(model: Path, method: str, out: Path, *more: str) -> Result:
+    """Run the command, which runs the quantizer as a program of its own; the model's folder has the text beside it."""
+    text = ["--text", str(model.parent / "text.txt")]
+    return CliRunner().invoke(command, [str(model), "--method", method, "--out", str(out), *text, *more])
+
+
+def perplexity_of(folder: Path) -> float:
+    """What the artefact scores when it is loaded as any user of it would."""
+    transformers = import_module("transformers")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    return quantizer.perplexity(transformers.AutoModelForCausalLM.from_pretrained(folder), tokenizer, TEXT)
 
 
 def make_tiny_llama(folder: Path) -> None:
