@@ -200,10 +200,12 @@ class _Fleet:
         theta = np.where(usable, seen.n1 / np.where(usable, seen.n1 + seen.n2, 1.0), 0.5)
         spread = theta * (1 - theta)
         deviation = seen.x1 - safe * theta
-        u = deviation * deviation / (spread * safe)
         phi, kappa = self.quiet = self.fit(noise.CLEARING)
+        expected = phi + kappa * safe
+        credible = np.minimum(noise.SURPRISE, self.placebo[0] + noise.CLEARING.blocks + 2)
+        u = np.minimum(deviation * deviation / (spread * safe), credible * expected)
         pace = np.where(self.degraded(seen), blame.ALARMED, 1.0)
-        z = np.where(usable, deviation / np.sqrt(spread * safe * (phi + kappa * safe)), 0.0)
+        z = np.where(usable, np.copysign(np.sqrt(u / expected), deviation), 0.0)
         self.placebo += np.where(usable, np.stack([np.ones_like(x), safe, safe * safe, u, u * safe, z * z]), 0.0)
         partial, filled, grouped, groups = self.groups
         partial += z[:, None]

@@ -13,6 +13,12 @@ from typing import Any, NamedTuple
 
 TINY = 1e-9
 """Less variance than this is no variance."""
+SURPRISE = 9.0
+"""A block teaches at most so many times the variance that those before it foretold (three standard deviations).
+
+An outage that begins or ends is no noise: learnt as it stands, one of ten seconds would blunt the judge for minutes.
+Noise that is really so high shows in block after block, and each raises what the next may teach.
+"""
 LEVELS = (4, 16, 64, 256)
 """Blocks added up before their variance is compared with that of single blocks."""
 
@@ -116,9 +122,12 @@ class Placebo:
         if spread * x < TINY:
             return self
         deviation = x1 - x * theta
-        u = deviation * deviation / (spread * x)
         phi, kappa = quiet[:2] if quiet is not None else self._fit(CLEARING)
-        z = deviation / math.sqrt(spread * x * (phi + kappa * x))
+        expected = phi + kappa * x
+        # The first blocks can no more than double what is believed.
+        credible = min(SURPRISE, self.blocks + CLEARING.blocks + 2)
+        u = min(deviation * deviation / (spread * x), credible * expected)
+        z = math.copysign(math.sqrt(u / expected), deviation)
         after = Placebo(
             self.blocks + 1,
             self.x + x,

@@ -3,7 +3,22 @@
 import numpy as np
 import pytest
 
+from canary.judge import begin, read, update
 from canary.judge.noise import CLEARING, REPLICAS, SINGLE, Placebo
+from canary.spec.models import Gate
+from canary.verdict import Answer
+from tests.canary.judge.worlds import ERRORS_AT_MOST, block, plan
+
+BY_A_POINT = Gate(
+    text="error_rate not worse than stable by 1pp",
+    metric="error_rate",
+    comparison="notWorseThan",
+    limit=0.01,
+    margin="points",
+    better="lower",
+)
+AS_FAST = 3.0
+"""How many times as long a decision may take after an outage of stable's first seconds."""
 
 
 def _halves(rng: np.random.Generator, clump: int, pods: float, blocks: int = 2000, size: float = 20.0) -> Placebo:
@@ -61,3 +76,50 @@ def test_blocks_without_events_or_without_one_half_teach_nothing() -> None:
 def test_the_sums_survive_being_written_down() -> None:
     placebo = _halves(np.random.default_rng(6), clump=2, pods=0.1, blocks=70)
     assert Placebo(**placebo.kept()) == placebo
+
+
+@pytest.mark.parametrize(("before", "after"), [((40.0, 40.0), (0.0, 40.0)), ((0.0, 40.0), (40.0, 40.0))])
+def test_an_outage_that_begins_or_ends_is_hardly_noise(before: tuple[float, float], after: tuple[float, float]) -> None:
+    quiet = _halves(np.random.default_rng(8), clump=1, pods=0.0, blocks=100, size=2.0)
+    noise = quiet.plus(*before, *after).read(CLEARING)
+    assert noise.phi + noise.kappa * 4 < 1.5 * (1 + quiet.read(CLEARING).kappa * 4)
+    first = Placebo().plus(*before, *after).read(CLEARING)
+    assert first.at(4.0) <= 2.0, "no block more than doubles what is believed"
+
+
+def test_noise_that_is_really_high_is_learnt_whatever_single_blocks_may_teach() -> None:
+    """Clumps of sixteen: nearly every block is a surprise at first."""
+    noise = _halves(np.random.default_rng(9), clump=16, pods=0.0, blocks=300, size=60.0).read(REPLICAS)
+    assert noise.at(120.0) == pytest.approx(16, rel=0.3)
+
+
+def _decided_after(gate: Gate, outage: float, seconds: int, canary: float, answer: Answer, seed: int) -> int:
+    """Scrapes of a second until this answer; stable, one replica, fails for its first seconds, then hardly ever."""
+    rng = np.random.default_rng(seed)
+    spec = plan(gate, shares=(0.25, 1.0), hold=3600.0)
+
+    def served(requests: float, errors: float) -> tuple[float, float]:
+        n = rng.poisson(requests)
+        return float(n), float(rng.binomial(n, errors))
+
+    state = begin(spec)
+    for second in range(1, 31):
+        state = update(spec, state, block(second, None, served(40, outage if second <= seconds else 0.0), weight=0.0))
+    for second in range(31, 2000):
+        state = update(spec, state, block(second, served(10, canary), served(30, 0.0)))
+        if read(spec, state, stage=0, now=second).gates[0].verdict is answer:
+            return second - 30
+    raise AssertionError("it was never decided")
+
+
+@pytest.mark.parametrize(
+    ("canary", "answer"), [(0.0, Answer.PASS), (0.15, Answer.FAIL)], ids=["a-good-canary", "a-bad-canary"]
+)
+@pytest.mark.parametrize("gate", [ERRORS_AT_MOST, BY_A_POINT], ids=["absolute", "relative"])
+@pytest.mark.parametrize(("outage", "seconds"), [(0.5, 10), (0.5, 9), (1.0, 5)])
+def test_a_stable_variant_that_fails_for_its_first_seconds_delays_no_decision_much(
+    gate: Gate, outage: float, seconds: int, canary: float, answer: Answer
+) -> None:
+    undisturbed = [_decided_after(gate, 0.0, seconds, canary, answer, seed) for seed in range(3)]
+    disturbed = [_decided_after(gate, outage, seconds, canary, answer, seed) for seed in range(3)]
+    assert sorted(disturbed)[1] <= AS_FAST * sorted(undisturbed)[1]
