@@ -20,3 +20,4 @@ render() {
 
 render manifests/base/serinus.yaml serinus-system
 render manifests/overlays/namespaced/serinus.yaml models --set watch.allNamespaces=false --set userRoles=false
+render manifests/dashboard/serinus-dashboard.yaml serinus-system --set dashboard.enabled=true --show-only templates/dashboard.yaml

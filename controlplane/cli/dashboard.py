@@ -88,9 +88,12 @@ def command(
     if cluster and state_home:
         raise click.UsageError("--state-home names rollouts of this machine: leave it out, or --cluster.")
     options = Options(listen, hosts, read_only, open_it)
-    home = state_home or home_of_states()
     many = Many(audience, os.environ.get("POD_NAMESPACE")) if sign_in else None
-    work = _in_a_cluster(kubeconfig, context, namespace, options, many) if cluster else _on_this_machine(home, options)
+    work = (
+        _in_a_cluster(kubeconfig, context, namespace, options, many)
+        if cluster
+        else _on_this_machine(state_home, options)
+    )
     try:
         asyncio.run(work)
     except BadInput as error:
@@ -110,12 +113,13 @@ def home_of_states() -> Path:
     return default_state_folder("any").parent
 
 
-async def _on_this_machine(home: Path, options: Options) -> None:
+async def _on_this_machine(state_home: Path | None, options: Options) -> None:
     from controlplane.adapters.system_clock import SystemClock
     from controlplane.api import keys, server
     from controlplane.api.door import KeyDoor
     from controlplane.api.guard import Rules
 
+    home = state_home or home_of_states()
     secret = keys.load_or_create(home)
     rules = Rules(KeyDoor(secret, _user()), options.read_only, options.names())
     async with server.opened(home, rules, now=SystemClock().now) as app:

@@ -159,10 +159,9 @@ class NamespacedDesk(Desk):
         self._namespace = namespace
 
     def _alerts(self, event: Event) -> list[Alert]:
-        alerts = super()._alerts(event)
-        return [
-            replace(alert, id=f"{self._namespace}/{alert.id}", key=f"{self._namespace}/{alert.key}") for alert in alerts
-        ]
+        place, alerts = self._namespace, super()._alerts(event)
+        link = f"{self._address}/rollouts/{place}~{event.rollout}" if self._address else ""
+        return [replace(alert, id=f"{place}/{alert.id}", key=f"{place}/{alert.key}", link=link) for alert in alerts]
 
 
 async def attend(

@@ -84,3 +84,27 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
   resources: [nodes]
   verbs: [list, watch]
 {{- end }}
+
+{{/* Of its own, so that the operator's Service and policies do not mean its pods. */}}
+{{- define "serinus.dashboardSelector" -}}
+app.kubernetes.io/name: serinus-dashboard
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "serinus.dashboardLabels" -}}
+{{ include "serinus.dashboardSelector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
+{{- end }}
+
+{{/* What the dashboard itself may do; what it shows and does for a person is what that person may. */}}
+{{- define "serinus.dashboardRules" -}}
+- apiGroups: [serinus.dev]
+  resources: [modelcanaries]
+  verbs: [list, watch{{ if not .Values.dashboard.readOnly }}, patch{{ end }}]
+# The whole history of a rollout.
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs: [get]
+{{- end }}
