@@ -3,10 +3,10 @@
 Made by `canary.judge`, read by the machine, shown everywhere. Decides nothing itself.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal, Self
 
 OnBreach = Literal["rollback", "pause", "hold"]
 Spoke = Literal["sequential", "threshold", "hard stop", "data", "blame"]
@@ -20,8 +20,14 @@ class Answer(StrEnum):
     WAIT = "wait"
 
 
+class _ToldLater:
+    """Room for what tells the rest of a verdict; no field of it, so that nothing compares, keeps or shows it."""
+
+    __slots__ = ("_tell",)
+
+
 @dataclass(frozen=True, slots=True)
-class GateVerdict:
+class GateVerdict(_ToldLater):
     """One gate's answer with everything needed to understand it at 3 a.m. Values are in the metric's base unit."""
 
     gate: str
@@ -44,6 +50,27 @@ class GateVerdict:
     """Seconds until a WAIT is expected to be decided at the present traffic; None when unknown."""
     harm_began: float | None = None
     """For FAIL: when the harm is estimated to have begun (seconds on the rollout's clock)."""
+
+    @classmethod
+    def decided(cls, gate: str, verdict: Answer, tell: Callable[[], "GateVerdict"]) -> Self:
+        """A verdict whose answer is known; its numbers and its sentence are worked out when somebody reads one.
+
+        Most passes change no answer, and nobody reads what has not changed. `tell` has to be pure.
+        """
+        made = object.__new__(cls)
+        for name, value in (("gate", gate), ("verdict", verdict), ("_tell", tell)):
+            object.__setattr__(made, name, value)
+        return made
+
+    def __getattr__(self, name: str) -> Any:
+        """A field that is not worked out yet; asked for by Python where a slot is empty."""
+        names = [each.name for each in fields(self)]
+        if name not in names:
+            raise AttributeError(f"a verdict has no {name}", name=name, obj=self)
+        told = self._tell()
+        for each in names:
+            object.__setattr__(self, each, getattr(told, each))
+        return getattr(told, name)
 
 
 @dataclass(frozen=True, slots=True)

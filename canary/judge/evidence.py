@@ -7,8 +7,7 @@ with each stage. Does not know what a gate says, nor decide anything.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from operator import attrgetter
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Self
 
 from canary.judge import blame, difference, selfnormalised, share
@@ -72,9 +71,13 @@ class Numbers:
         return self.nv > 0 or self.weight > 0
 
 
-@dataclass(slots=True)
+@dataclass
 class Evidence:
-    """All that is remembered about a gate: about a hundred floats."""
+    """All that is remembered about a gate: about a hundred floats.
+
+    Its `__dict__` is what is kept (hence no slots), so that putting it away and taking it out cost no more than a copy.
+    Lists in it are replaced, never changed, since the states of before and after a block share them.
+    """
 
     bet: list[float] = field(default_factory=lambda: [0.0] * POINTS)
     ratio: list[float] = field(default_factory=lambda: [0.0] * POINTS)
@@ -110,15 +113,14 @@ class Evidence:
     @classmethod
     def of(cls, kept: Mapping[str, Any]) -> Self:
         """From what `kept` wrote."""
-        e = cls(**kept)
+        e = cls.__new__(cls)
+        e.__dict__.update(kept)
         e.placebo = placebo_of(kept)
         return e
 
     def kept(self) -> dict[str, Any]:
         """As plain names, lists and numbers; exact."""
-        plain = dict(zip(_FIELDS, _VALUES(self), strict=True))
-        plain["placebo"] = self.placebo.kept()
-        return plain
+        return {**self.__dict__, "placebo": self.placebo.kept()}
 
     def noise(self, *, single: bool) -> Noise:
         """The noise by which evidence against the canary is tempered."""
@@ -148,10 +150,6 @@ class Standing(NamedTuple):
     """Whether stable is clearly worse than its own history."""
 
 
-_FIELDS = tuple(f.name for f in fields(Evidence))
-_VALUES = attrgetter(*_FIELDS)
-
-
 def placebo_of(kept: Mapping[str, Any]) -> Placebo:
     """The placebo alone of what `Evidence.kept` wrote."""
     return Placebo(**kept["placebo"])
@@ -176,16 +174,17 @@ def weigh(e: Evidence, rule: Rule, block: Numbers, stable: Standing, *, t: float
     `spend` is the weight of harm that begins with this block; `opens` gives the self-normalised test a new beginning.
     """
     noise = e.noise(single=block.single)
-    spend = min(spend, e.unspent)
-    e.unspent -= spend
     if spend > 0:
+        spend = min(spend, e.unspent)
+        e.unspent -= spend
         e.bet = [wealth + spend for wealth in e.bet]
         e.ratio = [wealth + spend for wealth in e.ratio]
     if opens and len(e.totals) < selfnormalised.STARTS:
         e.totals, e.squares = [*e.totals, 0.0], [*e.squares, 0.0]
     if rule.counts:
-        _accuse(e, rule, block, noise)
-        _clear(e, rule, block, stable)
+        if block.nv > 0:
+            _accuse(e, rule, block, noise)
+            _clear(e, rule, block, stable)
     else:
         _pool(e, block.contrast, block.weight, block.information)
     if e.pool[2] >= selfnormalised.ENOUGH:
@@ -211,8 +210,6 @@ def _accuse(e: Evidence, rule: Rule, block: Numbers, noise: Noise) -> None:
     decides by its own counts alone which question a block answers, so each factor stays valid.
     """
     hits, nv, nc = block.xv, block.nv, block.nc
-    if nv <= 0:
-        return
     if rule.points is not None:
         _accuse_by_points(e, rule, rule.points, block, noise)
         return
@@ -252,8 +249,6 @@ def _accuse_by_points(e: Evidence, rule: Rule, points: float, block: Numbers, no
 
 def _clear(e: Evidence, rule: Rule, block: Numbers, stable: Standing) -> None:
     """Likelihood ratio for the canary; moments when stable is worse than usual prove nothing about it."""
-    if block.nv <= 0:
-        return
     noise = stable.noise
     if rule.points is not None:
         counts = (block.clear_xv, block.nv, block.clear_xc, block.nc)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from canary.judge import bounds, rows, selfnormalised, start_weights
 from canary.judge.arms import Sides
 from canary.judge.block import Block
+from canary.judge.bounds import Pick
 from canary.judge.docket import Case
 from canary.judge.evidence import Evidence, learn, weigh
 from canary.judge.memory import Memory
@@ -57,49 +58,17 @@ def take_in(
     new_stage: bool,
 ) -> None:
     """Weigh the block for these cases and learn from it. `exposed` says whether the canary may be blamed for it."""
-    evidence = {case.text: Evidence.of(memory["evidence"][case.text]) for case in cases}
-    _pick_bounds(memory, cases, known, evidence)
-    if new_stage:
-        for e in evidence.values():
-            e.begin_stage()
-    _weigh(memory, cases, block, sides, evidence, begins, exposed=exposed)
-    memory["evidence"] = memory["evidence"] | {text: e.kept() for text, e in evidence.items()}
-    _learn_history(memory, sides)
-
-
-def _pick_bounds(
-    memory: Memory, cases: Sequence[Case], known: dict[str, list[float]], evidence: dict[str, Evidence]
-) -> None:
-    """Choose the bucket bounds that speak for each latency gate, from blocks before this one."""
-    for case in cases:
-        if case.series != "histogram" or case.name not in known:
-            continue
-        pick = memory["picks"].get(case.text)
-        picked = bounds.pick(case, pick, known[case.name], memory["history"].get(case.name))
-        if picked is None or picked == pick:
-            continue
-        if pick is not None and picked[0] != pick[0]:
-            e = evidence[case.text]
-            e.usual, e.fast = [0.0] * 3, [0.0] * 4
-        memory["picks"] = memory["picks"] | {case.text: picked}
-
-
-def _weigh(
-    memory: Memory,
-    cases: Sequence[Case],
-    block: Block,
-    sides: Sides,
-    evidence: dict[str, Evidence],
-    begins: Beginnings,
-    *,
-    exposed: bool,
-) -> None:
-    """Weigh the block for every case of its stage; cases of other stages only learn what is usual for stable."""
-    started, told, picks = memory["started"], dict(memory["told"]), memory["picks"]
+    evidence, picks = dict(memory["evidence"]), memory["picks"]
+    started, told = memory["started"], dict(memory["told"])
     for case in cases:
         text, rule = case.text, case.rule
-        e = evidence[text]
-        numbers = rows.numbers(case, sides, picks.get(text), e)
+        e = Evidence.of(evidence[text])
+        pick = picks.get(text)
+        if case.series == "histogram" and case.name in known:
+            pick = _picked(memory, case, pick, known, e)
+        if new_stage:
+            e.begin_stage()
+        numbers = rows.numbers(case, sides, pick, e)
         stable = e.standing(numbers)
         if exposed and rule is not None and numbers.told:
             told[text] = block.t
@@ -107,12 +76,34 @@ def _weigh(
                 new = text not in started
                 if new:
                     started = [*started, text]
-                    spend = start_weights.first(len(case.stages))
-                else:
-                    spend = begins.lately + (start_weights.later(len(case.stages)) if begins.moved else 0.0)
-                weigh(e, rule, numbers, stable, t=block.t, spend=spend, opens=new or begins.moved or begins.due)
+                spend, opens = _begins(case, begins, new=new)
+                weigh(e, rule, numbers, stable, t=block.t, spend=spend, opens=opens)
         learn(e, numbers, stable)
-    memory["started"], memory["told"] = started, told
+        evidence[text] = e.kept()
+    memory["evidence"], memory["started"], memory["told"] = evidence, started, told
+    _learn_history(memory, sides)
+
+
+def _picked(memory: Memory, case: Case, pick: Pick | None, known: dict[str, list[float]], e: Evidence) -> Pick | None:
+    """The bucket bounds that speak for a latency gate, chosen from blocks before this one."""
+    picked = bounds.pick(case, pick, known[case.name], memory["history"].get(case.name))
+    if picked is not None and picked != pick:
+        if pick is not None and picked[0] != pick[0]:
+            e.usual, e.fast = [0.0] * 3, [0.0] * 4
+        memory["picks"] = memory["picks"] | {case.text: picked}
+    return picked
+
+
+def _begins(case: Case, begins: Beginnings, *, new: bool) -> tuple[float, bool]:
+    """Weight of harm that begins with this block, and whether the slow test starts anew.
+
+    A case of other stages than the present one is not asked: it only learns what is usual for stable.
+    """
+    if new:
+        return start_weights.first(len(case.stages)), True
+    if begins.moved:
+        return begins.lately + start_weights.later(len(case.stages)), True
+    return begins.lately, begins.due
 
 
 def _learn_history(memory: Memory, sides: Sides) -> None:

@@ -20,7 +20,7 @@ def numbers(case: Case, sides: Sides, pick: Pick | None, e: Evidence) -> Numbers
     if pick is not None and pick[0] != pick[1]:
         row.clear_xv, row.clear_xc = counts(case, sides.canary, pick, 1)[0], counts(case, sides.stable, pick, 1)[0]
     if case.kind == "sums":
-        row.contrast, row.weight, row.information = _contrast(case, sides)
+        row.contrast, row.weight, row.information = _contrast(case, (xv, nv), (xc, nc))
     if sides.halves[1].pods:
         row.x1, row.n1 = counts(case, sides.halves[0], pick, 0)
         row.x2, row.n2 = counts(case, sides.halves[1], pick, 0)
@@ -61,12 +61,14 @@ def events_of(case: Case, arm: ArmSums) -> tuple[float, float]:
     return NOTHING if events is None or of is None else (events * case.scale, of)
 
 
-def _contrast(case: Case, sides: Sides) -> tuple[float, float, float]:
-    """For sums: harm of the canary beyond what is allowed, what its variance is proportional to, and its worth."""
+def _contrast(case: Case, canary: tuple[float, float], stable: tuple[float, float]) -> tuple[float, float, float]:
+    """For sums: harm of the canary beyond what is allowed, what its variance is proportional to, and its worth.
+
+    Both arms come as a sum and its denominator.
+    """
     gate = case.gate
     sign = 1.0 if gate.better == "lower" else -1.0
-    av, bv = counts(case, sides.canary, None, 0)
-    ac, bc = counts(case, sides.stable, None, 0)
+    (av, bv), (ac, bc) = canary, stable
     if bv <= 0:
         return 0.0, 0.0, 0.0
     if not gate.relative:

@@ -37,17 +37,16 @@ def bet(wealth: list[float], hits: float, trials: float, null: float, noise: flo
     Valid however events clump within a block: the stake only looks at `noise` (variance over that of independent
     events) to find its size. `vr` >= 1 tempers for noise that lasts over blocks.
     """
-    spread = null * (1 - null)
-    effective = trials / noise
-    within = spread / effective
-    lasting = 1 - 1 / effective if effective > 1 else 0.0
+    independent = noise / trials
+    lasting = null * (1 - null) * (1 - independent) if independent < 1 else 0.0
     most = 0.9 / null
     surprise = hits / trials - null
     temper = 1 / vr
     after = []
     for mine, (more, _) in zip(wealth, on, strict=True):
-        distance = spread * more / (1 + null * more)
-        stake = distance / (within + lasting * distance * distance)
+        # `null * (1 - null)` over the distance between the two shares; the stake is that distance over the variance.
+        reach = 1 / more + null
+        stake = 1 / (reach * independent + lasting / reach)
         factor = 1 + (stake if stake < most else most) * surprise  # noqa: FURB136 - a call of min costs as much as all
         if temper != 1:
             factor **= temper
@@ -68,10 +67,13 @@ def likelihood(
     after = []
     for mine, (more, log_ratio) in zip(wealth, on, strict=True):
         growth = hits * log_ratio - trials * log1p(null * more)
-        after.append(mine * (exp(growth) if growth < LOG_CAP else CAP))
-    if min(after) > LEAST and max(after) < MOST:
-        return after
-    return [max(min(mine, MOST), LEAST) for mine in after]
+        now = mine * (exp(growth) if growth < LOG_CAP else CAP)
+        if now < LEAST:
+            now = LEAST
+        elif now > MOST:
+            now = MOST
+        after.append(now)
+    return after
 
 
 def usable(trials: float, null: float) -> bool:

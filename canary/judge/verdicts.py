@@ -1,40 +1,41 @@
 """The verdicts of a stage, from what the judge remembers. Called by `judge.py`; changes nothing.
 
-The order of `_verdict` is the order in which a gate may be answered: what has failed stays failed, what has no data
-waits, what is convicted fails, what is cleared passes, all else waits and says for what.
+Which answer each gate gets is found in `findings.py` at every pass; the numbers and the sentence that go with it are
+worked out here, and only when somebody reads them.
 """
 
 import math
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
-from canary.judge import blame, delayed, segments, sentences, share_check
+from canary.judge import blame, delayed, findings, replica_share, segments, sentences, share_check
 from canary.judge.docket import Case, Docket
 from canary.judge.evidence import Evidence
 from canary.judge.facts import Facts, Memory, known_bounds
+from canary.judge.findings import Finding
 from canary.spec.models import CanarySpec
 from canary.verdict import Answer, GateVerdict, Judgement
 from canary.wording import duration
 
 HARD_STOP = "hard stop"
-STALE_INTERVALS, STALE_SECONDS = 3.0, 15.0
-"""Data older than so many scrapes, and than so many seconds, is stale."""
 
 
 def judgement(spec: CanarySpec, docket: Docket, memory: Memory, stage: int, now: float) -> Judgement:
     """All gates of the stage, and the judge's own checks where they have something to say."""
-    known = known_bounds(memory)
     here = memory["tally_stage"] == stage
     gates: list[GateVerdict] = []
     listed = set()
     for case in _asked(spec, docket, stage):
         listed.add(case.text)
         answer = _by_segments if segments.named(memory, case) else _of_all
-        gates.append(answer(docket, case, memory, known, now, here=here))
+        gates.append(answer(docket, case, memory, now, here=here))
     gates += [recorded(text, kept) for text, kept in memory["failed"].items() if text not in listed]
     if share_check.fails(memory["share"], docket.alpha):
         gates.append(share_check.verdict(memory["share"], memory["tally"]))
+    if replica_share.fails(memory["replicas"], docket.alpha):
+        gates.append(replica_share.verdict(memory["replicas"]))
     return Judgement(tuple(gates), problem=_shared_cause(docket, memory, stage))
 
 
@@ -48,7 +49,7 @@ def steady_until(spec: CanarySpec, docket: Docket, memory: Memory, stage: int, n
         last, readings = told.get(case.text), looks.get(case.text)
         if last is None or memory["began"] is None or (readings is not None and readings["looks"] == 0):
             return None
-        until = min(until, last + _patience(memory))
+        until = min(until, last + findings.patience(memory))
     return until if now <= until else None
 
 
@@ -58,111 +59,118 @@ def _asked(spec: CanarySpec, docket: Docket, stage: int) -> tuple[Case, ...]:
     return cases if spec.stages[stage].traffic < 1 else tuple(case for case in cases if not case.relative)
 
 
-def _patience(memory: Memory) -> float:
-    """Seconds after which data is stale."""
-    return max(STALE_SECONDS, STALE_INTERVALS * float(memory["interval"]))
-
-
 def recorded(gate: str, kept: Mapping[str, Any]) -> GateVerdict:
     """A failure as it was written down when it was found."""
     return GateVerdict(gate, Answer.FAIL, **kept)
 
 
-def _of_all(
-    docket: Docket, case: Case, memory: Memory, known: dict[str, list[float]], now: float, *, here: bool
-) -> GateVerdict:
+def _of_all(docket: Docket, case: Case, memory: Memory, now: float, *, here: bool) -> GateVerdict:
     """A gate's answer from all traffic together."""
-    return _verdict(docket, case, Facts(docket, memory, case, known, here=here), now)
+    finding = findings.find(docket, case, memory, now, here=here)
+    if finding is Finding.RECORDED:
+        return recorded(case.text, memory["failed"][case.text])
+    return GateVerdict.decided(case.text, finding.answer, partial(_told, docket, case, memory, finding, now, here=here))
 
 
-def _by_segments(
-    docket: Docket, case: Case, memory: Memory, _known: dict[str, list[float]], now: float, *, here: bool
-) -> GateVerdict:
+def _by_segments(docket: Docket, case: Case, memory: Memory, now: float, *, here: bool) -> GateVerdict:
     """A gate's answer from its worst segment: it passes only where all traffic together and every segment pass."""
     if case.text in memory["failed"]:
         return recorded(case.text, memory["failed"][case.text])
     asked = [view for view in segments.views(memory, case) if segments.waited_for(view, memory)]
     asked.sort(key=lambda view: -float(view.memory["evidence"][case.text]["log_e"]))
-    answers = [_of_all(docket, view.case, view.memory, known_bounds(view.memory), now, here=here) for view in asked]
-    still_open = [answer for answer in answers if answer.verdict is not Answer.PASS]
-    if not still_open:
-        of = sentences.of_segments(case.gate.by or "", len(asked) - 1)
-        return replace(answers[0], why=f"{answers[0].why} {of}")
-    more = sentences.open_too(len(still_open) - 1)
-    return replace(still_open[0], why=f"{still_open[0].why}{more}")
+    found = [(view, findings.find(docket, view.case, view.memory, now, here=here)) for view in asked]
+    still_open = [pair for pair in found if pair[1].answer is not Answer.PASS]
+    view, finding = (still_open or found)[0]
+    if still_open:
+        besides = sentences.open_too(len(still_open) - 1)
+    else:
+        besides = f" {sentences.of_segments(case.gate.by or '', len(asked) - 1)}"
+
+    def told() -> GateVerdict:
+        worst = _told(docket, view.case, view.memory, finding, now, here=here)
+        return replace(worst, why=f"{worst.why}{besides}")
+
+    return GateVerdict.decided(case.text, finding.answer, told)
 
 
-def _verdict(docket: Docket, case: Case, facts: Facts, now: float) -> GateVerdict:
-    """One gate's answer."""
-    gate, memory = case.gate, facts.memory
-    if gate.text in memory["failed"]:
-        return recorded(gate.text, memory["failed"][gate.text])
-    missing = _missing(facts, now)
-    if missing:
+def _told(docket: Docket, case: Case, memory: Memory, finding: Finding, now: float, *, here: bool) -> GateVerdict:
+    """What was found about a gate, with its numbers and in words."""
+    facts = Facts(docket, memory, case, known_bounds(memory), here=here)
+    if finding in findings.MISSING:
         more = facts.requests_missing(docket.beta) if case.rule is not None else None
-        return facts.verdict(Answer.WAIT, missing + sentences.would_do(more), eta=facts.seconds_for(more))
+        why = _missing(facts, finding, now) + sentences.would_do(more)
+        return facts.verdict(Answer.WAIT, why, eta=facts.seconds_for(more))
     if case.kind == "readings":
         return by_readings(case, facts, now)
-    if facts.n_canary < (gate.min_samples or 0):
-        lacking = (gate.min_samples or 0) - facts.n_canary
-        why = sentences.too_few(case, facts.values, lacking)
-        return facts.verdict(Answer.WAIT, why, "sequential", facts.seconds_for(lacking))
-    if gate.on_breach != "rollback" and facts.log_e >= facts.needed:
-        return facts.failed()
-    if not memory["settled"]:
-        return facts.verdict(Answer.WAIT, sentences.not_in_force(case))
-    if facts.log_clear >= math.log(1 / docket.beta) and facts.log_e + math.log(max(case.weight, 1e-9)) < 0:
-        return facts.verdict(Answer.PASS, sentences.passed(case, facts.values, 1 - docket.beta), "sequential")
+    match finding:
+        case Finding.TOO_FEW:
+            lacking = (case.gate.min_samples or 0) - facts.n_canary
+            why = sentences.too_few(case, facts.values, lacking)
+            return facts.verdict(Answer.WAIT, why, "sequential", facts.seconds_for(lacking))
+        case Finding.CONVICTED:
+            return facts.failed()
+        case Finding.MOVING:
+            return facts.verdict(Answer.WAIT, sentences.not_in_force(case))
+        case Finding.CLEARED:
+            return facts.verdict(Answer.PASS, sentences.passed(case, facts.values, 1 - docket.beta), "sequential")
+        case _:
+            return _waiting(facts)
+
+
+def _waiting(facts: Facts) -> GateVerdict:
+    """Shown neither way: because stable is no better, or for how many more requests."""
+    case, beta = facts.case, facts.docket.beta
     if _stable_is_beyond(facts):
-        why = sentences.stable_beyond(case, facts.values)
-        return facts.verdict(Answer.WAIT, why, "blame")
-    more = facts.requests_missing(docket.beta)
+        return facts.verdict(Answer.WAIT, sentences.stable_beyond(case, facts.values), "blame")
+    more = facts.requests_missing(beta)
     eta = facts.seconds_for(more)
-    why = sentences.waiting(case, facts.values, more, eta, 1 - docket.beta, beyond=facts.beyond, buckets=facts.buckets)
+    why = sentences.waiting(case, facts.values, more, eta, 1 - beta, beyond=facts.beyond, buckets=facts.buckets)
     return facts.verdict(Answer.WAIT, why, "sequential", eta)
 
 
-def _missing(facts: Facts, now: float) -> str:
-    """What data is missing and for how long; empty when all is there."""
+def _missing(facts: Facts, finding: Finding, now: float) -> str:
+    """What data is missing and for how long."""
     case, memory = facts.case, facts.memory
-    told = memory["told"].get(case.text)
     because = f" ({'; '.join(memory['problems'])})" if memory["problems"] else ""
-    history = memory["history"].get(case.name) if case.series == "histogram" else None
-    if case.relative and history and case.text not in memory["picks"]:
-        return f"{case.spoken}: learning what is usual for stable, {sentences.many(history[-1])} requests so far"
-    ripe_at = delayed.ripe_at(memory, case) if case.gate.delay else None
-    if ripe_at is not None and now < ripe_at:
-        return sentences.too_young(case, ripe_at - now)
-    if told is None or facts.memory["began"] is None:
-        began = memory["began"]
-        waited = f" for {duration(max(now - began, 0.0))}" if began is not None else " yet"
-        return f"{case.spoken}: no data from the canary{waited}{because}"
-    if now - told > _patience(memory) + 2 * (case.gate.delay or 0.0) / delayed.SLOTS:
-        return f"{case.spoken}: nothing new for {duration(now - told)}{because}; the last numbers are too old"
-    if facts.n_canary == 0 and case.kind != "readings":
-        return f"{case.spoken}: no requests at this stage's weights yet{because}"
-    if case.kind == "readings" and case.text not in memory["looks"]:
-        return f"{case.spoken}: no reading at this stage's weights yet{because}"
-    return ""
+    match finding:
+        case Finding.LEARNING:
+            seen = sentences.many(memory["history"][case.name][-1])
+            return f"{case.spoken}: learning what is usual for stable, {seen} requests so far"
+        case Finding.TOO_YOUNG:
+            return sentences.too_young(case, (delayed.ripe_at(memory, case) or now) - now)
+        case Finding.SILENT:
+            began = memory["began"]
+            waited = f" for {duration(max(now - began, 0.0))}" if began is not None else " yet"
+            return f"{case.spoken}: no data from the canary{waited}{because}"
+        case Finding.STALE:
+            age = duration(now - memory["told"][case.text])
+            return f"{case.spoken}: nothing new for {age}{because}; the last numbers are too old"
+        case Finding.UNSERVED:
+            return f"{case.spoken}: no requests at this stage's weights yet{because}"
+        case _:
+            return f"{case.spoken}: no reading at this stage's weights yet{because}"
 
 
 def by_readings(case: Case, facts: Facts, now: float) -> GateVerdict:
     """The answer of a gate that counts readings beyond a limit."""
     gate, looks = case.gate, facts.memory["looks"][case.text]
     values = sentences.reading(case, facts.canary, facts.stable, facts.limit)
-    if looks["breaches"] > gate.failures:
-        why = sentences.too_many_breaches(case, values, looks)
-        return facts.verdict(Answer.FAIL, why, "threshold", harm_began=looks["first_breach"])
-    if looks["looks"] == 0:
-        if gate.min_samples is not None and looks["samples"] < gate.min_samples:
-            return facts.verdict(Answer.WAIT, sentences.too_few(case, values, gate.min_samples - looks["samples"]))
-        left = max(looks["since"] + (gate.window or 0.0) - now, 0.0)
-        return facts.verdict(Answer.WAIT, sentences.filling_window(case, left), eta=left)
-    if not facts.memory["settled"]:
-        return facts.verdict(Answer.WAIT, sentences.not_in_force(case))
-    if looks["beyond"]:
-        return facts.verdict(Answer.WAIT, sentences.forgiven(case, values, looks), "threshold")
-    return facts.verdict(Answer.PASS, sentences.readings_fine(case, values, looks), "threshold")
+    match findings.of_readings(case, facts.memory):
+        case Finding.BREACHED:
+            why = sentences.too_many_breaches(case, values, looks)
+            return facts.verdict(Answer.FAIL, why, "threshold", harm_began=looks["first_breach"])
+        case Finding.TOO_FEW:
+            lacking = (gate.min_samples or 0) - looks["samples"]
+            return facts.verdict(Answer.WAIT, sentences.too_few(case, values, lacking))
+        case Finding.FILLING:
+            left = max(looks["since"] + (gate.window or 0.0) - now, 0.0)
+            return facts.verdict(Answer.WAIT, sentences.filling_window(case, left), eta=left)
+        case Finding.MOVING:
+            return facts.verdict(Answer.WAIT, sentences.not_in_force(case))
+        case Finding.FORGIVEN:
+            return facts.verdict(Answer.WAIT, sentences.forgiven(case, values, looks), "threshold")
+        case _:
+            return facts.verdict(Answer.PASS, sentences.readings_fine(case, values, looks), "threshold")
 
 
 def _stable_is_beyond(facts: Facts) -> bool:

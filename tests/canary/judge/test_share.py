@@ -99,3 +99,30 @@ def test_a_block_without_events_or_room_is_not_usable() -> None:
     assert not share.usable(0, 0.5)
     assert not share.usable(10, 0.0)
     assert not share.usable(10, 1.0)
+
+
+@given(
+    wealth=st.lists(st.floats(1e-250, 1e250), min_size=8, max_size=8),
+    part=st.floats(0, 1),
+    trials=st.floats(0.01, 1e6),
+    null=st.floats(1e-6, 1 - 1e-6),
+    noise=st.floats(1, 1e4),
+    vr=st.floats(1, 50),
+)
+def test_both_tests_are_what_the_textbook_says(
+    wealth: list[float], part: float, trials: float, null: float, noise: float, vr: float
+) -> None:
+    """The code saves operations; written out as in `docs/judge.md` it comes to the same."""
+    hits = part * trials
+    bets = share.bet(wealth, hits, trials, null, noise, vr, GRID)
+    ratios = share.likelihood(wealth, hits, trials, null, noise, vr, GRID)
+    m = trials / noise
+    for i, (more, _) in enumerate(GRID):
+        odds = (1 + more) * null / (1 - null)
+        d = odds / (1 + odds) - null
+        stake = min(d / (null * (1 - null) / m + max(1 - 1 / m, 0) * d * d), 0.9 / null)
+        factor = min((1 + stake * (hits / trials - null)) ** (1 / vr), share.CAP)
+        assert bets[i] == pytest.approx(min(wealth[i] * factor, share.MOST), rel=1e-9)
+        growth = (hits * math.log(1 + more) - trials * math.log(1 + null * more)) / (noise * vr)
+        ratio = min(math.exp(min(growth, 700)), share.CAP)
+        assert ratios[i] == pytest.approx(min(max(wealth[i] * ratio, share.LEAST), share.MOST), rel=1e-9)
