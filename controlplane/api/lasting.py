@@ -1,11 +1,12 @@
-"""What does not change while one looks at a rollout: the versions, the attempts before, and each of these as it ended.
+"""What does not change while one looks at a rollout: the versions, attempts, requests; and earlier attempts.
 
 Used by the route of one rollout, so that the stream need not carry it every second.
 """
 
 from canary.spec.stored import from_text
+from controlplane.api.event_view import told
 from controlplane.api.messages import Detail
-from controlplane.api.panels import Panel
+from controlplane.api.panels import Panel, audit_panel
 from controlplane.api.panels_attempts import SHOWN, attempts_panel, earlier_state
 from controlplane.api.panels_diff import versions_panel
 from controlplane.api.places import Place
@@ -15,8 +16,9 @@ from controlplane.ports import Stored
 
 
 async def lasting_panels(place: Place, stored: Stored) -> list[Panel]:
-    """What the canary changes, and the newest attempts."""
-    return [versions_panel(from_text(stored.spec_text).spec), await _attempts(place, stored)]
+    """What the canary changes, the newest attempts, and who asked for what."""
+    audit = audit_panel(place.name, await place.store.history(place.name), await place.store.requests(place.name))
+    return [versions_panel(from_text(stored.spec_text).spec), await _attempts(place, stored), audit]
 
 
 async def earlier_detail(place: Place, stored: Stored, attempt: int, now: float) -> Detail:
@@ -32,7 +34,9 @@ async def earlier_detail(place: Place, stored: Stored, attempt: int, now: float)
         verdicts=[],
         plan=plan_text(stored.spec_text) if same else "",
         waiting=[],
-        panels=[*versions, await _attempts(place, stored)],
+        panels=[*versions, await _attempts(place, stored), audit_panel(place.name, events, ())],
+        earlier=True,
+        events=[told(event) for event in events],
     )
 
 

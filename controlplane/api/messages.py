@@ -52,7 +52,9 @@ class Detail(BaseModel):
     verdicts: list[dict[str, Any]] = Field(description="The judge's last verdicts as they are.")
     plan: str = Field(description="The plan as YAML; what may be secret is hidden.")
     waiting: list[dict[str, Any]] = Field(description="Requests without an answer.")
-    panels: list[Panel] = Field(default=[], description="What does not change while one looks: versions, attempts.")
+    panels: list[Panel] = Field(default=[], description="What changes seldom: versions, attempts, requests.")
+    earlier: bool = Field(default=False, description="Whether this is an attempt before the newest, as it ended.")
+    events: list[dict[str, Any]] = Field(default=[], description="Of an earlier attempt, as the stream tells them.")
     may: list[str] = Field(default=[], description="The verbs that you may ask it for.")
 
 

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 
 from pydantic import BaseModel, Field
 
-from canary.rollout import Rollout
+from canary.observation import OperatorRequest
+from canary.rollout import Event, Rollout
 from canary.serial import rfc3339
 from canary.wording import duration
 from controlplane.view.facts import Commit, Condition, Facts, Origin, Replica, Told, safe_link
@@ -61,6 +62,22 @@ def live_panels(rollout: Rollout, facts: Facts, now: float) -> list[Panel]:
     if facts.channels is not None:
         panels.append(_alerts(facts.channels))
     return panels
+
+
+def audit_panel(name: str, events: Sequence[Event], waiting: Sequence[OperatorRequest]) -> Panel:
+    """Who asked for what, newest first, and what became of it."""
+    open_ = [
+        [moment(each.at), cell("waits for an answer", "open", "◌"), cell(f"{each.by}: {each.verb}")] for each in waiting
+    ]
+    asked = [event for event in events if event.event == "operator"]
+    return Panel(
+        id="audit",
+        title="Requests of people",
+        columns=["When", "State", "What"],
+        rows=[*open_, *([moment(e.at), cell("answered", "good", "✔"), cell(e.message)] for e in reversed(asked))],
+        empty="Nobody has asked this rollout for anything. The buttons above do, and so does the command line:",
+        command=f"serinus pause {name}",
+    )
 
 
 def _replicas(rollout: Rollout, replicas: Sequence[Replica], runs: str, now: float) -> Panel:
@@ -151,7 +168,7 @@ def _alerts(channels: Sequence[Told]) -> Panel:
             ]
             for each in channels
         ],
-        empty="Nobody is told of this rollout. Name a channel under `alerts` in the plan, and try it:",
+        empty="Nobody is told of this rollout. Name a channel under alerts in the plan, and try it:",
         command="serinus alerts test canary.yml",
     )
 

@@ -64,6 +64,21 @@ class Ending(BaseModel):
     peak: Value
 
 
+class Banner(BaseModel):
+    """What has to be seen before anything else."""
+
+    tone: str
+    text: str
+
+
+class Weight(BaseModel):
+    """The canary's share in large letters, with what it is, and what is asked for while that is another."""
+
+    big: str
+    text: str
+    also: str
+
+
 class Controller(BaseModel):
     """Whether a process carries the rollout out now."""
 
@@ -85,6 +100,8 @@ class State(BaseModel):
     sentence: str = Field(description="The verdict in one sentence: the cause of a rollback, else where it is and why.")
     waits_for: str
     follows: str
+    weight: Weight
+    banners: list[Banner]
     notes: list[str] = Field(description="What a person wants to know next, each a sentence without a full stop.")
     finished: bool
     result: str | None
@@ -139,6 +156,7 @@ def _state(id_: str, stored: Stored, looked: Looked, now: float, spec: CanarySpe
         Phase.PROMOTING,
     }
     waits_for = drawn.waits_for if known else drawn.message
+    controller = _controller(looked, now)
     return State(
         id=id_,
         name=drawn.name,
@@ -150,6 +168,8 @@ def _state(id_: str, stored: Stored, looked: Looked, now: float, spec: CanarySpe
         sentence=drawn.cause or drawn.message,
         waits_for=waits_for,
         follows=drawn.follows,
+        weight=_weight(arms),
+        banners=[] if drawn.finished else _banners(drawn, looked, controller),
         notes=_notes(drawn, waits_for),
         finished=drawn.finished,
         result=rollout.result,
@@ -165,7 +185,7 @@ def _state(id_: str, stored: Stored, looked: Looked, now: float, spec: CanarySpe
         problem=drawn.problem,
         ending=_ending(drawn),
         unrouted=drawn.unrouted,
-        controller=_controller(looked, now),
+        controller=controller,
         actions=actions(spec, looked, now),
         events=rollout.events,
         version=stored.version,
@@ -212,6 +232,21 @@ def _arm(row: ArmRow, drawn: Picture, looked: Looked) -> ArmView:
     )
 
 
+def _weight(arms: list[ArmView]) -> Weight:
+    canary = next(arm for arm in arms if arm.arm == "canary")
+    if canary.in_force.value is None:
+        return Weight(big=canary.asked.text, text="asked for the canary; not seen in force yet", also="")
+    moving = canary.in_force.value != canary.asked.value
+    also = f"{canary.asked.text} asked for" if moving else ""
+    return Weight(big=canary.in_force.text, text="to the canary, in force", also=also)
+
+
+def _banners(drawn: Picture, looked: Looked, controller: Controller) -> list[Banner]:
+    told = [] if looked.running else [controller.text]
+    told += [f"Metrics: {drawn.problem}"] if drawn.problem else []
+    return [Banner(tone="open", text=f"◌ {text}") for text in told]
+
+
 def _variants(arms: list[ArmView], drawn: Picture) -> Panel:
     return Panel(
         id="variants",
@@ -255,6 +290,8 @@ def _notes(drawn: Picture, waits_for: str) -> list[str]:
             f"at most {how.peak.text} of the traffic": True,
         }
         notes.append(" · ".join(words for words, known in told.items() if known))
+    if drawn.finished:
+        notes.append("It has ended: a changed plan begins anew")
     return notes
 
 

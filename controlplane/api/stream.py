@@ -13,7 +13,7 @@ from typing import Any
 
 from canary.errors import SerinusError
 from canary.rollout import Event
-from canary.serial import event_line
+from controlplane.api.event_view import told
 from controlplane.api.places import Place
 from controlplane.api.state import State, state_at
 from controlplane.ports import Stored
@@ -31,7 +31,7 @@ RETRY = b"retry: 1000\n\n"
 
 def event_bytes(event: Event) -> bytes:
     """One event line as a message, under its id."""
-    return _message("event", event_line(event), event.id)
+    return _message("event", told(event), event.id)
 
 
 def _problem(sentence: str) -> bytes:

@@ -4,9 +4,11 @@ Used by the routes. Shorter than a state: enough to see which rollout needs some
 """
 
 from collections.abc import Callable
+from urllib.parse import quote
 
 from pydantic import BaseModel, Field
 
+from controlplane.api.panels import Cell, Panel, cell
 from controlplane.api.places import Place
 from controlplane.api.state import State, state_at
 from controlplane.api.value import Badge, Value
@@ -16,6 +18,17 @@ FRESH = 1.0
 MOST_KEPT = 5000
 
 _URGENT = {"RollingBack": 0, "Blind": 1, "Paused": 2, "AwaitingApproval": 2}
+
+
+EMPTY = Panel(
+    id="rollouts",
+    title="",
+    columns=["Rollout", "Phase", "Canary's share", "Stage", "Why", "Began", "Age"],
+    rows=[],
+    empty="There is no rollout here yet. Carry out your own with `serinus run canary.yml`, and it appears here as soon "
+    "as it begins; or see two of them in about a minute, one promoted and one put back:",
+    command="serinus demo",
+)
 
 
 class Summary(BaseModel):
@@ -35,6 +48,10 @@ class Summary(BaseModel):
     began: str
     since: str
     age: Value
+    needs: bool = Field(
+        description="Whether it may need somebody: paused, waiting, blind, going back, carried out by no one."
+    )
+    cells: list[Cell] = Field(description="Its row in the list, under the columns of the listing's panel.")
 
 
 class Unreadable(BaseModel):
@@ -51,11 +68,15 @@ class Listing(BaseModel):
     rollouts: list[Summary]
     unreadable: list[Unreadable]
     read_only: bool
+    panel: Panel = Field(default=EMPTY, description="Columns of the list, and what is said while there is none.")
 
 
 def summary_of(state: State) -> Summary:
     """The line of this state."""
     canary = next(arm for arm in state.arms if arm.arm == "canary")
+    running = state.finished or state.controller.running
+    sentence = state.sentence if running else state.controller.text
+    stage = f"{state.stage + 1} of {len(state.stages)}"
     return Summary(
         id=state.id,
         name=state.name,
@@ -63,14 +84,27 @@ def summary_of(state: State) -> Summary:
         phase=state.phase,
         badge=state.badge,
         weight=canary.asked,
-        stage=f"{state.stage + 1} of {len(state.stages)}",
-        sentence=state.sentence if state.finished or state.controller.running else state.controller.text,
+        stage=stage,
+        sentence=sentence,
         finished=state.finished,
         running=state.controller.running,
         result=state.result,
         began=state.began,
         since=state.since,
         age=state.age,
+        needs=not state.finished and (state.phase in _URGENT or not state.controller.running),
+        cells=[
+            Cell(
+                text=f"{state.id} #{state.attempt}" if state.attempt > 1 else state.id,
+                link=f"/rollouts/{quote(state.id, safe='')}",
+            ),
+            cell(state.badge.word, state.badge.tone, state.badge.symbol),
+            cell(canary.asked.text),
+            cell(stage),
+            cell(sentence) if running else cell(f"not running: {sentence}", "open", "◌"),
+            Cell(text=state.began, at=state.began),
+            cell(state.age.text),
+        ],
     )
 
 

@@ -63,7 +63,7 @@ def event_text(event: Event, marks: Marks) -> str:
     if event.event == "verdict":
         word = event.evidence["verdict"]
     if event.event == "end":
-        text = _ending(event)
+        text = ending_text(event)
     return f"{_when(event.t, event.weight)}  {symbol} {word:<8} {text}"
 
 
@@ -71,7 +71,7 @@ def _when(t: float, weight: float) -> str:
     return f"{max(t, 0.0):>7.1f} s  {fmt.share(weight):>5}"
 
 
-def _ending(event: Event) -> str:
+def ending_text(event: Event) -> str:
     """`rolled back; verdict to no traffic 34 ms; answered: 3,312 on stable, 385 on canary; lost by shifts: 0`."""
     parts = [str(event.evidence.get("result", "ended")).replace("_", " ")]
     to_zero = event.evidence.get("decided_to_zero")

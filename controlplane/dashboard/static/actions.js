@@ -5,7 +5,7 @@ import { ask } from "./api.js";
 
 const ANSWER_MS = 10000;
 
-export function Actions({ state, session, events }) {
+export function Actions({ state, session, may, events }) {
   const [chosen, setChosen] = useState(null);
   const [asked, setAsked] = useState(null);
   const [said, setSaid] = useState("");
@@ -19,8 +19,9 @@ export function Actions({ state, session, events }) {
 
   const choose = (action) => {
     setSaid("");
-    if (action.allowed && !session.read_only) setChosen(action);
-    else setSaid(`${action.label} is not possible now: ${whyNot(action, session)}`);
+    const why = whyNot(action, session, may);
+    if (why) setSaid(`${action.label} is not possible now: ${why}`);
+    else setChosen(action);
   };
   const confirm = async () => {
     const action = chosen;
@@ -34,15 +35,14 @@ export function Actions({ state, session, events }) {
   };
   let status = said;
   if (answer) status = answer.message;
-  else if (asked?.late) status = "No controller has answered yet: the request waits until `serinus run` is started again.";
+  else if (asked?.late) status = `${asked.sentence} No answer yet. ${state.controller.text}`;
   else if (asked) status = asked.sentence;
 
   return html`<section class="actions" aria-label="Actions">
     <div class="buttons">
       ${state.actions.map((action, index) => {
-        const possible = action.allowed && !session.read_only;
-        const effect = possible ? action.effect : whyNot(action, session);
-        return html`<button type="button" key=${index} class=${action.verb === "abort" ? "danger" : ""} aria-disabled=${String(!possible)}
+        const why = whyNot(action, session, may), effect = why || action.effect;
+        return html`<button type="button" key=${index} class=${action.verb === "abort" ? "danger" : ""} aria-disabled=${String(why !== "")}
             aria-describedby=${`effect-${index}`} title=${effect} onClick=${() => choose(action)}>${action.label}</button>
           <span class="hidden" id=${`effect-${index}`}>${effect}</span>`;
       })}
@@ -52,7 +52,10 @@ export function Actions({ state, session, events }) {
   </section>`;
 }
 
-const whyNot = (action, session) => (session.read_only ? "This dashboard is read-only." : action.reason);
+function whyNot(action, session, may) {
+  if (session.read_only) return "This dashboard is read-only.";
+  return may.includes(action.verb) || !action.allowed ? action.reason : "You may not ask for that here.";
+}
 
 function Confirm({ action, name, confirm, cancel }) {
   const dialog = useRef(null);

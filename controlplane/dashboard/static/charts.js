@@ -1,6 +1,7 @@
-// Lines over time with uPlot, fetched when the first chart is drawn. One cursor for all charts of a rollout.
+// Lines over time with uPlot, fetched when the first chart is drawn. One crosshair for all charts of a rollout.
 
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact-3.1.1.mjs";
+import { moment } from "./words.js";
 
 let loading = null;
 function library() {
@@ -15,23 +16,23 @@ function library() {
 }
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
-const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 const digits = (value) => String(Number(value.toPrecision(3)));
-export const FORMATS = {
+const FORMATS = {
   share: (v) => `${digits(v * 100)} %`,
   seconds: (v) => (v < 0.9995 ? `${digits(v * 1000)} ms` : `${digits(v)} s`),
   dollars: (v) => `$${digits(v)}`,
-  number: digits,
 };
+const NEAR = 8;
 
-// `columns` is [times in seconds since the epoch, values…]; `lines` names each column: {label, colour, step, dash}.
-export function Chart({ columns, lines, unit, label, height = 120, zero = false }) {
-  const place = useRef(null);
-  const chart = useRef(null);
-  const newest = useRef(columns);
+// `columns` is [times in seconds since the epoch, values…]; `lines` names each: {label, key, step} draws a line, {band}
+// is the lower end of a band in that colour, whose upper end is the next column. `marks` are drawn upright: {t, symbol,
+// tone, text}; `here` is the moment that the address names, and `pick(iso)` is told of a moment that was clicked.
+export function Chart({ columns, lines, unit, label, marks, here, pick, height = 120, zero = false }) {
+  const place = useRef(null), chart = useRef(null), said = useRef(null), newest = useRef(null);
   const [theme, setTheme] = useState(dark.matches);
   const [failed, setFailed] = useState(false);
-  newest.current = columns;
+  newest.current = { columns, marks, here, pick };
 
   useEffect(() => {
     const changed = () => setTheme(dark.matches);
@@ -44,8 +45,10 @@ export function Chart({ columns, lines, unit, label, height = 120, zero = false 
     const sized = new ResizeObserver(([entry]) => chart.current?.setSize({ width: Math.floor(entry.contentRect.width), height }));
     library().then((uPlot) => {
       if (gone || !place.current) return;
-      chart.current = new uPlot(options(uPlot, lines, unit, height, zero, place.current.clientWidth), newest.current, place.current);
+      const shown = options(uPlot, { lines, unit, height, zero, newest, said }, place.current.clientWidth);
+      chart.current = new uPlot(shown, columns, place.current);
       sized.observe(place.current);
+      point(chart.current, here);
     }, () => setFailed(true));
     return () => {
       gone = true;
@@ -53,20 +56,37 @@ export function Chart({ columns, lines, unit, label, height = 120, zero = false 
       chart.current?.destroy();
       chart.current = null;
     };
-  }, [theme, unit, height]);
+  }, [theme, unit, height, lines]);
 
   useEffect(() => { chart.current?.setData(columns); }, [columns]);
+  useEffect(() => { chart.current?.redraw(false); }, [marks]);
+  useEffect(() => { point(chart.current, here); }, [here]);
 
   return html`<figure class="chart">
     <div ref=${place} role="img" aria-label=${label}></div>
     ${failed && html`<p class="quiet">The chart could not be drawn.</p>`}
-    <figcaption>${lines.map((line) => html`<span key=${line.label}><span class=${`key ${line.key}`} aria-hidden="true"></span>${line.label}</span>`)}</figcaption>
+    <figcaption><span ref=${said} class="said"></span>${lines.map((line) => line.label && html`<span key=${line.label}><span class=${`key ${line.key}`} aria-hidden="true"></span>${line.label}</span>`)}</figcaption>
   </figure>`;
 }
 
-function options(uPlot, lines, unit, height, zero, width) {
-  const axis = { stroke: colour("--quiet"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false }, font: "11px system-ui" };
+function point(chart, here) {
+  if (!chart) return;
+  chart.redraw(false);
+  if (here) chart.setCursor({ left: chart.valToPos(here, "x"), top: 1 });
+}
+
+function options(uPlot, { lines, unit, height, zero, newest, said }, width) {
+  const axis = { stroke: colour("quiet"), grid: { stroke: colour("line"), width: 1 }, ticks: { show: false }, font: "11px system-ui" };
   const format = FORMATS[unit] ?? digits;
+  const told = (chart) => {
+    const { idx, left } = chart.cursor;
+    const at = chart.data[0][idx];
+    if (at == null) { said.current?.replaceChildren(); return; }
+    const value = (index) => chart.data[index + 1][idx];
+    const values = lines.flatMap((line, index) => (line.label && value(index) != null ? [`${line.label} ${format(value(index))}${around(line, value, format, lines)}`] : []));
+    const mark = newest.current.marks.findLast((each) => Math.abs(chart.valToPos(each.t, "x") - left) < NEAR);
+    said.current?.replaceChildren([moment(at * 1000), ...values, mark && `${mark.symbol} ${mark.text}`].filter(Boolean).join(" · "));
+  };
   return {
     width: Math.max(width, 80),
     height,
@@ -77,25 +97,56 @@ function options(uPlot, lines, unit, height, zero, width) {
       { ...axis, size: 26, space: 70, values: clockTicks },
       { ...axis, size: 58, space: 28, values: (_, ticks) => ticks.map((v) => (v == null ? "" : format(v))) },
     ],
-    series: [
-      {},
-      ...lines.map((line) => ({
-        label: line.label,
-        stroke: colour(`--${line.key}`),
-        width: line.key === "limit" ? 1.5 : 2,
-        dash: line.key === "limit" ? [5, 4] : line.key === "asked" ? [2, 3] : undefined,
-        spanGaps: true,
-        paths: line.step ? uPlot.paths.stepped({ align: 1 }) : undefined,
-        points: { show: (self) => self.data[0].length < 40, size: 4 },
-      })),
-    ],
+    hooks: {
+      draw: [(chart) => drawMarks(chart, newest.current)],
+      setCursor: [told],
+      ready: [(chart) => chart.over.addEventListener("click", () => {
+        const at = chart.data[0][chart.cursor.idx];
+        if (at != null) newest.current.pick(new Date(at * 1000).toISOString());
+      })],
+    },
+    bands: lines.flatMap((line, index) => (line.band ? [{ series: [index + 2, index + 1], fill: colour(`${line.band}-band`) }] : [])),
+    series: [{}, ...lines.map((line) => (line.label ? {
+      stroke: colour(line.key),
+      width: line.key === "limit" ? 1.5 : 2,
+      dash: line.key === "limit" ? [5, 4] : line.key === "asked" ? [2, 3] : undefined,
+      spanGaps: true,
+      paths: line.step ? uPlot.paths.stepped({ align: 1 }) : undefined,
+      points: { show: (self) => self.data[0].length < 40, size: 4 },
+    } : { auto: false, width: 0, spanGaps: true, points: { show: false } }))],
   };
+}
+
+// The band of a line's arm at the crosshair, in words.
+function around(line, value, format, lines) {
+  const low = lines.findIndex((each) => each.band === line.key);
+  return low < 0 || value(low) == null ? "" : ` (${format(value(low))} to ${format(value(low + 1))})`;
+}
+
+function drawMarks(chart, { marks, here }) {
+  const { ctx, bbox: { left, top, width, height } } = chart, size = devicePixelRatio;
+  ctx.save();
+  ctx.font = `${11 * size}px system-ui`;
+  ctx.textAlign = "center";
+  for (const { t, symbol, tone } of here ? [...marks, { t: here, symbol: "▼", tone: "ink" }] : marks) {
+    const x = Math.round(chart.valToPos(t, "x", true));
+    if (x < left || x > left + width) continue;
+    ctx.strokeStyle = ctx.fillStyle = colour(tone);
+    ctx.lineWidth = size;
+    ctx.setLineDash(tone === "ink" ? [] : [2 * size, 3 * size]);
+    ctx.beginPath();
+    ctx.moveTo(x, top + 12 * size);
+    ctx.lineTo(x, top + height);
+    ctx.stroke();
+    ctx.fillText(symbol, x, top + 9 * size);
+  }
+  ctx.restore();
 }
 
 function range(low, high, zero) {
   if (low == null) return [0, 1];
   const room = (high - low || Math.abs(high) || 1) * 0.08;
-  return [zero || (low >= 0 && low < room * 6) ? 0 : low - room, high + room];
+  return [zero || (low >= 0 && low < room * 6) ? 0 : low - room, high + 2 * room];
 }
 
 function clockTicks(_, ticks) {

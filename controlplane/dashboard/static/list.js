@@ -2,13 +2,19 @@
 
 import { html, useEffect, useState } from "./vendor/htm-preact-3.1.1.mjs";
 import { read } from "./api.js";
-import { Badge, Command, moment, span, useNow } from "./words.js";
+import { Table } from "./panel.js";
+import { Banner, Link, span, useNow } from "./words.js";
 
 const PERIOD_MS = 2000;
-const SHOWS = { all: () => true, open: (r) => !r.finished, ended: (r) => r.finished, back: (r) => r.finished && r.result !== "promoted" };
-const WORDS = { all: "All", open: "Under way", ended: "Ended", back: "Put back" };
+const SHOWS = {
+  all: ["All", () => true],
+  need: ["Need somebody", (r) => r.needs],
+  open: ["Under way", (r) => !r.finished],
+  ended: ["Ended", (r) => r.finished],
+  back: ["Put back", (r) => r.finished && r.result !== "promoted"],
+};
 
-export function List({ place, go }) {
+export function List({ session, query, go }) {
   const [listing, setListing] = useState(null);
   const [lost, setLost] = useState("");
   const now = useNow();
@@ -27,62 +33,35 @@ export function List({ place, go }) {
     return () => { ended = true; clearTimeout(timer); };
   }, []);
   useEffect(() => { document.title = "Rollouts · Serinus"; }, []);
-  if (!listing) return lost ? html`<p role="alert" class="banner bad">${lost}</p>` : html`<p class="quiet">Reading the rollouts…</p>`;
+  if (!listing) return lost ? html`<${Banner} tone="bad">${lost}<//>` : html`<p class="quiet">Reading the rollouts…</p>`;
 
-  const query = new URLSearchParams(place.split("?")[1] ?? "");
   const show = query.get("show") in SHOWS ? query.get("show") : "all";
-  const text = query.get("q") ?? "";
+  const text = query.get("q") ?? "", phase = query.get("phase") ?? "";
   const filter = (changes) => {
-    const next = new URLSearchParams({ show, q: text, ...changes });
-    if (next.get("show") === "all") next.delete("show");
-    if (!next.get("q")) next.delete("q");
-    go(next.size ? `/?${next}` : "/", true);
+    const next = Object.entries({ show, q: text, phase, ...changes }).filter(([, value]) => value && value !== "all");
+    go(next.length ? `/?${new URLSearchParams(next)}` : "/", true);
   };
-  const matching = listing.rollouts.filter((r) => r.id.includes(text.trim()) && SHOWS[show](r));
-  return html`<h1>Rollouts on this machine</h1>
-    ${lost && html`<p role="alert" class="banner open">◌ Not live: ${lost} What is shown was read ${span((now - new Date(listing.at)) / 1000)} ago.</p>`}
-    ${listing.unreadable.map((u) => html`<p role="alert" class="banner bad" key=${u.folder}>✖ ${u.folder} cannot be read: ${u.problem}</p>`)}
-    ${listing.rollouts.length === 0 ? html`<${Empty} />` : html`
+  const named = listing.rollouts.filter((r) => r.id.includes(text.trim()));
+  const shown = named.filter(SHOWS[show][1]);
+  const ofPhase = (word) => shown.filter((r) => r.badge.word === word);
+  const matching = phase ? ofPhase(phase) : shown;
+  const phases = [...new Set([...shown.map((r) => r.badge.word), phase])].filter(Boolean).sort();
+  return html`<h1>Rollouts on ${session.where}</h1>
+    ${lost && html`<${Banner}>◌ Not live: ${lost} What is shown was read ${span((now - new Date(listing.at)) / 1000)} ago.<//>`}
+    ${listing.unreadable.map((u) => html`<${Banner} tone="bad" key=${u.folder}>✖ ${u.folder} cannot be read: ${u.problem}<//>`)}
+    ${listing.rollouts.length > 0 && html`
       <form class="filters" role="search" onSubmit=${(event) => event.preventDefault()}>
         <fieldset><legend class="hidden">Which rollouts</legend>
-          ${Object.keys(SHOWS).map((key) => html`<label key=${key} class=${key === show ? "chosen" : ""}>
+          ${Object.entries(SHOWS).map(([key, [word, fits]]) => html`<label key=${key} class=${key === show ? "chosen" : ""}>
             <input type="radio" name="show" value=${key} checked=${key === show} onChange=${() => filter({ show: key })} />
-            ${WORDS[key]} <span class="count">${listing.rollouts.filter(SHOWS[key]).length}</span></label>`)}
+            ${word} <span class="count">${named.filter(fits).length}</span></label>`)}
         </fieldset>
-        <label class="search"><span class="hidden">Name</span>
-          <input type="search" placeholder="Filter by name" value=${text} onInput=${(event) => filter({ q: event.target.value })} /></label>
-      </form>
-      ${matching.length ? html`<${Table} rollouts=${matching} go=${go} />` : html`<p class="quiet">No rollout matches this filter.</p>`}`}`;
+        <div><select aria-label="Phase" value=${phase} onChange=${(event) => filter({ phase: event.target.value })}>
+          <option value="">Every phase</option>
+          ${phases.map((word) => html`<option key=${word} value=${word}>${word} (${ofPhase(word).length})</option>`)}</select>
+          <input type="search" aria-label="Name" placeholder="Filter by name" value=${text} onInput=${(event) => filter({ q: event.target.value })} /></div>
+      </form>`}
+    ${listing.rollouts.length > 0 && matching.length === 0
+      ? html`<p class="quiet">No rollout matches this filter. <${Link} to="/" go=${go} replace>Show all ${listing.rollouts.length}<//></p>`
+      : html`<div class="card list"><${Table} panel=${{ ...listing.panel, rows: matching.map((r) => r.cells) }} go=${go} /></div>`}`;
 }
-
-const Table = ({ rollouts, go }) => html`<div class="card flush"><table class="list">
-  <thead><tr><th scope="col">Rollout</th><th scope="col">Phase</th><th scope="col" class="number">Canary's share</th>
-    <th scope="col">Stage</th><th scope="col">Why</th><th scope="col">Began</th><th scope="col" class="number">Age</th></tr></thead>
-  <tbody>${rollouts.map((r) => html`<${Row} key=${r.id} r=${r} go=${go} />`)}</tbody>
-</table></div>`;
-
-function Row({ r, go }) {
-  const address = `/rollouts/${encodeURIComponent(r.id)}`;
-  const open = (event) => {
-    if (event.metaKey || event.ctrlKey || event.shiftKey || event.button) return;
-    event.preventDefault();
-    go(address);
-  };
-  return html`<tr>
-    <th scope="row"><a href=${address} onClick=${open}>${r.id}</a>${r.attempt > 1 && html` <span class="quiet">#${r.attempt}</span>`}</th>
-    <td data-label="Phase"><${Badge} badge=${r.badge} /></td>
-    <td data-label="Canary's share" class="number">${r.weight.text}</td>
-    <td data-label="Stage" class="stage">${r.stage}</td>
-    <td data-label="Why" class="why">${!r.finished && !r.running && html`<span class="badge open">◌ not running</span> `}${r.sentence}</td>
-    <td data-label="Began"><time datetime=${r.began}>${moment(r.began)}</time></td>
-    <td data-label="Age" class="number">${r.age.text}</td>
-  </tr>`;
-}
-
-const Empty = () => html`<section class="empty">
-  <h2>There is no rollout here yet</h2>
-  <p>See two of them in about a minute, one promoted and one put back:</p>
-  <p><${Command}>serinus demo<//></p>
-  <p>Or carry out your own; it appears here as soon as it begins:</p>
-  <p><${Command}>serinus run canary.yml<//></p>
-</section>`;

@@ -4,7 +4,7 @@ import { html, render, useEffect, useErrorBoundary, useState } from "./vendor/ht
 import { openSession } from "./api.js";
 import { List } from "./list.js";
 import { Rollout } from "./rollout.js";
-import { Command, zone } from "./words.js";
+import { Banner, Command, Link, zone } from "./words.js";
 
 function usePlace() {
   const [place, setPlace] = useState(location.pathname + location.search);
@@ -16,14 +16,14 @@ function usePlace() {
   const go = (address, replace = false) => {
     if (replace) history.replaceState(null, "", address);
     else history.pushState(null, "", address);
-    setPlace(address);
+    setPlace(location.pathname + location.search);
     if (!replace) scrollTo(0, 0);
   };
   return [place, go];
 }
 
 function Closed({ error }) {
-  if (error.status !== 401) return html`<p role="alert" class="banner bad">${error.message}</p>`;
+  if (error.status !== 401) return html`<${Banner} tone="bad">${error.message}<//>`;
   return html`<section class="empty">
     <h1>Who are you?</h1>
     <p>This page shows rollouts to whoever started it. Open the address that this command prints:</p>
@@ -38,27 +38,20 @@ function App() {
   const [broken] = useErrorBoundary();
   useEffect(() => { openSession().then(setSession, setError); }, []);
   const id = place.match(/^\/rollouts\/([^/?]+)/)?.[1];
+  const query = new URLSearchParams(place.split("?")[1] ?? "");
   let body = html`<p class="quiet">Reading the rollouts…</p>`;
-  if (broken) body = html`<p role="alert" class="banner bad">This page failed: ${String(broken.message)}. Reload it; rollouts are not touched by that.</p>`;
+  if (broken) body = html`<${Banner} tone="bad">This page failed: ${String(broken.message)}. Reload it; rollouts are not touched by that.<//>`;
   else if (error) body = html`<${Closed} error=${error} />`;
-  else if (session && id) body = html`<${Rollout} key=${id} id=${decodeURIComponent(id)} session=${session} go=${go} />`;
-  else if (session) body = html`<${List} place=${place} go=${go} />`;
+  else if (session && id) body = html`<${Rollout} key=${id} id=${decodeURIComponent(id)} session=${session} query=${query} go=${go} />`;
+  else if (session) body = html`<${List} session=${session} query=${query} go=${go} />`;
   return html`<a class="skip" href="#content">Skip to content</a>
     <header class="top">
-      <a class="brand" href="/" onClick=${(click) => { if (plain(click)) go("/"); }}><img src="/static/icon.svg" alt="" width="24" height="24" /> Serinus</a>
+      <${Link} class="brand" to="/" go=${go}><img src="/static/icon.svg" alt="" width="24" height="24" /> Serinus<//>
       <span class="quiet">${session ? `${session.user}${session.read_only ? " · read-only" : ""} · ` : ""}times in ${zone()}</span>
     </header>
     <main id="content" tabindex="-1">${body}</main>`;
 }
 
-export function plain(click) {
-  if (click.metaKey || click.ctrlKey || click.shiftKey || click.button) return false;
-  click.preventDefault();
-  return true;
-}
-
-render(html`<${App} />`, (() => {
-  const root = document.getElementById("app");
-  root.replaceChildren();
-  return root;
-})());
+const root = document.getElementById("app");
+root.replaceChildren();
+render(html`<${App} />`, root);

@@ -1,15 +1,15 @@
-// One rollout, live: the verdict in a sentence first, then what it rests on.
+// One rollout, live: the verdict in a sentence first, then what it rests on. An earlier attempt is shown as it ended.
 
 import { html, useEffect, useMemo, useRef, useState } from "./vendor/htm-preact-3.1.1.mjs";
 import { follow, read } from "./api.js";
 import { Actions } from "./actions.js";
 import { Chart } from "./charts.js";
-import { Audit, Log } from "./log.js";
-import { ago, Badge, Time, useNow } from "./words.js";
+import { Log } from "./log.js";
+import { Panel } from "./panel.js";
+import { fromSeries, marksOf, withState } from "./points.js";
+import { ago, Badge, Banner, Command, Link, Mark, Time, useNow } from "./words.js";
 
-const MOST_POINTS = 4000;
-
-export function Rollout({ id, session, go }) {
+export function Rollout({ id, session, query, go }) {
   const [detail, setDetail] = useState(null);
   const [state, setState] = useState(null);
   const [events, setEvents] = useState([]);
@@ -21,22 +21,25 @@ export function Rollout({ id, session, go }) {
   const known = useRef(new Map());
   const attempt = useRef(0);
   const path = `/rollouts/${encodeURIComponent(id)}`;
+  const asked = query.get("attempt") ? `?attempt=${encodeURIComponent(query.get("attempt"))}` : "";
 
   const refresh = () => read(path).then(setDetail, () => {});
   useEffect(() => {
     let stop = () => {}, timer, ended = false;
-    Promise.all([read(path), read(`${path}/series`)]).then(([found, series]) => {
+    Promise.all([read(path + asked), read(`${path}/series${asked}`)]).then(([found, series]) => {
       if (ended) return;
       attempt.current = found.state.attempt;
       setError("");
       setDetail(found);
       setState(found.state);
+      setEvents(found.events);
       setPoints(fromSeries(series, found.state));
+      if (found.earlier) return;
       let batch = null;
       stop = follow(id, {
         event: (line) => {
           known.current.set(line.id, line);
-          batch ??= setTimeout(() => { batch = null; setEvents([...known.current.values()].filter((e) => attemptOf(e) === attempt.current)); }, 20);
+          batch ??= setTimeout(() => { batch = null; setEvents([...known.current.values()].filter((e) => Number(e.id.split("/").at(-2)) === attempt.current)); }, 20);
           if (line.event === "operator") refresh();
         },
         state: (next) => {
@@ -48,155 +51,101 @@ export function Rollout({ id, session, go }) {
         problem: setProblem,
         link: setLive,
       });
-    }, (failure) => {
+    }).catch((failure) => {
       if (ended) return;
       setError(failure.message);
       if (failure.status !== 404) timer = setTimeout(() => setRetry((n) => n + 1), 3000);
     });
     return () => { ended = true; clearTimeout(timer); stop(); };
-  }, [id, retry]);
+  }, [id, asked, retry]);
   useEffect(() => {
     if (state) document.title = `${state.badge.symbol} ${state.name}: ${state.badge.word} · Serinus`;
   }, [state?.phase]);
+  const marks = useMemo(() => marksOf(events), [events]);
 
-  if (error && !state) return html`<p role="alert" class="banner bad">${error}</p><p><a href="/" onClick=${home(go)}>All rollouts</a></p>`;
+  const crumbs = html`<nav aria-label="Breadcrumb" class="crumbs"><${Link} to="/" go=${go}>← All rollouts<//></nav>`;
+  if (error && !state) return html`${crumbs}<${Banner} tone="bad">${error}<//>`;
   if (!state) return html`<p class="quiet">Reading ${id}…</p>`;
-  return html`
-    <nav aria-label="Breadcrumb" class="crumbs"><a href="/" onClick=${home(go)}>← All rollouts</a></nav>
+  const at = new Date(query.get("at") ?? NaN), here = at / 1000 || null;
+  const moment = (iso) => `${path}?attempt=${state.attempt}${iso ? `&at=${iso}` : ""}`;
+  const charts = { points, marks, here, pick: (iso) => go(moment(iso), true) };
+  const [variants, ...around] = state.panels;
+  return html`${crumbs}
     <${Banners} state=${state} live=${live} problem=${problem} />
+    ${detail.earlier && html`<p class="banner quiet">Attempt #${state.attempt} as it ended. <a href="?">Show the newest</a></p>`}
+    ${here && html`<p class="banner quiet">▼ Marked in the charts and the log: <${Time} iso=${at.toISOString()} />. <${Link} to=${moment()} go=${go} replace>Unmark it<//></p>`}
     <${Header} state=${state} />
-    ${state.finished ? html`<p class="quiet">It has ended: nothing can be asked of it any more. The same <code>serinus run</code> with a changed plan begins anew.</p>` : html`<${Actions} state=${state} session=${session} events=${events} />`}
+    ${(!state.finished || state.actions.some((action) => action.allowed)) && html`<${Actions} state=${state} session=${session} may=${detail.may} events=${events} />`}
     <${Rail} state=${state} />
-    <${Arms} state=${state} />
-    <${Weights} points=${points} />
-    <${Gates} state=${state} points=${points} />
-    <${Log} events=${events} />
-    <${Audit} events=${events} waiting=${detail.waiting} />
-    <section class="card" aria-labelledby="plan-title"><h2 id="plan-title">Plan</h2>
+    <${Panel} panel=${variants} />
+    <${Weights} ...${charts} />
+    <${Gates} state=${state} ...${charts} />
+    <${Log} events=${events} here=${here} link=${moment} go=${go} />
+    ${[...detail.panels, ...around].map((panel) => html`<${Panel} key=${panel.id} panel=${panel} />`)}
+    ${detail.plan && html`<section class="card" aria-labelledby="plan-title"><h2 id="plan-title">Plan</h2>
       <p class="quiet">Revision <code>${state.revision.slice(0, 12)}</code>. Values of variables and options that may be secret are hidden.</p>
-      <pre tabindex="0" aria-labelledby="plan-title">${detail.plan}</pre></section>`;
+      <pre tabindex="0" aria-labelledby="plan-title">${detail.plan}</pre></section>`}
+    <p class="foot"><button type="button" onClick=${() => print()}>Print this report</button></p>`;
 }
-
-const home = (go) => (click) => {
-  if (click.metaKey || click.ctrlKey || click.shiftKey || click.button) return;
-  click.preventDefault();
-  go("/");
-};
-const attemptOf = (event) => Number(event.id.split("/").at(-2));
 
 function Banners({ state, live, problem }) {
   const now = useNow();
   return html`
-    ${!live && html`<p role="alert" class="banner open">◌ Not live: the connection is lost and tried again. What is shown is from ${ago(state.at, now)}.</p>`}
-    ${live && problem && html`<p role="alert" class="banner bad">✖ ${problem}</p>`}
-    ${!state.finished && !state.controller.running && html`<p role="alert" class="banner open">◌ ${state.controller.text}</p>`}
-    ${state.problem && !state.finished && html`<p role="alert" class="banner open">◌ Metrics: ${state.problem}</p>`}`;
+    ${!live && html`<${Banner}>◌ Not live: the connection is lost and tried again. What is shown is from ${ago(state.at, now)}.<//>`}
+    ${live && problem && html`<${Banner} tone="bad">✖ ${problem}<//>`}
+    ${state.banners.map(({ tone, text }) => html`<${Banner} key=${text} tone=${tone}>${text}<//>`)}`;
 }
 
 function Header({ state }) {
-  const canary = state.arms.find((arm) => arm.arm === "canary");
-  const moving = canary.in_force.value !== canary.asked.value;
-  const ending = state.ending;
   return html`<section class=${`card verdict ${state.badge.tone}`} aria-labelledby="name">
     <div>
       <h1 id="name">${state.name} <span class="quiet">#${state.attempt}</span> <${Badge} badge=${state.badge} /></h1>
       <p class="sentence" aria-live="polite">${state.sentence}</p>
-      ${state.waits_for !== state.sentence && html`<p>${capital(state.waits_for)}.</p>`}
-      ${state.follows && html`<p class="quiet">Next: ${state.follows}.</p>`}
-      ${ending && html`<p class="quiet">${[
-        ending.harm_to_verdict.value !== null && `Decided ${ending.harm_to_verdict.text} after the harm began (estimated)`,
-        ending.verdict_to_zero.value !== null && `no traffic ${ending.verdict_to_zero.text} later`,
-        `at most ${ending.peak.text} of the traffic`].filter(Boolean).join(" · ")}</p>`}
+      ${state.notes.map((note, index) => html`<p key=${index} class=${index ? "quiet" : ""}>${note}.</p>`)}
       <p class="quiet">Began <${Time} iso=${state.began} /> · ${state.finished ? "took" : "for"} ${state.age.text}${
         state.evidence_age.value !== null ? ` · metrics ${state.evidence_age.text} old` : ""}</p>
     </div>
     <div class="weight">
-      <strong>${canary.in_force.value === null ? canary.asked.text : canary.in_force.text}</strong>
-      <span>${canary.in_force.value === null ? "asked for the canary; not seen in force yet" : "to the canary, in force"}</span>
-      ${moving && canary.in_force.value !== null && html`<span class="badge open">◌ ${canary.asked.text} asked for</span>`}
+      <strong>${state.weight.big}</strong> <span>${state.weight.text}</span>
+      ${state.weight.also && html`<${Mark} kind="badge" tone="open" symbol="◌">${state.weight.also}<//>`}
     </div>
   </section>`;
 }
 
-const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1).replace(/\.$/, "");
-const STEPS = { passed: ["✔", "passed", "good"], failed: ["✖", "failed", "bad"], now: ["◑", "now", "busy"], ahead: ["○", "ahead", "quiet"] };
-
 const Rail = ({ state }) => html`<section class="card" aria-labelledby="rail-title"><h2 id="rail-title">Stages</h2>
-  <ol class="rail">${state.stages.map((stage, index) => {
-    const [mark, word, tone] = STEPS[stage.state];
-    const done = stage.hold.value ? Math.min(1, stage.held.value / stage.hold.value) : stage.state === "passed" ? 1 : 0;
-    return html`<li key=${index} class=${tone} aria-current=${stage.state === "now" ? "step" : undefined}>
-      <div class="bar"><span style=${{ width: `${100 * done}%` }}></span></div>
-      <strong>${stage.share.text}</strong> <span class=${`mark ${tone}`}><span aria-hidden="true">${mark}</span> ${word}</span>
-      <div class="quiet">${stage.state === "now" ? `${stage.held.text} of ${stage.hold.text}` : `hold ${stage.hold.text}`} · ${
-        stage.gates === 0 ? "watched" : `${stage.gates} gate${stage.gates === 1 ? "" : "s"}`}</div></li>`;
-  })}</ol></section>`;
+  <ol class="rail">${state.stages.map((stage, index) => html`<li key=${index} class=${stage.badge.tone} aria-current=${stage.state === "now" ? "step" : undefined}>
+    <div class="bar"><span style=${{ width: `${100 * stage.done}%` }}></span></div>
+    <strong>${stage.share.text}</strong> <${Mark} ...${stage.badge}>${stage.badge.word}<//>
+    <div class="quiet">${stage.text}</div></li>`)}</ol></section>`;
 
-const Arms = ({ state }) => html`<section class="card" aria-labelledby="arms-title"><h2 id="arms-title">Variants</h2>
-  <table class="arms"><thead><tr><th scope="col">Arm</th><th scope="col">Variant</th><th scope="col" class="number">Traffic</th>
-    <th scope="col" class="number">Rate</th><th scope="col" class="number">Answered</th><th scope="col">Ready</th></tr></thead>
-  <tbody>${state.arms.map((arm) => html`<tr key=${arm.arm}>
-    <th scope="row"><span class=${`key ${arm.arm}`} aria-hidden="true"></span>${arm.arm}</th><td data-label="Variant">${arm.name}</td>
-    <td data-label="Traffic" class="number">${arm.in_force.value === null ? `${arm.asked.text} asked` : arm.in_force.text}</td>
-    <td data-label="Rate" class="number">${arm.rate.text}</td><td data-label="Answered" class="number">${arm.served.text}</td>
-    <td data-label="Ready">${arm.ready === null ? "–" : arm.ready >= arm.wanted ? html`<span class="mark good">✔ ${arm.ready} of ${arm.wanted}</span>`
-      : html`<span class="mark open">◌ ${arm.ready} of ${arm.wanted}${arm.problem ? `: ${arm.problem}` : ""}</span>`}</td></tr>`)}</tbody></table>
-  ${state.unrouted > 0 && html`<p class="mark bad">✖ ${state.unrouted} requests could be sent to neither variant.</p>`}</section>`;
+const ASKED = [{ label: "asked for", key: "asked", step: true }];
+const WEIGHTS = [{ label: "in force", key: "canary", step: true }, ...ASKED];
+const GATE = [{ label: "stable", key: "stable" }, { label: "canary", key: "canary" }, { label: "limit", key: "limit" }, { band: "stable" }, {}, { band: "canary" }, {}];
 
-const WEIGHT_LINES = [{ label: "in force", key: "canary", step: true }, { label: "asked for", key: "asked", step: true }];
-const GATE_LINES = [{ label: "stable", key: "stable" }, { label: "canary", key: "canary" }, { label: "limit", key: "limit" }];
-
-function Weights({ points }) {
+function Weights({ points, ...more }) {
   // Where only events are known, nobody has noted what was in force.
-  const columns = useMemo(() => points && [points.at, ...(points.in_force.some((v) => v !== null) ? [points.in_force] : []), points.asked], [points]);
+  const seen = points?.in_force.some((v) => v !== null);
+  const columns = useMemo(() => points && [points.at, ...(seen ? [points.in_force] : []), points.asked], [points]);
   if (!points || points.at.length < 2) return null;
   return html`<section class="card" aria-labelledby="weights-title"><h2 id="weights-title">The canary's share of traffic</h2>
-    <${Chart} columns=${columns} lines=${WEIGHT_LINES.slice(-columns.length + 1)} unit="share" zero label="The canary's share of traffic over time" height=${130} /></section>`;
+    <${Chart} columns=${columns} lines=${seen ? WEIGHTS : ASKED} unit="share" zero label="The canary's share of traffic over time" height=${130} ...${more} /></section>`;
 }
 
-const Gates = ({ state, points }) => html`<section aria-labelledby="gates-title"><h2 id="gates-title">Gates of stage ${state.stage + 1}</h2>
+const Gates = ({ state, ...more }) => html`<section aria-labelledby="gates-title"><h2 id="gates-title">Gates of stage ${state.stage + 1}</h2>
   ${state.gates.length === 0 && html`<p class="quiet">No gate judges this stage; the rules for plain outages still do.</p>`}
-  <div class="gates">${state.gates.map((gate) => html`<${Gate} key=${gate.gate} gate=${gate} points=${points} />`)}</div></section>`;
+  <div class="gates">${state.gates.map((gate) => html`<${Gate} key=${gate.gate} gate=${gate} ...${more} />`)}</div></section>`;
 
-function Gate({ gate, points }) {
-  const columns = useMemo(() => {
-    const values = points?.gates.get(gate.gate);
-    return values && [points.at, values.stable, values.canary, values.limit];
-  }, [points, gate.gate]);
+function Gate({ gate, points, ...more }) {
+  const columns = useMemo(() => points?.gates.has(gate.gate) && [points.at, ...points.gates.get(gate.gate)], [points, gate.gate]);
   const drawn = columns && columns[2].filter((v) => v !== null).length > 1;
+  const value = (name, shown, band) => html`<div><dt>${name}</dt><dd class=${name === "canary" ? "big" : ""}>${shown.text}</dd>${band && html`<dd class="quiet">${band.text}</dd>`}</div>`;
   return html`<article class="card gate">
     <div class="head"><h3>${gate.gate}</h3><${Badge} badge=${gate.badge} /></div>
-    <dl class="values"><div><dt>stable</dt><dd>${gate.stable.text}</dd></div><div><dt>canary</dt><dd class="big">${gate.canary.text}</dd></div>
-      <div><dt>limit</dt><dd>${gate.limit.text}</dd></div></dl>
+    <dl class="values">${value("stable", gate.stable, gate.bands.stable)}${value("canary", gate.canary, gate.bands.canary)}${value("limit", gate.limit)}</dl>
     <p>${gate.why}</p>
-    <p class="quiet">Samples: ${gate.samples_text}${gate.eta.value ? ` · about ${gate.eta.text} more` : ""} · ${gate.spoke === "data" ? "too little data so far" : `rule: ${gate.spoke}`}</p>
-    ${drawn && html`<${Chart} columns=${columns} lines=${GATE_LINES} unit=${gate.unit} label=${`${gate.gate} over time: stable, canary and the limit`} />`}
+    <p class="quiet">${gate.gathered}</p>
+    ${gate.query && html`<details><summary>Query</summary><${Command}>${gate.query}<//>${
+      /^https?:/.test(gate.query_link) && html` <a href=${gate.query_link} target="_blank" rel="noopener noreferrer">Open in Prometheus</a>`}</details>`}
+    ${drawn && html`<${Chart} columns=${columns} lines=${GATE} unit=${gate.unit} label=${`${gate.gate} over time: stable, canary and the limit`} ...${more} />`}
   </article>`;
-}
-
-// Columns for the charts, from what the server has kept; states that arrive are added at the end.
-function fromSeries(series, state) {
-  const began = new Date(state.began) / 1000;
-  const points = { at: series.t.map((t) => began + t), asked: series.asked, in_force: series.in_force, gates: new Map() };
-  if (series.source === "events") points.in_force = points.in_force.map(() => null);
-  for (const gate of series.gates) points.gates.set(gate.gate, { stable: gate.stable, canary: gate.canary, limit: gate.limit });
-  return state.finished ? points : withState(points, state);
-}
-
-function withState(before, state) {
-  if (!before || state.finished) return before;
-  const at = new Date(state.at) / 1000;
-  if (before.at.length && at <= before.at.at(-1)) return before;
-  const from = Math.max(0, before.at.length + 1 - MOST_POINTS);
-  const add = (column, value) => [...column.slice(from), value ?? null];
-  const canary = state.arms.find((arm) => arm.arm === "canary");
-  const gates = new Map();
-  const empty = before.at.map(() => null);
-  const none = { stable: empty, canary: empty, limit: empty };
-  const now = new Map(state.gates.map((gate) => [gate.gate, gate]));
-  for (const name of new Set([...before.gates.keys(), ...now.keys()])) {
-    const past = before.gates.get(name) ?? none, gate = now.get(name);
-    gates.set(name, { stable: add(past.stable, gate?.stable.value), canary: add(past.canary, gate?.canary.value), limit: add(past.limit, gate?.limit.value) });
-  }
-  return { at: add(before.at, at), asked: add(before.asked, canary.asked.value), in_force: add(before.in_force, canary.in_force.value), gates };
 }

@@ -37,9 +37,29 @@ export function useNow() {
 
 export const ago = (iso, now) => `${span((now - new Date(iso)) / 1000)} ago`;
 
-export const Badge = ({ badge }) =>
-  html`<span class=${`badge ${badge.tone}`}><span aria-hidden="true">${badge.symbol}</span> ${badge.word}</span>`;
+// Whether a click stays on this page; one that opens another tab is the browser's.
+export function plain(click) {
+  if (click.metaKey || click.ctrlKey || click.shiftKey || click.button) return false;
+  click.preventDefault();
+  return true;
+}
+
+export const Link = ({ to, go, replace, children, ...more }) =>
+  html`<a href=${to} ...${more} onClick=${(click) => plain(click) && go(to, replace)}>${children}</a>`;
+
+export const Mark = ({ symbol, tone, children, kind = "mark" }) =>
+  html`<span class=${`${kind} ${tone}`}><span aria-hidden="true">${symbol}</span> ${children}</span>`;
+
+export const Badge = ({ badge }) => html`<${Mark} kind="badge" ...${badge}>${badge.word}<//>`;
 
 export const Time = ({ iso }) => html`<time datetime=${iso}>${moment(iso)}</time>`;
 
-export const Command = ({ children }) => html`<code class="command">${children}</code>`;
+export const Banner = ({ tone = "open", children }) => html`<p role="alert" class=${`banner ${tone}`}>${children}</p>`;
+
+// A text to copy: a command or a query.
+export function Command({ children }) {
+  const [copied, setCopied] = useState(false);
+  const copy = () => navigator.clipboard?.writeText(children).then(() => setCopied(true), () => {});
+  return html`<span class="command"><code>${children}</code> <button type="button" class="small" onClick=${copy}>
+    ${copied ? "Copied" : "Copy"}<span class="hidden"> ${children}</span></button></span>`;
+}

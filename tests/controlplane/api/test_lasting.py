@@ -23,7 +23,7 @@ def test_attempts_are_listed_with_their_end_and_a_link(twice: Serving) -> None:
     with twice.client() as client:
         detail = client.get("/api/v1/rollouts/support-llm").json()
     panels = {panel["id"]: panel for panel in detail["panels"]}
-    assert list(panels) == ["versions", "attempts"]
+    assert list(panels) == ["versions", "attempts", "audit"]
     newest, before = panels["attempts"]["rows"]
     assert [cell["text"] for cell in newest][0::3] == ["#4", "under way"]
     assert newest[0]["link"] == "?"
@@ -67,7 +67,7 @@ def test_the_plan_of_another_revision_is_left_out_and_not_guessed(tmp_path: Path
         detail = client.get("/api/v1/rollouts/support-llm?attempt=3").json()
     state = detail["state"]
     assert detail["plan"] == ""
-    assert [panel["id"] for panel in detail["panels"]] == ["attempts"]
+    assert [panel["id"] for panel in detail["panels"]] == ["attempts", "audit"]
     assert [stage["share"]["text"] for stage in state["stages"]] == ["0 %", "25 %"]  # what the events speak of
     assert [arm["name"] for arm in state["arms"]] == ["stable", "canary"]
     latency = next(gate for gate in state["gates"] if gate["gate"] == "latency p95 <= 200ms")

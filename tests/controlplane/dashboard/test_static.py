@@ -1,6 +1,5 @@
 """The page in a real browser on a real server: what it shows, what it asks, and what it lets nobody do (S6, S12)."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,24 +22,6 @@ CORPUS = (
     "</textarea></title><script>window.owned=1</script>",
     "\u202egnp.exe \x1b[31m red \x07",
 )
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
-    """A rollout under way and one that was put back, for tests that only look."""
-    home = tmp_path_factory.mktemp("home")
-    homes.under_way(home)
-    homes.put_back(home)
-    with serving(home) as served:
-        yield served
-
-
-@pytest.fixture
-def own(tmp_path: Path) -> Iterator[Serving]:
-    """A rollout under way, for a test that acts."""
-    homes.under_way(tmp_path)
-    with serving(tmp_path) as served:
-        yield served
 
 
 def waiting(home: Path) -> list[OperatorRequest]:
@@ -157,7 +138,7 @@ def test_filters_stand_in_the_address(browser: Browser, served: Serving) -> None
         see(page, "No rollout matches this filter.")
         page.goto(f"{served.url}/?show=back&q=fraud")
         expect(page.locator("tbody tr")).to_have_count(1)
-        see(page, "rolled back")
+        expect(page.locator("tbody")).to_contain_text("rolled back")
 
 
 def test_an_empty_list_teaches_the_next_command(browser: Browser, tmp_path: Path) -> None:
@@ -188,7 +169,7 @@ def test_text_from_outside_is_only_ever_text(browser: Browser, tmp_path: Path) -
     """S12: markup in messages, verdicts and evidence is shown as it was written, and nothing of it runs."""
     homes.put_back(tmp_path, "hostile", said=" ".join(CORPUS))
     with serving(tmp_path) as served, looking(browser, served) as page:
-        expect(page.locator("td.why")).to_contain_text(CORPUS[0])
+        expect(page.locator("td[data-label=Why]")).to_contain_text(CORPUS[0])
         page.get_by_role("link", name="hostile").click()
         expect(page.locator(".log li").first).to_be_visible()
         page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true })")
@@ -224,7 +205,7 @@ def test_the_keyboard_is_enough(browser: Browser, own: Serving) -> None:
         expect(page.get_by_text("Skip to content")).to_be_focused()
         page.get_by_role("link", name="support-llm").focus()
         page.keyboard.press("Enter")
-        pause = page.get_by_role("button", name="Pause")
+        pause = page.get_by_role("button", name="Pause", exact=True)
         pause.focus()
         page.keyboard.press("Enter")
         expect(page.get_by_role("button", name="Cancel")).to_be_focused()

@@ -1,4 +1,4 @@
-"""One server for the tests that only read, with a rollout under way and one that was put back."""
+"""Servers of the API and the page: one for tests that only read, one for each test that changes something."""
 
 from collections.abc import Iterator
 from pathlib import Path
