@@ -53,8 +53,8 @@ def _arms(then: float, before: ArmTotals, now: ArmTotals, warmup: float) -> dict
 
 
 def present(counters: Counters) -> dict[str, list[str]]:
-    """The replicas that a reading knows, by arm."""
-    return {arm: sorted(counters.arms.get(arm, {})) for arm in ARMS}
+    """The replicas that a reading knows, by arm, each with its start: one that was restarted is another one."""
+    return {arm: sorted(f"{name}@{pod.started_at}" for name, pod in counters.arms.get(arm, {}).items()) for arm in ARMS}
 
 
 def whole(block: Block, before: Mapping[str, list[str]], now: Mapping[str, list[str]]) -> bool:

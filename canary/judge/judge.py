@@ -16,6 +16,7 @@ from canary.judge import (
     hard_stop,
     population,
     recall,
+    replica_share,
     segments,
     share_check,
     tally,
@@ -141,11 +142,13 @@ def _take_in(
         block = feed.difference(previous, counters, stage=stage, weight=weights.share, warmup=spec.judge.warmup)
         settled = stage_since is not None and previous.at >= stage_since
         whole = feed.whole(block, memory["present"], present)
-        memory = _update(spec, state, block, settled=settled, whole=whole).memory
+        memory = _update(spec, state, block, settled=settled, whole=whole, proxied=counters.proxied).memory
     return JudgeState(version=state.version, previous=kept, memory={**memory, "present": present})
 
 
-def _update(spec: CanarySpec, state: JudgeState, block: Block, *, settled: bool, whole: bool) -> JudgeState:
+def _update(
+    spec: CanarySpec, state: JudgeState, block: Block, *, settled: bool, whole: bool, proxied: bool = False
+) -> JudgeState:
     """One block: sums, bounds, tallies, hard stop, evidence, readings, and what has failed by now."""
     of = docket.of(spec)
     memory: Memory = dict(state.memory)
@@ -167,6 +170,7 @@ def _update(spec: CanarySpec, state: JudgeState, block: Block, *, settled: bool,
         memory["weight"] = block.weight
         tally.count(memory, sides)
         _check_share(spec, of, memory, block, sides, whole=whole)
+        _check_replicas(of, memory, block, evenly=whole and memory["whole"] and not proxied)
     memory["whole"] = whole and exposed
     begins = population.beginnings(memory, of.planned, block) if exposed else population.NO_BEGINNING
     population.take_in(memory, of.prompt, block, sides, known, begins, exposed=exposed, new_stage=new_stage)
@@ -194,6 +198,16 @@ def _check_share(spec: CanarySpec, of: Docket, memory: Memory, block: Block, sid
     if whole and memory["whole"] and told and memory["settled"] and block.weight < 1 and spec.cohort is None:
         sticky = spec.sticky is not None
         memory["share"] = share_check.look(memory["share"], sides, block.weight, of.alpha, sticky=sticky)
+
+
+def _check_replicas(of: Docket, memory: Memory, block: Block, *, evenly: bool) -> None:
+    """Hold each replica's requests against its part of its arm's; anew whenever one comes, goes or starts again."""
+    if evenly:
+        before = memory["replicas"]
+        after = replica_share.look(before, block.arms, of.alpha, t=block.t, length=memory["length"])
+    else:
+        after = dict(replica_share.NOTHING)
+    memory["replicas"] = after
 
 
 def _read_thresholds(memory: Memory, of: Docket, block: Block, sides: Sides, known: dict[str, list[float]]) -> None:

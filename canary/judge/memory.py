@@ -5,7 +5,7 @@ Made and moved on by `judge.py`. The layout belongs to `JudgeState.version`.
 
 from typing import Any
 
-from canary.judge import hard_stop, share_check, tally
+from canary.judge import hard_stop, replica_share, share_check, tally
 from canary.judge.docket import Docket
 from canary.judge.evidence import Evidence
 
@@ -50,6 +50,7 @@ def fresh(of: Docket) -> Memory:
         "looks": {},
         "hard": dict(hard_stop.NOTHING),
         "share": dict(share_check.NOTHING),
+        "replicas": dict(replica_share.NOTHING),
         "whole": False,
         "present": {},
         "failed": {},

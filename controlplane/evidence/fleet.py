@@ -246,6 +246,7 @@ class FleetMetrics:
         return Counters(
             at=ledger.at,
             arms=arms,
+            proxied=ledger.proxied,
             segments=ledger.segments(arms),
             readings=readings,
             problem="; ".join(problems),

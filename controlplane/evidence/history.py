@@ -60,5 +60,6 @@ async def history(
             }
             own = {text: values for text, values in read.items() if values}
             arms = ledger.totals()
-            told.append(Counters(at=ledger.at, arms=arms, segments=ledger.segments(arms), readings=own))
+            proxied, parts = ledger.proxied, ledger.segments(arms)
+            told.append(Counters(at=ledger.at, arms=arms, proxied=proxied, segments=parts, readings=own))
     return told

@@ -14,8 +14,11 @@ from canary.spec.recipe import Recipe, SeriesId
 from canary.spec.samples import Pods, with_empty_histograms
 from canary.spec.sources import PROFILES, by_label
 from canary.weights import ARMS, Arm
-from controlplane.evidence.owners import Owner
+from controlplane.evidence.owners import GATEWAY_PROFILES, Owner
 from controlplane.evidence.places import Places
+
+PROXIES = GATEWAY_PROFILES | {"istio"}
+"""Profiles that are counted by whoever calls the servers."""
 
 
 class Replica:
@@ -86,6 +89,8 @@ class Ledger:
         """Series in this round that are no numbers."""
         self.asks = any(gate.query for gate in places.gates)
         """Whether some of its gates bring a query of their own."""
+        self.proxied = places.profile in PROXIES
+        """Whether its replicas are proxies or callers, which share the traffic among them as they like."""
         self._labels = labels_of(places.gates)
         self._replicas: dict[tuple[Arm, str], Replica] = {}
 
