@@ -7,15 +7,20 @@ first and then puts everything back on stable; TERM leaves everything serving as
 import asyncio
 import signal
 import sys
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from getpass import getuser
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from controlplane.cli.catalogue import catalogue_option
+from controlplane.cli.telemetry import history_in, log_format, tracing
+
 if TYPE_CHECKING:
-    from canary.rollout import Rollout
+    from canary.rollout import Event, Rollout
     from canary.spec.models import ModelCanary
     from controlplane.program import Controls
     from controlplane.view.watcher import Watcher
@@ -30,12 +35,21 @@ NOT_ENDED = 3
 @click.option("--state", type=click.Path(path_type=Path, file_okay=False), help="Folder for state and logs.")
 @click.option("--settings", type=click.Path(path_type=Path), help="Completes a short form instead of serinus.yml.")
 @click.option("--keep", is_flag=True, help="Leave the winner serving when the rollout has ended.")
+@catalogue_option
 @click.option(
     "--timeout", type=click.FloatRange(min=0, min_open=True), help="Leave after so many seconds, exit code 3."
 )
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="What to print.")
 def command(
-    file: Path, state: Path | None, settings: Path | None, keep: bool, timeout: float | None, output: str
+@log_format("text")
+    file: Path,
+    state: Path | None,
+    settings: Path | None,
+    additions: tuple[Path, ...],
+    keep: bool,
+    timeout: float | None,
+    output: str,
+    log_format: str,
 ) -> None:
     """Carry out the rollout in FILE on this machine, to its end.
 
@@ -45,13 +59,15 @@ def command(
     from canary.errors import BadInput, SerinusError, SpecError
     from controlplane.adapters.state_folder import default_state_folder
 
+    from controlplane.profiles.sources import catalogue
+    from profiles.errors import ProfileError
     try:
         plan = _plan(file, settings)
         folder = state or default_state_folder(plan.metadata.name)
         code = asyncio.run(
             _run(plan, folder, keep, leave_after=timeout, output=output, again=_command_again(file, state))
         )
-    except (BadInput, SpecError) as error:
+    except (BadInput, SpecError, ProfileError) as error:
         click.echo(f"{error}\nNothing was started.", err=True)
         code = 2
     except SerinusError as error:
@@ -72,7 +88,6 @@ def _plan(file: Path, settings: Path | None) -> "ModelCanary":
     from controlplane.adapters.priced import dollars_an_hour
     from controlplane.cli.validate import as_warning
     from controlplane.profiles.canary_check import checked
-    from controlplane.profiles.sources import catalogue
 
     document = spec_files.load(file, settings=settings)
     found = checked(document, catalogue(()))
@@ -92,7 +107,7 @@ async def _run(
     from controlplane.program import Audience, Controls, Serving, run_rollout
     from controlplane.view.watcher import open_watcher
 
-    clock, controls = SystemClock(), Controls()
+    clock, controls, name = SystemClock(), Controls(), plan.metadata.name
     view = open_watcher(
         output, sys.stdout, plan.spec, now=clock.now, revision=revision(plan), hint="put everything back: Ctrl-C"
     )
@@ -100,7 +115,7 @@ async def _run(
     def serving(at: Serving) -> None:
         view.say(f"Clients connect to http://{at.address}; numbers come from {at.metrics}; state and logs: {folder}")
 
-    audience = Audience(say=view.say, event=view.event, update=view.update, serving=serving)
+    history = history_in(folder, name)
     loop = asyncio.get_running_loop()
     interrupts = Interrupts(plan, controls, view)
     with suppress(NotImplementedError):
@@ -109,12 +124,17 @@ async def _run(
     if leave_after is not None:
         loop.call_later(leave_after, controls.leave.set)
     try:
+    from controlplane.view.log import Log, LogWatcher
         rollout = await run_rollout(plan, state=folder, keep=keep, audience=audience, controls=controls)
     finally:
         view.close()
-    return _last_words(rollout, plan, keep, again, output)
+    last = view.say if log_format == "json" else lambda words: click.echo(words, err=True)
+    return _last_words(rollout, plan, keep, again, last)
 
 
+    if log_format == "json":
+        events = view if output == "json" else None
+        view = LogWatcher(Log(sys.stderr if events else sys.stdout, clock.now), name, events)
 class Interrupts:
     """What Ctrl-C means: the first time a question, after that an answer."""
 
@@ -155,16 +175,16 @@ class Interrupts:
         self._controls.ask("abort", _user(), SystemClock().now())
 
 
-def _last_words(rollout: "Rollout", plan: "ModelCanary", keep: bool, again: str, output: str) -> int:
+def _last_words(rollout: "Rollout", plan: "ModelCanary", keep: bool, again: str, say: Callable[[str], None]) -> int:
     """Say how it ended and what can be done next; the exit code."""
     name = plan.metadata.name
     if not rollout.finished:
         share = f"{plan.spec.canary.name} keeps {rollout.weights} of the traffic"
-        click.echo(f"{name} was left while {rollout.phase}: {share}, and everything goes on serving.", err=True)
-        click.echo(f"Go on with `serinus run {again}`, or end it with `serinus stop {again}`.", err=True)
+        say(f"{name} was left while {rollout.phase}: {share}, and everything goes on serving.")
+        say(f"Go on with `serinus run {again}`, or end it with `serinus stop {again}`.")
         return NOT_ENDED
     if keep:
-        click.echo(f"What won goes on serving. Stop it with `serinus stop {again}`.", err=True)
+        say(f"What won goes on serving. Stop it with `serinus stop {again}`.")
     return ENDS[rollout.result or "failed"]
 
 

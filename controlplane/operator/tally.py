@@ -4,7 +4,7 @@ Counts only what happened in this process; what rollouts are like now is read fr
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -34,6 +34,7 @@ class Tally:
     """By channel and outcome: `delivered` or `failed`."""
     durations: dict[str, list[float]] = field(default_factory=dict)
     """By what is measured: seconds of rollbacks that ended."""
+    heard: Heard = lambda _namespace, _event, _history: None
 
     @contextmanager
     def passing(self) -> Iterator[None]:
