@@ -9,14 +9,12 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from getpass import getuser
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from controlplane.cli.catalogue import catalogue_option
 from controlplane.cli.telemetry import history_in, log_format, tracing
 
 if TYPE_CHECKING:
@@ -35,17 +33,15 @@ NOT_ENDED = 3
 @click.option("--state", type=click.Path(path_type=Path, file_okay=False), help="Folder for state and logs.")
 @click.option("--settings", type=click.Path(path_type=Path), help="Completes a short form instead of serinus.yml.")
 @click.option("--keep", is_flag=True, help="Leave the winner serving when the rollout has ended.")
-@catalogue_option
 @click.option(
     "--timeout", type=click.FloatRange(min=0, min_open=True), help="Leave after so many seconds, exit code 3."
 )
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="What to print.")
-def command(
 @log_format("text")
+def command(
     file: Path,
     state: Path | None,
     settings: Path | None,
-    additions: tuple[Path, ...],
     keep: bool,
     timeout: float | None,
     output: str,
@@ -59,15 +55,21 @@ def command(
     from canary.errors import BadInput, SerinusError, SpecError
     from controlplane.adapters.state_folder import default_state_folder
 
-    from controlplane.profiles.sources import catalogue
-    from profiles.errors import ProfileError
     try:
         plan = _plan(file, settings)
         folder = state or default_state_folder(plan.metadata.name)
         code = asyncio.run(
-            _run(plan, folder, keep, leave_after=timeout, output=output, again=_command_again(file, state))
+            _run(
+                plan,
+                folder,
+                keep,
+                leave_after=timeout,
+                output=output,
+                log_format=log_format,
+                again=_command_again(file, state),
+            )
         )
-    except (BadInput, SpecError, ProfileError) as error:
+    except (BadInput, SpecError) as error:
         click.echo(f"{error}\nNothing was started.", err=True)
         code = 2
     except SerinusError as error:
@@ -88,6 +90,7 @@ def _plan(file: Path, settings: Path | None) -> "ModelCanary":
     from controlplane.adapters.priced import dollars_an_hour
     from controlplane.cli.validate import as_warning
     from controlplane.profiles.canary_check import checked
+    from controlplane.profiles.sources import catalogue
 
     document = spec_files.load(file, settings=settings)
     found = checked(document, catalogue(()))
@@ -99,18 +102,29 @@ def _plan(file: Path, settings: Path | None) -> "ModelCanary":
 
 
 async def _run(
-    plan: "ModelCanary", folder: Path, keep: bool, *, leave_after: float | None, output: str, again: str
+    plan: "ModelCanary",
+    folder: Path,
+    keep: bool,
+    *,
+    leave_after: float | None,
+    output: str,
+    log_format: str,
+    again: str,
 ) -> int:
     """Carry the rollout through; the exit code."""
     from canary.spec import revision
     from controlplane.adapters.system_clock import SystemClock
     from controlplane.program import Audience, Controls, Serving, run_rollout
+    from controlplane.view.log import Log, LogWatcher
     from controlplane.view.watcher import open_watcher
 
     clock, controls, name = SystemClock(), Controls(), plan.metadata.name
     view = open_watcher(
         output, sys.stdout, plan.spec, now=clock.now, revision=revision(plan), hint="put everything back: Ctrl-C"
     )
+    if log_format == "json":
+        events = view if output == "json" else None
+        view = LogWatcher(Log(sys.stderr if events else sys.stdout, clock.now), name, events)
 
     def serving(at: Serving) -> None:
         view.say(f"Clients connect to http://{at.address}; numbers come from {at.metrics}; state and logs: {folder}")
@@ -124,17 +138,21 @@ async def _run(
     if leave_after is not None:
         loop.call_later(leave_after, controls.leave.set)
     try:
-    from controlplane.view.log import Log, LogWatcher
-        rollout = await run_rollout(plan, state=folder, keep=keep, audience=audience, controls=controls)
+        async with tracing(view.say) as tracer:
+
+            def event(happened: "Event") -> None:
+                view.event(happened)
+                if tracer is not None:
+                    tracer.happened(happened, history)
+
+            audience = Audience(say=view.say, event=event, update=view.update, serving=serving)
+            rollout = await run_rollout(plan, state=folder, keep=keep, audience=audience, controls=controls)
     finally:
         view.close()
     last = view.say if log_format == "json" else lambda words: click.echo(words, err=True)
     return _last_words(rollout, plan, keep, again, last)
 
 
-    if log_format == "json":
-        events = view if output == "json" else None
-        view = LogWatcher(Log(sys.stderr if events else sys.stdout, clock.now), name, events)
 class Interrupts:
     """What Ctrl-C means: the first time a question, after that an answer."""
 

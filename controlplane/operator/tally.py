@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 
 from canary.rollout import Decision, Event, Phase, Rollout
 
+Heard = Callable[[str, Event, Callable[[], Awaitable[Sequence[Event]]]], None]
+"""Told of each event: its namespace, itself, and how to get the rollout's newest history."""
 PAST = 10_000
 """Durations that are remembered for the histograms."""
 
@@ -32,9 +34,9 @@ class Tally:
     rollbacks: Counter[str] = field(default_factory=Counter)
     alerts: Counter[tuple[str, str]] = field(default_factory=Counter)
     """By channel and outcome: `delivered` or `failed`."""
+    heard: Heard = lambda _namespace, _event, _history: None
     durations: dict[str, list[float]] = field(default_factory=dict)
     """By what is measured: seconds of rollbacks that ended."""
-    heard: Heard = lambda _namespace, _event, _history: None
 
     @contextmanager
     def passing(self) -> Iterator[None]:
@@ -50,12 +52,17 @@ class Tally:
         """Count an attempt to tell somebody."""
         self.alerts[channel, outcome] += 1
 
-    def decided(self, before: Rollout, decision: Decision) -> list[Event]:
-        """Count what is new in a decision, and answer it."""
+    def decided(self, before: Rollout, decision: Decision, namespace: str = "") -> list[Event]:
+        """Count what is new in a decision, tell whoever hears of it, and answer it."""
         history = decision.rollout.history
         new = [event for event in history if int(event.id.rsplit("/", 1)[1]) > before.events]
+
+        async def known() -> Sequence[Event]:
+            return history
+
         for event in new:
             self._count(event, decision.rollout)
+            self.heard(namespace, event, known)
         return new
 
     def _count(self, event: Event, rollout: Rollout) -> None:
