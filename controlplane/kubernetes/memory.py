@@ -136,7 +136,8 @@ class MemoryKube:
         try:
             while loop.time() < end:
                 try:
-                    event = await asyncio.wait_for(watcher.events.get(), BOOKMARK_SECONDS)
+                    async with asyncio.timeout(BOOKMARK_SECONDS):  # `wait_for` may lose a cancellation in 3.11
+                        event = await watcher.events.get()
                 except TimeoutError:
                     event = self._bookmark(resource)
                 while self.stalled:
