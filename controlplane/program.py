@@ -22,6 +22,7 @@ from controlplane.adapters.capped_http import CappedHttp
 from controlplane.adapters.envoy import EnvoyRouter
 from controlplane.adapters.envoy_process import EnvoyProcess
 from controlplane.adapters.local_metrics import open_metrics, stop_left_behind
+from controlplane.adapters.priced import rates_of
 from controlplane.adapters.processes import ProcessPlatform
 from controlplane.adapters.sqlite_store import SqliteStore
 from controlplane.adapters.state_folder import held
@@ -30,11 +31,12 @@ from controlplane.adapters.told import ToldEvents
 from controlplane.alerts import open_notifier
 from controlplane.observability.serving import ServingRecord
 from controlplane.ports import Ports, Stored
-from controlplane.profiles.served import ServedIdentity
 from controlplane.profiles.identity import MOST_BYTES
+from controlplane.profiles.served import ServedIdentity
 from controlplane.reconcile.loop import Reconciler
 from controlplane.reconcile.watch import Periods, carry_through
 from controlplane.view.live import LiveRecord
+from profiles.catalogue import Catalogue
 
 ADDRESS_PERIOD = 0.1
 """Seconds between two looks at where the replicas are."""
@@ -90,9 +92,11 @@ async def run_rollout(
     keep: bool = False,
     audience: Audience | None = None,
     controls: Controls | None = None,
+    known: Catalogue | None = None,
 ) -> Rollout:
     """Carry out one rollout on this machine, to its end (or until `controls.leave`); answers its last state.
 
+    `known` has the prices of GPUs, the package's own when left out.
     Raises `BadInput` before anything starts, and `WorldError` when the machine cannot do it at all (no Envoy, a port in
     use).
     """
@@ -118,6 +122,7 @@ async def run_rollout(
                     platform=platform,
                     clock=clock,
                     say=audience.say,
+                    rates=rates_of(plan.spec, known),
                 )
             )
             notifier = await world.enter_async_context(

@@ -8,7 +8,7 @@
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
@@ -29,6 +29,28 @@ ENDING = re.compile(
 HOW_TO_ADD = "Add it to a YAML file under {section!r} and pass --catalogue FILE (see docs/profiles.md)."
 
 Entry = TypeVar("Entry", Accelerator, ModelShape, Quantization)
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """A file of entries, and where in it each key stands."""
+
+    file: str
+    lines: Mapping[tuple[str, ...], int] = field(default_factory=dict)
+    """Path of keys to line, from 1; empty where nobody knows."""
+    path: tuple[str, ...] = ()
+
+    def under(self, *keys: str) -> "Origin":
+        """The same file, further down."""
+        return Origin(self.file, self.lines, (*self.path, *keys))
+
+    def place(self, *keys: str) -> str:
+        """`file:line` of the deepest of these keys that stands in the file."""
+        whole = (*self.path, *keys)
+        for length in range(len(whole), 0, -1):
+            if (line := self.lines.get(whole[:length])) is not None:
+                return f"{self.file}:{line}"
+        return self.file
 
 
 @dataclass(frozen=True)
@@ -58,21 +80,24 @@ class Catalogue:
         how = HOW_TO_ADD.format(section="models")
         return look_up("model", name, self.models, f"{how} Or give the path of its config.json.")
 
-    def extended(self, additions: Mapping[str, Any], origin: str) -> "Catalogue":
+    def extended(self, additions: Mapping[str, Any], origin: "Origin") -> "Catalogue":
         """This catalogue and the user's entries, which win over entries of the same name.
 
         `additions` has the sections `gpus`, `models`, `quantizations`, each like the file in `profiles/data`. Raises
-        `Malformed`, naming `origin`, the entry and the field.
+        `Malformed`, naming file and line, the entry and the field.
         """
-        unknown = set(additions) - {"gpus", "models", "quantizations"}
+        unknown = [name for name in additions if name not in {"gpus", "models", "quantizations"}]
         if unknown:
-            raise Malformed(f"{origin}: unknown section {min(unknown)!r}; expected gpus, models or quantizations")
+            where = origin.place(str(unknown[0]))
+            raise Malformed(f"{where}: unknown section {unknown[0]!r}; expected gpus, models or quantizations")
         return Catalogue(
-            gpus={**self.gpus, **indexed(section(additions, "gpus", origin), read_gpu, origin)},
-            models={**self.models, **indexed(section(additions, "models", origin), read_model, origin)},
+            gpus={**self.gpus, **indexed(section(additions, "gpus", origin), read_gpu, origin.under("gpus"))},
+            models={**self.models, **indexed(section(additions, "models", origin), read_model, origin.under("models"))},
             quantizations={
                 **self.quantizations,
-                **indexed(section(additions, "quantizations", origin), read_quantization, origin),
+                **indexed(
+                    section(additions, "quantizations", origin), read_quantization, origin.under("quantizations")
+                ),
             },
             sources=self.sources,
         )
@@ -86,9 +111,9 @@ def builtin() -> Catalogue:
     }
     sources = {name: (str(table.pop("as_of")), str(table.pop("source"))) for name, table in tables.items()}
     return Catalogue(
-        gpus=indexed(tables["gpus"], read_gpu, "gpus.toml"),
-        models=indexed(tables["models"], read_model, "models.toml"),
-        quantizations=indexed(tables["quantizations"], read_quantization, "quantizations.toml"),
+        gpus=indexed(tables["gpus"], read_gpu, Origin("gpus.toml")),
+        models=indexed(tables["models"], read_model, Origin("models.toml")),
+        quantizations=indexed(tables["quantizations"], read_quantization, Origin("quantizations.toml")),
         sources=sources,
     )
 
@@ -114,27 +139,41 @@ def shorter(name: str) -> list[str]:
     return names
 
 
-def section(additions: Mapping[str, Any], name: str, origin: str) -> Mapping[str, Any]:
+def section(additions: Mapping[str, Any], name: str, origin: Origin) -> Mapping[str, Any]:
     """One section of a user's file; missing is empty."""
     found = additions.get(name) or {}
     if not isinstance(found, Mapping):
-        raise Malformed(f"{origin}: {name} must be a mapping of names to entries, got {type(found).__name__}")
+        raise Malformed(
+            f"{origin.place(name)}: {name} must be a mapping of names to entries, got {type(found).__name__}"
+        )
     return found
 
 
-def indexed(table: Mapping[str, Any], read: Callable[[str, Mapping[str, Any]], Entry], origin: str) -> dict[str, Entry]:
+def indexed(
+    table: Mapping[str, Any], read: Callable[[str, Mapping[str, Any]], Entry], origin: Origin
+) -> dict[str, Entry]:
     """Entries by every plain name they have."""
     index: dict[str, Entry] = {}
     for name, raw in table.items():
+        if not isinstance(raw, Mapping):
+            kind = type(raw).__name__
+            raise Malformed(f"{origin.place(str(name))}: {name} must be a mapping of fields to values, got {kind}")
         try:
-            entry: Entry = read(name, raw)
+            entry: Entry = read(str(name), raw)
         except KeyError as missing:
-            raise Malformed(f"{origin}: {name}: {missing.args[0]} is missing") from None
+            raise Malformed(f"{origin.place(str(name))}: {name}: {missing.args[0]} is missing") from None
         except (TypeError, ValueError, ZeroDivisionError) as wrong:
-            raise Malformed(f"{origin}: {name}: {wrong}") from None
-        for known in (name, *entry.aliases, *repositories(entry.aliases)):
+            key = next((key for key in raw if re.search(rf"\b{re.escape(str(key))}\b", str(wrong))), "")
+            raise Malformed(f"{origin.place(str(name), str(key))}: {name}: {plain_words(str(wrong))}") from None
+        for known in (str(name), *entry.aliases, *repositories(entry.aliases)):
             index[plain_name(known)] = entry
     return index
+
+
+def plain_words(wrong: str) -> str:
+    """What Python says of an argument that a record does not have, as a person would."""
+    said = re.search(r"unexpected keyword argument '(\w+)'", wrong)
+    return f"{said[1]} is no field of it" if said else wrong
 
 
 def repositories(aliases: Iterable[str]) -> list[str]:

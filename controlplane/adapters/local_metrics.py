@@ -16,7 +16,7 @@ from canary.spec.metrics import find
 from canary.spec.models import CanarySpec, LocalPlatform
 from canary.weights import Arm
 from controlplane.adapters.envoy import EnvoyRouter
-from controlplane.adapters.priced import DOLLARS, PricedSource, rates_of
+from controlplane.adapters.priced import DOLLARS, PricedSource
 from controlplane.adapters.process_child import Child, end
 from controlplane.adapters.process_files import read_json
 from controlplane.adapters.processes import ProcessPlatform
@@ -65,11 +65,15 @@ def open_metrics(
     platform: ProcessPlatform,
     clock: Clock,
     say: Callable[[str], None],
+    rates: Mapping[Arm, float],
 ) -> AbstractAsyncContextManager[LocalMetrics]:
-    """The metric source that the plan asks for; leaving the block gives its connections back and stops nothing."""
+    """The metric source that the plan asks for; leaving the block gives its connections back and stops nothing.
+
+    `rates` are dollars an hour for one replica of an arm, for gates that ask about money.
+    """
     program = None if local.metrics == "scrape" else find_prometheus()
     if program is not None:
-        return _prometheus(program, local, spec, folder, router, platform, clock)
+        return _prometheus(program, local, spec, folder, router, platform, clock, rates)
     if local.metrics == "prometheus":
         raise BadInput(
             "The plan asks for Prometheus (platform.local.metrics), and there is none on this machine: "
@@ -82,7 +86,7 @@ def open_metrics(
         )
     if local.metrics == "auto":
         say(MISSING)
-    return _scraping(local, spec, router, platform, clock)
+    return _scraping(local, spec, router, platform, clock, rates)
 
 
 async def stop_left_behind(folder: Path) -> None:
@@ -95,7 +99,12 @@ async def stop_left_behind(folder: Path) -> None:
 
 @asynccontextmanager
 async def _scraping(
-    local: LocalPlatform, spec: CanarySpec, router: EnvoyRouter, platform: ProcessPlatform, clock: Clock
+    local: LocalPlatform,
+    spec: CanarySpec,
+    router: EnvoyRouter,
+    platform: ProcessPlatform,
+    clock: Clock,
+    rates: Mapping[Arm, float],
 ) -> "AsyncIterator[LocalMetrics]":
     interval = local.scrape_interval
     source = ScrapeSource(
@@ -107,7 +116,7 @@ async def _scraping(
     )
     try:
         words = f"Envoy and the servers themselves, scraped every {interval:g} s"
-        yield _priced(LocalMetrics(source, interval, words), spec)
+        yield _priced(LocalMetrics(source, interval, words), spec, rates)
     finally:
         await source.close()
 
@@ -121,6 +130,7 @@ async def _prometheus(
     router: EnvoyRouter,
     platform: ProcessPlatform,
     clock: Clock,
+    rates: Mapping[Arm, float],
 ) -> "AsyncIterator[LocalMetrics]":
     interval = local.scrape_interval
     names: Mapping[Arm, str] = {"stable": spec.stable.name, "canary": spec.canary.name}
@@ -138,16 +148,15 @@ async def _prometheus(
     words = f"Prometheus ({program.name}), which scrapes Envoy and the servers every {interval:g} s"
     try:
         local_source = LocalPrometheus(server, source, clock=clock, interval=interval, labels=labels_of(gates))
-        yield _priced(LocalMetrics(local_source, POLL_S, words, server), spec)
+        yield _priced(LocalMetrics(local_source, POLL_S, words, server), spec, rates)
     finally:
         await source.close()
 
 
-def _priced(metrics: LocalMetrics, spec: CanarySpec) -> LocalMetrics:
+def _priced(metrics: LocalMetrics, spec: CanarySpec, rates: Mapping[Arm, float]) -> LocalMetrics:
     """The same with money, where a gate asks for it; its prices are said once, for they decide."""
     gates = [gate for stage in spec.stages for gate in stage.gates]
     if not any(DOLLARS in (find(gate.metric).counts or ()) for gate in gates if not gate.query):
         return metrics
-    rates = rates_of(spec)
     prices = " and ".join(f"{arm} at ${rate:,.2f} an hour" for arm, rate in rates.items())
     return replace(metrics, source=PricedSource(metrics.source, rates), words=f"{metrics.words}; a replica of {prices}")

@@ -13,7 +13,7 @@ from canary.observation import Counters, PodCounters
 from canary.spec.models import CanarySpec, Variant
 from canary.weights import ARMS, Arm
 from controlplane.ports import MetricHistory, MetricSource
-from profiles.catalogue import builtin
+from profiles.catalogue import Catalogue, builtin
 from profiles.errors import Unknown
 
 DOLLARS = "dollars"
@@ -21,23 +21,27 @@ DOLLARS = "dollars"
 HOUR = 3600.0
 
 
-def dollars_an_hour(variant: Variant) -> float | None:
-    """What one replica costs: its profile's price, or else the catalogue's, for all its GPUs; None if nobody knows."""
+def dollars_an_hour(variant: Variant, known: Catalogue | None = None) -> float | None:
+    """What one replica costs: its profile's price, or else the catalogue's, for all its GPUs; None if nobody knows.
+
+    `known` is the package's own catalogue when left out.
+    """
     profile = variant.profile
     if profile is None:
         return None
     if profile.price is not None:
         return profile.price * profile.count
     try:
-        price = builtin().gpu(profile.gpu).price
+        price = (known or builtin()).gpu(profile.gpu).price
     except Unknown:
         return None
     return price.typical * profile.count if price else None
 
 
-def rates_of(spec: CanarySpec) -> Mapping[Arm, float]:
+def rates_of(spec: CanarySpec, known: Catalogue | None = None) -> Mapping[Arm, float]:
     """Dollars an hour for one replica, for each arm whose price is known."""
-    priced = {arm: dollars_an_hour(variant) for arm, variant in zip(ARMS, (spec.stable, spec.canary), strict=True)}
+    variants = zip(ARMS, (spec.stable, spec.canary), strict=True)
+    priced = {arm: dollars_an_hour(variant, known) for arm, variant in variants}
     return {arm: rate for arm, rate in priced.items() if rate is not None}
 
 

@@ -13,11 +13,13 @@ import socket
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from controlplane.cli.catalogue import catalogue_option
 from controlplane.adapters.prometheus_access import Access
 from controlplane.cli.complaint import complain
 from controlplane.cli.prometheus import prometheus_access
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from controlplane.kubernetes.client import KubeClient
     from controlplane.operator.settings import Settings
 
+    from profiles.catalogue import Catalogue
 F = TypeVar("F", bound=Callable[..., Any])
 SHORTEST, LONGEST = 0.2, 3600.0
 DEFAULT_HOME = "default"
@@ -66,6 +69,8 @@ class InACluster:
     listen: str | None
     elect: bool
 
+    additions: tuple[Path, ...]
+    """YAML with GPUs, models and quantizations of one's own."""
 
 def in_a_cluster(command: F) -> F:
     """Add the operator's options to a command; it gets them as one argument, `cluster`, None without `--cluster`."""
@@ -82,9 +87,12 @@ def in_a_cluster(command: F) -> F:
         "--leader-elect/--no-leader-elect", "elect", default=True, help="With --cluster: agree on one that acts."
     )
     @functools.wraps(command)
+    @catalogue_option
     def with_options(*arguments: Any, cluster: bool, **options: Any) -> Any:
         said = InACluster(**{field: options.pop(field) for field in InACluster.__dataclass_fields__})
         if cluster and said.namespace and said.all_namespaces:
+        if said.additions and not cluster:
+            raise click.UsageError("--catalogue goes with --cluster.")
             raise click.UsageError("--namespace and --all-namespaces contradict each other.")
         return command(*arguments, cluster=said if cluster else None, **options)
 
@@ -156,8 +164,21 @@ def _settings(options: InACluster, interval: float) -> "Settings":
 class Log:
     """One line of JSON for each sentence, on standard error."""
 
+        known=known_with(options.additions),
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
+
+def known_with(additions: tuple[Path, ...]) -> "Catalogue":
+    """The catalogue with these files. Raises `BadInput`, naming file and line."""
+    from canary.errors import BadInput
+    from controlplane.profiles.sources import catalogue
+    from profiles.errors import ProfileError
+
+    try:
+        return catalogue(additions)
+    except ProfileError as error:
+        raise BadInput(f"--catalogue: {error}") from error
+
 
     def say(self, key: "Key | None", sentence: str) -> None:
         """Write one line."""

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from controlplane.cli.catalogue import catalogue_option
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -25,13 +27,7 @@ if TYPE_CHECKING:
 @click.option("--noise", type=click.Choice(["iid", "real", "harsh"]), default="real", show_default=True)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--settings", type=click.Path(path_type=Path), help="Completes a short form instead of serinus.yml.")
-@click.option(
-    "--catalogue",
-    "additions",
-    type=click.Path(path_type=Path),
-    multiple=True,
-    help="YAML with your own gpus, models, quantizations.",
-)
+@catalogue_option
 @click.option("--prometheus", metavar="URL", help="Learn the noise from stable's own last hours there.")
 @click.option("--namespace", help="Where the servers are, with --prometheus (the plan's own, or default).")
 @click.option(

@@ -9,12 +9,14 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from getpass import getuser
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from controlplane.cli.catalogue import catalogue_option
 from controlplane.cli.telemetry import history_in, log_format, tracing
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from canary.spec.models import ModelCanary
     from controlplane.program import Controls
     from controlplane.view.watcher import Watcher
+    from profiles.catalogue import Catalogue
 
 QUESTION = "Put everything back on {stable}, then leave? [Y]es, [n]o go on, [l]eave everything serving as it is: "
 ENDS = {"promoted": 0, "rolled_back": 1, "failed": 1, "aborted": 1, "superseded": 1}
@@ -32,6 +35,7 @@ NOT_ENDED = 3
 @click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
 @click.option("--state", type=click.Path(path_type=Path, file_okay=False), help="Folder for state and logs.")
 @click.option("--settings", type=click.Path(path_type=Path), help="Completes a short form instead of serinus.yml.")
+@catalogue_option
 @click.option("--keep", is_flag=True, help="Leave the winner serving when the rollout has ended.")
 @click.option(
     "--timeout", type=click.FloatRange(min=0, min_open=True), help="Leave after so many seconds, exit code 3."
@@ -42,6 +46,7 @@ def command(
     file: Path,
     state: Path | None,
     settings: Path | None,
+    additions: tuple[Path, ...],
     keep: bool,
     timeout: float | None,
     output: str,
@@ -54,13 +59,17 @@ def command(
     """
     from canary.errors import BadInput, SerinusError, SpecError
     from controlplane.adapters.state_folder import default_state_folder
+    from controlplane.profiles.sources import catalogue
+    from profiles.errors import ProfileError
 
     try:
-        plan = _plan(file, settings)
+        known = catalogue(additions)
+        plan = _plan(file, settings, known)
         folder = state or default_state_folder(plan.metadata.name)
         code = asyncio.run(
             _run(
                 plan,
+                known,
                 folder,
                 keep,
                 leave_after=timeout,
@@ -69,7 +78,7 @@ def command(
                 again=_command_again(file, state),
             )
         )
-    except (BadInput, SpecError) as error:
+    except (BadInput, SpecError, ProfileError) as error:
         click.echo(f"{error}\nNothing was started.", err=True)
         code = 2
     except SerinusError as error:
@@ -81,7 +90,7 @@ def command(
     raise SystemExit(code)
 
 
-def _plan(file: Path, settings: Path | None) -> "ModelCanary":
+def _plan(file: Path, settings: Path | None, known: "Catalogue") -> "ModelCanary":
     """The plan in the file, if this machine can carry all of it out and its variants can run on their GPUs."""
     from canary.errors import SpecError
     from canary.spec.local import local_faults
@@ -90,11 +99,10 @@ def _plan(file: Path, settings: Path | None) -> "ModelCanary":
     from controlplane.adapters.priced import dollars_an_hour
     from controlplane.cli.validate import as_warning
     from controlplane.profiles.canary_check import checked
-    from controlplane.profiles.sources import catalogue
 
     document = spec_files.load(file, settings=settings)
-    found = checked(document, catalogue(()))
-    if faults := in_order([*local_faults(document, dollars_an_hour), *found.faults]):
+    found = checked(document, known)
+    if faults := in_order([*local_faults(document, partial(dollars_an_hour, known=known)), *found.faults]):
         raise SpecError(faults)
     for warning in found.warnings:
         click.echo(as_warning(warning), err=True)
@@ -103,6 +111,7 @@ def _plan(file: Path, settings: Path | None) -> "ModelCanary":
 
 async def _run(
     plan: "ModelCanary",
+    known: "Catalogue",
     folder: Path,
     keep: bool,
     *,
@@ -146,7 +155,9 @@ async def _run(
                     tracer.happened(happened, history)
 
             audience = Audience(say=view.say, event=event, update=view.update, serving=serving)
-            rollout = await run_rollout(plan, state=folder, keep=keep, audience=audience, controls=controls)
+            rollout = await run_rollout(
+                plan, state=folder, keep=keep, audience=audience, controls=controls, known=known
+            )
     finally:
         view.close()
     last = view.say if log_format == "json" else lambda words: click.echo(words, err=True)

@@ -6,6 +6,7 @@ on standard error. Exit codes: 0 when every file is in order, 2 otherwise.
 
 import json
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from canary.spec.parse import in_order
 from canary.spec.reader import read
 from canary.spec.units import show_seconds, show_share
 from controlplane.adapters.priced import dollars_an_hour
+from controlplane.cli.catalogue import catalogue_option
 from controlplane.profiles.canary_check import checked
 from controlplane.profiles.sources import catalogue
 from controlplane.spec_files import STANDARD_INPUT, load, read_source
@@ -55,13 +57,7 @@ OF_REST = {"spec.canary", "spec.canary.name"}
     type=click.Choice(["local", "cluster"]),
     help="Also check that it can run there: local is `serinus run`, cluster is the operator.",
 )
-@click.option(
-    "--catalogue",
-    "additions",
-    type=click.Path(path_type=Path),
-    multiple=True,
-    help="YAML with your own gpus, models, quantizations.",
-)
+@catalogue_option
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="json: one object a file.")
 @click.pass_context
 def command(
@@ -107,17 +103,18 @@ def _checked(file: str, settings: Path | None, where: str | None, known: Catalog
     except BadInput as error:
         return error
     found = checked(document, known)
-    there, notes = _there(document, where)
+    there, notes = _there(document, where, known)
     faults = in_order([*there, *found.faults])
     return SpecError(faults) if faults else Sound(document, (*found.warnings, *notes))
 
 
-def _there(document: Document, where: str | None) -> tuple[tuple[Fault, ...], tuple[Fault, ...]]:
+def _there(document: Document, where: str | None, known: Catalogue) -> tuple[tuple[Fault, ...], tuple[Fault, ...]]:
     """What keeps the plan from running in a place, and what is good to know of it there."""
+    price = partial(dollars_an_hour, known=known)
     if where == "local":
-        return local_faults(document, dollars_an_hour), ()
+        return local_faults(document, price), ()
     if where == "cluster":
-        return cluster_faults(document, dollars_an_hour), cluster_notes(document)
+        return cluster_faults(document, price), cluster_notes(document)
     return (), ()
 
 

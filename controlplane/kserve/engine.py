@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from math import ceil
-from typing import Any, Literal
+from typing import Literal
 
 from canary.errors import BadInput
 from canary.spec.models import CanarySpec, Variant
@@ -18,8 +18,9 @@ from profiles.accelerator import GIB
 from profiles.arguments import Flag, Launch
 from profiles.catalogue import Catalogue
 from profiles.deployment import Deployment
+from profiles.described import described
 from profiles.engine import Engine
-from profiles.errors import Malformed, Refused, Unknown
+from profiles.errors import Refused, Unknown
 from profiles.memory import memory
 
 Family = Literal["vllm", "huggingface"]
@@ -32,13 +33,6 @@ ENGINE = Engine("vllm", (0, 24, 0))
 WEIGHTS = "/mnt/models"
 """Where KServe puts the weights."""
 ADAPTERS = "/mnt/adapters"
-PREDICTED: Mapping[str, tuple[str, type]] = {
-    "maxnumseqs": ("max_num_seqs", int),
-    "maxnumbatchedtokens": ("max_num_batched_tokens", int),
-    "maxmodellen": ("max_model_len", int),
-    "gpumemoryutilization": ("memory_utilization", float),
-}
-"""Engine flags that the prediction knows, without case and separators, and what it calls them."""
 CORES_EACH = 4
 HOST_MEMORY_LEAST = 16
 """GiB; what loading needs beside the weights does not shrink with them."""
@@ -128,24 +122,18 @@ def _deployment(spec: CanarySpec, variant: Variant, known: Catalogue) -> tuple[D
     if profile is None:
         return None, ""
     try:
-        plain = Deployment(
-            known.model(variant.uri or spec.model.uri or spec.model.name),
-            known.gpu(profile.gpu),
-            known.quantization(variant.quantization or "bf16"),
+        found = described(
+            known,
+            model=variant.uri or spec.model.uri or spec.model.name,
+            gpu=profile.gpu,
             gpus=profile.count,
+            quantization=variant.quantization,
+            flags=variant.engine,
             engine=_engine(variant),
         )
     except Unknown as wrong:
         return None, f"{wrong} Its arguments are those of the plan, and whether it fits was not checked."
-    values: dict[str, Any] = {}
-    for name, value in variant.engine.items():
-        field, kind = PREDICTED.get(name.lower().replace("-", "").replace("_", ""), ("", float))
-        if field and isinstance(value, int | float) and not isinstance(value, bool):
-            values[field] = kind(value)
-    try:
-        return replace(plain, **values), ""
-    except Malformed as wrong:
-        raise BadInput(f"{variant.name}: {wrong}.") from wrong
+    return found, ""
 
 
 def _engine(variant: Variant) -> Engine:

@@ -24,7 +24,7 @@ from controlplane.kubernetes.names import service_name
 from controlplane.operator.site import Absent
 from controlplane.operator.sites import ClusterSite, ServiceSite, StandardSite
 from controlplane.ports import Clock, MetricSource
-from profiles.catalogue import builtin
+from profiles.catalogue import Catalogue
 
 LOST = "Gateway {} does not exist: nobody is served through it, and the rollout waits. Both variants run on."
 
@@ -38,6 +38,8 @@ class Ground:
     clock: Clock
     namespace: str
     metrics: MetricSource
+    known: Catalogue
+    """GPUs, models and quantizations."""
     close: Callable[[], None]
     """Lets go of the rollout's numbers."""
 
@@ -108,7 +110,9 @@ def _standard(ground: Ground, plan: ModelCanary) -> StandardSite:
     )
 
     def platform(may_stop: Callable[[Arm], bool]) -> KServeStandard:
-        return KServeStandard(kube, caches, plan, namespace=namespace, now=clock.now, may_stop=may_stop)
+        return KServeStandard(
+            kube, caches, plan, namespace=namespace, now=clock.now, may_stop=may_stop, known=ground.known
+        )
 
     def lost() -> str:
         there = not caches.gateways.synced or caches.gateways.missing or caches.gateways.get(*gateway) is not None
@@ -120,14 +124,14 @@ def _standard(ground: Ground, plan: ModelCanary) -> StandardSite:
 
 def _knative(ground: Ground, plan: ModelCanary) -> ServiceSite:
     kube, caches, clock, namespace = ground.kube, ground.caches, ground.clock, ground.namespace
-    platform = KnativePlatform(kube, caches, plan, namespace=namespace, clock=clock)
+    platform = KnativePlatform(kube, caches, plan, namespace=namespace, clock=clock, known=ground.known)
     router = KnativeRouter(kube, caches, plan, namespace=namespace, clock=clock)
     return ServiceSite(lambda _: platform, router, ground.metrics, partial(_revisions, plan), ground.close)
 
 
 def _native(ground: Ground, plan: ModelCanary) -> ServiceSite:
     kube, caches, clock, namespace = ground.kube, ground.caches, ground.clock, ground.namespace
-    platform = NativePlatform(kube, caches, plan, namespace=namespace, now=clock.now)
+    platform = NativePlatform(kube, caches, plan, namespace=namespace, now=clock.now, known=ground.known)
     router = NativeRouter(kube, caches, plan, namespace=namespace, clock=clock)
     servers: Mapping[Arm, str] = {
         "stable": workload(service_of(plan), plan.spec.stable),
@@ -139,10 +143,12 @@ def _native(ground: Ground, plan: ModelCanary) -> ServiceSite:
 def _llm(ground: Ground, plan: ModelCanary) -> ServiceSite:
     kube, caches, clock, namespace = ground.kube, ground.caches, ground.clock, ground.namespace
     for variant in (plan.spec.stable, plan.spec.canary):  # what no LLMInferenceService can say is said now
-        llm_service(plan, variant, 0, namespace=namespace, known=builtin())
+        llm_service(plan, variant, 0, namespace=namespace, known=ground.known)
 
     def platform(may_stop: Callable[[Arm], bool]) -> LlmPlatform:
-        return LlmPlatform(kube, caches, plan, namespace=namespace, now=clock.now, may_stop=may_stop)
+        return LlmPlatform(
+            kube, caches, plan, namespace=namespace, now=clock.now, may_stop=may_stop, known=ground.known
+        )
 
     router = LlmRouter(kube, caches, plan, namespace=namespace, clock=clock)
     servers: Mapping[Arm, str] = {

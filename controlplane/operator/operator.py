@@ -76,6 +76,7 @@ class Operator:
             ),
             tally=self.tally,
             say=say,
+            known=settings.known,
         )
         caches = self.following.caches
         for cache in (
@@ -170,6 +171,7 @@ class Operator:
             access=settings.access,
             find=Looks(look, self._clock),
             ask=CappedHttp(most_bytes=MOST_BYTES),
+            known=settings.known,
         )
 
     def _health(self) -> Health:

@@ -6,6 +6,7 @@ alone.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from canary.errors import Fault, SpecError
@@ -20,7 +21,7 @@ from controlplane.operator.conditions import TIDYING
 from controlplane.operator.finalizer import is_leaving
 from controlplane.operator.request import requests_in
 from controlplane.profiles.canary_check import checked
-from profiles.catalogue import builtin
+from profiles.catalogue import Catalogue, builtin
 
 SHOWN_FAULTS = 5
 _FINISHED = frozenset(phase.value for phase in FINISHED)
@@ -42,8 +43,8 @@ class Reading:
     """Whether there is nothing to try: stable and canary say the same."""
 
 
-def read(object_: Object) -> Reading:
-    """The plan of a ModelCanary, or what is wrong with it."""
+def read(object_: Object, known: Catalogue | None = None) -> Reading:
+    """The plan of a ModelCanary, or what is wrong with it. `known`: GPUs and models, the package's own if left out."""
     generation = int(object_["metadata"].get("generation", 0))
     if at_rest(object_):
         return Reading(generation, None, resting=True)
@@ -51,8 +52,9 @@ def read(object_: Object) -> Reading:
         document = document_of(object_)
     except SpecError as error:
         return Reading(generation, None, faults=_sentences(error.faults))
-    found = checked(document, builtin())
-    if faults := without_lines((*cluster_faults(document, dollars_an_hour), *found.faults)):
+    found = checked(document, known or builtin())
+    price = partial(dollars_an_hour, known=known)
+    if faults := without_lines((*cluster_faults(document, price), *found.faults)):
         return Reading(generation, None, faults=_sentences(faults))
     notes = _sentences((*cluster_notes(document), *found.warnings))
     return Reading(generation, document.canary, revision(document.canary), notes=notes)

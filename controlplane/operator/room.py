@@ -13,7 +13,7 @@ from controlplane.kserve.pods import condition, leaving
 from controlplane.kserve.render import placement
 from controlplane.kubernetes.api import Object
 from controlplane.kubernetes.names import ROLLOUT_LABEL, VARIANT_LABEL
-from profiles.catalogue import builtin
+from profiles.catalogue import Catalogue, builtin
 from profiles.errors import Unknown
 
 GPU = ".com/gpu"
@@ -21,10 +21,12 @@ GPU = ".com/gpu"
 HARD = frozenset({"NoSchedule", "NoExecute"})
 
 
-def lacking(plan: ModelCanary, nodes: Iterable[Object], pods: Iterable[Object]) -> str:
+def lacking(
+    plan: ModelCanary, nodes: Iterable[Object], pods: Iterable[Object], catalogue: Catalogue | None = None
+) -> str:
     """What the canary needs and no nodes have left, as a sentence; empty where there is room, or nothing is known."""
     variant = plan.spec.canary
-    resource, each = gpus_of(variant)
+    resource, each = gpus_of(variant, catalogue or builtin())
     known = list(nodes)
     if not each or not known or variant.inference_service:
         return ""
@@ -48,7 +50,7 @@ def lacking(plan: ModelCanary, nodes: Iterable[Object], pods: Iterable[Object]) 
     return f"{variant.name} needs {needs} of {resource}: {found}. It waits for up to {waits} (progressDeadline)."
 
 
-def gpus_of(variant: Variant) -> tuple[str, int]:
+def gpus_of(variant: Variant, catalogue: Catalogue) -> tuple[str, int]:
     """The resource and how many of it one replica asks for; 0 where it asks for none."""
     for name, amount in variant.resources.items():
         if name.endswith(GPU) and str(amount).isdigit():
@@ -56,7 +58,7 @@ def gpus_of(variant: Variant) -> tuple[str, int]:
     if variant.profile is None:
         return "", 0
     try:
-        vendor = "nvidia" if variant.runtime else builtin().gpu(variant.profile.gpu).vendor
+        vendor = "nvidia" if variant.runtime else catalogue.gpu(variant.profile.gpu).vendor
     except Unknown:
         vendor = "nvidia"
     return f"{vendor}{GPU}", variant.profile.count

@@ -36,6 +36,7 @@ from controlplane.operator.tally import Tally
 from controlplane.operator.timers import Timers
 from controlplane.ports import Clock, Stored
 from controlplane.reconcile.loop import RETRY
+from profiles.catalogue import Catalogue
 
 WORKERS, RESERVED = 512, 32
 """Passes at the same time; reserved ones are for rollouts that lower traffic.
@@ -68,8 +69,12 @@ class Roster:
         desks: Desks,
         tally: Tally,
         say: Callable[[Key | None, str], None],
+        known: Catalogue | None = None,
     ) -> None:
-        """`canaries`: every ModelCanary; `interval`: seconds between two ticks; `say`: a sentence for the log."""
+        """`canaries`: every ModelCanary; `interval`: seconds between two ticks; `say`: a sentence for the log.
+
+        `known`: GPUs and models that plans may name, the package's own if left out.
+        """
         self.charges: dict[Key, Charge] = {}
         self.queue: WorkQueue[Key] = WorkQueue()
         self.fence = 0
@@ -80,6 +85,7 @@ class Roster:
         """Asked where a retry has nothing to begin: whether somebody held it back who now lets it be tried again."""
         self._kube, self._canaries, self._sites = kube, canaries, sites
         self._clock, self._events, self._desks, self._tally, self._say = clock, events, desks, tally, say
+        self._known = known
         self._means = Means(clock, interval, self._spawn, self._decided)
         self._farewell = Farewell(kube, events, clock, say)
         self._timers: Timers[Key] = Timers(self.poke)
@@ -220,7 +226,7 @@ class Roster:
         if object_ is None:
             return None
         stored = stored_in(object_)
-        reading = self._readings[key] = read(object_)
+        reading = self._readings[key] = read(object_, self._known)
         if stored is not None:  # the process before this one may have died between status and history
             store.books.note(name, stored.rollout.attempt, stored.rollout.history)
         task = unfinished(object_, stored, reading)
@@ -292,7 +298,7 @@ class Roster:
         known = self._readings.get(key)
         if known is not None and known.generation == object_["metadata"].get("generation", 0):
             return
-        reading = self._readings[key] = read(object_)
+        reading = self._readings[key] = read(object_, self._known)
         self._note_reading(charge, reading)
         self._tell_faults(object_, reading)
         if reading.faults or (known is not None and known.faults):

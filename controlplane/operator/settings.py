@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from controlplane.adapters.prometheus_access import Access
 from controlplane.alerts.reach import Network
+from profiles.catalogue import Catalogue
 
 LEASE_NAME = "serinus-controller"
 
@@ -34,5 +35,7 @@ class Settings:
     """`host:port` for /metrics, /healthz and /readyz; None: nobody is told."""
     networks: Sequence[Network] = ()
     """Networks that alerts may be sent to besides public and private ones."""
+    known: Catalogue | None = None
+    """GPUs, models and quantizations that plans may name; None: those that come with the package."""
     dashboard: str = ""
     """Where the dashboard answers, for links in alerts."""

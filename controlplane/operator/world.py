@@ -27,6 +27,7 @@ from controlplane.operator.room import lacking
 from controlplane.operator.sites import ClusterSite, ready_since
 from controlplane.ports import Clock
 from controlplane.profiles.served import ServedIdentity
+from profiles.catalogue import Catalogue, builtin
 
 ANSWER_WITHIN = 5.0
 """Seconds that Prometheus may take for one answer."""
@@ -65,17 +66,19 @@ class ClusterWorld:
         access: Access | None = None,
         find: Find | None = None,
         ask: CappedHttp | None = None,
+        known: Catalogue | None = None,
     ) -> None:
         """`prometheus`: the operator's own, and `access` what it asks for; `interval`: seconds between scrapes.
 
         `find` says which metrics profile fits; None takes each mode's default. `ask` asks pods what they are, and is
-        closed with this; None asks nobody. Raises `BadInput` for an access that cannot be used.
+        closed with this; None asks nobody. `known`: GPUs and models, the package's own if left out. Raises `BadInput`
+        for an access that cannot be used.
         """
         self.tell: Tell = tell_nobody
         self.say: Callable[[str], None] = lambda _: None
         self._kube, self._caches, self._clock = kube, caches, clock
         self._prometheus, self._interval, self._access = prometheus, interval, access or Access()
-        self._find, self._ask = find, ask
+        self._find, self._ask, self._known = find, ask, known or builtin()
         self._fleets: dict[str, FleetMetrics] = {}
         self._open: dict[Key, Open] = {}
         self._tasks: asyncio.TaskGroup | None = None
@@ -106,12 +109,14 @@ class ClusterWorld:
                 del self._open[key]
                 fleet.forget(key)
 
-        site = mode.make(Ground(self._kube, self._caches, self._clock, namespace, fleet.source(key), close), plan)
+        source = fleet.source(key)
+        ground = Ground(self._kube, self._caches, self._clock, namespace, source, self._known, close)
+        site = mode.make(ground, plan)
         neighbours = (*self._caches.pods.items(), *self._caches.llm_pods.items())
-        if sentence := lacking(plan, self._caches.nodes.items(), neighbours):
+        if sentence := lacking(plan, self._caches.nodes.items(), neighbours, self._known):
             self.tell(key, "Warning", "NoRoomYet", sentence)
         if asks_about_money(plan.spec):
-            site.metrics = PricedPods(site.metrics, rates_of(plan.spec), lambda: ready_since(site))
+            site.metrics = PricedPods(site.metrics, rates_of(plan.spec, self._known), lambda: ready_since(site))
         if self._ask is not None and plan.spec.fingerprint.policy != "off":
             site.identity = ServedIdentity(plan.spec, site.platform.endpoints, self._ask, clock=self._clock)
         opened = self._open[key] = Open(plan, site, fleet, kserve.metrics_profile or "", site.servers())

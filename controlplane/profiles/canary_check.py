@@ -5,9 +5,8 @@ quantization or a model that the catalogue does not have), or fits with another 
 fault of the file. A variant without a `profile` is not judged. Reads nothing but its arguments.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 from canary.errors import Fault
 from canary.spec.faults import place_of
@@ -16,17 +15,10 @@ from canary.spec.parse import Document, in_order
 from profiles.accelerator import GIB
 from profiles.catalogue import Catalogue
 from profiles.deployment import Deployment
+from profiles.described import described
 from profiles.errors import Unknown
 from profiles.memory import Memory, memory, smallest_change
 from profiles.support import falls_back, refusal, uneven_split
-
-ENGINE_FLAGS: Mapping[str, tuple[str, type]] = {
-    "maxnumseqs": ("max_num_seqs", int),
-    "maxnumbatchedtokens": ("max_num_batched_tokens", int),
-    "maxmodellen": ("max_model_len", int),
-    "gpumemoryutilization": ("memory_utilization", float),
-}
-"""Flags of `engine` that memory depends on, without case and separators, to what the predictor calls them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,24 +133,14 @@ def _deployment(spec: CanarySpec, variant: Variant, known: Catalogue) -> Deploym
     """What the variant is to the predictor, with its engine's flags; None without a profile. Raises `Unknown`."""
     if variant.profile is None:
         return None
-    plain = Deployment(
-        known.model(_model(spec, variant)),
-        known.gpu(variant.profile.gpu),
-        known.quantization(variant.quantization or "bf16"),
+    return described(
+        known,
+        model=_model(spec, variant),
+        gpu=variant.profile.gpu,
         gpus=variant.profile.count,
+        quantization=variant.quantization,
+        flags=variant.engine,
     )
-    return replace(plain, **_engine_flags(variant))
-
-
-def _engine_flags(variant: Variant) -> dict[str, Any]:
-    """The flags of `engine` that memory depends on; a value that no engine would take is left to the engine."""
-    found: dict[str, Any] = {}
-    for name, value in variant.engine.items():
-        field, kind = ENGINE_FLAGS.get(name.lower().replace("-", "").replace("_", ""), ("", float))
-        usable = isinstance(value, int | float) and not isinstance(value, bool) and value > 0
-        if field and usable and (field != "memory_utilization" or value <= 1):
-            found[field] = kind(value)
-    return found
 
 
 def _model(spec: CanarySpec, variant: Variant) -> str:

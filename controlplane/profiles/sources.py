@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from profiles.catalogue import Catalogue, builtin
+from profiles.catalogue import Catalogue, Origin, builtin
 from profiles.config import read_config
 from profiles.errors import Malformed, ProfileError, Unknown
 from profiles.model import ModelShape
@@ -21,7 +21,7 @@ def catalogue(additions: Sequence[Path] = ()) -> Catalogue:
     """The package's catalogue and the user's YAML files on top, later ones winning."""
     known = builtin()
     for path in additions:
-        known = known.extended(read_yaml(path), str(path))
+        known = known.extended(read_yaml(path), Origin(str(path), lines_of(path)))
     return known
 
 
@@ -32,11 +32,30 @@ def read_yaml(path: Path) -> Mapping[str, Any]:
     try:
         found = yaml.safe_load(read_text(path))
     except yaml.YAMLError as wrong:
-        raise Malformed(f"{path} is not YAML: {wrong}") from None
+        mark = getattr(wrong, "problem_mark", None)
+        where = f"{path}:{mark.line + 1}" if mark else str(path)
+        raise Malformed(f"{where}: not YAML: {getattr(wrong, 'problem', None) or wrong}") from None
     if found is None:
         return {}
     if not isinstance(found, dict):
         raise Malformed(f"{path} must hold a mapping with gpus, models or quantizations, got {type(found).__name__}")
+    return found
+
+
+def lines_of(path: Path) -> Mapping[tuple[str, ...], int]:
+    """Where each key of a YAML file stands, down to the fields of its entries."""
+    import yaml
+
+    found: dict[tuple[str, ...], int] = {}
+
+    def walk(node: Any, path: tuple[str, ...]) -> None:
+        for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
+            here = (*path, str(key.value))
+            found[here] = key.start_mark.line + 1
+            if len(here) < 3:
+                walk(value, here)
+
+    walk(yaml.compose(read_text(path), Loader=yaml.SafeLoader), ())
     return found
 
 
@@ -45,7 +64,8 @@ def read_text(path: Path) -> str:
     try:
         return path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as wrong:
-        raise Malformed(f"{path} cannot be read: {wrong}") from None
+        reason = wrong.strerror if isinstance(wrong, OSError) else "it is not UTF-8 text"
+        raise Malformed(f"{path} cannot be read: {reason}") from None
 
 
 def model_shape(name: str, known: Catalogue) -> ModelShape:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from profiles.catalogue import builtin, distinct
+from profiles.catalogue import Origin, builtin, distinct
 from profiles.config import read_config
 from profiles.engine import Engine
 from profiles.errors import Malformed, Unknown
@@ -54,7 +54,7 @@ def test_every_section_says_where_it_is_from_and_when() -> None:
 
 def test_the_users_entry_wins() -> None:
     mine = KNOWN.extended(
-        {"gpus": {"L40S": {"memory_gib": 40, "bandwidth": 864, "fp16": 362, "capability": 8.9}}}, "mine"
+        {"gpus": {"L40S": {"memory_gib": 40, "bandwidth": 864, "fp16": 362, "capability": 8.9}}}, Origin("mine")
     )
     assert mine.gpu("L40S").memory_gib == 40
     assert KNOWN.gpu("L40S").memory_gib == 44.5
@@ -72,8 +72,16 @@ def test_the_users_entry_wins() -> None:
 )
 def test_a_broken_addition_names_file_entry_and_field(additions: dict[str, object], words: str) -> None:
     with pytest.raises(Malformed, match=words) as caught:
-        KNOWN.extended(additions, "mine.yaml")
+        KNOWN.extended(additions, Origin("mine.yaml"))
     assert str(caught.value).startswith("mine.yaml")
+
+
+def test_a_fault_is_placed_on_the_line_of_its_field() -> None:
+    lines = {("gpus",): 1, ("gpus", "X"): 2, ("gpus", "X", "memory_gib"): 3}
+    with pytest.raises(Malformed, match=r"^mine\.yaml:3: X: memory_gib must be a positive number"):
+        KNOWN.extended({"gpus": {"X": {"memory_gib": -1}}}, Origin("mine.yaml", lines))
+    with pytest.raises(Malformed, match=r"^mine\.yaml:2: X: bandwidth is missing"):
+        KNOWN.extended({"gpus": {"X": {"memory_gib": 1}}}, Origin("mine.yaml", lines))
 
 
 def test_engines_are_read_with_their_version() -> None:

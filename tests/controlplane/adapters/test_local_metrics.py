@@ -9,7 +9,7 @@ from canary.spec.gates import Gate
 from canary.spec.models import LocalPlatform, Profile, Stage, Variant
 from controlplane.adapters.envoy import EnvoyRouter
 from controlplane.adapters.local_metrics import open_metrics, pages_of
-from controlplane.adapters.priced import PricedSource
+from controlplane.adapters.priced import PricedSource, rates_of
 from controlplane.adapters.processes import ProcessPlatform
 from controlplane.adapters.prometheus_server import find_prometheus
 from controlplane.adapters.system_clock import SystemClock
@@ -40,6 +40,7 @@ class Bench:
             platform=self.platform,
             clock=self.clock,
             say=self.said.append,
+            rates={},
         )
         async with opened as source:
             return source.words
@@ -65,6 +66,7 @@ async def test_prices_that_a_gate_is_judged_by_are_said(tmp_path: Path) -> None:
         platform=bench.platform,
         clock=bench.clock,
         say=bench.said.append,
+        rates=rates_of(priced),
     )
     async with opened as metrics:
         assert isinstance(metrics.source, PricedSource)
