@@ -17,6 +17,7 @@ Truth = Literal["True", "False", "Unknown"]
 LONGEST = 1024
 TIDYING = "TidyingUp"
 """Reason of `Progressing` while a finished rollout still has something to put away."""
+DRIFTED = "Drifted"
 GOING_BACK = frozenset({Phase.ROLLING_BACK, Phase.ROLLED_BACK})
 
 
@@ -25,7 +26,7 @@ def conditions(
 ) -> list[dict[str, Any]]:
     """All conditions of a rollout; each keeps the time of its last change from `before`."""
     told = [accepted(facts.faults), _ready(rollout), _progressing(rollout, facts), _degraded(rollout, facts)]
-    told.append(_blind(rollout))
+    told += [_blind(rollout), drifted(facts.drifts)]
     return with_times(told, before, facts.generation, now)
 
 
@@ -34,6 +35,13 @@ def accepted(faults: Sequence[str]) -> dict[str, Any]:
     if faults:
         return _condition("Accepted", "False", "InvalidSpec", " ".join(faults))
     return _condition("Accepted", "True", "Valid", "The spec can be carried out.")
+
+
+def drifted(sentences: Sequence[str]) -> dict[str, Any]:
+    """Whether somebody else changed something that the rollout stands on: its route, its variants, its Gateway."""
+    if sentences:
+        return _condition(DRIFTED, "True", "ChangedByOthers", " ".join(sentences))
+    return _condition(DRIFTED, "False", "AsPlanned", "Nobody else has changed anything.")
 
 
 def story(rollout: Rollout) -> tuple[str, str]:

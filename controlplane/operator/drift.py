@@ -12,17 +12,18 @@ from controlplane.operator.events import Events
 GUARD = "the drift guard"
 
 
-def tell_drift(charge: Charge, object_: Object, events: Events, now: float) -> None:
-    """Say what is new, and ask for a pause where the plan wants a person to look first."""
+def tell_drift(charge: Charge, object_: Object, events: Events, now: float) -> bool:
+    """Say what is new, and ask for a pause where the plan wants a person to look first; True where anything changed."""
     if charge.over:
-        return
+        return False
     found = frozenset(drift.sentence for drift in charge.found)
-    new = found - charge.drifts
+    new, changed = found - charge.drifts, found != charge.drifts
     charge.drifts = found
     for sentence in sorted(new):
         events.tell(object_, f"drift-{now:.0f}-{sentence}", "Warning", "Drift", sentence)
     if new and pauses(charge.task.plan):
         charge.ask(OperatorRequest(f"drift-{now:.3f}", "pause", GUARD, now))
+    return changed
 
 
 def pauses(plan: ModelCanary) -> bool:

@@ -208,7 +208,8 @@ class Roster:
             self._drop(key)
             return math.inf
         wait = await charge.once()
-        tell_drift(charge, object_, self._events, self._clock.now())
+        if tell_drift(charge, object_, self._events, self._clock.now()):
+            self._spawn(self._note(key))
         self._after(key, charge)
         if charge.tidied:
             await self._finish(key, charge)
@@ -338,6 +339,9 @@ class Roster:
             self._flushing.add(key)
             self._spawn(self._flush(key, object_, 0.0 if charge.over else FLUSH_AFTER))
 
+    async def _note(self, key: Key) -> None:
+        await self.store(key[0]).note(key[1])
+
     async def _flush(self, key: Key, object_: Object, seconds: float) -> None:
         try:
             await self._clock.sleep(seconds)
@@ -387,11 +391,12 @@ class Roster:
             seen=charge.reconciler.board.seen(),
             slots=charge.site.slots(),
             tidied=charge.tidied,
+            drifts=tuple(sorted(charge.drifts)),
         )
 
     def _decided(self, namespace: str, before: Rollout, decision: Decision) -> None:
         """Count what is new in a decision, and log its changes of phase."""
-        for event in self._tally.decided(before, decision):
+        for event in self._tally.decided(before, decision, namespace):
             if event.event == "phase":
                 self._say((namespace, event.rollout), f"{event.phase}: {event.message}")
 

@@ -45,6 +45,8 @@ class Facts:
     """Which place of the route is which variant."""
     tidied: bool = True
     """Whether a finished rollout has left nothing to be put away."""
+    drifts: tuple[str, ...] = ()
+    """What somebody else changed of what the rollout stands on, a sentence each."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from canary.rollout import Event, Rollout
 from controlplane.kubernetes.api import Kube, NotFound, Object
 from controlplane.kubernetes.cache import Cache
 from controlplane.kubernetes.resources import MODEL_CANARY
-from controlplane.operator.conditions import TIDYING, accepted, finished, with_times
+from controlplane.operator.conditions import DRIFTED, TIDYING, accepted, drifted, finished, with_times
 from controlplane.operator.history import Books
 from controlplane.operator.request import annotation_of, requests_in
 from controlplane.operator.state import dismissed_in, rollout_of
@@ -96,14 +96,18 @@ class StatusStore:
         return version + 1
 
     async def note(self, name: str) -> bool:
-        """Write what the facts say of the present spec, where that is news; answers whether it was.
+        """Write what the facts say of the present spec and of drift, where that is news; answers whether it was.
 
         The rollout's own state and version stay, so nobody who carries it out is disturbed.
         """
         object_ = await self._object(name)
         status, facts = object_.get("status") or {}, self.facts(name)
         known = status.get("conditions") or ()
-        told = [accepted(facts.faults), *([finished()] if facts.tidied and _is_tidying(known) else [])]
+        told = [accepted(facts.faults)]
+        if facts.drifts or any(each.get("type") == DRIFTED for each in known):
+            told.append(drifted(facts.drifts))
+        if facts.tidied and _is_tidying(known):
+            told.append(finished())
         news = with_times(told, known, facts.generation, self._now())
         others = [each for each in known if each.get("type") not in {one["type"] for one in news}]
         conditions = [*news, *others]

@@ -320,6 +320,8 @@ async def test_a_gateway_that_is_deleted_holds_the_rollout_and_is_named(cluster:
         assert (cluster.status()["stage"], cluster.shares()) == (1, {"v1": 0.5, "v2": 0.5})
         notes = [each["note"] for each in cluster.kube.objects(EVENT).values() if each["reason"] == "Drift"]
         assert notes == [LOST.format("/".join(gateway))]
+        told = {each["type"]: each for each in cluster.status()["conditions"]}
+        assert (told["Drifted"]["status"], told["Drifted"]["message"]) == ("True", notes[0])
         cluster.kube.seed(GATEWAY, {"metadata": dict(zip(("namespace", "name"), gateway, strict=True))})
         await cluster.until(cluster.at_rest)
         stop.set()

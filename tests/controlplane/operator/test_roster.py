@@ -61,7 +61,8 @@ async def test_a_good_canary_is_promoted_and_the_old_variant_put_away(town: Town
     assert [weights.share for _, weights in town.place().router.history] == [0.05, 0.5, 1.0]
     assert town.place().gone == ["stable"]
     told = {each["type"]: each["status"] for each in status["conditions"]}
-    assert told == {"Accepted": "True", "Ready": "True", "Progressing": "False", "Degraded": "False", "Blind": "False"}
+    ended = {"Accepted": "True", "Ready": "True", "Progressing": "False"}
+    assert told == {**ended, "Degraded": "False", "Blind": "False", "Drifted": "False"}
     assert office.roster.charges == {}
 
 
