@@ -90,6 +90,7 @@ class Follower:
         try:
             await self._unlock(vault)
             remote = source.remote(vault.files, vault.user)
+            ledger.follows(remote.url)
             store = Store(means.cache / source.namespace / source.name, remote)
             desk = Desk(store, ledger, self._say_written)
             fleet = ClusterFleet(source, means.kube, means.canaries, ledger, now=means.now)

@@ -149,6 +149,8 @@ class Sources:
         try:
             await follower.run()
         except BaseExceptionGroup as group:  # of its tasks; the first reason is reason enough
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                raise asyncio.CancelledError from None  # an error on the way out takes no word back
             raise _first(group) from None
         finally:
             self._followers.pop(source.key, None)

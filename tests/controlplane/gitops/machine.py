@@ -68,9 +68,9 @@ class Machine:
             if canary.startswith("slow"):
                 rollout = await self._wait(rollout, audience, controls)
             elif canary.startswith("good"):
-                rollout = _end(rollout, Phase.SUCCEEDED, Reason.PROMOTED, f"{canary} is promoted.", "promoted")
+                rollout = ended_as(rollout, Phase.SUCCEEDED, Reason.PROMOTED, f"{canary} is promoted.", "promoted")
             else:
-                rollout = _end(rollout, Phase.ROLLING_BACK, Reason.GATE_FAILED, WHY, "rolled_back")
+                rollout = ended_as(rollout, Phase.ROLLING_BACK, Reason.GATE_FAILED, WHY, "rolled_back")
             if rollout.finished:
                 await store.save(rollout, to_text(plan), version)
             return rollout
@@ -81,15 +81,15 @@ class Machine:
         while not controls.leave.is_set():
             audience.update(rollout, SEEN)
             if rollout.name in self.ends:
-                return _end(rollout, Phase.ROLLING_BACK, Reason.GATE_FAILED, WHY, "rolled_back")
+                return ended_as(rollout, Phase.ROLLING_BACK, Reason.GATE_FAILED, WHY, "rolled_back")
             if not controls.requests.empty():
                 request = controls.requests.get_nowait()
-                return _end(rollout, Phase.ROLLING_BACK, Reason.ABORTED, f"{request.by} aborted.", "aborted")
+                return ended_as(rollout, Phase.ROLLING_BACK, Reason.ABORTED, f"{request.by} aborted.", "aborted")
             await asyncio.sleep(0.01)
         return rollout
 
 
-def _end(rollout: Rollout, phase: Phase, reason: Reason, message: str, result: Result) -> Rollout:
+def ended_as(rollout: Rollout, phase: Phase, reason: Reason, message: str, result: Result) -> Rollout:
     now = rollout.began + 12.5
     number = len(rollout.history) + 1
     why = Event(

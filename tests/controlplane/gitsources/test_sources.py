@@ -1,0 +1,261 @@
+"""From commits to ModelCanaries and back: real git over HTTP, the real sources; the cluster is in memory and quick."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from canary.edit import Written, at_rest
+from controlplane.gitsources.fleet import annotations
+from controlplane.kubernetes.resources import EVENT, GIT_SOURCE, MODEL_CANARY
+from tests.controlplane.gitops.deliveries import push, signed
+from tests.controlplane.gitsources.estate import HOOK, NAMESPACE, SOURCE, TOKEN, Estate, estate, file, path_of
+
+
+@pytest.fixture
+async def town(tmp_path: Path) -> AsyncIterator[Estate]:
+    async with estate(tmp_path) as made:
+        yield made
+
+
+async def test_a_commit_becomes_a_model_canary_that_knows_where_it_comes_from(town: Estate) -> None:
+    """Applied by the field manager of git, in the source's own namespace, with commit, author, path and line."""
+    brought = town.commit("Try slow1", chat="slow1")
+    async with town.operator():
+        await town.follow()
+        await town.until(lambda: town.clerk.began)
+        await town.until(lambda: town.condition("Ready")[1] == "UpToDate")
+    object_ = town.canary("chat")
+    said = annotations(object_)
+    assert {key: said[key] for key in ("repository", "commit", "author", "subject", "path")} == {
+        "repository": town.host.url("origin.git"),
+        "commit": brought,
+        "author": "Ann",
+        "subject": "Try slow1",
+        "path": path_of("chat"),
+    }
+    assert file("chat", "slow1").splitlines()[int(said["line"]) - 1] == "  canary:"
+    assert object_["spec"]["canary"] == {"name": "slow1", "engine": {"seed": 2}}
+    assert "serinus-git" in {each["manager"] for each in object_["metadata"]["managedFields"]}
+    status = town.source()["status"]
+    assert (status["commit"], status["files"], status["faults"]) == (brought, 1, [])
+    assert town.condition("Ready")[2] == f"1 ModelCanary is as {brought[:7]} says."
+
+
+async def test_a_bad_version_is_put_back_by_a_commit_and_not_started_again_by_anything(town: Estate) -> None:
+    """Not by a revert of our commit, not by another leader, not by a fresh cluster; but by `kubectl canary retry`."""
+    town.commit(chat="v1", other="good2")
+    bad = town.commit("Try bad1", chat="bad1")
+    async with town.operator():
+        await town.follow()
+        await town.until(lambda: "Roll back chat: v1 instead of bad1" in town.log())
+        await town.until(lambda: "Promote good2 in other" in town.log())
+        await town.until(lambda: town.canary("chat")["spec"]["canary"] == town.canary("chat")["spec"]["stable"])
+        message = next(each for each in _messages(town) if each.startswith("Roll back chat"))
+        assert f"Serinus-Commit: {bad}" in message
+        assert "Serinus-Evidence: {" in message
+        assert "kubectl canary retry chat -n models" in message
+        assert at_rest(Written.of(town.origin.text(path_of("chat"))).root)
+        town.commit("Revert what Serinus wrote", chat="bad1")
+        await town.until(lambda: any("was rejected" in each for each in town.said))
+    async with town.operator("another cache"):
+        town.commit("Change another thing", third="good3")
+        await town.until(lambda: town.clerk.began)
+        assert town.clerk.began == ["third good3"]
+        await _ask_to_retry(town, "chat")
+        await town.until(lambda: "chat bad1" in town.clerk.began)
+    assert town.clerk.granted == ["chat"]
+
+
+async def test_a_fresh_cluster_learns_from_git_what_is_rejected(town: Estate, tmp_path: Path) -> None:
+    """No status, no cache; only the trailers in the branch. A trailer in the commit that brings it back lets it in."""
+    town.commit(chat="v1")
+    town.commit(chat="bad1")
+    async with town.operator():
+        await town.follow()
+        await town.until(lambda: "Roll back chat: v1 instead of bad1" in town.log())
+    again = Estate(tmp_path / "fresh", town.host, town.origin)
+    town.commit("Revert what Serinus wrote", chat="bad1")
+    async with again.operator():
+        await again.follow()
+        await again.until(lambda: any("was rejected" in each for each in again.said))
+        assert again.canary("chat") == {}
+        town.commit("Try it all the same\n\nSerinus-Retry: chat", chat="bad1 # once more")
+        await again.until(lambda: again.clerk.began == ["chat bad1"])
+
+
+async def test_a_file_that_is_changed_removed_or_moved_changes_its_model_canary(town: Estate) -> None:
+    """A newer plan takes the place of the one under way; a removed file ends it; a moved one changes nothing."""
+    town.commit(chat="slow1", other="slow1")
+    async with town.operator():
+        await town.follow()
+        await town.until(lambda: len(town.clerk.began) == 2)
+        town.commit(chat="slow2")
+        await town.until(lambda: "chat slow2" in town.clerk.began)
+        town.origin.commit({path_of("chat"): None, "apps/moved/canary.yml": file("chat", "slow2")}, "Move it")
+        await town.until(lambda: any("moved from apps/chat" in each for each in town.said))
+        town.commit(other=None)
+        await town.until(lambda: town.canary("other") == {})
+        await asyncio.sleep(0.1)
+    assert sorted(town.clerk.began) == ["chat slow1", "chat slow2", "other slow1"]
+    assert town.canary("chat")["spec"]["canary"]["name"] == "slow2"
+
+
+async def test_bad_files_are_told_with_their_lines_and_stop_no_other(town: Estate) -> None:
+    """In the status, as Events, and as a note on the commit. Another namespace and a double name are such faults."""
+    files = {
+        path_of("good"): file("good", "slow1"),
+        path_of("bad"): file("bad", "slow1").replace("traffic: 25%", "traffic: 250%"),
+        path_of("far"): file("far", "slow1").replace("{name: far}", "{name: far, namespace: kube-system}"),
+        path_of("one"): file("same", "slow1"),
+        path_of("two"): file("same", "slow2"),
+    }
+    brought = town.origin.commit(files, "Many")
+    async with town.operator():
+        await town.follow()
+        await town.until(lambda: town.clerk.began == ["good slow1"])
+        await town.until(lambda: town.condition("Valid")[1] == "FilesNotUsed")
+        await town.until(lambda: len(town.kube.objects(EVENT)) == 4)
+        await town.until(lambda: town.origin.exists("refs/notes/serinus"))
+        faults = {each["path"]: each for each in town.source()["status"]["faults"]}
+        assert set(faults) == {path_of(name) for name in ("bad", "far", "one", "two")}
+        assert "apps/bad/canary.yml:14:" in faults[path_of("bad")]["message"]
+        assert "this GitSource writes to models alone" in faults[path_of("far")]["message"]
+        assert faults[path_of("far")]["line"] == 4
+        assert "is claimed by apps/two/canary.yml" in faults[path_of("one")]["message"]
+        assert "kube-system" in town.origin.note(brought)
+        town.origin.commit({path: None for path in files if "good" not in path}, "Remove them")
+        await town.until(lambda: town.condition("Valid")[1] == "AllFilesUsed")
+    assert {each["regarding"]["kind"] for each in town.kube.objects(EVENT).values()} == {"GitSource"}
+
+
+async def test_a_model_canary_that_is_somebody_elses_is_not_touched(town: Estate) -> None:
+    """Until its owner hands it over by a label."""
+    theirs = {"metadata": {"name": "chat", "namespace": NAMESPACE}, "spec": {"model": {"name": "theirs"}}}
+    await town.kube.acting_as("kubectl").apply(MODEL_CANARY, theirs)
+    town.commit(chat="slow1")
+    async with town.operator():
+        await town.follow()
+        await town.until(lambda: "comes from elsewhere" in town.condition("Valid")[2])
+        assert town.canary("chat")["spec"] == {"model": {"name": "theirs"}}
+        patch = {"metadata": {"labels": {"git.serinus.dev/source": SOURCE}}}
+        await town.kube.patch(MODEL_CANARY, NAMESPACE, "chat", patch)
+        await town.until(lambda: town.clerk.began == ["chat slow1"])
+        await town.until(lambda: town.condition("Valid")[0] == "True")
+
+
+async def test_a_host_that_is_away_is_a_condition_and_touches_nothing(town: Estate) -> None:
+    """An expired token, a host that is down, a vanished branch: each told by its reason, then made good by itself."""
+    town.commit(chat="slow1")
+    async with town.operator():
+        await town.follow()
+        await town.until(lambda: town.condition("Ready")[0] == "True")
+        town.host.token = "a new one"
+        await town.until(lambda: town.condition("Ready")[1] == "CredentialsRefused")
+        town.host.token, town.host.refuses_with = TOKEN, 503
+        await town.until(lambda: town.condition("Ready")[1] == "HostDown")
+        town.host.refuses_with = 0
+        await town.until(lambda: town.condition("Ready")[0] == "True")
+        town.origin.git("branch", "-m", "main", "away")
+        town.origin.git("branch", "else", "away")
+        await town.until(lambda: town.condition("Ready")[1] == "BranchMissing")
+        town.origin.git("branch", "-m", "away", "main")
+        await town.until(lambda: town.condition("Ready")[0] == "True")
+        assert town.clerk.began == ["chat slow1"]
+    assert TOKEN not in str(town.source()) + "".join(town.said)
+
+
+async def test_a_rewritten_history_leaves_what_runs_as_it_is(town: Estate) -> None:
+    town.commit(chat="slow1")
+    async with town.operator():
+        await town.follow()
+        await town.until(lambda: town.clerk.began == ["chat slow1"])
+        town.origin.commit({path_of("other"): file("other", "slow2")}, "Begin anew", root=True)
+        await town.until(lambda: any("was rewritten" in each for each in town.said))
+        await town.until(lambda: "other slow2" in town.clerk.began)
+    assert town.canary("chat")["spec"]["canary"]["name"] == "slow1"
+
+
+async def test_what_waits_to_be_written_is_shown_and_survives_the_replica(town: Estate) -> None:
+    """A protected branch delays the commit and nothing else; the next leader makes it, once."""
+    town.commit(chat="v1")
+    town.commit(chat="bad1")
+    town.origin.hook("pre-receive", "while read old new ref; do case $ref in refs/heads/*) exit 1;; esac; done")
+    async with town.operator():
+        await town.follow()
+        await town.until(lambda: town.condition("Written")[0] == "False")
+        await town.until(lambda: "is waiting" in town.condition("Written")[2])
+        assert town.source()["status"]["waiting"] == 1
+    (town.origin.folder / "hooks" / "pre-receive").unlink()
+    async with town.operator("another cache"):
+        await town.until(lambda: town.condition("Written")[1] == "NothingWaits")
+    assert town.log().count("Roll back chat: v1 instead of bad1") == 1
+
+
+async def test_a_replica_that_may_not_be_leading_writes_nothing(town: Estate) -> None:
+    town.commit(chat="slow1")
+    town.certain = False
+    async with town.operator():
+        await town.follow()
+        await town.until(lambda: any("not certain" in each for each in town.said))
+        assert town.canary("chat") == {}
+        assert "status" not in town.source()
+
+
+@pytest.mark.parametrize(
+    ("spec", "reason", "words"),
+    [
+        ({"url": "file:///etc"}, "CannotRead", "a place on one machine's disk"),
+        ({"url": "https://bot:secret@host/x"}, "CannotRead", "carries a password"),
+        ({"branch": "-f"}, "CannotRead", "is no name of a branch"),
+        ({"paths": ["../*"]}, "CannotRead", "is no pattern"),
+        ({"interval": "1ms"}, "CannotRead", "expected between 1s and 1h"),
+        ({"brunch": "main"}, "CannotRead", "spec.brunch is not known"),
+        ({"secretRef": {"name": "none"}}, "NoSecret", "models/none does not exist"),
+        ({"suspend": True}, "Suspended", "spec.suspend"),
+    ],
+)
+async def test_a_source_that_cannot_be_followed_says_why(
+    town: Estate, spec: dict[str, Any], reason: str, words: str
+) -> None:
+    town.commit(chat="slow1")
+    async with town.operator():
+        await town.follow(**spec)
+        await town.until(lambda: words in town.condition("Ready")[2])
+        assert town.condition("Ready")[:2] == ("False", reason)
+        assert town.canary("chat") == {}
+        assert "secret@" not in str(town.source()["status"])
+        await town.follow()
+        await town.until(lambda: town.canary("chat"))
+
+
+async def test_a_webhook_at_any_replica_lets_the_leader_look(town: Estate) -> None:
+    """It is checked with the secret of that source, and noted on the resource; the interval is an hour."""
+    async with town.operator():
+        await town.follow(interval="1h")
+        await town.until(lambda: town.condition("Ready")[1] == "Empty")
+        town.commit(chat="slow1")
+        body = push("github")
+        hook = await town.sources.find(f"/{NAMESPACE}/{SOURCE}")
+        assert hook is not None
+        forged = hook.doorman.answer(signed("github", body, at=0, secret="another one, long enough"), body, 0.0)
+        assert not forged.fetch
+        assert hook.doorman.answer(signed("github", body, at=0, secret=HOOK), body, 0.0).fetch
+        await hook.fetch()
+        await town.until(lambda: town.clerk.began == ["chat slow1"])
+        assert await town.sources.find("/models/none") is None
+        await town.kube.delete(GIT_SOURCE, NAMESPACE, SOURCE)
+        await town.until(lambda: town.sources.cache.get(NAMESPACE, SOURCE) is None)
+        assert await town.sources.find(f"/{NAMESPACE}/{SOURCE}") is None
+        assert town.canary("chat")["spec"]["canary"]["name"] == "slow1"
+
+
+async def _ask_to_retry(town: Estate, name: str) -> None:
+    patch = {"metadata": {"annotations": {"requests.serinus.dev/1": "retry"}}}
+    await town.kube.acting_as("kubectl").patch(MODEL_CANARY, NAMESPACE, name, patch)
+
+
+def _messages(town: Estate) -> list[str]:
+    return town.origin.git("log", "--format=%B%x00", "main").replace("\0\n", "\0").split("\0")
