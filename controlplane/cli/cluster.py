@@ -5,7 +5,6 @@ Used by `controller.py`. Everything else is `controlplane.operator`, which is lo
 
 import asyncio
 import functools
-import json
 import os
 import secrets
 import signal
@@ -13,23 +12,25 @@ import socket
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from controlplane.cli.catalogue import catalogue_option
 from controlplane.adapters.prometheus_access import Access
+from controlplane.cli.catalogue import catalogue_option
 from controlplane.cli.complaint import complain
 from controlplane.cli.prometheus import prometheus_access
+from controlplane.cli.telemetry import tracing
 
 if TYPE_CHECKING:
     from controlplane.kubernetes.cache import Key
     from controlplane.kubernetes.client import KubeClient
+    from controlplane.operator.operator import Operator
     from controlplane.operator.settings import Settings
-
     from profiles.catalogue import Catalogue
+
 F = TypeVar("F", bound=Callable[..., Any])
 SHORTEST, LONGEST = 0.2, 3600.0
 DEFAULT_HOME = "default"
@@ -68,9 +69,9 @@ class InACluster:
     access: Access
     listen: str | None
     elect: bool
-
     additions: tuple[Path, ...]
     """YAML with GPUs, models and quantizations of one's own."""
+
 
 def in_a_cluster(command: F) -> F:
     """Add the operator's options to a command; it gets them as one argument, `cluster`, None without `--cluster`."""
@@ -86,26 +87,26 @@ def in_a_cluster(command: F) -> F:
     @click.option(
         "--leader-elect/--no-leader-elect", "elect", default=True, help="With --cluster: agree on one that acts."
     )
-    @functools.wraps(command)
     @catalogue_option
+    @functools.wraps(command)
     def with_options(*arguments: Any, cluster: bool, **options: Any) -> Any:
         said = InACluster(**{field: options.pop(field) for field in InACluster.__dataclass_fields__})
-        if cluster and said.namespace and said.all_namespaces:
         if said.additions and not cluster:
             raise click.UsageError("--catalogue goes with --cluster.")
+        if cluster and said.namespace and said.all_namespaces:
             raise click.UsageError("--namespace and --all-namespaces contradict each other.")
         return command(*arguments, cluster=said if cluster else None, **options)
 
     return with_options  # type: ignore[return-value]  # the same command with more options
 
 
-def run_operator(options: InACluster, interval: float) -> int:
+def run_operator(options: InACluster, interval: float, log_format: str = "json") -> int:
     """Be the operator until a signal; answers the exit code."""
     from canary.errors import BadInput, SerinusError
 
     code = 0
     try:
-        asyncio.run(_operate(options, interval))
+        asyncio.run(_operate(options, interval, log_format))
     except* BadInput as errors:
         complain(errors)
         code = 2
@@ -126,7 +127,7 @@ async def connected(kubeconfig: str | None, context: str | None) -> "KubeClient"
     return await KubeClient.connect(kubeconfig=kubeconfig, context=context)
 
 
-async def _operate(options: InACluster, interval: float) -> None:
+async def _operate(options: InACluster, interval: float, log_format: str) -> None:
     from controlplane.adapters.system_clock import SystemClock
     from controlplane.operator.operator import Operator
 
@@ -135,9 +136,14 @@ async def _operate(options: InACluster, interval: float) -> None:
         with suppress(NotImplementedError):  # Windows has no such handlers
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
     kube = await connected(options.kubeconfig, options.context)
-    log = Log(SystemClock().now)
+    log = Log(SystemClock().now, log_format)
     try:
-        await Operator(_settings(options, interval), kube, clock=SystemClock(), say=log.say).run(stop)
+        async with tracing(lambda words: log.say(None, words)) as tracer:
+            operator = Operator(_settings(options, interval), kube, clock=SystemClock(), say=log.say)
+            log.trace = lambda key: _trace(operator, key)
+            if tracer is not None:
+                operator.tally.heard = lambda namespace, event, history: tracer.happened(event, history, namespace)
+            await operator.run(stop)
     finally:
         await kube.close()
     log.say(None, "Left; everything goes on serving as it is.")
@@ -158,15 +164,9 @@ def _settings(options: InACluster, interval: float) -> "Settings":
         listen=options.listen,
         networks=networks_of(os.environ.get("SERINUS_ALERT_NETWORKS", "")),
         dashboard=os.environ.get("SERINUS_URL", ""),
+        known=known_with(options.additions),
     )
 
-
-class Log:
-    """One line of JSON for each sentence, on standard error."""
-
-        known=known_with(options.additions),
-    def __init__(self, now: Callable[[], float]) -> None:
-        self._now = now
 
 def known_with(additions: tuple[Path, ...]) -> "Catalogue":
     """The catalogue with these files. Raises `BadInput`, naming file and line."""
@@ -180,11 +180,34 @@ def known_with(additions: tuple[Path, ...]) -> "Catalogue":
         raise BadInput(f"--catalogue: {error}") from error
 
 
+class Log:
+    """One line for each sentence, on standard error: JSON for a log store, or text."""
+
+    def __init__(self, now: Callable[[], float], form: str) -> None:
+        from controlplane.view.lines import Lines
+        from controlplane.view.log import Log as Structured
+
+        self._log = Structured(sys.stderr, now) if form == "json" else None
+        self._lines = Lines(sys.stderr)
+        self.trace: Callable[[Key], str] = lambda _key: ""
+        """The trace of a rollout that is being carried out."""
+
     def say(self, key: "Key | None", sentence: str) -> None:
         """Write one line."""
-        from canary.serial import rfc3339
+        from controlplane.view.format import clean
 
-        about = {"rollout": "/".join(key)} if key else {}
-        line = {"at": rfc3339(self._now()), **about, "message": sentence}
-        sys.stderr.write(json.dumps(line, ensure_ascii=False) + "\n")
-        sys.stderr.flush()
+        about = "/".join(key) if key else ""
+        if self._log is not None:
+            self._log.say(sentence, about, self.trace(key) if key else "")
+        else:
+            self._lines.write(clean(f"{about}: {sentence}" if about else sentence))
+
+
+def _trace(operator: "Operator", key: "Key") -> str:
+    """The id of the trace that a rollout's newest attempt is."""
+    from controlplane.observability.trace import trace_id
+
+    charge = operator.roster.charges.get(key)
+    if charge is None or charge.rollout is None:
+        return ""
+    return trace_id(charge.rollout.name, charge.rollout.attempt, charge.rollout.began, key[0])

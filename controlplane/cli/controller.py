@@ -8,6 +8,7 @@ import json
 import signal
 import sys
 from collections import defaultdict
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ import click
 
 from controlplane.cli.cluster import PERIOD, InACluster, in_a_cluster, run_operator
 from controlplane.cli.complaint import complain
+from controlplane.cli.telemetry import history_in, log_format, tracing
 
 if TYPE_CHECKING:
     import socket
@@ -47,6 +49,7 @@ OWN_FOLDER = "_controller"
 @click.option("--webhook", metavar="ADDR", help="host:port at which pushes are told, so that none waits for a look.")
 @click.option("--webhook-secret-file", type=FILE, help="File with the secret that signs webhooks.")
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="What to print.")
+@log_format(None)
 @in_a_cluster
 def command(
     url: str | None,
@@ -61,6 +64,7 @@ def command(
     webhook: str | None,
     webhook_secret_file: Path | None,
     output: str,
+    log_format: str | None,
     cluster: InACluster | None,
 ) -> None:
     """Follow a git repository: each changed canary.yml is rolled out on this machine, and its end is a commit.
@@ -75,7 +79,7 @@ def command(
     from controlplane.gitops.remote import remote
 
     if cluster is not None:
-        raise SystemExit(run_operator(cluster, 1.0 if interval is None else interval))
+        raise SystemExit(run_operator(cluster, 1.0 if interval is None else interval, log_format or "json"))
     if url is None:
         raise click.UsageError("Missing option '--git' (or --cluster).")
     if webhook is not None and webhook_secret_file is None:
@@ -92,7 +96,8 @@ def command(
             known_hosts=known_hosts,
         )
         hooks = Hooks(webhook, webhook_secret_file) if webhook and webhook_secret_file else None
-        asyncio.run(_follow(there, Pattern(paths), 5.0 if interval is None else interval, state, output, hooks))
+        page, every = Page(output, log_format or "text"), 5.0 if interval is None else interval
+        asyncio.run(_follow(there, Pattern(paths), every, state, page, hooks))
     except* BadInput as errors:
         complain(errors)
         code = 2
@@ -150,14 +155,14 @@ class Hooks:
 
 
 async def _follow(
-    there: "Remote", pattern: "Pattern", interval: float, state: Path | None, output: str, hooks: Hooks | None
+    there: "Remote", pattern: "Pattern", interval: float, state: Path | None, view: "Page", hooks: Hooks | None
 ) -> None:
     """Follow until a signal."""
     from controlplane.adapters.listening import serve, shown
     from controlplane.adapters.state_folder import default_state_folder
     from controlplane.gitops.follow import follow
 
-    stop, wake, view = asyncio.Event(), asyncio.Event(), Page(output)
+    stop, wake = asyncio.Event(), asyncio.Event()
     own, rollouts = _places(state)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -165,7 +170,13 @@ async def _follow(
             loop.add_signal_handler(number, stop.set)
     view.say(f"Following {there.branch} of {there.url}, files {pattern.text}, every {interval:g} s. Leave: Ctrl-C")
     door = hooks.open(there.branch, wake) if hooks else None
-    async with asyncio.TaskGroup() as tasks:
+
+    def folder(name: str) -> Path:
+        return rollouts / name if rollouts else default_state_folder(name)
+
+    async with tracing(view.say) as tracer, asyncio.TaskGroup() as tasks:
+        if tracer is not None:
+            view.happened = lambda event: tracer.happened(event, history_in(folder(event.rollout), event.rollout))
         if door is not None:
             view.say(f"Webhooks for pushes to {there.branch}: http://{shown(door[1])}/")
         listening = tasks.create_task(serve(*door)) if door else None
@@ -173,7 +184,7 @@ async def _follow(
             there,
             pattern,
             state=own,
-            rollouts=lambda name: rollouts / name if rollouts else default_state_folder(name),
+            rollouts=folder,
             stop=stop,
             say=view.say,
             audience=view.audience,
@@ -186,10 +197,12 @@ async def _follow(
 
 
 class Page:
-    """Lines about many rollouts, each with its name; as JSON, the event lines of the contract."""
+    """Lines about many rollouts, each with its name; as JSON, the event lines of the contract, or a log."""
 
-    def __init__(self, output: str) -> None:
+    def __init__(self, output: str, log_format: str = "text") -> None:
+        from controlplane.adapters.system_clock import SystemClock
         from controlplane.view.lines import Lines
+        from controlplane.view.log import Log
         from controlplane.view.marks import marks_for
         from controlplane.view.watcher import Once
 
@@ -199,11 +212,18 @@ class Page:
         self._lines = Lines(sys.stdout)
         self._words = Lines(sys.stderr) if self._json else self._lines
         self._marks = marks_for(self._lines.encoding)
+        self._log = Log(sys.stderr if self._json else sys.stdout, SystemClock().now) if log_format == "json" else None
+        self.happened: Callable[[Event], None] = lambda _event: None
+        """Who else hears of every event, such as a tracer."""
 
-    def say(self, sentence: str) -> None:
+    def say(self, sentence: str, rollout: str = "") -> None:
         """Something that is no event; a sentence may bring an excerpt of a file on lines of its own."""
         from controlplane.view.format import clean
 
+        if self._log is not None:
+            self._log.say(sentence, rollout)
+            return
+        sentence = f"{rollout}: {sentence}" if rollout else sentence
         first, *excerpt = sentence.split("\n")
         for line in (clean(first), *(f"  {line.rstrip()}" for line in excerpt)):
             self._words.write(line)
@@ -215,12 +235,12 @@ class Page:
         name = plan.metadata.name
 
         def serving(at: "Serving") -> None:
-            self.say(f"{name}: clients connect to http://{at.address}; numbers come from {at.metrics}")
+            self.say(f"clients connect to http://{at.address}; numbers come from {at.metrics}", name)
 
         def event(happened: "Event") -> None:
             self._event(happened, origin if origin and origin.revision == happened.revision else None)
 
-        return Audience(say=lambda words: self.say(f"{name}: {words}"), event=event, serving=serving)
+        return Audience(say=lambda words: self.say(words, name), event=event, serving=serving)
 
     def _event(self, event: "Event", origin: "Origin | None") -> None:
         from canary.serial import event_line
@@ -228,6 +248,11 @@ class Page:
 
         if not self._once[event.rollout].is_new(event):
             return
+        self.happened(event)
+        if self._log is not None:
+            self._log.event(event)
+            if not self._json:
+                return
         if self._json:
             keys = ("commit", "author", "subject", "path", "line")
             git = {"git": {key: getattr(origin, key) for key in keys}} if origin else {}
