@@ -30,7 +30,7 @@ def local_facts(folder: Path, rollout: Rollout, seen: Seen) -> Facts:
     """What is known around this rollout, whose state is in `folder`."""
     return Facts(
         replicas=tuple(_replicas(folder / RECORDS_FILE, seen)),
-        origin=_origin(_book_of(folder), rollout),
+        origin=_origin(_book_of(folder, rollout.name), rollout),
         channels=tuple(_channels(_lines(folder / ALERTS_FILE), rollout)),
     )
 
@@ -61,14 +61,15 @@ def _trouble(record: Record, problem: str, *, alive: bool) -> str:
     return "it is being stopped" if record.stopping else problem or "it is not ready yet"
 
 
-def _book_of(folder: Path) -> Book | None:
-    """The book of the git controller whose rollouts lie beside this one; its folder is its own or theirs."""
-    beside = [folder.parent / CONTROLLER / LEDGER_FILE]
+def _book_of(folder: Path, name: str) -> Book | None:
+    """The book of the git controller that follows this rollout: beside it, above it with `--state`, in it in the demo."""
+    places = [folder.parent / CONTROLLER, folder / "controller"]
     if folder.parent.name == "rollouts":
-        beside.append(folder.parent.parent / LEDGER_FILE)
-    for file in beside:
+        places.append(folder.parent.parent)
+    for place in places:
+        file = place / LEDGER_FILE
         stamp = _stamp(file)
-        if stamp and (book := _read_book(file, stamp)) is not None and folder.name in book.origins:
+        if stamp and (book := _read_book(file, stamp)) is not None and name in book.origins:
             return book
     return None
 

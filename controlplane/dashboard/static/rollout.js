@@ -70,7 +70,7 @@ export function Rollout({ id, session, query, go }) {
   const moment = (iso) => `${path}?attempt=${state.attempt}${iso ? `&at=${iso}` : ""}`;
   const charts = { points, marks, here, pick: (iso) => go(moment(iso), true) };
   const [variants, ...around] = state.panels;
-  return html`${crumbs}
+  return html`<div>${crumbs}
     <${Banners} state=${state} live=${live} problem=${problem} />
     ${detail.earlier && html`<p class="banner quiet">Attempt #${state.attempt} as it ended. <a href="?">Show the newest</a></p>`}
     ${here && html`<p class="banner quiet">▼ Marked in the charts and the log: <${Time} iso=${at.toISOString()} />. <${Link} to=${moment()} go=${go} replace>Unmark it<//></p>`}
@@ -81,19 +81,19 @@ export function Rollout({ id, session, query, go }) {
     <${Weights} ...${charts} />
     <${Gates} state=${state} ...${charts} />
     <${Log} events=${events} here=${here} link=${moment} go=${go} />
-    ${[...detail.panels, ...around].map((panel) => html`<${Panel} key=${panel.id} panel=${panel} />`)}
+    <div>${[...detail.panels, ...around].map((panel) => html`<${Panel} key=${panel.id} panel=${panel} />`)}</div>
     ${detail.plan && html`<section class="card" aria-labelledby="plan-title"><h2 id="plan-title">Plan</h2>
       <p class="quiet">Revision <code>${state.revision.slice(0, 12)}</code>. Values of variables and options that may be secret are hidden.</p>
       <pre tabindex="0" aria-labelledby="plan-title">${detail.plan}</pre></section>`}
-    <p class="foot"><button type="button" onClick=${() => print()}>Print this report</button></p>`;
+    <p class="foot"><button type="button" onClick=${() => print()}>Print this report</button></p></div>`;
 }
 
 function Banners({ state, live, problem }) {
   const now = useNow();
-  return html`
+  return html`<div>
     ${!live && html`<${Banner}>◌ Not live: the connection is lost and tried again. What is shown is from ${ago(state.at, now)}.<//>`}
     ${live && problem && html`<${Banner} tone="bad">✖ ${problem}<//>`}
-    ${state.banners.map(({ tone, text }) => html`<${Banner} key=${text} tone=${tone}>${text}<//>`)}`;
+    ${state.banners.map(({ tone, text }) => html`<${Banner} key=${text} tone=${tone}>${text}<//>`)}</div>`;
 }
 
 function Header({ state }) {
