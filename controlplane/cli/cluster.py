@@ -21,6 +21,7 @@ import click
 from controlplane.adapters.prometheus_access import Access
 from controlplane.cli.catalogue import catalogue_option
 from controlplane.cli.complaint import complain
+from controlplane.cli.git_sources import check, git_sources_options, put_beside
 from controlplane.cli.prometheus import prometheus_access
 from controlplane.cli.telemetry import tracing
 
@@ -71,6 +72,9 @@ class InACluster:
     elect: bool
     additions: tuple[Path, ...]
     """YAML with GPUs, models and quantizations of one's own."""
+    git_sources: bool
+    git_cache: Path | None
+    git_webhook: str | None
 
 
 def in_a_cluster(command: F) -> F:
@@ -87,12 +91,14 @@ def in_a_cluster(command: F) -> F:
     @click.option(
         "--leader-elect/--no-leader-elect", "elect", default=True, help="With --cluster: agree on one that acts."
     )
+    @git_sources_options
     @catalogue_option
     @functools.wraps(command)
     def with_options(*arguments: Any, cluster: bool, **options: Any) -> Any:
         said = InACluster(**{field: options.pop(field) for field in InACluster.__dataclass_fields__})
         if said.additions and not cluster:
             raise click.UsageError("--catalogue goes with --cluster.")
+        check(cluster, said.git_sources, said.git_cache, said.git_webhook)
         if cluster and said.namespace and said.all_namespaces:
             raise click.UsageError("--namespace and --all-namespaces contradict each other.")
         return command(*arguments, cluster=said if cluster else None, **options)
@@ -136,16 +142,24 @@ async def _operate(options: InACluster, interval: float, log_format: str) -> Non
         with suppress(NotImplementedError):  # Windows has no such handlers
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
     kube = await connected(options.kubeconfig, options.context)
+    clients = [kube]
     log = Log(SystemClock().now, log_format)
     try:
         async with tracing(lambda words: log.say(None, words)) as tracer:
-            operator = Operator(_settings(options, interval), kube, clock=SystemClock(), say=log.say)
+            settings, clock = _settings(options, interval), SystemClock()
+            operator = Operator(settings, kube, clock=clock, say=log.say)
+            if options.git_sources:
+                cache, webhook = options.git_cache, options.git_webhook
+                clients.append(
+                    put_beside(operator, kube, settings, say=log.say, clock=clock, cache=cache, webhook=webhook)
+                )
             log.trace = lambda key: _trace(operator, key)
             if tracer is not None:
                 operator.tally.heard = lambda namespace, event, history: tracer.happened(event, history, namespace)
             await operator.run(stop)
     finally:
-        await kube.close()
+        for client in clients:
+            await client.close()
     log.say(None, "Left; everything goes on serving as it is.")
 
 

@@ -1,0 +1,85 @@
+"""The options by which an operator follows repositories, and how the sources are put beside it.
+
+Used by `cluster.py`. What they do is in `controlplane.gitsources`, which is loaded only when it is meant.
+"""
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from controlplane.kubernetes.client import KubeClient
+    from controlplane.operator.operator import Operator, Say
+    from controlplane.operator.settings import Settings
+    from controlplane.ports import Clock
+
+F = TypeVar("F", bound=Callable[..., Any])
+PLACES = 4
+"""Requests of git's own at the same time; the operator's have other connections and never wait for them."""
+
+
+def git_sources_options(command: F) -> F:
+    """Add `git_sources`, `git_cache` and `git_webhook`."""
+    for option in (
+        click.option("--git-webhook", metavar="ADDR", help="With --git-sources: host:port for pushes that hosts tell."),
+        click.option(
+            "--git-cache",
+            type=click.Path(path_type=Path, file_okay=False),
+            help="With --git-sources: folder for copies of the repositories; may be empty at any start.",
+        ),
+        click.option("--git-sources", is_flag=True, help="With --cluster: follow the repositories of GitSources."),
+    ):
+        command = option(command)
+    return command
+
+
+def check(cluster: bool, sources: bool, cache: Path | None, webhook: str | None) -> None:
+    """Raises a usage error for options that say nothing where they stand."""
+    if sources and not cluster:
+        raise click.UsageError("--git-sources goes with --cluster; one repository is followed by --git.")
+    if (cache or webhook) and not sources:
+        raise click.UsageError("--git-cache and --git-webhook go with --git-sources.")
+
+
+def put_beside(
+    operator: "Operator",
+    kube: "KubeClient",
+    settings: "Settings",
+    *,
+    say: "Say",
+    clock: "Clock",
+    cache: Path | None,
+    webhook: str | None,
+) -> "KubeClient":
+    """Let an operator follow repositories as well; answers the client to close at the end. Raises `BadInput`."""
+    from controlplane.adapters.listening import listen, serve
+    from controlplane.alerts.reach import Reach
+    from controlplane.gitops.listener import Listener
+    from controlplane.gitsources.fleet import MANAGER
+    from controlplane.gitsources.follower import Means
+    from controlplane.gitsources.sources import Sources
+    from controlplane.kubernetes.client import KubeClient
+
+    listening = listen(webhook) if webhook else None
+    own = KubeClient(kube.access, manager=MANAGER, concurrency=PLACES)
+    own.counts = kube.counts
+    means = Means(
+        kube=own,
+        canaries=operator.following.canaries,
+        events=operator.events,
+        cache=cache or Path(tempfile.gettempdir()) / "serinus-git",
+        reach=Reach(loopback=False, networks=settings.networks),
+        now=clock.now,
+        certain=lambda: operator.roster.certain(),  # noqa: PLW0108 - replaced once there is an election
+        say=lambda sentence: say(None, sentence),
+    )
+    sources = Sources(means, clock=clock, namespace=settings.namespace)
+    operator.beside.append(sources.listen)
+    operator.duties.append(sources.lead)
+    operator.roster.allow = sources.allow
+    if listening is not None:
+        operator.beside.append(lambda: serve(Listener(sources.find), listening))
+    return own
