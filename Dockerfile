@@ -17,6 +17,10 @@ FROM python:${PYTHON}-slim
 LABEL org.opencontainers.image.title="serinus" \
       org.opencontainers.image.description="Ships model changes safely: canary, judge, roll back." \
       org.opencontainers.image.licenses="Apache-2.0"
+# For repositories that GitSources name; git itself is the only thing that reads or writes them.
+RUN apt-get update \
+ && apt-get install --yes --no-install-recommends ca-certificates git openssh-client \
+ && rm -rf /var/lib/apt/lists/*
 COPY --from=build /serinus /serinus
 ENV PATH=/serinus/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 HOME=/tmp
 USER 65532:65532

@@ -41,6 +41,12 @@ ASKED = {
     ("get", "namespaces"),
 }
 """What it asks in the namespaces of its rollouts; the services are Knative's. Secrets stand apart: they are named."""
+GIT = {
+    *((verb, "modelcanaries") for verb in ("create", "delete")),
+    *((verb, "gitsources") for verb in ("get", "list", "watch", "patch")),
+    ("patch", "gitsources/status"),
+}
+"""What it asks besides where it follows repositories. An object that is not there yet takes `create` to be applied."""
 
 
 def read(path: Path) -> list[dict[str, Any]]:
@@ -85,7 +91,11 @@ def leaves(values: Mapping[str, Any], path: str = "") -> Iterator[str]:
 
 @pytest.mark.parametrize(
     ("inside", "original"),
-    [("modelcanaries.yaml", "crd/modelcanaries.serinus.dev.yaml"), ("rules.yaml", "prometheus/rules.yaml")],
+    [
+        ("modelcanaries.yaml", "crd/modelcanaries.serinus.dev.yaml"),
+        ("gitsources.yaml", "crd/gitsources.serinus.dev.yaml"),
+        ("rules.yaml", "prometheus/rules.yaml"),
+    ],
 )
 def test_the_chart_brings_the_projects_own_files(inside: str, original: str) -> None:
     """They are links, which Helm follows; a checkout without links would have files of one line."""
@@ -124,6 +134,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"prometheus": {"interval": "soon"}}, "prometheus/interval"),
     ({"prometheus": {"options": ["--listen=:1"]}}, "prometheus/options/0"),
     ({"secretNamespaces": "models"}, "secretNamespaces"),
+    ({"git": {"secrets": [{"namespace": "models"}]}}, "git/secrets/0"),
+    ({"git": {"cacheSize": "much"}}, "git/cacheSize"),
     ({"networkPolicy": {"apiServerPorts": []}}, "networkPolicy/apiServerPorts"),
     ({"alerts": {"dashboard": "example.com"}}, "alerts/dashboard"),
 ]
@@ -174,9 +186,10 @@ def test_no_role_reads_secrets_or_has_a_wildcard() -> None:
 def test_people_get_what_the_edit_role_of_kubernetes_means() -> None:
     """Annotations ask for promotion or abortion, so whoever may patch may ask; the status is the operator's alone."""
     edit, view = only(BASE, "ClusterRole", "serinus-edit"), only(BASE, "ClusterRole", "serinus-view")
-    assert granted(view) == {(verb, "modelcanaries") for verb in ("get", "list", "watch")}
+    kinds = ("modelcanaries", "gitsources")
+    assert granted(view) == {(verb, kind) for kind in kinds for verb in ("get", "list", "watch")}
     changes = ("create", "update", "patch", "delete", "deletecollection")
-    assert granted(edit) == {(verb, "modelcanaries") for verb in changes}
+    assert granted(edit) == {(verb, kind) for kind in kinds for verb in changes}
     assert view["metadata"]["labels"]["rbac.authorization.k8s.io/aggregate-to-view"] == "true"
     assert edit["metadata"]["labels"]["rbac.authorization.k8s.io/aggregate-to-edit"] == "true"
 

@@ -69,6 +69,19 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
   verbs: [get]
 {{- end }}
 
+{{/* What it does besides where it follows repositories. Applying an object that is not there yet takes create and patch. */}}
+{{- define "serinus.gitRules" -}}
+- apiGroups: [serinus.dev]
+  resources: [modelcanaries]
+  verbs: [create, delete]
+- apiGroups: [serinus.dev]
+  resources: [gitsources]
+  verbs: [get, list, watch, patch]
+- apiGroups: [serinus.dev]
+  resources: [gitsources/status]
+  verbs: [patch]
+{{- end }}
+
 {{/* What has no namespace, or mostly stands in another one, and is only read. */}}
 {{- define "serinus.clusterRules" -}}
 # Runtimes that variants name.
