@@ -62,7 +62,7 @@ def _trouble(record: Record, problem: str, *, alive: bool) -> str:
 
 
 def _book_of(folder: Path, name: str) -> Book | None:
-    """The book of the git controller that follows this rollout: beside it, above it with `--state`, in it in the demo."""
+    """The book of the git controller that follows this rollout: beside it, above it (`--state`), in it (the demo)."""
     places = [folder.parent / CONTROLLER, folder / "controller"]
     if folder.parent.name == "rollouts":
         places.append(folder.parent.parent)
