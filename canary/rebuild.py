@@ -1,14 +1,21 @@
 """What a rollout would know if nobody had been away: the evidence of the meantime, shown to the judge in its order.
 
 Called by `controlplane.reconcile` when it takes up a rollout whose state is older than its numbers. The judge goes on
-as if it had looked all the while; phases, weights and announcements stay for the next pass to decide. Pure.
+as if it had looked all the while; phases, weights and announcements stay for the next pass to decide. A judge whose
+memory another release wrote, or that has seen nothing yet, begins with the stage. Pure.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from canary.intake import take_in
+from canary import wording
+from canary.intake import judged_since, take_in
+from canary.judge import begin
+from canary.judge.legible import legible
+from canary.judge.lessons import taught
+from canary.machine import note
 from canary.observation import Counters, EvidenceSeen
-from canary.rollout import FINISHED, Phase, Rollout
+from canary.rollout import FINISHED, Phase, Reason, Rollout
 from canary.spec.models import CanarySpec
 
 
@@ -22,6 +29,46 @@ def rebuilt(spec: CanarySpec, rollout: Rollout, history: Sequence[Counters]) -> 
         return rollout
     for counters in history:
         if counters.at > known.at:
-            evidence = EvidenceSeen(at=counters.at, counters=counters, problem=counters.problem)
-            rollout, _ = take_in(spec, rollout, evidence, counters.at)
+            rollout, _ = take_in(spec, rollout, _seen(counters), counters.at)
     return rollout
+
+
+def knows(spec: CanarySpec, rollout: Rollout) -> bool:
+    """Whether its judge can go on: it has looked at something, and this build can read what it remembers of that."""
+    return rollout.judge.previous is not None and legible(spec, rollout.judge)
+
+
+def judged_from(rollout: Rollout) -> float:
+    """From when on a judge that begins anew may look: before, the weights were others, or stable was not complete."""
+    since = judged_since(rollout)
+    since = rollout.since if since is None else since
+    return since if rollout.steady_since is None else max(since, rollout.steady_since)
+
+
+def judged_anew(
+    spec: CanarySpec, rollout: Rollout, lesson: Sequence[Counters], history: Sequence[Counters], now: float
+) -> Rollout:
+    """The rollout with a judge that begins with its stage, and a word on it if an older judgement was lost by that.
+
+    `lesson` are counters from before `judged_from`, which teach noise, `history` those since, both oldest first. What
+    was served is counted once. Without a history the newest totals are kept, so that the next look is a short one. A
+    judge that has only not looked yet keeps what it was taught, and needs no lesson.
+    """
+    counted = rollout.judge.previous
+    unreadable = not legible(spec, rollout.judge)
+    if unreadable:
+        judge = begin(spec) if history else replace(begin(spec), previous=counted)
+        rollout = replace(rollout, judge=taught(spec, judge, lesson) if lesson else judge)
+    for counters in history:
+        before = rollout
+        rollout, _ = take_in(spec, rollout, _seen(counters), counters.at)
+        if counted is not None and counters.at <= counted.at:
+            rollout = replace(rollout, served=before.served, unrouted=before.unrouted)
+    if unreadable:
+        sentence = wording.judged_anew(len(history), now - judged_from(rollout))
+        rollout = note(rollout, "alert", Reason.JUDGED_ANEW, sentence, {"readings": len(history)}, now)
+    return rollout
+
+
+def _seen(counters: Counters) -> EvidenceSeen:
+    return EvidenceSeen(at=counters.at, counters=counters, problem=counters.problem)

@@ -70,6 +70,7 @@ class Reason(StrEnum):
     PROMOTED = "Promoted"
     TRAFFIC_BACK = "TrafficBack"
     NOISE_FLOOR = "NoiseFloor"
+    JUDGED_ANEW = "JudgedAnew"
     FINGERPRINT_DIFFERS = "FingerprintDiffers"
     FINGERPRINT_BLOCKED = "FingerprintBlocked"
     FINGERPRINT_FOUND_LATE = "FingerprintFoundLate"

@@ -77,6 +77,17 @@ def below_noise(gate: str, margin: float, noise: float, within: float) -> str:
     )
 
 
+def judged_anew(readings: int, since: float) -> str:
+    """The judge's memory is of another release; so many readings of the past were there to begin with."""
+    cannot = "What the judge remembered was written by another release and cannot be read"
+    if not readings:
+        return f"{cannot}: it begins anew, with the traffic from now on. Weights and stage are unchanged."
+    return (
+        f"{cannot}: it begins anew, with {readings} readings of the last {duration(since)} from the metric source. "
+        "Weights and stage are unchanged; what was shown before that does not count any more."
+    )
+
+
 def _percent(share: float) -> str:
     """A fraction as `4 %` or `0.25 %`."""
     return f"{share * 100:.2g} %" if share < 0.1 else f"{share * 100:.0f} %"

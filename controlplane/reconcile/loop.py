@@ -16,7 +16,7 @@ from canary.errors import BugError, Conflict, WorldError
 from canary.look import EXPOSED
 from canary.machine import advance, begin
 from canary.observation import Counters
-from canary.rebuild import rebuilt
+from canary.rebuild import judged_anew, judged_from, knows, rebuilt
 from canary.rollout import Decision, Rollout
 from canary.spec.models import CanarySpec
 from canary.spec.stored import from_text
@@ -135,6 +135,8 @@ class Reconciler:
 
     async def _caught_up(self, rollout: Rollout, now: float) -> Rollout:
         """The rollout with the evidence of the time since its judge looked last, where the source remembers it."""
+        if not knows(self.spec, rollout):
+            return await self._judged_anew(rollout, now)
         known, source, interval = rollout.judge.previous, self.ports.metrics, self.board.scrape_interval
         if rollout.phase not in EXPOSED or known is None or not isinstance(source, MetricHistory):
             return rollout
@@ -149,6 +151,26 @@ class Reconciler:
             return rollout
         self._recording.rebuilt(history, now)
         return rebuilt(self.spec, rollout, history)
+
+    async def _judged_anew(self, rollout: Rollout, now: float) -> Rollout:
+        """The rollout whose judge has seen nothing, or remembers in another release's way: what the source knows."""
+        source, since = self.ports.metrics, judged_from(rollout)
+        lesson: Sequence[Counters] = ()
+        history: Sequence[Counters] = ()
+        looked = rollout.judge.previous is not None or rollout.steady_since is not None
+        if looked and rollout.phase in EXPOSED and isinstance(source, MetricHistory):
+            try:
+                async with asyncio.timeout(REBUILD_PATIENCE):
+                    history = await source.between(since, now, REBUILT_READINGS)
+                async with asyncio.timeout(REBUILD_PATIENCE):
+                    lesson = await history_before(source, since, self.board.scrape_interval)
+            except (WorldError, TimeoutError) as error:
+                why = str(error) or f"no answer within {REBUILD_PATIENCE:g} s"
+                self.tell("history", f"What the judge could learn from the past cannot be read: {why}")
+        anew = judged_anew(self.spec, rollout, lesson, history, now)
+        if anew is not rollout:
+            self._recording.broken_off()
+        return anew
 
     async def refresh(self) -> None:
         """Look at the whole world, now."""
@@ -267,6 +289,8 @@ class Reconciler:
             self._recording.broken_off()
             self.rollout = self._saved = stored.rollout
             self._version = stored.version
+            if not knows(self.spec, stored.rollout):
+                self.rollout = await self._judged_anew(stored.rollout, self.ports.clock.now())
 
     async def _do(self, action: Action) -> None:
         """Carry out an action that no safety depends on, at most once at a time."""

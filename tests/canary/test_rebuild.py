@@ -9,8 +9,8 @@ import pytest
 from canary.judge.judge import begin
 from canary.machine import advance
 from canary.observation import Counters, EvidenceSeen, RouteSeen, Seen, VariantSeen
-from canary.rebuild import rebuilt
-from canary.rollout import Phase, Rollout
+from canary.rebuild import judged_anew, judged_from, knows, rebuilt
+from canary.rollout import Phase, Reason, Rollout
 from canary.serial import rollout_from_text, rollout_to_text
 from canary.spec.gates import Gate
 from canary.spec.models import CanarySpec
@@ -142,3 +142,92 @@ def test_a_rollout_whose_judge_has_seen_nothing_is_given_back() -> None:
     fresh = analyzing()
     assert rebuilt(SPEC, fresh, _scrapes(10, Health())) is fresh
     assert math.isclose(fresh.since, 950.0)
+
+
+def _of_another_release(rollout: Rollout, spoilt: str) -> Rollout:
+    """The same state as a build would have written that keeps its memory otherwise."""
+    memory: dict[str, Any] = dict(rollout.judge.memory)
+    match spoilt:
+        case "version":
+            return replace(rollout, judge=replace(rollout.judge, version=99))
+        case "a name that is missing":
+            del memory["share"]
+        case "evidence without its noise":
+            memory["evidence"] = {
+                text: {name: value for name, value in kept.items() if name != "placebo"}
+                for text, kept in memory["evidence"].items()
+            }
+        case "numbers of another kind":
+            memory["tally"] = {"canary": None, "stable": None}
+        case _:
+            memory["gates"] = ["error_rate <= 1 %"]
+    return replace(rollout, judge=replace(rollout.judge, memory=memory))
+
+
+SPOILT = ["version", "a name that is missing", "evidence without its noise", "numbers of another kind", "gates"]
+
+
+@pytest.mark.parametrize("spoilt", SPOILT)
+def test_a_memory_of_another_release_is_known_for_one(spoilt: str) -> None:
+    saved = watched(SPEC, analyzing(), _scrapes(10, Health()))
+    assert knows(SPEC, saved)
+    assert knows(SPEC, rollout_from_text(rollout_to_text(saved)))
+    assert not knows(SPEC, _of_another_release(saved, spoilt))
+
+
+@pytest.mark.parametrize("spoilt", SPOILT)
+def test_a_judge_that_begins_anew_knows_what_happened_since_its_stage_began_and_says_so(spoilt: str) -> None:
+    """Served requests are counted once, and what a later look finds is what others would have found."""
+    scrapes = _scrapes(121, Health())
+    uninterrupted = watched(SPEC, analyzing(), scrapes[:120])
+    saved = _of_another_release(watched(SPEC, analyzing(), scrapes[:40]), spoilt)
+    back = judged_anew(SPEC, saved, (), scrapes[:120], 1119.0)
+    assert knows(SPEC, back)
+    same(dict(uninterrupted.judge.memory), dict(back.judge.memory))
+    assert back.served == uninterrupted.served
+    event = back.history[-1]
+    assert (event.event, event.reason, event.at) == ("alert", Reason.JUDGED_ANEW, 1119.0)
+    assert event.message.startswith("What the judge remembered was written by another release and cannot be read")
+    assert "with 120 readings of the last " in event.message
+    assert replace(back, judge=saved.judge, served=saved.served, history=(), events=0) == replace(
+        saved, history=(), events=0
+    )
+
+
+def test_harm_is_found_again_by_a_judge_that_begins_anew() -> None:
+    scrapes = _scrapes(121, Health(errors=0.2))
+    saved = _of_another_release(watched(SPEC, analyzing(), scrapes[:2]), "version")
+    back = judged_anew(SPEC, saved, (), scrapes[:120], 1119.0)
+    assert advance(SPEC, back, _seen(scrapes[120]), 1120.0).rollout.phase is Phase.ROLLING_BACK
+
+
+def test_without_a_history_the_next_look_is_a_short_one() -> None:
+    saved = _of_another_release(watched(SPEC, analyzing(), _scrapes(40, Health())), "version")
+    back = judged_anew(SPEC, saved, (), [], 1039.0)
+    assert back.judge.previous == saved.judge.previous
+    assert knows(SPEC, back)
+    assert "with the traffic from now on" in back.history[-1].message
+
+
+def test_stables_past_teaches_a_judge_that_begins_anew_its_noise() -> None:
+    scrapes = _scrapes(121, Health())
+    saved = _of_another_release(watched(SPEC, analyzing(), scrapes[:80]), "version")
+    plain, taught = (judged_anew(SPEC, saved, lesson, scrapes[60:80], 1079.0) for lesson in ([], scrapes[:60]))
+    text = GATES[0].text
+    blocks = [each.judge.memory["evidence"][text]["usual"][2] for each in (plain, taught)]
+    assert (blocks[0] + 50 < blocks[1], taught.judge.memory["tally"]) == (True, plain.judge.memory["tally"])
+
+
+def test_a_judge_that_has_seen_nothing_is_shown_the_stage_without_a_word() -> None:
+    scrapes = _scrapes(60, Health())
+    back = judged_anew(SPEC, replace(analyzing(), steady_since=940.0), (), scrapes, 1060.0)
+    same(dict(watched(SPEC, analyzing(), scrapes).judge.memory), dict(back.judge.memory))
+    assert back.history == ()
+
+
+def test_a_judge_that_begins_anew_looks_at_nothing_from_before_stable_was_complete_or_the_weights_were_in_force() -> (
+    None
+):
+    assert judged_from(analyzing()) == 950.0
+    assert judged_from(replace(analyzing(), steady_since=960.0)) == 960.0
+    assert judged_from(replace(analyzing(), phase=Phase.SHIFTING, since=970.0)) == 970.0

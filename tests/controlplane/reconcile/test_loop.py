@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from canary.errors import Unavailable, WorldError
+from canary.judge.state import JudgeState
 from canary.observation import Counters, OperatorRequest, PodCounters
 from canary.rollout import Phase, Reason
 from canary.spec.models import ModelCanary, Stage, Variant
@@ -293,6 +294,67 @@ async def test_a_short_absence_and_a_decided_rollback_do_not_wait_for_the_past()
     desk.restart()
     await desk.passes(1)
     assert source.asked == []
+
+
+async def _another_release_wrote(desk: Desk) -> None:
+    """The stored state, as a build leaves it that keeps the judge's memory otherwise."""
+    stored = await desk.store.load("desk")
+    assert stored is not None
+    memory = {name: kept for name, kept in stored.rollout.judge.memory.items() if name != "tally"}
+    judge = dataclasses.replace(stored.rollout.judge, memory=memory)
+    await desk.store.save(dataclasses.replace(stored.rollout, judge=judge), stored.spec_text, stored.version)
+
+
+async def test_a_judgement_of_another_release_is_begun_anew_from_the_past_and_said() -> None:
+    desk = Desk(LONG)
+    source = await _away(desk, 30)
+    await _another_release_wrote(desk)
+    await desk.passes(1)
+    assert desk.rollout.phase is Phase.ANALYZING
+    assert source.asked[0][:2] == (desk.rollout.stage_since, desk.clock.time - 1)
+    assert desk.rollout.judge.memory["blocks"] >= 29
+    (event,) = [event for event in desk.rollout.history if event.reason is Reason.JUDGED_ANEW]
+    assert "written by another release" in event.message
+    assert event in desk.heard.events
+    await desk.passes(3)
+    assert len([each for each in desk.rollout.history if each.reason is Reason.JUDGED_ANEW]) == 1
+
+
+async def test_a_judgement_of_another_release_stops_no_rollback() -> None:
+    desk = Desk(LONG)
+    await _away(desk, 1)
+    await desk.passes(1)
+    desk.platform.lose("canary", "exit status 1")
+    desk.router.refuse("not now")
+    await desk.passes(1)
+    assert desk.rollout.phase is Phase.ROLLING_BACK
+    await _another_release_wrote(desk)
+    desk.router.refuse("")
+    desk.restart()
+    await desk.until(Phase.ROLLED_BACK)
+
+
+async def test_another_release_that_writes_meanwhile_leaves_a_judge_that_begins_anew() -> None:
+    desk = Desk(LONG)
+    await desk.until(Phase.ANALYZING)
+    await _another_release_wrote(desk)
+    await desk.passes(8)
+    assert desk.rollout.phase is Phase.ANALYZING
+    assert [event.reason for event in desk.rollout.history].count(Reason.JUDGED_ANEW) == 1
+
+
+async def test_a_takeover_before_the_first_reading_looks_back_to_when_the_weights_came_into_force() -> None:
+    """Killed right after the traffic began to move; nobody had read a number yet."""
+    desk = Desk(LONG)
+    source = await _away(desk, 30)
+    stored = await desk.store.load("desk")
+    assert stored is not None
+    unread = dataclasses.replace(stored.rollout, judge=JudgeState())
+    await desk.store.save(unread, stored.spec_text, stored.version)
+    rollout = await desk.reconciler.open()
+    assert rollout.judge.previous == source.said[-1]
+    assert rollout.judge.memory["blocks"] >= 28
+    assert all(event.reason is not Reason.JUDGED_ANEW for event in rollout.history)
 
 
 async def _promoted(desk: Desk) -> Remembering:
