@@ -52,12 +52,16 @@ def _arms(then: float, before: ArmTotals, now: ArmTotals, warmup: float) -> dict
     return arms
 
 
-def present(counters: Counters) -> dict[str, list[str]]:
-    """The replicas that a reading knows, by arm, each with its start: one that was restarted is another one."""
-    return {arm: sorted(f"{name}@{pod.started_at}" for name, pod in counters.arms.get(arm, {}).items()) for arm in ARMS}
+Present = dict[str, dict[str, float | None]]
+"""Replicas by arm and name, each with its start: one that was restarted is another one."""
 
 
-def whole(block: Block, before: Mapping[str, list[str]], now: Mapping[str, list[str]]) -> bool:
+def present(counters: Counters) -> Present:
+    """The replicas that a reading knows."""
+    return {arm: {name: pod.started_at for name, pod in counters.arms.get(arm, {}).items()} for arm in ARMS}
+
+
+def whole(block: Block, before: Present, now: Present) -> bool:
     """Whether the block counts every replica of this reading and of the last, and no others.
 
     Only such a block tells how traffic was split.

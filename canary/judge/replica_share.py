@@ -7,7 +7,7 @@ of an even part, or more than three times as much, is what counts as a fault, af
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from canary.judge import selfnormalised, sentences
@@ -16,7 +16,8 @@ from canary.verdict import Answer, GateVerdict
 from canary.weights import Arm
 
 Memory = dict[str, Any]
-Rows = dict[Arm, dict[str, list[float]]]
+Pool = dict[Arm, dict[str, float]]
+Rows = dict[Arm, dict[str, Sequence[float]]]
 GATE = "traffic spread over replicas"
 LEAST, MOST = 1 / 3, 3.0
 """Part of an even share that a replica may get."""
@@ -26,36 +27,68 @@ FORGET = 4
 """After a failure, so many pools in a row in which all are within their bounds end it."""
 REPLICAS = 64
 """Arms with more are not looked at: one of so many says little about the arm, and the state stays small."""
-NOTHING: Memory = {"since": 0.0, "fine": 0, "arms": {}, "worst": [0.0, "stable", ""]}
-"""`arms`: by arm and replica the requests of this pool, those of all time, and the sums and squares of too few and of
-too many. `worst`: the log evidence against the most suspect replica, its arm and its name."""
+NOTHING: Memory = {"since": 0.0, "fine": 0, "pool": {}, "rows": {}, "worst": [0.0, "stable", ""]}
+"""`pool`: by arm and replica the requests of this pool. `rows`: those of all pools before, and the sums and squares of
+too few and of too many. `worst`: the log evidence against the most suspect replica, its arm and its name."""
+UNSEEN = (0.0, 0.0, 0.0, 0.0, 0.0)
+"""The row of a replica before its first pool."""
 
 
 def look(
     memory: Memory, arms: Mapping[Arm, Mapping[str, PodBlock]], alpha: float, *, t: float, length: float
 ) -> Memory:
     """After a block of so many seconds that ends at `t` and counts the same replicas as the one before."""
-    kept: Rows = memory["arms"]
-    after: Rows = {}
+    before: Pool = memory["pool"]
+    pool: Pool = {}
     for arm, pods in arms.items():
-        if 2 <= len(pods) <= REPLICAS and all(pod.requests is not None for pod in pods.values()):
-            rows = kept.get(arm, {})
-            rows = rows if rows.keys() == pods.keys() else {}
-            after[arm] = {}
-            for name, pod in pods.items():
-                pool, total, *tests = rows.get(name) or [0.0] * 6
-                after[arm][name] = [pool + (pod.requests or 0.0), total + (pod.requests or 0.0), *tests]
+        if 2 <= len(pods) <= REPLICAS:
+            kept = before.get(arm, {})
+            served = {name: kept.get(name, 0.0) + (pod.requests or 0.0) for name, pod in pods.items()}
+            if all(pod.requests is not None for pod in pods.values()):
+                pool[arm] = served
     since = memory["since"] or t - length
     since = min(since, t)  # the clock may have been set back
     if t - since < POOL_SECONDS:
-        return {**memory, "since": since, "arms": after}
-    within = [_taken_in(rows) for rows in after.values()]
-    fine = memory["fine"] + 1 if all(within) else 0
-    worst = _worst(after, alpha)
+        return {**memory, "since": since, "pool": pool}
+    return _tested(memory, pool, alpha, t)
+
+
+def _tested(memory: Memory, pool: Pool, alpha: float, t: float) -> Memory:
+    """After a pool: those that hold enough are taken in, and begin anew."""
+    rows: Rows = {}
+    left: Pool = {}
+    within = True
+    for arm, served in pool.items():
+        known = memory["rows"].get(arm, {})
+        known = known if known.keys() == served.keys() else dict.fromkeys(served, UNSEEN)
+        total, part = sum(served.values()), 1 / len(served)
+        if total * part * (1 - part) < selfnormalised.ENOUGH:
+            rows[arm], left[arm] = known, served
+            continue
+        rows[arm] = {name: _plus(known[name], requests, total, part) for name, requests in served.items()}
+        fewest, most = LEAST * part * total, MOST * part * total
+        within = within and all(fewest <= requests <= most for requests in served.values())
+    fine = memory["fine"] + 1 if within else 0
+    worst = _worst(rows, alpha)
     if fine >= FORGET and worst[0] >= math.log(1 / alpha):
-        after = {arm: {name: [0.0, row[1], *[0.0] * 4] for name, row in rows.items()} for arm, rows in after.items()}
-        worst = _worst(after, alpha)
-    return {"since": t, "fine": fine, "arms": after, "worst": worst}
+        rows = {arm: {name: [row[0], *UNSEEN[1:]] for name, row in each.items()} for arm, each in rows.items()}
+        worst = _worst(rows, alpha)
+    return {"since": t, "fine": fine, "pool": left, "rows": rows, "worst": worst}
+
+
+def _plus(row: Sequence[float], requests: float, total: float, part: float) -> list[float]:
+    """A replica's row with a pool in which it served so many requests of the arm's total."""
+    served, few, few_squares, many, many_squares = row
+    scale = 1 / math.sqrt(total * part * (1 - part))
+    lacking = (LEAST * part * total - requests) * scale
+    beyond = (requests - MOST * part * total) * scale if MOST * part < 1 else 0.0
+    return [
+        served + requests,
+        few + lacking,
+        few_squares + lacking * lacking,
+        many + beyond,
+        many_squares + beyond * beyond,
+    ]
 
 
 def fails(memory: Memory, alpha: float) -> bool:
@@ -67,9 +100,9 @@ def fails(memory: Memory, alpha: float) -> bool:
 def verdict(memory: Memory) -> GateVerdict:
     """The failure in words, with the replica that it is due to."""
     log_e, arm, name = memory["worst"]
-    rows = memory["arms"][arm]
-    total = sum(row[1] for row in rows.values())
-    share, part = rows[name][1] / total if total else 0.0, 1 / len(rows)
+    rows = memory["rows"][arm]
+    total = sum(row[0] for row in rows.values())
+    share, part = rows[name][0] / total if total else 0.0, 1 / len(rows)
     why = (
         f"traffic: replica {name} served {sentences.percent(share)} of the {sentences.many(total)} requests of the "
         f"{arm} arm, where {sentences.percent(part)} would be an even part; until its {len(rows)} replicas share the "
@@ -89,35 +122,14 @@ def verdict(memory: Memory) -> GateVerdict:
     )
 
 
-def _taken_in(rows: dict[str, list[float]]) -> bool:
-    """Test a pool, if it holds enough, and begin the next; whether all replicas were within their bounds."""
-    total, part = sum(row[0] for row in rows.values()), 1 / len(rows)
-    if total * part * (1 - part) < selfnormalised.ENOUGH:
-        return True  # and the pool goes on
-    scale, fine = 1 / math.sqrt(total * part * (1 - part)), True
-    for name, (pool, served, few, few_squares, many, many_squares) in rows.items():
-        lacking = (LEAST * part * total - pool) * scale
-        beyond = (pool - MOST * part * total) * scale if MOST * part < 1 else 0.0
-        fine = fine and lacking <= 0 and beyond <= 0
-        rows[name] = [
-            0.0,
-            served,
-            few + lacking,
-            few_squares + lacking * lacking,
-            many + beyond,
-            many_squares + beyond * beyond,
-        ]
-    return fine
-
-
-def _worst(arms: Rows, alpha: float) -> list[Any]:
+def _worst(replicas: Rows, alpha: float) -> list[Any]:
     """Log evidence against the most suspect replica, less what it costs to have looked at all of them."""
-    rows = [(arm, name, row) for arm, replicas in arms.items() for name, row in replicas.items()]
+    rows = [(arm, name, row) for arm, each in replicas.items() for name, row in each.items()]
     r = selfnormalised.tuning(alpha / max(2 * len(rows), 1))
     found = [
         (selfnormalised.log_mixture(total, squares, r), arm, name)
         for arm, name, row in rows
-        for total, squares in (row[2:4], row[4:6])
+        for total, squares in (row[1:3], row[3:5])
         if squares > 0
     ]
     if not found:

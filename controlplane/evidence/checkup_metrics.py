@@ -9,7 +9,7 @@ from itertools import pairwise
 from statistics import median
 
 from canary.errors import BadInput, WorldError
-from canary.spec.sources import PROFILES
+from canary.spec.sources import PROFILES, asked_names
 from controlplane.adapters.capped_http import CappedHttp
 from controlplane.adapters.prometheus_access import Access, Credentials
 from controlplane.adapters.prometheus_api import PrometheusApi
@@ -83,7 +83,7 @@ def profile_check(choice: Choice) -> Check:
 
 async def _interval(api: PrometheusApi, profile: str) -> Check:
     """How often the series that count requests are scraped, by the scrapes' own times."""
-    rows = sorted({row.wire_name for row in PROFILES[profile] if row.feeds == "requests"})
+    rows = sorted(asked_names(row for row in PROFILES[profile] if row.feeds == "requests"))
     counted = await api.query(" or ".join(f"max by (job) (count_over_time({row}[{SEEN_S}s]))" for row in rows))
     by_job: Mapping[str, float] = {each.metric.get("job", "?"): each.points[-1][1] for each in counted if each.points}
     if not by_job:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from canary.errors import BadInput, Unavailable, WorldError
-from canary.spec.sources import PROFILES
+from canary.spec.sources import PROFILES, asked_names
 from controlplane.adapters.prometheus_access import Access, Credentials
 
 MOST_BYTES = 32 * 1024 * 1024
@@ -52,7 +52,7 @@ def choose(
     if ours_to_come and seen and "envoy-gateway" in among:
         return Choice("envoy-gateway", f"{WITNESS['envoy-gateway']} (it is scraped: {seen[0]})")
     for profile in (each for each in ORDER if each in among):
-        counting = {row.wire_name for row in PROFILES[profile] if row.feeds == "requests" and row.kind != "nothing"}
+        counting = asked_names(row for row in PROFILES[profile] if row.feeds == "requests" and row.kind != "nothing")
         found = sorted(counting.intersection(names))
         if not found or (profile == "envoy-gateway" and not any(map(PER_BACKEND.fullmatch, clusters))):
             continue

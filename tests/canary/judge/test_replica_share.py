@@ -96,12 +96,12 @@ def test_an_arm_of_one_is_never_doubted() -> None:
     for number in range(500):
         one: dict[Arm, dict[str, PodBlock]] = {"canary": {"canary-0": PodBlock(60.0)}}
         memory = replica_share.look(memory, one, ALPHA, t=5.0 * (number + 1), length=5.0)
-    assert (memory["arms"], replica_share.fails(memory, ALPHA)) == ({}, False)
+    assert (memory["rows"], replica_share.fails(memory, ALPHA)) == ({}, False)
 
 
 def test_a_replica_that_does_not_count_requests_leaves_its_arm_out() -> None:
     pods = {"canary-0": PodBlock(60.0), "canary-1": PodBlock(None)}
-    assert replica_share.look(replica_share.NOTHING, {"canary": pods}, ALPHA, t=60.0, length=60.0)["arms"] == {}
+    assert replica_share.look(replica_share.NOTHING, {"canary": pods}, ALPHA, t=60.0, length=60.0)["rows"] == {}
 
 
 class Arms:

@@ -24,6 +24,7 @@ CLUSTERS = "/api/v1/label/envoy_cluster_name/values"
         ({"envoy_cluster_upstream_rq_xx"}, {"httproute/shop/chat/rule/0"}, None, "has a filter"),
         ({"istio_requests_total"}, set(), "istio", "by workload"),
         ({"kn_serving_invocation_duration_seconds_count"}, set(), "knative", "1.19 or newer"),
+        ({"kn_serving_invocation_duration_seconds"}, set(), "knative", "1.19 or newer"),  # as a native histogram
         ({"revision_app_request_count"}, set(), "knative-old", "until 1.18"),
         ({"request_predict_seconds_count"}, set(), "kserve", "no failures"),
         ({"vllm:generation_tokens_total"}, set(), None, "no metric that counts requests"),
