@@ -56,6 +56,8 @@ class Audience:
     """After each pass: the state and the snapshot."""
     serving: Callable[["Serving"], None] = lambda _serving: None
     """Once, when clients can connect."""
+    commit: str = ""
+    """The commit that brought the plan, where there is one; alerts name it."""
     closing: Callable[[], Awaitable[None]] | None = None
     """Awaited after the rollout has ended and before anything is stopped: the last moment for clients to leave."""
 
@@ -134,6 +136,7 @@ async def run_rollout(
                     clock=clock,
                     say=audience.say,
                     spawn=background.create_task,
+                    commit=audience.commit,
                 )
             )
             http = CappedHttp(most_bytes=MOST_BYTES)

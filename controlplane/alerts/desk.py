@@ -14,6 +14,7 @@ from urllib.parse import quote, urlsplit
 from canary.alert import Alert, Commands, Story, hear
 from canary.errors import BadInput
 from canary.rollout import Event
+from canary.spec import revision
 from canary.spec.models import ModelCanary
 from controlplane.adapters.state_folder import default_state_folder
 from controlplane.alerts.build import World, channel_of, kinds_of, missing, names_of
@@ -36,9 +37,19 @@ class Desk:
     """Tells every channel what it has to hear of. Implements `controlplane.ports.Notifier`."""
 
     def __init__(
-        self, mailboxes: Sequence[Mailbox], commands: Commands, *, say: Callable[[str], None], address: str = ""
+        self,
+        mailboxes: Sequence[Mailbox],
+        commands: Commands,
+        *,
+        say: Callable[[str], None],
+        address: str = "",
+        commits: Mapping[str, str] | None = None,
     ) -> None:
-        """`address`: where the dashboard answers, for links; empty for none."""
+        """`address`: where the dashboard answers, for links; empty for none.
+
+        `commits`: by revision the commit that brought the plan, where one is known.
+        """
+        self._commits = commits or {}
         self.mailboxes = mailboxes
         self._commands, self._say, self._address = commands, say, address.rstrip("/")
         self._stories: dict[str, Story] = {}
@@ -61,6 +72,8 @@ class Desk:
             self._say(f"No alert for event {event.id}: a bug of ours, {type(error).__name__}; please report it.")
 
     def _alerts(self, event: Event) -> list[Alert]:
+        if commit := self._commits.get(event.revision):
+            event = replace(event, evidence={"commit": commit, **event.evidence})
         self._stories[event.rollout], alerts = hear(self._stories.get(event.rollout, Story()), event, self._commands)
         link = f"{self._address}/rollouts/{quote(event.rollout, safe='')}" if self._address else ""
         return [replace(alert, link=link) for alert in alerts]
@@ -73,7 +86,12 @@ def local_world(clock: Clock, environment: Mapping[str, str]) -> World:
 
 
 async def open_desk(
-    plan: ModelCanary, state: Path, clock: Clock, say: Callable[[str], None], environment: Mapping[str, str]
+    plan: ModelCanary,
+    state: Path,
+    clock: Clock,
+    say: Callable[[str], None],
+    environment: Mapping[str, str],
+    commit: str = "",
 ) -> Desk:
     """The plan's channels with their mailboxes, none of which runs yet; what is missing is said.
 
@@ -106,7 +124,8 @@ async def open_desk(
                 f"Alerts to {mailbox.channel.name} cannot be sent as it is: {clause}. The rollout goes on without them."
             )
     options = "" if state == default_state_folder(name, dict(environment)) else f" --state {shlex.quote(str(state))}"
-    return Desk(mailboxes, Commands(options=options), say=say, address=_dashboard(environment))
+    commits = {revision(plan): commit} if commit else {}
+    return Desk(mailboxes, Commands(options=options), say=say, address=_dashboard(environment), commits=commits)
 
 
 def _dashboard(environment: Mapping[str, str]) -> str:

@@ -44,8 +44,9 @@ async def open_notifier(
     say: Callable[[str], None],
     spawn: Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"],
     environment: Mapping[str, str] | None = None,
+    commit: str = "",
 ) -> AsyncIterator[Notifier]:
-    """The listener and the plan's alert channels while the block runs.
+    """The listener and the plan's alert channels while the block runs. `commit`: what brought the plan, if known.
 
     Missing secrets are told to `say` and keep nothing from starting. Raises `BadInput` for settings in the environment
     that mean nothing. At the end, channels have a moment for what is left; the next start with this state delivers the
@@ -56,7 +57,7 @@ async def open_notifier(
         return
     from controlplane.alerts.desk import open_desk
 
-    desk = await open_desk(plan, state, clock, say, os.environ if environment is None else environment)
+    desk = await open_desk(plan, state, clock, say, os.environ if environment is None else environment, commit)
     try:
         await desk.catch_up(store, plan.metadata.name, clock.now())
     except WorldError as error:

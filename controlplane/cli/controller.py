@@ -240,8 +240,14 @@ class Page:
         def event(happened: "Event") -> None:
             self._event(happened, origin if origin and origin.revision == happened.revision else None)
 
-        return Audience(say=lambda words: self.say(words, name), event=event, serving=serving)
+        return Audience(
+            say=lambda words: self.say(words, name),
+            event=event,
+            serving=serving,
+            commit=origin.commit if origin and origin.revision == revision(plan) else "",
+        )
 
+        from canary.spec import revision
     def _event(self, event: "Event", origin: "Origin | None") -> None:
         from canary.serial import event_line
         from controlplane.view.plain import event_text

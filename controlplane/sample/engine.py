@@ -78,8 +78,8 @@ class Generation:
         engine.metrics.e2e.observe(engine.time() - self._arrived)
         counts = engine.metrics.of_tenant(self._tenant) if self._tenant else engine.metrics
         for kpi, share in engine.knobs.kpis.items():
-            counts.kpi_of[kpi] += 1
-            counts.kpi_events[kpi] += engine.chance.random() < share
+            counts.kpi_of[kpi] += engine.knobs.readers
+            counts.kpi_events[kpi] += sum(engine.chance.random() < share for _ in range(engine.knobs.readers))
 
 
 class Engine:

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any, Self
 
 SHARES = frozenset({"error_rate"})
+COUNTS = frozenset({"tokens", "readers"})
 GROUPS = ("kpis", "tenant_error_rates")
 """Knobs that map names to shares; those that are not named in a change stay as they are."""
 
@@ -31,12 +32,14 @@ class Knobs:
     """Share of answers that are a 500."""
     kpis: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     """KPI name to the share of good answers that lead to its event (0.2: every fifth customer buys)."""
+    readers: int = 1
+    """People who read an answer; for every KPI each of them makes up their own mind."""
     tenant_error_rates: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     """Tenant (header `x-tenant`) to the share of its answers that are a 500, in place of `error_rate`."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be lived by, naming the knob."""
-        for name in ("ttft", "itl", "tokens", "jitter", "error_rate"):
+        for name in ("ttft", "itl", "tokens", "jitter", "error_rate", "readers"):
             self._check(name, getattr(self, name))
         for group in GROUPS:
             for name, share in getattr(self, group).items():
@@ -47,8 +50,8 @@ class Knobs:
             raise ValueError(f"{name} is a number from 0, got {value!r}")
         if (name in SHARES or "." in name) and value > 1:
             raise ValueError(f"{name} is a share between 0 and 1, got {value!r}")
-        if name == "tokens" and not (isinstance(value, int) and value >= 1):
-            raise ValueError(f"tokens is a whole number from 1, got {value!r}")
+        if name in COUNTS and not (isinstance(value, int) and value >= 1):
+            raise ValueError(f"{name} is a whole number from 1, got {value!r}")
 
     def changed(self, changes: Mapping[str, Any]) -> Self:
         """These knobs with some turned. Raises `ValueError` for an unknown knob or an impossible value."""

@@ -252,6 +252,7 @@ def read_flags(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--jitter", type=float, default=default.jitter, help="spread of both times, log-normal (default %(default)s)")
     add("--error-rate", type=float, default=0.0, help="share of answers that are a 500 (default 0)")
     add("--kpi", type=_kpi, action="append", default=[], metavar="NAME=SHARE", help="a KPI and its share of events")
+    add("--readers", type=int, default=1, help="people who read an answer and make up their mind (default 1)")
     add("--slots", type=int, default=256, help="requests answered at a time; others wait (default 256)")
     add("--start-up", type=float, default=0.0, help="seconds before the port opens (default 0)")
     add("--never-ready", action="store_true", help="listen, but never become healthy")
@@ -259,7 +260,9 @@ def read_flags(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--seed", type=int, default=0, help="seed of everything random (default 0)")
     flags = parser.parse_args(argv)
     try:
-        flags.knobs = Knobs(flags.ttft, flags.itl, flags.tokens, flags.jitter, flags.error_rate, dict(flags.kpi))
+        flags.knobs = Knobs(
+            flags.ttft, flags.itl, flags.tokens, flags.jitter, flags.error_rate, dict(flags.kpi), flags.readers
+        )
     except ValueError as error:
         parser.error(str(error))
     if flags.slots < 1:

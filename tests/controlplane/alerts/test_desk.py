@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -352,3 +353,14 @@ async def test_an_event_that_no_alert_can_be_made_of_stops_nothing(
         await notifier.tell(happened(2, **BLIND))
         await hook.until(lambda: len(hook.got) == 1)
     assert world.said == ["No alert for event chat/1/1: a bug of ours, ZeroDivisionError; please report it."]
+
+
+async def test_an_alert_names_the_commit_that_brought_its_plan() -> None:
+    """And none where the event is of another plan."""
+    desk = module.Desk([], Commands(), say=print, commits={"r1": "4f2c1aa"})
+    asks: dict[str, Any] = {"phase": Phase.AWAITING_APPROVAL, "reason": Reason.APPROVAL_NEEDED}
+    ours, (theirs,) = (
+        desk._alerts(an_event(attempt=attempt, revision=revision, **asks))
+        for attempt, revision in ((1, "r1"), (2, "r2"))
+    )
+    assert (ours[-1].commit, theirs.commit) == ("4f2c1aa", "")

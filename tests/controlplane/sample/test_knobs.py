@@ -17,6 +17,7 @@ def test_a_turned_knob_leaves_the_others_alone() -> None:
         "jitter": None,
         "error_rate": 0.3,
         "kpis": {"conversion": 0.2, "csat": 0.5},
+        "readers": 1,
         "tenant_error_rates": {},
     }
 
@@ -30,11 +31,12 @@ def test_a_turned_knob_leaves_the_others_alone() -> None:
         ({"error_rate": 1.5}, "error_rate is a share between 0 and 1, got 1.5"),
         ({"error_rate": True}, "error_rate is a number from 0, got True"),
         ({"tokens": 0}, "tokens is a whole number from 1, got 0"),
+        ({"readers": 1.5}, "readers is a whole number from 1, got 1.5"),
         ({"kpis": {"conversion": 2}}, "kpis.conversion is a share between 0 and 1, got 2"),
         ({"kpis": 3}, "kpis maps names to shares, got 3"),
         (
             {"speed": 3},
-            "there is no knob 'speed'; there are ttft, itl, tokens, jitter, error_rate, kpis, tenant_error_rates",
+            "there is no knob 'speed'; there are ttft, itl, tokens, jitter, error_rate, kpis, readers, tenant_error_rates",
         ),
     ],
 )
