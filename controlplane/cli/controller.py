@@ -230,6 +230,7 @@ class Page:
 
     def audience(self, plan: "ModelCanary", origin: "Origin | None") -> "Audience":
         """Who hears of one rollout; its event lines carry the commit that it came with."""
+        from canary.spec import revision
         from controlplane.program import Audience
 
         name = plan.metadata.name
@@ -247,7 +248,6 @@ class Page:
             commit=origin.commit if origin and origin.revision == revision(plan) else "",
         )
 
-        from canary.spec import revision
     def _event(self, event: "Event", origin: "Origin | None") -> None:
         from canary.serial import event_line
         from controlplane.view.plain import event_text
