@@ -15,11 +15,17 @@ document.addEventListener("securitypolicyviolation", (event) => window.violation
 
 @contextmanager
 def looking(
-    browser: Browser, served: Serving, *, width: int = 1280, scheme: str = "light", lost: bool = False
+    browser: Browser,
+    served: Serving,
+    *,
+    width: int = 1280,
+    scheme: str = "light",
+    lost: bool = False,
+    missing: bool = False,
 ) -> Iterator[Page]:
     """A page that was opened with the token. At the end: no error in the console, no violation of the policy.
 
-    `lost`: the test cuts the connection, of which the browser complains rightly.
+    `lost`: the test cuts the connection, `missing`: it asks for what is not there; of both a browser complains rightly.
     """
     context = browser.new_context(
         viewport={"width": width, "height": 900}, color_scheme="dark" if scheme == "dark" else "light"
@@ -30,7 +36,8 @@ def looking(
     complaints: list[str] = []
 
     def heard(message: ConsoleMessage) -> None:
-        if message.type in {"error", "warning"} and not (lost and "ERR_CONNECTION" in message.text):
+        expected = (lost and "ERR_CONNECTION" in message.text) or (missing and "404" in message.text)
+        if message.type in {"error", "warning"} and not expected:
             complaints.append(message.text)
 
     page.on("console", heard)
