@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
-from controlplane.profiles.stream import Client, Connection, Endpoint, failure
+from controlplane.profiles.connection import Connection
+from controlplane.profiles.stream import Client, Endpoint, failure
 from profiles.errors import Malformed
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
