@@ -1,17 +1,18 @@
-"""How right `serinus profile measure` is: against a server of exactly known speed, at 1, 8 and 64 streams.
+"""How right `serinus profile measure` is: against servers of exactly known speeds, at 1, 8 and 64 streams.
 
-    python benchmarks/profile_measure.py            # our own paced server
-    python benchmarks/profile_measure.py --sample   # the sample server of the demo
+    python benchmarks/measure.py            # our own paced server, 1 s / 100 ms and 100 ms / 10 ms
+    python benchmarks/measure.py --sample   # the sample server of the demo
 
 The paced server sends every token at a time that was fixed when the request came, so that a late wake-up is not
 carried on, and writes down when it really sent. Two errors are printed: against the nominal speed, and against the
 server's own book (which takes out how late the operating system woke it). The aim is 3 % on both TTFT and ITL.
-Results depend on the load of the machine, so this is no unit test.
+Results depend on the load of the machine, which is printed: client and server share its cores with whatever else runs.
 """
 
 import argparse
 import asyncio
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -21,8 +22,17 @@ from pathlib import Path
 from urllib.request import urlopen
 
 ROOT = Path(__file__).parents[1]
-TTFT, ITL, TOKENS = 0.1, 0.01, 32
+SPEEDS = ((1.0, 0.1, 16), (0.1, 0.01, 32))
+"""Seconds to the first token and between tokens, and tokens of an answer."""
 LEVELS = (1, 8, 64)
+Speed = tuple[float, float, int]
+
+
+def warmup(speed: Speed) -> float:
+    """Seconds before counting: callers begin spread over the first half of it."""
+    return max(1.5, 3 * speed[0])
+
+
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 
 
@@ -33,15 +43,20 @@ def chunk(text: str) -> bytes:
 
 
 TOKEN = chunk(json.dumps({"choices": [{"delta": {"content": "word "}}]}))
-USAGE = chunk(json.dumps({"choices": [], "usage": {"completion_tokens": TOKENS, "prompt_tokens": 100}}))
-END = USAGE + chunk("[DONE]") + b"0\r\n\r\n"
+
+
+def end(tokens: int) -> bytes:
+    """What follows the last token."""
+    usage = chunk(json.dumps({"choices": [], "usage": {"completion_tokens": tokens, "prompt_tokens": 100}}))
+    return usage + chunk("[DONE]") + b"0\r\n\r\n"
 
 
 class Paced(asyncio.Protocol):
     """Answers every chat request at the nominal speed and keeps book of what it really did."""
 
-    def __init__(self, book: list[tuple[float, float, float]]) -> None:
+    def __init__(self, book: list[tuple[float, float, float]], speed: Speed) -> None:
         self._book = book
+        self._ttft, self._itl, self._tokens = speed
         self._loop = asyncio.get_running_loop()
         self._buffer = b""
         self._transport: asyncio.WriteTransport | None = None
@@ -67,7 +82,7 @@ class Paced(asyncio.Protocol):
             return
         self._buffer = rest[length:]
         self._came = came
-        self._loop.call_at(came + TTFT, self._token, 0)
+        self._loop.call_at(came + self._ttft, self._token, 0)
 
     def _token(self, index: int) -> None:
         """Send one token and plan the next from the beginning, never from now."""
@@ -77,19 +92,19 @@ class Paced(asyncio.Protocol):
         if index == 0:
             self._first = now
             self._transport.write(HEAD + TOKEN)
-        elif index < TOKENS - 1:
+        elif index < self._tokens - 1:
             self._transport.write(TOKEN)
         else:
-            self._transport.write(TOKEN + END)
+            self._transport.write(TOKEN + end(self._tokens))
             self._book.append((self._came, self._first, now))
             return
-        self._loop.call_at(self._came + TTFT + (index + 1) * ITL, self._token, index + 1)
+        self._loop.call_at(self._came + self._ttft + (index + 1) * self._itl, self._token, index + 1)
 
 
-async def serve(out: Path) -> None:
+async def serve(out: Path, speed: Speed) -> None:
     """Serve until terminated; the book is written to `out` line by line."""
     book: list[tuple[float, float, float]] = []
-    server = await asyncio.get_running_loop().create_server(lambda: Paced(book), "127.0.0.1", 0)
+    server = await asyncio.get_running_loop().create_server(lambda: Paced(book, speed), "127.0.0.1", 0)
     print(f"paced at http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
     with out.open("w", encoding="utf-8") as file:
         while True:
@@ -99,10 +114,10 @@ async def serve(out: Path) -> None:
             file.flush()
 
 
-def measured(url: str, streams: int, seconds: float) -> dict[str, float]:
+def measured(url: str, streams: int, seconds: float, speed: Speed) -> dict[str, float]:
     """What the tool says at so many streams."""
-    load = ["--concurrency", str(streams), "--seconds", str(seconds), "--warmup", "1.5"]
-    shape = ["--input-tokens", "100", "--output-tokens", str(TOKENS), "--model", "sample-llm"]
+    load = ["--concurrency", str(streams), "--seconds", str(seconds), "--warmup", str(warmup(speed))]
+    shape = ["--input-tokens", "100", "--output-tokens", str(speed[2]), "--model", "sample-llm"]
     command = [sys.executable, "-m", "controlplane.cli.main", "profile", "measure", "--url", f"{url}/v1", *load, *shape]
     found = subprocess.run([*command, "-o", "json"], cwd=ROOT, capture_output=True, text=True, check=False)
     if found.returncode:
@@ -111,7 +126,7 @@ def measured(url: str, streams: int, seconds: float) -> dict[str, float]:
     return {"ttft": level["ttft"]["value"], "itl": level["itl"]["value"], "answers": level["completed"]}
 
 
-def booked(out: Path, since: float) -> dict[str, float] | None:
+def booked(out: Path, since: float, tokens: int) -> dict[str, float] | None:
     """The server's own averages of answers that began after `since`."""
     lines = [json.loads(line) for line in out.read_text("utf-8").splitlines()] if out.exists() else []
     rows = [row for row in lines if row[0] >= since]
@@ -119,7 +134,7 @@ def booked(out: Path, since: float) -> dict[str, float] | None:
         return None
     return {
         "ttft": sum(first - came for came, first, _ in rows) / len(rows),
-        "itl": sum((last - first) / (TOKENS - 1) for _, first, last in rows) / len(rows),
+        "itl": sum((last - first) / (tokens - 1) for _, first, last in rows) / len(rows),
     }
 
 
@@ -140,41 +155,54 @@ def means(before: dict[str, float], after: dict[str, float]) -> dict[str, float]
     }
 
 
-def main() -> None:
-    """Start a server, measure it at every level, print the errors."""
-    options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    options.add_argument("--sample", action="store_true", help="measure the demo's sample server instead")
-    options.add_argument("--seconds", type=float, default=8.0, help="counted seconds a level (default 8)")
-    options.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
-    chosen = options.parse_args()
-    if chosen.serve:
-        with suppress(KeyboardInterrupt):
-            asyncio.run(serve(chosen.serve))
-        return
+def table(speed: Speed, seconds: float, *, sample: bool) -> None:
+    """Start a server of this speed, measure it at every level, print the errors."""
+    ttft, itl, tokens = speed
     out = Path(tempfile.mkdtemp()) / "book.jsonl"
-    speed = ["--port", "0", "--ttft", str(TTFT), "--itl", str(ITL), "--tokens", str(TOKENS), "--jitter", "0"]
-    sample = [sys.executable, "-m", "controlplane.sample.server", *speed]
-    command = sample if chosen.sample else [sys.executable, __file__, "--serve", str(out)]
+    flags = ["--ttft", str(ttft), "--itl", str(itl), "--tokens", str(tokens)]
+    demo = [sys.executable, "-m", "controlplane.sample.server", "--port", "0", *flags, "--jitter", "0"]
+    command = demo if sample else [sys.executable, __file__, "--serve", str(out), *flags]
     server = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     try:
         line = server.stdout.readline() if server.stdout else ""
         url = line.split(" at ")[1].strip()
-        print("streams  answers   TTFT ms  nominal     book     ITL ms  nominal     book")
+        print(f"{ttft:g} s to the first token, {itl * 1e3:g} ms between tokens")
+        print("streams  answers   TTFT ms  nominal     book     ITL ms  nominal     book  load  client")
         for streams in LEVELS:
-            begun = time.monotonic() + 1.5
-            before = counted(url) if chosen.sample else {}
-            found = measured(url, streams, chosen.seconds)
+            begun = time.monotonic() + warmup(speed)
+            before = counted(url) if sample else {}
+            used = os.times()
+            found = measured(url, streams, seconds, speed)
+            share = (sum(os.times()[2:4]) - sum(used[2:4])) / (os.times().elapsed - used.elapsed)
             time.sleep(0.7)
-            book = means(before, counted(url)) if chosen.sample else booked(out, begun)
-            errors = [found["ttft"] / TTFT - 1, found["itl"] / ITL - 1]
+            book = means(before, counted(url)) if sample else booked(out, begun, tokens)
+            errors = [found["ttft"] / ttft - 1, found["itl"] / itl - 1]
             own = [found[key] / book[key] - 1 for key in ("ttft", "itl")] if book else [float("nan")] * 2
             print(
                 f"{streams:>7}{found['answers']:>9.0f}{found['ttft'] * 1e3:>10.2f}{errors[0]:>9.2%}{own[0]:>9.2%}"
-                f"{found['itl'] * 1e3:>11.3f}{errors[1]:>9.2%}{own[1]:>9.2%}"
+                f"{found['itl'] * 1e3:>11.3f}{errors[1]:>9.2%}{own[1]:>9.2%}{os.getloadavg()[0]:>6.1f}{share:>8.0%}",
+                flush=True,
             )
     finally:
         server.terminate()
         server.wait()
+
+
+def main() -> None:
+    """Print a table for each speed."""
+    options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    options.add_argument("--sample", action="store_true", help="measure the demo's sample server instead")
+    options.add_argument("--seconds", type=float, default=8.0, help="counted seconds a level (default 8)")
+    options.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
+    for name, kind in (("ttft", float), ("itl", float), ("tokens", int)):
+        options.add_argument(f"--{name}", type=kind, help=argparse.SUPPRESS)
+    chosen = options.parse_args()
+    if chosen.serve:
+        with suppress(KeyboardInterrupt):
+            asyncio.run(serve(chosen.serve, (chosen.ttft, chosen.itl, chosen.tokens)))
+        return
+    for speed in SPEEDS:
+        table(speed, chosen.seconds, sample=chosen.sample)
 
 
 if __name__ == "__main__":
