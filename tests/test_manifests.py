@@ -5,11 +5,17 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from controlplane.api.metrics import families
+from controlplane.kubernetes.cache import Cache
+from controlplane.kubernetes.resources import MODEL_CANARY
+from controlplane.operator.metrics import Numbers
+from controlplane.operator.metrics import _families as operator_families
+from controlplane.operator.tally import Tally
 
 MANIFESTS = Path(__file__).parent.parent / "manifests"
 RULES = MANIFESTS / "prometheus" / "rules.yaml"
@@ -17,22 +23,53 @@ SUFFIXES = ("", "_total", "_bucket", "_sum", "_count")
 CACHED = Path.home() / ".cache" / "serinus" / "prometheus" / "usr" / "bin" / "promtool"
 
 
+def dashboard() -> Any:
+    """The Grafana dashboard."""
+    return json.loads((MANIFESTS / "grafana" / "rollouts.json").read_text())
+
+
+def drawn() -> list[tuple[str, str]]:
+    """Every query of the dashboard with what its legend or title is made of."""
+    asked = [(target["expr"], target["legendFormat"]) for panel in dashboard()["panels"] for target in panel["targets"]]
+    return asked + [(each["expr"], each["titleFormat"]) for each in dashboard()["annotations"]["list"]]
+
+
 def queries() -> list[str]:
-    """Every query in both."""
-    panels = json.loads((MANIFESTS / "grafana" / "rollouts.json").read_text())["panels"]
+    """Every query of both."""
     rules = yaml.safe_load(RULES.read_text())["groups"][0]["rules"]
-    return [target["expr"] for panel in panels for target in panel["targets"]] + [rule["expr"] for rule in rules]
+    return [query for query, _ in drawn()] + [rule["expr"] for rule in rules]
+
+
+def exported() -> dict[str, set[str]]:
+    """Every series that the dashboard's server or the operator exports, with the labels that it may have."""
+    idle = Numbers(Cache(MODEL_CANARY), [], Tally(), leading=True, queued=0, events_lost=0, requests={})
+    found: dict[str, set[str]] = {}
+    for family in (*families([], [], 0), *operator_families(idle)):
+        labels = set(vars(family)["_labelnames"])
+        for suffix in SUFFIXES:
+            found.setdefault(family.name + suffix, set()).update(labels | ({"le"} if suffix == "_bucket" else set()))
+    return found
 
 
 def test_every_query_asks_for_metrics_that_exist() -> None:
-    known = {family.name + suffix for family in families([], [], 0) for suffix in SUFFIXES}
-    asked = {name for query in queries() for name in re.findall(r"\bcanary_\w+", query)}
-    assert len(asked) >= 7
-    assert asked - known == set()
+    asked = {name for query in queries() for name in re.findall(r"\b(?:canary|ai)_\w+", query)}
+    assert len(asked) >= 15
+    assert asked - exported().keys() == set()
+
+
+def test_every_query_of_the_dashboard_tells_apart_by_labels_that_exist() -> None:
+    known = exported()
+    for query, legend in drawn():
+        has = {label for name in re.findall(r"\b(?:canary|ai)_\w+", query) for label in known[name]}
+        asked = set(re.findall(r"[{,]\s*(\w+)\s*(?:=|!)", query))
+        grouped = {label.strip() for group in re.findall(r"by \(([^)]*)\)", query) for label in group.split(",")}
+        shown = set(re.findall(r"{{(\w+)}}", legend))
+        assert (asked | grouped | shown) - has == set(), query
+        assert shown <= grouped or not grouped, legend
 
 
 def test_every_panel_has_a_title_a_unit_and_words() -> None:
-    for panel in json.loads((MANIFESTS / "grafana" / "rollouts.json").read_text())["panels"]:
+    for panel in dashboard()["panels"]:
         assert panel["title"]
         assert panel["description"].endswith(".")
         assert panel["fieldConfig"]["defaults"]["unit"]
