@@ -10,17 +10,17 @@ from typing import Any
 import pytest
 import yaml
 
-from canary.spec.sources import ANY_SERVER, ENVOY_GATEWAY, KSERVE, OWN_COUNTS, UNROUTED, VLLM, wire_names
+from canary.spec.sources import ANY_SERVER, ENVOY_GATEWAY, KSERVE, OWN_COUNTS, UNROUTED, VLLM, asked_names
 from controlplane.evidence.owners import SERVERS
 from controlplane.evidence.places import Labels
 
 MONITORING = Path(__file__).parent.parent / "manifests" / "monitoring"
 CACHED = Path.home() / ".cache" / "serinus" / "prometheus" / "usr" / "bin" / "promtool"
 BACKEND = "httproute/shop/chat/rule/0/backend/1"
-SERVING = wire_names((*VLLM, *OWN_COUNTS, *ANY_SERVER))
+SERVING = asked_names((*VLLM, *OWN_COUNTS, *ANY_SERVER))
 READ = {
-    "serinus-gateway-proxies": wire_names(ENVOY_GATEWAY) | UNROUTED,
-    "serinus-model-servers": SERVING | wire_names(KSERVE),
+    "serinus-gateway-proxies": asked_names(ENVOY_GATEWAY) | UNROUTED,
+    "serinus-model-servers": SERVING | asked_names(KSERVE),
     "serinus-llm-services": SERVING,
 }
 """What is read from each job."""
