@@ -20,6 +20,7 @@ from tests.cluster.bed import Bed
 from tests.test_chart import CHART, MANIFESTS
 
 CRD = MANIFESTS / "crd" / "modelcanaries.serinus.dev.yaml"
+GIT_SOURCES = MANIFESTS / "crd" / "gitsources.serinus.dev.yaml"
 PATIENCE = 240.0
 """Seconds for any one step: the machine may have much else to do."""
 OLDEST = "1.30.0"
@@ -73,9 +74,10 @@ def release(where: Bed, namespace: str, given: Mapping[str, Any], *options: str)
 
 
 def install_crd(where: Bed) -> None:
-    """The resource alone, as `crds.install=false` expects it."""
-    where.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(CRD))
-    where.kubectl("wait", "--for=condition=Established", "crd/modelcanaries.serinus.dev")
+    """The resources alone, as `crds.install=false` expects it."""
+    for file in (CRD, GIT_SOURCES):
+        where.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(file))
+        where.kubectl("wait", "--for=condition=Established", f"crd/{file.stem}")
 
 
 def variant(number: int) -> dict[str, Any]:

@@ -97,7 +97,7 @@ class Replica:
 
 
 @contextmanager
-def operator(where: Light, account: str, watched: str, prometheus: str, folder: Path) -> Iterator[Replica]:
+def operator(where: Light, account: str, watched: str, prometheus: str, folder: Path, *flags: str) -> Iterator[Replica]:
     """`serinus controller --cluster` with the token of an account and nothing else."""
     home, name = account.split(":")
     token = where.kubectl("create", "token", name, "-n", home).strip()
@@ -111,7 +111,7 @@ def operator(where: Light, account: str, watched: str, prometheus: str, folder: 
     more = ("--listen", f"127.0.0.1:{port}", "--prometheus", prometheus)
     with log.open("w") as out:
         process = subprocess.Popen(
-            [str(SERINUS), *words, *more], stderr=out, env={**os.environ, "POD_NAMESPACE": home}, text=True
+            [str(SERINUS), *words, *more, *flags], stderr=out, env={**os.environ, "POD_NAMESPACE": home}, text=True
         )
     try:
         until("an operator", lambda: "Carrying out" in log.read_text() or process.poll() is not None, PATIENCE)
