@@ -23,14 +23,14 @@ LONGEST_VALUE = 40
 def is_awaited(look: Look) -> bool:
     """Whether the servers are still being asked, and have time left for an answer."""
     seen = look.seen.fingerprint
-    if seen is None or seen.done or look.rollout.compared or look.spec.fingerprint.policy == "off":
+    if seen is None or seen.done or look.rollout.compared or look.spec.fingerprint.policy == "ignore":
         return False
     return look.now - seen.since < PATIENCE
 
 
 def undeclared(spec: CanarySpec, seen: Seen) -> Sequence[FingerprintDifference]:
     """Differences that the plan does not say; none where it does not ask."""
-    if seen.fingerprint is None or spec.fingerprint.policy == "off":
+    if seen.fingerprint is None or spec.fingerprint.policy == "ignore":
         return ()
     meant = declared(spec)
     return [each for each in seen.fingerprint.differences if each.field not in meant]
@@ -75,7 +75,7 @@ def warning(look: Look) -> tuple[str, dict[str, Any]] | None:
 def in_a_clause(look: Look) -> str:
     """What is known of it when both variants are ready, to follow that sentence; empty where nobody looked."""
     seen = look.seen.fingerprint
-    if seen is None or look.spec.fingerprint.policy == "off":
+    if seen is None or look.spec.fingerprint.policy == "ignore":
         return ""
     if not seen.done:
         why = f" ({seen.problem})" if seen.problem else ""

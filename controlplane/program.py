@@ -142,7 +142,7 @@ async def run_rollout(
             http = CappedHttp(most_bytes=MOST_BYTES)
             world.push_async_callback(http.close)
             identity = None
-            if plan.spec.fingerprint.policy != "off":
+            if plan.spec.fingerprint.policy != "ignore":
                 identity = ServedIdentity(plan.spec, platform.endpoints, http, clock=clock, files=True)
             ports = Ports(clock, platform, router, metrics.source, store, notifier, identity=identity)
             keepers = [
@@ -176,7 +176,7 @@ def _noted(plan: ModelCanary, audience: Audience, state: Path, clock: SystemCloc
     def update(rollout: Rollout, seen: Seen) -> None:
         audience.update(rollout, seen)
         record.note(rollout, seen)
-        serving.note(seen.evidence.counters)
+        serving.note(seen.evidence.counters, last=rollout.finished)
 
     return replace(audience, update=update)
 

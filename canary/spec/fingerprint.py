@@ -40,8 +40,8 @@ FLAGS: Mapping[str, str] = {
 class FingerprintSettings(Model):
     """Whether the canary has to be the model that was meant before it is asked anything."""
 
-    policy: Literal["block", "warn", "off"] = "warn"
-    """What a change does that the plan does not declare: end the rollout before any traffic, or only be told."""
+    policy: Literal["block", "warn", "ignore"] = "warn"
+    """What a change does that the plan does not declare: end the rollout before any traffic, only be told, or nothing."""
     allow: Annotated[tuple[FingerprintField, ...], *length()] = ()
     """Fields whose change is meant, such as `chat_template`."""
 

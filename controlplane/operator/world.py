@@ -117,7 +117,7 @@ class ClusterWorld:
             self.tell(key, "Warning", "NoRoomYet", sentence)
         if asks_about_money(plan.spec):
             site.metrics = PricedPods(site.metrics, rates_of(plan.spec, self._known), lambda: ready_since(site))
-        if self._ask is not None and plan.spec.fingerprint.policy != "off":
+        if self._ask is not None and plan.spec.fingerprint.policy != "ignore":
             site.identity = ServedIdentity(plan.spec, site.platform.endpoints, self._ask, clock=self._clock)
         opened = self._open[key] = Open(plan, site, fleet, kserve.metrics_profile or "", site.servers())
         if opened.profile:

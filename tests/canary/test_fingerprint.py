@@ -76,8 +76,8 @@ def test_a_longer_context_takes_nothing_away_and_only_warns() -> None:
     assert Reason.FINGERPRINT_DIFFERS in {event.reason for event in story.rollout.history}
 
 
-def test_switched_off_it_is_not_waited_for_and_not_looked_at() -> None:
-    story = begun(rollout("off"), FingerprintSeen(1.0, 1.0)).expect(Phase.ANALYZING)
+def test_where_it_is_ignored_it_is_not_waited_for_and_not_looked_at() -> None:
+    story = begun(rollout("ignore"), FingerprintSeen(1.0, 1.0)).expect(Phase.ANALYZING)
     story.at(5, fingerprint=told(TEMPLATE)).expect(Phase.ANALYZING, weight=0.05)
 
 

@@ -99,7 +99,7 @@ def random_plan(rng: Random) -> CanarySpec:
     }
     if rng.random() < 0.5:
         allow = rng.sample(["chat_template", "context_length"], rng.randrange(3))
-        plan["fingerprint"] = {"policy": rng.choice(["block", "block", "warn", "off"]), "allow": allow}
+        plan["fingerprint"] = {"policy": rng.choice(["block", "block", "warn", "ignore"]), "allow": allow}
     if rng.random() < 0.15:
         plan["evaluation"] = {"dataset": "d", "metrics": ["first_turn_resolution >= 70%"]}
     if rng.random() < 0.15:
