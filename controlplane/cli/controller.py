@@ -18,7 +18,9 @@ import click
 
 from controlplane.cli.cluster import PERIOD, InACluster, in_a_cluster, run_operator
 from controlplane.cli.complaint import complain
+from controlplane.cli.git_options import git_options
 from controlplane.cli.telemetry import history_in, log_format, tracing
+from controlplane.gitops.hosts.settings import GitSettings
 
 if TYPE_CHECKING:
     import socket
@@ -49,6 +51,7 @@ OWN_FOLDER = "_controller"
 @click.option("--webhook", metavar="ADDR", help="host:port at which pushes are told, so that none waits for a look.")
 @click.option("--webhook-secret-file", type=FILE, help="File with the secret that signs webhooks.")
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="What to print.")
+@git_options
 @log_format(None)
 @in_a_cluster
 def command(
@@ -64,6 +67,7 @@ def command(
     webhook: str | None,
     webhook_secret_file: Path | None,
     output: str,
+    git_settings: GitSettings,
     log_format: str | None,
     cluster: InACluster | None,
 ) -> None:
@@ -96,8 +100,9 @@ def command(
             known_hosts=known_hosts,
         )
         hooks = Hooks(webhook, webhook_secret_file) if webhook and webhook_secret_file else None
-        page, every = Page(output, log_format or "text"), 5.0 if interval is None else interval
-        asyncio.run(_follow(there, Pattern(paths), every, state, page, hooks))
+        every = 5.0 if interval is None else interval
+        page = Page(output, log_format or "text")
+        asyncio.run(_follow(there, Pattern(paths), every, state, page, hooks, git_settings))
     except* BadInput as errors:
         complain(errors)
         code = 2
@@ -155,7 +160,13 @@ class Hooks:
 
 
 async def _follow(
-    there: "Remote", pattern: "Pattern", interval: float, state: Path | None, view: "Page", hooks: Hooks | None
+    there: "Remote",
+    pattern: "Pattern",
+    interval: float,
+    state: Path | None,
+    view: "Page",
+    hooks: Hooks | None,
+    settings: GitSettings,
 ) -> None:
     """Follow until a signal."""
     from controlplane.adapters.listening import serve, shown
@@ -190,6 +201,7 @@ async def _follow(
             audience=view.audience,
             interval=interval,
             wake=wake,
+            settings=settings,
         )
         if listening is not None:
             listening.cancel()

@@ -8,6 +8,7 @@ to be written waits at the desk (`desk.py`).
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from canary.errors import BadInput, WorldError
@@ -123,21 +124,23 @@ class Controller:
             return
         origin = self._ledger.book.origins.get(name)
         stored = await self._fleet.stored(name)
+        said = rollout.message
         if origin is not None and stored is not None and not withdrawn and rollout.result != "superseded":
             plan = from_text(stored.spec_text)
             why = message.verdict_of(rollout, await self._fleet.history(name))
+            said = why.message if why else said
             words = message.promotion if rollout.result == "promoted" else message.rollback
             text = words(plan, rollout, why, origin, retry=self._retry(name))
             about = f"{name}/{rollout.attempt}", began, name, rollout.revision, origin.arms, text
             speaks_of_it = origin.revision == rollout.revision  # the file may name another plan by now
             if rollout.result in REJECTED:
-                said = why.message if why else rollout.message
                 self._ledger.reject(name, rollout.revision, Rejection(origin.commit, said))
                 not_its_doing = why is not None and why.reason is Reason.STABLE_NOT_READY
                 if speaks_of_it and not not_its_doing:
                     self._desk.add(Writing("put back", *about))
             elif speaks_of_it:
                 self._desk.add(Writing("promote", *about))
+        self._desk.ended(rollout, said, origin)
         self._ledger.settle(name, id_)
         if name in self._ledger.book.frozen:
             self._ledger.thaw(name)
@@ -176,6 +179,7 @@ class Controller:
         unreadable = {complaint.path for complaint in complaints}
         self._take_back(set(owners) - granted.keys(), owners, unreadable, head)
         self._ledger.at(head)
+        self._desk.moved()
         self._taken = head if whole else ""
         self._again.clear()
         self._said.pop("branch", None)
@@ -221,6 +225,7 @@ class Controller:
         )  # fmt: skip
         if old is not None and old.path != wanted.path:
             self._say(f"{name}: its file moved from {old.path} to {wanted.path}; nothing else changes by that.")
+            self._ledger.origin(name, replace(old, path=wanted.path, line=wanted.line))
         if wanted.plan is None:
             self._ledger.origin(name, origin)
             if self._fleet.wants(name):
@@ -246,6 +251,8 @@ class Controller:
         self._ledger.origin(name, origin)
         self._say(f"{where}: {name} tries {wanted.plan.spec.canary.name} beside {wanted.plan.spec.stable.name}.")
         self._ledger.want(name)
+        if self._ledger.moot(name, f"{where} begins a new rollout of {name}."):
+            self._desk.moved()
         self._ledger.flush()
         self._fleet.take(wanted)
 
@@ -254,12 +261,16 @@ class Controller:
         rejection = self._ledger.rejection(wanted.name, wanted.revision)
         if rejection is None:
             return True
-        if self._is_being_written(wanted.name):
+        if any(writing.name == wanted.name for writing in self._ledger.book.writings):
             return False
         if facts.id != rejection.commit and facts.trailer(RETRY) in {wanted.name, wanted.revision}:
             self._ledger.allow(wanted.name)
             self._say(f"{where}: {wanted.name} is tried again, as the commit says.")
             return True
+        if self._is_being_written(wanted.name):
+            return False
+        if facts.id != rejection.commit:
+            self._desk.refused(wanted.name, wanted.revision, facts.id, f"Rejected before: {rejection.sentence}")
         self._tell(
             wanted.path,
             f"{where}: this revision ({wanted.revision}) of {wanted.name} was rejected: {rejection.sentence} It is not "
@@ -269,7 +280,9 @@ class Controller:
 
     def _is_being_written(self, name: str) -> bool:
         """Whether its file is about to change by a commit of ours, so that nothing needs to be said of it."""
-        return any(writing.name == name for writing in self._ledger.book.writings)
+        book = self._ledger.book
+        proposed = (proposal.writing for proposal in book.proposals if not proposal.moot)
+        return any(writing.name == name for writing in (*book.writings, *proposed))
 
     def _take_back(self, names: set[str], owners: Mapping[str, str], unreadable: set[str], head: str) -> None:
         """Rollouts whose file is gone end; one whose file cannot be read now stays as it is."""
@@ -312,32 +325,37 @@ class Controller:
 
     def _complain(self, complaints: Sequence[Complaint], facts: Mapping[str, Facts]) -> None:
         """Say each fault once, and put it on the commit that brought it."""
-        notes: dict[str, list[str]] = defaultdict(list)
+        faults: dict[str, dict[str, str]] = defaultdict(dict)
         for complaint in complaints:
             commit = facts[complaint.path]
-            notes[commit.id].append(complaint.sentence)
+            faults[commit.id][complaint.path] = complaint.sentence
             self._tell(
                 complaint.path,
                 f"{complaint.path} in {commit.short} by {commit.author} is not used; everything else goes on.\n"
                 f"{complaint.sentence}",
             )
-        for commit_id, sentences in notes.items():
-            text = "\n".join(sentences)
+        for commit_id, sentences in faults.items():
+            text = "\n".join(sentences.values())
             if self._said.get(commit_id) != text:
                 self._said[commit_id] = text
-                self._desk.note(commit_id, f"serinus: not used\n\n{text}\n")
+                self._desk.complain(commit_id, sentences)
 
     async def _learn_rejections(self, head: str) -> None:
-        """What earlier controllers rejected, from the trailers of their commits, newest first."""
+        """What earlier controllers rejected, from the trailers of their commits and notes, newest first."""
         allowed: set[str] = set()
-        for facts in await self._store.recent(head, most=HISTORY_OF_REJECTIONS):
+        for facts in await self._store.recent(head, most=HISTORY_OF_REJECTIONS, notes=True):
+            for noted in facts.noted():  # by a rollback that waits in a pull request, later than what the commit says
+                self._learn_rejection(noted, allowed)
             if said := facts.trailer(RETRY):
                 allowed.add(said)
-            name, revision = facts.trailer("Serinus-Rollout").partition("/")[0], facts.trailer("Serinus-Revision")
-            rejected = name and revision and facts.trailer("Serinus-Result") in REJECTED
-            if rejected and not allowed & {name, revision}:
-                brought = facts.trailer("Serinus-Commit") or facts.id
-                self._ledger.reject(name, revision, Rejection(brought, f"{facts.subject} ({facts.short})."))
+            self._learn_rejection(facts, allowed)
+
+    def _learn_rejection(self, facts: Facts, allowed: set[str]) -> None:
+        name, revision = facts.trailer("Serinus-Rollout").partition("/")[0], facts.trailer("Serinus-Revision")
+        rejected = name and revision and facts.trailer("Serinus-Result") in REJECTED
+        if rejected and not allowed & {name, revision}:
+            brought = facts.trailer("Serinus-Commit") or facts.id
+            self._ledger.reject(name, revision, Rejection(brought, f"{facts.subject} ({facts.short})."))
 
     async def _take_retries(self) -> None:
         """What `serinus retry` asks for: a file of the rollout's name."""

@@ -2,39 +2,63 @@
 
 A task beside the rollouts, fed by `controller.py` through the ledger, which keeps what is still to be written over a
 restart. A host that is down, a token that has expired, a protected branch: told once, and tried again with growing
-pauses for as long as it takes.
+pauses for as long as it takes. Where the host has an API, what the branch does not take is proposed (`proposals.py`)
+and what happens is put on the commits (`statuses.py`), each in a task of its own.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-from canary.edit import CannotEdit, Written, at_rest, promoted, put_back
+from canary.edit import CannotEdit
 from canary.errors import SerinusError
-from canary.spec.reader import SIZE_LIMIT
-from controlplane.gitops.ledger import Ledger, Writing
-from controlplane.gitops.log import Facts
+from canary.rollout import Event, Rollout
+from controlplane.gitops.edits import DOES, edited, last_at_rest, mark_of
+from controlplane.gitops.hosts.host import Host
+from controlplane.gitops.hosts.settings import GitSettings
+from controlplane.gitops.ledger import Ledger, Origin, Writing
+from controlplane.gitops.proposals import Proposals
+from controlplane.gitops.rounds import Look, Pauses, rounds
+from controlplane.gitops.statuses import Reports
 from controlplane.gitops.store import Store
-from controlplane.gitops.wanted import arms_of
+from controlplane.gitops.writer import Protected
 
-FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0
-"""Seconds between two tries; they double."""
 NOTE_TRIES = 8
 """A note repeats what was said on the screen, so it is given up one day; a rollback never is."""
+HOST_PAUSES = Pauses(2.0, 300.0)
+"""Between two tries at a host's API, which counts the requests."""
 
 
 class Desk:
     """What has to be written, and the one who writes it."""
 
-    def __init__(self, store: Store, ledger: Ledger, say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        ledger: Ledger,
+        say: Callable[[str], None],
+        *,
+        host: Host | None = None,
+        settings: GitSettings | None = None,
+    ) -> None:
+        """`host`: the API of the repository's host; None for a repository without one."""
         self._store = store
         self._ledger = ledger
         self._say = say
+        self._settings = settings or GitSettings()
         self._news = asyncio.Event()
-        self._notes: dict[str, tuple[str, int]] = {}
-        """Commit to the note on it and how often it was tried."""
+        self._notes: dict[tuple[str, str], tuple[str, int]] = {}
+        """By commit and first line, the note on it and how often it was tried."""
         self._said: dict[str, str] = {}
         self.lock = asyncio.Lock()
         """Held while the store is used; the controller reads with the same store."""
+        self._proposals = Proposals(store, ledger, host, self.lock, say) if host else None
+        self._reports = (
+            Reports(store, ledger, host, self.lock, say, dashboard=self._settings.dashboard)
+            if host and self._settings.statuses
+            else None
+        )
+        if host is None:
+            self._push_what_was_proposed()
 
     def add(self, writing: Writing) -> None:
         """Make this commit as soon as possible."""
@@ -42,79 +66,117 @@ class Desk:
         self._news.set()
 
     def note(self, commit: str, text: str) -> None:
-        """Put this note on a commit."""
-        self._notes[commit] = (text, 0)
+        """Put this note on a commit; one with the same first line takes its place."""
+        self._notes[commit, text.partition("\n")[0]] = (text, 0)
         self._news.set()
+
+    def moved(self) -> None:
+        """The branch has a new commit, or what is proposed may not be wanted any more."""
+        if self._proposals is not None:
+            self._proposals.news.set()
+
+    def hear(self, event: Event, origin: Origin | None) -> None:
+        """Something happened in a rollout whose plan came from there. Returns at once."""
+        if self._reports is not None:
+            self._reports.hear(event, origin)
+
+    def ended(self, rollout: Rollout, sentence: str, origin: Origin | None) -> None:
+        """A rollout is over, and this is why."""
+        if self._reports is not None:
+            self._reports.ended(rollout, sentence, origin)
+
+    def refused(self, name: str, revision: str, commit: str, sentence: str) -> None:
+        """A commit brought back a revision that is not started again."""
+        if self._reports is not None:
+            self._reports.refused(name, revision, commit, sentence)
+
+    def complain(self, commit: str, sentences: Mapping[str, str]) -> None:
+        """A commit brought files, by path, that cannot be used: a failing status each, or else one note."""
+        whole = "\n".join(sentences.values())
+        text = f"serinus: not used\n\n{whole}\n"
+        if self._reports is None:
+            self.note(commit, text)
+            return
+        for path, sentence in sentences.items():
+            self._reports.bad(commit, path, sentence, otherwise=lambda: self.note(commit, text))
 
     async def work(self) -> None:
         """Write until cancelled."""
-        wait = FIRST_WAIT
-        while True:
-            self._news.clear()
-            if await self.once():
-                wait = FIRST_WAIT
-                await self._news.wait()
-            else:
-                try:
-                    async with asyncio.timeout(wait):
-                        await self._news.wait()
-                except TimeoutError:
-                    wait = min(2 * wait, LONGEST_WAIT)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(rounds(self.once, self._news, Pauses()), name="commits")
+            for each in (self._proposals, self._reports):
+                if each is not None:
+                    tasks.create_task(rounds(each.once, each.news, HOST_PAUSES), name=type(each).__name__.lower())
 
-    async def once(self) -> bool:
-        """Try everything once; answers whether nothing is left."""
+    async def once(self) -> Look:
+        """Try everything once."""
         for writing in self._ledger.book.writings:
             await self._try(writing)
-        for commit, (text, tries) in list(self._notes.items()):
+        for (commit, _), (text, tries) in list(self._notes.items()):
             await self._try_note(commit, text, tries)
-        return not self._ledger.book.writings and not self._notes
+        return Look(failed=bool(self._ledger.book.writings or self._notes))
 
     async def _try(self, writing: Writing) -> None:
         origin = self._ledger.book.origins.get(writing.name)
-        what = f"{writing.name}: the commit that {_WORDS[writing.kind]}"
+        what = f"{writing.name}: the commit that {DOES[writing.kind]}"
         if origin is None:
             self._done(writing, f"{what} is not needed any more: its file is gone.")
             return
+        if self._proposals is not None and self._settings.write == "pull-request":
+            self._propose(writing, origin, self._proposals)
+            return
         try:
             async with self.lock:
-                before = await self._last_at_rest(origin.path) if writing.kind == "put back" else None
+                origin = self._ledger.book.origins.get(writing.name, origin)
+                before = await last_at_rest(self._store, writing, await self._store.fetch(), origin.path)
                 made = await self._store.writer.commit(
-                    origin.path, lambda text: _edited(text, writing, before), writing.message, _mark(writing)
+                    origin.path, lambda text: edited(text, writing, before), writing.message, mark_of(writing)
                 )
         except CannotEdit as error:
             self._done(writing, f"{what} could not be made: {origin.path}: {error}")
             self.note(origin.commit, f"{writing.message}\nThe file could not be edited: {error}\n")
         except SerinusError as error:
+            if isinstance(error, Protected) and self._proposals is not None and self._settings.write == "auto":
+                self._say(f"{what} is not taken by {self._store.remote.branch}, so it is proposed: {error}")
+                self._propose(writing, origin, self._proposals)
+                return
             self._tell(what, f"{what} is waiting: {error} It is tried again; traffic does not depend on it.")
         else:
+            if made is None and self._store.head != self._ledger.book.head:
+                return  # the controller has not seen yet what has become of the file; it may have moved
             said = f"is {made[:7]} in {self._store.remote.branch} ({origin.path})" if made else _NOT_NEEDED
+            self._ledger.moot(writing.name, f"{what} {said}.")
+            self.moved()
             self._done(writing, f"{what} {said}.", commit=made or "")
 
+    def _propose(self, writing: Writing, origin: Origin, proposals: Proposals) -> None:
+        """Let a pull request carry it. Until that is merged, the note tells controllers without a memory of it."""
+        if writing.kind == "put back":
+            self.note(origin.commit, writing.message)
+        proposals.add(writing, origin.path)
+
+    def _push_what_was_proposed(self) -> None:
+        """Without a host's API nobody sees to pull requests of earlier days, so what they carry is pushed."""
+        for proposal in self._ledger.book.proposals:
+            self._ledger.proposed(proposal)
+            if not proposal.moot:
+                self._ledger.add(proposal.writing)
+
     async def _try_note(self, commit: str, text: str, tries: int) -> None:
+        key = commit, text.partition("\n")[0]
         try:
             async with self.lock:
                 await self._store.writer.note(commit, text)
         except SerinusError as error:
             self._tell(commit, str(error))
             if tries + 1 < NOTE_TRIES:
-                self._notes[commit] = (text, tries + 1)
+                self._notes[key] = (text, tries + 1)
                 return
-        self._notes.pop(commit, None)
-
-    async def _last_at_rest(self, path: str) -> str | None:
-        """The newest earlier version of a file that names nothing to try: what was good."""
-        head = await self._store.fetch()
-        if head is None:
-            return None
-        for commit in await self._store.versions(head, path):
-            text = await self._store.file(commit, path, limit=SIZE_LIMIT)
-            if text is not None and (decoded := _decoded(text)) is not None and _is_at_rest(decoded):
-                return decoded
-        return None
+        self._notes.pop(key, None)
 
     def _done(self, writing: Writing, sentence: str, *, commit: str = "") -> None:
         self._ledger.written(writing, commit)
-        self._said.pop(f"{writing.name}: the commit that {_WORDS[writing.kind]}", None)
+        self._said.pop(f"{writing.name}: the commit that {DOES[writing.kind]}", None)
         self._say(sentence)
 
     def _tell(self, about: str, sentence: str) -> None:
@@ -124,46 +186,4 @@ class Desk:
             self._say(sentence)
 
 
-_WORDS = {"promote": "makes the canary stable", "put back": "puts the file back"}
 _NOT_NEEDED = "is not needed: the file says so already, or it speaks of other variants by now"
-
-
-def _edited(text: bytes, writing: Writing, before: str | None) -> bytes | None:
-    """The file as it should be; None where it does not speak of the same two variants any more."""
-    mark = "\ufeff" if text.startswith(b"\xef\xbb\xbf") else ""
-    decoded = _decoded(text)
-    if decoded is None or _arms(decoded) != writing.arms:
-        return None
-    edited = promoted(decoded) if writing.kind == "promote" else put_back(decoded, before)
-    return f"{mark}{edited}".encode()
-
-
-def _arms(text: str) -> str:
-    try:
-        return arms_of(Written.of(text).root)
-    except CannotEdit:
-        return ""
-
-
-def _is_at_rest(text: str) -> bool:
-    try:
-        return at_rest(Written.of(text).root)
-    except CannotEdit:
-        return False
-
-
-def _decoded(text: bytes) -> str | None:
-    """The characters of a file without its byte order mark; None for what is not UTF-8."""
-    try:
-        return text.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return None
-
-
-def _mark(writing: Writing) -> Callable[[Facts], bool]:
-    """Knows the commit of a writing by its trailers."""
-
-    def is_it(facts: Facts) -> bool:
-        return facts.trailer("Serinus-Rollout") == writing.rollout and facts.trailer("Serinus-Began") == writing.began
-
-    return is_it

@@ -5,9 +5,10 @@ Called by `serinus controller` and the demo. Decides nothing.
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
-from canary.rollout import Rollout
+from canary.rollout import Event, Rollout
 from canary.spec.models import ModelCanary
 from controlplane.adapters.state_folder import held
 from controlplane.adapters.system_clock import SystemClock
@@ -15,11 +16,16 @@ from controlplane.gitops.controller import Controller
 from controlplane.gitops.desk import Desk
 from controlplane.gitops.fleet import CarryOut, Fleet
 from controlplane.gitops.git import Limits
+from controlplane.gitops.hosts.place import host_for
+from controlplane.gitops.hosts.settings import GitSettings
 from controlplane.gitops.ledger import Ledger, Origin
 from controlplane.gitops.paths import Pattern
 from controlplane.gitops.remote import Remote
 from controlplane.gitops.store import Store
+from controlplane.gitops.writer import identity_of
 from controlplane.program import Audience, run_rollout
+
+PLAIN = GitSettings()
 
 
 async def follow(
@@ -35,24 +41,34 @@ async def follow(
     limits: Limits | None = None,
     carry_out: CarryOut = run_rollout,
     wake: asyncio.Event | None = None,
+    settings: GitSettings = PLAIN,
 ) -> None:
     """Follow the repository until `stop`; everything that serves then goes on serving.
 
     `state` holds what the controller remembers, `rollouts(name)` each rollout's own state; `audience` hears of a plan
-    and the commit that it came with; `wake` lets the branch be looked at before its time. Raises `BadInput` when
-    another controller holds the folder.
+    and the commit that it came with; `wake` lets the branch be looked at before its time; `settings` is how is written.
+    Raises `BadInput` when another controller holds the folder.
     """
     with held(state):
         ledger = Ledger(state / "ledger.json")
         ledger.follows(remote.url)
-        store = Store(state / "repository", remote, limits=limits)
-        desk = Desk(store, ledger, say)
+        identity = identity_of(settings.author, settings.sign_key)
+        store = Store(state / "repository", remote, limits=limits, identity=identity)
+        host = host_for(remote.url, remote.token, settings, SystemClock().now)
+        desk = Desk(store, ledger, say, host=host, settings=settings)
 
         async def ended(name: str, rollout: Rollout, withdrawn: bool) -> None:
             await controller.ended(name, rollout, withdrawn)
 
         def watched(plan: ModelCanary) -> Audience:
-            return audience(plan, ledger.book.origins.get(plan.metadata.name))
+            origin = ledger.book.origins.get(plan.metadata.name)
+            given = audience(plan, origin)
+
+            def event(happened: Event) -> None:
+                given.event(happened)
+                desk.hear(happened, origin)
+
+            return replace(given, event=event)
 
         fleet = Fleet(rollouts, carry_out, clock=SystemClock(), audience=watched, ended=ended, say=say)
         controller = Controller(store, pattern, fleet, ledger, desk, say=say)

@@ -97,7 +97,7 @@ _SIGNS: Sequence[tuple[Why, str]] = (
     (Why.TOO_LARGE, r"file size limit exceeded|file too large|signal 25|invalid index-pack output"),
     (
         Why.REFUSED,
-        r"protected branch|pre-receive hook declined|gh006|hook declined|prohibited|read-only|denied by policy",
+        r"protected branch|gh006|gh013|rule violations|hook declined|prohibited|read-only|denied by policy",
     ),
     (
         Why.MOVED,

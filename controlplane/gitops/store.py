@@ -6,18 +6,20 @@ written goes through `writer`. Knows nothing of rollouts.
 
 import asyncio
 import shutil
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from canary.errors import WorldError
+from canary.errors import BadInput, Unavailable, WorldError
 from canary.spec.source import printable
+from controlplane.gitops.branches import Branches
 from controlplane.gitops.git import Git, GitFailed, Limits
 from controlplane.gitops.log import Facts, log
 from controlplane.gitops.paths import Pattern, why_refused
 from controlplane.gitops.remote import Remote
-from controlplane.gitops.writer import Identity, Writer
+from controlplane.gitops.writer import NOTES, Identity, Writer
 
 HEAD = "refs/serinus/head"
 """Where the store keeps the newest commit of the branch."""
@@ -56,15 +58,33 @@ class Store:
         self.limits = limits or Limits()
         self.head: str | None = None
         """The branch's newest commit as of the last `fetch`; None before the first and for an empty repository."""
+        self._identity = identity or Identity()
         self._git = Git(folder / "objects.git", remote, self.limits)
-        self.writer = Writer(self._git, self, identity or Identity())
+        self.writer = Writer(self._git, self, self._identity)
         """Makes and pushes commits and notes."""
+        self.branches = Branches(self._git, self, self.writer)
+        """Where commits wait for somebody to merge them."""
         self._fetches = 0
 
     async def check(self) -> None:
         """Whether there is a git that can be used; raises `BadInput`. To be called before `open`."""
         await asyncio.to_thread(self._git.prepare)
         await self._git.check()
+        if self._identity.key is not None:
+            await self._check_key(self._identity.key)
+
+    async def _check_key(self, key: Path) -> None:
+        """Sign something that nobody sees, since a key that cannot would show only when a rollback is to be written."""
+        with tempfile.TemporaryDirectory(prefix="sign-", dir=self._git.folder.parent) as folder:
+            git = Git(Path(folder) / "objects.git", self.remote, self.limits)
+            try:
+                await git.run("init", "--bare", "--quiet", "--template=")
+                await Writer(git, self, self._identity).try_to_sign()
+            except GitFailed as error:
+                raise BadInput(
+                    f"{printable(str(key))} cannot sign commits: {error}. Expected a private ssh key without a "
+                    f"passphrase that its owner alone can read, and git 2.34 or newer. Nothing was started."
+                ) from error
 
     async def open(self) -> None:
         """Make the store, or take over the one that is there; a damaged one is made anew, since it is only a copy."""
@@ -192,9 +212,23 @@ class Store:
         """Commits that changed a path, newest first."""
         return [facts.id for facts, _ in await log(self._git, f"--max-count={most}", commit, "--", path)]
 
-    async def recent(self, commit: str, *, most: int = RECENT) -> Sequence[Facts]:
-        """The newest commits, newest first."""
-        return [facts for facts, _ in await log(self._git, f"--max-count={most}", commit)]
+    async def recent(self, commit: str, *, most: int = RECENT, notes: bool = False) -> Sequence[Facts]:
+        """The newest commits, newest first; with our notes on them where these are asked for. Raises `WorldError`."""
+        if notes:
+            await self.writer.fetch_notes()
+        return [facts for facts, _ in await log(self._git, f"--max-count={most}", commit, notes=NOTES if notes else "")]
+
+    async def merges_of(self, commit: str, *, most: int = 3) -> Sequence[str]:
+        """The commits that merged one into the branch, oldest first."""
+        if self.head is None:
+            raise Unavailable("The branch has not been read yet.")
+        try:
+            found = await self._git.run(
+                "rev-list", "--merges", "--ancestry-path", "--reverse", f"{commit}..{self.head}"
+            )
+        except GitFailed:  # a history that was rewritten does not have it any more
+            return []
+        return found.decode().split()[:most]
 
     async def _sizes(self, ids: Sequence[str]) -> Mapping[str, int]:
         if not ids:

@@ -5,20 +5,23 @@ The writing half of `store.py`, which mixes it in. Whatever somebody else pushes
 
 import asyncio
 import random
+import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from canary.errors import Conflict, WorldError
+from canary.errors import BadInput, Conflict, WorldError
+from canary.spec.source import printable, quoted
 from controlplane.gitops.git import Git, GitFailed, Limits, Why
-from controlplane.gitops.log import Facts
+from controlplane.gitops.log import SECTION, Facts
 from controlplane.gitops.remote import Remote
 
 NOTES = "refs/notes/serinus"
 TRIES = 5
 """Times that a commit of ours is made anew when somebody else pushes first, before it is left for later."""
+_AUTHOR = re.compile(r"(?P<name>[^<>]*[^<>\s])\s*<(?P<mail>[^<>\s@]+@[^<>\s@]+)>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,24 @@ class Identity:
 
     name: str = "Serinus"
     email: str = "serinus@localhost"
+    key: Path | None = None
+    """File with the private ssh key that signs them; None leaves them unsigned."""
+
+
+def identity_of(author: str, key: Path | None) -> Identity:
+    """Who is meant by `Name <mail@example.com>`; Serinus itself by nothing. Raises `BadInput`."""
+    if key is not None and not key.is_file():
+        raise BadInput(f"The file for the key, {printable(str(key))}, does not exist; nothing was started.")
+    if not author:
+        return Identity(key=key)
+    found = _AUTHOR.fullmatch(author)
+    if found is None or not author.isprintable():
+        raise BadInput(f"{quoted(author)} is no author; expected 'Name <mail@example.com>'. Nothing was started.")
+    return Identity(found["name"], found["mail"], key)
+
+
+class Protected(WorldError):  # noqa: N818 - what the branch is
+    """The host does not let us push to the branch."""
 
 
 class Reader(Protocol):
@@ -70,7 +91,7 @@ class Writer:
 
         `change` gets the file as it is on the branch and answers it changed; None, like a file that is gone, means that
         there is nothing to write any more, and so is the answer. Raises `WorldError`, and `Conflict` when others kept
-        pushing first.
+        pushing first, `Protected` when the host lets nobody push to the branch.
         """
         for number in range(TRIES):
             head = await self._reader.fetch()
@@ -83,20 +104,22 @@ class Writer:
             if after is None or after == before:
                 return None
             try:
-                return await self._push(head, await self._commit(head, path, after, message), self.remote.ref)
+                return await self.push(head, await self.make(head, path, after, message), self.remote.ref)
             except GitFailed as error:
                 if error.why is not Why.MOVED:
-                    raise WorldError(f"The commit for {path} is not in {self.remote.url} yet: {error}.") from error
+                    kind = Protected if error.why is Why.REFUSED else WorldError
+                    raise kind(f"The commit for {path} is not in {self.remote.url} yet: {error}.") from error
             await asyncio.sleep(random.uniform(0, 0.05 * 2**number))  # noqa: S311 - spreads writers, hides nothing
         raise Conflict(f"The commit for {path} is not in {self.remote.url} yet: others pushed first {TRIES} times.")
 
     async def note(self, commit: str, text: str) -> None:
-        """Put a note on a commit, under `refs/notes/serinus`; the same note twice is one."""
+        """Put a note on a commit, under `refs/notes/serinus`, in place of the part of it with the same first line."""
         try:
             for _ in range(TRIES):
                 old = await self._remote_notes()
                 shown = await self._shown_note(commit)
-                if shown == text.strip():
+                whole = _with_part(shown, text.strip())
+                if shown == whole:
                     return
                 if old:
                     await self._git.run("update-ref", NOTES, old)
@@ -107,12 +130,12 @@ class Writer:
                     "--force",
                     "--file=-",
                     commit,
-                    stdin=text.encode(),
+                    stdin=whole.encode(),
                     variables=self._author(),
                 )
                 new = (await self._git.run("rev-parse", "--verify", NOTES)).decode().strip()
                 try:
-                    await self._push(old, new, NOTES)
+                    await self.push(old, new, NOTES)
                 except GitFailed as error:
                     if error.why is not Why.MOVED:
                         raise
@@ -121,6 +144,13 @@ class Writer:
         except GitFailed as error:
             raise WorldError(f"The note on {commit[:7]} is not in {self.remote.url} yet: {error}.") from error
         raise Conflict(f"The note on {commit[:7]} is not in {self.remote.url} yet: others pushed first {TRIES} times.")
+
+    async def fetch_notes(self) -> None:
+        """Have the remote's notes here. Raises `WorldError`."""
+        try:
+            await self._remote_notes()
+        except GitFailed as error:
+            raise WorldError(f"The notes of {self.remote.url} cannot be read: {error}.") from error
 
     async def _remote_notes(self) -> str:
         """The newest notes of the remote, fetched; nothing where there are none."""
@@ -138,7 +168,7 @@ class Writer:
         except GitFailed:
             return ""
 
-    async def _commit(self, parent: str, path: str, content: bytes, message: str) -> str:
+    async def make(self, parent: str, path: str, content: bytes, message: str) -> str:
         """A commit object with one file changed; on no branch yet."""
         blob = (await self._git.run("hash-object", "-w", "--stdin", "--no-filters", stdin=content)).decode().strip()
         with tempfile.TemporaryDirectory(prefix="index-", dir=self._git.folder.parent) as folder:
@@ -147,13 +177,33 @@ class Writer:
             entry = f"100644 {blob}\t{path}\n".encode("utf-8", "surrogateescape")
             await self._git.run("update-index", "--index-info", stdin=entry, variables=index)
             tree = (await self._git.run("write-tree", variables=index)).decode().strip()
+        return await self._signed(tree, ("-p", parent), message)
+
+    async def try_to_sign(self) -> None:
+        """Make a commit of nothing, in a store that there is already. Raises `GitFailed` where the key cannot sign."""
+        tree = (await self._git.run("hash-object", "-w", "-t", "tree", "--stdin")).decode().strip()
+        await self._signed(tree, (), "Try the key\n")
+
+    async def _signed(self, tree: str, parents: Sequence[str], message: str) -> str:
+        """A commit object, signed where there is a key."""
+        key = self._identity.key
+        settings = ("-c", "gpg.format=ssh", "-c", f"user.signingKey={key}") if key else ()
+        sign = ("--gpg-sign",) if key else ()
         made = await self._git.run(
-            "commit-tree", tree, "-p", parent, "-F", "-", stdin=message.encode(), variables=self._author()
+            *settings,
+            "commit-tree",
+            *sign,
+            tree,
+            *parents,
+            "-F",
+            "-",
+            stdin=message.encode(),
+            variables=self._author(),
         )
         return made.decode().strip()
 
-    async def _push(self, old: str, new: str, ref: str) -> str:
-        """Make a ref of the remote name a new commit if it still names the old one."""
+    async def push(self, old: str, new: str, ref: str) -> str:
+        """Let a ref of the remote name a new commit (empty: no more) if it still names the old. Raises `GitFailed`."""
         flags = ("--porcelain", "--no-verify", "--no-follow-tags", "--no-recurse-submodules", "--no-signed")
         await self._git.run(
             "push", *flags, f"--force-with-lease={ref}:{old}", "--end-of-options", self.remote.url, f"{new}:{ref}"
@@ -167,3 +217,11 @@ class Writer:
             for role in ("AUTHOR", "COMMITTER")
             for what, value in (("NAME", name), ("EMAIL", email))
         }
+
+
+def _with_part(note: str, part: str) -> str:
+    """A note with one part replaced or added; a part is known by its first line."""
+    first = part.partition("\n")[0]
+    parts = note.split(SECTION) if note else []
+    others = [each for each in parts if each.partition("\n")[0] != first]
+    return note if part in parts else SECTION.join([*others, part])

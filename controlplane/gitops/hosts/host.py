@@ -36,6 +36,10 @@ class Why(StrEnum):
     """It understood and will not: the commit is unknown, the branch has no changes, there is one already."""
 
 
+REFUSED = frozenset({Why.FORBIDDEN, Why.MISSING, Why.INVALID})
+"""Failures that concern what was asked, and not the host as a whole."""
+
+
 class HostFailed(WorldError):  # noqa: N818 - reads as what happened
     """A request failed. `str()` is a clause that begins with the host's name and holds no secret."""
 

@@ -1,10 +1,11 @@
 """Where a repository's host has its API, and what kind it is: from the repository's address and the operator's word.
 
-Called when a controller begins. Pure but for `door_of`, which puts the parts together. The token is sent nowhere else
+Called when a controller begins, with `host_for`; `place_of` is the pure part of it. The token is sent nowhere else
 than here, so nothing is guessed: hosts that the whole world uses are known by their names, all others are named by
 `--host`, and only the operator's own options say so, never a file in a repository.
 """
 
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,9 +14,9 @@ from urllib.parse import urlsplit
 
 from canary.errors import BadInput
 from canary.spec.alerts import SecretRef
-from canary.spec.source import quoted
+from canary.spec.source import printable, quoted
 from controlplane.alerts.dial import Dial
-from controlplane.alerts.reach import Reach
+from controlplane.alerts.reach import Reach, networks_of
 from controlplane.alerts.secrets import LocalSecrets
 from controlplane.gitops.hosts.api import Door
 from controlplane.gitops.hosts.gitea import Gitea
@@ -86,6 +87,23 @@ def door_of(place: Place, token: Path, now: Callable[[], float], reach: Reach | 
     reference = SecretRef(file=str(token.absolute()))  # not resolved: a mounted Secret changes by its links
     secrets = LocalSecrets({})
     return Door(place.root, lambda: secrets.read(reference), Dial(reach or Reach()), now)
+
+
+def host_for(url: str, token: Path | None, settings: GitSettings, now: Callable[[], float]) -> Host | None:
+    """The host of a repository as an operator described it; None where there is no API to speak with.
+
+    `token` is the repository's own file. Raises `BadInput` where something was asked for that nobody could do.
+    """
+    place, token = place_of(url, settings), settings.api_token or token
+    if token is not None and not token.is_file():
+        raise BadInput(f"The file for the token, {printable(str(token))}, does not exist; nothing was started.")
+    if place is not None and token is not None:
+        reach = Reach(networks=networks_of(os.environ.get("SERINUS_ALERT_NETWORKS", "")))
+        return host_at(place, door_of(place, token, now, reach))
+    missing = "--host github, gitlab or gitea" if place is None else "--api-token-file"
+    if settings.write == "pull-request" or settings.host or settings.api_token:
+        raise BadInput(f"Pull requests and statuses need {missing} as well. Nothing was started.")
+    return None
 
 
 def _parts(url: str) -> tuple[str, str, str]:

@@ -65,6 +65,8 @@ class Machine:
                 rollout = begin(plan.spec, name=name, revision=revision(plan), attempt=attempt, now=now)
                 self.began.append(f"{name} {canary}")
                 version = await store.save(rollout, to_text(plan), version)
+            for event in rollout.history:  # one that goes on tells what was told before
+                audience.event(event)
             if canary.startswith("slow"):
                 rollout = await self._wait(rollout, audience, controls)
             elif canary.startswith("good"):
@@ -73,6 +75,7 @@ class Machine:
                 rollout = ended_as(rollout, Phase.ROLLING_BACK, Reason.GATE_FAILED, WHY, "rolled_back")
             if rollout.finished:
                 await store.save(rollout, to_text(plan), version)
+                audience.event(rollout.history[-1])
             return rollout
         finally:
             await store.close()

@@ -10,6 +10,7 @@ from canary.spec.models import ModelCanary
 from controlplane.adapters.sqlite_store import SqliteStore
 from controlplane.gitops.controller import ask_for_retry
 from controlplane.gitops.follow import follow
+from controlplane.gitops.hosts.settings import GitSettings
 from controlplane.gitops.ledger import Origin
 from controlplane.gitops.paths import Pattern
 from controlplane.gitops.remote import Remote, remote
@@ -48,9 +49,10 @@ def nobody(_plan: ModelCanary, _origin: Origin | None) -> Audience:
 class Town:
     """A repository, a machine and a controller between them."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, repository: str = "origin.git") -> None:
         self.folder = folder
-        self.origin = Repository(folder / "origin.git")
+        self.origin = Repository(folder / repository)
+        self.settings = GitSettings()
         self.machine = Machine()
         self.said: list[str] = []
 
@@ -70,6 +72,7 @@ class Town:
                     audience=nobody,
                     interval=0.05,
                     carry_out=self.machine,
+                    settings=self.settings,
                 )
             )
             try:

@@ -271,17 +271,20 @@ async def test_r7_a_protected_branch_is_said_as_one(tmp_path: Path, origin: Orig
 
 
 async def test_a_note_is_put_on_a_commit_beside_what_others_noted(tmp_path: Path, origin: Origin) -> None:
-    """Two machines note two commits; the same note again changes nothing."""
+    """Two machines note two commits; the same note again changes nothing, and one with the same first line replaces."""
     first, second = origin.commit({"a": "1"}), origin.commit({"a": "2"})
     one, other = await opened(tmp_path, origin, "one"), await opened(tmp_path, origin, "other")
     await one.fetch()
     await other.fetch()
     await one.writer.note(first, "a: bad")
     await other.writer.note(second, "b: bad")
-    await one.writer.note(first, "a: bad")
+    await one.writer.note(first, "a: bad\n")
     assert (origin.note(first).strip(), origin.note(second).strip()) == ("a: bad", "b: bad")
-    await one.writer.note(first, "a: good")
-    assert origin.note(first).strip() == "a: good"
+    await one.writer.note(first, "a: bad\n\nvery")
+    assert origin.note(first).strip() == "a: bad\n\nvery"
+    await one.writer.note(first, "and more")
+    await one.writer.note(first, "a: bad\n\nvery")
+    assert origin.note(first).strip() == "a: bad\n\nvery\n\n----\n\nand more"
     assert origin.note(second).strip() == "b: bad"
 
 

@@ -1,0 +1,71 @@
+"""What a commit that has to be made does to its file: the edit itself, what was good before, and how to know it again.
+
+Used by `desk.py`, which pushes it, and by `proposals.py`, which proposes it. Reads the store and writes nothing.
+"""
+
+from collections.abc import Callable
+
+from canary.edit import CannotEdit, Written, at_rest, promoted, put_back
+from canary.spec.reader import SIZE_LIMIT
+from controlplane.gitops.ledger import Writing
+from controlplane.gitops.log import Facts
+from controlplane.gitops.store import Store
+from controlplane.gitops.wanted import arms_of
+
+DOES = {"promote": "makes the canary stable", "put back": "puts the file back"}
+"""What a commit of each kind does, as a clause."""
+
+
+def edited(text: bytes, writing: Writing, before: str | None) -> bytes | None:
+    """The file as it should be; None where it does not speak of the same two variants any more.
+
+    `before`: what was good, as `last_at_rest` finds it. Raises `CannotEdit`.
+    """
+    mark = "\ufeff" if text.startswith(b"\xef\xbb\xbf") else ""
+    decoded = _decoded(text)
+    if decoded is None or _arms(decoded) != writing.arms:
+        return None
+    after = promoted(decoded) if writing.kind == "promote" else put_back(decoded, before)
+    return f"{mark}{after}".encode()
+
+
+async def last_at_rest(store: Store, writing: Writing, head: str | None, path: str) -> str | None:
+    """The newest version of a file before `head` that names nothing to try: what was good. Promotions need none."""
+    if head is None or writing.kind != "put back":
+        return None
+    for commit in await store.versions(head, path):
+        text = await store.file(commit, path, limit=SIZE_LIMIT)
+        if text is not None and (decoded := _decoded(text)) is not None and _is_at_rest(decoded):
+            return decoded
+    return None
+
+
+def mark_of(writing: Writing) -> Callable[[Facts], bool]:
+    """Knows the commit of a writing by its trailers."""
+
+    def is_it(facts: Facts) -> bool:
+        return facts.trailer("Serinus-Rollout") == writing.rollout and facts.trailer("Serinus-Began") == writing.began
+
+    return is_it
+
+
+def _arms(text: str) -> str:
+    try:
+        return arms_of(Written.of(text).root)
+    except CannotEdit:
+        return ""
+
+
+def _is_at_rest(text: str) -> bool:
+    try:
+        return at_rest(Written.of(text).root)
+    except CannotEdit:
+        return False
+
+
+def _decoded(text: bytes) -> str | None:
+    """The characters of a file without its byte order mark; None for what is not UTF-8."""
+    try:
+        return text.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return None
