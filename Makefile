@@ -16,6 +16,7 @@ demo: setup
 
 test: setup check
 	@sh scripts/chromium.sh || true
+	@sh scripts/sshd.sh || true
 	@$(BIN)/pytest -n 2 --dist worksteal; code=$$?; \
 	  echo "· not run: the tests on a real cluster (tests/cluster). This runs them: make test-cluster"; exit $$code
 

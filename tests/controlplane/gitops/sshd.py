@@ -1,4 +1,4 @@
-"""A real ssh server on loopback, for tests: OpenSSH itself, as the current user, with a host key and one key that may in.
+"""A real ssh server on loopback, for tests: OpenSSH itself, as the current user, with one key that may come in.
 
 Used by the test that goes to git over ssh. It serves whatever the user may read, so it listens on loopback only and
 lets nobody in but the key that it makes; it ends with the test.
