@@ -109,6 +109,8 @@ def serving(versions: Mapping[tuple[str, str], Version]) -> Iterator[Metric]:
         whole = totals.latency.get(float("inf"), 0.0)
         buckets = [(str(bound), totals.latency[bound]) for bound in BOUNDS if bound in totals.latency]
         latency.add_metric(place, [*buckets, ("+Inf", whole)], sum_value=None)
+        # With a sum it would add this by itself; Envoy's buckets have none.
+        latency.add_sample("ai_latency_seconds_count", dict(zip(labels, place, strict=True)), whole)
         for direction, count in sorted(totals.tokens.items()):
             tokens.add_metric([*place, direction], count)
     yield from (requests, latency, tokens)

@@ -64,18 +64,18 @@ class ServingRecord:
         self._served = read_served(folder) or Served(spec.model.name or name)
         self._served.model = spec.model.name or name
         self._read_at = self._written_at = float("-inf")
+        self._unwritten = False
 
-    def note(self, counters: Counters | None) -> None:
-        """Take in one reading. Returns at once and never raises for the disk's sake."""
-        if counters is None or counters.at == self._read_at:
-            return
-        self._read_at = counters.at
-        for arm in ARMS:
-            for name, pod in counters.arms.get(arm, {}).items():
-                self._add(self._versions[arm], name, pod)
+    def note(self, counters: Counters | None, *, last: bool = False) -> None:
+        """Take in one reading, `last` at the rollout's end. Returns at once and never raises for the disk's sake."""
+        if counters is not None and counters.at != self._read_at:
+            self._read_at, self._unwritten = counters.at, True
+            for arm in ARMS:
+                for name, pod in counters.arms.get(arm, {}).items():
+                    self._add(self._versions[arm], name, pod)
         now = self._now()
-        if now - self._written_at >= PERIOD:
-            self._written_at = now
+        if self._unwritten and (last or now - self._written_at >= PERIOD):
+            self._written_at, self._unwritten = now, False
             with suppress(OSError):
                 self.write()
 

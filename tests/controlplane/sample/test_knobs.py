@@ -7,6 +7,8 @@ import pytest
 
 from controlplane.sample.knobs import Knobs
 
+KNOBS = "ttft, itl, tokens, jitter, error_rate, kpis, readers, tenant_error_rates"
+
 
 def test_a_turned_knob_leaves_the_others_alone() -> None:
     knobs = Knobs(ttft=0.1, kpis={"conversion": 0.2, "csat": 0.9}).changed({"error_rate": 0.3, "kpis": {"csat": 0.5}})
@@ -36,7 +38,7 @@ def test_a_turned_knob_leaves_the_others_alone() -> None:
         ({"kpis": 3}, "kpis maps names to shares, got 3"),
         (
             {"speed": 3},
-            "there is no knob 'speed'; there are ttft, itl, tokens, jitter, error_rate, kpis, readers, tenant_error_rates",
+            f"there is no knob 'speed'; there are {KNOBS}",
         ),
     ],
 )
