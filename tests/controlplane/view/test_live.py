@@ -6,6 +6,8 @@ from pathlib import Path
 
 from canary.weights import Weights
 from controlplane.view.live import LiveRecord, read_live, read_samples
+from tests.canary.judge.test_judge import Court
+from tests.canary.judge.worlds import ERRORS_AT_MOST, World, plan
 from tests.controlplane.view.scenes import BEGAN, PASSES, WAITS, analyzing
 
 
@@ -90,3 +92,31 @@ def test_a_folder_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
     rollout, seen, now = analyzing()
     LiveRecord(tmp_path / "missing", lambda: now).note(rollout, seen)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_intervals_are_noted_with_each_look_and_each_sample(tmp_path: Path) -> None:
+    """Where the plan is known; a band of both arms around the value that stands beside it."""
+    court = Court(plan(ERRORS_AT_MOST, hardStop={"enabled": False}), World(2))
+    court.enter(1)
+    court.scrapes(12)
+    rollout, seen, now = analyzing()
+    judged = replace(rollout, judge=court.state, verdicts=court.judgement.gates)
+    LiveRecord(tmp_path, lambda: now, court.spec).note(judged, seen)
+    live = read_live(tmp_path, "support-llm")
+    assert live is not None
+    band = live.bands[ERRORS_AT_MOST.text]
+    assert set(band) == {"stable", "canary"}
+    assert band["canary"][0] <= (court.gate(ERRORS_AT_MOST.text).canary or 0.0) <= band["canary"][1]
+    (sample,) = read_samples(tmp_path, "support-llm", 3)
+    assert sample["bands"][ERRORS_AT_MOST.text]["canary"] == list(band["canary"])
+
+
+def test_a_look_of_an_older_release_has_no_intervals(tmp_path: Path) -> None:
+    rollout, seen, now = analyzing()
+    LiveRecord(tmp_path, lambda: now).note(rollout, seen)
+    written = json.loads((tmp_path / "live.json").read_text())
+    del written["bands"]
+    (tmp_path / "live.json").write_text(json.dumps(written))
+    live = read_live(tmp_path, "support-llm")
+    assert live is not None
+    assert live.bands == {}
