@@ -114,9 +114,10 @@ class Store:
                 others = await self._git.run("ls-remote", "--heads", "--end-of-options", self.remote.url)
                 if not others:
                     return None
+                last = f" Its newest commit was {self.head[:7]}." if self.head else ""
                 raise WorldError(
-                    f"The branch {self.remote.branch} is not in {self.remote.url} (any more). Rollouts go on as they "
-                    f"are until it is back."
+                    f"The branch {self.remote.branch} is not in {self.remote.url} (any more).{last} Rollouts go on as "
+                    f"they are until it is back."
                 )
             if newest != self.head:
                 refspec = f"+{self.remote.ref}:{HEAD}"

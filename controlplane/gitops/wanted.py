@@ -6,7 +6,7 @@ nothing about what runs.
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
@@ -90,7 +90,8 @@ def arms_of(root: Node) -> str:
 def claims(
     found: Sequence[Wanted], owners: Mapping[str, str], unreadable: AbstractSet[str] = frozenset()
 ) -> tuple[Mapping[str, Wanted], Sequence[Complaint]]:
-    """One file for each rollout. Of two with one name the one that has it already keeps it; two new ones get nothing.
+    """One file for each rollout. Of two with one name, or one model in one place, the one that has it already keeps it;
+    two new ones get nothing.
 
     `owners` names the path that each rollout came from until now; one that is `unreadable` now keeps its name as well.
     """
@@ -114,11 +115,36 @@ def claims(
                 others = " and ".join(f"{other.path}:{other.line}" for other in claimants if other is not each)
                 keeps = f"{owner.path} keeps it" if owner is not None else "neither is started"
                 complaints.append(_claimed(each, others, keeps))
+    for rivals in _with_one_model(granted.values()):
+        new = [each for each in rivals if owners.get(each.name) != each.path]
+        keeps = "neither is started" if new == rivals else "what has it already keeps it"
+        for each in new:
+            others = " and ".join(f"{other.path}:{other.line}" for other in rivals if other is not each)
+            complaints.append(_claimed(each, others, keeps, what=_model_of(each)))
+            del granted[each.name]
     return granted, complaints
 
 
-def _claimed(each: Wanted, others: str, keeps: str) -> Complaint:
-    sentence = f"{each.path}:{each.line}: the name {quoted(each.name)} is claimed by {others} too; {keeps}."
+def _with_one_model(wanted: Iterable[Wanted]) -> Sequence[Sequence[Wanted]]:
+    """Those of different names that answer for one model in one place, where only one of them can."""
+    by_model: dict[str, list[Wanted]] = {}
+    for each in wanted:
+        if model := _model_of(each):
+            by_model.setdefault(model, []).append(each)
+    return [rivals for rivals in by_model.values() if len(rivals) > 1]
+
+
+def _model_of(wanted: Wanted) -> str:
+    """The model and where it answers on this machine, as a clause; nothing where every rollout gets its own place."""
+    local = wanted.plan.spec.platform.local if wanted.plan is not None else None
+    if wanted.plan is None or local is None or local.listen.endswith(":0"):
+        return ""
+    return f"the model {quoted(wanted.plan.spec.model.name)} at {local.listen}"
+
+
+def _claimed(each: Wanted, others: str, keeps: str, what: str = "") -> Complaint:
+    what = what or f"the name {quoted(each.name)}"
+    sentence = f"{each.path}:{each.line}: {what} is claimed by {others} too; {keeps}."
     return Complaint(each.path, each.line, sentence)
 
 

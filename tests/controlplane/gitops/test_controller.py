@@ -286,6 +286,21 @@ async def test_of_two_files_with_one_name_the_one_that_has_it_keeps_it(tmp_path:
     assert town.machine.began == ["chat slow2"]
 
 
+async def test_two_files_that_claim_one_model_leave_what_runs_alone(tmp_path: Path) -> None:
+    """Under two names, at one address: said with commit and line, noted, and the first goes on."""
+    town = Town(tmp_path)
+    one, two = (file(name, "slow2").replace("127.0.0.1:0", "127.0.0.1:18080") for name in ("chat", "talk"))
+    town.origin.commit({"apps/chat/canary.yml": one})
+    async with town.controller():
+        await town.until(lambda: town.machine.began)
+        second = town.origin.commit({"apps/talk/canary.yml": two}, author="Eve <eve@example.com>")
+        await town.until_said(f"apps/talk/canary.yml in {second[:7]} by Eve", "talk/canary.yml:11: the model", "chat")
+        await town.until(lambda: town.origin.exists("refs/notes/serinus"))
+        assert not any("back to stable" in sentence for sentence in town.said)
+    assert town.machine.began == ["chat slow2"]
+    assert "apps/talk/canary.yml:11" in town.origin.note(second)
+
+
 async def test_a_file_that_moves_is_the_same_rollout(tmp_path: Path) -> None:
     """And its rollback goes to its new place."""
     town = Town(tmp_path)
@@ -324,7 +339,7 @@ async def test_an_empty_repository_and_a_branch_that_vanishes_harm_nobody(tmp_pa
         head = town.origin.head()
         town.origin.git("update-ref", "refs/heads/kept", head)
         town.origin.git("update-ref", "-d", "refs/heads/main")
-        await town.until_said("The branch main is not in", "Rollouts go on as they are")
+        await town.until_said("The branch main is not in", head[:7], "Rollouts go on as they are")
         town.origin.git("update-ref", "refs/heads/main", head)
         town.origin.commit({"apps/chat/canary.yml": file("chat", "slow3")})
         await town.until(lambda: "chat slow3" in town.machine.began)

@@ -79,3 +79,24 @@ def test_of_claimants_the_owner_keeps_the_name_and_strangers_get_nothing() -> No
     granted, complaints = claims([theirs], {"chat": PATH}, {PATH})
     assert (granted, len(complaints)) == ({}, 1)
     assert claims([theirs], {"chat": PATH}) == ({"chat": theirs}, [])
+
+
+def test_of_two_names_for_one_model_in_one_place_the_one_that_has_it_keeps_it() -> None:
+    """Two that are new get nothing; what runs is never taken away; two models, or two places, are no conflict."""
+    at = [file(name, "v2").replace("127.0.0.1:0", "127.0.0.1:8080") for name in ("chat", "talk")]
+    mine, theirs = wanted(at[0]), wanted(at[1], path="apps/talk/canary.yml")
+    granted, complaints = claims([mine, theirs], {"chat": PATH})
+    assert granted == {"chat": mine}
+    (complaint,) = complaints
+    assert complaint.sentence == (
+        'apps/talk/canary.yml:11: the model "m" at 127.0.0.1:8080 is claimed by apps/chat/canary.yml:11 too; '
+        "what has it already keeps it."
+    )
+    granted, complaints = claims([mine, theirs], {})
+    assert (granted, len(complaints)) == ({}, 2)
+    assert all("neither is started" in each.sentence for each in complaints)
+    assert claims([mine, theirs], {"chat": PATH, "talk": "apps/talk/canary.yml"})[1] == []
+    elsewhere = wanted(at[1].replace("8080", "8081"), path="apps/talk/canary.yml")
+    other = wanted(at[1].replace("name: m}", "name: n}"), path="apps/talk/canary.yml")
+    for each in (elsewhere, other, wanted(file("talk", "v2"), path="apps/talk/canary.yml")):
+        assert claims([mine, each], {})[1] == []
