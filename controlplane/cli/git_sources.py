@@ -75,6 +75,7 @@ def put_beside(
         now=clock.now,
         certain=lambda: operator.roster.certain(),  # noqa: PLW0108 - replaced once there is an election
         say=lambda sentence: say(None, sentence),
+        dashboard=settings.dashboard,
     )
     sources = Sources(means, clock=clock, namespace=settings.namespace)
     operator.beside.append(sources.listen)

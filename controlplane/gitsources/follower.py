@@ -7,6 +7,7 @@ remembers is saved in the source's status before anything is done. No rollout ev
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,10 @@ from controlplane.alerts.channel import Refused as Unreachable
 from controlplane.alerts.reach import Reach
 from controlplane.gitops.controller import Controller, first_of
 from controlplane.gitops.desk import Desk
+from controlplane.gitops.hosts.place import host_for
 from controlplane.gitops.store import Store
 from controlplane.gitops.wanted import Complaint
+from controlplane.gitops.writer import identity_of
 from controlplane.gitsources.book import StatusLedger
 from controlplane.gitsources.credentials import Vault, secrets_of
 from controlplane.gitsources.fleet import SOURCE, ClusterFleet
@@ -52,6 +55,8 @@ class Means:
     certain: Callable[[], bool]
     """Whether nobody else can be leading; while it is not, nothing is written."""
     say: Callable[[str], None]
+    dashboard: str = ""
+    """Where the dashboard answers, for links; empty where there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +79,7 @@ class Follower:
         self._means = means
         self._ledger = StatusLedger("", source.name)
         self._controller: Controller | None = None
+        self._desk: Desk | None = None
         self._writing = asyncio.Lock()
         self._ended: set[str] = set()
         """Rollouts that may have ended since they were looked at last."""
@@ -91,8 +97,11 @@ class Follower:
             await self._unlock(vault)
             remote = source.remote(vault.files, vault.user)
             ledger.follows(remote.url)
-            store = Store(means.cache / source.namespace / source.name, remote)
-            desk = Desk(store, ledger, self._say_written)
+            settings = source.settings(vault.files, means.dashboard)
+            identity = identity_of(settings.author, settings.sign_key)
+            store = Store(means.cache / source.namespace / source.name, remote, identity=identity)
+            host = host_for(remote.url, remote.token, settings, means.now)
+            self._desk = desk = Desk(store, ledger, self._say_written, host=host, settings=settings)
             fleet = ClusterFleet(source, means.kube, means.canaries, ledger, now=means.now)
             self._controller = controller = Controller(
                 store,
@@ -110,7 +119,7 @@ class Follower:
                 tasks.create_task(desk.work(), name=f"writer of {source.name}")
                 await self._follow(Work(controller, fleet, vault))
         finally:
-            self._controller = None
+            self._controller = self._desk = None
             await asyncio.to_thread(vault.close)
 
     def changed(self, before: Object | None, after: Object | None) -> None:
@@ -121,12 +130,22 @@ class Follower:
         name = object_["metadata"]["name"]
         rejected = self._ledger.book.rejected.get(name, {})
         status = (after or {}).get("status") or {}
+        if after is not None and status.get("phase") != ((before or {}).get("status") or {}).get("phase"):
+            self._hear(after)
         if after is None and self._controller is not None:
             self._controller.look_again()
             self.wake.set()
         elif status.get("phase") in _FINISHED or status.get("revision") in rejected:
             self._ended.add(name)
             self.wake.set()
+
+    def _hear(self, object_: Object) -> None:
+        """A rollout is in another phase: what the host shows of its commit follows."""
+        with suppress(WorldError):  # somebody wrote to the status; the operator says so
+            stored, name = stored_in(object_), object_["metadata"]["name"]
+            events = [each for each in stored.rollout.history if each.event == "phase"] if stored is not None else []
+            if events and self._desk is not None:
+                self._desk.hear(events[-1], self._ledger.book.origins.get(name))
 
     async def allow(self, name: str) -> bool:
         """Somebody wants a rejected revision to be tried again: remembered when this returns True."""

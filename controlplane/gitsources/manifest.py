@@ -24,10 +24,9 @@ METADATA = ("name", "labels")
 """What a file may say of the object besides its spec. Annotations and all else are for those who own the cluster."""
 
 
-def resource_of(text: bytes, path: str, settings: Source | None) -> Object | None:
-    """The resource that a file means, without a namespace; None for one that is no YAML mapping."""
-    root, _ = read(Source(path, text))
-    if root is None or not isinstance(root.value, dict):
+def resource_of(root: Node, settings: Source | None) -> Object | None:
+    """The resource that a file's tree means, without a namespace; None for one that is no mapping."""
+    if not isinstance(root.value, dict):
         return None
     form = form_of(root)
     if form != "full":

@@ -13,7 +13,7 @@ from canary.errors import Fault, SpecError
 from canary.spec import Source, revision
 from canary.spec.cluster import cluster_faults
 from canary.spec.parse import Document
-from canary.spec.reader import read
+from canary.spec.reader import Node, read
 from canary.spec.resource import from_object
 from canary.spec.source import quoted
 from controlplane.adapters.priced import dollars_an_hour
@@ -36,10 +36,11 @@ def for_namespace(namespace: str) -> Understand:
     """Reads files whose rollouts are in this namespace. One that names another is not used."""
 
     def understand(path: str, text: bytes, settings: Source | None) -> Wanted | Complaint:
-        if (elsewhere := _elsewhere(path, text, namespace)) is not None:
+        root, _ = read(Source(path, text))
+        if root is not None and (elsewhere := _elsewhere(path, root, namespace)) is not None:
             return elsewhere
         wanted = understood(path, text, settings, _faults)
-        resource = resource_of(text, path, settings)
+        resource = resource_of(root, settings) if root is not None else None
         if isinstance(wanted, Complaint) or resource is None:
             return wanted
         resource["metadata"] |= {"namespace": namespace, "name": wanted.name}
@@ -57,10 +58,9 @@ def for_namespace(namespace: str) -> Understand:
     return understand
 
 
-def _elsewhere(path: str, text: bytes, namespace: str) -> Complaint | None:
+def _elsewhere(path: str, root: Node, namespace: str) -> Complaint | None:
     """The objection to a file of another namespace."""
-    root, _ = read(Source(path, text))
-    node = root.get("metadata", "namespace") if root is not None else None
+    node = root.get("metadata", "namespace")
     if node is None or node.value is None or str(node.value) == namespace:
         return None
     where = f"{path}:{node.place.line}"

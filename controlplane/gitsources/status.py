@@ -73,10 +73,10 @@ def reason_of(problem: WorldError | BadInput) -> str:
     """A word in CamelCase for what is wrong."""
     cause = problem.__cause__
     if isinstance(cause, GitFailed):
-        return REASONS.get(cause.why, "CannotRead")
+        return REASONS.get(cause.why, "CannotFollow")
     if "(any more)" in str(problem):
         return "BranchMissing"
-    return type(problem).__name__ if type(problem) not in {WorldError, BadInput} else "CannotRead"
+    return type(problem).__name__ if type(problem) not in {WorldError, BadInput} else "CannotFollow"
 
 
 def _ready(look: Look) -> dict[str, Any]:

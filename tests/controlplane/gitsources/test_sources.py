@@ -207,12 +207,12 @@ async def test_a_replica_that_may_not_be_leading_writes_nothing(town: Estate) ->
 @pytest.mark.parametrize(
     ("spec", "reason", "words"),
     [
-        ({"url": "file:///etc"}, "CannotRead", "a place on one machine's disk"),
-        ({"url": "https://bot:secret@host/x"}, "CannotRead", "carries a password"),
-        ({"branch": "-f"}, "CannotRead", "is no name of a branch"),
-        ({"paths": ["../*"]}, "CannotRead", "is no pattern"),
-        ({"interval": "1ms"}, "CannotRead", "expected between 1s and 1h"),
-        ({"brunch": "main"}, "CannotRead", "spec.brunch is not known"),
+        ({"url": "file:///etc"}, "CannotFollow", "a place on one machine's disk"),
+        ({"url": "https://bot:secret@host/x"}, "CannotFollow", "carries a password"),
+        ({"branch": "-f"}, "CannotFollow", "is no name of a branch"),
+        ({"paths": ["../*"]}, "CannotFollow", "is no pattern"),
+        ({"interval": "1ms"}, "CannotFollow", "expected between 1s and 1h"),
+        ({"brunch": "main"}, "CannotFollow", "spec.brunch is not known"),
         ({"secretRef": {"name": "none"}}, "NoSecret", "models/none does not exist"),
         ({"suspend": True}, "Suspended", "spec.suspend"),
     ],
