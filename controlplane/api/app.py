@@ -33,7 +33,7 @@ from controlplane.api.series import Series, series
 from controlplane.api.sessions import STATIC, sessions
 from controlplane.api.state import state_at
 from controlplane.api.stream import Hub
-from controlplane.api.summary import Lines, Listing, Unreadable, by_need
+from controlplane.api.summary import Lines, Listing, Unreadable, by_need, empty_list
 
 MOST_WAITING = 20
 """Requests without an answer that a rollout may have; more of them would only be a mistake or an attack."""
@@ -120,6 +120,7 @@ def _reading(app: FastAPI, sources: Sources, rules: Rules, hub: Hub, now: Callab
             rollouts=sorted(found, key=by_need),
             unreadable=[Unreadable(folder=folder, problem=said) for folder, said in problems.items()],
             read_only=rules.read_only,
+            panel=empty_list(cluster=sources.counted is None),
         )
 
     @app.get("/api/v1/rollouts/{id_}", responses=PROBLEMS, tags=["rollouts"])

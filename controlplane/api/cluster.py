@@ -21,6 +21,7 @@ from controlplane.api.cluster_look import seen_of
 from controlplane.api.door import Person
 from controlplane.api.look import Looked
 from controlplane.api.operators import Office
+from controlplane.api.panels_cluster import cluster_facts
 from controlplane.api.places import VERBS
 from controlplane.api.problem import Refused
 from controlplane.api.rights import Rights, kept
@@ -67,6 +68,7 @@ class ClusterPlace:
             nobody=NOBODY,
             retries=True,
             stale=stale,
+            facts=cluster_facts(object_, rollout),
         )
 
     def samples(self, attempt: int) -> Sequence[Mapping[str, Any]]:

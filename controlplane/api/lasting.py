@@ -6,7 +6,7 @@ Used by the route of one rollout, so that the stream need not carry it every sec
 from canary.spec.stored import from_text
 from controlplane.api.event_view import told
 from controlplane.api.messages import Detail
-from controlplane.api.panels import Panel, audit_panel
+from controlplane.api.panels import COMMANDS, Panel, audit_panel
 from controlplane.api.panels_attempts import SHOWN, attempts_panel, earlier_state
 from controlplane.api.panels_diff import versions_panel
 from controlplane.api.places import Place
@@ -17,7 +17,7 @@ from controlplane.ports import Stored
 
 async def lasting_panels(place: Place, stored: Stored) -> list[Panel]:
     """What the canary changes, the newest attempts, and who asked for what."""
-    audit = audit_panel(place.name, await place.store.history(place.name), await place.store.requests(place.name))
+    audit = audit_panel(_pause(place), await place.store.history(place.name), await place.store.requests(place.name))
     return [versions_panel(from_text(stored.spec_text).spec), await _attempts(place, stored), audit]
 
 
@@ -34,7 +34,7 @@ async def earlier_detail(place: Place, stored: Stored, attempt: int, now: float)
         verdicts=[],
         plan=plan_text(stored.spec_text) if same else "",
         waiting=[],
-        panels=[*versions, await _attempts(place, stored), audit_panel(place.name, events, ())],
+        panels=[*versions, await _attempts(place, stored), audit_panel(_pause(place), events, ())],
         earlier=True,
         events=[told(event) for event in events],
     )
@@ -44,3 +44,8 @@ async def _attempts(place: Place, stored: Stored) -> Panel:
     newest = stored.rollout.attempt
     before = range(newest - 1, max(newest - 1 - SHOWN, 0), -1)
     return attempts_panel(stored.rollout, {each: await place.store.history(place.name, each) for each in before})
+
+
+def _pause(place: Place) -> str:
+    """The command that does what the page's first button does."""
+    return f"{COMMANDS['pod' if place.folder is None else 'process']} pause {place.name}"

@@ -19,6 +19,15 @@ SHORT = 7
 """Letters of a commit's id that people read."""
 
 
+COMMANDS = {"process": "serinus", "pod": "kubectl canary"}
+"""By what a replica is called: the command that people use there,"""
+TAUGHT = {
+    "process": ("From a repository, each changed canary.yml becomes a rollout:", "serinus controller --git URL"),
+    "pod": ("A GitSource makes each changed file a ModelCanary:", "kubectl explain gitsource.spec"),
+}
+"""and how git comes in."""
+
+
 class Cell(BaseModel):
     """One cell: text, and how it is meant."""
 
@@ -58,14 +67,14 @@ def live_panels(rollout: Rollout, facts: Facts, now: float) -> list[Panel]:
         panels.append(_replicas(rollout, facts.replicas, facts.runs, now))
     if facts.conditions is not None:
         panels.append(_conditions(facts.conditions))
-    panels.append(_git(rollout, facts.origin))
+    panels.append(_git(rollout, facts.origin, facts.runs))
     if facts.channels is not None:
         panels.append(_alerts(facts.channels))
     return panels
 
 
-def audit_panel(name: str, events: Sequence[Event], waiting: Sequence[OperatorRequest]) -> Panel:
-    """Who asked for what, newest first, and what became of it."""
+def audit_panel(command: str, events: Sequence[Event], waiting: Sequence[OperatorRequest]) -> Panel:
+    """Who asked for what, newest first, and what became of it. `command` is one that asks for something."""
     open_ = [
         [moment(each.at), cell("waits for an answer", "open", "◌"), cell(f"{each.by}: {each.verb}")] for each in waiting
     ]
@@ -76,7 +85,7 @@ def audit_panel(name: str, events: Sequence[Event], waiting: Sequence[OperatorRe
         columns=["When", "State", "What"],
         rows=[*open_, *([moment(e.at), cell("answered", "good", "✔"), cell(e.message)] for e in reversed(asked))],
         empty="Nobody has asked this rollout for anything. The buttons above do, and so does the command line:",
-        command=f"serinus pause {name}",
+        command=command,
     )
 
 
@@ -118,19 +127,20 @@ def _conditions(conditions: Sequence[Condition]) -> Panel:
     )
 
 
-def _git(rollout: Rollout, origin: Origin | None) -> Panel:
+def _git(rollout: Rollout, origin: Origin | None, runs: str) -> Panel:
+    wanted, command = TAUGHT[runs]
     return Panel(
         id="git",
         title="Git",
         columns=[],
-        rows=[] if origin is None else list(_git_rows(rollout, origin)),
+        rows=[] if origin is None else list(_git_rows(rollout, origin, runs)),
         note="" if origin is None or origin.ours else "Git has another plan for this rollout by now.",
-        empty="Git does not know of this rollout. From a repository, each changed canary.yml becomes a rollout:",
-        command="serinus controller --git URL",
+        empty=f"Git does not know of this rollout. {wanted}",
+        command=command,
     )
 
 
-def _git_rows(rollout: Rollout, origin: Origin) -> Iterable[list[Cell]]:
+def _git_rows(rollout: Rollout, origin: Origin, runs: str) -> Iterable[list[Cell]]:
     yield [cell("Commit"), _commit(origin.commit)]
     if origin.author:
         yield [cell("Author"), cell(origin.author)]
@@ -145,7 +155,7 @@ def _git_rows(rollout: Rollout, origin: Origin) -> Iterable[list[Cell]]:
         yield [cell("Waits"), cell(origin.waits, "open", "◌")]
     if origin.rejected:
         yield [cell("Rejected"), cell(origin.rejected, "bad", "✖")]
-        yield [cell("Try it again"), cell(f"serinus retry {rollout.name}")]
+        yield [cell("Try it again"), cell(f"{COMMANDS[runs]} retry {rollout.name}")]
 
 
 def _commit(commit: Commit, *, short: bool = True) -> Cell:

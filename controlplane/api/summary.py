@@ -20,15 +20,18 @@ MOST_KEPT = 5000
 _URGENT = {"RollingBack": 0, "Blind": 1, "Paused": 2, "AwaitingApproval": 2}
 
 
-EMPTY = Panel(
-    id="rollouts",
-    title="",
-    columns=["Rollout", "Phase", "Canary's share", "Stage", "Why", "Began", "Age"],
-    rows=[],
-    empty="There is no rollout here yet. Carry out your own with `serinus run canary.yml`, and it appears here as soon "
-    "as it begins; or see two of them in about a minute, one promoted and one put back:",
-    command="serinus demo",
-)
+def empty_list(*, cluster: bool) -> Panel:
+    """The columns of the list, and what is said while there is no rollout in it."""
+    how = "Apply a ModelCanary" if cluster else "Carry out your own with `serinus run canary.yml`"
+    return Panel(
+        id="rollouts",
+        title="",
+        columns=["Rollout", "Phase", "Canary's share", "Stage", "Why", "Began", "Age"],
+        rows=[],
+        empty=f"There is no rollout here yet. {how}, and it appears here as soon as it begins; or see two of them on "
+        f"your own machine in about a minute, one promoted and one put back:",
+        command="serinus demo",
+    )
 
 
 class Summary(BaseModel):
@@ -68,7 +71,7 @@ class Listing(BaseModel):
     rollouts: list[Summary]
     unreadable: list[Unreadable]
     read_only: bool
-    panel: Panel = Field(default=EMPTY, description="Columns of the list, and what is said while there is none.")
+    panel: Panel = Field(description="Columns of the list, and what is said while there is none.")
 
 
 def summary_of(state: State) -> Summary:
