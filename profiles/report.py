@@ -85,7 +85,10 @@ def as_text(prediction: Prediction) -> str:
         f"{prediction.workload.input_tokens:g} tokens in, {prediction.workload.output_tokens:g} out, "
         f"{prediction.concurrency:g} at once"
     )
-    lines = [head, "", "Speed                     expected      80 % between"]
+    lines = [head, ""]
+    if prediction.shortage:
+        lines += [f"Does not fit: {prediction.shortage}", "What follows would hold if it did.", ""]
+    lines.append("Speed                     expected      80 % between")
     lines += [
         row("time to first token", latency.ttft, 1e3, "ms"),
         row("between tokens", latency.itl, 1e3, "ms"),
@@ -105,7 +108,7 @@ def as_text(prediction: Prediction) -> str:
                 ("reserved by the engine", memory.reserved),
             )
         ),
-        prediction.shortage or f"Fits; {int(memory.max_concurrency)} such requests run at once.",
+        "Does not fit." if prediction.shortage else f"Fits; {int(memory.max_concurrency)} such requests run at once.",
         "",
         *cost_lines(prediction.cost, deployment.gpu.name),
         "",

@@ -66,6 +66,11 @@ class Client:
         self._idle: list[Connection] = []
         self._context = ssl.create_default_context() if endpoint.secure else None
 
+    @property
+    def address(self) -> str:
+        """`host:port` of the endpoint."""
+        return f"{self._endpoint.host}:{self._endpoint.port}"
+
     async def connection(self) -> Connection:
         """An idle connection, or a new one. Raises `OSError`."""
         while self._idle:

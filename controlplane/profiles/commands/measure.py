@@ -175,6 +175,8 @@ async def prepared(client: Client, shape: Shape) -> Shape:
         try:
             cards = await client.get("/models")
             shape = replace(shape, model=str(cards["data"][0]["id"]))
+        except ConnectionError:
+            raise UnreachableError(f"nobody listens on {client.address}") from None
         except (OSError, ValueError, KeyError, IndexError, TypeError, TimeoutError) as wrong:
             raise UnreachableError(f"the endpoint does not list its models ({wrong}); name one with --model") from None
     chance = random.Random(0)  # noqa: S311 - one throw-away prompt
