@@ -106,6 +106,7 @@ def _again(plan: "ModelCanary", recorded: Recorded, output: str) -> int:
 def _otherwise(own: "ModelCanary", other: "ModelCanary", file: str, recorded: Recorded, output: str) -> int:
     """By another plan: what would have been decided when."""
     from canary.replay import decided_otherwise
+    from canary.rollout import Phase
     from canary.spec import revision
     from canary.wording import duration
 
@@ -117,8 +118,9 @@ def _otherwise(own: "ModelCanary", other: "ModelCanary", file: str, recorded: Re
         ended = was.evidence.get("result") if was.event == "end" else None
         click.echo(f"Recorded  {RESULTS[ended]} after {duration(max(was.t, 0.0))}")
         if rollout.finished:
+            why = next((event for event in replayed.events if event.phase is Phase.ROLLING_BACK), replayed.events[-1])
             length = duration(max(replayed.events[-1].t, 0.0))
-            click.echo(f"Replayed  {RESULTS[rollout.result]} after {length}: {rollout.message}")
+            click.echo(f"Replayed  {RESULTS[rollout.result]} after {length}: {why.message}")
         else:
             length = duration(max(replayed.until - rollout.began, 0.0))
             click.echo(

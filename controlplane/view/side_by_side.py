@@ -6,6 +6,7 @@ same stage for the same reason, the same answer of the same gate), whenever that
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 
 from canary.rollout import Event, Phase, Reason
 from canary.serial import event_to_text
@@ -29,15 +30,18 @@ class Row:
 
 
 def rows(recorded: Sequence[Event], replayed: Sequence[Event]) -> list[Row]:
-    """Every entry of both histories, matched in order, sorted by time."""
-    open_, found = list(replayed), list[Row]()
-    for event in recorded:
-        twin = next((other for other in open_ if _says(other) == _says(event)), None)
-        if twin is not None:
-            open_.remove(twin)
-        found.append(Row(event, twin))
-    found += [Row(None, event) for event in open_]
-    return sorted(found, key=lambda row: row.t)
+    """Every entry of both histories, each side in its own order; what only one side says is sorted in by its time."""
+    found: list[Row] = []
+    same_words = SequenceMatcher(None, [_says(e) for e in recorded], [_says(e) for e in replayed], autojunk=False)
+    for kind, i, i_end, j, j_end in same_words.get_opcodes():
+        if kind == "equal":
+            found += [Row(*pair) for pair in zip(recorded[i:i_end], replayed[j:j_end], strict=True)]
+        else:
+            alone = [Row(event, None) for event in recorded[i:i_end]] + [
+                Row(None, event) for event in replayed[j:j_end]
+            ]
+            found += sorted(alone, key=lambda row: row.t)
+    return found
 
 
 def same(recorded: Sequence[Event], replayed: Sequence[Event]) -> bool:
