@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from controlplane.kubectl.names import complete_names
+from controlplane.kubectl.output import Shape
 from controlplane.kubectl.session import BAD_INPUT, Session, at_cluster
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ NEXT = {
 @click.option(
     "-o",
     "--output",
-    type=click.Choice(["screen", "json", "yaml", "name"]),
+    type=Shape("screen", "json", "yaml", "name"),
     default="screen",
     help="json, yaml: the ModelCanary; with -w, json is one event a line.",
 )
@@ -47,7 +48,7 @@ async def command(session: Session, name: str, watch: bool, output: str) -> int:
 
     object_ = await canary(session, name)
     if watch:
-        if output in {"yaml", "name"}:
+        if output not in {"screen", "json"}:
             raise click.UsageError(f"-w shows a screen or, with -o json, events; -o {output} has no end to write.")
         return await _watch(session, object_, output)
     if output != "screen":

@@ -13,7 +13,7 @@ import click
 
 from canary.wording import duration
 from controlplane.kubectl.find import canaries
-from controlplane.kubectl.output import show_objects, table
+from controlplane.kubectl.output import Shape, show_objects, table
 from controlplane.kubectl.session import Session, at_cluster, everywhere
 from controlplane.kubernetes.api import Object
 
@@ -26,15 +26,13 @@ WIDE = ("SEEN", "STABLE", "CANARY", "ATTEMPT", "REVISION")
 
 @click.command("list")
 @everywhere
-@click.option(
-    "-o", "--output", type=click.Choice(["table", "wide", "json", "yaml", "name"]), default="table", help="How."
-)
+@click.option("-o", "--output", type=Shape("table", "wide", "json", "yaml", "name"), default="table", help="How.")
 @click.option("--no-headers", is_flag=True, help="Leave the line of headings out.")
 @at_cluster
 async def command(session: Session, output: str, no_headers: bool) -> int:
     """List rollouts, those that may need somebody first."""
     found = sorted((await canaries(session)).items, key=_need)
-    if output in {"json", "yaml", "name"}:
+    if output not in {"table", "wide"}:
         show_objects(found, output)
         return 0
     if not found:

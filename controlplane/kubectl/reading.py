@@ -12,6 +12,7 @@ import click
 
 from canary.wording import duration
 from controlplane.kubectl.names import complete_names
+from controlplane.kubectl.output import Shape, show_by_path
 from controlplane.kubectl.session import BAD_INPUT, FAILED, SECONDS, TIMED_OUT, Session, at_cluster
 from controlplane.kubernetes.api import Object
 
@@ -22,7 +23,7 @@ named = click.argument("name", shell_complete=complete_names)
 @named
 @click.option("--wait", is_flag=True, help="Wait until the rollout of the present spec has ended.")
 @click.option("--timeout", type=SECONDS, metavar="TIME", help="With --wait: for so long at most, such as 10m.")
-@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="json: its last event.")
+@click.option("-o", "--output", type=Shape("text", "json"), default="text", help="json: its last event.")
 @at_cluster
 async def status(session: Session, name: str, wait: bool, timeout: float | None, output: str) -> int:  # noqa: ASYNC109 - a person's word, not a deadline of asyncio's
     """Say where a rollout is; with --wait, how it ended.
@@ -120,8 +121,11 @@ def _say(object_: Object, output: str) -> int:
     if isinstance(found, str):
         click.echo(f"{name}  {'InvalidSpec' if refusal else 'NotSeen'}\n{found}", err=bool(refusal))
         return BAD_INPUT if refusal else 0
+    last = event_line(found.rollout.history[-1])
     if output == "json":
-        click.echo(json.dumps(event_line(found.rollout.history[-1]), ensure_ascii=False))
+        click.echo(json.dumps(last, ensure_ascii=False))
+    elif output != "text":
+        show_by_path(last, output)
     else:
         for line in status_lines(found.rollout):
             click.echo(line)
