@@ -157,7 +157,7 @@ def options_of(name: str) -> set[str]:
     """Options of a command."""
     command = serinus.get_command(click.Context(serinus), name)
     assert command is not None
-    return {option for parameter in command.params for option in parameter.opts}
+    return {option for each in command.params for option in (*each.opts, *each.secondary_opts)}
 
 
 def test_a_retry_of_what_no_controller_follows_is_refused(tmp_path: Path) -> None:
