@@ -255,8 +255,9 @@ class _Fleet:
         null = np.where(ok, seen.nv * seen.rho / np.where(ok, seen.nv * seen.rho + seen.nc, 1.0), 0.5)
         safe = np.where(ok, trials, 1.0)
         spread = phi + kappa * safe
-        self._bet(seen.xv, safe, null, spread, ok)
-        self.ratio = self._likelihood(self.ratio, seen.xv, safe, null, spread, self.vr, ok)
+        lasting = self.lasting()
+        self._bet(seen.xv, safe, null, spread, lasting, ok)
+        self.ratio = self._likelihood(self.ratio, seen.xv, safe, null, spread, lasting, ok)
         if self.clearing:
             phi_c, kappa_c = self.fit(noise.CLEARING)
             self.quiet = phi_c, kappa_c
@@ -275,7 +276,13 @@ class _Fleet:
         self.log_e = np.log(np.maximum(np.where(self.counts, mixed, self.slow_test), 1e-300))
         self.log_clear = np.where(self.counts, np.log(np.maximum(self.clear.mean(axis=1), 1e-300)), self.log_clear)
 
-    def _bet(self, hits: Array, trials: Array, null: Array, spread: Array, ok: NDArray[np.bool_]) -> None:
+    def lasting(self) -> Array:
+        """`Placebo.lasting`."""
+        calm = (self.placebo[5] + noise.REPLICAS.blocks) / (self.placebo[0] + noise.REPLICAS.blocks)
+        tempered: Array = np.maximum(self.vr * np.minimum(calm, 1.0), 1.0)
+        return tempered
+
+    def _bet(self, hits: Array, trials: Array, null: Array, spread: Array, vr: Array, ok: NDArray[np.bool_]) -> None:
         """`share.bet`."""
         odds = (null / (1 - null))[:, None] * self.ratios
         distance = odds / (1 + odds) - null[:, None]
@@ -283,7 +290,7 @@ class _Fleet:
         within, lasting = null * (1 - null) / effective, np.maximum(1 - 1 / effective, 0.0)
         stake = np.minimum(distance / (within[:, None] + lasting[:, None] * distance**2), 0.9 / null[:, None])
         factor = 1 + stake * (hits / trials - null)[:, None]
-        factor = np.minimum(factor ** (1 / self.vr)[:, None], share.CAP)
+        factor = np.minimum(factor ** (1 / vr)[:, None], share.CAP)
         self.bet = np.minimum(np.where(ok[:, None], self.bet * factor, self.bet), share.MOST)
 
     def _likelihood(

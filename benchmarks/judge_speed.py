@@ -6,8 +6,9 @@ Times are of the process's own processor time, so that a busy machine blurs them
 import math
 import statistics
 import time
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,9 +20,11 @@ from canary.judge import Block, JudgeState, feed
 from canary.observation import Counters, EvidenceSeen, PodCounters
 from canary.spec import parse
 from canary.spec.models import CanarySpec
+from canary.verdict import Judgement
 from canary.weights import Weights
 
 EDGES = [*BOUNDS, math.inf]
+CANARIES, ROUNDS = 200, 7
 GATES = (
     "error_rate not worse than stable by 10%, error_rate <= 5%, latency p50 not worse than stable by 5%, "
     "latency p99 not worse than stable by 5%, kpi/conversion drift <= 1%"
@@ -55,19 +58,62 @@ def speed() -> dict[str, Any]:
     state, live = _passes(spec, totals)
     fresh, late = live[: len(live) // 10], live[-len(live) // 10 :]
     _, thresholds = _passes(by_thresholds, totals[: len(totals) // 3])
-    more, block = _ten_more(totals[-1]), _block(totals[-2], totals[-1])
+    more = _ten_more(totals[-1])
     after, _ = _watch(spec, state, more)
+    fleet = _fleet(totals)
+    updates, passes = zip(*(_tick(fleet) for _ in range(ROUNDS)), strict=True)
     return {
-        "one update, five gates, median (µs)": _median(lambda: judge.update(spec, state, block)),
-        "one pass (totals in, sentences out), five gates, median (µs)": round(statistics.median(live)),
+        "one update, five gates, median (µs)": round(statistics.median(time for tick in updates for time in tick)),
+        "one pass (totals in, verdicts out), five gates, median (µs)": round(statistics.median(live)),
         "first tenth of the rollout, median (µs)": round(statistics.median(fresh)),
         "last tenth of the rollout, median (µs)": round(statistics.median(late)),
+        "the same and every sentence read, median (µs)": _median(lambda: _read(_watch(spec, state, more)[1])),
         "one pass with three thresholds alone, median (µs)": round(statistics.median(thresholds)),
         "one pass over nothing new, median (µs)": _median(lambda: _watch(spec, after, more)),
-        "200 updates of five gates (ms)": _tick(lambda: judge.update(spec, state, block)),
-        "200 passes of five gates (ms)": _tick(lambda: _watch(spec, state, more)),
+        "a tick of 200 canaries, updates alone, median (ms)": _milliseconds(updates),
+        "a tick of 200 canaries, whole passes, median (ms)": _milliseconds(passes),
         "memory of a rollout (bytes of JSON)": len(TypeAdapter(JudgeState).dump_json(state)),
     }
+
+
+@dataclass(frozen=True)
+class Member:
+    """One of the canaries of a tick, each with a plan, an age and news of its own."""
+
+    spec: CanarySpec
+    state: JudgeState
+    news: Counters
+    block: Block
+
+
+def _fleet(totals: list[Counters]) -> list[Member]:
+    """Two hundred rollouts of all ages, each about to hear of its next scrape."""
+    specs = [parse(TEXT.replace("GATES", GATES), "speed.yml").spec for _ in range(CANARIES)]
+    apart = (len(totals) - 300) // CANARIES
+    members: list[Member] = []
+    state = judge.begin(specs[0])
+    for k, seen in enumerate(totals[:-1]):
+        state, _ = _watch(specs[0], state, seen)
+        if k >= 300 and (k - 300) % apart == 0 and len(members) < CANARIES:
+            members.append(Member(specs[len(members)], state, totals[k + 1], _block(seen, totals[k + 1])))
+    return members
+
+
+def _tick(fleet: list[Member]) -> tuple[list[float], list[float]]:
+    """Processor time of each canary's update, then of each canary's whole pass (µs)."""
+    updates = [_time(partial(judge.update, each.spec, each.state, each.block)) for each in fleet]
+    passes = [_time(partial(_watch, each.spec, each.state, each.news)) for each in fleet]
+    return updates, passes
+
+
+def _milliseconds(ticks: Sequence[Sequence[float]]) -> float:
+    """Of a whole tick, the median over ticks."""
+    return round(statistics.median(sum(tick) for tick in ticks) / 1000, 1)
+
+
+def _read(judgement: Judgement) -> int:
+    """Read every sentence, as a screen does."""
+    return sum(len(verdict.why) for verdict in judgement.gates)
 
 
 def _passes(spec: CanarySpec, totals: list[Counters]) -> tuple[JudgeState, list[float]]:
@@ -80,25 +126,16 @@ def _passes(spec: CanarySpec, totals: list[Counters]) -> tuple[JudgeState, list[
     return state, times[len(times) // 12 :]
 
 
+def _time(call: Callable[[], object]) -> float:
+    """Processor time of a call (µs)."""
+    begin = time.process_time_ns()
+    call()
+    return (time.process_time_ns() - begin) / 1000
+
+
 def _median(call: Callable[[], object]) -> float:
     """Processor time of a call (µs), the median of many."""
-    times = []
-    for _ in range(1000):
-        begin = time.process_time_ns()
-        call()
-        times.append((time.process_time_ns() - begin) / 1000)
-    return round(statistics.median(times), 1)
-
-
-def _tick(call: Callable[[], object]) -> float:
-    """Processor time of two hundred calls (ms), the least of five rounds."""
-    times = []
-    for _ in range(5):
-        begin = time.process_time_ns()
-        for _ in range(200):
-            call()
-        times.append((time.process_time_ns() - begin) / 1e6)
-    return round(min(times), 1)
+    return round(statistics.median(_time(call) for _ in range(1000)), 1)
 
 
 def _block(before: Counters, now: Counters) -> Block:
@@ -106,7 +143,7 @@ def _block(before: Counters, now: Counters) -> Block:
     return feed.difference(before, now, stage=0, weight=0.25, warmup=0.0)
 
 
-def _watch(spec: CanarySpec, state: JudgeState, seen: Counters) -> tuple[JudgeState, Any]:
+def _watch(spec: CanarySpec, state: JudgeState, seen: Counters) -> tuple[JudgeState, Judgement]:
     """One pass over new totals."""
     return judge.watch(
         spec,

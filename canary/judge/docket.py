@@ -83,6 +83,8 @@ class Docket:
     beta: float
 
 
+MOST = 1024
+"""Dockets that are kept: one for each rollout that is under way."""
 _KEPT: dict[int, tuple[tuple[Stage, ...], JudgeSettings, Docket]] = {}
 
 
@@ -92,7 +94,7 @@ def of(spec: CanarySpec) -> Docket:
     if kept is not None and kept[0] is spec.stages and kept[1] is spec.judge:
         return kept[2]
     docket = _draw_up(spec)
-    if len(_KEPT) > 256:
+    if len(_KEPT) > MOST:
         _KEPT.clear()
     _KEPT[id(spec.stages)] = (spec.stages, spec.judge, docket)
     return docket

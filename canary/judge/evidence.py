@@ -152,7 +152,7 @@ class Standing(NamedTuple):
 
 def placebo_of(kept: Mapping[str, Any]) -> Placebo:
     """The placebo alone of what `Evidence.kept` wrote."""
-    return Placebo(**kept["placebo"])
+    return Placebo.of(kept["placebo"])
 
 
 def learn(e: Evidence, block: Numbers, stable: Standing) -> None:
@@ -183,7 +183,7 @@ def weigh(e: Evidence, rule: Rule, block: Numbers, stable: Standing, *, t: float
         e.totals, e.squares = [*e.totals, 0.0], [*e.squares, 0.0]
     if rule.counts:
         if block.nv > 0:
-            _accuse(e, rule, block, noise)
+            _accuse(e, rule, block, noise, noise.vr if block.single else e.placebo.lasting(noise))
             _clear(e, rule, block, stable)
     else:
         _pool(e, block.contrast, block.weight, block.information)
@@ -203,15 +203,15 @@ def weigh(e: Evidence, rule: Rule, block: Numbers, stable: Standing, *, t: float
         e.since = [xv + block.xv, nv + block.nv, xc + block.xc, nc + block.nc]
 
 
-def _accuse(e: Evidence, rule: Rule, block: Numbers, noise: Noise) -> None:
-    """Bet and likelihood ratio against the canary.
+def _accuse(e: Evidence, rule: Rule, block: Numbers, noise: Noise, lasting: float) -> None:
+    """Bet and likelihood ratio against the canary, tempered by `noise` within blocks and what is `lasting` over them.
 
     A limit that stable breaks too is no case against the canary; being clearly worse than stable then still is. Stable
     decides by its own counts alone which question a block answers, so each factor stays valid.
     """
     hits, nv, nc = block.xv, block.nv, block.nc
     if rule.points is not None:
-        _accuse_by_points(e, rule, rule.points, block, noise)
+        _accuse_by_points(e, rule, rule.points, block, noise, lasting)
         return
     if rule.limit is None or blame.stable_beyond(blame.recent(e.fast, block.xc, block.nc), rule.limit, noise):
         if nc <= 0 or (rule.limit is not None and not blame.stable_beyond(e.fast, rule.limit, noise)):
@@ -226,21 +226,21 @@ def _accuse(e: Evidence, rule: Rule, block: Numbers, noise: Noise) -> None:
     if not share.usable(trials, null):
         return
     spread = noise.at(size)
-    e.bet = share.bet(e.bet, hits, trials, null, spread, noise.vr, rule.grid)
-    e.ratio = share.likelihood(e.ratio, hits, trials, null, spread, noise.vr, rule.grid)
+    e.bet = share.bet(e.bet, hits, trials, null, spread, lasting, rule.grid)
+    e.ratio = share.likelihood(e.ratio, hits, trials, null, spread, lasting, rule.grid)
     variance = trials * null * (1 - null)
     _pool(e, hits - trials * null, variance * spread, variance)
 
 
-def _accuse_by_points(e: Evidence, rule: Rule, points: float, block: Numbers, noise: Noise) -> None:
+def _accuse_by_points(e: Evidence, rule: Rule, points: float, block: Numbers, noise: Noise, lasting: float) -> None:
     """The same for a margin in points, about the difference of the two shares."""
     counts = (block.xv, block.nv, block.xc, block.nc)
     if not difference.usable(counts):
         return
     spread = noise.at(block.xv + block.xc)
     usual = (e.usual[0] + 0.5) / (e.usual[1] + 1)
-    e.bet = difference.bet(e.bet, counts, points, usual, spread, noise.vr, rule.grid)
-    e.ratio = difference.likelihood(e.ratio, counts, points, spread * noise.vr, harmful=True)
+    e.bet = difference.bet(e.bet, counts, points, usual, spread, lasting, rule.grid)
+    e.ratio = difference.likelihood(e.ratio, counts, points, spread * lasting, harmful=True)
     weight = block.nv * block.nc / (block.nv + block.nc)
     contrast = (block.xv / block.nv - block.xc / block.nc - points) * weight
     information = weight * min(usual * (1 - usual), 0.25)

@@ -7,9 +7,9 @@ it. Derivation and source: `docs/judge.md`.
 """
 
 import math
-from dataclasses import dataclass, field, fields
-from operator import attrgetter
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Self
 
 TINY = 1e-9
 """Less variance than this is no variance."""
@@ -58,9 +58,12 @@ class Noise(NamedTuple):
         return self.phi + self.kappa * size
 
 
-@dataclass(slots=True)
+@dataclass
 class Placebo:
-    """Running sums over placebo blocks: what is needed to fit the noise, and nothing that grows."""
+    """Running sums over placebo blocks: what is needed to fit the noise, and nothing that grows.
+
+    As with `Evidence`, its `__dict__` is what is kept.
+    """
 
     blocks: float = 0.0
     x: float = 0.0
@@ -79,14 +82,31 @@ class Placebo:
     vr: float = 1.0
     """Variance of sums of many blocks over what single blocks foretell, less what chance alone would give."""
 
+    @classmethod
+    def of(cls, kept: Mapping[str, Any]) -> Self:
+        """From what `kept` wrote."""
+        placebo = cls.__new__(cls)
+        placebo.__dict__.update(kept)
+        return placebo
+
     def kept(self) -> dict[str, Any]:
         """As plain names, lists and numbers; exact."""
-        return dict(zip(_FIELDS, _VALUES(self), strict=True))
+        return dict(self.__dict__)
 
     def read(self, prior: Prior) -> Noise:
         """The noise as far as it is known."""
         phi, kappa = self._fit(prior)
         return Noise(phi, kappa, max(prior.vr, 1 + prior.excess * (self.vr - 1)))
+
+    def lasting(self, noise: Noise) -> float:
+        """Variance of sums of many blocks over what `noise` says of single ones: by this evidence is tempered.
+
+        `vr` compares sums with single blocks as these are. Where single blocks are calmer than independent events would
+        be, sums are by as much: of requests half are slower than p50, and their number strays half as far as that of
+        rare ones, for which alone `phi` >= 1 is right.
+        """
+        calm = (self.squares + REPLICAS.blocks) / (self.blocks + REPLICAS.blocks)
+        return max(noise.vr * min(calm, 1.0), 1.0)
 
     def _fit(self, prior: Prior) -> tuple[float, float]:
         """Least squares of u = φ + κX over all blocks and the prior's: half at X = 0, half at twice the mean X."""
@@ -158,7 +178,3 @@ class Placebo:
             if self.groups[i] >= 4 and self.squares > 0:
                 expected = self.groups[i] * level * self.squares / self.blocks
                 self.vr = max(self.vr, self.grouped[i] / expected / (1 + math.sqrt(2 / self.groups[i])))
-
-
-_FIELDS = tuple(f.name for f in fields(Placebo))
-_VALUES = attrgetter(*_FIELDS)

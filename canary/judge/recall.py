@@ -12,7 +12,7 @@ from canary.judge.facts import Memory
 from canary.spec.models import CanarySpec, Stage
 from canary.verdict import Judgement
 
-MOST = 512
+MOST = 1024
 """Plans whose last verdicts are kept."""
 
 

@@ -61,6 +61,29 @@ def test_a_canary_at_its_tolerance_is_seldom_ever_accused(clump: int) -> None:
     assert rate <= 0.05 + 3 * error
 
 
+def test_an_arm_of_one_restless_replica_is_seldom_accused_of_being_slower_than_p50() -> None:
+    """Half of the requests are slow, and each replica's latency wanders for minutes: 60 rollouts of 200 looks.
+
+    Stable's halves have nine such replicas each and nine times the requests, so what they show is what the canary has.
+    """
+    assert RELATIVE is not None
+    rng, pods, runs = np.random.default_rng(18), (1, 9, 9), []
+    for _ in range(60):
+        e, most, wander = Evidence(), -math.inf, np.zeros(3)
+        for k in range(-200, 200):
+            wander = 0.85 * wander + rng.normal(0, 0.03, 3) / np.sqrt(pods)
+            n_v, n_1, n_2 = 50.0, 450.0, 450.0
+            x_v, x_1, x_2 = rng.binomial([50, 450, 450], 0.5 * np.exp(wander)).tolist()
+            block = Numbers(x_v, n_v, x_1 + x_2, n_1 + n_2, x_v, x_1 + x_2, 1.02, x1=x_1, n1=n_1, x2=x_2, n2=n_2)
+            if k >= 0:
+                spend = start_weights.first(3) if k == 0 else start_weights.between(5.0 * (k - 1), 5.0 * k, 1000.0)
+                weigh(e, RELATIVE, block, e.standing(block), t=5.0 * k, spend=spend, opens=k % 50 == 0)
+                most = max(most, e.log_e)
+            learn(e, block, e.standing(block))
+        runs.append(most)
+    assert _ever(runs, math.log(20))[0] <= 0.05
+
+
 def test_the_expected_evidence_of_a_healthy_canary_is_at_most_one() -> None:
     """Monte Carlo of the expectation itself, after 60 looks, for canaries at the limit."""
     rng = np.random.default_rng(12)

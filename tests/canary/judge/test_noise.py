@@ -60,6 +60,33 @@ def test_noise_that_lasts_over_blocks_raises_the_long_run_variance() -> None:
     assert placebo.read(REPLICAS).vr > 3
 
 
+def _slow(rng: np.random.Generator, share: float, wander: float) -> Placebo:
+    """A placebo about requests slower than a bound, which a share of them is; one half's share wanders slowly."""
+    placebo, level = Placebo(), 0.0
+    for _ in range(4000):
+        level = 0.97 * level + rng.normal(0, wander)
+        x1, x2 = rng.binomial(2000, [share * np.exp(level), share])
+        placebo = placebo.plus(float(x1), 2000.0, float(x2), 2000.0)
+    return placebo
+
+
+def test_what_lasts_is_held_against_what_single_blocks_are_taken_for() -> None:
+    """Half of all requests exceed p50, and their number strays half as far as that of rare ones: so do its sums."""
+    half, rare = (_slow(np.random.default_rng(5), share, 0.003) for share in (0.5, 0.01))
+    noise = half.read(REPLICAS)
+    assert noise.phi == 1.0
+    assert noise.vr > 1.7
+    assert half.lasting(noise) == pytest.approx(half.squares / half.blocks * noise.vr, rel=0.02)
+    assert half.lasting(noise) < 0.75 * noise.vr
+    assert rare.lasting(rare.read(REPLICAS)) == pytest.approx(rare.read(REPLICAS).vr, rel=0.1)
+
+
+def test_calm_blocks_never_make_evidence_count_for_more_than_it_says() -> None:
+    calm = _slow(np.random.default_rng(6), 0.5, 0.0)
+    assert calm.squares < 0.6 * calm.blocks
+    assert calm.lasting(calm.read(REPLICAS)) == 1.0
+
+
 def test_without_data_the_prior_holds() -> None:
     assert (Placebo().read(REPLICAS).phi, Placebo().read(REPLICAS).kappa) == (1.5, 0.0)
     single = Placebo().read(SINGLE)
