@@ -51,6 +51,7 @@ def canary(name: str, namespace: str, gates: Sequence[Any], judge: dict[str, Any
             },
             "stable": {"name": "v1", "uri": "hf://example/scale-v1", "inferenceService": SERVICES[0]},
             "canary": {"name": "v2", "uri": "hf://example/scale-v2", "inferenceService": SERVICES[1]},
+            "fingerprint": {"policy": "ignore"},  # pods that only pretend tell nothing
             "stages": [{"traffic": "5%", "hold": "7d", "gates": list(gates)}, {"traffic": "100%"}],
             **({"judge": judge} if judge else {}),
         },

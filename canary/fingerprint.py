@@ -15,7 +15,7 @@ from canary.rollout import Phase, Reason
 from canary.spec.fingerprint import declared
 from canary.spec.models import CanarySpec
 
-PATIENCE = 30.0
+PATIENCE = 10.0
 """Seconds that servers which are ready may take to tell what they are; after that the rollout goes on without."""
 LONGEST_VALUE = 40
 

@@ -89,21 +89,27 @@ def template_digest(path: Path, tokenizer: dict[str, Any]) -> str | None:
     return digest("file", data.encode().strip())
 
 
-async def of_endpoint(http: CappedHttp, url: str, model: str | None = None) -> Fingerprint:
+async def of_endpoint(
+    http: CappedHttp, url: str, model: str | None = None, *, seconds: float = TIMEOUT_SECONDS
+) -> Fingerprint:
     """What a vLLM-compatible server shows of this model (None: its first): card, version, tokens of fixed texts.
 
     Raises `Unavailable` where nobody answers in time, and `Malformed` where what answers lists no model.
     """
     root = url.rstrip("/").removesuffix("/v1")
-    cards = await http.get(f"{root}/v1/models", seconds=TIMEOUT_SECONDS)
+    cards = await http.get(f"{root}/v1/models", seconds=seconds)
     card = _card(cards, model)
     if card is None:
         raise Malformed(f"{url} lists no model at /v1/models (status {cards.status})")
-    tokens = [await tokenized(http, root, {"model": card["id"], "prompt": text}) for text in PROBES[:1]]
+    tokens = [await tokenized(http, seconds, root, {"model": card["id"], "prompt": text}) for text in PROBES[:1]]
     if tokens[0] is not None:  # whoever does not offer it is not asked for more
-        tokens += [await tokenized(http, root, {"model": card["id"], "prompt": text}) for text in PROBES[1:]]
-    chat = await tokenized(http, root, {"model": card["id"], "messages": list(CONVERSATION)}) if tokens[0] else None
-    version = _object(await http.get(f"{root}/version", seconds=TIMEOUT_SECONDS)).get("version")
+        tokens += [await tokenized(http, seconds, root, {"model": card["id"], "prompt": text}) for text in PROBES[1:]]
+    chat = (
+        await tokenized(http, seconds, root, {"model": card["id"], "messages": list(CONVERSATION)})
+        if tokens[0]
+        else None
+    )
+    version = _object(await http.get(f"{root}/version", seconds=seconds)).get("version")
     length = card.get("max_model_len")
     return Fingerprint(
         tokenizer=None if any(one is None for one in tokens) else digest("probe", canonical(tokens).encode()),
@@ -113,9 +119,9 @@ async def of_endpoint(http: CappedHttp, url: str, model: str | None = None) -> F
     )
 
 
-async def tokenized(http: CappedHttp, root: str, request: dict[str, Any]) -> list[int] | None:
+async def tokenized(http: CappedHttp, seconds: float, root: str, request: dict[str, Any]) -> list[int] | None:
     """The server's tokens; None where it does not offer `/tokenize`."""
-    found = _object(await http.post_json(f"{root}/tokenize", seconds=TIMEOUT_SECONDS, body=request)).get("tokens")
+    found = _object(await http.post_json(f"{root}/tokenize", seconds=seconds, body=request)).get("tokens")
     return found if isinstance(found, list) else None
 
 

@@ -19,8 +19,10 @@ from controlplane.profiles.identity import of_directory, of_endpoint
 from profiles.errors import Malformed
 from profiles.fingerprint import FIELDS, Comparison, Fingerprint, compare, together
 
-TRIES = 30
+TRIES = 8
 """Answers that may fail to come before nobody is asked any more."""
+ANSWER_WITHIN = 3.0
+"""Seconds for one answer of a server that is ready and near."""
 FILE = "file://"
 
 
@@ -69,7 +71,8 @@ class ServedIdentity:
         if not replicas:
             raise Unavailable(f"{variant.name} has no address yet")
         try:
-            return await of_endpoint(self._http, f"http://{replicas[min(replicas)]}", self._spec.model.name)
+            where = f"http://{replicas[min(replicas)]}"
+            return await of_endpoint(self._http, where, self._spec.model.name, seconds=ANSWER_WITHIN)
         except Unavailable as error:
             raise Unavailable(f"{variant.name} does not tell: {error}") from error
         except Malformed as error:

@@ -83,7 +83,7 @@ def test_where_it_is_ignored_it_is_not_waited_for_and_not_looked_at() -> None:
 
 def test_the_answer_is_waited_for_and_then_the_canary_gets_traffic() -> None:
     story = begun(rollout("block"), FingerprintSeen(1.0, 1.0, problem="no answer"))
-    story.at(20).expect(Phase.PREPARING, weight=0.0).at(21, fingerprint=told(unknown=("tokenizer",)))
+    story.at(7).expect(Phase.PREPARING, weight=0.0).at(8, fingerprint=told(unknown=("tokenizer",)))
     story.expect(Phase.ANALYZING, weight=0.05)
     (said,) = [event.message for event in story.rollout.history if "fingerprints agree" in event.message]
     assert said.startswith("Both variants are ready. Their fingerprints agree (chat template, context length); ")

@@ -155,8 +155,10 @@ async def measure(work: Work, shape: Shape, subject: Measured) -> tuple[Measured
             whole = await interruptible(run, loop, load, work.window)
             subject = replace(subject, levels=(*subject.levels, finished(run, load)))
             if not sys.stderr.isatty():
-                done = subject.levels[-1]
-                click.echo(f"{index + 1} of {len(work.plan)}: {load:g}, {done.completed} answers", err=True)
+                done, unit = subject.levels[-1], "callers" if loop == "closed" else "requests a second"
+                click.echo(
+                    f"level {index + 1} of {len(work.plan)}: {done.completed} answers at {load:g} {unit}", err=True
+                )
             if work.target:
                 save(subject, work.target)
             if not whole:
