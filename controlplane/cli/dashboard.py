@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from controlplane.cli.telemetry import log_format
+
 if TYPE_CHECKING:
     from controlplane.api.cluster import Cluster
     from controlplane.api.server import Server
@@ -32,6 +34,8 @@ class Options:
     read_only: bool = False
     open_it: bool | None = None
     """Whether to open a browser; None where somebody sits before this machine."""
+    log_format: str = "text"
+    """`json`: what is said are lines for a log store, without the token."""
 
     def names(self) -> frozenset[str]:
         """By which it may be called besides localhost."""
@@ -63,6 +67,7 @@ class Many:
     help="With --cluster: people sign in with tokens of their own, and see and do what the cluster lets them.",
 )
 @click.option("--audience", metavar="NAME", default="serinus", show_default=True, help="With --sign-in: of the tokens.")
+@log_format("text")
 def command(
     state_home: Path | None,
     listen: str,
@@ -75,6 +80,7 @@ def command(
     context: str | None,
     sign_in: bool,
     audience: str,
+    log_format: str,
 ) -> None:
     """Show every rollout on this machine, or of a cluster, in a browser, and let people act.
 
@@ -87,7 +93,7 @@ def command(
         raise click.UsageError("--namespace, --kubeconfig, --context and --sign-in belong to --cluster.")
     if cluster and state_home:
         raise click.UsageError("--state-home names rollouts of this machine: leave it out, or --cluster.")
-    options = Options(listen, hosts, read_only, open_it)
+    options = Options(listen, hosts, read_only, open_it, log_format)
     many = Many(audience, os.environ.get("POD_NAMESPACE")) if sign_in else None
     work = (
         _in_a_cluster(kubeconfig, context, namespace, options, many)
@@ -203,12 +209,22 @@ async def _shown(app: "Server", what: str, token: str, options: Options) -> None
             while not (app.started or serving.done()):  # noqa: ASYNC110 - the server tells its start by a flag alone
                 await asyncio.sleep(STARTING)
             address = f"http://{called}:{port}/{f'?token={token}' if token else ''}"
-            click.echo(f"{what}{' (read-only)' if options.read_only else ''}: {address}")
+            say = _say_to_a_log if options.log_format == "json" else click.echo
+            shown = address.partition("?")[0] if options.log_format == "json" else address
+            say(f"{what}{' (read-only)' if options.read_only else ''}: {shown}")
             if not host.startswith("127.") and host != "::1":
-                click.echo("Others can reach this address: it is not encrypted, put it behind TLS.", err=True)
-            click.echo("Stop with Ctrl-C; no rollout is touched by that.", err=True)
+                say("Others can reach this address: it is not encrypted, put it behind TLS.", err=True)
+            say("Stop with Ctrl-C; no rollout is touched by that.", err=True)
             if _has_browser() if options.open_it is None else options.open_it:
                 await asyncio.to_thread(click.launch, address)
+
+
+def _say_to_a_log(sentence: str, *, err: bool = False) -> None:
+    """One line for a log store, where the other lines of this program go too."""
+    from controlplane.adapters.system_clock import SystemClock
+    from controlplane.view.log import Log
+
+    Log(sys.stderr, SystemClock().now).say(sentence)
 
 
 def _has_browser() -> bool:

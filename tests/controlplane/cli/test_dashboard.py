@@ -1,5 +1,6 @@
 """`serinus dashboard` as a program: what it prints, that it serves, that it leaves, and what it refuses."""
 
+import json
 import os
 import re
 import signal
@@ -55,6 +56,25 @@ def test_the_token_is_its_owners_and_stays_the_same(tmp_path: Path) -> None:
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
     with dashboard(tmp_path, "--read-only") as (_, second):
         assert first.partition("=")[2] == second.partition("=")[2] == file.read_text()
+
+
+def test_a_log_store_gets_lines_without_the_token(tmp_path: Path) -> None:
+    """S7: the address for people has it, a log has not."""
+    homes.under_way(tmp_path)
+    options = ("--state-home", str(tmp_path), "--no-open", "--log-format", "json")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "controlplane.cli.main", "dashboard", *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    first = json.loads(process.stderr.readline())
+    process.send_signal(signal.SIGINT)
+    out, rest = process.communicate(timeout=20)
+    assert re.search(r"http://127\.0\.0\.1:\d+/$", first["message"])
+    assert first.keys() == {"time", "level", "message"}
+    assert (tmp_path / "dashboard-token").read_text() not in first["message"] + out + rest
 
 
 @pytest.mark.parametrize("listen", ["nonsense", "127.0.0.1:x", "127.0.0.1:99999", "203.0.113.1:0", ":::"])
