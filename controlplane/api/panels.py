@@ -149,6 +149,8 @@ def _git_rows(rollout: Rollout, origin: Origin, runs: str) -> Iterable[list[Cell
         yield [cell("Repository"), cell(origin.repository, link=origin.repository)]
     if origin.pull_request is not None:
         yield [cell("Pull request"), _commit(origin.pull_request, short=False)]
+    if origin.proposed is not None:
+        yield [cell("Proposed"), _commit(origin.proposed, short=False)]
     if origin.written is not None:
         yield [cell("Written back"), _commit(origin.written)]
     if origin.waits:

@@ -20,7 +20,7 @@ from controlplane.adapters.processes import RECORDS_FILE
 from controlplane.gitops.ledger import Book, Ledger
 from controlplane.view.facts import Commit, Facts, Origin, Replica, Told
 from controlplane.view.format import clean
-from controlplane.view.weblinks import commit_link, file_link, repository_link
+from controlplane.view.weblinks import commit_link, file_link, pull_link, repository_link
 
 ALERTS_FILE, LEDGER_FILE, CONTROLLER = "alerts.jsonl", "ledger.json", "_controller"
 MADE = {"promote": "the canary became stable", "put back": "the file was put back"}
@@ -86,11 +86,14 @@ def _origin(book: Book | None, rollout: Rollout) -> Origin | None:
     found = book.origins.get(rollout.name) if book else None
     if book is None or found is None:
         return None
+    of = f"{rollout.name}/{rollout.attempt}"
+    brought_by = next((each.pull for each in book.reports.values() if each.commit == found.commit and each.pull), None)
     made = book.made.get(rollout.name)
     written = None
-    if made is not None and made.rollout == f"{rollout.name}/{rollout.attempt}":
+    if made is not None and made.rollout == of:
         written = Commit(made.commit, MADE[made.kind], commit_link(book.url, made.commit))
-    waits = any(each.rollout == f"{rollout.name}/{rollout.attempt}" for each in book.writings)
+    proposed = next((each for each in book.proposals if each.writing.rollout == of and each.number), None)
+    waits = any(each.rollout == of for each in book.writings)
     rejection = book.rejected.get(rollout.name, {}).get(rollout.revision)
     return Origin(
         repository=repository_link(book.url) or book.url,
@@ -100,6 +103,10 @@ def _origin(book: Book | None, rollout: Rollout) -> Origin | None:
         author=found.author,
         file_link=file_link(book.url, found.commit, found.path, found.line),
         ours=found.revision == rollout.revision,
+        pull_request=Commit(f"#{brought_by}", "", pull_link(book.url, brought_by)) if brought_by else None,
+        proposed=Commit(f"#{proposed.number}", proposed.moot or "waits to be merged", proposed.url)
+        if proposed
+        else None,
         written=written,
         waits="the commit about its end is not made yet; it is tried again" if waits else "",
         rejected="" if rejection is None else rejection.sentence,

@@ -64,6 +64,9 @@ class Origin:
     ours: bool = True
     """Whether this commit brought the plan that is shown; False when git has another one by now."""
     pull_request: Commit | None = None
+    """That brought the plan's commit."""
+    proposed: Commit | None = None
+    """The pull request in which the commit about the rollout's end waits."""
     written: Commit | None = None
     """The newest commit that was made for this rollout: the stable variant named anew, or the file put back."""
     waits: str = ""

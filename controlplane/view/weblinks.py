@@ -10,12 +10,12 @@ from controlplane.view.facts import safe_link
 
 _SSH = re.compile(r"(?:ssh://)?(?:[\w.-]+@)?([\w.-]+?)(?::\d+)?[:/](?!/)([\w./~-]+)")
 _FORMS = {
-    "github.com": ("/commit/{commit}", "/blob/{commit}/{path}#L{line}"),
-    "gitlab.com": ("/-/commit/{commit}", "/-/blob/{commit}/{path}#L{line}"),
-    "codeberg.org": ("/commit/{commit}", "/src/commit/{commit}/{path}#L{line}"),
-    "bitbucket.org": ("/commits/{commit}", "/src/{commit}/{path}#lines-{line}"),
+    "github.com": ("/commit/{commit}", "/blob/{commit}/{path}#L{line}", "/pull/{number}"),
+    "gitlab.com": ("/-/commit/{commit}", "/-/blob/{commit}/{path}#L{line}", "/-/merge_requests/{number}"),
+    "codeberg.org": ("/commit/{commit}", "/src/commit/{commit}/{path}#L{line}", "/pulls/{number}"),
+    "bitbucket.org": ("/commits/{commit}", "/src/{commit}/{path}#lines-{line}", "/pull-requests/{number}"),
 }
-"""By host where commits and files are, behind the repository's own address."""
+"""By host where commits, files and pull requests are, behind the repository's own address."""
 
 
 def repository_link(url: str) -> str:
@@ -37,9 +37,14 @@ def file_link(url: str, commit: str, path: str, line: int) -> str:
     return _filled(url, 1, commit=commit, path=quote(path), line=line)
 
 
+def pull_link(url: str, number: int) -> str:
+    """A pull request's page; empty where the host is not known."""
+    return _filled(url, 2, number=number)
+
+
 def _filled(url: str, which: int, **values: object) -> str:
     page = repository_link(url)
     host = page.partition("://")[2].partition("/")[0]
-    if host not in _FORMS or not re.fullmatch(r"[0-9a-f]{7,64}", str(values["commit"])):
+    if host not in _FORMS or not re.fullmatch(r"[0-9a-f]{7,64}", str(values.get("commit", "0" * 7))):
         return ""
     return safe_link(page + _FORMS[host][which].format(**values))

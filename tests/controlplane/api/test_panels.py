@@ -99,6 +99,8 @@ def test_what_is_written_back_waits_or_is_rejected_is_said_with_the_next_command
         1,
         Commit("c1"),
         written=Commit("9f9f9f9f9", "the file was put back"),
+        pull_request=Commit("#218", link="https://git.example.com/pulls/218"),
+        proposed=Commit("#219", "waits to be merged", "javascript:alert(1)"),
         waits="the host is down",
         rejected="12 % failed",
         ours=False,
@@ -106,6 +108,8 @@ def test_what_is_written_back_waits_or_is_rejected_is_said_with_the_next_command
     panel = shown(Facts(origin=origin))["git"]
     rows = {row[0].text: row[1].text for row in panel.rows}
     assert rows["Written back"] == "9f9f9f9 the file was put back"
+    assert (rows["Pull request"], rows["Proposed"]) == ("#218", "#219 waits to be merged")
+    assert [cell.link for row in panel.rows for cell in row if cell.link] == ["https://git.example.com/pulls/218"]
     assert (rows["Waits"], rows["Rejected"]) == ("the host is down", "12 % failed")
     assert rows["Try it again"] == "serinus retry support-llm"
     assert panel.note == "Git has another plan for this rollout by now."

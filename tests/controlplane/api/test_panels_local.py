@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -9,7 +10,8 @@ import psutil
 from controlplane.adapters.process_child import Child
 from controlplane.adapters.process_record import Record, Records
 from controlplane.api.panels_local import local_facts
-from controlplane.gitops.ledger import Ledger, Origin, Rejection, Writing
+from controlplane.gitops.ledger import Ledger, Origin, Proposal, Rejection, Report, Writing
+from controlplane.view.facts import Commit
 from tests.controlplane.view import scenes
 
 ROLLOUT, SEEN, NOW = scenes.analyzing()
@@ -65,6 +67,25 @@ def test_the_git_controllers_book_says_commit_author_and_line(tmp_path: Path) ->
     assert later is not None
     assert later.written is not None
     assert (later.written.id, later.written.text, later.waits) == ("beefbeef1", "the file was put back", "")
+
+
+def test_pull_requests_are_told_that_brought_a_commit_and_in_which_one_waits(tmp_path: Path) -> None:
+    folder = home(tmp_path)
+    (folder / "controller").mkdir()
+    ledger = Ledger(folder / "controller" / "ledger.json")
+    ledger.follows("git@gitlab.com:ml/apps.git")
+    ledger.origin("support-llm", Origin("canary.yml", 1, "9f2c", "a", "4f2c1e9aa", "Ann", "Try"))
+    writing = Writing("put back", "support-llm/3", "t", "support-llm", "9f2c", "a", "…")
+    url = "https://gitlab.com/ml/apps/-/merge_requests/7"
+    report = Report("support-llm", "9f2c", "4f2c1e9aa", "serinus", "pending", "It runs.", pull=218)
+    book = replace(
+        ledger.book, proposals=(Proposal(writing, "canary.yml", "b", 7, url),), reports={"4f2c1e9aa serinus": report}
+    )
+    ledger._write(book)
+    origin = local_facts(folder, ROLLOUT, SEEN).origin
+    assert origin is not None
+    assert origin.pull_request == Commit("#218", "", "https://gitlab.com/ml/apps/-/merge_requests/218")
+    assert origin.proposed == Commit("#7", "waits to be merged", url)
 
 
 def test_a_controller_with_a_folder_of_its_own_is_found_beside_its_rollouts(tmp_path: Path) -> None:
