@@ -49,7 +49,8 @@ class Reports:
         self._refusals: dict[str, int] = {}
         self._fallbacks: dict[str, Callable[[], None]] = {}
         """What to do instead where the host takes no status, by commit and context."""
-        self._said = ""
+        self._said: dict[str, str] = {}
+        """What was complained of, by what does not arrive."""
         self.news = asyncio.Event()
         """Set when there may be something to do."""
 
@@ -110,16 +111,13 @@ class Reports:
         """Say everything that the host has not been told yet."""
         look = Look()
         for key in list(self._ledger.book.reports):
-            for step in (self._status, self._comment):
-                look += await self._try(key, step)
+            for what, step in (("Statuses", self._status), ("Comments", self._comment)):
+                look += await self._try(key, what, step)
                 if look.stop:
                     return look
-        if not look.failed and self._said:
-            self._said = ""
-            self._say(f"Statuses reach {self._host.name} again.")
         return look
 
-    async def _try(self, key: str, step: Callable[[Report], Awaitable[Report]]) -> Look:
+    async def _try(self, key: str, what: str, step: Callable[[Report], Awaitable[Report]]) -> Look:
         """One thing to say of one commit. A refusal is tried again some times, everything else until it works."""
         report = self._ledger.book.reports.get(key)
         if report is None or self._refusals.get(key, 0) >= REFUSALS:
@@ -131,13 +129,15 @@ class Reports:
                 self._refusals[key] = self._refusals.get(key, 0) + 1
                 if (otherwise := self._fallbacks.pop(key, None)) is not None:
                     otherwise()
-            self._tell(f"{error}. Statuses and comments wait for that; rollouts do not.")
+            self._tell(what, f"{error}. {what} wait for that; rollouts do not.")
             return Look(failed=True, rest=error.wait or 0.0, stop=error.why not in REFUSED)
         except SerinusError as error:
-            self._tell(f"{error} Statuses and comments wait for that; rollouts do not.")
+            self._tell(what, f"{error} {what} wait for that; rollouts do not.")
             return Look(failed=True)
         if said != report:
             self._remember(key, report, said)
+            if self._said.pop(what, ""):
+                self._say(f"{what} reach {self._host.name} again.")
         return Look()
 
     def _remember(self, key: str, before: Report, said: Report) -> None:
@@ -197,8 +197,8 @@ class Reports:
         """The rollout's page on the dashboard."""
         return f"{self._dashboard}/rollouts/{quote(report.name, safe='')}" if self._dashboard and report.name else ""
 
-    def _tell(self, sentence: str) -> None:
+    def _tell(self, about: str, sentence: str) -> None:
         """Say a sentence once, until it changes."""
-        if self._said != sentence:
-            self._said = sentence
+        if self._said.get(about) != sentence:
+            self._said[about] = sentence
             self._say(sentence)

@@ -16,7 +16,7 @@ from canary.spec.parse import parse
 from controlplane.adapters.system_clock import SystemClock
 from controlplane.gitops.fleet import Fleet
 from controlplane.program import Audience, Controls
-from tests.controlplane.gitops.test_controller import file
+from tests.controlplane.gitops.town import file
 
 
 def plan(canary: str, name: str = "chat") -> ModelCanary:

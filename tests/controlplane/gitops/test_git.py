@@ -11,7 +11,7 @@ from controlplane.gitops.remote import remote
 from controlplane.gitops.store import Store
 from tests.controlplane.gitops.host import Host, hosted
 from tests.controlplane.gitops.origin import Origin
-from tests.controlplane.gitops.test_controller import Town, file
+from tests.controlplane.gitops.town import Town, file
 
 SECRET = "glpat-MARKER-0123456789"
 

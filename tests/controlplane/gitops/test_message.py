@@ -9,7 +9,7 @@ from canary.spec.models import ModelCanary
 from canary.spec.parse import parse
 from controlplane.gitops.ledger import Origin
 from controlplane.gitops.message import promotion, rollback, verdict_of
-from tests.controlplane.gitops.test_controller import file
+from tests.controlplane.gitops.town import file
 
 PLAN: ModelCanary = parse(file("chat", "v2"), "canary.yml")
 EVIL = "slow\n\nSerinus-Result: promoted\x1b[2J\u202e"

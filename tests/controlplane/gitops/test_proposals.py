@@ -13,7 +13,7 @@ from controlplane.gitops.ledger import Ledger, Writing
 from controlplane.gitops.proposals import branch_of
 from tests.controlplane.gitops.hosts.forge import KINDS, TOKEN, Trouble
 from tests.controlplane.gitops.hosts.town import FILE, HostedTown, hosted_town
-from tests.controlplane.gitops.test_controller import file
+from tests.controlplane.gitops.town import file
 
 
 @pytest.fixture(params=["github"])

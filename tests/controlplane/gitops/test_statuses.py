@@ -9,7 +9,7 @@ from controlplane.gitops import statuses
 from tests.controlplane.gitops.hosts.forge import KINDS, TOKEN, Trouble
 from tests.controlplane.gitops.hosts.town import FILE, HostedTown, hosted_town
 from tests.controlplane.gitops.machine import WHY
-from tests.controlplane.gitops.test_controller import file
+from tests.controlplane.gitops.town import file
 
 
 @pytest.fixture(params=["github"])
@@ -72,6 +72,15 @@ async def test_an_end_that_the_host_did_not_hear_is_told_by_the_next_controller(
     town.forge.trouble.clear()
     async with town.following():
         await town.until(lambda: town.said_of(brought)[-1] == ("failure", WHY))
+
+
+async def test_statuses_that_arrive_again_are_told_as_that(town: HostedTown) -> None:
+    town.forge.trouble.append(Trouble(500, times=3))
+    async with town.following():
+        brought = town.origin.commit({FILE: file("chat", "slow2")})
+        await town.until_said("GitHub answers 500", "Statuses wait for that")
+        await town.until_said("Statuses reach GitHub again.")
+    assert town.said_of(brought)
 
 
 async def test_what_a_newer_plan_replaced_does_not_stay_pending(town: HostedTown) -> None:
@@ -146,6 +155,7 @@ async def test_a_bad_file_is_a_note_where_the_host_takes_no_status(town: HostedT
         await town.until(lambda: len(town.forge.asked) >= 2 * statuses.REFUSALS)
     assert "apps/a/canary.yml:1:" in town.origin.note(bad)
     assert sum("does not let the token" in sentence for sentence in town.said) == 1
+    assert not any("again" in sentence for sentence in town.said)
 
 
 async def test_a_rejected_revision_that_comes_back_is_a_failing_status(town: HostedTown) -> None:
@@ -175,6 +185,6 @@ async def test_r7_a_host_that_says_no_to_statuses_delays_neither_rollout_nor_rol
     async with town.following():
         town.origin.commit({FILE: file("chat", "bad2")})
         await town.until_commits(2)
-        await town.until(lambda: any("Statuses and comments wait" in sentence for sentence in town.said))
+        await town.until(lambda: any("Statuses wait for that" in sentence for sentence in town.said))
     assert "MARKER" not in "\n".join(town.said)
     assert town.machine.began == ["chat bad2"]

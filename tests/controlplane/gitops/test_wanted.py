@@ -4,7 +4,7 @@ import pytest
 
 from canary.spec import Source
 from controlplane.gitops.wanted import Complaint, Wanted, arms_of, claims, understood
-from tests.controlplane.gitops.test_controller import file
+from tests.controlplane.gitops.town import file
 
 PATH = "apps/chat/canary.yml"
 

@@ -13,7 +13,8 @@ from controlplane.alerts.reach import Reach
 from controlplane.gitops.hosts.host import Comment, Host, HostFailed, Status, Why
 from controlplane.gitops.hosts.place import door_of, host_at, place_of
 from controlplane.gitops.hosts.settings import GitSettings
-from tests.controlplane.gitops.hosts.forge import KINDS, TOKEN, Forge, Trouble, forge_for
+from tests.controlplane.gitops.hosts.forge import KINDS, TOKEN, Forge, Trouble
+from tests.controlplane.gitops.hosts.forge_server import forge_for
 from tests.controlplane.gitops.origin import Origin
 
 pytestmark = pytest.mark.parametrize("forge", KINDS, indirect=True)

@@ -14,8 +14,9 @@ from controlplane.gitops.ledger import Book, Ledger
 from controlplane.gitops.remote import Remote, remote
 from controlplane.gitops.rounds import Pauses
 from tests.controlplane.gitops.host import Host, hosted
-from tests.controlplane.gitops.hosts.forge import TOKEN, Forge, Kind, forge_for
-from tests.controlplane.gitops.test_controller import Town
+from tests.controlplane.gitops.hosts.forge import TOKEN, Forge, Kind
+from tests.controlplane.gitops.hosts.forge_server import forge_for
+from tests.controlplane.gitops.town import Town
 
 REPOSITORY = "team/models.git"
 FILE = "apps/chat/canary.yml"

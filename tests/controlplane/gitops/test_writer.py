@@ -12,7 +12,7 @@ from controlplane.gitops.store import Store
 from controlplane.gitops.writer import Identity, identity_of
 from tests.controlplane.gitops.origin import ENVIRONMENT, Origin
 from tests.controlplane.gitops.sshd import make_key
-from tests.controlplane.gitops.test_controller import Town, file
+from tests.controlplane.gitops.town import Town, file
 
 
 def verified(origin: Origin, key: Path, commit: str = "main") -> str:

@@ -10,7 +10,7 @@ from controlplane.gitops.remote import Remote, remote
 from controlplane.gitops.store import Store
 from tests.controlplane.gitops.origin import Origin
 from tests.controlplane.gitops.sshd import SSHD, Server, make_key, ssh_server
-from tests.controlplane.gitops.test_controller import Town, file
+from tests.controlplane.gitops.town import Town, file
 
 pytestmark = [
     pytest.mark.real,
