@@ -42,9 +42,7 @@ class MemoryStore:
         events = self._events.setdefault((rollout.name, rollout.attempt), {})
         for event in rollout.history:
             events.setdefault(event.id, event)
-        due = self.pending.due(rollout)
-        self._frames.setdefault((rollout.name, rollout.attempt), []).extend(due)
-        self.pending.written(due)
+        self._frames.setdefault((rollout.name, rollout.attempt), []).extend(self.pending.take(rollout))
         done = self._done.setdefault(rollout.name, set())
         done.update(rollout.answered)
         if before and before.rollout.attempt != rollout.attempt:

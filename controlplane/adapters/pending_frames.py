@@ -29,15 +29,20 @@ class PendingFrames:
         """As if the process had died: what was not saved is not known to anybody."""
         self._frames, self._broken = [], False
 
-    def due(self, rollout: Rollout) -> tuple[Frame, ...]:
-        """What belongs into the transaction that saves this state."""
-        if not self._broken:
-            return tuple(self._frames)
-        return (Restated(rollout.history[-1].at if rollout.history else rollout.began, rollout),)
+    def take(self, rollout: Rollout) -> tuple[Frame, ...]:
+        """What belongs into the transaction that saves this state. It is that transaction's from now on."""
+        taken = tuple(self._frames) if not self._broken else (Restated(_newest(rollout), rollout),)
+        self._frames, self._broken = [], False
+        return taken
 
-    def written(self, frames: tuple[Frame, ...]) -> None:
-        """That transaction went well. More may have come meanwhile."""
-        if self._broken:
-            self._broken = not any(isinstance(frame, Restated) for frame in frames)
-        else:
-            self._frames = self._frames[len(frames) :]
+    def put_back(self, frames: tuple[Frame, ...]) -> None:
+        """That transaction failed."""
+        if any(isinstance(frame, Restated) for frame in frames):
+            self.break_off()
+        elif not self._broken:
+            self._frames = [*frames, *self._frames]
+
+
+def _newest(rollout: Rollout) -> float:
+    """When something happened to it last."""
+    return rollout.history[-1].at if rollout.history else rollout.began

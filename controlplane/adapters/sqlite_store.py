@@ -62,10 +62,14 @@ class SqliteStore:
 
     async def save(self, rollout: Rollout, spec_text: str, version: int) -> int:
         """Write state and new events in one transaction if the stored version is still `version`."""
-        frames = self._pending.due(rollout)
-        saved = await self._do(self._write, lambda connection: _save(connection, rollout, spec_text, version, frames))
-        self._pending.written(frames)
-        return saved
+        frames = self._pending.take(rollout)
+        try:
+            return await self._do(
+                self._write, lambda connection: _save(connection, rollout, spec_text, version, frames)
+            )
+        except Exception:  # not where it is cancelled: then it is written all the same
+            self._pending.put_back(frames)
+            raise
 
     def record(self, frame: Frame) -> None:
         """Keep this frame with the next save."""
@@ -200,7 +204,10 @@ def _history(connection: sqlite3.Connection, name: str, attempt: int | None) -> 
 
 
 def _frames(connection: sqlite3.Connection, name: str, attempt: int | None) -> Sequence[Frame]:
-    return _understood(lambda _: sqlite_frames.read(connection, name, attempt), "")
+    try:
+        return sqlite_frames.read(connection, name, attempt)
+    except ValueError as error:
+        raise Damaged(_first_line(error)) from error
 
 
 def _names(connection: sqlite3.Connection) -> Sequence[str]:
