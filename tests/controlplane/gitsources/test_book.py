@@ -1,0 +1,50 @@
+"""What a source remembers survives as a text in a status, large or small, and nothing else is believed."""
+
+import base64
+import gzip
+
+import pytest
+
+from canary.errors import BadInput
+from controlplane.gitops.ledger import Origin
+from controlplane.gitsources.book import PACKED, StatusLedger
+
+
+def origin(number: int) -> Origin:
+    return Origin(f"apps/a{number}/canary.yml", 7, f"{number:016x}", "0" * 16, "a" * 40, "Ann", "Try something")
+
+
+def test_a_book_is_the_same_after_it_was_kept() -> None:
+    """A fresh one is new, so git is asked what is rejected; one that was kept is not."""
+    ledger = StatusLedger("", "apps")
+    assert ledger.is_new
+    ledger.origin("chat", origin(1))
+    again = StatusLedger(ledger.text(), "apps")
+    assert (again.book, again.is_new) == (ledger.book, False)
+    assert again.text() == ledger.text()
+
+
+def test_a_thousand_files_fit_into_a_status() -> None:
+    """Packed, far below what an object of the API server may hold; the same text whenever it is asked for."""
+    ledger = StatusLedger("", "apps")
+    for number in range(1000):
+        ledger.origin(f"a{number}", origin(number))
+    text = ledger.text()
+    assert text.startswith(PACKED)
+    assert len(text) < 64 * 1024
+    assert ledger.text() == text
+    assert StatusLedger(text, "apps").book == ledger.book
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "[]", f"{PACKED}!", f"{PACKED}{base64.b64encode(gzip.compress(b'[]')).decode()}", "gzip:AAAA"]
+)
+def test_a_damaged_book_is_refused_by_the_name_of_its_source(text: str) -> None:
+    with pytest.raises(BadInput, match="GitSource apps"):
+        StatusLedger(text, "apps")
+
+
+def test_who_asks_again_is_told_once() -> None:
+    ledger = StatusLedger("", "apps")
+    ledger.ask_again("chat")
+    assert (list(ledger.asked_again()), list(ledger.asked_again())) == (["chat"], [])
