@@ -23,6 +23,7 @@ pytestmark = [
         not all(find_spec(name) for name in LIBRARIES),
         reason="it needs torch, transformers and llm-compressor: pip install 'llmcompressor>=0.14' in an environment",
     ),
+    pytest.mark.timeout(900),  # importing torch alone takes half a minute where the machine is busy
     pytest.mark.filterwarnings("default"),  # these libraries deprecate each other's arguments in every release
 ]
 STORED_AS = {"fp8": "float8_e4m3fn", "gptq": "int32", "w8a8": "int8"}
