@@ -12,6 +12,7 @@ from canary.rollout import FINISHED, Event
 from canary.spec.source import quoted
 from controlplane.gitops.ledger import Ledger, Origin
 from controlplane.gitops.wanted import Complaint, Wanted
+from controlplane.gitsources.origin import ANNOTATION, SOURCE, annotations
 from controlplane.gitsources.plans import Manifest
 from controlplane.gitsources.resource import GitSource
 from controlplane.kubernetes.api import Conflict, Kube, NotFound, Object, Refused
@@ -25,10 +26,6 @@ from controlplane.ports import Stored
 
 MANAGER = "serinus-git"
 """Field manager of what comes from git; the operator's own is `serinus`."""
-SOURCE = "git.serinus.dev/source"
-"""Label: the GitSource that a ModelCanary comes from."""
-ANNOTATION = "git.serinus.dev/"
-"""Before each of `repository`, `commit`, `author`, `subject`, `path`, `line`, `revision` and `digest`."""
 LONGEST_SUBJECT = 200
 _FINISHED = frozenset(phase.value for phase in FINISHED)
 _AGAIN = frozenset({"rolled_back", "failed", "aborted"})
@@ -180,12 +177,6 @@ class ClusterFleet:
 
 
 _HAND_OVER = f"To hand it over, label it {SOURCE} with the name of this GitSource; until then it stays as it is."
-
-
-def annotations(object_: Object) -> Mapping[str, str]:
-    """Where a ModelCanary comes from: repository, commit, author, subject, path, line, revision, digest."""
-    said = object_["metadata"].get("annotations") or {}
-    return {key.removeprefix(ANNOTATION): value for key, value in said.items() if key.startswith(ANNOTATION)}
 
 
 def _told(source: GitSource, manifest: Manifest, origin: Origin | None) -> Mapping[str, str]:

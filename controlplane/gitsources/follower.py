@@ -24,7 +24,8 @@ from controlplane.gitops.wanted import Complaint
 from controlplane.gitops.writer import identity_of
 from controlplane.gitsources.book import StatusLedger
 from controlplane.gitsources.credentials import Vault, secrets_of
-from controlplane.gitsources.fleet import SOURCE, ClusterFleet
+from controlplane.gitsources.fleet import ClusterFleet
+from controlplane.gitsources.origin import SOURCE
 from controlplane.gitsources.plans import for_namespace
 from controlplane.gitsources.resource import GitSource
 from controlplane.gitsources.status import Look, status_of, stopped

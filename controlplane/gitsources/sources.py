@@ -12,8 +12,8 @@ from canary.errors import BadInput, SerinusError, WorldError
 from controlplane.gitops.listener import Hook
 from controlplane.gitops.webhook import Doorman
 from controlplane.gitsources.credentials import secrets_of
-from controlplane.gitsources.fleet import SOURCE
 from controlplane.gitsources.follower import FIRST_WAIT, LONGEST_WAIT, Follower, Means, say_stopped
+from controlplane.gitsources.origin import SOURCE
 from controlplane.gitsources.resource import GitSource, read
 from controlplane.gitsources.status import reason_of
 from controlplane.kubernetes.api import Object

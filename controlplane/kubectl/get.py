@@ -67,7 +67,9 @@ def hint(session: Session, found: "Record") -> str:
 async def _show(session: Session, object_: "Object") -> int:
     from rich.console import Console
 
+    from controlplane.gitsources.origin import origin_line
     from controlplane.kubectl.record import looked, record_of
+    from controlplane.view.format import clean
     from controlplane.view.marks import marks_for
     from controlplane.view.model import picture
     from controlplane.view.screen import screen
@@ -83,6 +85,8 @@ async def _show(session: Session, object_: "Object") -> int:
         console.print(screen(shown, console.width, marks_for(console.encoding), hint(session, found)))
     for line in drawn.get().splitlines():
         click.echo(line if sys.stdout.isatty() else line.rstrip())
+    if line := origin_line(object_):
+        click.echo(f"  git: {clean(line)}")
     return 0
 
 

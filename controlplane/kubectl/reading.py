@@ -53,12 +53,16 @@ async def status(session: Session, name: str, wait: bool, timeout: float | None,
 @at_cluster
 async def why(session: Session, name: str) -> int:
     """Explain a rollout's present verdicts, and the smallest change that would flip each."""
+    from controlplane.gitsources.origin import origin_line
     from controlplane.kubectl.record import record
     from controlplane.view.explain import why_lines
+    from controlplane.view.format import clean
 
     found = await record(session, name)
     for line in why_lines(found.plan.spec, found.rollout):
         click.echo(line)
+    if line := origin_line(found.object_):
+        click.echo(f"git: {clean(line)}")
     return 0
 
 

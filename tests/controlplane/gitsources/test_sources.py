@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from canary.edit import Written, at_rest
-from controlplane.gitsources.fleet import annotations
+from controlplane.gitsources.origin import annotations, origin_line
 from controlplane.kubernetes.resources import EVENT, GIT_SOURCE, MODEL_CANARY
 from tests.controlplane.gitops.deliveries import push, signed
 from tests.controlplane.gitsources.estate import HOOK, NAMESPACE, SOURCE, TOKEN, Estate, estate, file, path_of
@@ -37,6 +37,7 @@ async def test_a_commit_becomes_a_model_canary_that_knows_where_it_comes_from(to
         "path": path_of("chat"),
     }
     assert file("chat", "slow1").splitlines()[int(said["line"]) - 1] == "  canary:"
+    assert origin_line(object_) == f"{brought[:7]} by Ann, apps/chat/canary.yml:{said['line']}: Try slow1"
     assert object_["spec"]["canary"] == {"name": "slow1", "engine": {"seed": 2}}
     assert "serinus-git" in {each["manager"] for each in object_["metadata"]["managedFields"]}
     status = town.source()["status"]

@@ -1,5 +1,6 @@
 """`kubectl canary get`: the screen from the record, readiness from pods, and lines where there is no terminal."""
 
+import asyncio
 import json
 
 from controlplane.kubernetes.api import Refused
@@ -24,6 +25,23 @@ def test_after_a_rollback_the_cause_stands_first_and_how_to_try_again() -> None:
     told = person("get", "chat").output
     assert " ".join(told.split()).find(" ".join(cause.split())[:60]) > 0
     assert "kubectl canary retry chat" in told
+
+
+def test_a_rollout_from_git_names_its_commit_author_path_and_line() -> None:
+    """In `get` and in `why`; one that was applied by hand has no such line."""
+    person = desk(under_way)
+    assert "git:" not in person("get", "chat").output + person("why", "chat").output
+    told = {
+        "commit": "4f2c1e9" + "0" * 33,
+        "author": "Ann",
+        "path": "apps/chat/canary.yml",
+        "line": "11",
+        "subject": "v2",
+    }
+    annotations = {f"git.serinus.dev/{key}": value for key, value in told.items()}
+    asyncio.run(person.kube.patch(MODEL_CANARY, PLACE, "chat", {"metadata": {"annotations": annotations}}))
+    for verb in ("get", "why"):
+        assert "git: 4f2c1e9 by Ann, apps/chat/canary.yml:11: v2" in person(verb, "chat").output
 
 
 def test_readiness_is_what_the_pods_say() -> None:
