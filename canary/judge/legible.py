@@ -28,7 +28,8 @@ def legible(spec: CanarySpec, state: JudgeState) -> bool:
         if list(state.memory["gates"]) != list(of.texts):
             return False
         stage = int(state.memory["stage"] or 0)
-        judge.read(spec, state, stage=stage, now=float(state.memory["last"]))
+        told = judge.read(spec, state, stage=stage, now=float(state.memory["last"]))
+        _ = [verdict.why for verdict in told.gates]  # what is said is worked out only when somebody reads it
         judge.update(spec, state, Block(float(state.memory["last"]), stage, 0.0, {}))
     except UNREADABLE:
         return False
