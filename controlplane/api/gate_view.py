@@ -21,6 +21,10 @@ from controlplane.view.gates import GateRow, limit
 from controlplane.view.marks import UNICODE, of_answer
 
 
+NOTHING = 1e-3
+"""A lower end below this part of the upper one is shown as zero: more digits would say nothing."""
+
+
 class Band(BaseModel):
     """Between which values an arm is, at every look together with the judge's confidence."""
 
@@ -100,7 +104,8 @@ def _in_prometheus(spec: CanarySpec, gate: Gate | None) -> str:
 
 def _band(ends: Interval, row: GateRow) -> Band:
     low, high = ends
-    return Band(low=low, high=high, text=f"{fmt.measure(low, row.unit)} to {fmt.measure(high, row.unit)}")
+    shown = low if low > high * NOTHING else 0.0
+    return Band(low=low, high=high, text=f"{fmt.measure(shown, row.unit)} to {fmt.measure(high, row.unit)}")
 
 
 def _needed(row: GateRow, looked: Looked) -> Value:

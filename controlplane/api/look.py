@@ -61,7 +61,8 @@ def look(spec: CanarySpec, rollout: Rollout, live: Live | None, now: float) -> L
     if live.events == rollout.events and live.verdicts:
         rollout = replace(rollout, verdicts=live.verdicts)
     seen = live.seen if running else replace(_from_record(spec, rollout), evidence=live.seen.evidence)
-    return Looked(rollout, seen, running, live.at, live.rates if running else {}, bands=live.bands)
+    bands = live.bands if live.events == rollout.events else {}
+    return Looked(rollout, seen, running, live.at, live.rates if running else {}, bands=bands)
 
 
 def _from_record(spec: CanarySpec, rollout: Rollout) -> Seen:

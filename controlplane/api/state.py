@@ -4,15 +4,17 @@ Used by the routes and by the stream. Built from `controlplane.view.model.pictur
 API cannot disagree; it computes nothing of its own.
 """
 
+from collections.abc import Mapping
 from functools import lru_cache
 
 from pydantic import BaseModel, Field
 
-from canary.judge.interval import intervals
+from canary.judge.interval import Interval, intervals
 from canary.rollout import Phase
 from canary.serial import rfc3339
 from canary.spec.models import CanarySpec
 from canary.spec.stored import from_text
+from canary.weights import Arm
 from canary.wording import duration
 from controlplane.api.actions import Action, actions
 from controlplane.api.gate_view import GateView, gate_view
@@ -143,11 +145,26 @@ def _spec_of(text: str) -> CanarySpec:
     return from_text(text).spec
 
 
+_BANDS: dict[tuple[str, int, float, int], Mapping[str, Mapping[Arm, Interval]]] = {}
+MOST_BANDS = 512
+
+
+def _bands_of(id_: str, stored: Stored, spec: CanarySpec) -> Mapping[str, Mapping[Arm, Interval]]:
+    """The intervals of what was saved, worked out once a version: a list of many rollouts is looked at every second."""
+    rollout = stored.rollout
+    key = id_, rollout.attempt, rollout.began, stored.version
+    if key not in _BANDS:
+        if len(_BANDS) >= MOST_BANDS:
+            _BANDS.clear()
+        _BANDS[key] = intervals(spec, rollout.judge, stage=rollout.stage)
+    return _BANDS[key]
+
+
 def _state(id_: str, stored: Stored, looked: Looked, now: float, spec: CanarySpec) -> State:
     rollout = looked.rollout
     drawn = picture(spec, rollout, looked.seen, now, looked.rates)
     arms = [_arm(row, drawn, looked) for row in drawn.arms]
-    bands = looked.bands or intervals(spec, rollout.judge, stage=rollout.stage)
+    bands = looked.bands or _bands_of(id_, stored, spec)
     symbol, style = of_phase(UNICODE, rollout.phase)
     ended_at = rollout.history[-1].at if rollout.finished and rollout.history else now
     known = (looked.running and looked.counted) or rollout.phase not in {

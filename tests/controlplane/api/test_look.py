@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from canary.judge.state import JudgeState
 from canary.rollout import Phase
 from canary.spec.models import Metadata, ModelCanary
 from canary.spec.stored import to_text
@@ -12,6 +13,9 @@ from controlplane.api.look import FRESH, look
 from controlplane.api.state import state_of
 from controlplane.ports import Stored
 from controlplane.view.live import Live
+from tests.canary.judge.test_judge import Court
+from tests.canary.judge.worlds import ERRORS_AT_MOST, World
+from tests.canary.judge.worlds import plan as judged
 from tests.controlplane.view.scenes import FAILS, analyzing, plan, rolled_back
 
 
@@ -62,3 +66,26 @@ def test_a_rollback_opens_with_its_cause() -> None:
     assert state.sentence.startswith("error_rate <= 1% failed: 12 % of answers failed")
     assert state.ending is not None
     assert (state.ending.harm_to_verdict.text, state.ending.verdict_to_zero.text) == ("2.8 s", "100 ms")
+
+
+def test_intervals_are_those_of_the_last_look_or_of_what_was_saved() -> None:
+    """A look of another moment has none to give; what the judge remembers in the record does, version by version."""
+    court = Court(judged(ERRORS_AT_MOST, hardStop={"enabled": False}), World(2))
+    court.enter(1)
+    court.scrapes(12)
+    rollout, seen, now = analyzing()
+    rollout = replace(rollout, judge=court.state, verdicts=court.judgement.gates)
+    fresh = Live("support-llm", 3, 6, now, seen, {}, rollout.verdicts, {ERRORS_AT_MOST.text: {"canary": (0.25, 0.5)}})
+
+    def shown(live: Live | None, version: int) -> str:
+        state = state_of("support-llm", Stored(rollout, "", version), live, now, spec=court.spec)
+        return next(gate.bands["canary"].text for gate in state.gates if gate.gate == ERRORS_AT_MOST.text)
+
+    assert shown(fresh, 1) == "25 % to 50 %"
+    saved = shown(None, 1)
+    assert saved.startswith("0 % to ")
+    assert shown(replace(fresh, events=7), 1) == saved
+    assert (
+        state_of("a", Stored(replace(rollout, judge=JudgeState()), "", 2), None, now, spec=court.spec).gates[0].bands
+        == {}
+    )
