@@ -20,7 +20,6 @@ from controlplane.view.format import clean
 from controlplane.view.gates import GateRow, limit
 from controlplane.view.marks import UNICODE, of_answer
 
-
 NOTHING = 1e-3
 """A lower end below this part of the upper one is shown as zero: more digits would say nothing."""
 
