@@ -1,4 +1,4 @@
-"""Real quantization on a CPU: bitsandbytes on a tiny Llama, through `serinus quantize` as a person runs it.
+"""Real quantization on a CPU: bitsandbytes and llm-compressor on a tiny Llama, by `serinus quantize` itself.
 
 Beside `test_quantizer.py`, whose stand-ins show what this program adds around the libraries wherever it is tested.
 """
@@ -13,22 +13,28 @@ from typing import Any
 import pytest
 
 from controlplane.profiles import quantizer
+from profiles.recipe import METHODS, Recipe
 from tests.controlplane.profiles.tiny_model import perplexity_of, quantize
 
-LIBRARIES = ("torch", "transformers", "accelerate", "bitsandbytes")
-
 pytestmark = [
-    pytest.mark.skipif(
-        not all(find_spec(name) for name in LIBRARIES),
-        reason="a real quantization needs torch, transformers, accelerate and bitsandbytes: pip install 'serinus[gpu]'",
-    ),
+    pytest.mark.timeout(900),  # importing torch alone takes half a minute where the machine is busy
     pytest.mark.filterwarnings("default"),  # these libraries deprecate each other's arguments in every release
 ]
 
+
+def needs(install: str, *libraries: str) -> pytest.MarkDecorator:
+    """The tests that run where these libraries are installed."""
+    reason = f"a real quantization needs {', '.join(libraries)}: pip install {install}"
+    return pytest.mark.skipif(not all(find_spec(name) for name in libraries), reason=reason)
+
+
+bitsandbytes = needs("'serinus[gpu]'", "torch", "transformers", "accelerate", "bitsandbytes")
+compressor = needs("'llmcompressor>=0.14'", "torch", "transformers", "datasets", "llmcompressor")
 WORSE_BY_AT_MOST = {"nf4": 0.03, "nf4-dq": 0.03, "int8": 0.01}
 """Change of perplexity, up or down, that rounding to so many bits makes in a model of random weights."""
 
 
+@bitsandbytes
 @pytest.mark.parametrize("method", WORSE_BY_AT_MOST)
 def test_the_artefact_is_quantized_loads_again_and_scores_what_it_says(tiny: Path, tmp_path: Path, method: str) -> None:
     """Smaller linear layers, the head in 16 bit, and the measured perplexity of the very files that were written."""
@@ -53,6 +59,7 @@ def test_the_artefact_is_quantized_loads_again_and_scores_what_it_says(tiny: Pat
     assert smaller < (0.8 if method == "int8" else 0.65)
 
 
+@bitsandbytes
 def test_a_rise_beyond_what_is_allowed_is_exit_code_1_and_the_artefact_is_kept(tiny: Path, tmp_path: Path) -> None:
     """Whether it rises at all depends on the random weights; the method that does is taken."""
     outcomes = {}
@@ -64,6 +71,7 @@ def test_a_rise_beyond_what_is_allowed_is_exit_code_1_and_the_artefact_is_kept(t
     assert all(code == rose for code, rose in outcomes.values()), outcomes
 
 
+@bitsandbytes
 def test_a_model_that_is_not_there_is_said_and_leaves_nothing(tiny: Path, tmp_path: Path, capfd: Any) -> None:
     found = quantize(tiny.parent / "none", "nf4", tmp_path / "here" / "out", "--text", str(tiny.parent / "text.txt"))
     assert found.exit_code == 1
@@ -71,3 +79,39 @@ def test_a_model_that_is_not_there_is_said_and_leaves_nothing(tiny: Path, tmp_pa
     assert "was not quantized" in said
     assert "Traceback" not in said
     assert list((tmp_path / "here").iterdir()) == []
+
+
+STORED_AS = {"fp8": "float8_e4m3fn", "gptq": "int32", "w8a8": "int8"}
+"""Element type of a linear layer's weights in the checkpoint; gptq packs eight values into one."""
+
+
+@compressor
+@pytest.mark.parametrize("method", STORED_AS)
+def test_what_llm_compressor_made_loads_again_and_scores_what_it_says(tiny: Path, tmp_path: Path, method: str) -> None:
+    """Recipe, digests and measured perplexity stand beside weights that are what the method says."""
+    out, prompts = tmp_path / "out", tiny.parent / "prompts.txt"
+    dataset = str(prompts) if METHODS[method].needs_data else ""
+    recipe = Recipe(str(tiny), method, dataset=dataset, samples=16)
+    found = quantize(tiny, method, out, "--dataset", dataset, "--samples", "16")
+    assert found.exit_code == 0, found.output
+    manifest: dict[str, Any] = json.loads((out / quantizer.MANIFEST).read_text())
+    assert manifest["recipe"]["digest"] == recipe.digest
+    scores = manifest["perplexity"]
+    assert scores["after"] == pytest.approx(perplexity_of(out), rel=5e-3)
+    assert 0 < abs(scores["delta"]) <= 0.03
+    assert math.isclose(scores["delta"], scores["after"] / scores["before"] - 1)
+    assert manifest["files"]["model.safetensors"] == quantizer.digest(out / "model.safetensors")
+    assert all(manifest["libraries"].values())
+    tensors = import_module("safetensors").safe_open(out / "model.safetensors", "pt")
+    kinds = {name: str(tensors.get_tensor(name).dtype) for name in tensors.keys()}  # noqa: SIM118 - no mapping
+    stored = [kind for name, kind in kinds.items() if name.startswith("model.layers.0.mlp.up_proj.weight")]
+    assert f"torch.{STORED_AS[method]}" in stored, kinds
+    assert kinds["lm_head.weight"] == "torch.bfloat16"
+
+
+@compressor
+def test_the_recipe_of_awq_is_understood() -> None:
+    """By the library itself. It is not run: release 0.14 pins memory for a GPU while it smooths."""
+    stages = json.dumps(Recipe("m", "awq", dataset="prompts.txt").stages())
+    read = import_module("llmcompressor.recipe").Recipe.create_instance(stages)
+    assert [type(each).__name__ for each in read.modifiers] == ["AWQModifier", "QuantizationModifier"]

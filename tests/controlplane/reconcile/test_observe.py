@@ -1,7 +1,9 @@
 """The board: facts with ages; silence is not the same as having nothing to say."""
 
+from dataclasses import replace
+
 from canary.errors import Unavailable, WorldError
-from canary.observation import PodCounters
+from canary.observation import FingerprintSeen, PodCounters, VariantSeen
 from controlplane.reconcile.observe import SILENT_INTERVALS
 from tests.controlplane.reconcile.desk import Desk
 
@@ -50,3 +52,47 @@ async def test_before_the_first_look_nothing_is_ready() -> None:
     assert not seen.stable.usable
     assert not seen.canary.usable
     assert seen.route.weights is None
+
+
+class Told:
+    """Says what both variants are, or fails."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.failure: WorldError | None = Unavailable("no answer")
+
+    async def compare(self) -> FingerprintSeen:
+        self.asked += 1
+        if self.failure:
+            raise self.failure
+        return FingerprintSeen(0.0, 0.0, done=True, known=("tokenizer",))
+
+
+async def test_the_variants_are_asked_what_they_are_once_both_are_ready_until_they_have_told() -> None:
+    """An answer that does not come is open, since the first time that it was asked for; a whole one is kept."""
+    desk, told = Desk(), Told()
+    board = desk.reconciler.board
+    board.ports = replace(board.ports, identity=told)
+    board.variants = {"stable": VariantSeen(at=0.0, ready=1), "canary": VariantSeen(at=0.0, ready=0)}
+    await board.look_at_fingerprint()
+    assert told.asked == 0
+    board.variants = {**board.variants, "canary": VariantSeen(at=0.0, ready=1)}
+    began = desk.clock.time
+    for _ in range(2):
+        await board.look_at_fingerprint()
+        desk.clock.time += 5
+    seen = board.seen().fingerprint
+    assert seen is not None
+    assert (seen.done, seen.since, seen.problem) == (False, began, "no answer")
+    told.failure = None
+    for _ in range(2):
+        await board.look_at_fingerprint()
+    seen = board.seen().fingerprint
+    assert seen is not None
+    assert (seen.done, seen.since, seen.known, told.asked) == (True, began, ("tokenizer",), 3)
+
+
+async def test_a_world_in_which_nobody_asks_waits_for_no_answer() -> None:
+    board = Desk().reconciler.board
+    await board.look_at_fingerprint()
+    assert board.seen().fingerprint is None
