@@ -33,6 +33,8 @@ class Parts:
     """All nodes and pods, for counting what is left; read only when there is no room."""
     wanted: int | None = None
     """How many there should be, where the InferenceService does not say it of this variant alone."""
+    revision: str = ""
+    """Knative's name for it, where it has one: what the InferenceService says of revisions is meant by name."""
 
 
 def look(parts: Parts, now: float) -> VariantSeen:
@@ -82,7 +84,13 @@ def _worst(parts: Parts, pods: Sequence[Object], now: float) -> Said:
     worst = max(said, key=lambda each: each.weight, default=None)
     if worst is not None and worst.weight:
         return worst
-    return _objection(parts.service, now) or _late(parts.deployment) or worst or _nothing_yet(parts, now)
+    return (
+        _objection(parts.service, now)
+        or _failed_revision(parts, now)
+        or _late(parts.deployment)
+        or worst
+        or _nothing_yet(parts, now)
+    )
 
 
 def _not_allowed(deployment: Object | None, now: float) -> Said | None:
@@ -113,6 +121,16 @@ def _objection(service: Object, now: float) -> Said | None:
     if condition(service, "Stopped").get("status") == "True":
         return Said("somebody stopped it (serving.kserve.io/stop)", weight=2)
     return None
+
+
+def _failed_revision(parts: Parts, now: float) -> Said | None:
+    """What Knative says of a revision that it makes no pods of: an image that no registry knows, first of all."""
+    failed = condition(parts.service, "PredictorConfigurationReady")
+    named = re.fullmatch(r'Revision "([^"]+)" failed with message: (.+?)\.?', failed.get("message", ""), re.DOTALL)
+    if failed.get("status") != "False" or named is None or named[1] != parts.revision:
+        return None
+    waited = now - (seconds(failed.get("lastTransitionTime")) or now)
+    return Said(f"Knative's revision {parts.revision} failed: {named[2]}", waited >= PATIENCE, 2)
 
 
 def _late(deployment: Object | None) -> Said | None:

@@ -125,6 +125,24 @@ def test_an_error_of_the_reconciler_is_said() -> None:
     assert seen(service=service(conditions=[told])).problem == "KServe cannot carry it out: StorageURI not supported"
 
 
+def test_a_revision_that_knative_makes_no_pods_of_is_said_of_its_own_variant_alone() -> None:
+    """As real Knative said it of an image that no registry knows; the same status speaks of the other revision too."""
+    why = 'Unable to fetch image "registry.example.com/team/server:1": failed to resolve image to digest'
+    failed = {
+        "type": "PredictorConfigurationReady",
+        "status": "False",
+        "reason": "RevisionFailed",
+        "message": f'Revision "chat-00002" failed with message: {why}.',
+        "lastTransitionTime": MADE,
+    }
+    told = service(conditions=[failed], modelStatus={"transitionStatus": "BlockedByFailedLoad"})
+    soon = seen(service=told, deployment=None, revision="chat-00002")
+    assert soon.problem == f"Knative's revision chat-00002 failed: {why}"
+    assert not soon.hopeless
+    assert seen(service=told, deployment=None, revision="chat-00002", at=PATIENCE + 1).hopeless
+    assert "failed" not in seen(service=told, deployment=None, revision="chat-00001").problem
+
+
 def test_a_late_deployment_says_so_and_may_still_come_up() -> None:
     """Ten minutes are KServe's own limit, not the plan's: a large model may take longer."""
     told = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}

@@ -6,9 +6,10 @@ declare -A PART_PROGRAMS=(
   [kserve]="kserve-manager kubectl pause"
   [prometheus]="prometheus"
   [llm]="kserve-llmisvc"
+  [knative]="$(printf 'knative-%s ' $KNATIVE)"
   [light]="etcd kube-apiserver kube-controller-manager kube-scheduler kubectl kwok kserve-manager load"
 )
-ALL_PARTS="node gateway kserve prometheus llm light"
+ALL_PARTS="node gateway kserve prometheus llm knative light"
 
 cmd_build() {
   local part programs=()
@@ -66,14 +67,16 @@ build_program() { # PROGRAM
   mv "$dir/.$1.new" "$dir/$1"
 }
 
-keep_sources() { # MODULE GO-MODULE PATH...: copies of what a Go module carries, so that `up` needs no module cache
-  local module=$1 name=$2 from to
-  shift 2
+keep_sources() { # MODULE GO-MODULE//PATH...: copies of what Go modules carry, so that `up` needs no module cache
+  local module=$1 each from to
+  shift
   [ ! -d "$(source_dir "$module")" ] || return 0
   to=$(module_dir "$module")/src
-  from=$(cd "$HERE/go/$module" && go mod download "$name" && go list -m -f '{{.Dir}}' "$name")
   mkdir -p "$to.new"
-  (cd "$from" && cp -r --parents "$@" "$to.new")
-  chmod -R u+w "$to.new"
+  for each in "$@"; do
+    from=$(cd "$HERE/go/$module" && go mod download "${each%%//*}" && go list -m -f '{{.Dir}}' "${each%%//*}")
+    (cd "$from" && cp -r --parents "${each#*//}" "$to.new")
+    chmod -R u+w "$to.new"
+  done
   mv "$to.new" "$to"
 }

@@ -36,6 +36,11 @@ declare -A PROGRAMS=(
   [envoy-gateway]="envoy-gateway github.com/envoyproxy/gateway/cmd/envoy-gateway"
   [etcd]="etcd go.etcd.io/etcd/server/v3"
   [helm]="helm helm.sh/helm/v3/cmd/helm"
+  [knative-activator]="knative knative.dev/serving/cmd/activator"
+  [knative-autoscaler]="knative knative.dev/serving/cmd/autoscaler"
+  [knative-controller]="knative knative.dev/serving/cmd/controller"
+  [knative-queue]="knative knative.dev/serving/cmd/queue"
+  [knative-webhook]="knative knative.dev/serving/cmd/webhook"
   [kserve-llmisvc]="kserve github.com/kserve/kserve/cmd/llmisvc"
   [kserve-manager]="kserve github.com/kserve/kserve/cmd/manager"
   [kube-apiserver]="k8s k8s.io/kubernetes/cmd/kube-apiserver"
@@ -87,6 +92,8 @@ source_dir() { # MODULE: the charts, CRDs and manifests that its Go module carri
 
 k() { "$KUBECTL" "$@"; }   # set once by need_kubectl
 need_kubectl() { KUBECTL=$(bin kubectl); export KUBECTL; }
+KNATIVE="activator autoscaler controller queue webhook"   # programs of the part knative, without their prefix
+
 # Server-side, because several CRDs are too big for client-side apply.
 ssa() { k apply --server-side --force-conflicts "$@" >/dev/null; }
 

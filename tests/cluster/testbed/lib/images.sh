@@ -30,14 +30,14 @@ static_image() { # NAME PROGRAM [mkimage options]: one static program, on the PA
 
 images_node() { static_image pause pause; static_image coredns coredns; static_image load load; }
 images_gateway() {
-  keep_sources envoy-gateway github.com/envoyproxy/gateway charts/gateway-helm
+  keep_sources envoy-gateway github.com/envoyproxy/gateway//charts/gateway-helm
   static_image envoy-gateway envoy-gateway --dir /var/lib/eg
   same_image envoy "$ENVOY_VERSION" || envoy_image
 }
 images_kserve() {
   local pause
   pause=$(bin pause)
-  keep_sources kserve github.com/kserve/kserve config test/crds
+  keep_sources kserve github.com/kserve/kserve//config github.com/kserve/kserve//test/crds
   static_image kserve-manager kserve-manager --user 1000
   # What KServe puts before every model with a storageUri: here it downloads nothing and ends well.
   same_image storage-initializer "$(stat -Lc '%n %s %Y' "$pause")" \
@@ -45,8 +45,17 @@ images_kserve() {
   sample_image
 }
 images_llm() { static_image kserve-llmisvc kserve-llmisvc --user 1000; }
+images_knative() {
+  local each
+  keep_sources knative knative.dev/serving//config/core knative.dev/networking//config knative.dev/caching//config
+  for each in $KNATIVE; do static_image "knative-$each" "knative-$each" --user 1000; done
+  same_image knative-ingress "$HERE/lib/knative_ingress.py" "$PYTHON" && return
+  python_root
+  write_image knative-ingress --root "$CACHE/$PYTHON-root" --add "$HERE/lib/knative_ingress.py:/app/knative_ingress.py" \
+    --user 1000 --entrypoint '["python3","-u","/app/knative_ingress.py"]'
+}
 images_prometheus() { static_image prometheus prometheus --user 1000; }
-images_light() { keep_sources kserve github.com/kserve/kserve config test/crds; }
+images_light() { keep_sources kserve github.com/kserve/kserve//config github.com/kserve/kserve//test/crds; }
 
 envoy_image() {
   local root=$CACHE/tmp.envoy wheels=$CACHE/wheels

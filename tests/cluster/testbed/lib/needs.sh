@@ -3,9 +3,10 @@
 NODE_PACKAGES="containerd runc containernetworking-plugins iptables nftables conntrack"
 NODE_COMMANDS="containerd runc iptables nft conntrack $CNI_BIN/bridge ip nsenter"
 NODE_PROGRAMS="etcd kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy kubectl load"
-NODE_PROGRAMS+=" coredns pause helm envoy-gateway kserve-manager kserve-llmisvc prometheus"
+NODE_PROGRAMS+=" coredns pause helm envoy-gateway kserve-manager kserve-llmisvc prometheus $(printf 'knative-%s ' $KNATIVE)"
 LIGHT_PROGRAMS="etcd kube-apiserver kube-controller-manager kube-scheduler kubectl load kwok kserve-manager"
 NODE_IMAGES="load pause coredns envoy-gateway envoy kserve-manager kserve-llmisvc storage-initializer prometheus"
+NODE_IMAGES+=" $(printf 'knative-%s ' $KNATIVE ingress)"
 NEWEST_MODULE=kserve   # the one whose go.mod asks for the newest Go
 
 missing_commands() { local c; for c in "$@"; do command -v "$c" >/dev/null || echo "$c"; done; }

@@ -1,5 +1,5 @@
-# The parts on top of the node, in order: gateway, kserve, prometheus; llm only when asked for, because its CRDs alone cost
-# the API server half a gigabyte. Each may be run again at any time.
+# The parts on top of the node, in order: gateway, kserve, prometheus. llm and knative only when asked for: they cost memory,
+# llm's CRDs alone half a gigabyte of the API server's. Each may be run again at any time.
 
 namespace() { k create namespace "$1" --dry-run=client -o yaml | ssa -f -; }
 # Retried, because kubectl wait errors out while a new CRD has no status.
@@ -123,6 +123,35 @@ up_llm() { # LLMInferenceServices: KServe's second controller, and its presets a
   retry 120 "a first write through the webhooks of LLMInferenceServices" \
     'k -n kserve logs deploy/llmisvc-controller-manager --tail=20' ssa -n kserve -f "$RUN/llm-presets.yaml"
   say "llm: presets"
+}
+
+up_knative() { # Knative Serving as it is; KServe's controller looks for its resources when it starts, so it is started again
+  local sources each
+  sources=$(source_dir knative)
+  [ -d "$sources" ] || die "Knative's manifests are not there: run \`testbed build knative\`"
+  import_image $(printf 'knative-%s ' $KNATIVE ingress)
+  for each in $KNATIVE ingress; do renew "knative-$each" knative-serving; done
+  rm -rf "$RUN/knative"
+  cp -r "$sources" "$RUN/knative"
+  # Images by the name that they have here, and requests that fit a small node.
+  sed -i 's|ko://knative.dev/serving/cmd/|localhost/knative-|; s|\(image: localhost/knative-[a-z]*\)$|\1:testbed|; s/cpu: [13]00m$/cpu: 10m/' \
+    "$RUN"/knative/config/core/deployments/*.yaml
+  cd "$RUN/knative/config"
+  ssa -f core/300-resources -f certificate.yaml -f domain-claim.yaml -f ingress.yaml \
+    -f serverlessservice.yaml -f image.yaml
+  established
+  say "knative: CRDs"
+  ssa -f core/100-namespace.yaml
+  ssa -f core/200-roles -f core/200-serviceaccount.yaml -f core/300-knativecertificate.yaml
+  k get configmap -n knative-serving config-logging >/dev/null 2>&1 || ssa -f core/configmaps
+  ssa -f "$HERE/manifests/knative.yaml"
+  rm -f core/deployments/*-hpa.yaml
+  ssa -f core/webhooks -f core/deployments
+  for each in controller webhook autoscaler activator ingress; do rollout knative-serving "deploy/$each"; done
+  cd "$HERE"
+  k -n kserve delete pods -l control-plane=kserve-controller-manager --wait=false >/dev/null
+  rollout kserve deploy/kserve-controller-manager
+  say "knative: ready"
 }
 
 up_prometheus() {
