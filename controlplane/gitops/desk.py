@@ -59,6 +59,10 @@ class Desk:
         )
         if host is None:
             self._push_what_was_proposed()
+        for proposal in ledger.book.proposals:  # a run of ours may have ended before the note was written
+            origin = ledger.book.origins.get(proposal.writing.name)
+            if origin is not None:
+                self._note_rejection(proposal.writing, origin)
 
     def add(self, writing: Writing) -> None:
         """Make this commit as soon as possible."""
@@ -150,10 +154,14 @@ class Desk:
             self._done(writing, f"{what} {said}.", commit=made or "")
 
     def _propose(self, writing: Writing, origin: Origin, proposals: Proposals) -> None:
-        """Let a pull request carry it. Until that is merged, the note tells controllers without a memory of it."""
+        """Let a pull request carry it."""
+        self._note_rejection(writing, origin)
+        proposals.add(writing, origin.path)
+
+    def _note_rejection(self, writing: Writing, origin: Origin) -> None:
+        """Until a rollback is merged, this tells controllers without a memory of it."""
         if writing.kind == "put back":
             self.note(origin.commit, writing.message)
-        proposals.add(writing, origin.path)
 
     def _push_what_was_proposed(self) -> None:
         """Without a host's API nobody sees to pull requests of earlier days, so what they carry is pushed."""

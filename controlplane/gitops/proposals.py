@@ -117,7 +117,9 @@ class Proposals:
         title, text = markdown.proposal(proposal.writing)
         base = self._store.remote.branch
         pull = pull or await self._host.open(proposal.branch, base, title, text)
-        self._ledger.propose(replace(proposal, number=pull.number, url=pull.url))
+        known = (each for each in self._ledger.book.proposals if each.branch == proposal.branch)
+        now = next(known, proposal)  # it may have become moot while the host was asked
+        self._ledger.propose(replace(now, number=pull.number, url=pull.url))
         waits = "names the same variants as before, and nothing of it is started again"
         self._say(
             f"{self._what(proposal)} is proposed: {pull.url or pull.number}. Until it is merged the file {waits}."

@@ -1,16 +1,20 @@
 """Rollbacks and promotions as pull requests: from a commit to the merge, over real git and each host's API."""
 
+import asyncio
 import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from controlplane.gitops.controller import ask_for_retry
+from controlplane.gitops.hosts.host import PullRequest
 from controlplane.gitops.hosts.settings import GitSettings
-from controlplane.gitops.ledger import Ledger, Writing
-from controlplane.gitops.proposals import branch_of
+from controlplane.gitops.ledger import Ledger, Proposal, Writing
+from controlplane.gitops.proposals import Proposals, branch_of
 from tests.controlplane.gitops.hosts.forge import KINDS, TOKEN, Trouble
 from tests.controlplane.gitops.hosts.town import FILE, HostedTown, hosted_town
 from tests.controlplane.gitops.town import file
@@ -132,6 +136,37 @@ async def test_a_fresh_controller_does_not_start_what_waits_to_be_put_back(town:
         await town.until_said("was rejected", "serinus retry chat")
     assert town.machine.began == ["chat bad2"]
     assert len(town.forge.pulls) == 1
+
+
+async def test_a_note_that_a_crash_prevented_is_written_by_the_next_start(town: HostedTown) -> None:
+    async with town.following(write="pull-request"):
+        brought = await proposed(town)
+        await town.until(lambda: town.origin.exists("refs/notes/serinus"))
+    town.origin.git("update-ref", "-d", "refs/notes/serinus")
+    async with town.following(write="pull-request"):
+        await town.until(lambda: town.origin.exists("refs/notes/serinus"))
+    assert "Serinus-Result: rolled_back" in town.origin.note(brought)
+
+
+async def test_what_becomes_moot_while_it_is_opened_is_closed_afterwards(town: HostedTown) -> None:
+    """The host takes its time over the request; meanwhile somebody wants the revision tried again."""
+    ledger = Ledger(town.folder / "ledger.json")
+    writing = Writing("put back", "chat/1", "2026-11-21T09:00:00Z", "chat", "r", "a", "Roll back chat\n")
+    ledger.propose(Proposal(writing, FILE, "serinus/put-back"))
+    opened = PullRequest(7, "https://git.example.com/7", "open", "serinus/put-back", "main")
+
+    class SlowHost:
+        pull_request = "pull request"
+
+        async def open(self, *_: str) -> PullRequest:
+            ledger.moot("chat", "It is tried again.")
+            return opened
+
+    store: Any = SimpleNamespace(remote=town.there)
+    host: Any = SlowHost()
+    await Proposals(store, ledger, host, asyncio.Lock(), town.said.append)._open(ledger.book.proposals[0], None)
+    (now,) = ledger.book.proposals
+    assert (now.number, now.moot) == (7, "It is tried again.")
 
 
 async def test_the_commit_that_lifts_the_quarantine_outweighs_an_older_note(town: HostedTown) -> None:
