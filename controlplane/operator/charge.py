@@ -20,6 +20,7 @@ from canary.weights import Arm
 from controlplane.kubernetes.api import Object
 from controlplane.operator.reading import Reading, is_tidying
 from controlplane.operator.site import Drift, Site
+from controlplane.operator.status import Facts
 from controlplane.operator.store import StatusStore
 from controlplane.ports import Clock, Notifier, Ports, Stored
 from controlplane.reconcile.loop import RETRY, Reconciler, Say, Spawn
@@ -129,6 +130,19 @@ class Charge:
                 return wake_at - self._clock.now()
         self.tidied = self.tidied or (not self._started and await self._put_away())
         return math.inf if self.tidied else RETRY
+
+    def facts(self, fence: int) -> Facts:
+        """What the status says besides the state; `fence` is the number of the operator's term."""
+        return Facts(
+            generation=self.generation,
+            fence=fence,
+            faults=self.faults,
+            stages=len(self.task.plan.spec.stages),
+            seen=self.reconciler.board.seen(),
+            slots=self.site.slots(),
+            tidied=self.tidied,
+            drifts=tuple(sorted(self.drifts)),
+        )
 
     def supersede(self, by: str) -> None:
         """A newer plan, by its revision, waits for this one to give its traffic back; empty: it does not any more."""

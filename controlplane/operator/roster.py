@@ -72,7 +72,6 @@ class Roster:
         known: Catalogue | None = None,
     ) -> None:
         """`canaries`: every ModelCanary; `interval`: seconds between two ticks; `say`: a sentence for the log.
-
         `known`: GPUs and models that plans may name, the package's own if left out.
         """
         self.charges: dict[Key, Charge] = {}
@@ -380,19 +379,9 @@ class Roster:
     def _facts(self, key: Key) -> Facts:
         """What the status says besides the state."""
         charge, reading = self.charges.get(key), self._readings.get(key)
-        if charge is None:
-            generation = reading.generation if reading else 0
-            return Facts(generation, self.fence, reading.faults if reading else ())
-        return Facts(
-            generation=charge.generation,
-            fence=self.fence,
-            faults=charge.faults,
-            stages=len(charge.task.plan.spec.stages),
-            seen=charge.reconciler.board.seen(),
-            slots=charge.site.slots(),
-            tidied=charge.tidied,
-            drifts=tuple(sorted(charge.drifts)),
-        )
+        if charge is not None:
+            return charge.facts(self.fence)
+        return Facts(reading.generation if reading else 0, self.fence, reading.faults if reading else ())
 
     def _decided(self, namespace: str, before: Rollout, decision: Decision) -> None:
         """Count what is new in a decision, and log its changes of phase."""
