@@ -73,6 +73,8 @@ class Controller:
         """The newest commit whose files have all been compared with what runs."""
         self._known: Mapping[tuple[str, str, str], Wanted | Complaint] = {}
         """What each file of the last look wants, by path, blob and settings: most files do not change."""
+        self._to_begin: list[Wanted] = []
+        """What the look that is under way found to begin."""
         self._again: set[str] = set()
         """Rollouts that somebody wants to be tried again."""
         self.wake = asyncio.Event()
@@ -176,6 +178,10 @@ class Controller:
             for name, wanted in granted.items():
                 if not self._is_frozen(name, ids.get(wanted.path, "")):
                     whole = await self._try_to_take(wanted, facts[wanted.path]) and whole
+        # Saved once for all of them: what begins must not be known only to this process.
+        beginning, self._to_begin = self._to_begin, []
+        for wanted in beginning:
+            self._fleet.take(wanted)
         unreadable = {complaint.path for complaint in complaints}
         self._take_back(set(owners) - granted.keys(), owners, unreadable, head)
         self._ledger.at(head)
@@ -253,8 +259,7 @@ class Controller:
         self._ledger.want(name)
         if self._ledger.moot(name, f"{where} begins a new rollout of {name}."):
             self._desk.moved()
-        self._ledger.flush()
-        self._fleet.take(wanted)
+        self._to_begin.append(wanted)
 
     def _may_start(self, wanted: Wanted, facts: Facts, where: str) -> bool:
         """Whether the revision is not rejected, or somebody has said that it may be tried again."""
