@@ -24,6 +24,7 @@ function usePlace() {
 
 function Closed({ error }) {
   if (error.status !== 401) return html`<${Banner} tone="bad">${error.message}<//>`;
+  if (error.message.includes("/sign-in")) return html`<h1><a href=${`/sign-in?next=${location.pathname}`}>Sign in</a></h1>`;
   return html`<section class="empty">
     <h1>Who are you?</h1>
     <p>This page shows rollouts to whoever started it. Open the address that this command prints:</p>

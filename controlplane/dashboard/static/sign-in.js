@@ -1,8 +1,6 @@
-// The sign-in page: hands the pasted token over for a cookie that no script can read, then goes where one came from.
+// The sign-in page: hands the pasted token over for a cookie that no script can read, then goes on.
 
-const form = document.getElementById("sign-in");
-const token = document.getElementById("token");
-const problem = document.getElementById("problem");
+const [form, token, problem] = ["sign-in", "token", "problem"].map((id) => document.getElementById(id));
 
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
@@ -26,7 +24,7 @@ function say(sentence) {
   if (sentence) token.focus();
 }
 
-// Only pages of this server: an address that leads elsewhere is not followed.
+// Only pages of this server.
 function next() {
   const wanted = new URLSearchParams(location.search).get("next") ?? "/";
   return /^\/(rollouts\/[^/?#\\]+)?$/.test(wanted) ? wanted : "/";
