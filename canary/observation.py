@@ -50,7 +50,7 @@ class Counters:
     problem: str = ""
     """One clause about what could not be read, such as a query without an answer; empty when nothing is missing."""
     proxied: bool = False
-    """Whether what counts as a replica is a proxy before the servers, whose share of the traffic says nothing of them."""
+    """Whether what counts as a replica is a proxy before the servers: its share of the traffic says nothing of them."""
     segments: Mapping[str, Mapping[str, Mapping[Arm, Mapping[str, PodCounters]]]] = field(default_factory=dict)
     """The same totals once more by label and its value, for gates with `by`; empty where nobody tells them apart."""
 

@@ -41,7 +41,7 @@ class FingerprintSettings(Model):
     """Whether the canary has to be the model that was meant before it is asked anything."""
 
     policy: Literal["block", "warn", "ignore"] = "warn"
-    """What a change does that the plan does not declare: end the rollout before any traffic, only be told, or nothing."""
+    """What a change does that the plan does not declare: end the rollout before any traffic, be told, or nothing."""
     allow: Annotated[tuple[FingerprintField, ...], *length()] = ()
     """Fields whose change is meant, such as `chat_template`."""
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from canary.rollout import Rollout
-from controlplane.gitsources.fleet import annotations
+from controlplane.gitsources.origin import annotations
 from controlplane.kserve.pods import seconds
 from controlplane.kubernetes.api import Object
 from controlplane.view.facts import Commit, Condition, Facts, Origin
