@@ -1,13 +1,18 @@
 """The text of the questions: what is asked for whom, and that no name can change what a question means."""
 
+import json
+from dataclasses import replace
+
 import pytest
 
-from canary.errors import BugError
+from canary.errors import BugError, SpecError
+from canary.spec import parse
 from canary.spec.models import Gate
 from controlplane.evidence.places import Labels
 from controlplane.evidence.questions import selectors
 from tests.controlplane.evidence.scraped import LATENCY, TTFT, places
 
+INJECTED = 'x"} or vector(1) #'
 KPI = Gate(text="conversion drop <= 3%", metric="kpi/conversion", comparison="drift", limit=0.03, better="higher")
 
 
@@ -38,10 +43,31 @@ def test_gates_decide_which_names_are_worth_asking_for() -> None:
     assert "vllm" not in asking["pods"]
 
 
-@pytest.mark.parametrize("name", ['chat"}', "chat|.*", "chat\n", "", "chat)"])
-def test_a_name_that_is_none_is_put_into_no_question(name: str) -> None:
-    with pytest.raises(BugError, match="is no name that Kubernetes gives"):
-        selectors([places(name)], Labels())
+@pytest.mark.parametrize("name", [INJECTED, 'chat"}', "chat|.*", "chat\n", "", "chat)"])
+def test_s5_a_name_that_is_none_is_put_into_no_question(name: str) -> None:
+    """Wherever a name stands in a question: the route's, the namespace's, the servers'."""
+    pods = replace(places("chat", profile="vllm"), services={"stable": "chat-v1", "canary": name})
+    for each in (places(name), replace(places("chat"), namespace=name), pods):
+        with pytest.raises(BugError, match="is no name that Kubernetes gives"):
+            selectors([each], Labels())
+
+
+@pytest.mark.parametrize("gate", [f"kpi/{INJECTED} <= 3%", f"{INJECTED} drop <= 3%", f"latency by {INJECTED} <= 1s"])
+def test_s5_a_metric_that_would_change_a_question_is_no_metric(gate: str) -> None:
+    plan = {
+        "apiVersion": "serinus.dev/v1alpha1",
+        "kind": "ModelCanary",
+        "metadata": {"name": "chat"},
+        "spec": {
+            "model": {"name": INJECTED},  # a model may be called anything: it stands in no question
+            "stable": {"name": "v1", "command": ["serve"]},
+            "canary": {"name": "v2", "command": ["serve", "--new"]},
+            "stages": [{"traffic": "5%", "gates": [gate]}, {"traffic": "100%"}],
+        },
+    }
+    with pytest.raises(SpecError) as refused:
+        parse(json.dumps(plan), "canary.yml")
+    assert {fault.path for fault in refused.value.faults} == {"spec.stages[0].gates[0]"}
 
 
 def test_a_dot_in_a_name_is_a_dot() -> None:
