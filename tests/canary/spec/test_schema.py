@@ -84,15 +84,15 @@ def test_the_reference_names_every_field_metric_and_figure() -> None:
 
 
 def test_every_sample_in_the_reference_is_read() -> None:
-    """Plans are plans, lists of gates are gates, and the settings complete a short form."""
+    """Plans are plans, parts of a spec are parts, and the settings complete a short form."""
     samples = re.findall(r"```yaml\n(.*?)```", REFERENCE, re.DOTALL)
-    assert len(samples) == 6
+    assert len(samples) == 7
     for sample in samples:
         if sample.startswith("# serinus.yml"):
             short = "model: m\nvariants: [{name: a}, {name: b}]\ntraffic_split: 95/5\n"
             document = parse_document(short, "canary.yml", Source("serinus.yml", sample))
             assert local_faults(document) == ()
-        elif sample.startswith("gates:"):
+        elif sample.startswith(("gates:", "fingerprint:")):
             parse(GATED.format(sample.replace("\n", "\n  ")), "canary.yml")
         else:
             parse(sample, "canary.yml")
