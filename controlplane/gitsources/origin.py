@@ -7,7 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 ANNOTATION = "git.serinus.dev/"
-"""Before each of `repository`, `commit`, `author`, `subject`, `path`, `line`, `revision` and `digest`."""
+"""Before each of `repository`, `commit`, `author`, `subject`, `path`, `line`, `revision` and `digest`.
+
+Alerts name the commit, so it has a name of its own: `controlplane.kubernetes.names.COMMIT`.
+"""
 SOURCE = "git.serinus.dev/source"
 """Label: the GitSource that a ModelCanary comes from."""
 

@@ -13,6 +13,8 @@ ROLLOUT_LABEL = f"{DOMAIN}/rollout"
 """On everything that we make for a rollout, from its first moment on: its name."""
 VARIANT_LABEL = f"{DOMAIN}/variant"
 """The variant's own name. Never a role: roles change at a promotion, and a changed label restarts pods."""
+COMMIT = f"git.{DOMAIN}/commit"
+"""Annotation of a ModelCanary that came from git: the commit that brought it."""
 PREDICTOR = "-predictor"
 LONGEST_LABEL = 63
 DIGEST_LENGTH = 6

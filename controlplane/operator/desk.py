@@ -8,7 +8,7 @@ import asyncio
 import base64
 import json
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from pydantic import SecretStr
 from canary.alert import Alert, Commands
 from canary.errors import WorldError
 from canary.rollout import Event
+from canary.spec import revision
 from canary.spec.alerts import SecretRef
 from canary.spec.models import ModelCanary
 from controlplane.alerts.build import World, channel_of, kinds_of, missing, names_of
@@ -29,6 +30,7 @@ from controlplane.alerts.queue import Cap, Queue
 from controlplane.alerts.reach import Network, Reach
 from controlplane.alerts.secrets import Missing
 from controlplane.kubernetes.api import Kube, NotFound, Object
+from controlplane.kubernetes.names import COMMIT
 from controlplane.kubernetes.resources import SECRET
 from controlplane.operator.charge import Told
 from controlplane.operator.history import ALERTS, Books
@@ -146,16 +148,25 @@ class Desks:
             await mailbox.open()
             for clause in await missing(alert, world.secrets):
                 say(f"Alerts to {mailbox.channel.name} cannot be sent as it is: {clause}. The rollout goes on.")
-        return NamespacedDesk(namespace, mailboxes, say=say, address=self._address)
+        commit = (owner["metadata"].get("annotations") or {}).get(COMMIT, "")
+        commits = {revision(plan): commit} if commit else {}
+        return NamespacedDesk(namespace, mailboxes, say=say, address=self._address, commits=commits)
 
 
 class NamespacedDesk(Desk):
     """A desk whose alerts are told apart from those of a rollout of the same name in another namespace."""
 
     def __init__(
-        self, namespace: str, mailboxes: Sequence[Mailbox], *, say: Callable[[str], None], address: str
+        self,
+        namespace: str,
+        mailboxes: Sequence[Mailbox],
+        *,
+        say: Callable[[str], None],
+        address: str,
+        commits: Mapping[str, str],
     ) -> None:
-        super().__init__(mailboxes, Commands("kubectl canary", f" -n {namespace}"), say=say, address=address)
+        commands = Commands("kubectl canary", f" -n {namespace}")
+        super().__init__(mailboxes, commands, say=say, address=address, commits=commits)
         self._namespace = namespace
 
     def _alerts(self, event: Event) -> list[Alert]:

@@ -8,12 +8,14 @@ import pytest
 
 from canary.errors import Unavailable
 from canary.rollout import Phase, Reason
+from canary.spec import revision
 from canary.spec.alerts import SecretRef
 from canary.spec.models import ModelCanary
 from controlplane.adapters.system_clock import SystemClock
 from controlplane.alerts.secrets import Missing
 from controlplane.kubernetes.cache import Cache
 from controlplane.kubernetes.memory import MemoryKube
+from controlplane.kubernetes.names import COMMIT
 from controlplane.kubernetes.resources import CONFIG_MAP, MODEL_CANARY, SECRET
 from controlplane.operator.desk import ClusterSecrets, Desks
 from controlplane.operator.reading import read
@@ -62,17 +64,18 @@ async def test_an_api_server_that_is_away_is_a_secret_that_is_missing_for_now() 
 
 
 async def test_what_was_delivered_is_known_to_the_next_leader() -> None:
-    """And alerts of two rollouts of one name in two namespaces have keys of their own."""
+    """Alerts of two rollouts of one name in two namespaces have keys of their own, and each names its commit."""
     kube = _kube(url="https://hooks.example.com/1")
     alert = {"webhook": {"urlFrom": {"secret": "hook", "key": "url"}}}
     owner = {**a_canary(spec=a_spec(alerts=[alert])), "status": {}}
     kube.seed(MODEL_CANARY, owner)
     owner = kube.objects(MODEL_CANARY)[PLACE, NAME]
+    owner["metadata"]["annotations"] = {COMMIT: "4f2c1e9"}
     plan = read(owner).plan
     assert plan is not None
     happened = SystemClock().now()
     sent = await _tell(kube, plan, owner, happened)
-    assert [each.key for each in sent] == ["models/chat/1/rolledBack"]
+    assert [(each.key, each.commit) for each in sent] == [("models/chat/1/rolledBack", "4f2c1e9")]
     assert "alerts.jsonl" in kube.objects(CONFIG_MAP)[PLACE, "chat-history"]["data"]
     assert await _tell(kube, plan, owner, happened) == []
 
@@ -90,13 +93,14 @@ async def _tell(kube: MemoryKube, plan: ModelCanary, owner: dict[str, Any], now:
     mailbox.channel.send = send  # type: ignore[method-assign]  # the wire is not what this is about
     back: dict[str, Any] = {
         "phase": Phase.ROLLING_BACK,
+        "revision": revision(plan),
         "reason": Reason.GATE_FAILED,
         "at": now,
         "evidence": {"gate": "x"},
     }
     await desk.tell(an_event(1, **back))
     ended = {"result": "rolled_back", "decided": now, "zero": now, "harm_began": now}
-    await desk.tell(an_event(2, event="end", phase=Phase.ROLLED_BACK, at=now, evidence=ended))
+    await desk.tell(an_event(2, event="end", phase=Phase.ROLLED_BACK, at=now, revision=revision(plan), evidence=ended))
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(mailbox.run())
         await mailbox.empty(8.0)
