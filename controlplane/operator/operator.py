@@ -18,6 +18,7 @@ from controlplane.operator.desk import Desks
 from controlplane.operator.events import Events
 from controlplane.operator.following import Following, following
 from controlplane.operator.health import Health
+from controlplane.operator.home import release
 from controlplane.operator.metrics import Numbers, exposition
 from controlplane.operator.profile import Looks, look
 from controlplane.operator.roster import Roster
@@ -103,6 +104,7 @@ class Operator:
                     tasks.create_task(self.events.run(), name="writer of Events"),
                     tasks.create_task(self._world.run(), name="queries and what is found out"),
                 ]
+                helpers.append(tasks.create_task(self._release_home(), name="what waits in a namespace that goes"))
                 helpers += [tasks.create_task(each()) for each in self.beside]
                 if listening is not None:
                     helpers.append(tasks.create_task(serve(self._health(), listening), name="metrics and health"))
@@ -115,6 +117,10 @@ class Operator:
                     task.cancel()
         finally:
             await self._world.close()
+
+    async def _release_home(self) -> None:
+        home, canaries = self._settings.home, self.following.canaries
+        await release(self._kube, canaries, home, leads=lambda: self.leading, clock=self._clock, say=self._note)
 
     async def _work(self, stop: asyncio.Event) -> None:
         async with asyncio.TaskGroup() as tasks:

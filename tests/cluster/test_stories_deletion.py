@@ -67,8 +67,8 @@ def test_a_deleted_gateway_is_told_and_a_deleted_namespace_hangs_on_nothing(
         chat.until(phase="Analyzing")
         stable = chat.untouched()
         node.kubectl("delete", "gateway", "own", "-n", namespace)
-        words = f"gateway {namespace}/own does not exist, so nobody is served through it"
-        until("one sentence", lambda: _sentences(story, words) or _told(chat.status, words), 30)
+        words = f"Gateway {namespace}/own does not exist: nobody is served through it"
+        until("one sentence", lambda: _sentences(story, words) == 1 and _told(chat.status, words), 30)
         say(f"{chat.status['phase']}: {chat.status['message']}")
         assert chat.untouched() == stable
         node.apply(own)
