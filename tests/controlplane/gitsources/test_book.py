@@ -37,7 +37,8 @@ def test_a_thousand_files_fit_into_a_status() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["{", "[]", f"{PACKED}!", f"{PACKED}{base64.b64encode(gzip.compress(b'[]')).decode()}", "gzip:AAAA"]
+    "text",
+    ["{", "[]", f"{PACKED}!", f"{PACKED}{base64.b64encode(gzip.compress(b'[]', mtime=0)).decode()}", "gzip:AAAA"],
 )
 def test_a_damaged_book_is_refused_by_the_name_of_its_source(text: str) -> None:
     with pytest.raises(BadInput, match="GitSource apps"):
