@@ -31,7 +31,7 @@ class Ledger:
 
     async def open(self) -> None:
         """Read what was told before; lines that are no use (a crash cut them off) are passed over."""
-        lines = await asyncio.to_thread(_lines, self.file)
+        lines = await asyncio.to_thread(lines_of, self.file)
         for line in lines:
             self._learn(line)
         if len(lines) > MOST_LINES:
@@ -88,9 +88,10 @@ class Ledger:
         new.replace(self.file)
 
 
-def _lines(file: Path) -> list[dict[str, Any]]:
+def lines_of(file: Path) -> list[dict[str, Any]]:
+    """The lines that make sense, oldest first; none where there is no such file."""
     try:
-        content = file.read_text(errors="replace")
+        content = file.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return []
     found = []

@@ -4,7 +4,6 @@ Used by the places of a state directory. Files are read again only when they hav
 makes no sense leaves its panel empty and never the page.
 """
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -17,6 +16,7 @@ from canary.rollout import Rollout
 from canary.weights import ARMS
 from controlplane.adapters.process_record import Record, Records
 from controlplane.adapters.processes import RECORDS_FILE
+from controlplane.alerts.ledger import lines_of
 from controlplane.gitops.ledger import Book, Ledger
 from controlplane.view.facts import Commit, Facts, Origin, Replica, Told
 from controlplane.view.format import clean
@@ -151,20 +151,8 @@ def _lines(file: Path) -> Sequence[Mapping[str, Any]]:
 
 @lru_cache(maxsize=64)
 def _read_lines(file: Path, stamp: tuple[int, int]) -> Sequence[Mapping[str, Any]]:
-    """The lines that make sense, oldest first."""
-    found = []
-    try:
-        content = file.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ()
-    for line in content.splitlines():
-        try:
-            read = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(read, dict):
-            found.append(read)
-    return tuple(found)
+    """What the file says while it has this stamp."""
+    return lines_of(file)
 
 
 def _stamp(file: Path) -> tuple[int, int] | None:
