@@ -5,7 +5,7 @@ Called by the platforms. Every write to a cluster leaves the writer's name besid
 (`1024Mi` to `1Gi`) are nobody's change. Pure.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,8 @@ from canary.weights import Arm
 from controlplane.kubernetes.api import FIELD_MANAGER, Object
 
 Path = tuple[str, ...]
+OURS = frozenset({FIELD_MANAGER})
+"""Field managers whose writes are no drift."""
 PLAIN: Mapping[str, tuple[Path, ...]] = {
     "InferenceService": (
         ("predictor", "minReplicas"),
@@ -44,20 +46,22 @@ class Drift:
 def changed_fields(live: Object, made: Object) -> dict[Path, str]:
     """Paths under `spec` that are not as they were made, with the manager who wrote them (empty: unknown)."""
     found = {
-        path: manager for manager, path in foreign_fields(live) if _get(live["spec"], path) != _get(made["spec"], path)
+        path: manager
+        for manager, path in foreign_fields(live)
+        if value_at(live["spec"], path) != value_at(made["spec"], path)
     }
     for path in PLAIN.get(str(made["kind"]), ()):
         if any(each[: len(path)] == path for each in found):
             continue
-        if not _holds(_get(live["spec"], path), _get(made["spec"], path)):
-            found[path] = _last_writer(live)
+        if not _holds(value_at(live["spec"], path), value_at(made["spec"], path)):
+            found[path] = last_writer(live)
     return found
 
 
-def foreign_fields(object_: Object) -> Iterator[tuple[str, Path]]:
+def foreign_fields(object_: Object, ours: Collection[str] = OURS) -> Iterator[tuple[str, Path]]:
     """Manager and path under `spec` of everything that somebody else wrote."""
     for entry in object_["metadata"].get("managedFields") or ():
-        if entry.get("manager") != FIELD_MANAGER and not entry.get("subresource"):
+        if entry.get("manager") not in ours and not entry.get("subresource"):
             fields = entry.get("fieldsV1") or {}
             for path in _paths(fields["f:spec"]) if "f:spec" in fields else ():
                 yield str(entry.get("manager", "")), path
@@ -85,7 +89,8 @@ def _paths(fields: Mapping[str, Any], path: Path = ()) -> Iterator[Path]:
         yield from _paths(fields[name], (*path, name.removeprefix("f:")))
 
 
-def _get(value: Any, path: Path) -> Any:
+def value_at(value: Any, path: Path) -> Any:
+    """What stands there; None where nothing does."""
     for step in path:
         value = value.get(step) if isinstance(value, Mapping) else None
     return value
@@ -100,12 +105,12 @@ def _holds(live: Any, made: Any) -> bool:
     return bool(live == made)
 
 
-def _last_writer(object_: Object) -> str:
+def last_writer(object_: Object, ours: Collection[str] = OURS) -> str:
     """Who wrote last beside us and the controllers' status; a removed field keeps no owner."""
     entries = [
         entry
         for entry in object_["metadata"].get("managedFields") or ()
-        if entry.get("manager") != FIELD_MANAGER and not entry.get("subresource")
+        if entry.get("manager") not in ours and not entry.get("subresource")
     ]
     last: Mapping[str, Any] = max(entries, key=lambda entry: str(entry.get("time", "")), default={})
     return str(last.get("manager", ""))

@@ -132,10 +132,13 @@ def applied(
 def updated(
     before: Mapping[str, Any], after: Mapping[str, Any], manager: str, now: str, *, subresource: str = ""
 ) -> dict[str, Any]:
-    """The object after any other write: what changed belongs to this manager from now on."""
+    """The object after any other write: what changed belongs to this manager from now on.
+
+    As on the real server a write may also say who owns what (`metadata.managedFields`), and is believed.
+    """
     old, new = dict(leaves(before)), dict(leaves(after))
     changed = {path for path, value in new.items() if path not in old or old[path] != value}
-    owners = _owners(before)
+    owners = _owners(after if "managedFields" in after.get("metadata", {}) else before)
     for each in owners:
         each.paths = {path for path in each.paths if path in new and path not in changed}
     if changed:
