@@ -80,6 +80,8 @@ class VariantSeen:
     """Why it is not ready, one clause: `exit status 1: no such file`."""
     hopeless: bool = False
     """True when waiting longer cannot help: the command does not exist, or it crashed again and again."""
+    steady: bool = True
+    """False while it has only just begun to serve, or has just crashed: it serves, and no rollout begins on it yet."""
 
     @property
     def usable(self) -> bool:
@@ -88,8 +90,8 @@ class VariantSeen:
 
     @property
     def complete(self) -> bool:
-        """Whether all its replicas can serve, and there is at least one."""
-        return self.usable and self.ready >= self.wanted
+        """Whether all its replicas can serve, and have for a moment; and there is at least one."""
+        return self.usable and self.steady and self.ready >= self.wanted
 
 
 @dataclass(frozen=True, slots=True)

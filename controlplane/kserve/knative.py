@@ -249,7 +249,8 @@ class KnativePlatform(Addressed):
             # At 100 % Knative lets the old revision go. It is the way back all the same: it starts on demand.
             return VariantSeen(now, variant.replicas, variant.replicas, "scaled to zero by Knative; starts on demand")
         deployment = self._caches.deployments.get(self._service.namespace, f"{revision}-deployment")
-        return look(Parts(found.live, deployment, pods, wanted=variant.replicas, revision=revision), now)
+        wary = arm == "canary"
+        return look(Parts(found.live, deployment, pods, wanted=variant.replicas, revision=revision, wary=wary), now)
 
     async def _replace(self, found: Reading, made: Rendered, **share: int) -> None:
         """Another template, and its share, in one write."""

@@ -15,6 +15,7 @@ from canary.weights import ALL_CANARY, ALL_STABLE, ARMS, WHOLE, Arm, Weights
 from controlplane.kserve.addressed import Addressed
 from controlplane.kserve.caches import Caches
 from controlplane.kserve.engine import served
+from controlplane.kserve.precedence import waits_for
 from controlplane.kserve.render import location, placement
 from controlplane.kserve.trouble import Parts, look
 from controlplane.kserve.writer import Writer
@@ -34,7 +35,9 @@ EMPTY = WHOLE // 100
 SETTLED_S = 0.5
 """Seconds for which the first millionth is in force before more follows."""
 PATIENCE_S = 4.0
-"""Seconds until a change has to be seen in force: less than the loop's own patience."""
+"""Seconds that a call waits for its change: less than the loop's own patience."""
+FOLLOWS_S = 10.0
+"""Seconds after which a change that is written and not in force is worth a word: KServe takes 2 to 7 (measured)."""
 POLL_S = 0.05
 
 
@@ -113,10 +116,10 @@ class LlmPlatform(Addressed):
         self._writer = Writer(kube, caches.llm_services)
 
     async def run(self, arm: Arm, variant: Variant) -> None:
-        """Create it where it is missing: stable with all of the traffic, a canary with none."""
+        """Create it where it is missing: stable with all of the traffic, a canary after it, with none."""
         self._variants[arm] = variant
         self._asked.add(arm)
-        if self._synced() and self._live(arm) is None:
+        if self._synced() and self._live(arm) is None and not (arm == "canary" and self._waits()):
             weight = WHOLE if arm == "stable" else 0
             try:
                 made = llm_service(self._plan, variant, weight, namespace=self._namespace, known=self._known)
@@ -125,18 +128,23 @@ class LlmPlatform(Addressed):
             await self._writer.create(LLM_INFERENCE_SERVICE, made)
 
     async def stop(self, arm: Arm) -> None:
-        """First take the last millionth, then delete; nothing happens as long as requests can reach it."""
+        """First take the last millionth and give it to the other, then delete; nothing happens while it is reached."""
         self._asked.discard(arm)
         live = self._live(arm)
         if live is None or not _is_of(live, self._plan) or not self._may_stop(arm):
             return
+        other = self._live("canary" if arm == "stable" else "stable")
         if _weight(live):
-            path = {"spec": {"router": {"route": {"weight": 0}}}}
-            name = live["metadata"]["name"]
-            answer = await self._kube.patch(LLM_INFERENCE_SERVICE, self._namespace, name, path)
-            self._caches.llm_services.put(answer)
+            await self._weigh(live, 0)
+        elif other is not None and _is_of(other, self._plan) and _weight(other) != WHOLE:
+            await self._weigh(other, WHOLE)
         elif "deletionTimestamp" not in live["metadata"]:
             await self._writer.delete(LLM_INFERENCE_SERVICE, live)
+
+    async def _weigh(self, live: Object, weight: int) -> None:
+        patch, name = {"spec": {"router": {"route": {"weight": weight}}}}, live["metadata"]["name"]
+        answer = await self._kube.patch(LLM_INFERENCE_SERVICE, self._namespace, name, patch)
+        self._caches.llm_services.put(answer)
 
     def gone(self, arm: Arm) -> bool:
         """Whether nothing that Serinus made for the arm is there any more."""
@@ -153,11 +161,23 @@ class LlmPlatform(Addressed):
         now, live = self._now(), self._live(arm)
         wanted = self._variants[arm].replicas if arm in self._asked else 0
         if live is None:
-            return VariantSeen(now, wanted, 0, "asked for, not there yet" if wanted else "not running")
+            waits = self._waits() if arm == "canary" else ""
+            return VariantSeen(now, wanted, 0, waits or "asked for, not there yet" if wanted else "not running")
         if "deletionTimestamp" in live["metadata"]:
             return VariantSeen(now, wanted, 0, "an earlier one is still being deleted" if wanted else "not running")
+        return look(self._parts(arm, live), now)
+
+    def _parts(self, arm: Arm, live: Object) -> Parts:
         deployment = self._caches.llm_deployments.get(self._namespace, live["metadata"]["name"] + WORKLOAD)
-        return look(Parts(live, deployment, self._pods(arm), wanted=int(live["spec"].get("replicas", 1))), now)
+        wanted = int(live["spec"].get("replicas", 1))
+        return Parts(live, deployment, self._pods(arm), wanted=wanted, wary=arm == "canary")
+
+    def _waits(self) -> str:
+        """Why a canary is not made yet: a stable of ours, which is asked for as well, has its nodes first."""
+        live = self._live("stable")
+        if "stable" not in self._asked or (live is not None and not _is_of(live, self._plan)):
+            return ""
+        return waits_for(self._variants["stable"], None if live is None else self._parts("stable", live))
 
     def _live(self, arm: Arm) -> Object | None:
         return self._caches.llm_services.get(self._namespace, llm_name(self._plan, self._variants[arm]))
@@ -184,13 +204,19 @@ class LlmRouter:
         self._namespace = namespace
         self._clock = clock
         self._wanted: Weights | None = None
+        self._written_at = 0.0
+        """When a weight was written last (seconds); the controller follows some time later."""
         self._names: dict[Arm, str] = {
             "stable": llm_name(plan, plan.spec.stable),
             "canary": llm_name(plan, plan.spec.canary),
         }
 
     async def set_weights(self, weights: Weights) -> None:
-        """Write both members, and return when the group is seen to have the weights; raises `WorldError` otherwise."""
+        """Write both members, and return when the group is seen to have the weights.
+
+        KServe may take longer than this waits: then it returns before, and `seen` tells. Raises `WorldError` once that
+        has lasted for `FOLLOWS_S`.
+        """
         self._wanted = weights
         live = {arm: self._live(arm) for arm in ARMS}
         if live["canary"] is None or live["stable"] is None:
@@ -209,6 +235,8 @@ class LlmRouter:
         until = self._clock.now() + PATIENCE_S
         while (seen := await self.seen()).weights != weights:
             if self._clock.now() >= until:
+                if self._clock.now() - self._written_at < FOLLOWS_S:
+                    return
                 raise WorldError(f"{weights} is written and not in force: {seen.problem or f'it is {seen.weights}'}")
             await self._clock.sleep(POLL_S)
 
@@ -246,6 +274,7 @@ class LlmRouter:
             return
         patch = {"spec": {"router": {"route": {"weight": weight}}}}
         answer = await self._kube.patch(LLM_INFERENCE_SERVICE, self._namespace, self._names[arm], patch, urgent=falls)
+        self._written_at = self._clock.now()
         self._caches.llm_services.put(answer)
 
     def _members(self, live: Object) -> dict[Arm, int] | None:

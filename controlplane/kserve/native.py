@@ -16,6 +16,7 @@ from canary.weights import ALL_STABLE, ARMS, WHOLE, Arm, Weights
 from controlplane.kserve.addressed import Addressed
 from controlplane.kserve.caches import Caches
 from controlplane.kserve.knative import PERCENT, service_of
+from controlplane.kserve.precedence import waits_for
 from controlplane.kserve.render import Rendered, location, rendered
 from controlplane.kserve.trouble import Parts, look
 from controlplane.kserve.writer import Writer
@@ -105,7 +106,7 @@ class NativePlatform(Addressed):
         if live is None:
             if arm == "stable":
                 await self._writer.create(INFERENCE_SERVICE, self._bare[0].service)
-        elif arm == "canary" and self._is_stable(live) and not live["spec"].get("canary"):
+        elif arm == "canary" and self._is_stable(live) and not live["spec"].get("canary") and not self._waits(live):
             entry = self._tried.service["spec"]["canary"]
             await self._patch(live, [{"op": "add", "path": "/spec/canary", "value": entry}])
 
@@ -150,12 +151,22 @@ class NativePlatform(Addressed):
         now, live, variant = self._now(), self._live(), self._variant(arm)
         wanted = variant.replicas if arm in self._asked else 0
         if live is None or variant.name not in predictors(live):
-            return VariantSeen(now, wanted, 0, "asked for, not there yet" if wanted else "not running")
-        deployment = self._caches.deployments.get(self._namespace, workload(self._name, variant))
-        seen = look(Parts(live, deployment, self._pods(arm), wanted=variant.replicas), now)
+            waits = self._waits(live) if live is not None and arm == "canary" else ""
+            return VariantSeen(now, wanted, 0, waits or "asked for, not there yet" if wanted else "not running")
+        seen = look(self._parts(arm, live), now)
         if arm == "stable" or not seen.usable or share_of(live) is None:
             return seen
         return self._believed(seen)
+
+    def _parts(self, arm: Arm, live: Object) -> Parts:
+        variant = self._variant(arm)
+        deployment = self._caches.deployments.get(self._namespace, workload(self._name, variant))
+        return Parts(live, deployment, self._pods(arm), wanted=variant.replicas, wary=arm == "canary")
+
+    def _waits(self, live: Object) -> str:
+        """Why the canary is not put in yet: stable has its nodes first."""
+        asked = "stable" in self._asked and self._is_stable(live) and live["spec"]["predictor"].get("minReplicas") != 0
+        return waits_for(self._plan.spec.stable, self._parts("stable", live)) if asked else ""
 
     def _believed(self, seen: VariantSeen) -> VariantSeen:
         """A canary that can serve counts only when KServe's route names it."""

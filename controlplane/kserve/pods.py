@@ -23,6 +23,10 @@ NEVER = frozenset({"InvalidImageName", "ErrImageNeverPull"})
 PULLING = frozenset({"ErrImagePull", "ImagePullBackOff", "ImageInspectError", "RegistryUnavailable", *NEVER})
 CONFIGURATION = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
 LONGEST_MESSAGE = 200
+MOMENT = 2.0
+"""Seconds that a new server has to stay ready before it is relied on; stamps are whole seconds, so it is 1 to 2 s."""
+AGAIN = 10.0
+"""The same for one that has ended before: a crash loop is ready for a moment between two crashes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,20 @@ def ready_since(pod: Object) -> float | None:
         return None
     ready = condition(pod, "Ready")
     return seconds(ready.get("lastTransitionTime")) or 0.0 if ready.get("status") == "True" else None
+
+
+def doubt(pod: Object, now: float) -> str:
+    """Why a ready pod is not relied on yet, as a clause; empty once it has stayed ready."""
+    since = ready_since(pod)
+    if since is None:
+        return ""
+    made = seconds(pod["metadata"].get("creationTimestamp")) or now
+    stayed = abs(now - since)  # a node whose clock is hours ahead must not be waited for that long
+    for each in (pod.get("status") or {}).get("containerStatuses") or ():
+        if each.get("restartCount") and stayed < AGAIN:
+            said = _of_container(each, pod, made, now)
+            return said.clause if said else "its server ended and was started again"
+    return "only just ready" if stayed < MOMENT else ""
 
 
 def address_of(pod: Object) -> str:

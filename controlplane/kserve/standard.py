@@ -18,6 +18,7 @@ from controlplane.kserve.caches import Caches
 from controlplane.kserve.drift import Drift, changed_fields, dotted, sentence
 from controlplane.kserve.identity import Identity, identity, mismatch
 from controlplane.kserve.pods import leaving
+from controlplane.kserve.precedence import waits_for
 from controlplane.kserve.render import Rendered, digest_of, location, rendered
 from controlplane.kserve.trouble import Parts, look, template_of
 from controlplane.kserve.writer import REPAIRS, Writer
@@ -68,7 +69,7 @@ class KServeStandard(Addressed):
         self._writer = Writer(kube, caches.services, caches.runtimes)
 
     async def run(self, arm: Arm, variant: Variant) -> None:
-        """Create what is missing of it; put a changed canary back where the plan says so."""
+        """Create what is missing of it, a canary after stable; put a changed canary back where the plan says so."""
         self._variants[arm] = variant
         self._asked.add(arm)
         if variant.inference_service or not self._synced():
@@ -78,6 +79,8 @@ class KServeStandard(Addressed):
         try:
             made = self._made(variant)
             live = self._service(arm)
+            if live is None and arm == "canary" and self._waits():
+                return
             if live is None or digest_of(live) == digest_of(made.service):  # another runtime would restart what runs
                 await self._make_runtime(made)
             if live is None:
@@ -135,14 +138,20 @@ class KServeStandard(Addressed):
             if variant.inference_service:
                 problem = f"InferenceService {variant.inference_service} is not there; Serinus does not make it"
                 return VariantSeen(now, variant.replicas, 0, problem)
-            return VariantSeen(now, wanted, 0, "asked for, not there yet" if wanted else "not running")
+            waits = self._waits() if arm == "canary" else ""
+            return VariantSeen(now, wanted, 0, waits or "asked for, not there yet" if wanted else "not running")
         if arm == "canary" and not variant.inference_service and not self._is_ours(live):
             return VariantSeen(now, wanted, 0, _foreign(live), hopeless=True)
         if "deletionTimestamp" in live["metadata"]:
             return VariantSeen(now, wanted, 0, "an earlier one is still being deleted" if wanted else "being stopped")
         pods = self._pods(arm)
         parts = Parts(
-            live, self._deployment(arm), pods, nodes=self._caches.nodes.items(), neighbours=self._caches.pods.items()
+            live,
+            self._deployment(arm),
+            pods,
+            nodes=self._caches.nodes.items(),
+            neighbours=self._caches.pods.items(),
+            wary=arm == "canary",
         )
         seen = look(parts, now)
         refusal = self._refusals.get(arm)
@@ -150,6 +159,14 @@ class KServeStandard(Addressed):
             seen = replace(seen, problem=refusal.sentence, hopeless=refusal.hopeless)
         wrong = mismatch(identity(live, parts.deployment, pods), location(self._plan.spec, variant), variant.image)
         return _with_wrong_model(arm, seen, wrong) if wrong else seen
+
+    def _waits(self) -> str:
+        """Why a canary is not made yet: a stable of ours, which is asked for as well, has its nodes first."""
+        stable, live = self._variants["stable"], self._service("stable")
+        if "stable" not in self._asked or stable.inference_service or (live is not None and not self._is_ours(live)):
+            return ""
+        parts = None if live is None else Parts(live, self._deployment("stable"), self._pods("stable"))
+        return waits_for(stable, parts)
 
     async def _keep_canary(self, live: Object, made: Rendered) -> None:
         """A canary of another plan is replaced; one that somebody changed is put back."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from canary.observation import VariantSeen
 from canary.wording import duration
-from controlplane.kserve.pods import PATIENCE, Said, condition, leaving, ready_since, said_of, seconds
+from controlplane.kserve.pods import PATIENCE, Said, condition, doubt, leaving, ready_since, said_of, seconds
 from controlplane.kubernetes.api import Object
 
 HASH = "pod-template-hash"
@@ -33,6 +33,8 @@ class Parts:
     """All nodes and pods, for counting what is left; read only when there is no room."""
     wanted: int | None = None
     """How many there should be, where the InferenceService does not say it of this variant alone."""
+    wary: bool = False
+    """Whether ready pods are relied on only after they have stayed so: asked of a canary, never of what serves."""
     revision: str = ""
     """Knative's name for it, where it has one: what the InferenceService says of revisions is meant by name."""
 
@@ -46,7 +48,8 @@ def look(parts: Parts, now: float) -> VariantSeen:
     if len({template_of(pod) for pod in alive}) > 1:
         wanted = max(wanted, len(alive))  # a restart is under way: whoever takes over has to be ready as well
     if ready >= wanted:
-        return VariantSeen(now, wanted, min(ready, wanted))
+        unsure = next(filter(None, (doubt(pod, now) for pod in alive)), "") if parts.wary else ""
+        return VariantSeen(now, wanted, min(ready, wanted), unsure, steady=not unsure)
     said = _worst(parts, [pod for pod in alive if template_of(pod) == newest], now)
     return VariantSeen(now, wanted, ready, said.clause, said.hopeless and not ready)
 

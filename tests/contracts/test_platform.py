@@ -89,10 +89,11 @@ async def test_run_may_be_repeated(platform: Platform) -> None:
 
 
 async def test_the_arms_do_not_touch_each_other(platform: Platform) -> None:
-    await platform.run("stable", variant("v1"))
-    await platform.run("canary", variant("v2"))
-    await until_ready(platform, "stable")
-    await until_ready(platform, "canary")
+    async with asyncio.timeout(20):
+        while not all(seen.ready for seen in (await platform.seen()).values()):
+            await platform.run("stable", variant("v1"))  # at every pass, as the loop does:
+            await platform.run("canary", variant("v2"))  # a canary may wait until stable has its nodes
+            await asyncio.sleep(0.01)
     before = platform.endpoints()["stable"]
     await platform.stop("canary")
     assert platform.endpoints() == {"stable": before, "canary": {}}

@@ -74,7 +74,8 @@ class FakeLlm:
             made |= {"annotations": annotations, "ownerReferences": owner}
             container = {"name": "main", "ports": [{"containerPort": 8000}]}
             status: dict[str, Any] = {"podIP": f"10.0.0.{self._pods}", "conditions": []}
-            self._kube.seed(POD, {"metadata": made, "spec": {"containers": [container]}, "status": status})
+            spec = {"containers": [container], "nodeName": "node"}
+            self._kube.seed(POD, {"metadata": made, "spec": spec, "status": status})
         for pod in mine:
             if self._now() >= float(pod["metadata"]["annotations"]["made"]) + self._load_s:
                 told = {"type": "Ready", "status": "True", "lastTransitionTime": pod["metadata"]["creationTimestamp"]}

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from controlplane.kserve.pods import CRASHES, PATIENCE, ready_since, said_of, seconds
+from controlplane.kserve.pods import AGAIN, CRASHES, MOMENT, PATIENCE, doubt, ready_since, said_of, seconds
 from controlplane.kubernetes.api import Object
 
 MADE = "2026-11-21T09:00:00Z"
@@ -38,12 +38,41 @@ def container(restarts: int = 0, last: dict[str, Any] | None = None, **state: An
     }
 
 
+def answering(*containers: dict[str, Any]) -> Object:
+    """A pod that is ready since it was made."""
+    found = pod(*containers)
+    found["status"]["conditions"].append({"type": "Ready", "status": "True", "lastTransitionTime": MADE})
+    return found
+
+
 def unscheduled(message: str) -> Object:
     told = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
     return {
         "metadata": {"name": "p", "creationTimestamp": MADE},
         "status": {"conditions": [told | {"lastTransitionTime": MADE}]},
     }
+
+
+BEGAN = seconds(MADE) or 0.0
+
+
+def test_a_server_that_has_only_just_become_ready_is_not_relied_on() -> None:
+    assert doubt(answering(container()), BEGAN + MOMENT - 0.1) == "only just ready"
+    assert not doubt(answering(container()), BEGAN + MOMENT)
+    assert not doubt(pod(container()), BEGAN), "what is not ready has other troubles"
+
+
+def test_a_server_that_ended_before_has_to_stay_ready_for_longer() -> None:
+    """A crash loop is ready for a moment between two crashes."""
+    crashed = answering(container(1, {"exitCode": 1}, running={"startedAt": MADE}))
+    assert doubt(crashed, BEGAN + AGAIN - 0.1) == "crashed (exit code 1), started again"
+    assert not doubt(crashed, BEGAN + AGAIN)
+    forgotten = answering(container(2, running={"startedAt": MADE}))
+    assert doubt(forgotten, BEGAN + MOMENT) == "its server ended and was started again"
+
+
+def test_a_node_whose_clock_is_an_hour_ahead_is_not_waited_for() -> None:
+    assert not doubt(answering(container()), BEGAN - 3600)
 
 
 def test_a_server_that_runs_and_does_not_answer_is_loading() -> None:

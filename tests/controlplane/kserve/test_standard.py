@@ -6,6 +6,7 @@ import pytest
 
 from canary.errors import Conflict, Unavailable, WorldError
 from controlplane.kserve.caches import Caches
+from controlplane.kserve.pods import MOMENT
 from controlplane.kserve.standard import PAUSE, KServeStandard
 from controlplane.kserve.writer import REPAIRS
 from controlplane.kubernetes.api import Busy, Object, Refused
@@ -285,7 +286,7 @@ async def test_a_plan_that_no_server_can_carry_out_is_said_and_nothing_is_made()
 @pytest.mark.parametrize(
     ("mode", "clause", "hopeless"),
     [
-        ("hang", "loading for 10 s", False),
+        ("hang", "loading for 12 s", False),
         ("crash", "crashed 4 times (exit code 1: ValueError: no such quantization)", True),
         ("oom", "killed for memory 3 times (OOMKilled)", True),
         ("image", "the image sim:1 cannot be pulled (ImagePullBackOff: Back-off pulling image)", False),
@@ -315,6 +316,58 @@ async def test_no_gpu_left_is_said_at_once_and_given_up_after_a_minute() -> None
     assert not seen.hopeless
     world.settle(60)
     assert (await world.platform.seen())["canary"].hopeless
+
+
+GPU = "{name: NAME, runtime: serinus-sim, uri: 'hf://example/NAME', profile: {gpu: L40S}, replicas: 2}"
+
+
+async def test_stable_takes_its_gpus_before_a_canary_is_made() -> None:
+    """Both begin at once on a cluster that has GPUs for one of them: it is stable that gets them."""
+    world = World(plan=plan(stable=GPU.replace("NAME", "v1"), canary=GPU.replace("NAME", "v2")), gpus=2)
+    await world.platform.run("stable", world.plan.spec.stable)
+    await world.platform.run("canary", world.plan.spec.canary)
+    assert (NAMESPACE, "chat-v2") not in world.kube.objects(INFERENCE_SERVICE)
+    seen = (await world.platform.seen())["canary"]
+    assert seen.problem == "waits until v1 has its nodes: 0 of 2 pods are on one"
+    assert (seen.wanted, seen.hopeless) == (2, False)
+    await world.both_run()
+    found = await world.platform.seen()
+    assert found["stable"].complete
+    assert found["canary"].problem.startswith("no GPU left")
+
+
+async def test_a_stable_that_serves_holds_no_canary_up_whatever_it_lacks() -> None:
+    """One of its two pods finds no room: the canary is made all the same."""
+    world = World(plan=plan(stable=GPU.replace("NAME", "v1"), canary=GPU.replace("NAME", "v2")), gpus=1)
+    await world.both_run()
+    await world.pass_()
+    found = await world.platform.seen()
+    assert (found["stable"].ready, found["stable"].complete) == (1, False)
+    assert (NAMESPACE, "chat-v2") in world.kube.objects(INFERENCE_SERVICE)
+
+
+async def test_a_stable_scaled_to_zero_holds_no_canary_up() -> None:
+    world = World()
+    await world.platform.run("stable", world.plan.spec.stable)
+    patch = [{"op": "replace", "path": "/spec/predictor/minReplicas", "value": 0}]
+    await world.kube.acting_as("kubectl-scale").patch(INFERENCE_SERVICE, NAMESPACE, "chat-v1", patch)
+    world.settle()
+    await world.platform.run("stable", world.plan.spec.stable)
+    await world.platform.run("canary", world.plan.spec.canary)
+    assert (NAMESPACE, "chat-v2") in world.kube.objects(INFERENCE_SERVICE)
+
+
+async def test_a_canary_begins_no_rollout_in_the_moment_in_which_it_becomes_ready() -> None:
+    """It may crash in the next; stable, which serves anyway, is asked for nothing of the kind."""
+    world = World()
+    for _ in range(3):
+        await world.pass_(world.load_s)
+    seen = await world.platform.seen()
+    assert seen["stable"].complete
+    assert (seen["canary"].usable, seen["canary"].complete) == (True, False)
+    assert seen["canary"].problem == "only just ready"
+    world.settle(MOMENT)
+    assert (await world.platform.seen())["canary"].complete
 
 
 async def test_a_canary_that_serves_other_weights_than_the_plan_says_is_not_usable() -> None:

@@ -14,6 +14,7 @@ from controlplane.kserve.caches import Caches
 from controlplane.kserve.knative import KnativePlatform, KnativeRouter
 from controlplane.kserve.llm import LlmPlatform, LlmRouter
 from controlplane.kserve.native import NativePlatform, NativeRouter
+from controlplane.kserve.pods import MOMENT
 from controlplane.kserve.standard import KServeStandard
 from controlplane.kubernetes.memory import MemoryKube
 from tests.controlplane.kserve.fake_knative import FakeKnative
@@ -122,11 +123,17 @@ class World:
         self.kserve.feed(self.caches)
 
     async def both_run(self) -> None:
-        """Both arms are up."""
+        """Both arms are up, and have been for a moment."""
+        await self.pass_()
+        await self.pass_(self.load_s)
+        self.settle(self.load_s)
+        self.settle(MOMENT)
+
+    async def pass_(self, seconds: float = 0.0) -> None:
+        """What the loop says at every pass: a canary waits until stable has its nodes."""
         await self.platform.run("stable", self.plan.spec.stable)
         await self.platform.run("canary", self.plan.spec.canary)
-        self.settle()
-        self.settle(self.load_s)
+        self.settle(seconds)
 
 
 @asynccontextmanager
@@ -222,10 +229,10 @@ class LlmWorld:
 
     async def both_run(self) -> None:
         """Both arms are up, and the canary has no traffic."""
-        await self.platform.run("stable", self.plan.spec.stable)
-        await self.platform.run("canary", self.plan.spec.canary)
-        self.settle()
-        self.settle(self.load_s)
+        for _ in range(3):
+            await self.platform.run("stable", self.plan.spec.stable)
+            await self.platform.run("canary", self.plan.spec.canary)
+            self.settle(self.load_s)
 
 
 @dataclass
@@ -254,8 +261,8 @@ class NativeWorld:
         self.kserve.feed(self.caches)
 
     async def both_run(self) -> None:
-        """What the loop says at every pass while a rollout runs, until both can serve."""
-        for _ in range(3):
+        """What the loop says at every pass while a rollout runs, until both can serve and have for a moment."""
+        for _ in range(5):
             await self.platform.run("stable", self.plan.spec.stable)
             await self.platform.run("canary", self.plan.spec.canary)
             self.settle(1.0)
