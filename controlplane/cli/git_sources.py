@@ -58,8 +58,8 @@ def put_beside(
     from controlplane.adapters.listening import listen, serve
     from controlplane.alerts.reach import Reach
     from controlplane.gitops.listener import Listener
-    from controlplane.gitsources.fleet import MANAGER
     from controlplane.gitsources.follower import Means
+    from controlplane.gitsources.origin import MANAGER
     from controlplane.gitsources.sources import Sources
     from controlplane.kubernetes.client import KubeClient
 

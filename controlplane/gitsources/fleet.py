@@ -1,7 +1,8 @@
 """The ModelCanaries of one source: told apart from all others, written by server-side apply, ended by deletion.
 
 The cluster's `Rollouts` for the controller of a branch. What it is told is only noted down; `carry_out` does it, after
-what the controller remembers has been saved. Carries out no rollout itself: that is the operator's business.
+what the controller remembers has been saved, and lets the guard compare. Carries out no rollout itself: that is the
+operator's business.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ from canary.rollout import FINISHED, Event
 from canary.spec.source import quoted
 from controlplane.gitops.ledger import Ledger, Origin
 from controlplane.gitops.wanted import Complaint, Wanted
+from controlplane.gitsources.guard import DriftGuard
 from controlplane.gitsources.origin import ANNOTATION, SOURCE, annotations
 from controlplane.gitsources.plans import Manifest
 from controlplane.gitsources.resource import GitSource
@@ -24,8 +26,6 @@ from controlplane.operator.request import annotation_of
 from controlplane.operator.store import stored_in
 from controlplane.ports import Stored
 
-MANAGER = "serinus-git"
-"""Field manager of what comes from git; the operator's own is `serinus`."""
 LONGEST_SUBJECT = 200
 _FINISHED = frozenset(phase.value for phase in FINISHED)
 _AGAIN = frozenset({"rolled_back", "failed", "aborted"})
@@ -35,10 +35,20 @@ class ClusterFleet:
     """Implements `controlplane.gitops.rollouts.Rollouts`."""
 
     def __init__(
-        self, source: GitSource, kube: Kube, canaries: Cache, ledger: Ledger, *, now: Callable[[], float]
+        self,
+        source: GitSource,
+        kube: Kube,
+        canaries: Cache,
+        ledger: Ledger,
+        guard: DriftGuard,
+        *,
+        now: Callable[[], float],
     ) -> None:
         """`kube`: a client whose field manager is `MANAGER`; `canaries`: every ModelCanary, as last heard."""
         self._source, self._kube, self._canaries, self._ledger, self._now = source, kube, canaries, ledger, now
+        self._guard = guard
+        self._wanted: dict[str, Manifest] = {}
+        """By rollout what git wants its resource to be: nothing for one that was rejected, or has just ended."""
         self._pending: dict[str, Manifest | None] = {}
         """By rollout what its resource is to be; None: gone."""
         self.refused: dict[str, Complaint] = {}
@@ -78,22 +88,31 @@ class ClusterFleet:
     def take(self, wanted: Wanted) -> None:
         """Apply the resource; the operator begins."""
         if isinstance(wanted, Manifest):
-            self._pending[wanted.name] = wanted
+            self._pending[wanted.name] = self._wanted[wanted.name] = wanted
 
     def mirror(self, wanted: Wanted) -> None:
         """Apply the resource where it says anything new; nothing begins by it."""
+        if not isinstance(wanted, Manifest):
+            return
+        self._wanted[wanted.name] = wanted
         object_ = self._ours(wanted.name)
         known = annotations(object_).get("digest", "") if object_ is not None else ""
-        if isinstance(wanted, Manifest) and (known != wanted.digest or wanted.name in self._pending):
+        if known != wanted.digest or wanted.name in self._pending:
             self._pending[wanted.name] = wanted
 
     def withdraw(self, name: str, why: str) -> None:
         """Delete the resource, unless its file is still there and only names nothing to try (`mirror`)."""
         self._pending[name] = None
+        self.is_over(name)
 
     def forget(self, name: str) -> None:
         """Delete the resource of a file that is gone."""
         self._pending[name] = None
+        self.is_over(name)
+
+    def is_over(self, name: str) -> None:
+        """Its rollout has ended: until the branch is compared again, nobody knows what its resource is to be."""
+        self._wanted.pop(name, None)
 
     async def stored(self, name: str) -> Stored | None:
         """The newest rollout, as the status has it."""
@@ -119,6 +138,14 @@ class ClusterFleet:
             self.refused.pop(name, None)
             if self._pending.get(name) is manifest:
                 del self._pending[name]
+        await self._guard.look(
+            {name: each for name, each in self._wanted.items() if self._is_settled(name)}, self._apply
+        )
+
+    def has_drifted(self, object_: Object) -> bool:
+        """Whether a resource of ours may say something else than its file."""
+        manifest = self._wanted.get(object_["metadata"]["name"])
+        return manifest is not None and self._is_settled(manifest.name) and self._guard.suspects(object_, manifest)
 
     def objects(self) -> list[Object]:
         """Every ModelCanary of this source."""
@@ -142,13 +169,31 @@ class ClusterFleet:
             return False
         if there is not None and is_leaving(there):
             return False  # its traffic goes back first; after that it is made anew
-        object_ = self._object(manifest, origin, there)
+        return await self._written(manifest, self._object(manifest, origin, there)) is not None
+
+    async def _apply(self, manifest: Manifest) -> Object | None:
+        """The file's word once more, if it still is what git wants; and no leave to try anything again."""
+        if self._wanted.get(manifest.name) is not manifest or not self._is_settled(manifest.name):
+            return None
+        return await self._written(manifest, self._object(manifest, self._ledger.book.origins.get(manifest.name), None))
+
+    async def _written(self, manifest: Manifest, object_: Object) -> Object | None:
         try:
-            self._canaries.put(await self._kube.apply(MODEL_CANARY, object_))
+            after = await self._kube.apply(MODEL_CANARY, object_)
         except (Refused, NotFound) as error:
             self._refuse(manifest, f"is not taken by the API server: {error}")
+            return None
+        self._canaries.put(after)
+        return after
+
+    def _is_settled(self, name: str) -> bool:
+        """Whether its resource is ours, and nothing of it is on its way: no apply, no rejection, no commit of ours."""
+        book = self._ledger.book
+        if name in self._pending or name in book.frozen or self._ours(name) is None:
             return False
-        return True
+        writings = (*book.writings, *(each.writing for each in book.proposals))
+        revision = self._wanted[name].revision
+        return revision not in book.rejected.get(name, {}) and all(each.name != name for each in writings)
 
     def _object(self, manifest: Manifest, origin: Origin | None, there: Object | None) -> Object:
         """The resource with where it comes from, and with leave to try again what was tried before."""

@@ -25,10 +25,11 @@ from controlplane.gitops.writer import identity_of
 from controlplane.gitsources.book import StatusLedger
 from controlplane.gitsources.credentials import Vault, secrets_of
 from controlplane.gitsources.fleet import ClusterFleet
+from controlplane.gitsources.guard import DriftGuard
 from controlplane.gitsources.origin import SOURCE
 from controlplane.gitsources.plans import for_namespace
 from controlplane.gitsources.resource import GitSource
-from controlplane.gitsources.status import Look, status_of, stopped
+from controlplane.gitsources.status import Drift, Look, status_of, stopped
 from controlplane.kubernetes.api import Kube, Object
 from controlplane.kubernetes.cache import Cache, Key
 from controlplane.kubernetes.resources import GIT_SOURCE
@@ -66,6 +67,7 @@ class Work:
 
     controller: Controller
     fleet: ClusterFleet
+    guard: DriftGuard
     vault: Vault
 
 
@@ -81,6 +83,7 @@ class Follower:
         self._ledger = StatusLedger("", source.name)
         self._controller: Controller | None = None
         self._desk: Desk | None = None
+        self._fleet: ClusterFleet | None = None
         self._writing = asyncio.Lock()
         self._ended: set[str] = set()
         """Rollouts that may have ended since they were looked at last."""
@@ -103,7 +106,16 @@ class Follower:
             store = Store(means.cache / source.namespace / source.name, remote, identity=identity)
             host = host_for(remote.url, remote.token, settings, means.now)
             self._desk = desk = Desk(store, ledger, self._say_written, host=host, settings=settings)
-            fleet = ClusterFleet(source, means.kube, means.canaries, ledger, now=means.now)
+            guard = DriftGuard(
+                means.kube,
+                means.canaries,
+                means.events,
+                namespace=source.namespace,
+                policy=source.on_drift,
+                now=means.now,
+                say=self._say,
+            )
+            fleet = self._fleet = ClusterFleet(source, means.kube, means.canaries, ledger, guard, now=means.now)
             self._controller = controller = Controller(
                 store,
                 source.pattern,
@@ -118,9 +130,9 @@ class Follower:
             self._ended = {object_["metadata"]["name"] for object_ in fleet.objects()}
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(desk.work(), name=f"writer of {source.name}")
-                await self._follow(Work(controller, fleet, vault))
+                await self._follow(Work(controller, fleet, guard, vault))
         finally:
-            self._controller = self._desk = None
+            self._controller = self._desk = self._fleet = None
             await asyncio.to_thread(vault.close)
 
     def changed(self, before: Object | None, after: Object | None) -> None:
@@ -133,11 +145,15 @@ class Follower:
         status = (after or {}).get("status") or {}
         if after is not None and status.get("phase") != ((before or {}).get("status") or {}).get("phase"):
             self._hear(after)
+            if status.get("phase") in _FINISHED and self._fleet is not None:
+                self._fleet.is_over(name)
         if after is None and self._controller is not None:
             self._controller.look_again()
             self.wake.set()
         elif status.get("phase") in _FINISHED or status.get("revision") in rejected:
             self._ended.add(name)
+            self.wake.set()
+        elif self._fleet is not None and self._fleet.has_drifted(object_):
             self.wake.set()
 
     def _hear(self, object_: Object) -> None:
@@ -226,7 +242,8 @@ class Follower:
         complaints = (*work.controller.complaints, *work.fleet.refused.values())
         if not self._ledger.book.writings:
             self._waits = ""
-        look = Look(self._ledger.book, len(work.fleet.objects()), complaints, problem, self._waits)
+        drift = Drift(tuple(work.guard.left.values()), work.guard.repaired)
+        look = Look(self._ledger.book, len(work.fleet.objects()), complaints, problem, self._waits, drift)
         async with self._writing:
             status = self._object.get("status") or {}
             generation = int(self._object["metadata"].get("generation") or 0)

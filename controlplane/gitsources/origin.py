@@ -11,6 +11,8 @@ ANNOTATION = "git.serinus.dev/"
 
 Alerts name the commit, so it has a name of its own: `controlplane.kubernetes.names.COMMIT`.
 """
+MANAGER = "serinus-git"
+"""Field manager of what comes from git; the operator's own is `serinus`."""
 SOURCE = "git.serinus.dev/source"
 """Label: the GitSource that a ModelCanary comes from."""
 

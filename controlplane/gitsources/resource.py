@@ -7,7 +7,7 @@ again here, because an older schema may be installed, and what is wrong becomes 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
 
 from canary.errors import BadInput
@@ -18,13 +18,28 @@ from controlplane.gitops.paths import Pattern
 from controlplane.gitops.remote import Remote, remote
 from controlplane.kubernetes.api import Object
 
+OnDrift = Literal["repair", "report"]
+"""What becomes of a ModelCanary that somebody changes by hand."""
 PATHS = ("**/canary.yml",)
 INTERVAL = "30s"
 SHORTEST, LONGEST = 1.0, 3600.0
 """Seconds between two looks at a branch."""
 MOST_PATHS = 20
 FIELDS = frozenset(
-    {"url", "branch", "paths", "interval", "suspend", "write", "user", "secretRef", "host", "author", "statuses"}
+    {
+        "url",
+        "branch",
+        "paths",
+        "interval",
+        "suspend",
+        "write",
+        "user",
+        "secretRef",
+        "host",
+        "author",
+        "statuses",
+        "onDrift",
+    }
 )
 """Of the spec. Nobody's typing error is taken for a wish."""
 SECRETS: Mapping[str, tuple[str, ...]] = {
@@ -72,6 +87,7 @@ class GitSource:
     api: str
     author: str
     statuses: bool
+    on_drift: OnDrift
 
     @property
     def key(self) -> tuple[str, str]:
@@ -136,6 +152,7 @@ def read(object_: Object) -> GitSource:
         api=str(host.get("api") or ""),
         author=str(spec.get("author") or ""),
         statuses=spec.get("statuses") is not False,
+        on_drift=_one_of("spec.onDrift", spec.get("onDrift") or "repair", get_args(OnDrift)),
     )
     source.remote({})
     return source

@@ -11,7 +11,7 @@ from canary.errors import BadInput, WorldError
 from controlplane.gitops.git import GitFailed, Why
 from controlplane.gitops.ledger import Book
 from controlplane.gitops.wanted import Complaint
-from controlplane.operator.conditions import with_times
+from controlplane.operator.conditions import DRIFTED, with_times
 
 MOST_FAULTS = 20
 LONGEST = 1024
@@ -26,6 +26,16 @@ REASONS: Mapping[Why, str] = {
 
 
 @dataclass(frozen=True, slots=True)
+class Drift:
+    """What others changed of ModelCanaries that git owns."""
+
+    left: Sequence[str] = ()
+    """A sentence for each that is not as git says, and stays so."""
+    repaired: str = ""
+    """What was put back last, as a sentence."""
+
+
+@dataclass(frozen=True, slots=True)
 class Look:
     """What came of a look at the branch."""
 
@@ -36,11 +46,12 @@ class Look:
     problem: WorldError | BadInput | None
     waits: str
     """What was said last of a commit that waits to be written."""
+    drift: Drift = Drift()
 
 
 def told_of(look: Look) -> list[dict[str, Any]]:
     """The conditions, without times."""
-    return [_ready(look), _valid(look.complaints), _written(look)]
+    return [_ready(look), _valid(look.complaints), _written(look), _drifted(look.drift)]
 
 
 def status_of(look: Look, before: Mapping[str, Any], generation: int, now: float) -> dict[str, Any]:
@@ -105,6 +116,14 @@ def _written(look: Look) -> dict[str, Any]:
         urls = ", ".join(each.url or each.branch for each in look.book.proposals[:5])
         return condition("Written", "False", "Proposed", f"Waits for somebody to merge {urls}.")
     return condition("Written", "True", "NothingWaits", "Every end of a rollout is in git.")
+
+
+def _drifted(drift: Drift) -> dict[str, Any]:
+    if drift.left:
+        return condition(DRIFTED, "True", "ChangedByOthers", " ".join(drift.left))
+    if drift.repaired:
+        return condition(DRIFTED, "False", "PutBack", drift.repaired)
+    return condition(DRIFTED, "False", "AsCommitted", "Nobody else has changed what comes from git.")
 
 
 def _short(text: str) -> str:

@@ -126,6 +126,23 @@ class KubePromises:
         await other.patch(CONFIG_MAP, namespace, "settings", {"data": {"b": "2"}})
         assert (await kube.apply(CONFIG_MAP, a_map(namespace, data={"a": "3"})))["data"] == {"a": "3", "b": "2"}
 
+    async def test_fields_that_were_handed_over_are_left_out_by_the_next_apply(
+        self, kube: Kube, other: Kube, namespace: str
+    ) -> None:
+        """A write may say who owns what: so what somebody added can be taken away again by one apply."""
+        await kube.apply(CONFIG_MAP, a_map(namespace, data={"a": "1", "c": "3"}))
+        live = await other.patch(CONFIG_MAP, namespace, "settings", {"data": {"a": "9", "b": "2"}})
+        mine = next(each for each in live["metadata"]["managedFields"] if each["operation"] == "Apply")
+        both = {**mine, "fieldsV1": {"f:data": {"f:a": {}, "f:b": {}, "f:c": {}}}}
+        patch: list[dict[str, Any]] = [
+            {"op": "test", "path": "/metadata/resourceVersion", "value": version_of(live)},
+            {"op": "replace", "path": "/metadata/managedFields", "value": [both]},
+        ]
+        assert (await kube.patch(CONFIG_MAP, namespace, "settings", patch))["data"]["a"] == "9"
+        after = await kube.apply(CONFIG_MAP, a_map(namespace, data={"a": "1", "c": "3"}))
+        assert after["data"] == {"a": "1", "c": "3"}
+        assert len(after["metadata"]["managedFields"]) == 1
+
     async def test_an_apply_from_a_stale_version_is_a_conflict(self, kube: Kube, namespace: str) -> None:
         first = await kube.apply(CONFIG_MAP, a_map(namespace))
         await kube.apply(CONFIG_MAP, a_map(namespace, data={"a": "2"}))

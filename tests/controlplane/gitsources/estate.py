@@ -18,8 +18,8 @@ from canary.rollout import Phase, Reason
 from canary.spec.stored import to_text
 from controlplane.adapters.system_clock import SystemClock
 from controlplane.alerts.reach import Reach
-from controlplane.gitsources.fleet import MANAGER
 from controlplane.gitsources.follower import Means
+from controlplane.gitsources.origin import MANAGER
 from controlplane.gitsources.sources import Sources
 from controlplane.kubernetes.api import Object
 from controlplane.kubernetes.cache import Cache

@@ -260,3 +260,95 @@ async def _ask_to_retry(town: Estate, name: str) -> None:
 
 def _messages(town: Estate) -> list[str]:
     return town.origin.git("log", "--format=%B%x00", "main").replace("\0\n", "\0").split("\0")
+
+
+async def test_what_is_changed_by_hand_is_put_back_and_told_with_the_name_of_who_did_it(town: Estate) -> None:
+    """A changed value, an added field and a removed one, in one write each; under way and at rest alike."""
+    town.commit(chat="slow1")
+    _begin_calm(town)
+    async with town.operator():
+        await town.follow()
+        await town.until(lambda: town.clerk.began == ["chat slow1"])
+        await town.until(lambda: town.condition("Drifted")[1] == "AsCommitted")
+        wanted = town.canary("chat")["spec"]
+        gates, platform = [{"metric": "error_rate", "max": "5%"}], {"kserve": {"hostname": None}}
+        await _edit(town, "chat", {"spec": {"canary": {"engine": {"seed": 9}}, "gates": gates, "platform": platform}})
+        await town.until(lambda: town.canary("chat")["spec"] == wanted)
+        await town.until(lambda: town.condition("Drifted")[1] == "PutBack")
+        changed = "spec.canary.engine.seed, spec.gates, spec.platform.kserve.hostname"
+        told = f"ModelCanary chat was changed by kubectl-edit ({changed}); it is as apps/chat/canary.yml:11 says again."
+        assert town.condition("Drifted") == ("False", "PutBack", told)
+        await _edit(town, "calm", {"spec": {"canary": {"name": "v7"}}})
+        await town.until(lambda: town.canary("calm")["spec"]["canary"]["name"] == "v1")
+        await town.until(lambda: len(_drifts(town)) == 2)
+        town.commit(chat="slow2")
+        await town.until(lambda: town.canary("chat")["spec"]["canary"]["name"] == "slow2")
+    assert told in _drifts(town)
+    entries = town.canary("chat")["metadata"]["managedFields"]
+    assert {each["manager"] for each in entries if "f:spec" in each["fieldsV1"]} == {"serinus-git"}
+
+
+async def test_what_is_changed_by_hand_is_left_and_shown_where_the_source_says_so(town: Estate) -> None:
+    """Until somebody puts it back, or the source says otherwise."""
+    town.commit(chat="slow1")
+    async with town.operator():
+        await town.follow(onDrift="report")
+        await town.until(lambda: town.clerk.began == ["chat slow1"])
+        await town.until(lambda: town.condition("Drifted")[1] == "AsCommitted")
+        await _edit(town, "chat", {"spec": {"canary": {"engine": {"seed": 9}}}})
+        await town.until(lambda: town.condition("Drifted")[1] == "ChangedByOthers")
+        assert "it is left as it is, since spec.onDrift of its GitSource is report." in town.condition("Drifted")[2]
+        assert town.canary("chat")["spec"]["canary"]["engine"] == {"seed": 9}
+        await _edit(town, "chat", {"spec": {"canary": {"engine": {"seed": 2}}}})
+        await town.until(lambda: town.condition("Drifted")[1] == "AsCommitted")
+        await _edit(town, "chat", {"spec": {"canary": {"engine": {"seed": 8}}}})
+        await town.until(lambda: town.condition("Drifted")[1] == "ChangedByOthers")
+        await town.follow(onDrift="repair")
+        await town.until(lambda: town.canary("chat")["spec"]["canary"]["engine"] == {"seed": 2})
+    assert len(_drifts(town)) == 3
+
+
+async def test_whoever_insists_is_left_alone_after_three_times(town: Estate) -> None:
+    """Another controller that wants the same object otherwise must not be fought for ever."""
+    _begin_calm(town)
+    async with town.operator():
+        await town.follow()
+        await town.until(lambda: town.canary("calm"))
+        await town.until(lambda: town.condition("Drifted")[1] == "AsCommitted")
+        for number in range(3):
+            await _edit(town, "calm", {"spec": {"canary": {"engine": {"seed": 7 + number}}}})
+            await town.until(lambda: town.canary("calm")["spec"]["canary"]["engine"] == {"seed": 1}, 5.0)
+        await _edit(town, "calm", {"spec": {"canary": {"engine": {"seed": 99}}}})
+        await town.until(lambda: town.condition("Drifted")[1] == "ChangedByOthers")
+        assert "put back 3 times within an hour and somebody insists" in town.condition("Drifted")[2]
+        assert town.canary("calm")["spec"]["canary"]["engine"] == {"seed": 99}
+
+
+async def test_a_rejected_version_is_not_put_back_into_a_resource_that_somebody_changed(town: Estate) -> None:
+    """The branch is protected, so the file still names what was rolled back: a hand edit of the resource stays."""
+    town.commit(chat="v1")
+    town.commit(chat="bad1")
+    town.origin.hook("pre-receive", "while read old new ref; do case $ref in refs/heads/*) exit 1;; esac; done")
+    async with town.operator():
+        await town.follow()
+        await town.until(lambda: town.condition("Written")[0] == "False")
+        await _edit(town, "chat", {"spec": {"canary": {"name": "slow5"}}})
+        await town.until(lambda: town.clerk.began == ["chat bad1", "chat slow5"])
+        town.origin.hook("pre-receive", "exit 0")
+        town.commit("Change another thing", other="slow1")
+        await town.until(lambda: "other slow1" in town.clerk.began)
+    assert town.clerk.began.count("chat bad1") == 1
+
+
+def _begin_calm(town: Estate) -> None:
+    """A file that names nothing to try."""
+    town.origin.commit({path_of("calm"): file("calm", "v1").replace("seed: 2", "seed: 1")}, "Begin")
+
+
+async def _edit(town: Estate, name: str, patch: dict[str, Any]) -> None:
+    """What `kubectl edit` does."""
+    await town.kube.acting_as("kubectl-edit").patch(MODEL_CANARY, NAMESPACE, name, patch)
+
+
+def _drifts(town: Estate) -> list[str]:
+    return [each["note"] for each in town.kube.objects(EVENT).values() if each["reason"] == "Drift"]
