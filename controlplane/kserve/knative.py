@@ -6,7 +6,7 @@ write; the weights move with the template untouched; a rollback is 0, never the 
 revision and a cold start. Revisions are named by the status only. Whole percents only.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,15 @@ from controlplane.kserve.render import CLUSTER_LOCAL, MODE, Rendered, rendered
 from controlplane.kserve.trouble import Parts, look
 from controlplane.kserve.writer import Writer
 from controlplane.kubernetes.api import Kube, Object
-from controlplane.kubernetes.names import LONGEST_LABEL, PREDICTOR, VARIANT_LABEL, labels, shortened
+from controlplane.kubernetes.names import (
+    LONGEST_LABEL,
+    MANAGED_BY,
+    PREDICTOR,
+    ROLLOUT_LABEL,
+    VARIANT_LABEL,
+    labels,
+    shortened,
+)
 from controlplane.kubernetes.resources import INFERENCE_SERVICE, SERVING_RUNTIME
 from controlplane.ports import Clock
 from profiles.catalogue import Catalogue, builtin
@@ -203,24 +211,45 @@ class KnativePlatform(Addressed):
     async def stop(self, arm: Arm) -> None:
         """A stable that was promoted over goes with the share; a canary without traffic goes to zero pods.
 
-        Neither touches the other variant's revision.
+        Neither touches the other variant's revision. Runtimes that the template does not name go as well.
         """
         self._asked.discard(arm)
         found = self._service.read()
-        if found is None or found.template != found.canary:
-            return
-        if arm == "stable" and found.share == 100:
-            await self._service.patch(found.live, [{"op": "remove", "path": "/spec/predictor/canaryTrafficPercent"}])
-        elif arm == "canary" and found.share == 0 and not found.at_rest:
-            rest = {"op": "replace", "path": "/spec/predictor/minReplicas", "value": 0}
-            await self._service.patch(found.live, [rest])
+        if found is not None and found.template == found.canary:
+            if arm == "stable" and found.share == 100:
+                share = "/spec/predictor/canaryTrafficPercent"
+                return await self._service.patch(found.live, [{"op": "remove", "path": share}])
+            if arm == "canary" and found.share == 0 and not found.at_rest:
+                rest = {"op": "replace", "path": "/spec/predictor/minReplicas", "value": 0}
+                return await self._service.patch(found.live, [rest])
+        for runtime in self._left_over(found, arm):
+            await self._writer.delete(SERVING_RUNTIME, runtime)
+        return None
 
     def gone(self, arm: Arm) -> bool:
         """Whether nothing of the arm is left to be stopped."""
         found = self._service.read()
+        if next(self._left_over(found, arm), None) is not None:
+            return False
         if found is None or found.template != found.canary:
             return True
         return found.at_rest if arm == "canary" else found.share is None
+
+    def _left_over(self, found: Reading | None, arm: Arm) -> Iterator[Object]:
+        """Runtimes that this rollout, or one before it, has made and no template needs any more.
+
+        What the template names stays, even at rest: without it KServe carries out nothing more of the InferenceService.
+        """
+        other: Arm = "canary" if arm == "stable" else "stable"
+        needed = {self._runtime(self._made(other))}
+        if found is not None:
+            needed.add(str((found.live["spec"]["predictor"].get("model") or {}).get("runtime", "")))
+        for runtime in self._caches.runtimes.items(self._service.namespace):
+            meta = runtime["metadata"]
+            given = meta.get("labels") or {}
+            ours = given.get(MANAGED_BY) == "serinus" and given.get(ROLLOUT_LABEL) == self._plan.metadata.name
+            if ours and meta["name"] not in needed and "deletionTimestamp" not in meta:
+                yield runtime
 
     def revision(self, arm: Arm) -> str:
         """The revision of the arm, which its pods are named after; empty while there is none."""

@@ -3,9 +3,10 @@
 import pytest
 
 from canary.errors import BadInput, Conflict, WorldError
-from canary.weights import ALL_CANARY, ALL_STABLE, Weights
+from canary.spec.models import ModelCanary
+from canary.weights import ALL_CANARY, ALL_STABLE, Arm, Weights
 from controlplane.kubernetes.api import Object
-from controlplane.kubernetes.resources import INFERENCE_SERVICE, POD
+from controlplane.kubernetes.resources import INFERENCE_SERVICE, POD, SERVING_RUNTIME
 from tests.controlplane.kserve.worlds import NAMESPACE, KnativeWorld, plan
 
 
@@ -118,6 +119,63 @@ async def test_after_a_rollback_the_next_canary_begins_beside_the_same_stable() 
     assert world.platform.endpoints()["stable"] == stable
     await world.router.set_weights(Weights(250_000))
     assert (await world.router.seen()).weights == Weights(250_000)
+
+
+def runtimes(world: KnativeWorld) -> set[str]:
+    return {name for _, name in world.kube.objects(SERVING_RUNTIME)}
+
+
+async def put_away(world: KnativeWorld, arm: Arm) -> None:
+    """What the operator says after the end, until nothing is left."""
+    for _ in range(5):
+        await world.platform.stop(arm)
+        world.settle(world.load_s)
+    assert world.platform.gone(arm)
+
+
+def served_by_vllm(stable: str, canary: str) -> ModelCanary:
+    """Variants without a runtime of their own: each gets one."""
+    text = "{name: NAME, uri: 'hf://example/NAME', profile: {gpu: L40S}}"
+    return plan(text.replace("NAME", stable), text.replace("NAME", canary), mode="knative")
+
+
+async def test_a_promoted_variant_leaves_no_runtime_but_its_own() -> None:
+    world = KnativeWorld(served_by_vllm("v1", "v2"))
+    await world.both_run()
+    await world.router.set_weights(ALL_CANARY)
+    assert not world.platform.gone("stable")
+    await put_away(world, "stable")
+    assert runtimes(world) == {"chat-v2"}
+    assert share(world) == "none"
+
+
+async def test_the_runtime_of_a_canary_at_rest_stays_until_another_template_takes_its_place() -> None:
+    """KServe carries out nothing more of an InferenceService whose runtime is gone."""
+    world = KnativeWorld(served_by_vllm("v1", "v2"))
+    await world.both_run()
+    await put_away(world, "canary")
+    assert runtimes(world) == {"chat-v1", "chat-v2"}
+    world.begin(served_by_vllm("v1", "v3"))
+    await world.both_run()
+    await put_away(world, "canary")
+    assert runtimes(world) == {"chat-v1", "chat-v3"}
+
+
+async def test_a_canary_that_never_became_the_template_takes_its_runtime_along() -> None:
+    world = KnativeWorld(served_by_vllm("v1", "v2"))
+    await world.pass_()
+    assert runtimes(world) == {"chat-v1", "chat-v2"}
+    await put_away(world, "canary")
+    assert runtimes(world) == {"chat-v1"}
+
+
+async def test_a_runtime_of_somebody_else_is_left_alone() -> None:
+    world = KnativeWorld(served_by_vllm("v1", "v2"))
+    theirs = {"metadata": {"name": "chat-old", "namespace": NAMESPACE, "labels": {}}, "spec": {}}
+    world.kube.seed(SERVING_RUNTIME, theirs)
+    await world.both_run()
+    await put_away(world, "canary")
+    assert "chat-old" in runtimes(world)
 
 
 async def test_a_canary_that_is_not_ready_gets_nothing() -> None:
