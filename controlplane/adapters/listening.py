@@ -28,10 +28,17 @@ class Server(uvicorn.Server):
         yield
 
 
-async def serve(app: App, listening: socket.socket) -> None:
-    """Answer until cancelled."""
+async def serve(app: App, listening: socket.socket, *, http: Any = "auto") -> None:
+    """Answer until cancelled. `http`: what makes the protocol of a connection, if not uvicorn itself."""
     config = uvicorn.Config(
-        app, access_log=False, log_level="warning", lifespan="off", server_header=False, ws="none", interface="asgi3"
+        app,
+        access_log=False,
+        log_level="warning",
+        lifespan="off",
+        server_header=False,
+        ws="none",
+        interface="asgi3",
+        http=http,
     )
     server = Server(config)
     try:

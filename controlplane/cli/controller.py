@@ -169,7 +169,7 @@ async def _follow(
     settings: GitSettings,
 ) -> None:
     """Follow until a signal."""
-    from controlplane.adapters.listening import serve, shown
+    from controlplane.adapters.listening import shown
     from controlplane.adapters.state_folder import default_state_folder
     from controlplane.gitops.follow import follow
 
@@ -190,7 +190,7 @@ async def _follow(
             view.happened = lambda event: tracer.happened(event, history_in(folder(event.rollout), event.rollout))
         if door is not None:
             view.say(f"Webhooks for pushes to {there.branch}: http://{shown(door[1])}/")
-        listening = tasks.create_task(serve(*door)) if door else None
+        listening = tasks.create_task(door[0].serve(door[1])) if door else None
         await follow(
             there,
             pattern,

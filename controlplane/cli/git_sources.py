@@ -55,7 +55,7 @@ def put_beside(
     webhook: str | None,
 ) -> "KubeClient":
     """Let an operator follow repositories as well; answers the client to close at the end. Raises `BadInput`."""
-    from controlplane.adapters.listening import listen, serve
+    from controlplane.adapters.listening import listen
     from controlplane.alerts.reach import Reach
     from controlplane.gitops.listener import Listener
     from controlplane.gitsources.follower import Means
@@ -82,5 +82,5 @@ def put_beside(
     operator.duties.append(sources.lead)
     operator.roster.allow = sources.allow
     if listening is not None:
-        operator.beside.append(lambda: serve(Listener(sources.find), listening))
+        operator.beside.append(lambda: Listener(sources.find).serve(listening))
     return own

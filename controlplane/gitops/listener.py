@@ -2,10 +2,12 @@
 
 Opened by `follow.py` on one machine and by the cluster's sources. An ASGI application. Nothing in a delivery is dialled
 or believed but that something was pushed; whatever is lost, refused or forged, the next look at the branch makes good.
-What a flood may cost is bounded before anything is verified: bodies, their number and time, and tries by one address.
+What a flood may cost is bounded before anything is verified: bodies, their number and time, and tries by one address
+(`turnstile.py`).
 """
 
 import asyncio
+import socket
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
@@ -13,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from canary.errors import BadInput
-from controlplane.adapters.listening import Receive, Scope, Send
+from controlplane.adapters.listening import Receive, Scope, Send, serve
+from controlplane.gitops.turnstile import Lobby
 from controlplane.gitops.webhook import LARGEST, Answer, Doorman
 
 TEXT = b"text/plain; charset=utf-8"
@@ -27,6 +30,12 @@ ADDRESSES = 1_000
 """Addresses whose deliveries are counted; the one unheard of for longest is forgotten first."""
 LEAST_WAIT = 5
 """Seconds that whoever sent too many is asked to wait."""
+TOO_MANY = "Too many deliveries from this address."
+REFUSAL = (
+    f"HTTP/1.1 429 Too Many Requests\r\ncontent-type: {TEXT.decode()}\r\ncontent-length: {len(TOO_MANY) + 1}\r\n"
+    f"retry-after: {LEAST_WAIT}\r\nconnection: close\r\n\r\n{TOO_MANY}\n"
+).encode()
+"""The same answer for a connection of whoever has sent too much already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +59,11 @@ class Listener:
         self._find, self._clock = find, clock
         self._bodies = asyncio.Semaphore(BODIES)
         self._budgets = Budgets()
+        self._lobby = Lobby(lambda address: self._budgets.is_spent(address, self._clock()), REFUSAL)
+
+    async def serve(self, listening: socket.socket) -> None:
+        """Answer until cancelled."""
+        await serve(self, listening, http=self._lobby.protocol)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -70,7 +84,7 @@ class Listener:
             return Answer(405, "Webhooks are sent by POST.")
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         if not self._budgets.take(str((scope.get("client") or ("",))[0]), self._clock()):
-            return Answer(429, "Too many deliveries from this address.")
+            return Answer(429, TOO_MANY)
         said = headers.get("content-length", "0")
         if not said.isascii() or not said.isdigit() or len(said) > 12 or int(said) > LARGEST:
             return Answer(413, "The body is larger than 1 MiB.")
@@ -116,15 +130,23 @@ class Budgets:
     def __init__(self) -> None:
         self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
+    def is_spent(self, address: str, now: float) -> bool:
+        """Whether the next one would be too many."""
+        return self._now(self._left.get(address, (BURST, now)), now) < 1.0
+
     def take(self, address: str, now: float) -> bool:
         """Whether one more may come."""
-        left, since = self._left.pop(address, (BURST, now))
-        left = min(BURST, left + max(now - since, 0.0) * REFILL)
+        left = self._now(self._left.pop(address, (BURST, now)), now)
         granted = left >= 1.0
         self._left[address] = (left - 1.0 if granted else left, now)
         while len(self._left) > ADDRESSES:
             self._left.popitem(last=False)
         return granted
+
+    @staticmethod
+    def _now(known: tuple[float, float], now: float) -> float:
+        left, since = known
+        return min(BURST, left + max(now - since, 0.0) * REFILL)
 
 
 class SecretFile:

@@ -10,14 +10,14 @@ import time
 import tracemalloc
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import httpx2
 import pytest
 
 from canary.errors import BadInput
-from controlplane.adapters.listening import listen, serve
+from controlplane.adapters.listening import listen
 from controlplane.gitops.listener import ADDRESSES, BURST, Budgets, Listener, SecretFile, at_root
 from controlplane.gitops.webhook import LARGEST
 from tests.controlplane.gitops.deliveries import SECRET, push, signed
@@ -46,7 +46,7 @@ class Door:
         listening = listen("127.0.0.1:0")
         self.port = listening.getsockname()[1]
         async with asyncio.TaskGroup() as tasks:
-            serving = tasks.create_task(serve(Listener(find, clock=lambda: self.now), listening))
+            serving = tasks.create_task(Listener(find, clock=lambda: self.now).serve(listening))
             async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{self.port}") as self.client:
                 yield self
             serving.cancel()
@@ -215,3 +215,47 @@ def test_addresses_have_budgets_of_their_own_and_cost_no_memory() -> None:
     for number in range(3 * ADDRESSES):
         budgets.take(f"c{number}", 2.0)
     assert len(budgets._left) == ADDRESSES
+
+
+async def test_s9_a_connection_that_says_nothing_or_never_ends_its_headers_is_closed(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("controlplane.gitops.turnstile.HEAD_SECONDS", 0.1)
+    for said in (b"", b"POST / HTTP/1.1\r\nHost: x\r\n"):
+        reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
+        writer.write(said)
+        async with asyncio.timeout(10):
+            with suppress(ConnectionResetError):
+                assert await reader.read() == b""
+        writer.close()
+
+
+async def test_s9_silent_connections_are_bounded_and_keep_nobody_out(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one that has been silent for longest makes room; who speaks is heard."""
+    monkeypatch.setattr("controlplane.gitops.turnstile.MOST_SILENT", 3)
+    silent = [await asyncio.open_connection("127.0.0.1", door.port) for _ in range(5)]
+    for reader, _ in silent[:2]:
+        async with asyncio.timeout(10):
+            with suppress(ConnectionResetError):
+                assert await reader.read() == b""
+    assert await door.deliver("github", push("github")) == 202
+    assert not silent[-1][0].at_eof()
+    for _, writer in silent:
+        writer.close()
+
+
+async def test_s9_whoever_sent_too_much_is_told_so_and_when_to_come_again(door: Door) -> None:
+    """Also on a connection that was kept, and before anything of a new one is understood."""
+    body = push("github")
+    forged = signed("github", body, at=door.now, secret="another secret, long enough")
+    answers = [await door.client.post("/", headers=forged, content=body) for _ in range(int(BURST) + 2)]
+    assert [each.status_code for each in answers] == [401] * int(BURST) + [429] * 2
+    for each in answers[-2:]:
+        assert (each.headers["retry-after"], each.headers["connection"]) == ("5", "close")
+        assert each.text == "Too many deliveries from this address.\n"
+    reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
+    writer.write(b"what is no HTTP at all\r\n\r\n")
+    assert (await reader.readline()) == b"HTTP/1.1 429 Too Many Requests\r\n"
+    writer.close()
