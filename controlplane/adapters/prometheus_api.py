@@ -53,7 +53,7 @@ class PrometheusApi:
         form = {"query": query, "start": f"{start:.3f}", "end": f"{end:.3f}", "step": f"{step:.3f}"}
         return self._checked(await self._ask("query_range", form, self._seconds))
 
-    async def newest(self, query: str) -> list[Newest]:
+    async def newest(self, query: str) -> Newest:
         """The newest point of every series of a range of raw samples; raises as `query` does. Made for thousands."""
         status, text = await self._text("query", {"query": query}, self._seconds)
         if status == 200 and (found := cut(text)):
@@ -61,7 +61,8 @@ class PrometheusApi:
             self._whole(self._parsed(envelope, status), status)
             return points
         result = spelled_out(self._checked(self._whole(self._parsed(text, status), status)), newest=True)
-        return [Newest(to_json(each.metric).decode()[:-1], *each.points[-1]) for each in result if each.points]
+        told = [(to_json(each.metric).decode()[:-1], *each.points[-1]) for each in result if each.points]
+        return Newest([labels for labels, _, _ in told], [at for _, at, _ in told], [value for _, _, value in told])
 
     def not_understood(self, what: str) -> Unavailable:
         """The error of an answer that is not Prometheus' kind of answer."""

@@ -5,6 +5,7 @@ marks looked for here can only be the structure itself. Whatever does not look e
 to the ordinary parser. What is not a number fails there as it would fail here.
 """
 
+import re
 from typing import NamedTuple
 
 SERIES = '{"metric":'
@@ -12,38 +13,45 @@ VALUES = '},"values":[['
 END = "]]}"
 NATIVE = '"histograms":'
 """Native histograms, which stand beside the points."""
+_PLAIN = re.compile(r'\{"metric":(\{[^}]*)\},"values":\[\[(?:[^\]]*\],\[)*([^,\]]+),"([^"]+)"\]\]\}')
+"""A series without a brace in its labels: its labels, and time and number of its newest point. Nearly all are such."""
 
 
 class Newest(NamedTuple):
-    """One series: its labels as they stand in the text, and its newest point."""
+    """The newest point of every series, a column for each thing that is told of it, all in the same order."""
 
-    labels: str
-    """A JSON object without its closing brace; the same series always has the same text."""
-    at: float
+    labels: list[str]
+    """JSON objects without their closing brace; the same series always has the same text."""
+    at: list[float]
     """When it was scraped."""
-    value: float
+    values: list[float]
     """May be NaN or infinite."""
 
 
-def cut(text: str) -> tuple[str, list[Newest]] | None:
+def cut(text: str) -> tuple[str, Newest] | None:
     """The answer without its series, still JSON, and the series; None where the text has another form."""
-    head, *chunks = text.split(SERIES)
-    if not chunks or NATIVE in text:
+    begin = text.find(SERIES)
+    if begin < 0 or NATIVE in text:
         return None
     try:
-        points = [_newest(chunk) for chunk in chunks]
-        last = chunks[-1]
-        rest = last[last.index(END, last.index(VALUES)) + len(END) :]
+        last = text.rindex(SERIES)
+        end = text.index(END, text.index(VALUES, last)) + len(END)
+        found = _PLAIN.findall(text)
+        if len(found) != text.count(SERIES):
+            found = [_parted(chunk) for chunk in text[begin:].split(SERIES)[1:]]
+        points = Newest(
+            [each[0] for each in found], [float(each[1]) for each in found], [float(each[2]) for each in found]
+        )
     except ValueError:
         return None
-    return head + rest, points
+    return text[:begin] + text[end:], points
 
 
-def _newest(chunk: str) -> Newest:
-    """The newest point of `{<labels>},"values":[[<time>,"<number>"],…]]}`; raises ValueError for anything else."""
+def _parted(chunk: str) -> tuple[str, str, str]:
+    """The same three of `{<labels>},"values":[[<time>,"<number>"],…]]}`; raises ValueError for anything else."""
     labels, found, points = chunk.partition(VALUES)
     if not found:
         raise ValueError(chunk[:100])
     end = points.index(END)
     at, _, value = points[points.rfind("[", 0, end) + 1 : end].partition(",")
-    return Newest(labels, float(at), float(value.strip('"')))
+    return labels, at, value.strip('"')

@@ -8,7 +8,6 @@ everybody; what makes it useless for one rollout, to that one alone. Differences
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from pydantic_core import from_json
 
@@ -41,7 +40,6 @@ MOST_OLD_SERIES = 10_000
 """Series that are remembered after they vanished, besides as many as there are."""
 MOST_BYTES = 64 * 1024 * 1024
 """An answer for a thousand rollouts has some 20 MB; `CappedHttp` has to let it through."""
-_NOT_MET = object()
 
 
 def period_of(interval: float) -> float:
@@ -83,6 +81,8 @@ class FleetMetrics:
         self._slots: dict[Key, SlotsSeen] = {}
         self._cells: dict[str, Cell | None] = {}
         """By the labels of a series, as they stand in answers: its place, or None where it is nobody's."""
+        self._answered: dict[Family, tuple[list[str], Sequence[Cell | None]]] = {}
+        """The series of the last answer, and their places."""
         self._news: dict[Key, Counters | WorldError] = {}
         self._awaited: dict[Key, asyncio.Event] = {}
         """Set once a rollout is registered whose past somebody waits to read."""
@@ -159,7 +159,7 @@ class FleetMetrics:
             elif isinstance(answer, BaseException):
                 raise answer
             else:
-                self._take(answer)
+                self._take(family, answer)
             await asyncio.sleep(0)
         if len(failures) < len(families):
             self._answered_at = self._clock.now()
@@ -191,21 +191,30 @@ class FleetMetrics:
 
     def _forget_cells(self, of: Sequence[Ledger]) -> None:
         """Look again whose these series are, and those that were nobody's."""
+        self._answered.clear()
         self._cells = {
             labels: cell for labels, cell in self._cells.items() if cell is not None and cell.ledger not in of
         }
 
-    def _take(self, answer: Sequence[Newest]) -> None:
+    def _take(self, family: Family, answer: Newest) -> None:
         """Put every series' newest point into its place."""
-        cells = self._cells
-        if len(cells) > 2 * len(answer) + MOST_OLD_SERIES:
-            cells.clear()
-        for labels, at, value in answer:
-            cell: Any = cells.get(labels, _NOT_MET)
-            if cell is _NOT_MET:
-                cell = cells[labels] = self._place(from_json(labels + "}"))
+        for cell, at, value in zip(self._cells_of(family, answer.labels), answer.at, answer.values, strict=True):
             if cell is not None:
                 cell.put(at, value)
+
+    def _cells_of(self, family: Family, labels: list[str]) -> Sequence[Cell | None]:
+        """The places of an answer's series; mostly they are the same series in the same order as the last time."""
+        if (known := self._answered.get(family)) is not None and known[0] == labels:
+            return known[1]
+        cells = self._cells
+        if len(cells) > 2 * len(labels) + MOST_OLD_SERIES:
+            cells.clear()
+        for text in labels:
+            if text not in cells:
+                cells[text] = self._place(from_json(text + "}"))
+        found = [cells[text] for text in labels]
+        self._answered[family] = labels, found
+        return found
 
     def _place(self, labels: Mapping[str, str]) -> Cell | None:
         owner = self._owners.of(labels)

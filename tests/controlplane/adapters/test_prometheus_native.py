@@ -70,7 +70,8 @@ async def test_the_newest_point_of_each_is_read_for_a_fleet(server: PageServer) 
     requests = {"metric": COMPLETED, "values": [[100.0, "60"], [101.0, "61"]]}
     server.put(QUERY, _matrix(requests, {"metric": TTFT, "histograms": [[100.0, HISTOGRAM], [101.0, later]]}))
     api = PrometheusApi(server.url(""), seconds=2)
-    found = {each.labels: (each.at, each.value) for each in await api.newest("x")}
+    newest = await api.newest("x")
+    found = dict(zip(newest.labels, zip(newest.at, newest.values, strict=True), strict=True))
     await api.close()
     labels = {"__name__": "vllm:time_to_first_token_seconds_bucket", **CANARY, NATIVE: "1", "le": "2.0"}
     by_labels = {json.dumps(json.loads(text + "}"), sort_keys=True): point for text, point in found.items()}

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from controlplane.adapters.prometheus_text import Newest, cut
+from controlplane.adapters.prometheus_text import cut
 
 HOSTILE = '},"values":[[7,"8"]]}]},{"metric":{"a":"b'
 """A label that contains all the marks: inside a string their quotes are written with a backslash."""
@@ -39,8 +39,9 @@ def test_whatever_the_labels_and_warnings_are_the_newest_points_and_the_rest_are
     assert found is not None
     envelope, points = found
     assert json.loads(envelope) == {**json.loads(text), "data": {"resultType": "matrix", "result": []}}
-    assert [(json.loads(each.labels + "}"), each.at) for each in points] == [(s[0], s[1][-1][0]) for s in series]
-    assert [str(each.value) for each in points] == [str(each[1][-1][1]) for each in series]
+    assert [json.loads(labels + "}") for labels in points.labels] == [labels for labels, _ in series]
+    assert points.at == [told[-1][0] for _, told in series]
+    assert [str(value) for value in points.values] == [str(told[-1][1]) for _, told in series]
 
 
 @pytest.mark.parametrize(
@@ -65,5 +66,5 @@ def test_what_is_no_number_for_the_judge_is_one_here() -> None:
     """Telling NaN from a number is the reader's business."""
     found = cut(_text([({"a": "b"}, [[1.5, "2"], [2.5, "NaN"]])]))
     assert found is not None
-    assert isinstance(found[1][0], Newest)
-    assert math.isnan(found[1][0].value)
+    assert found[1].at == [2.5]
+    assert math.isnan(found[1].values[0])
