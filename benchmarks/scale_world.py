@@ -21,16 +21,19 @@ from typing import Any
 
 import psutil
 
+from canary.errors import WorldError
 from controlplane.gateway.route import WEIGHTED_RULE
 from controlplane.gateway.slots import TINY
 from controlplane.kubernetes.api import Object
 from controlplane.kubernetes.client import KubeClient
 from controlplane.kubernetes.resources import HTTP_ROUTE, MODEL_CANARY
-from tests.cluster.bed import Light
+from tests.cluster.bed import Light, until
 from tests.cluster.objects import service
 
 ROOT = Path(__file__).parent.parent
 SERVICES = ("shared-stable", "shared-canary")
+CRD = "modelcanaries.serinus.dev"
+ESTABLISHED = 'jsonpath={.status.conditions[?(@.type=="Established")].status}'
 SHARE = 0.05
 CANARY_PLACE = 1
 WRITES = re.compile(
@@ -102,14 +105,17 @@ class Watch:
 
 
 async def follow(kube: KubeClient, namespace: str, watch: Watch) -> None:
-    """Keep the watch going."""
+    """Keep the watch going, also over minutes in which nothing changes and a busy server forgets to say so."""
     while True:
-        listing = await kube.list(HTTP_ROUTE, namespace)
-        for route in listing.items:
-            await watch.note(route)
-        async for event in kube.watch(HTTP_ROUTE, namespace, listing.version):
-            if event.type in {"ADDED", "MODIFIED"}:
-                await watch.note(event.object)
+        try:
+            listing = await kube.list(HTTP_ROUTE, namespace)
+            for route in listing.items:
+                await watch.note(route)
+            async for event in kube.watch(HTTP_ROUTE, namespace, listing.version):
+                if event.type in {"ADDED", "MODIFIED"}:
+                    await watch.note(event.object)
+        except WorldError as error:
+            print(f"  the watch is opened again: {error}", flush=True)
 
 
 def _canary_weight(route: Object) -> int:
@@ -168,8 +174,9 @@ def _free_port() -> int:
 async def cluster(namespace: str) -> AsyncIterator[tuple[Light, KubeClient, Watch]]:
     """The light test bed with our resource, both InferenceServices, and a watch that goes on."""
     bed = Light.up()
-    bed.kubectl("apply", "--server-side", "-f", str(ROOT / "manifests" / "crd" / "modelcanaries.serinus.dev.yaml"))
-    bed.kubectl("wait", "--for=condition=Established", "crd/modelcanaries.serinus.dev", "--timeout=60s")
+    bed.kubectl("apply", "--server-side", "-f", str(ROOT / "manifests" / "crd" / f"{CRD}.yaml"))
+    # Not `kubectl wait`, which fails while there are no conditions at all yet.
+    until("our resource to be served", lambda: "True" in bed.kubectl("get", "crd", CRD, "-o", ESTABLISHED))
     with bed.namespace(namespace):
         bed.apply(*shared_services(namespace))
         bed.until_ready(namespace, *SERVICES)
