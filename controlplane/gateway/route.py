@@ -48,6 +48,8 @@ class RouteState:
     """Whether these very slots are what the gateway serves (perhaps answering 500 for a Service that is missing)."""
     behind: bool = False
     """Whether the gateway speaks of an older generation, and may still serve that one."""
+    refused: bool = False
+    """Whether the gateway has looked at this very generation and does not accept it."""
     problem: str = ""
     """One clause in the gateway's words; empty when all is well."""
 
@@ -113,6 +115,7 @@ def read_route(route: Object, gateway: tuple[str, str]) -> RouteState:
         ours=metadata.get("labels", {}).get(names.MANAGED_BY) == "serinus" or written is not None,
         in_force=answer.in_force,
         behind=answer.behind,
+        refused=answer.refused,
         problem=answer.problem,
     )
 
@@ -124,7 +127,7 @@ def under_gateway(state: RouteState, named: tuple[str, str], gateway: Object | N
     """
     if gateway is None:
         gone = f"gateway {'/'.join(named)} does not exist, so nobody is served through it"
-        return replace(state, in_force=False, behind=False, problem=gone)
+        return replace(state, in_force=False, behind=False, refused=False, problem=gone)
     conditions = {each["type"]: each for each in gateway.get("status", {}).get("conditions", ())}
     programmed = conditions.get("Programmed", {})
     if state.problem or programmed.get("status") != "False":
@@ -246,6 +249,7 @@ class _Answer:
     problem: str = ""
     in_force: bool = False
     behind: bool = False
+    refused: bool = False
 
 
 def _answer(route: Object, gateway: tuple[str, str], generation: int) -> _Answer:
@@ -259,7 +263,7 @@ def _answer(route: Object, gateway: tuple[str, str], generation: int) -> _Answer
         not_yet = f"gateway {named} has not taken the last change yet (generation {generation})"
         return _Answer(not_yet, behind=True)
     if accepted.get("status") != "True":
-        return _Answer(f"gateway {named} does not accept it: {_words(accepted)}")
+        return _Answer(f"gateway {named} does not accept it: {_words(accepted)}", refused=True)
     if resolved.get("status") == "False":
         return _Answer(f"gateway {named} cannot reach all of it: {_words(resolved)}", in_force=True)
     return _Answer(in_force=True)

@@ -113,6 +113,11 @@ class GatewayRouter:
         """
         return self._sight.drift()
 
+    def refused(self) -> str:
+        """Why the gateway does not serve the route, as a clause; empty while it does, or has not answered yet."""
+        state = self._sight.state()
+        return f"{self._sight.where}: {state.problem}" if state is not None and state.refused else ""
+
     async def _move(self, weights: Weights, turn: int) -> None:
         sight, deadline = self._sight, self._clock.now() + (PATIENCE_S if weights.canary else FALL_PATIENCE_S)
         state = await self._present(weights)

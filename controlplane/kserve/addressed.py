@@ -1,4 +1,4 @@
-"""Where a platform's pods answer, and since when: the same three questions of every way of serving.
+"""Where a platform's pods answer, and since when: the same questions of every way of serving.
 
 The base of the platforms, each of which knows which pods are an arm's. Reads what it is handed, never the API server.
 """
@@ -7,6 +7,7 @@ from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 
 from canary.weights import ARMS, Arm
+from controlplane.kserve.drift import Drift
 from controlplane.kserve.pods import address_of, ready_since
 from controlplane.kubernetes.api import Object
 
@@ -17,6 +18,10 @@ class Addressed:
     @abstractmethod
     def _serving(self, arm: Arm) -> Iterable[Object]:
         """The pods of an arm that is to be reached."""
+
+    def drift(self) -> tuple[Drift, ...]:
+        """Everything of both arms that somebody else changed, with what happens next; none where nobody looks."""
+        return ()
 
     def endpoints(self) -> Mapping[Arm, Mapping[str, str]]:
         """Pod name to `ip:port` of every ready pod, by arm."""

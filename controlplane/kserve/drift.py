@@ -45,17 +45,29 @@ class Drift:
 
 def changed_fields(live: Object, made: Object) -> dict[Path, str]:
     """Paths under `spec` that are not as they were made, with the manager who wrote them (empty: unknown)."""
-    found = {
-        path: manager
-        for manager, path in foreign_fields(live)
-        if value_at(live["spec"], path) != value_at(made["spec"], path)
-    }
+    found = touched_fields(live, made)
     for path in PLAIN.get(str(made["kind"]), ()):
         if any(each[: len(path)] == path for each in found):
             continue
         if not _holds(value_at(live["spec"], path), value_at(made["spec"], path)):
             found[path] = last_writer(live)
     return found
+
+
+def touched_fields(live: Object, made: Object) -> dict[Path, str]:
+    """Those of them whose writer left a name: what was removed is not among them."""
+    return {
+        path: manager
+        for manager, path in foreign_fields(live)
+        if value_at(live["spec"], path) != value_at(made["spec"], path)
+    }
+
+
+def report(arm: Arm, kind: str, live: Object, changed: Mapping[Path, str], then: str, *, repairable: bool) -> Drift:
+    """These changes of one object, and what happens next."""
+    name, managers = str(live["metadata"]["name"]), sorted({manager for manager in changed.values() if manager})
+    fields = tuple(dotted(path) for path in changed)
+    return Drift(arm, kind, name, fields, " and ".join(managers), sentence(kind, name, changed, then), repairable)
 
 
 def foreign_fields(object_: Object, ours: Collection[str] = OURS) -> Iterator[tuple[str, Path]]:

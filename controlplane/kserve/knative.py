@@ -16,6 +16,7 @@ from canary.spec.models import ModelCanary, Variant
 from canary.weights import ALL_STABLE, ARMS, WHOLE, Arm, Weights
 from controlplane.kserve.addressed import Addressed
 from controlplane.kserve.caches import Caches
+from controlplane.kserve.drift import Drift, report, touched_fields
 from controlplane.kserve.render import CLUSTER_LOCAL, MODE, Rendered, rendered
 from controlplane.kserve.trouble import Parts, look
 from controlplane.kserve.writer import Writer
@@ -234,6 +235,17 @@ class KnativePlatform(Addressed):
         if found is None or found.template != found.canary:
             return True
         return found.at_rest if arm == "canary" else found.share is None
+
+    def drift(self) -> tuple[Drift, ...]:
+        """What somebody else wrote into the template, which makes a third revision of it, or into the share."""
+        found = self._service.read()
+        arms: Mapping[str, Arm] = {self._service.variants[arm].name: arm for arm in ARMS}
+        arm = None if found is None else arms.get(found.template)
+        if found is None or arm is None or found.at_rest:
+            return ()
+        changed = touched_fields(found.live, self._made(arm).service)
+        then = "it is left as it is, because putting it back would be one more revision"
+        return (report(arm, INFERENCE_SERVICE.kind, found.live, changed, then, repairable=False),) if changed else ()
 
     def _left_over(self, found: Reading | None, arm: Arm) -> Iterator[Object]:
         """Runtimes that this rollout, or one before it, has made and no template needs any more.

@@ -14,6 +14,7 @@ from canary.spec.models import ModelCanary, Variant
 from canary.weights import ALL_CANARY, ALL_STABLE, ARMS, WHOLE, Arm, Weights
 from controlplane.kserve.addressed import Addressed
 from controlplane.kserve.caches import Caches
+from controlplane.kserve.drift import Drift, report, touched_fields
 from controlplane.kserve.engine import served
 from controlplane.kserve.precedence import waits_for
 from controlplane.kserve.render import location, placement
@@ -157,6 +158,20 @@ class LlmPlatform(Addressed):
             raise Unavailable("The cluster has not been read yet.")
         return {arm: self._seen(arm) for arm in ARMS}
 
+    def drift(self) -> tuple[Drift, ...]:
+        """What somebody else wrote into the members; it is reported and left, for undoing it restarts their pods."""
+        found = []
+        for arm in ARMS:
+            live = self._live(arm)
+            if live is None or not _is_of(live, self._plan):
+                continue
+            variant, known = self._variants[arm], self._known
+            made = llm_service(self._plan, variant, _weight(live), namespace=self._namespace, known=known)
+            if changed := touched_fields(live, made):
+                then = "it is left as it is, because putting it back would restart its pods"
+                found.append(report(arm, LLM_INFERENCE_SERVICE.kind, live, changed, then, repairable=False))
+        return tuple(found)
+
     def _seen(self, arm: Arm) -> VariantSeen:
         now, live = self._now(), self._live(arm)
         wanted = self._variants[arm].replicas if arm in self._asked else 0
@@ -204,8 +219,8 @@ class LlmRouter:
         self._namespace = namespace
         self._clock = clock
         self._wanted: Weights | None = None
-        self._written_at = 0.0
-        """When a weight was written last (seconds); the controller follows some time later."""
+        self._since = 0.0
+        """When these weights were first asked for, or a weight was written last (seconds): KServe follows later."""
         self._names: dict[Arm, str] = {
             "stable": llm_name(plan, plan.spec.stable),
             "canary": llm_name(plan, plan.spec.canary),
@@ -217,7 +232,9 @@ class LlmRouter:
         KServe may take longer than this waits: then it returns before, and `seen` tells. Raises `WorldError` once that
         has lasted for `FOLLOWS_S`.
         """
-        self._wanted = weights
+        begun = self._clock.now()
+        if weights != self._wanted:
+            self._wanted, self._since = weights, begun
         live = {arm: self._live(arm) for arm in ARMS}
         if live["canary"] is None or live["stable"] is None:
             if weights == ALL_STABLE:
@@ -232,10 +249,10 @@ class LlmRouter:
             await self._clock.sleep(SETTLED_S)
         for arm in _order(_weight(live["stable"])):
             await self._write(arm, wanted[arm], falls=wanted["canary"] < _weight(live["canary"]))
-        until = self._clock.now() + PATIENCE_S
+        until = begun + PATIENCE_S
         while (seen := await self.seen()).weights != weights:
             if self._clock.now() >= until:
-                if self._clock.now() - self._written_at < FOLLOWS_S:
+                if self._clock.now() - self._since < FOLLOWS_S:
                     return
                 raise WorldError(f"{weights} is written and not in force: {seen.problem or f'it is {seen.weights}'}")
             await self._clock.sleep(POLL_S)
@@ -274,7 +291,7 @@ class LlmRouter:
             return
         patch = {"spec": {"router": {"route": {"weight": weight}}}}
         answer = await self._kube.patch(LLM_INFERENCE_SERVICE, self._namespace, self._names[arm], patch, urgent=falls)
-        self._written_at = self._clock.now()
+        self._since = self._clock.now()
         self._caches.llm_services.put(answer)
 
     def _members(self, live: Object) -> dict[Arm, int] | None:

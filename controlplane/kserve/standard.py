@@ -15,7 +15,7 @@ from canary.spec.models import ModelCanary, Variant
 from canary.weights import ARMS, Arm
 from controlplane.kserve.addressed import Addressed
 from controlplane.kserve.caches import Caches
-from controlplane.kserve.drift import Drift, changed_fields, dotted, sentence
+from controlplane.kserve.drift import Drift, changed_fields, report
 from controlplane.kserve.identity import Identity, identity, mismatch
 from controlplane.kserve.pods import leaving
 from controlplane.kserve.precedence import waits_for
@@ -211,8 +211,7 @@ class KServeStandard(Addressed):
             yield Drift(arm, "Deployment", name, ("spec.template",), "", told, repairable=False)
 
     def _drift(self, arm: Arm, kind: str, live: Object, changed: Mapping[tuple[str, ...], str]) -> Drift:
-        name, uid = live["metadata"]["name"], live["metadata"]["uid"]
-        insists = self._writer.insisted(uid)
+        insists = self._writer.insisted(live["metadata"]["uid"])
         repairable = arm == "canary" and self._repairs_drift() and not insists
         if repairable:
             then = "it is put back"
@@ -220,9 +219,7 @@ class KServeStandard(Addressed):
             then = f"it was put back {REPAIRS} times and is left as it is now"
         else:
             then = "it is left as it is, because putting it back would restart its pods"
-        managers = sorted({manager for manager in changed.values() if manager})
-        fields = tuple(dotted(path) for path in changed)
-        return Drift(arm, kind, name, fields, " and ".join(managers), sentence(kind, name, changed, then), repairable)
+        return report(arm, kind, live, changed, then, repairable=repairable)
 
     def _made(self, variant: Variant) -> Rendered:
         """The objects of a variant; rendered once for each runtime that it was seen with."""

@@ -26,6 +26,7 @@ from controlplane.operator.sites import ClusterSite, ServiceSite, StandardSite
 from controlplane.ports import Clock, MetricSource
 from profiles.catalogue import Catalogue
 
+REFUSED = "{}. Nobody is served through it, and the rollout waits. Both variants run on."
 LOST = "Gateway {} does not exist: nobody is served through it, and the rollout waits. Both variants run on."
 
 
@@ -116,7 +117,10 @@ def _standard(ground: Ground, plan: ModelCanary) -> StandardSite:
 
     def lost() -> str:
         there = not caches.gateways.synced or caches.gateways.missing or caches.gateways.get(*gateway) is not None
-        return "" if there else LOST.format("/".join(gateway))
+        if not there:
+            return LOST.format("/".join(gateway))
+        why = router.refused()
+        return REFUSED.format(why) if why else ""
 
     gateway = gateway_of(plan, namespace)
     return StandardSite(platform, router, ground.metrics, plan, ground.close, lost)

@@ -13,6 +13,7 @@ from canary.weights import ARMS, Arm
 from controlplane.evidence.places import Slot, SlotsSeen
 from controlplane.gateway.route import backends_of
 from controlplane.gateway.router import GatewayRouter
+from controlplane.kserve.drift import Drift as Changed
 from controlplane.kserve.standard import KServeStandard
 from controlplane.kubernetes.names import service_name
 from controlplane.operator.site import Drift
@@ -28,6 +29,10 @@ class Variants(Platform, Protocol):
 
     def gone(self, arm: Arm) -> bool:
         """Whether nothing of the arm is left to be stopped."""
+        ...
+
+    def drift(self) -> Sequence[Changed]:
+        """What somebody else changed of either arm."""
         ...
 
 
@@ -149,8 +154,8 @@ class ServiceSite:
         return []
 
     def drift(self) -> Sequence[Drift]:
-        """What is served besides the two variants is said by the router, with whose it is."""
-        return []
+        """Of the variants; what is served besides the two is said by the router, with whose it is."""
+        return [Drift(each.sentence, each.manager) for each in self.platform.drift()]
 
     def close(self) -> None:
         """Read no more numbers for it."""

@@ -5,8 +5,7 @@ The pods run KServe's own preset, whose shell script calls `vllm`; in the test b
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,26 +48,27 @@ def a_canary(namespace: str) -> dict[str, Any]:
     return {**made, "spec": spec}
 
 
-@contextmanager
-def traffic(node: Node, namespace: str) -> Iterator[Load]:
+def traffic(node: Node, namespace: str, **settings: Any) -> Load:
     """To the address that KServe gives the group, whichever member answers."""
     path = f"/publishers/{namespace}/models/chat/v1/chat/completions"
-    with node.load("any.example.com", path=path, rate=RATE, body={"model": "chat"}) as load:
-        yield load
+    return node.load("any.example.com", path=path, body={"model": "chat"}, **settings)
 
 
 def serves(node: Node, namespace: str) -> bool:
     """Whether the gateway knows everything that is behind the route: 20 requests are answered."""
-    path = f"/publishers/{namespace}/models/chat/v1/chat/completions"
-    with node.load("any.example.com", path=path, requests=20, body={"model": "chat"}) as load:
+    with traffic(node, namespace, requests=20) as load:
         load.wait()
     return not load.failures()
 
 
-def members(node: Node, namespace: str) -> set[str]:
-    """The LLMInferenceServices that are there and stay."""
+def members(node: Node, namespace: str) -> dict[str, int]:
+    """The LLMInferenceServices that are there and stay, with their weights in millionths."""
     found = node.find("llminferenceservices", namespace)
-    return {each["metadata"]["name"] for each in found if "deletionTimestamp" not in each["metadata"]}
+    return {
+        each["metadata"]["name"]: each["spec"]["router"]["route"]["weight"]
+        for each in found
+        if "deletionTimestamp" not in each["metadata"]
+    }
 
 
 def of_canary(hits: Sequence[Hit]) -> list[Hit]:
@@ -77,15 +77,15 @@ def of_canary(hits: Sequence[Hit]) -> list[Hit]:
 
 
 def test_a_good_canary_is_promoted_through_the_group(llm: Node, namespace: str, tmp_path: Path) -> None:
-    """From 5 % to all: no request is lost, and the old member goes."""
+    """From 5 % to all: no request is lost, the old member goes, and the winner is the whole of the group."""
     with operator(llm, namespace, tmp_path):
         apply(llm, a_canary(namespace))
         until("the first stage", lambda: reached(llm, namespace, stage=0, phase="Analyzing"), SECONDS, every=0.5)
         until("the route to serve", lambda: serves(llm, namespace))
-        with traffic(llm, namespace) as load:
+        with traffic(llm, namespace, rate=RATE) as load:
             until("the promotion", lambda: at_rest(llm, namespace), SECONDS, every=0.5)
         assert reached(llm, namespace, phase="Succeeded", result="promoted", weight="100 %")
-        until("the old member to go", lambda: members(llm, namespace) == {"chat-v2"}, 60)
+        until("the old member to go", lambda: members(llm, namespace) == {"chat-v2": 1_000_000}, 60)
     failed = [hit for hit in load.hits if hit.status != 200]
     sys.stdout.write(f"{len(load.hits)} requests, {len(of_canary(load.hits))} by the canary, {len(failed)} failed\n")
     assert not failed, f"{len(failed)} of {len(load.hits)}: {failed[:3]}"
@@ -98,14 +98,14 @@ def test_a_bad_canary_is_taken_out_of_the_group(llm: Node, namespace: str, tmp_p
         apply(llm, a_canary(namespace))
         until("the first stage", lambda: reached(llm, namespace, stage=0, phase="Analyzing"), SECONDS, every=0.5)
         until("the route to serve", lambda: serves(llm, namespace))
-        with traffic(llm, namespace) as load:
+        with traffic(llm, namespace, rate=RATE) as load:
             until("the second stage", lambda: reached(llm, namespace, stage=1, phase="Analyzing"), SECONDS)
             llm.turn_pods(namespace, "app.kubernetes.io/name=chat-v2", "main", 8000, error_rate=1.0)
             turned = time.time()
             until("the end", lambda: at_rest(llm, namespace), 90)
         found = status(llm, namespace)
         assert (found["phase"], found["result"], found["weight"]) == ("RolledBack", "rolled_back", "0 %")
-        assert members(llm, namespace) == {"chat-v1"}
+        assert members(llm, namespace) == {"chat-v1": 1_000_000}
     last = max(hit.began for hit in of_canary(load.hits))
     sys.stdout.write(f"last request on the broken canary {last - turned:.2f} s after it broke\n")
     assert last - turned < 20

@@ -45,6 +45,7 @@ async def test_a_route_that_is_refused_by_its_gateway_serves_nobody(world: World
     seen = await router.seen()
     assert seen.weights is None
     assert "NoMatchingListenerHostname" in seen.problem
+    assert "does not accept it: NoMatchingListenerHostname" in router.refused()
 
 
 @told

@@ -178,6 +178,22 @@ async def test_a_runtime_of_somebody_else_is_left_alone() -> None:
     assert "chat-old" in runtimes(world)
 
 
+async def test_a_third_revision_that_somebody_made_of_the_canary_is_named() -> None:
+    """Its label says v2, and KServe gives it the canary's share: only the fields' owner tells."""
+    world = KnativeWorld()
+    await world.both_run()
+    assert world.platform.drift() == ()
+    patch = {"spec": {"predictor": {"model": {"storageUri": "hf://example/other"}}}}
+    await world.kube.acting_as("kubectl-edit").patch(INFERENCE_SERVICE, NAMESPACE, "chat", patch)
+    world.settle()
+    (drift,) = world.platform.drift()
+    assert (drift.arm, drift.manager, drift.repairable) == ("canary", "kubectl-edit", False)
+    assert drift.sentence == (
+        "InferenceService chat was changed by kubectl-edit (spec.predictor.model.storageUri); "
+        "it is left as it is, because putting it back would be one more revision."
+    )
+
+
 async def test_a_canary_that_is_not_ready_gets_nothing() -> None:
     """KServe shows the old revision twice then: 5 % and 95 %."""
     world = KnativeWorld()

@@ -181,3 +181,26 @@ async def test_one_that_is_missing_gets_no_traffic() -> None:
     await world.router.set_weights(ALL_STABLE)
     with pytest.raises(WorldError, match="not there yet"):
         await world.router.set_weights(FIVE)
+
+
+async def test_a_member_that_somebody_changed_is_named_and_left() -> None:
+    world = LlmWorld()
+    await world.both_run()
+    await world.router.set_weights(FIVE)
+    assert world.platform.drift() == ()
+    patch = {"spec": {"replicas": 2}}
+    await world.kube.acting_as("argocd-controller").patch(LLM_INFERENCE_SERVICE, NAMESPACE, "chat-v1", patch)
+    world.llm.feed(world.caches)
+    (drift,) = world.platform.drift()
+    assert (drift.arm, drift.manager, drift.repairable) == ("stable", "argocd-controller", False)
+    assert drift.fields == ("spec.replicas",)
+
+
+async def test_a_canary_waits_until_stable_has_its_nodes() -> None:
+    world = LlmWorld()
+    await world.platform.run("stable", world.plan.spec.stable)
+    await world.platform.run("canary", world.plan.spec.canary)
+    assert set(weights(world)) == {"chat-v1"}
+    assert (await world.platform.seen())["canary"].problem == "waits until v1 has its nodes: 0 of 1 pods are on one"
+    await world.both_run()
+    assert set(weights(world)) == {"chat-v1", "chat-v2"}
