@@ -36,6 +36,10 @@ class UnavailableError(Exception):
         self.remedy = remedy
 
 
+BUILD_S = 1500
+"""For an image of the project's Dockerfile; two quiet cores need two minutes, and one more the first time."""
+
+
 class KubectlError(AssertionError):
     """kubectl said no; the message is what it said."""
 
@@ -160,6 +164,10 @@ class Node(Bed):
     def import_image(self, name: str, *contents: str, entrypoint: Sequence[str] = ("python3",)) -> None:
         """Make a Python image (folders go to /app, packages and projects through pip) and give it to the node."""
         run("node", "image", name, "--entrypoint", json.dumps(list(entrypoint)), *contents)
+
+    def import_own_image(self, name: str) -> None:
+        """Build the project's Dockerfile and give the image to the node."""
+        run("node", "dockerfile", name, seconds=BUILD_S)
 
     def restart(self, daemon: str) -> None:
         """Kill -9 a daemon of the node (`apiserver`, `etcd`, `kubelet`, `proxy`, …); it is started again at once."""

@@ -1,4 +1,4 @@
-"""The chart and its manifests installed for real, and what a lost leader, an upgrade and an uninstall leave.
+"""Chart, manifests and the Dockerfile's image for real, and what a lost leader, an upgrade and an uninstall leave.
 
 Permissions have tests of their own (`test_permissions.py`). The bed enforces no NetworkPolicy: that the API server
 takes it is all that is seen here.
@@ -6,8 +6,6 @@ takes it is all that is seen here.
 
 import json
 import os
-import re
-import shlex
 import subprocess
 import sys
 import time
@@ -34,7 +32,7 @@ from tests.cluster.charts import (
     rendered,
     values,
 )
-from tests.test_chart import CHART, MANIFESTS, ROOT, WRONG
+from tests.test_chart import CHART, MANIFESTS, WRONG
 
 IMAGE = "serinus-install"
 PROMETHEUS = "http://prometheus.monitoring.svc:9090"
@@ -134,24 +132,7 @@ def test_an_overlay_puts_the_namespaced_operator_anywhere(light: Light, namespac
     assert "--namespace=$(POD_NAMESPACE)" in container["args"]
 
 
-def test_the_pip_line_of_the_dockerfile_gives_an_operator(tmp_path: Path) -> None:
-    """In an environment with nothing else in it, as in the image."""
-    (line,) = re.findall(r"/serinus/bin/(pip install .*?) \\", (ROOT / "Dockerfile").read_text())
-    subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "serinus")], check=True)
-    inside = tmp_path / "serinus" / "bin"
-    # The cache is the one thing that differs: what is downloaded is the same.
-    words = shlex.split(line.replace("--no-cache-dir ", "--quiet --disable-pip-version-check "))
-    subprocess.run([str(inside / words[0]), *words[1:]], check=True, cwd=ROOT, timeout=500)
-    said = subprocess.run(
-        [str(inside / "serinus"), "controller", "--help"], check=True, capture_output=True, text=True, cwd=tmp_path
-    ).stdout
-    assert "--leader-elect" in said
-    code = "import kubernetes.aio, controlplane.kubernetes.client, controlplane.operator.operator"
-    subprocess.run([str(inside / "python"), "-c", code], check=True, cwd=tmp_path)
-
-
 SMALL = {
-    "image.repository": f"localhost/{IMAGE}",
     "image.tag": "testbed",
     "image.pullPolicy": "Never",
     "prometheus.url": PROMETHEUS,
@@ -189,16 +170,26 @@ def leader(where: Bed, namespace: str) -> str:
     return str(lease.get("spec", {}).get("holderIdentity") or "").rpartition("-")[0]
 
 
-def test_the_chart_lives_through_a_lost_leader_an_upgrade_and_an_uninstall(node: Node, namespace: str) -> None:
+@pytest.fixture(scope="module")
+def image(node: Node) -> str:
+    """What the Dockerfile gives, on the node; its repository."""
+    node.import_own_image(IMAGE)
+    return f"localhost/{IMAGE}"
+
+
+def test_the_chart_lives_through_a_lost_leader_an_upgrade_and_an_uninstall(
+    node: Node, image: str, namespace: str
+) -> None:
     """Under the restricted level, with traffic all the while: no request is lost, and what serves stays."""
     install_crd(node)
-    node.import_image(IMAGE, f"{ROOT}[cluster]", entrypoint=("python3", "-m", "controlplane.cli.main"))
     node.kubectl("label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted")
     models = f"{namespace}-models"
-    given = {**SMALL, "watch.namespace": models}
+    given = {**SMALL, "image.repository": image, "watch.namespace": models}
     with node.namespace(models), release(node, namespace, given, "--wait", "--timeout", "300s"):
         until("both replicas", lambda: len(pods(node, namespace)) == 2, PATIENCE)
         for pod in pods(node, namespace):
+            for words in (["serinus", "--version"], ["kubectl-canary", "--help"], ["git", "--version"]):
+                node.kubectl("exec", "-n", namespace, pod, "--", *words)
             inside = node.kubectl("exec", "-n", namespace, pod, "--", "python3", "-c", LOOK_AROUND)
             assert inside.splitlines() == ["Read-only file system", "65532 none 1 2"]
         budget = node.get("poddisruptionbudget", namespace, namespace) or {}
