@@ -20,6 +20,7 @@ from controlplane.gitops.proposals import Proposals
 from controlplane.gitops.rounds import Look, Pauses, rounds
 from controlplane.gitops.statuses import Reports
 from controlplane.gitops.store import Store
+from controlplane.gitops.workshop import Workshop
 from controlplane.gitops.writer import Protected
 
 NOTE_TRIES = 8
@@ -51,12 +52,10 @@ class Desk:
         self._said: dict[str, str] = {}
         self.lock = asyncio.Lock()
         """Held while the store is used; the controller reads with the same store."""
-        self._proposals = Proposals(store, ledger, host, self.lock, say) if host else None
-        self._reports = (
-            Reports(store, ledger, host, self.lock, say, dashboard=self._settings.dashboard)
-            if host and self._settings.statuses
-            else None
-        )
+        shop = Workshop(store, ledger, host, self.lock, say) if host else None
+        told = shop if self._settings.statuses else None
+        self._reports = Reports(told, dashboard=self._settings.dashboard) if told else None
+        self._proposals = Proposals(shop, self._is_proposed) if shop else None
         if host is None:
             self._push_what_was_proposed()
         for proposal in ledger.book.proposals:  # a run of ours may have ended before the note was written
@@ -157,6 +156,11 @@ class Desk:
         """Let a pull request carry it."""
         self._note_rejection(writing, origin)
         proposals.add(writing, origin.path)
+
+    def _is_proposed(self, writing: Writing, url: str) -> None:
+        """Whoever reads about the rollout finds the pull request that it came to."""
+        if self._reports is not None:
+            self._reports.answered(writing, url)
 
     def _note_rejection(self, writing: Writing, origin: Origin) -> None:
         """Until a rollback is merged, this tells controllers without a memory of it."""

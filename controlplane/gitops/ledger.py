@@ -99,6 +99,8 @@ class Report:
     """Our comment there."""
     commented: str = ""
     """What it says."""
+    answer: str = ""
+    """Address of the pull request by which its end comes into the branch; empty where there is none."""
 
 
 @dataclass(frozen=True, slots=True)

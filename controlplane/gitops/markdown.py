@@ -14,6 +14,8 @@ LONGEST = 60_000
 """Characters of a text; the hosts stop at 65,536."""
 LONGEST_TITLE = 200
 _MARK = re.compile(r"[^A-Za-z0-9./:_-]")
+_LINK = re.compile(r"https?://[A-Za-z0-9._~:/?#@!$&*+,;=%\[\]-]+")
+"""An address that ends no link of Markdown and begins nothing else."""
 _WORDS = {"pending": "under way", "success": "promoted", "failure": "not promoted", "error": "ended without a verdict"}
 
 
@@ -34,11 +36,16 @@ def proposal(writing: Writing) -> tuple[str, str]:
     return fmt.clean(title)[:LONGEST_TITLE], text
 
 
-def comment(report: Report, url: str) -> str:
-    """The comment on the pull request that brought a canary. Begins with `comment_mark`."""
+def comment(report: Report, url: str, pull_request: str = "pull request") -> str:
+    """The comment on the pull request that brought a canary. Begins with `comment_mark`.
+
+    `url`: its page on the dashboard; `pull_request`: as the host calls one.
+    """
+    does = "makes it stable in the file" if report.state == "success" else "puts the file back"
+    answer = f"\n[The {pull_request} that {does}]({report.answer})\n" if _LINK.fullmatch(report.answer) else ""
     more = f"\n[More on the dashboard]({url})\n" if url else ""
     said = fenced(f"{report.context}\n\n{report.text}")
-    return f"{comment_mark(report)}\n**Serinus**: {_WORDS[report.state]}\n\n{said}\n{more}"
+    return f"{comment_mark(report)}\n**Serinus**: {_WORDS[report.state]}\n\n{said}\n{answer}{more}"
 
 
 def comment_mark(report: Report) -> str:

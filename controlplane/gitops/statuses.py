@@ -14,10 +14,10 @@ from urllib.parse import quote
 from canary.errors import SerinusError
 from canary.rollout import FINISHED, Event, Rollout
 from controlplane.gitops import markdown
-from controlplane.gitops.hosts.host import REFUSED, Host, HostFailed, State, Status
-from controlplane.gitops.ledger import Ledger, Origin, Report
+from controlplane.gitops.hosts.host import REFUSED, HostFailed, State, Status
+from controlplane.gitops.ledger import Origin, Report, Writing
 from controlplane.gitops.rounds import Look
-from controlplane.gitops.store import Store
+from controlplane.gitops.workshop import Workshop
 
 REFUSALS = 5
 """Times that a host may refuse something before it is given up: somebody may mend the token's rights meanwhile."""
@@ -29,22 +29,9 @@ _TOLD = frozenset({"phase", "weights"})
 class Reports:
     """What is said of the commits of one repository."""
 
-    def __init__(
-        self,
-        store: Store,
-        ledger: Ledger,
-        host: Host,
-        lock: asyncio.Lock,
-        say: Callable[[str], None],
-        *,
-        dashboard: str = "",
-    ) -> None:
-        """`lock` is held while the store is used, and never while the host is asked."""
-        self._store = store
-        self._ledger = ledger
-        self._host = host
-        self._lock = lock
-        self._say = say
+    def __init__(self, shop: Workshop, *, dashboard: str = "") -> None:
+        """`dashboard`: where it answers, for links; empty where there is none."""
+        self._shop = shop
         self._dashboard = dashboard.rstrip("/")
         self._refusals: dict[str, int] = {}
         self._fallbacks: dict[str, Callable[[], None]] = {}
@@ -73,6 +60,15 @@ class Reports:
         """A commit brought back what is not started again."""
         self._put(name, revision, commit, "failure", sentence)
 
+    def answered(self, writing: Writing, url: str) -> None:
+        """What the rollout came to is proposed there, for somebody to merge."""
+        for report in reversed(self._shop.ledger.book.reports.values()):
+            if (report.name, report.revision) == (writing.name, writing.revision):
+                if report.answer != url:
+                    self._shop.ledger.report(replace(report, answer=url))
+                    self.news.set()
+                return
+
     def bad(self, commit: str, path: str, sentence: str, otherwise: Callable[[], None]) -> None:
         """A file cannot be used. `otherwise` is called if the host does not take a status."""
         context = markdown.context_of(path)
@@ -81,36 +77,39 @@ class Reports:
 
     def _replace_others(self, name: str, revision: str, commit: str) -> None:
         """What ran under this name before has no end of its own to tell."""
-        for report in list(self._ledger.book.reports.values()):
+        for report in list(self._shop.ledger.book.reports.values()):
             if (report.name, report.state) == (name, "pending") and report.revision != revision:
-                self._ledger.report(replace(report, state="error", text=f"Replaced by {commit[:7]} before its end."))
+                self._shop.ledger.report(
+                    replace(report, state="error", text=f"Replaced by {commit[:7]} before its end.")
+                )
 
     def _commit_of(self, name: str, revision: str, origin: Origin | None) -> str:
         """The commit that brought a revision; what is under way knows it, later ones may touch the file as well."""
-        for report in reversed(self._ledger.book.reports.values()):
+        for report in reversed(self._shop.ledger.book.reports.values()):
             if (report.name, report.revision, report.state) == (name, revision, "pending"):
                 return report.commit
         return origin.commit if origin is not None and origin.revision == revision else ""
 
     def _put(self, name: str, revision: str, commit: str, state: State, text: str, *, context: str = "") -> None:
         context = context or markdown.context_of(name)
-        before = self._ledger.book.reports.get(f"{commit} {context}")
+        before = self._shop.ledger.book.reports.get(f"{commit} {context}")
         report = replace(
             before or Report(name, revision, commit, context, state, text),
             name=name,
             revision=revision,
             state=state,
             text=text,
+            answer="" if state == "pending" or before is None else before.answer,
         )
         if report != before:
             self._refusals.pop(f"{commit} {context}", None)
-            self._ledger.report(report)
+            self._shop.ledger.report(report)
             self.news.set()
 
     async def once(self) -> Look:
         """Say everything that the host has not been told yet."""
         look = Look()
-        for key in list(self._ledger.book.reports):
+        for key in list(self._shop.ledger.book.reports):
             for what, step in (("Statuses", self._status), ("Comments", self._comment)):
                 look += await self._try(key, what, step)
                 if look.stop:
@@ -119,7 +118,7 @@ class Reports:
 
     async def _try(self, key: str, what: str, step: Callable[[Report], Awaitable[Report]]) -> Look:
         """One thing to say of one commit. A refusal is tried again some times, everything else until it works."""
-        report = self._ledger.book.reports.get(key)
+        report = self._shop.ledger.book.reports.get(key)
         if report is None or self._refusals.get(key, 0) >= REFUSALS:
             return Look()
         try:
@@ -137,21 +136,22 @@ class Reports:
         if said != report:
             self._remember(key, report, said)
             if self._said.pop(what, ""):
-                self._say(f"{what} reach {self._host.name} again.")
+                self._shop.say(f"{what} reach {self._shop.host.name} again.")
         return Look()
 
     def _remember(self, key: str, before: Report, said: Report) -> None:
         """Note down what the host knows, and keep what happened while it was told."""
-        now = self._ledger.book.reports.get(key, before)
+        now = self._shop.ledger.book.reports.get(key, before)
         known = {"told": said.told, "pull": said.pull, "comment": said.comment, "commented": said.commented}
-        self._ledger.report(replace(now, **known))  # type: ignore[arg-type]  # each of its own type
+        self._shop.ledger.report(replace(now, **known))  # type: ignore[arg-type]  # each of its own type
 
     async def _status(self, report: Report) -> Report:
         """The status on the commit."""
         text = markdown.status_text(report.text)
-        told = f"{report.state} {text}"
+        told = f"{report.state} {text} {report.answer}".rstrip()
         if told != report.told:
-            await self._host.set_status(report.commit, Status(report.context, report.state, text, self._url(report)))
+            url = report.answer or self._url(report)  # what waits for somebody comes before what may be looked at
+            await self._shop.host.set_status(report.commit, Status(report.context, report.state, text, url))
         return replace(report, told=told)
 
     async def _comment(self, report: Report) -> Report:
@@ -160,22 +160,22 @@ class Reports:
             return report
         if report.pull is None:
             report = replace(report, pull=await self._brought_by(report.commit))
-        text = markdown.comment(report, self._url(report))
+        text = markdown.comment(report, self._url(report), self._shop.host.pull_request)
         if not report.pull or text == report.commented:
             return report
         mark = markdown.comment_mark(report)
         known = report.comment or await self._found(report.pull, mark)
         try:
-            comment = await self._host.say(report.pull, text, known or None)
+            comment = await self._shop.host.say(report.pull, text, known or None)
         except HostFailed as error:
             if not known or report.comment or error.why not in REFUSED:
                 raise
-            comment = await self._host.say(report.pull, text)  # somebody else wrote our mark: that one is theirs
+            comment = await self._shop.host.say(report.pull, text)  # somebody else wrote our mark: that one is theirs
         return replace(report, comment=comment, commented=text)
 
     async def _found(self, pull: int, mark: str) -> int:
         """A comment of ours from before this controller's memory."""
-        for each in await self._host.comments(pull):
+        for each in await self._shop.host.comments(pull):
             if each.text.startswith(mark):
                 return each.id
         return 0
@@ -183,15 +183,15 @@ class Reports:
     async def _brought_by(self, commit: str) -> int:
         """The pull request that brought a commit into the branch; 0 for none."""
         for each in (commit, *(await self._merges_of(commit))):
-            for pull in await self._host.brought_by(each):
-                if pull.base == self._store.remote.branch:
+            for pull in await self._shop.host.brought_by(each):
+                if pull.base == self._shop.store.remote.branch:
                     return pull.number
         return 0
 
     async def _merges_of(self, commit: str) -> list[str]:
         """The commits that merged it: some hosts know a pull request by these alone."""
-        async with self._lock:
-            return list(await self._store.merges_of(commit))
+        async with self._shop.lock:
+            return list(await self._shop.store.merges_of(commit))
 
     def _url(self, report: Report) -> str:
         """The rollout's page on the dashboard."""
@@ -201,4 +201,4 @@ class Reports:
         """Say a sentence once, until it changes."""
         if self._said.get(about) != sentence:
             self._said[about] = sentence
-            self._say(sentence)
+            self._shop.say(sentence)

@@ -15,6 +15,7 @@ from controlplane.gitops.hosts.host import PullRequest
 from controlplane.gitops.hosts.settings import GitSettings
 from controlplane.gitops.ledger import Ledger, Proposal, Writing
 from controlplane.gitops.proposals import Proposals, branch_of
+from controlplane.gitops.workshop import Workshop
 from tests.controlplane.gitops.hosts.forge import KINDS, TOKEN, Trouble
 from tests.controlplane.gitops.hosts.town import FILE, HostedTown, hosted_town
 from tests.controlplane.gitops.town import file
@@ -164,7 +165,9 @@ async def test_what_becomes_moot_while_it_is_opened_is_closed_afterwards(town: H
 
     store: Any = SimpleNamespace(remote=town.there)
     host: Any = SlowHost()
-    await Proposals(store, ledger, host, asyncio.Lock(), town.said.append)._open(ledger.book.proposals[0], None)
+    await Proposals(Workshop(store, ledger, host, asyncio.Lock(), town.said.append))._open(
+        ledger.book.proposals[0], None
+    )
     (now,) = ledger.book.proposals
     assert (now.number, now.moot) == (7, "It is tried again.")
 

@@ -1,5 +1,6 @@
 """Statuses on the commits that bring canaries, one comment where they were discussed, and bad files told apart."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -123,6 +124,23 @@ async def test_the_pull_request_that_brought_a_canary_has_one_comment_that_chang
     assert WHY in town.forge.pulls[0].comments[ours]
     assert len(town.forge.pulls[0].comments) == 2
     assert town.forge.pulls[0].state == "merged"
+
+
+@every_host
+async def test_a_rollback_that_is_proposed_is_linked_from_the_status_and_from_the_comment(town: HostedTown) -> None:
+    """Where somebody has to merge it: on the commit that brought the canary, and where it was discussed."""
+    brought_by_a_pull_request(town, "bad2")
+    async with town.following(write="pull-request", dashboard="https://serinus.example.com"):
+        await town.until(lambda: len(town.forge.pulls) == 2)
+        ours = town.forge.pulls[0].comments
+        await town.until(lambda: any("that puts the file back](" in text for text in ours.values()))
+        await town.until(lambda: "serinus.example.com" not in town.forge.statuses[-1][1]["target_url"])
+    words = "merge request" if town.forge.kind == "gitlab" else "pull request"
+    (comment,) = ours.values()
+    (url,) = re.findall(rf"\[The {words} that puts the file back\]\((\S+)\)", comment)
+    assert url.endswith("/2")
+    assert "[More on the dashboard](https://serinus.example.com/rollouts/chat)" in comment
+    assert town.forge.statuses[-1][1]["target_url"] == url
 
 
 async def test_a_bad_file_is_a_failing_status_and_stops_no_other(town: HostedTown) -> None:
