@@ -14,6 +14,7 @@ from typing import Any
 from canary.judge import population, rows, tally
 from canary.judge.arms import ArmSums, Sides
 from canary.judge.block import Block
+from canary.judge.conversation import Conversation
 from canary.judge.docket import Case
 from canary.judge.memory import Memory
 from canary.judge.population import Beginnings
@@ -46,7 +47,7 @@ def fresh() -> Kept:
 
 def take_in(
     memory: Memory, case: Case, block: Block, sides: Sides, begins: Beginnings, *, exposed: bool, new_stage: bool
-) -> None:
+) -> Conversation[None]:
     """Take in a block for one gate: weigh what has grown old enough by it, if it fills a slot."""
     delay = case.gate.delay or 0.0
     kept: Kept = dict(memory["delayed"].get(case.text) or fresh())
@@ -63,7 +64,9 @@ def take_in(
             view["blocks"] += 1
             view["rate"] = (ripe.canary.requests or 0.0) / (delay / SLOTS)
     nothing = Sides(ArmSums(), ArmSums(), (ArmSums(), ArmSums()), [])
-    population.take_in(view, (case,), block, ripe or nothing, {}, begins, exposed=exposed, new_stage=new_stage)
+    yield from population.take_in(
+        view, (case,), block, ripe or nothing, {}, begins, exposed=exposed, new_stage=new_stage
+    )
     for key in ("evidence", "started", "told"):
         memory[key] = view[key]
     kept |= {key: view[key] for key in _OWN}

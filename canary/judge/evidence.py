@@ -39,8 +39,7 @@ class Rule:
     """and of the one that clears."""
 
 
-@dataclass(slots=True)
-class Numbers:
+class Numbers(NamedTuple):
     """One block as one gate sees it. Zero trials mean nothing to learn."""
 
     xv: float = 0.0
@@ -131,14 +130,16 @@ class Evidence:
         """The noise by which the case for the canary is tempered."""
         return self.placebo.read(CLEARING)
 
-    def begin_stage(self) -> None:
-        """Begin the case for the canary anew."""
-        self.clear, self.clear_sums, self.log_clear = [1.0] * POINTS, [0.0, 0.0], 0.0
-
     def standing(self, block: Numbers) -> "Standing":
         """How stable stands at this block, by what was known before it."""
         noise = self.clearing_noise
         return Standing(noise, blame.stable_degraded(self.fast, self.usual, block.xc, block.nc, noise))
+
+
+NO_CASE_YET: dict[str, Any] = {"clear": [1.0] * POINTS, "clear_sums": [0.0, 0.0], "log_clear": 0.0}
+"""Of what is kept, the case for the canary when a stage begins."""
+NOTHING_USUAL: dict[str, Any] = {"usual": [0.0] * 3, "fast": [0.0] * 4}
+"""Of what is kept, what is not known any more when other events are counted."""
 
 
 class Standing(NamedTuple):

@@ -1,10 +1,13 @@
 """The judge itself: takes in a block or new totals, remembers, and reads the verdicts of a stage.
 
-Called by `canary.machine` at every pass (`watch`), by `serinus judge` and the benchmark (`update`, `read`). Pure: the
-same state and the same block give the same answer for ever. The statistics stand in `evidence.py`, whom they are asked
-about in `population.py` and `segments.py`, what is remembered in `memory.py`, what is enough to fail in
-`conviction.py`, and the answers in `verdicts.py`.
+Called by `canary.machine` at every pass (`watch`), before it for all rollouts at once (`ahead`), and by `serinus judge`
+and the benchmark (`update`, `read`). Pure: the same state and the same block give the same answer for ever. The
+statistics stand in `evidence.py` (and for many at once in `fleet.py`), whom they are asked about in `population.py` and
+`segments.py`, what is remembered in `memory.py`, what is enough to fail in `conviction.py`, and the answers in
+`verdicts.py`.
 """
+
+from collections.abc import Sequence
 
 from canary.judge import (
     arms,
@@ -26,11 +29,13 @@ from canary.judge import (
 )
 from canary.judge.arms import Sides
 from canary.judge.block import Block
+from canary.judge.conversation import Conversation, held, held_together
 from canary.judge.docket import Docket
 from canary.judge.facts import Facts, known_bounds
+from canary.judge.foresight import Heard, foresee, foreseen
 from canary.judge.memory import Memory, clock_moved, fresh, tick
 from canary.judge.state import VERSION, JudgeState
-from canary.observation import Counters, EvidenceSeen
+from canary.observation import EvidenceSeen
 from canary.spec.models import CanarySpec
 from canary.verdict import Judgement
 from canary.weights import Weights
@@ -58,7 +63,8 @@ def watch(
     """
     state = _state_for(spec, state)
     if evidence.counters is not None:
-        state = _take_in(spec, state, evidence.counters, stage, weights, stage_since)
+        heard = Heard(spec, state, evidence.counters, stage, weights, stage_since)
+        state = foreseen(heard) or held(_take_in(heard))
     problem = "" if evidence.up and not evidence.problem else evidence.problem or "the metric source does not answer"
     question = stage, stage_since, problem
     judgement = recall.given(spec, state.memory, question, now)
@@ -77,7 +83,28 @@ def watch(
 
 def update(spec: CanarySpec, state: JudgeState, block: Block) -> JudgeState:
     """The state after one more block."""
-    return _update(spec, _state_for(spec, state), block, settled=True, whole=True)
+    return held(_update(spec, _state_for(spec, state), block, settled=True, whole=True))
+
+
+def update_all(news: Sequence[tuple[CanarySpec, JudgeState, Block]]) -> list[JudgeState]:
+    """The states after one more block of each rollout: what `update` gives, to all but the last digits, and sooner."""
+    return held_together(
+        [_update(spec, _state_for(spec, state), block, settled=True, whole=True) for spec, state, block in news]
+    )
+
+
+def ahead(heard: Sequence[Heard]) -> None:
+    """Take in the new totals of many rollouts together; `watch` then finds its own already worked out.
+
+    What cannot be worked out so is left to `watch`: a state that this build does not know, or a bug met by one of them.
+    """
+    known = [each for each in heard if _state_for(each.spec, each.state) is each.state]
+    try:
+        after = held_together([_take_in(each) for each in known])
+    except Exception:  # noqa: BLE001 - whoever it concerns meets it again by itself, and the others do not
+        return
+    for each, state in zip(known, after, strict=True):
+        foresee(each, state)
 
 
 def read(spec: CanarySpec, state: JudgeState, *, stage: int, now: float) -> Judgement:
@@ -123,10 +150,9 @@ def _state_for(spec: CanarySpec, state: JudgeState) -> JudgeState:
     return JudgeState(previous=state.previous, memory=fresh(of))
 
 
-def _take_in(
-    spec: CanarySpec, state: JudgeState, counters: Counters, stage: int, weights: Weights, stage_since: float | None
-) -> JudgeState:
+def _take_in(heard: Heard) -> Conversation[JudgeState]:
     """The state after these totals. Older ones than the last are ignored, unless the clock was set back."""
+    spec, state, counters = heard.spec, heard.state, heard.counters
     previous, memory = state.previous, state.memory
     if previous is not None and counters.at == previous.at:
         return state
@@ -139,16 +165,18 @@ def _take_in(
         memory = clock_moved(dict(memory), counters.at - previous.at)
         return JudgeState(version=state.version, previous=kept, memory=memory)
     if previous is not None:
-        block = feed.difference(previous, counters, stage=stage, weight=weights.share, warmup=spec.judge.warmup)
-        settled = stage_since is not None and previous.at >= stage_since
+        share, since = heard.weights.share, heard.stage_since
+        block = feed.difference(previous, counters, stage=heard.stage, weight=share, warmup=spec.judge.warmup)
+        settled = since is not None and previous.at >= since
         whole = feed.whole(block, memory["present"], present)
-        memory = _update(spec, state, block, settled=settled, whole=whole, proxied=counters.proxied).memory
+        after = yield from _update(spec, state, block, settled=settled, whole=whole, proxied=counters.proxied)
+        memory = after.memory
     return JudgeState(version=state.version, previous=kept, memory={**memory, "present": present})
 
 
 def _update(
     spec: CanarySpec, state: JudgeState, block: Block, *, settled: bool, whole: bool, proxied: bool = False
-) -> JudgeState:
+) -> Conversation[JudgeState]:
     """One block: sums, bounds, tallies, hard stop, evidence, readings, and what has failed by now."""
     of = docket.of(spec)
     memory: Memory = dict(state.memory)
@@ -173,11 +201,11 @@ def _update(
         _check_replicas(of, memory, block, evenly=whole and memory["whole"] and not proxied)
     memory["whole"] = whole and exposed
     begins = population.beginnings(memory, of.planned, block) if exposed else population.NO_BEGINNING
-    population.take_in(memory, of.prompt, block, sides, known, begins, exposed=exposed, new_stage=new_stage)
+    yield from population.take_in(memory, of.prompt, block, sides, known, begins, exposed=exposed, new_stage=new_stage)
     for case in of.late:
-        delayed.take_in(memory, case, block, sides, begins, exposed=exposed, new_stage=new_stage)
+        yield from delayed.take_in(memory, case, block, sides, begins, exposed=exposed, new_stage=new_stage)
     if of.by_label:
-        segments.take_in(memory, of, block, begins, exposed=exposed, new_stage=new_stage)
+        yield from segments.take_in(memory, of, block, begins, exposed=exposed, new_stage=new_stage)
     if exposed:
         _read_thresholds(memory, of, block, sides, known)
     conviction.find(spec, of, memory, block.stage, block.t)

@@ -171,7 +171,7 @@ class Placebo:
         for i, level in enumerate(LEVELS):
             if self.blocks % level == 0:
                 total, self.partial[i] = self.partial[i], 0.0
-                self.grouped[i] += total**2
+                self.grouped[i] += total * total
                 self.groups[i] += 1
                 if i + 1 < len(LEVELS):
                     self.partial[i + 1] += total

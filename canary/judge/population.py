@@ -1,7 +1,8 @@
 """A population taken in: all the traffic of both arms, or one segment of it. Bounds, evidence, and stable's history.
 
 Called by `judge.py` for all traffic together and by `segments.py` for each value of a label, on a memory that holds the
-population's own evidence beside the rollout's clock. Decides nothing.
+population's own evidence beside the rollout's clock. What is asked of the evidence is answered by whoever holds the
+conversation (`conversation.py`). Decides nothing.
 """
 
 from collections.abc import Sequence
@@ -11,10 +12,11 @@ from typing import NamedTuple
 from canary.judge import bounds, rows, selfnormalised, start_weights
 from canary.judge.arms import Sides
 from canary.judge.block import Block
-from canary.judge.bounds import Pick
+from canary.judge.conversation import Conversation
 from canary.judge.docket import Case
-from canary.judge.evidence import Evidence, learn, weigh
+from canary.judge.evidence import NO_CASE_YET, NOTHING_USUAL
 from canary.judge.memory import Memory
+from canary.judge.weighing import Weighing
 
 
 class Beginnings(NamedTuple):
@@ -56,42 +58,45 @@ def take_in(
     *,
     exposed: bool,
     new_stage: bool,
-) -> None:
-    """Weigh the block for these cases and learn from it. `exposed` says whether the canary may be blamed for it."""
-    evidence, picks = dict(memory["evidence"]), memory["picks"]
+) -> Conversation[None]:
+    """Weigh the block for these cases and learn from it. `exposed` says whether the canary may be blamed for it.
+
+    All cases are asked about at once; the memory is complete when the conversation is over.
+    """
+    evidence, picks = memory["evidence"], memory["picks"]
     started, told = memory["started"], dict(memory["told"])
+    questions: list[Weighing] = []
     for case in cases:
         text, rule = case.text, case.rule
-        e = Evidence.of(evidence[text])
+        if rule is None:
+            continue
+        kept = evidence[text]
         pick = picks.get(text)
         if case.series == "histogram" and case.name in known:
-            pick = _picked(memory, case, pick, known, e)
+            before, pick = pick, bounds.pick(case, pick, known[case.name], memory["history"].get(case.name))
+            if pick is not None and pick != before:
+                memory["picks"] = memory["picks"] | {text: pick}
+                if before is not None and before[0] != pick[0]:
+                    kept = kept | NOTHING_USUAL
         if new_stage:
-            e.begin_stage()
-        numbers = rows.numbers(case, sides, pick, e)
-        stable = e.standing(numbers)
-        if exposed and rule is not None and numbers.told:
+            kept = kept | NO_CASE_YET
+        numbers, held = rows.numbers(case, sides, pick, kept["held"])
+        if held is not None:
+            kept = kept | {"held": held}
+        asked, spend, opens = False, 0.0, False
+        if exposed and numbers.told:
             told[text] = block.t
-            if block.stage in case.stages:
+            asked = block.stage in case.stages
+            if asked:
                 new = text not in started
                 if new:
                     started = [*started, text]
                 spend, opens = _begins(case, begins, new=new)
-                weigh(e, rule, numbers, stable, t=block.t, spend=spend, opens=opens)
-        learn(e, numbers, stable)
-        evidence[text] = e.kept()
-    memory["evidence"], memory["started"], memory["told"] = evidence, started, told
+        questions.append(Weighing(kept, rule, numbers, asked, block.t, spend, opens))
+    memory["started"], memory["told"] = started, told
     _learn_history(memory, sides)
-
-
-def _picked(memory: Memory, case: Case, pick: Pick | None, known: dict[str, list[float]], e: Evidence) -> Pick | None:
-    """The bucket bounds that speak for a latency gate, chosen from blocks before this one."""
-    picked = bounds.pick(case, pick, known[case.name], memory["history"].get(case.name))
-    if picked is not None and picked != pick:
-        if pick is not None and picked[0] != pick[0]:
-            e.usual, e.fast = [0.0] * 3, [0.0] * 4
-        memory["picks"] = memory["picks"] | {case.text: picked}
-    return picked
+    answers = (yield questions) if questions else []
+    memory["evidence"] = evidence | {case.text: kept for case, kept in zip(cases, answers, strict=True)}
 
 
 def _begins(case: Case, begins: Beginnings, *, new: bool) -> tuple[float, bool]:

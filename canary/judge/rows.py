@@ -4,34 +4,41 @@ Called by `judge.py`. Knows the series of each case (errors, buckets, KPIs), the
 relative gates; no statistics happen here.
 """
 
+from collections.abc import Sequence
+
 from canary.judge.arms import ArmSums, Sides
 from canary.judge.bounds import Pick
 from canary.judge.docket import Case
-from canary.judge.evidence import Evidence, Numbers
+from canary.judge.evidence import Numbers
 
 NOTHING = (0.0, 0.0)
+NO_SUM = (0.0, 0.0, 0.0)
 
 
-def numbers(case: Case, sides: Sides, pick: Pick | None, e: Evidence) -> Numbers:
-    """What the block means to one case. With a single stable replica, `e.held` keeps a scrape for the placebo."""
-    xv, nv = counts(case, sides.canary, pick, 0)
-    xc, nc = counts(case, sides.stable, pick, 0)
-    row = Numbers(xv, nv, xc, nc, xv, xc, _allowed(case, pick))
+def numbers(case: Case, sides: Sides, pick: Pick | None, held: Sequence[float]) -> tuple[Numbers, list[float] | None]:
+    """What the block means to one case, and what is to be held for the next one; None leaves what is `held`.
+
+    With a single stable replica a scrape is held, for the placebo of the next.
+    """
+    canary, stable = sides.canary, sides.stable
+    xv, nv = counts(case, canary, pick, 0)
+    xc, nc = counts(case, stable, pick, 0)
+    clear_xv, clear_xc, summed = xv, xc, NO_SUM
     if pick is not None and pick[0] != pick[1]:
-        row.clear_xv, row.clear_xc = counts(case, sides.canary, pick, 1)[0], counts(case, sides.stable, pick, 1)[0]
+        clear_xv, clear_xc = counts(case, canary, pick, 1)[0], counts(case, stable, pick, 1)[0]
     if case.kind == "sums":
-        row.contrast, row.weight, row.information = _contrast(case, (xv, nv), (xc, nc))
-    if sides.halves[1].pods:
-        row.x1, row.n1 = counts(case, sides.halves[0], pick, 0)
-        row.x2, row.n2 = counts(case, sides.halves[1], pick, 0)
-        return row
-    row.single = True
-    if nc > 0 and e.held[1] > 0:
-        (row.x1, row.n1), (row.x2, row.n2) = e.held, (xc, nc)
-        e.held = [0.0, 0.0]
+        summed = _contrast(case, (xv, nv), (xc, nc))
+    first, second = sides.halves
+    placebo, single, hold = (*NOTHING, *NOTHING), not second.pods, None
+    if not single:
+        placebo = (*counts(case, first, pick, 0), *counts(case, second, pick, 0))
     elif nc > 0:
-        e.held = [xc, nc]
-    return row
+        paired = held[1] > 0
+        hold = [0.0, 0.0] if paired else [xc, nc]
+        if paired:
+            placebo = (held[0], held[1], xc, nc)
+    rho = _allowed(case, pick)
+    return Numbers(xv, nv, xc, nc, clear_xv, clear_xc, rho, *summed, *placebo, single), hold
 
 
 def counts(case: Case, arm: ArmSums, pick: Pick | None, side: int) -> tuple[float, float]:

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from canary.judge import arms, population, tally
 from canary.judge.block import Block, PodBlock
+from canary.judge.conversation import Conversation
 from canary.judge.docket import Case, Docket
 from canary.judge.evidence import Evidence
 from canary.judge.facts import known_bounds
@@ -54,7 +55,7 @@ def take_in(
     *,
     exposed: bool,
     new_stage: bool,
-) -> None:
+) -> Conversation[None]:
     """Take in a block for each segment of each label that a gate names, and combine what they have shown."""
     after, combined = dict(memory["segments"]), dict(memory["combined"])
     for label, cases in of.by_label.items():
@@ -75,7 +76,9 @@ def take_in(
                 tally.begin(view)
             if exposed:
                 tally.count(view, sides)
-            population.take_in(view, cases, block, sides, known, begins, exposed=exposed, new_stage=new_stage)
+            yield from population.take_in(
+                view, cases, block, sides, known, begins, exposed=exposed, new_stage=new_stage
+            )
             parts[value] = {key: view[key] for key in _OWN}
         after[label] = {**kept, "parts": parts}
         combined |= {case.text: _combined(memory, case, after[label]) for case in cases}

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from canary.judge import docket, start_weights
-from canary.judge.evidence import Evidence, Numbers, Rule, learn, weigh
+from canary.judge.evidence import NO_CASE_YET, Evidence, Numbers, Rule, learn, weigh
 from tests.canary.judge.worlds import ERRORS_AT_MOST, ERRORS_LIKE_STABLE, plan
 
 RELATIVE = docket.of(plan(ERRORS_LIKE_STABLE)).tested[0].rule
@@ -126,7 +126,7 @@ def test_what_speaks_for_the_canary_begins_anew_with_a_stage_and_what_speaks_aga
     e, _, _ = _walk(RELATIVE, np.random.default_rng(16), canary=0.012, stable=0.01, blocks=60)
     before = sum(e.bet)
     block = Numbers(0, 1, 0, 1, rho=1.1)
-    e.begin_stage()
+    e = Evidence.of(e.kept() | NO_CASE_YET)
     weigh(e, RELATIVE, block, e.standing(block), t=301.0, spend=0.0, opens=False)
     assert e.clear == [1.0] * 8
     assert e.clear_sums == [0.0, 0.0]
@@ -201,7 +201,7 @@ def test_no_block_whatever_gives_infinity_or_nonsense(
     for k, (xv, more_v, x1, more_1, x2, more_2, weight, information, rho, contrast) in enumerate(blocks):
         nc, xc = x1 + more_1 + x2 + more_2, x1 + x2
         block = Numbers(xv, xv + more_v, xc, nc, xv, xc, rho, contrast, weight, information)
-        block.x1, block.n1, block.x2, block.n2 = x1, x1 + more_1, x2, x2 + more_2
+        block = block._replace(x1=x1, n1=x1 + more_1, x2=x2, n2=x2 + more_2)
         weigh(e, rule, block, e.standing(block), t=float(k), spend=0.1, opens=k % 2 == 0)
         learn(e, block, e.standing(block))
         assert math.isfinite(e.log_e)
