@@ -25,6 +25,7 @@ from controlplane.evidence.owners import Owners
 from controlplane.evidence.places import Key, Labels, Places, SlotsSeen
 from controlplane.evidence.questions import Family, family_of, selectors
 from controlplane.evidence.readings import Answer, Readings, Spawn, read
+from controlplane.evidence.suspicion import suspicion
 from controlplane.ports import Clock
 
 LONGEST_PERIOD_S = 5.0
@@ -84,6 +85,7 @@ class FleetMetrics:
         self._answered: dict[Family, tuple[list[str], Sequence[Cell | None]]] = {}
         """The series of the last answer, and their places."""
         self._news: dict[Key, Counters | WorldError] = {}
+        self._suspicion: dict[Key, float] = {}
         self._awaited: dict[Key, asyncio.Event] = {}
         """Set once a rollout is registered whose past somebody waits to read."""
         self._questions: Mapping[Family, str] | None = None
@@ -105,6 +107,7 @@ class FleetMetrics:
             self._owners.drop(key)
             self._slots.pop(key, None)
             self._news.pop(key, None)
+            self._suspicion.pop(key, None)
             self._questions = None
             self._forget_cells([ledger])
 
@@ -136,6 +139,10 @@ class FleetMetrics:
         if silent > self.window + self.period:
             raise Unavailable(f"Prometheus on {self.api.url} was heard {silent:.0f} s ago: the ticks are late.")
         return news
+
+    def suspicion(self, key: Key) -> float:
+        """How much worse the canary's newest requests look than its earlier ones, from 0 to 1: no verdict."""
+        return self._suspicion.get(key, 0.0)
 
     async def tick(self) -> None:
         """Ask once for everybody."""
@@ -228,7 +235,10 @@ class FleetMetrics:
             if number % ROLLOUTS_AT_ONCE == 0:
                 await asyncio.sleep(0)
             if (ledger := self._ledgers.get(key)) is not None:
-                self._news[key] = self._counters(ledger, self._news.get(key), failures, answers)
+                before = self._news.get(key)
+                news = self._news[key] = self._counters(ledger, before, failures, answers)
+                if isinstance(news, Counters):
+                    self._suspicion[key] = suspicion(before if isinstance(before, Counters) else None, news)
 
     def _counters(
         self,

@@ -79,6 +79,7 @@ class Operator:
             say=say,
             known=settings.known,
         )
+        self.roster.in_order = self._world.in_order
         caches = self.following.caches
         for cache in (
             caches.routes,

@@ -8,10 +8,9 @@ What one of them does in a pass is `charge.py`'s business; here is only which pl
 import asyncio
 import functools
 import math
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
 
 from canary.errors import BadInput, WorldError
 from canary.observation import OperatorRequest
@@ -19,6 +18,7 @@ from canary.rollout import Decision, Rollout
 from canary.spec.stored import to_text
 from controlplane.kubernetes.api import Kube, NotFound, Object, Refused
 from controlplane.kubernetes.cache import Cache, Key, key_of
+from controlplane.operator.background import Background
 from controlplane.operator.charge import Charge, Means, Task, unfinished
 from controlplane.operator.desk import Desks, attend
 from controlplane.operator.drift import tell_drift
@@ -44,8 +44,9 @@ WORKERS, RESERVED = 512, 32
 So many that when all rollouts breach at one moment, each has its route in line before the first state is written: the
 client lets routes through before states.
 """
-AT_A_TIME = 8
-"""Rollouts that look at new numbers before the event loop has a turn: some 5 ms."""
+AT_A_TIME = 1
+"""Rollouts that look at new numbers before the event loop has a turn, half a millisecond each: a rollback's request has
+some twenty turns to go, and would take all of them to the end of the tick otherwise."""
 LOOK_AGAIN = 10.0
 """Seconds until a plan is looked at again that the cluster lacks something for."""
 AFTER_A_BUG = 5.0
@@ -82,10 +83,13 @@ class Roster:
         """Whether nobody else can be in office; asked before each write of a state."""
         self.allow: Callable[[Object], Awaitable[bool]] = _nothing_to_allow
         """Asked where a retry has nothing to begin: whether somebody held it back who now lets it be tried again."""
+        self.in_order: Callable[[Sequence[Key]], Sequence[Key]] = lambda keys: keys
+        """Whose numbers look worst comes first: at each tick rollouts are looked at in this order."""
         self._kube, self._canaries, self._sites = kube, canaries, sites
         self._clock, self._events, self._desks, self._tally, self._say = clock, events, desks, tally, say
         self._known = known
-        self._means = Means(clock, interval, self._spawn, self._decided)
+        self._background = Background(functools.partial(say, None), self._count_bug)
+        self._means = Means(clock, interval, self._background.spawn, self._decided)
         self._farewell = Farewell(kube, events, clock, say)
         self._timers: Timers[Key] = Timers(self.poke)
         self._stores: dict[str, StatusStore] = {}
@@ -94,8 +98,6 @@ class Roster:
         self._flushing: set[Key] = set()
         self._waiting: set[Key] = set()
         """Those that the cluster lacks something for, which may be installed yet."""
-        self._tasks: asyncio.TaskGroup | None = None
-        self._stopping = False
         canaries.on_change(self._on_canary)
 
     def follow(self, cache: Cache) -> None:
@@ -110,7 +112,7 @@ class Roster:
         """Carry all of them out until cancelled; everything serves on then, and the next to run goes on from there."""
         try:
             async with asyncio.TaskGroup() as tasks:
-                self._tasks, self._stopping = tasks, False
+                self._background.open(tasks)
                 tasks.create_task(self._timers.run(), name="timers")
                 for object_ in self._canaries.items():
                     if is_refused(object_):  # perhaps only for what the cluster lacked then
@@ -119,9 +121,8 @@ class Roster:
                 try:
                     await self.queue.run(self._work, workers=WORKERS, reserved=RESERVED)
                 finally:
-                    self._stopping = True
+                    self._background.close()
         finally:
-            self._tasks = None
             for key in list(self.charges):
                 self._drop(key)
             self.queue = WorkQueue()
@@ -136,20 +137,20 @@ class Roster:
             self._say(None, "Some writes were under way when the operator stopped: the next pass makes them good.")
 
     async def tick(self) -> None:
-        """The numbers were read, or not in time: every rollout under way looks at them.
+        """The numbers were read, or not in time: every rollout under way looks at them, the worst first.
 
         A few at a time: what one of them writes is sent before the others have been looked at.
         """
         for charge in self.charges.values():
             charge.evidence_due = True
-        for number, key in enumerate(tuple(self.charges), start=1):
+        for number, key in enumerate(self.in_order(tuple(self.charges)), start=1):
             self.poke(key)
             if not number % AT_A_TIME:
                 await asyncio.sleep(0)
 
     def poke(self, key: Key) -> None:
         """Let this one be looked at soon."""
-        if self._tasks is not None:
+        if self._background.is_open:
             charge = self.charges.get(key)
             self.queue.poke(key, urgent=self._is_urgent(key, charge))
 
@@ -208,7 +209,7 @@ class Roster:
             return math.inf
         wait = await charge.once()
         if tell_drift(charge, object_, self._events, self._clock.now()):
-            self._spawn(self._note(key))
+            self._background.spawn(self._note(key))
         self._after(key, charge)
         if charge.tidied:
             await self._finish(key, charge)
@@ -314,7 +315,7 @@ class Roster:
         if charge.task.plan.spec.alerts:
             say = functools.partial(self._say, key)
             opening = functools.partial(self._desks.open, charge.task.plan, self.store(key[0]), object_, say)
-            self._spawn(attend(charge.notifier, opening, over, self._clock, say))
+            self._background.spawn(attend(charge.notifier, opening, over, self._clock, say))
 
     def _note_reading(self, charge: Charge, reading: Reading) -> None:
         charge.faults = reading.faults
@@ -331,12 +332,12 @@ class Roster:
             return
         shown = (object_.get("status") or {}).get("gates") or ()
         if not charge.over and has_news(shown, rollout.verdicts):
-            self._spawn(self.store(key[0]).show(rollout))
+            self._background.spawn(self.store(key[0]).show(rollout))
         if any(not each or each.id in rollout.answered for each in requests_in(object_).values()):
-            self._spawn(self._put_requests_away(key, object_, []))
+            self._background.spawn(self._put_requests_away(key, object_, []))
         if self.store(key[0]).books.waiting(key[1]) and key not in self._flushing:
             self._flushing.add(key)
-            self._spawn(self._flush(key, object_, 0.0 if charge.over else FLUSH_AFTER))
+            self._background.spawn(self._flush(key, object_, 0.0 if charge.over else FLUSH_AFTER))
 
     async def _note(self, key: Key) -> None:
         await self.store(key[0]).note(key[1])
@@ -429,21 +430,8 @@ class Roster:
             return False
         return is_leaving(object_) or any(each and each.verb == "abort" for each in requests_in(object_).values())
 
-    def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
-        """Run something in the background; whatever is wrong with it is said and ends nothing else."""
-        if self._tasks is None or self._stopping:
-            work.close()
-            return
-        self._tasks.create_task(self._guarded(work))
-
-    async def _guarded(self, work: Coroutine[Any, Any, Any]) -> None:
-        try:
-            await work
-        except WorldError as error:
-            self._say(None, str(error))
-        except Exception as error:  # noqa: BLE001 - nothing in the background may end the rollouts
-            self._tally.bugs += 1
-            self._say(None, f"A bug of ours, please report it: {error!r}.")
+    def _count_bug(self) -> None:
+        self._tally.bugs += 1
 
 
 async def _nothing_to_allow(_object: Object) -> bool:

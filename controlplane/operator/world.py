@@ -5,9 +5,9 @@ Prometheus, or from the operator's own where the plan names none.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from canary.errors import BadInput, WorldError
 from canary.spec.models import ModelCanary, Variant
@@ -20,6 +20,7 @@ from controlplane.evidence.fleet import MOST_BYTES, FleetMetrics, period_of
 from controlplane.evidence.places import Key, Places
 from controlplane.kserve.caches import Caches
 from controlplane.kubernetes.api import Kube
+from controlplane.operator.background import Background
 from controlplane.operator.modes import Ground, Mode, check_runtimes, of_platform
 from controlplane.operator.money import PricedPods, asks_about_money
 from controlplane.operator.profile import Find, Found, Question, guess, search
@@ -81,18 +82,18 @@ class ClusterWorld:
         self._find, self._ask, self._known = find, ask, known or builtin()
         self._fleets: dict[str, FleetMetrics] = {}
         self._open: dict[Key, Open] = {}
-        self._tasks: asyncio.TaskGroup | None = None
+        self._background = Background(self._note)
         if prometheus is not None:
             self._fleet_on(prometheus)
 
     async def run(self) -> None:
         """What goes on beside the rollouts, until cancelled: people's own queries, finding out profiles."""
         async with asyncio.TaskGroup() as tasks:
-            self._tasks = tasks
+            self._background.open(tasks)
             try:
                 await asyncio.Event().wait()
             finally:
-                self._tasks = None
+                self._background.close()
 
     def open(self, plan: ModelCanary, namespace: str) -> ClusterSite:
         """The site of a plan. Raises `BadInput` for what cannot be carried out here, `Absent` for what not yet can."""
@@ -141,6 +142,11 @@ class ClusterWorld:
             for fleet in self._fleets.values():
                 tasks.create_task(fleet.tick())
 
+    def in_order(self, keys: Sequence[Key]) -> Sequence[Key]:
+        """The same rollouts, those first whose newest numbers look worst."""
+        looks = {key: -opened.fleet.suspicion(key) for key, opened in self._open.items()}
+        return sorted(keys, key=lambda key: looks.get(key, 0.0))
+
     async def close(self) -> None:
         """Give the connections back."""
         if self._ask is not None:
@@ -162,10 +168,10 @@ class ClusterWorld:
 
         url = opened.fleet.api.url
         question = Question(url, self._access_of(url), key[0], mode.profiles, mode.default)
-        if self._find is None or self._tasks is None:
+        if self._find is None or not self._background.is_open:
             take(guess(question))
         else:
-            self._spawn(search(question, self._find, self._clock, take))
+            self._background.spawn(search(question, self._find, self._clock, take))
 
     def _register(self, key: Key) -> None:
         opened = self._open[key]
@@ -185,27 +191,17 @@ class ClusterWorld:
             credentials = Credentials(self._access_of(url), url)
             http = CappedHttp(most_bytes=MOST_BYTES, tls=credentials.tls, headers=credentials.headers)
             api = PrometheusApi(url, seconds=ANSWER_WITHIN, http=http)
-            self._fleets[url] = FleetMetrics(api, clock=self._clock, interval=self._interval, spawn=self._spawn)
+            self._fleets[url] = FleetMetrics(
+                api, clock=self._clock, interval=self._interval, spawn=self._background.spawn
+            )
         return self._fleets[url]
 
     def _access_of(self, url: str) -> Access:
         own = (self._prometheus or "").rstrip("/")
         return self._access if own and url.rstrip("/") == own else Access()
 
-    def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
-        """In the background, while there is one."""
-        if self._tasks is None:
-            work.close()
-        else:
-            self._tasks.create_task(self._guarded(work))
-
-    async def _guarded(self, work: Coroutine[Any, Any, Any]) -> None:
-        try:
-            await work
-        except WorldError as error:
-            self.say(str(error))
-        except Exception as error:  # noqa: BLE001 - nothing in the background may end the rollouts
-            self.say(f"A bug of ours, please report it: {error!r}.")
+    def _note(self, sentence: str) -> None:
+        self.say(sentence)
 
 
 def _counts(fleet: FleetMetrics, key: Key) -> bool:

@@ -241,6 +241,39 @@ async def test_counters_whose_requests_were_not_scraped_again_are_the_same_count
     assert fleet.newest(KEY) is before
 
 
+async def test_the_rollout_whose_canary_has_just_broken_is_the_most_suspicious(
+    fleet: FleetMetrics, prometheus: Prometheus
+) -> None:
+    for name in ("chat", "search"):
+        fleet.register(("shop", name), places(name))
+    well = [gateway(place, [(101.0, 10_000)], [(101.0, 0)]) for place in (0, 1)]
+    other = gateway(1, [(101.0, 10_000)], [(101.0, 0)], route="shop/search")
+    prometheus.show(*well, other)
+    await fleet.tick()
+    assert fleet.suspicion(KEY) == fleet.suspicion(("shop", "search")) == 0.0
+    prometheus.show(
+        gateway(0, [(102.0, 10_200)], [(102.0, 0)]),
+        gateway(1, [(102.0, 10_100)], [(102.0, 100)]),
+        gateway(1, [(102.0, 10_100)], [(102.0, 0)], route="shop/search"),
+    )
+    await fleet.tick()
+    assert fleet.suspicion(KEY) == pytest.approx(0.5, abs=0.02)
+    assert fleet.suspicion(("shop", "search")) == 0.0
+    fleet.forget(KEY)
+    assert fleet.suspicion(KEY) == 0.0
+
+
+async def test_series_in_another_order_than_before_are_still_their_own(
+    fleet: FleetMetrics, prometheus: Prometheus
+) -> None:
+    fleet.register(KEY, places())
+    prometheus.show(gateway(0, [(101.0, 9)]), gateway(1, [(101.0, 4)]))
+    await fleet.tick()
+    prometheus.show(gateway(1, [(102.0, 5)]), gateway(0, [(102.0, 10)]))
+    await fleet.tick()
+    assert (_requests(fleet.newest(KEY), "stable"), _requests(fleet.newest(KEY), "canary")) == (10, 5)
+
+
 async def test_before_the_first_tick_and_after_the_last_the_source_counts_as_silent(
     fleet: FleetMetrics, prometheus: Prometheus, clock: Hand
 ) -> None:

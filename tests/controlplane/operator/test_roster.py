@@ -1,6 +1,7 @@
 """The roster with whole rollouts, in virtual time, on an API server in memory."""
 
 import asyncio
+import functools
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 
 from canary.errors import Unavailable
 from canary.observation import OperatorRequest, Verb
+from canary.rollout import Decision, Rollout
 from canary.weights import ALL_STABLE, Weights
 from controlplane.kubernetes.api import Busy
 from controlplane.kubernetes.resources import CONFIG_MAP, EVENT, MODEL_CANARY, NAMESPACE
@@ -413,3 +415,24 @@ async def test_many_rollouts_go_on_side_by_side(town: Town, office: Office) -> N
         await town.apply(name)
     await town.until(lambda: all(town.at_rest(name) for name in names), seconds=120)
     assert all(town.status(name)["result"] == "promoted" for name in names)
+
+
+@plays
+async def test_at_a_tick_those_whose_numbers_look_worst_are_looked_at_first(town: Town, office: Office) -> None:
+    names = [f"chat-{number}" for number in range(4)]
+    for name in names:
+        await town.apply(name)
+    await town.until(lambda: all(town.status(name).get("phase") == "Analyzing" for name in names))
+    worst = (PLACE, "chat-2")
+    office.roster.in_order = lambda keys: sorted(keys, key=lambda key: key != worst)
+    looked: list[str] = []
+    for key, charge in office.roster.charges.items():
+        charge.reconciler.on_decision = functools.partial(_noted, looked, key[1])
+    await office.roster.tick()
+    await town.until(lambda: len(looked) >= len(names))
+    assert looked[0] == "chat-2"
+    assert sorted(looked[:4]) == names
+
+
+def _noted(looked: list[str], name: str, _before: Rollout, _decision: Decision) -> None:
+    looked.append(name)
