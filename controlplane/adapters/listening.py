@@ -44,6 +44,8 @@ async def serve(app: App, listening: socket.socket, *, http: Any = "auto") -> No
     try:
         await server.serve(sockets=[listening])
     finally:
+        for each in getattr(server, "servers", ()):  # or the loop goes on watching a number that the next socket gets
+            each.close()
         listening.close()
 
 

@@ -4,12 +4,19 @@ Used by `serinus status` and `why`, and by `kubectl canary`. The sentences are t
 """
 
 from canary.judge import what_would_flip
+from canary.judge.legible import legible
 from canary.rollout import Phase, Reason, Rollout
 from canary.spec.models import CanarySpec
 from controlplane.view.format import clean
 
 WORTH_KNOWING = frozenset({Reason.NOISE_FLOOR, Reason.FINGERPRINT_DIFFERS, Reason.JUDGED_ANEW})
 """Events that change no phase and say something about how far the verdicts can be trusted."""
+
+
+WRITTEN_BY_ANOTHER = (
+    "What would flip these verdicts is not known here: another release of Serinus judges this rollout. Ask with its "
+    "version of this command; the verdicts are as that release gave them."
+)
 
 
 def cause_of(rollout: Rollout) -> str:
@@ -37,9 +44,10 @@ def why_lines(spec: CanarySpec, rollout: Rollout) -> list[str]:
     first = cause_of(rollout) or clean(rollout.message)
     lines = [headline(rollout), first, *(each for each in noise if each not in first)]
     now = rollout.history[-1].at if rollout.history else rollout.since
-    flips = what_would_flip(spec, rollout.judge, stage=rollout.stage, now=now)
+    known = legible(spec, rollout.judge)
+    flips = what_would_flip(spec, rollout.judge, stage=rollout.stage, now=now) if known else {}
     for verdict in rollout.verdicts:
         lines += ["", f"  {verdict.verdict.value:4}  {clean(verdict.gate)}", f"        {clean(verdict.why)}"]
         if flip := flips.get(verdict.gate):
             lines.append(f"        {clean(flip)}")
-    return lines
+    return lines if known else [*lines, "", WRITTEN_BY_ANOTHER]
