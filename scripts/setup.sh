@@ -11,6 +11,9 @@ PYTHON=${PYTHON:-python3}
 }
 [ -x "$VENV/bin/python" ] || { echo "· making the virtual environment in $VENV"; "$PYTHON" -m venv "$VENV"; }
 echo "· installing serinus and its tools (a minute or two the first time)"
-"$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[local,dev]'
+"$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --no-compile \
+  --constraint constraints.txt --editable '.[local,dev]'
+# What pip would do on one core, on all of them. Templates among the packages' files are no Python: nobody imports those.
+"$VENV/bin/python" -m compileall -qq -j 0 "$VENV/lib" || true
 sh scripts/prometheus.sh || true
 touch "$VENV/ready"
