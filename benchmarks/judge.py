@@ -177,7 +177,7 @@ def advance(job: tuple[int, int, str, int, float]) -> list[tuple[float, float]]:
             draw(np.random.default_rng(seed), PROFILES[profile], harm=harm, factor=size, stages=stages, latency=latency)
             for seed in range(first_seed, first_seed + rollouts)
         ]
-        went = fleet.course(spec, [fleet.counts(spec, each) for each in drawn], drawn[0].t, drawn[0].stage, clear=True)
+        went = fleet.course(spec, [fleet.counts(spec, each) for each in drawn], drawn[0].t, drawn[0].stage)
         passed = (went.clear >= math.log(1 / 0.05)) & (went.total < 0)
         found.append([float(went.t[row.argmax()]) if row.any() else math.inf for row in passed])
     return list(zip(*found, strict=True))

@@ -54,7 +54,7 @@ def test_the_fleet_weighs_evidence_as_the_judge_does(harm: str) -> None:
 def test_the_fleet_clears_a_canary_as_the_judge_does(which: int) -> None:
     spec = spec_of(MARGINS[which][:1], STAGES)
     drawn = draw(np.random.default_rng(9), HARSH, stages=STAGES, history=900.0)
-    went = judge_fleet.course(spec, [judge_fleet.counts(spec, drawn)], drawn.t, drawn.stage, clear=True)
+    went = judge_fleet.course(spec, [judge_fleet.counts(spec, drawn)], drawn.t, drawn.stage)
     state, cleared = judge.begin(spec), []
     for block in _blocks(drawn):
         state = judge.update(spec, state, block)
