@@ -1,6 +1,7 @@
 """Variants on the real KServe: the same promises as in memory, and trouble as real pods show it."""
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -167,6 +168,46 @@ async def test_an_edit_by_somebody_else_is_named_and_put_back_on_the_canary_only
             assert found is not None
             assert found["spec"]["predictor"]["model"].get("args") == args
         assert cluster.generation("chat-v1") == stable + 1, "by argocd, and by nobody else"
+
+
+async def test_an_edited_runtime_is_named_and_put_back_on_the_canary_only(light: Light, namespace: str) -> None:
+    """It is a template of pods as well: KServe restarts all that use it."""
+    vllm = "uri: 'hf://meta-llama/Llama-3.1-8B-Instruct', profile: {gpu: L40S}"
+    variants = {
+        "  stable": f"{{name: v1, {vllm}, engine: {{maxNumSeqs: 8}}}}",
+        "  canary": f"{{name: v2, {vllm}, quantization: fp8}}",
+    }
+    lines = [
+        f"{key}: {variants[key]}" if (key := line.split(":")[0]) in variants else line
+        for line in PLAN.replace("NAMESPACE", namespace).splitlines()
+    ]
+    async with following(light, namespace, parse_document("\n".join(lines), "canary.yml").canary) as cluster:
+        await cluster.run()
+        await cluster.until("canary", complete)
+        made = {name: _args(light, namespace, name) for name in ("chat-v1", "chat-v2")}
+        patch = [{"op": "add", "path": "/spec/containers/0/args/-", "value": "--enforce-eager"}]
+        for name in made:
+            words = ("patch", "servingruntime", name, "-n", namespace, "--type=json", "-p", json.dumps(patch))
+            light.kubectl(*words, "--field-manager=kubectl-edit")
+
+        def named() -> set[tuple[str, str]]:
+            found = cluster.platform.drift()
+            return {(each.arm, each.manager) for each in found if each.kind == "ServingRuntime"}
+
+        begun = time.monotonic()
+        while named() != {("stable", "kubectl-edit"), ("canary", "kubectl-edit")}:
+            assert time.monotonic() - begun < 10, cluster.platform.drift()
+            await asyncio.sleep(0.02)
+        await cluster.run()
+        assert _args(light, namespace, "chat-v2") == made["chat-v2"]
+        assert _args(light, namespace, "chat-v1") == [*made["chat-v1"], "--enforce-eager"]
+
+
+def _args(bed: Bed, namespace: str, runtime: str) -> list[str]:
+    """The arguments that a ServingRuntime gives its server."""
+    found = bed.get("servingruntime", runtime, namespace)
+    assert found is not None
+    return list(found["spec"]["containers"][0]["args"])
 
 
 async def test_a_webhook_that_refuses_is_quoted(light: Light, namespace: str) -> None:
