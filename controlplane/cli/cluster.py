@@ -7,11 +7,9 @@ import asyncio
 import functools
 import os
 import secrets
-import signal
 import socket
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -23,6 +21,7 @@ from controlplane.cli.catalogue import catalogue_option
 from controlplane.cli.complaint import complain
 from controlplane.cli.git_sources import check, git_sources_options, put_beside
 from controlplane.cli.prometheus import prometheus_access
+from controlplane.cli.signals import on_any_signal
 from controlplane.cli.telemetry import tracing
 
 if TYPE_CHECKING:
@@ -138,9 +137,7 @@ async def _operate(options: InACluster, interval: float, log_format: str) -> Non
     from controlplane.operator.operator import Operator
 
     stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        with suppress(NotImplementedError):  # Windows has no such handlers
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    on_any_signal(stop.set)
     kube = await connected(options.kubeconfig, options.context)
     clients = [kube]
     log = Log(SystemClock().now, log_format)

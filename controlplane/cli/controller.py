@@ -5,11 +5,9 @@ Reads the options, opens a view of lines, and turns signals into leaving; everyt
 
 import asyncio
 import json
-import signal
 import sys
 from collections import defaultdict
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +17,7 @@ import click
 from controlplane.cli.cluster import PERIOD, InACluster, in_a_cluster, run_operator
 from controlplane.cli.complaint import complain
 from controlplane.cli.git_options import git_options
+from controlplane.cli.signals import on_any_signal
 from controlplane.cli.telemetry import history_in, log_format, tracing
 from controlplane.gitops.hosts.settings import GitSettings
 
@@ -175,10 +174,7 @@ async def _follow(
 
     stop, wake = asyncio.Event(), asyncio.Event()
     own, rollouts = _places(state)
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        with suppress(NotImplementedError):  # Windows has no such handlers
-            loop.add_signal_handler(number, stop.set)
+    on_any_signal(stop.set)
     view.say(f"Following {there.branch} of {there.url}, files {pattern.text}, every {interval:g} s. Leave: Ctrl-C")
     door = hooks.open(there.branch, wake) if hooks else None
 

@@ -5,9 +5,7 @@ Chooses the view, and makes sure that Ctrl-C leaves nothing running. The play it
 
 import asyncio
 import shutil
-import signal
 import sys
-from contextlib import suppress
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from controlplane.cli.complaint import complain
+from controlplane.cli.signals import on_any_signal
 
 if TYPE_CHECKING:
     from canary.spec.models import ModelCanary
@@ -98,9 +97,7 @@ def _cancel_on_signals(playing: asyncio.Task[int] | None) -> None:
             asked = True
             playing.cancel()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        with suppress(NotImplementedError):  # Windows has no such handlers
-            asyncio.get_running_loop().add_signal_handler(number, stop)
+    on_any_signal(stop)
 
 
 def _open(output: str, plan: "ModelCanary", extra: "Extra") -> "Watcher":

@@ -5,10 +5,8 @@ first and then puts everything back on stable; TERM leaves everything serving as
 """
 
 import asyncio
-import signal
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from getpass import getuser
 from pathlib import Path
@@ -17,6 +15,7 @@ from typing import TYPE_CHECKING
 import click
 
 from controlplane.cli.catalogue import catalogue_option
+from controlplane.cli.signals import on_signals
 from controlplane.cli.telemetry import history_in, log_format, tracing
 
 if TYPE_CHECKING:
@@ -143,9 +142,7 @@ async def _run(
     history = history_in(folder, name)
     loop = asyncio.get_running_loop()
     interrupts = Interrupts(plan, controls, view)
-    with suppress(NotImplementedError):
-        loop.add_signal_handler(signal.SIGINT, interrupts.interrupt)
-        loop.add_signal_handler(signal.SIGTERM, controls.leave.set)
+    on_signals(interrupt=interrupts.interrupt, terminate=controls.leave.set)
     if leave_after is not None:
         loop.call_later(leave_after, controls.leave.set)
     try:
