@@ -111,6 +111,13 @@ class Operator:
                 found.append(line)
         return found
 
+    @property
+    def led_at(self) -> float:
+        """When it first began to carry out rollouts, by its own word (seconds since the epoch)."""
+        lines = (json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{"))
+        stamp = next(each["time"] for each in lines if "Carrying out" in each["message"])
+        return datetime.fromisoformat(stamp).timestamp()
+
     def leads(self, times: int = 1) -> bool:
         """Whether it has begun to carry out rollouts, or begun anew after a restart."""
         return sum("Carrying out" in each for each in self.said) >= times
