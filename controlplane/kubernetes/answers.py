@@ -8,6 +8,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic_core import from_json
+
 from canary.errors import Conflict, Unavailable, WorldError
 from controlplane.kubernetes.api import Busy, Exists, Gone, NotFound, Refused, WatchEvent
 
@@ -65,7 +67,7 @@ def error_of_status(
 def event_of(line: bytes, what: str) -> WatchEvent:
     """The event in a line of a watch; raises the error that an ERROR line is."""
     try:
-        read = json.loads(line)
+        read = from_json(line)
     except ValueError as error:
         raise Unavailable(f"{what}: the watch sent a line that is not JSON") from error
     if read["type"] == "ERROR":

@@ -14,6 +14,9 @@ Change = Callable[[Object | None, Object | None], None]
 """Called with the object before and after a change; None where there was, or is, none. Returns at once."""
 
 
+Slim = Callable[[Object], Object]
+
+
 def key_of(object_: Object) -> Key:
     """Namespace (empty for kinds without) and name."""
     return object_["metadata"].get("namespace", ""), object_["metadata"]["name"]
@@ -22,8 +25,10 @@ def key_of(object_: Object) -> Key:
 class Cache:
     """Objects of one kind by namespace and name."""
 
-    def __init__(self, resource: Resource) -> None:
+    def __init__(self, resource: Resource, slim: Slim | None = None) -> None:
+        """`slim` makes of each object what is worth keeping, whoever puts it here; it leaves what it is given alone."""
         self.resource = resource
+        self._slim: Slim = slim or (lambda object_: object_)
         self.synced = False
         """Whether everything has been listed once: before that, an object that is not here may well exist."""
         self.missing = False
@@ -57,8 +62,8 @@ class Cache:
         before = self._objects.get(key)
         if before is not None and _version(object_) <= _version(before):
             return
-        self._objects[key] = object_
-        self._tell(before, object_)
+        kept = self._objects[key] = self._slim(object_)
+        self._tell(before, kept)
 
     def drop(self, key: Key) -> None:
         """It is gone."""
@@ -72,7 +77,7 @@ class Cache:
         Versions only say here whether an object is another than before, because they are smaller again after a server's
         store was restored from a backup.
         """
-        named = {key_of(each): each for each in objects}
+        named = {key_of(each): self._slim(each) for each in objects}
         for key in [key for key in self._objects if key not in named]:
             self.drop(key)
         for key, each in named.items():

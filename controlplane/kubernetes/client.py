@@ -6,7 +6,6 @@ been replaced.
 """
 
 import asyncio
-import json
 import random
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -16,6 +15,7 @@ from urllib.parse import quote, urlencode
 
 import aiohttp
 from kubernetes.aio.client.rest import RESTClientObject
+from pydantic_core import from_json
 
 from canary.errors import Unavailable
 from controlplane.kubernetes.access import Access
@@ -231,7 +231,7 @@ class KubeClient:
         if not 200 <= status < 300:
             raise error_of(status, data, what, retry_after=retry_after, tested=tested, secret=resource == SECRET)
         try:
-            answer: Object = json.loads(data)
+            answer: Object = from_json(data)  # shares names and short words among objects: half the memory
         except ValueError as error:
             raise Unavailable(f"{what}: {self.access.host} answered what is not JSON; is it an API server?") from error
         return answer

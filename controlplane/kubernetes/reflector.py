@@ -20,10 +20,9 @@ from controlplane.kubernetes.api import (
     Resource,
     WatchEvent,
 )
-from controlplane.kubernetes.cache import Cache, key_of
+from controlplane.kubernetes.cache import Cache, Slim, key_of
 from controlplane.ports import Clock
 
-Slim = Callable[[Object], Object]
 BACKOFF_SECONDS = (0.8, 30.0)
 """The first and the longest wait after failures in a row; each is twice the one before, and up to half longer."""
 MISSING_SECONDS = 30.0

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 
 from controlplane.kserve.caches import Caches
 from controlplane.kubernetes.api import Kube, Object, Resource
-from controlplane.kubernetes.cache import Cache
+from controlplane.kubernetes.cache import Cache, Slim
 from controlplane.kubernetes.names import ROLLOUT_LABEL
-from controlplane.kubernetes.reflector import Reflector, Slim, without_managed_fields
+from controlplane.kubernetes.reflector import Reflector, without_managed_fields
 from controlplane.kubernetes.resources import (
     CLUSTER_SERVING_RUNTIME,
     DEPLOYMENT,
@@ -23,6 +23,7 @@ from controlplane.kubernetes.resources import (
     NODE,
     POD,
 )
+from controlplane.operator.state import packed
 from controlplane.ports import Clock
 
 KSERVE_PODS = "serving.kserve.io/inferenceservice"
@@ -93,7 +94,7 @@ def following(
     kube: Kube, namespace: str | None, clock: Clock, say: Callable[[str], None] = lambda _: None
 ) -> Following:
     """Caches of one namespace, or (None) of all of them; nothing is read yet."""
-    canaries, caches = Cache(MODEL_CANARY), Caches()
+    canaries, caches = Cache(MODEL_CANARY, slim_canary), Caches()
     made = Following(canaries, caches, clock, say)
 
     def follow(
@@ -105,7 +106,7 @@ def following(
         if needed:
             made.needed.append(reflector)
 
-    follow(canaries, slim=slim_canary)
+    follow(canaries)
     follow(caches.routes)
     follow(caches.services)
     follow(caches.runtimes)
@@ -122,11 +123,15 @@ def following(
 
 
 def slim_canary(object_: Object) -> Object:
-    """A ModelCanary without what nobody here reads."""
-    meta = object_["metadata"]
-    meta.pop("managedFields", None)
-    (meta.get("annotations") or {}).pop(LAST_APPLIED, None)
-    return object_
+    """A ModelCanary without what nobody here reads, and with the state in its status packed."""
+    meta = {name: value for name, value in object_["metadata"].items() if name != "managedFields"}
+    if LAST_APPLIED in (annotations := meta.get("annotations") or {}):
+        meta["annotations"] = {name: value for name, value in annotations.items() if name != LAST_APPLIED}
+    slim = {**object_, "metadata": meta}
+    status = object_.get("status")
+    if isinstance(status, dict) and isinstance(status.get("state"), dict):
+        slim["status"] = {**status, "state": packed(status["state"])}
+    return slim
 
 
 def slim_pod(object_: Object) -> Object:

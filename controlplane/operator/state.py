@@ -6,8 +6,11 @@ one reserved key. Reads what a release before or after this one wrote, like `can
 
 import json
 import math
+import zlib
 from collections.abc import Mapping
 from typing import Any
+
+from pydantic_core import from_json, to_json
 
 from canary.rollout import Rollout
 from canary.serial import rollout_from_text, rollout_to_text
@@ -18,6 +21,12 @@ DISMISSED = "dismissed"
 """Beside the rollout's own fields: ids of requests that were meant for an attempt before this one."""
 
 
+PACKED = "packed"
+"""In place of everything but `LOOKED_AT`, in a state as it is kept in memory: never in one that is written."""
+LOOKED_AT = ("attempt", "events", "announced", "answered", "weights", DISMISSED)
+"""What is looked at without taking a rollout up; the judge's memory and the history are a hundred times as large."""
+
+
 def state_of(rollout: Rollout, dismissed: tuple[str, ...] = ()) -> dict[str, Any]:
     """The rollout as an object of strict JSON. `dismissed`: requests that no attempt will answer any more."""
     state: dict[str, Any] = _strict(json.loads(rollout_to_text(rollout)))
@@ -26,12 +35,28 @@ def state_of(rollout: Rollout, dismissed: tuple[str, ...] = ()) -> dict[str, Any
 
 def rollout_of(state: Mapping[str, Any]) -> Rollout:
     """The rollout that `state_of` was given; raises ValueError for anything else."""
-    return rollout_from_text(json.dumps(_loose(state)))
+    return rollout_from_text(json.dumps(_loose(_unpacked(state))))
+
+
+def packed(state: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The same state in a tenth of the memory, for `rollout_of` and for whoever looks at `LOOKED_AT`."""
+    if PACKED in state:
+        return state
+    light = {name: state[name] for name in LOOKED_AT if name in state}
+    rest = {name: value for name, value in state.items() if name not in light}
+    return light | {PACKED: zlib.compress(to_json(rest), zlib.Z_BEST_SPEED)}
 
 
 def dismissed_in(state: Mapping[str, Any]) -> tuple[str, ...]:
     """The requests that were meant for an earlier attempt."""
     return tuple(str(each) for each in state.get(DISMISSED, ()))
+
+
+def _unpacked(state: Mapping[str, Any]) -> Mapping[str, Any]:
+    blob = state.get(PACKED)
+    if not isinstance(blob, bytes):
+        return state
+    return {**from_json(zlib.decompress(blob)), **{name: state[name] for name in LOOKED_AT if name in state}}
 
 
 def _strict(value: Any) -> Any:

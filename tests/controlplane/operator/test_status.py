@@ -14,7 +14,7 @@ from canary.rollout import Phase, Reason, Rollout
 from canary.spec.crd_status import STATUS
 from canary.verdict import Answer, GateVerdict
 from canary.weights import Weights
-from controlplane.operator.state import rollout_of
+from controlplane.operator.state import packed, rollout_of
 from controlplane.operator.status import MOST_BYTES, Entry, Facts, has_news, status_of
 from controlplane.simulation.scenarios import SCENARIOS
 from controlplane.simulation.story import simulate
@@ -99,7 +99,7 @@ def test_a_condition_keeps_the_time_of_its_last_change() -> None:
 def test_the_crd_knows_every_field_and_the_state_comes_back_exactly(rollout: Rollout, plan: str, version: int) -> None:
     status = status_of(Entry(rollout, plan, version, Facts(stages=3)), {}, NOW)
     KNOWN.validate(json.loads(json.dumps(status, allow_nan=False)))
-    assert rollout_of(status["state"]) == rollout
+    assert rollout_of(status["state"]) == rollout_of(packed(status["state"])) == rollout
     assert status["plan"] == plan
 
 

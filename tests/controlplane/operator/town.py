@@ -20,6 +20,7 @@ from controlplane.kubernetes.memory import MemoryKube
 from controlplane.kubernetes.resources import MODEL_CANARY, NAMESPACE
 from controlplane.operator.desk import Desks
 from controlplane.operator.events import Events
+from controlplane.operator.following import slim_canary
 from controlplane.operator.reading import is_at_rest
 from controlplane.operator.roster import Roster
 from controlplane.operator.site import Drift
@@ -246,7 +247,7 @@ class Office:
         clock = town.clock
         self.kube = MortalKube(clock, life, town.kube)
         self.kube.latency = town.latency
-        self.canaries = Cache(MODEL_CANARY)
+        self.canaries = Cache(MODEL_CANARY, slim_canary)
         self._listed = asyncio.Event()
         self.tally = Tally()
         self.events = Events(self.kube, instance=f"operator-{fence}", now=clock.now, say=town.said.append)
