@@ -20,6 +20,8 @@ READS = {
     ("list", "modelcanaries"),
     ("watch", "modelcanaries"),
     ("get", "configmaps"),
+    ("list", "pods"),
+    ("watch", "pods"),
     ("list", "leases"),
     ("create", "tokenreviews"),
     ("create", "subjectaccessreviews"),

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from importlib.metadata import version
 from secrets import token_hex
 from typing import Annotated, Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from fastapi import Depends, FastAPI, Header, Query, Request
 from fastapi import Path as PathPart
@@ -78,7 +78,7 @@ def _pages(app: FastAPI, rules: Rules) -> None:
     async def page(request: Request) -> Response:
         """The page; where people sign in, somebody unknown is sent there first."""
         if door.signs_in and not await _is_known(door, request):
-            return RedirectResponse(f"/sign-in?next={quote(request.url.path)}", 303)
+            return RedirectResponse(f"/sign-in?next={quote(_address(request))}", 303)
         return FileResponse(STATIC / "index.html")
 
     @app.get("/", include_in_schema=False)
@@ -99,6 +99,12 @@ def _pages(app: FastAPI, rules: Rules) -> None:
         return await page(request)
 
 
+def _address(request: Request) -> str:
+    """The page that was asked for, with what it was asked to show; a token in it is not handed on."""
+    asked = [(key, value) for key, value in request.query_params.multi_items() if key != "token"]
+    return f"{request.url.path}?{urlencode(asked)}" if asked else request.url.path
+
+
 async def _is_known(door: Door, request: Request) -> bool:
     """Whether somebody known asks for a page; while nobody can be known the page is shown, which holds nothing."""
     try:
@@ -115,8 +121,11 @@ def _reading(app: FastAPI, sources: Sources, rules: Rules, hub: Hub, now: Callab
         """All rollouts that you may see, running or ended; those that may need somebody first."""
         places, problems = await sources.seen_by(asker.person).places()
         found = [line for place in places if (line := await lines.of(place)) is not None]
+        lost = sources.lost()
         return Listing(
             at=rfc3339(now()),
+            stale=lost.why,
+            stale_since=lost.moment,
             rollouts=sorted(found, key=by_need),
             unreadable=[Unreadable(folder=folder, problem=said) for folder, said in problems.items()],
             read_only=rules.read_only,

@@ -16,14 +16,15 @@ from typing import Any
 from canary.errors import WorldError
 from canary.rollout import Rollout
 from canary.spec.models import CanarySpec
-from canary.wording import duration
 from controlplane.api.cluster_look import seen_of
 from controlplane.api.door import Person
-from controlplane.api.look import Looked
+from controlplane.api.look import LIVE, Looked, Lost
 from controlplane.api.operators import Office
 from controlplane.api.panels_cluster import cluster_facts
 from controlplane.api.places import VERBS
+from controlplane.api.pods import Pods
 from controlplane.api.problem import Refused
+from controlplane.api.promql import cluster_graphs
 from controlplane.api.rights import Rights, kept
 from controlplane.api.shelf import Shelf
 from controlplane.kubernetes.api import Kube, Object
@@ -36,7 +37,6 @@ ASKABLE = (*VERBS, "retry")
 """What the operator can be asked for."""
 NOBODY = "No operator seems to run: the request waits until one does."
 NOT_SEEN = "No operator has looked at it yet."
-SHOWN_BESIDES = "the cluster"
 _ID = re.compile(r"([a-z0-9][a-z0-9-]{0,62})~([a-z0-9][a-z0-9.-]{0,252})")
 
 
@@ -49,14 +49,17 @@ class ClusterPlace:
     namespace: str
     store: Shelf
     cluster: "Cluster"
+    pods: bool = False
+    """Whether its pods are shown: not in the list, and only to people who may list them."""
     folder: Path | None = None
     """Always None: nothing of it lies on this machine."""
 
     def look(self, spec: CanarySpec, rollout: Rollout, now: float) -> Looked:
         """The record, with the weights that the operator saw; readiness is no part of it."""
         object_ = self.cluster.canaries.get(self.namespace, self.name) or {}
-        told, stale = self.cluster.office.told, self.cluster.stale()
+        told = self.cluster.office.told
         running = told.running is not False
+        pods, unseen = self.cluster.pods.of(self.namespace, self.name, spec, now) if self.pods else (None, "")
         return Looked(
             rollout,
             seen_of(object_, spec, rollout),
@@ -67,8 +70,9 @@ class ClusterPlace:
             carrier=told.sentence,
             nobody=NOBODY,
             retries=True,
-            stale=stale,
-            facts=cluster_facts(object_, rollout),
+            lost=self.cluster.lost(),
+            graphs=cluster_graphs(spec, self.namespace, self.name, self.cluster.prometheus),
+            facts=cluster_facts(object_, rollout, pods, unseen),
         )
 
     def samples(self, attempt: int) -> Sequence[Mapping[str, Any]]:
@@ -95,21 +99,24 @@ class Cluster:
         namespace: str | None = None,
         office: str | None = None,
         rights: Rights | None = None,
+        prometheus: str = "",
     ) -> None:
         """`where`: what to call it; `namespace`: the only one that is followed; `office`: the operator's own.
 
         `rights`: what each person may; None where everybody who comes is the person of the connection.
+        `prometheus`: where browsers find its page; else the addresses in the plans are taken.
         """
         self.where = where
         self.canaries = Cache(MODEL_CANARY)
         self.office = Office(kube, clock, office)
+        self.pods = Pods(kube, clock, namespace)
         self.rights = rights
+        self.prometheus = prometheus
         self.namespace = namespace
         self._kube, self._clock = kube, clock
         self._reflector = Reflector(kube, MODEL_CANARY, self.canaries, clock=clock, namespace=namespace)
         self._shelves: dict[str, Shelf] = {}
         self._bells: dict[Key, asyncio.Event] = {}
-        self._lost_at: float | None = None
         self.canaries.on_change(self._ring)
 
     async def run(self) -> None:
@@ -117,6 +124,7 @@ class Cluster:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._reflector.run(), name="watch of ModelCanaries")
             tasks.create_task(self.office.run(), name="look at the operator's Lease")
+            tasks.create_task(self.pods.run(), name="watch of pods")
 
     async def synced(self) -> None:
         """Wait until everything was listed once."""
@@ -132,22 +140,21 @@ class Cluster:
         """See `places.Sources`."""
         return SeenBy(self, person)
 
-    def stale(self) -> str:
-        """Why what is shown may be behind the cluster, in a sentence; empty while it is live."""
-        problem, now = self._reflector.problem or self.office.problem, self._clock.now()
+    def lost(self) -> Lost:
+        """See `places.Sources`: whether the API server can be asked."""
+        problem = self._reflector.problem or self.office.problem
         if not problem:
-            self._lost_at = None
-            return ""
-        self._lost_at = now if self._lost_at is None else self._lost_at
-        return f"Not live for {duration(now - self._lost_at)}: {problem.rstrip('.')}. It is tried again."
+            return LIVE
+        since = self.office.heard_at if self.office.problem else self._reflector.heard_at
+        return Lost(f"Not live: {problem.rstrip('.')}. It is tried again.", since)
 
-    def place(self, object_: Object) -> ClusterPlace:
-        """The place of a ModelCanary."""
+    def place(self, object_: Object, *, pods: bool = False) -> ClusterPlace:
+        """The place of a ModelCanary, with its pods or without."""
         namespace, name = key_of(object_)
         shelf = self._shelves.get(namespace)
         if shelf is None:
             shelf = self._shelves[namespace] = Shelf(self._kube, self.canaries, namespace, self._clock)
-        return ClusterPlace(f"{namespace}~{name}", name, namespace, shelf, self)
+        return ClusterPlace(f"{namespace}~{name}", name, namespace, shelf, self, pods)
 
     async def news(self, key: Key, seconds: float) -> None:
         """Return when this ModelCanary has changed, and after so many seconds in any case."""
@@ -173,9 +180,8 @@ class SeenBy:
 
     async def places(self) -> tuple[list[ClusterPlace], Mapping[str, str]]:
         """The rollouts of namespaces that this person may list; and what is wrong with ModelCanaries there."""
-        found, problems = [], {}
-        if stale := self._cluster.stale():
-            problems[SHOWN_BESIDES] = stale
+        found: list[ClusterPlace] = []
+        problems: dict[str, str] = {}
         allowed = await self._namespaces()
         for object_ in sorted(self._cluster.canaries.items(), key=key_of):
             namespace, name = key_of(object_)
@@ -203,7 +209,7 @@ class SeenBy:
         object_ = self._cluster.canaries.get(namespace, name)
         if object_ is None:
             raise _NO_SUCH
-        place = self._cluster.place(object_)
+        place = self._cluster.place(object_, pods=await self._sees_pods(namespace))
         if await place.store.load(name) is None:
             raise Refused(404, "No rollout yet", f"ModelCanary {name} has no rollout: {_wrong(object_) or NOT_SEEN}")
         return place
@@ -218,7 +224,17 @@ class SeenBy:
         rights = self._cluster.rights
         if rights is None:
             return messages
-        return kept(messages, lambda: rights.demand(self._person, "watch", place.namespace, place.name))
+
+        async def demand() -> None:
+            await rights.demand(self._person, "watch", place.namespace, place.name)
+            if place.pods and not await self._sees_pods(place.namespace):
+                raise Refused(403, "Not allowed", "You may not list pods here any more.")
+
+        return kept(messages, demand)
+
+    async def _sees_pods(self, namespace: str) -> bool:
+        rights = self._cluster.rights
+        return rights is None or await rights.sees_pods(self._person, namespace)
 
     async def _namespaces(self) -> set[str]:
         there = {key_of(each)[0] for each in self._cluster.canaries.items()}

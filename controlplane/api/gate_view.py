@@ -4,7 +4,6 @@ Used by `state.py`. Values and sentences are the judge's own; nothing is compute
 """
 
 from collections.abc import Mapping
-from urllib.parse import urlencode
 
 from pydantic import BaseModel, Field
 
@@ -15,7 +14,6 @@ from controlplane.adapters.prometheus_gates import query_of
 from controlplane.api.look import Looked
 from controlplane.api.value import TONES, Badge, Value, finite, seconds
 from controlplane.view import format as fmt
-from controlplane.view.facts import safe_link
 from controlplane.view.format import clean
 from controlplane.view.gates import GateRow, limit
 from controlplane.view.marks import UNICODE, of_answer
@@ -47,7 +45,9 @@ class GateView(BaseModel):
     needed: Value = Field(description="Canary requests until it is expected to be decided, those gathered included.")
     gathered: str = Field(description="Samples gathered and needed, how long that takes, and which rule spoke.")
     bands: dict[str, Band] = Field(description="By arm; left out where the value is no count.")
-    query: str = Field(description="Its owner's own PromQL as it is asked; empty for built-in metrics.")
+    query: str = Field(
+        description="Its owner's own PromQL as it is asked; for built-in metrics what a graph can draw, or empty."
+    )
     query_link: str = Field(description="The same in Prometheus' own page; empty where no browser would get there.")
     badge: Badge
     why: str
@@ -60,6 +60,7 @@ def gate_view(row: GateRow, looked: Looked, spec: CanarySpec, band: Mapping[Arm,
     gate = next((each for each in spec.stages[looked.rollout.stage].gates if each.text == row.gate), None)
     symbol, style = of_answer(UNICODE, row.verdict)
     needed = _needed(row, looked)
+    query = _query(gate, looked)
     samples = ", ".join(f"{fmt.count(row.samples[arm])} on {arm}" for arm in ARMS if arm in row.samples)
     return GateView(
         gate=row.gate,
@@ -74,8 +75,8 @@ def gate_view(row: GateRow, looked: Looked, spec: CanarySpec, band: Mapping[Arm,
         needed=needed,
         gathered=_gathered(row, samples, needed),
         bands={arm: _band(band[arm], row) for arm in ARMS if arm in band},
-        query="" if gate is None or gate.query is None else query_of(gate),
-        query_link=_in_prometheus(spec, gate),
+        query=query,
+        query_link="" if looked.graphs is None else looked.graphs.link(query),
         badge=Badge(symbol=symbol, word=row.verdict.value, tone=TONES[style]),
         why=row.why,
         eta=seconds(row.eta),
@@ -94,11 +95,12 @@ def _gathered(row: GateRow, samples: str, needed: Value) -> str:
     return " · ".join(parts)
 
 
-def _in_prometheus(spec: CanarySpec, gate: Gate | None) -> str:
-    kserve = spec.platform.kserve
-    if gate is None or gate.query is None or kserve is None or kserve.prometheus is None:
+def _query(gate: Gate | None, looked: Looked) -> str:
+    if gate is None:
         return ""
-    return safe_link(f"{kserve.prometheus.rstrip('/')}/graph?{urlencode({'g0.expr': query_of(gate), 'g0.tab': 0})}")
+    if looked.graphs is not None:
+        return looked.graphs.query(gate)
+    return query_of(gate) if gate.query else ""
 
 
 def _band(ends: Interval, row: GateRow) -> Band:

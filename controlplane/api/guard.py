@@ -23,13 +23,14 @@ CALLER = "serinus.caller"
 """Where a request's scope says who asks, as a `Caller`; routes that are open to all have none."""
 SESSION = "/api/v1/session"
 """Signing in and out changes no rollout: it is possible on a read-only dashboard as well."""
-OPEN_PATHS = frozenset({"/", "/sign-in", "/healthz", "/readyz", "/favicon.ico", "/api/v1/openapi.json"})
+SIGN_IN = "/sign-in"
+OPEN_PATHS = frozenset({"/", SIGN_IN, "/healthz", "/readyz", "/favicon.ico", "/api/v1/openapi.json"})
 OPEN_FOLDERS = ("/static/", "/rollouts/")
 """The page itself holds nothing that is secret: what it shows comes from the API."""
 HEADERS = {
     "content-security-policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     ),
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
@@ -93,7 +94,7 @@ class Guard:
         if method in SAFE and (path in OPEN_PATHS or path.startswith(OPEN_FOLDERS)):
             return None
         door = self._rules.door
-        if door.signs_in and (method, path) == ("POST", SESSION):
+        if door.signs_in and method == "POST" and path in {SESSION, SIGN_IN}:
             if origin is None:
                 raise Refused(403, "Not from our page", "Signing in is for the sign-in page of this server.")
             return None

@@ -17,7 +17,8 @@ from controlplane.ports import Stored
 
 async def lasting_panels(place: Place, stored: Stored) -> list[Panel]:
     """What the canary changes, the newest attempts, and who asked for what."""
-    audit = audit_panel(_pause(place), await place.store.history(place.name), await place.store.requests(place.name))
+    command = "" if stored.rollout.finished else _pause(place)
+    audit = audit_panel(command, await place.store.history(place.name), await place.store.requests(place.name))
     return [versions_panel(from_text(stored.spec_text).spec), await _attempts(place, stored), audit]
 
 
@@ -34,7 +35,7 @@ async def earlier_detail(place: Place, stored: Stored, attempt: int, now: float)
         verdicts=[],
         plan=plan_text(stored.spec_text) if same else "",
         waiting=[],
-        panels=[*versions, await _attempts(place, stored), audit_panel(_pause(place), events, ())],
+        panels=[*versions, await _attempts(place, stored), audit_panel("", events, ())],
         earlier=True,
         events=[told(event) for event in events],
     )

@@ -10,8 +10,10 @@ from dataclasses import dataclass, field, replace
 from canary.judge.interval import Interval
 from canary.observation import EvidenceSeen, RouteSeen, Seen, VariantSeen
 from canary.rollout import Phase, Rollout
+from canary.serial import rfc3339
 from canary.spec.models import CanarySpec
 from canary.weights import Arm
+from controlplane.api.promql import Graphs
 from controlplane.view.facts import Facts
 from controlplane.view.live import Live
 
@@ -22,6 +24,24 @@ _MOVING = frozenset({Phase.SHIFTING, Phase.PROMOTING, Phase.ROLLING_BACK, Phase.
 
 
 NOBODY = "Nobody carries this rollout out now: the request waits until `serinus run` is started again."
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """Whether what is shown may be behind the world: because nobody can be asked."""
+
+    why: str = ""
+    """A sentence; empty while it is live."""
+    since: float | None = None
+    """From when what is shown is (seconds since the epoch); None while it is live."""
+
+    @property
+    def moment(self) -> str | None:
+        """The same as RFC 3339."""
+        return None if self.since is None else rfc3339(self.since)
+
+
+LIVE = Lost()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +65,12 @@ class Looked:
     """What becomes of a request while nobody carries it out."""
     retries: bool = False
     """Whether a rollout that was put back can be asked to begin once more."""
-    stale: str = ""
-    """Why all this may be behind the world, in a sentence; empty while it is live."""
+    lost: Lost = LIVE
+    """Whether all this may be behind the world."""
     bands: Mapping[str, Mapping[Arm, Interval]] = field(default_factory=dict)
     """By gate and arm the values that the counts allow, where whoever looked has said so."""
+    graphs: Graphs | None = None
+    """Where its numbers can be drawn; None where nobody can tell."""
     facts: Facts | None = None
     """What stands around it, for the panels; None where nobody can tell."""
 

@@ -74,6 +74,8 @@ class Office:
         self.told = Told(running=None, sentence=UNSEEN)
         self.problem = ""
         """Why the API server cannot be asked, as a clause; empty while it answers."""
+        self.heard_at = clock.now()
+        """When it answered last, in seconds of the clock."""
         self._kube, self._clock, self._namespace = kube, clock, namespace
 
     async def run(self) -> None:
@@ -86,7 +88,7 @@ class Office:
         """Look once."""
         try:
             leases = (await self._kube.list(LEASE, self._namespace)).items
-            self.told, self.problem = told_by(leases, self._clock.now()), ""
+            self.told, self.problem, self.heard_at = told_by(leases, self._clock.now()), "", self._clock.now()
         except Unavailable as error:
             # What the Lease said before is no news of now: nobody is declared dead because we cannot see.
             self.told, self.problem = (
@@ -94,7 +96,7 @@ class Office:
                 str(error),
             )
         except WorldError:
-            self.told, self.problem = Told(running=None, sentence=UNSEEN), ""
+            self.told, self.problem, self.heard_at = Told(running=None, sentence=UNSEEN), "", self._clock.now()
 
 
 def _age(lease: Object, now: float) -> float:

@@ -5,6 +5,7 @@ cleaned here, and links are only ever http or https. Reads nothing and decides n
 """
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from pydantic import BaseModel, Field
 
@@ -64,17 +65,17 @@ def live_panels(rollout: Rollout, facts: Facts, now: float) -> list[Panel]:
     """What is around a rollout at `now` (seconds since the epoch). Parts that nobody can tell are left out."""
     panels = []
     if facts.replicas is not None:
-        panels.append(_replicas(rollout, facts.replicas, facts.runs, now))
+        panels.append(_replicas(rollout, facts.replicas, facts, now))
     if facts.conditions is not None:
         panels.append(_conditions(facts.conditions))
-    panels.append(_git(rollout, facts.origin, facts.runs))
+    panels.append(_git(rollout.name, facts.origin, facts.runs))
     if facts.channels is not None:
         panels.append(_alerts(facts.channels))
     return panels
 
 
 def audit_panel(command: str, events: Sequence[Event], waiting: Sequence[OperatorRequest]) -> Panel:
-    """Who asked for what, newest first, and what became of it. `command` is one that asks for something."""
+    """Who asked for what, newest first, and what became of it. `command` asks for something; empty where none can."""
     open_ = [
         [moment(each.at), cell("waits for an answer", "open", "◌"), cell(f"{each.by}: {each.verb}")] for each in waiting
     ]
@@ -84,31 +85,37 @@ def audit_panel(command: str, events: Sequence[Event], waiting: Sequence[Operato
         title="Requests of people",
         columns=["When", "State", "What"],
         rows=[*open_, *([moment(e.at), cell("answered", "good", "✔"), cell(e.message)] for e in reversed(asked))],
-        empty="Nobody has asked this rollout for anything. The buttons above do, and so does the command line:",
+        empty="Nobody has asked this rollout for anything."
+        + (" The buttons above do, and so does the command line:" if command else ""),
         command=command,
     )
 
 
-def _replicas(rollout: Rollout, replicas: Sequence[Replica], runs: str, now: float) -> Panel:
-    plural = "Processes" if runs == "process" else "Pods"
+def _replicas(rollout: Rollout, replicas: Sequence[Replica], facts: Facts, now: float) -> Panel:
+    runs, pods = facts.runs, facts.runs == "pod"
+    where = ["Node", "Image"] if pods else ["Where"]
     return Panel(
         id="replicas",
-        title=plural,
-        columns=[runs.capitalize(), "Arm", "Ready", "Restarts", "Age", "Where", "Trouble"],
-        rows=[_replica(each, now) for each in replicas],
-        empty=f"No {runs} runs for this rollout{' any more' if rollout.finished else ' yet'}.",
+        title="Pods" if pods else "Processes",
+        columns=[runs.capitalize(), "Arm", "Ready", "Restarts", "Age", *where, "Trouble"],
+        rows=[_replica(each, now, pods=pods) for each in replicas],
+        note=facts.unseen if replicas else "",
+        empty=facts.unseen or f"No {runs} runs for this rollout{' any more' if rollout.finished else ' yet'}.",
     )
 
 
-def _replica(replica: Replica, now: float) -> list[Cell]:
+def _replica(replica: Replica, now: float, *, pods: bool) -> list[Cell]:
     ready = cell("ready", "good", "✔") if replica.ready else cell("not ready", "open", "◌")
     restarts = cell(str(replica.restarts), *(("bad", "✖") if replica.restarts >= 3 else ()))
     age = "–" if replica.since is None else duration(max(now - replica.since, 0.0))
     trouble = cell(replica.trouble, "open", "◌") if replica.trouble else cell("–")
-    return [cell(replica.name), cell(replica.arm), ready, restarts, cell(age), cell(replica.place), trouble]
+    where = [cell(replica.place or "–"), cell(replica.serves or "–")] if pods else [cell(replica.place)]
+    return [cell(replica.name), cell(replica.arm), ready, restarts, cell(age), *where, trouble]
 
 
-def _conditions(conditions: Sequence[Condition]) -> Panel:
+@lru_cache(maxsize=1024)
+def _conditions(conditions: tuple[Condition, ...]) -> Panel:
+    """Drawn once: conditions seldom change, and pages are told every second. So it is with git."""
     return Panel(
         id="conditions",
         title="Route and platform",
@@ -127,7 +134,8 @@ def _conditions(conditions: Sequence[Condition]) -> Panel:
     )
 
 
-def _git(rollout: Rollout, origin: Origin | None, runs: str) -> Panel:
+@lru_cache(maxsize=1024)
+def _git(rollout: str, origin: Origin | None, runs: str) -> Panel:
     wanted, command = TAUGHT[runs]
     return Panel(
         id="git",
@@ -140,7 +148,7 @@ def _git(rollout: Rollout, origin: Origin | None, runs: str) -> Panel:
     )
 
 
-def _git_rows(rollout: Rollout, origin: Origin, runs: str) -> Iterable[list[Cell]]:
+def _git_rows(rollout: str, origin: Origin, runs: str) -> Iterable[list[Cell]]:
     yield [cell("Commit"), _commit(origin.commit)]
     if origin.author:
         yield [cell("Author"), cell(origin.author)]
@@ -157,7 +165,7 @@ def _git_rows(rollout: Rollout, origin: Origin, runs: str) -> Iterable[list[Cell
         yield [cell("Waits"), cell(origin.waits, "open", "◌")]
     if origin.rejected:
         yield [cell("Rejected"), cell(origin.rejected, "bad", "✖")]
-        yield [cell("Try it again"), cell(f"{COMMANDS[runs]} retry {rollout.name}")]
+        yield [cell("Try it again"), cell(f"{COMMANDS[runs]} retry {rollout}")]
 
 
 def _commit(commit: Commit, *, short: bool = True) -> Cell:

@@ -1,26 +1,31 @@
 """What a ModelCanary tells of its rollout's surroundings: its conditions, and the commit that it came with.
 
-Used by the places of a cluster. Pure. Its pods and routes are not read here: whoever may see a ModelCanary may not
-always see those, and the operator has put what matters of them into the conditions.
+Used by the places of a cluster. Pure. Its pods are told by `pods.py`; its routes are not read: the operator has put
+what matters of them into the conditions.
 """
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 from canary.rollout import Rollout
 from controlplane.gitsources.origin import annotations
 from controlplane.kserve.pods import seconds
 from controlplane.kubernetes.api import Object
-from controlplane.view.facts import Commit, Condition, Facts, Origin
+from controlplane.view.facts import Commit, Condition, Facts, Origin, Replica
 from controlplane.view.weblinks import commit_link, file_link, repository_link
 
 BAD = {"Accepted": "False", "Ready": "False", "Degraded": "True", "Blind": "True", "Drifted": "True"}
 """By condition the status that nobody wishes for; Unknown is on the way."""
 
 
-def cluster_facts(object_: Object, rollout: Rollout) -> Facts:
-    """What is known around this rollout from its resource alone."""
+def cluster_facts(
+    object_: Object, rollout: Rollout, replicas: tuple[Replica, ...] | None = None, unseen: str = ""
+) -> Facts:
+    """What is known around this rollout from its resource, and the pods that somebody has found for it."""
     return Facts(
+        replicas=replicas,
+        unseen=unseen,
         conditions=tuple(_conditions((object_.get("status") or {}).get("conditions") or ())),
         origin=_origin(object_, rollout),
         runs="pod",
@@ -41,6 +46,7 @@ def _conditions(told: Iterable[Any]) -> Iterable[Condition]:
         )
 
 
+@lru_cache(maxsize=4096)
 def _moment(stamp: object) -> float | None:
     try:
         return seconds(stamp) if isinstance(stamp, str) else None

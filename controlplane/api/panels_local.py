@@ -14,6 +14,8 @@ from canary.errors import SerinusError
 from canary.observation import Seen
 from canary.rollout import Rollout
 from canary.weights import ARMS
+from controlplane.adapters.process_child import Child
+from controlplane.adapters.process_files import read_json
 from controlplane.adapters.process_record import Record, Records
 from controlplane.adapters.processes import RECORDS_FILE
 from controlplane.alerts.ledger import lines_of
@@ -33,6 +35,17 @@ def local_facts(folder: Path, rollout: Rollout, seen: Seen) -> Facts:
         origin=_origin(_book_of(folder, rollout.name), rollout),
         channels=tuple(_channels(_lines(folder / ALERTS_FILE), rollout)),
     )
+
+
+def prometheus_port(folder: Path) -> int | None:
+    """Where the rollout's own Prometheus answers on this machine; None while none of its runs."""
+    file = folder / "prometheus" / "prometheus.json"
+    record = read_json(file) if file.is_file() else None
+    try:
+        alive = record is not None and Child(int(record["pid"]), float(record["created"])).alive
+        return int(record["port"]) if record is not None and alive else None
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def _replicas(file: Path, seen: Seen) -> Iterable[Replica]:

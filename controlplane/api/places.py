@@ -18,9 +18,10 @@ from canary.rollout import Event, Rollout
 from canary.spec.models import CanarySpec
 from controlplane.adapters.sqlite_store import SqliteStore
 from controlplane.api.door import Person
-from controlplane.api.look import Looked, look
-from controlplane.api.panels_local import local_facts
+from controlplane.api.look import LIVE, Looked, Lost, look
+from controlplane.api.panels_local import local_facts, prometheus_port
 from controlplane.api.problem import Refused
+from controlplane.api.promql import local_graphs
 from controlplane.ports import Stored
 from controlplane.view.live import read_live, read_samples
 
@@ -127,6 +128,10 @@ class Sources(Protocol):
         """What this person may see."""
         ...
 
+    def lost(self) -> Lost:
+        """Whether what is shown may be behind the world."""
+        ...
+
     async def unready(self) -> str:
         """Why nothing can be served yet, as a sentence; empty where it can."""
         ...
@@ -145,7 +150,8 @@ class FolderPlace:
     def look(self, spec: CanarySpec, rollout: Rollout, now: float) -> Looked:
         """See `Place`."""
         looked = look(spec, rollout, read_live(self.folder, self.name), now)
-        return replace(looked, facts=local_facts(self.folder, rollout, looked.seen))
+        graphs = local_graphs(prometheus_port(self.folder))
+        return replace(looked, facts=local_facts(self.folder, rollout, looked.seen), graphs=graphs)
 
     def samples(self, attempt: int) -> Sequence[Mapping[str, Any]]:
         """See `Place`."""
@@ -199,6 +205,10 @@ class Home:
     def seen_by(self, person: Person) -> "Home":
         """See `Sources`: whoever has the token is its owner."""
         return self
+
+    def lost(self) -> Lost:
+        """See `Sources`: files are read when they are asked for."""
+        return LIVE
 
     async def may(self, place: Place) -> Sequence[str]:
         """See `Source`."""

@@ -1,9 +1,9 @@
 """What each person may do with rollouts, as the API server says it: a SubjectAccessReview for every question.
 
 Used by `cluster.py` where people come with tokens of their own. Reading is `get`, `list` and `watch` on
-`modelcanaries`; asking for something is `patch`, which `kubectl canary` needs as well, or `create` on the verb as a
-subresource (`modelcanaries/pause`), so that a role can allow one thing and not another. Keeps an answer for seconds at
-most, and none about an action.
+`modelcanaries`, and `list` on pods for those of a rollout; asking for something is `patch`, which `kubectl canary`
+needs as well, or `create` on the verb as a subresource (`modelcanaries/pause`), so that a role can allow one thing and
+not another. Keeps an answer for seconds at most, and none about an action.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from canary.errors import WorldError
 from controlplane.api.door import Person
 from controlplane.api.problem import Refused
 from controlplane.kubernetes.api import Kube, Resource
-from controlplane.kubernetes.resources import MODEL_CANARY
+from controlplane.kubernetes.resources import MODEL_CANARY, POD
 
 REVIEW = Resource("authorization.k8s.io", "v1", "subjectaccessreviews", "SubjectAccessReview", namespaced=False)
 READS = frozenset({"get", "list", "watch"})
@@ -62,6 +62,10 @@ class Rights:
         answers = await asyncio.gather(*(self._allowed(person, "create", namespace, name, each) for each in verbs))
         return [verb for verb, allowed in zip(verbs, answers, strict=True) if allowed]
 
+    async def sees_pods(self, person: Person, namespace: str) -> bool:
+        """Whether this person may list the pods of this namespace."""
+        return await self._allowed(person, "list", namespace, "", of=POD)
+
     async def namespaces(self, person: Person, there: Iterable[str]) -> set[str]:
         """Those of the namespaces whose rollouts this person may list."""
         if await self._allowed(person, "list", "", ""):
@@ -76,7 +80,16 @@ class Rights:
             person, "create", namespace, name, verb
         )
 
-    async def _allowed(self, person: Person, verb: str, namespace: str, name: str, subresource: str = "") -> bool:
+    async def _allowed(
+        self,
+        person: Person,
+        verb: str,
+        namespace: str,
+        name: str,
+        subresource: str = "",
+        *,
+        of: Resource = MODEL_CANARY,
+    ) -> bool:
         key = (
             person.name,
             person.uid,
@@ -86,21 +99,31 @@ class Rights:
             namespace,
             name,
             subresource,
+            of,
         )
         known, now = self._known.get(key), self._now()
         if known is not None and 0 <= now - known[0] < FRESH:
             return known[1]
-        answer = await self._asked(person, verb, namespace, name, subresource)
+        answer = await self._asked(person, verb, namespace, name, subresource, of=of)
         if len(self._known) >= MOST_KEPT:
             self._known.clear()
         self._known[key] = (now, answer)
         return answer
 
-    async def _asked(self, person: Person, verb: str, namespace: str, name: str, subresource: str = "") -> bool:
+    async def _asked(
+        self,
+        person: Person,
+        verb: str,
+        namespace: str,
+        name: str,
+        subresource: str = "",
+        *,
+        of: Resource = MODEL_CANARY,
+    ) -> bool:
         attributes = {
-            "group": MODEL_CANARY.group,
-            "version": MODEL_CANARY.version,
-            "resource": MODEL_CANARY.plural,
+            "group": of.group,
+            "version": of.version,
+            "resource": of.plural,
             "verb": verb,
             "namespace": namespace,
             "name": name,

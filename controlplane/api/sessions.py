@@ -4,23 +4,27 @@ Added to the app by `app.py`. Where people sign in (`door.signs_in`), a token th
 becomes a cookie that no script can read; it ends with the token, with the browser, or when somebody signs out.
 """
 
+import re
 from html import escape
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import parse_qs
 
 from fastapi import Depends, FastAPI, Header, Request
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from controlplane.api.door import Caller
-from controlplane.api.guard import CALLER, SESSION, Rules
+from canary.errors import SerinusError
+from controlplane.api.door import Caller, Cookie
+from controlplane.api.guard import CALLER, SESSION, SIGN_IN, Rules
 from controlplane.api.messages import PROBLEMS, Session
 from controlplane.api.places import Sources
 from controlplane.api.problem import Problem, Refused
 from controlplane.api.reviews import COOKIE, SECURE_COOKIE
 
 STATIC = Path(__file__).parent.parent / "dashboard" / "static"
+_PAGE = re.compile(r"/(rollouts/[^/?#\\\s\x00-\x1f]+)?(\?[^#\\\s\x00-\x1f]*)?")
 LONGEST_TOKEN = 3800
 """Characters; browsers keep cookies of 4 kB."""
 
@@ -54,18 +58,52 @@ def sessions(app: FastAPI, sources: Sources, rules: Rules) -> None:
         _signing(app, rules)
 
 
+def _ours(address: str) -> str:
+    """The address if it is a page of this server, with what it was asked to show; else the list."""
+    return address if _PAGE.fullmatch(address) else "/"
+
+
 def _caller(request: Request) -> Caller:
     caller: Caller = request.scope[CALLER]
     return caller
 
 
 def _signing(app: FastAPI, rules: Rules) -> None:
-    page = (STATIC / "sign-in.html").read_text(encoding="utf-8").replace("{how}", escape(rules.door.how))
+    text = (STATIC / "sign-in.html").read_text(encoding="utf-8").replace("{how}", escape(rules.door.how))
 
-    @app.get("/sign-in", include_in_schema=False)
-    async def sign_in_page() -> Response:
+    def page(onward: str, problem: str = "", status: int = 200) -> Response:
+        told = f'<p id="problem" role="alert" class="banner bad">✖ {escape(problem)}</p>' if problem else ""
+        shown = text.replace("{next}", escape(_ours(onward))).replace("{problem}", told)
+        # A page that tells nobody where it is has its own form sent without an origin, which is refused.
+        return HTMLResponse(shown, status, {"referrer-policy": "same-origin"})
+
+    async def opened(token: str, origin: str) -> Cookie:
+        if len(token) > LONGEST_TOKEN:
+            raise Refused(413, "Too long", f"A token of more than {LONGEST_TOKEN} characters fits into no cookie.")
+        cookie = await rules.door.opened(token, origin)
+        if cookie is None:
+            raise Refused(401, "Not accepted", f"The API server does not accept this token here. {rules.door.hint}")
+        return cookie
+
+    @app.get(SIGN_IN, include_in_schema=False)
+    async def sign_in_page(request: Request) -> Response:
         """Where a token is pasted."""
-        return HTMLResponse(page)
+        return page(request.query_params.get("next", "/"))
+
+    @app.post(SIGN_IN, include_in_schema=False)
+    async def sign_in_here(request: Request, origin: Annotated[str, Header(max_length=300)]) -> Response:
+        """The page's own form, which needs no script: on to what was asked for, or the page again with the reason."""
+        given = parse_qs((await request.body()).decode("utf-8", "replace"))
+        onward = given.get("next", ["/"])[0]
+        try:
+            cookie = await opened(given.get("token", [""])[0].strip(), origin)
+        except Refused as refused:
+            return page(onward, refused.problem.detail, refused.problem.status)
+        except SerinusError as error:
+            return page(onward, f"Who you are cannot be asked now: {error}", 503)
+        answer = RedirectResponse(_ours(onward), 303)
+        cookie.put(answer)
+        return answer
 
     refusals: dict[int | str, dict[str, Any]] = {
         401: {"model": Problem, "description": "The token opens nothing."},
@@ -75,12 +113,7 @@ def _signing(app: FastAPI, rules: Rules) -> None:
     @app.post(SESSION, status_code=204, responses={**PROBLEMS, **refusals}, response_class=Response, tags=["session"])
     async def sign_in(given: SignIn, origin: Annotated[str, Header(max_length=300)]) -> Response:
         """Sign in with a token; the answer gives the browser its cookie."""
-        token = given.token.strip()
-        if len(token) > LONGEST_TOKEN:
-            raise Refused(413, "Too long", f"A token of more than {LONGEST_TOKEN} characters fits into no cookie.")
-        cookie = await rules.door.opened(token, origin)
-        if cookie is None:
-            raise Refused(401, "Not accepted", f"The API server does not accept this token here. {rules.door.hint}")
+        cookie = await opened(given.token.strip(), origin)
         answer = Response(status_code=204)
         cookie.put(answer)
         return answer

@@ -124,6 +124,7 @@ class State(BaseModel):
     events: int = Field(description="How many events there have been in this attempt.")
     version: int
     stale: str = Field(default="", description="Why this may be behind the world; empty while it is live.")
+    stale_since: str | None = Field(default=None, description="From when it is then; null while it is live.")
     panels: list[Panel] = Field(default=[], description="What stands around it: processes or pods, git, alerts.")
 
 
@@ -206,7 +207,8 @@ def _state(id_: str, stored: Stored, looked: Looked, now: float, spec: CanarySpe
         actions=actions(spec, looked, now),
         events=rollout.events,
         version=stored.version,
-        stale=looked.stale,
+        stale=looked.lost.why,
+        stale_since=looked.lost.moment,
         panels=[_variants(arms, drawn), *(live_panels(rollout, looked.facts, now) if looked.facts else ())],
     )
 

@@ -27,6 +27,8 @@ REST_PERIOD = 10.0
 MOST_WAITING = 256
 """Messages that a listener may be behind before it is sent away to come back and catch up."""
 RETRY = b"retry: 1000\n\n"
+CALM = 50
+"""Rollouts that can be followed at once with each of them looked at as soon as it has news, about once a second."""
 
 
 def event_bytes(event: Event) -> bytes:
@@ -36,6 +38,16 @@ def event_bytes(event: Event) -> bytes:
 
 def _problem(sentence: str) -> bytes:
     return _message("problem", {"detail": sentence})
+
+
+def _stale(state: State) -> bytes:
+    """What is told instead of a state that may be behind the world."""
+    return _message("problem", {"detail": state.stale, "since": state.stale_since})
+
+
+def state_bytes(state: State) -> bytes:
+    """One state as a message."""
+    return f"event: state\ndata: {state.model_dump_json()}\n\n".encode()
 
 
 def _message(kind: str, data: Any, id_: str = "") -> bytes:
@@ -50,8 +62,9 @@ Queue = asyncio.Queue[tuple[tuple[int, int] | None, bytes] | None]
 class Channel:
     """One rollout's listeners and the task that reads for them."""
 
-    def __init__(self, place: Place, now: Callable[[], float]) -> None:
-        self._place, self._now = place, now
+    def __init__(self, place: Place, now: Callable[[], float], rest: Callable[[], float] = lambda: 0.0) -> None:
+        """`rest`: seconds that have to lie between two looks, whatever the news."""
+        self._place, self._now, self._rest = place, now, rest
         self._listeners: set[Queue] = set()
         self._task: asyncio.Task[None] | None = None
         self._told = (0, 0)
@@ -75,9 +88,9 @@ class Channel:
                     yield event_bytes(event)
             if stored is not None:
                 state = self._state(stored)
-                yield _message("state", state.model_dump())
+                yield state_bytes(state)
                 if state.stale:
-                    yield _problem(state.stale)
+                    yield _stale(state)
             self._wake(sent)
             while (message := await queue.get()) is not None:
                 number, text = message
@@ -124,6 +137,7 @@ class Channel:
     async def _read_on(self) -> None:
         place, told_at, version = self._place, float("-inf"), -1
         while True:
+            await asyncio.sleep(self._rest())
             await place.news(PERIOD)
             try:
                 stored = await place.store.load(place.name)
@@ -141,7 +155,7 @@ class Channel:
                     version, told_at = stored.version, now
                     state = self._state(stored)
                     # What may be behind the world is not told anew as if it were of now.
-                    self.send(_problem(state.stale) if state.stale else _message("state", state.model_dump()))
+                    self.send(_stale(state) if state.stale else state_bytes(state))
             except SerinusError as error:
                 self.send(_problem(str(error)))
 
@@ -157,12 +171,12 @@ class Channel:
 
 
 class Hub:
-    """All channels by rollout id."""
+    """All channels by rollout, and by what of it is shown."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         """`now`: seconds since the epoch."""
         self._now = now
-        self._channels: dict[str, Channel] = {}
+        self._channels: dict[Place, Channel] = {}
         self._closed = False
 
     async def listen(self, place: Place, last: str) -> AsyncGenerator[bytes]:
@@ -170,12 +184,20 @@ class Hub:
         yield RETRY
         if self._closed:
             return
-        for id_ in [id_ for id_, channel in self._channels.items() if channel.idle]:
-            del self._channels[id_]
-        channel = self._channels.setdefault(place.id, Channel(place, self._now))
+        for each in [each for each, channel in self._channels.items() if channel.idle]:
+            del self._channels[each]
+        channel = self._channels.setdefault(place, Channel(place, self._now, self._spacing))
         async with aclosing(channel.listen(last)) as messages:
             async for message in messages:
                 yield message
+
+    def _spacing(self) -> float:
+        """Seconds between two looks at one rollout, so that hundreds that are followed at once take turns.
+
+        Nothing is lost by it: a later look tells of everything since the one before.
+        """
+        followed = sum(not channel.idle for channel in self._channels.values())
+        return STATE_PERIOD * followed / CALM if followed > CALM else 0.0
 
     def close(self) -> None:
         """End every stream."""

@@ -71,6 +71,8 @@ class Listing(BaseModel):
     rollouts: list[Summary]
     unreadable: list[Unreadable]
     read_only: bool
+    stale: str = Field(default="", description="Why all this may be behind the world; empty while it is live.")
+    stale_since: str | None = Field(default=None, description="From when it is then; null while it is live.")
     panel: Panel = Field(description="Columns of the list, and what is said while there is none.")
 
 

@@ -34,6 +34,8 @@ class Options:
     read_only: bool = False
     open_it: bool | None = None
     """Whether to open a browser; None where somebody sits before this machine."""
+    prometheus: str = ""
+    """Where browsers find the cluster's Prometheus, for links to graphs."""
     log_format: str = "text"
     """`json`: what is said are lines for a log store, without the token."""
 
@@ -67,6 +69,9 @@ class Many:
     help="With --cluster: people sign in with tokens of their own, and see and do what the cluster lets them.",
 )
 @click.option("--audience", metavar="NAME", default="serinus", show_default=True, help="With --sign-in: of the tokens.")
+@click.option(
+    "--prometheus-page", metavar="URL", help="With --cluster: its Prometheus as a browser gets there, for links."
+)
 @log_format("text")
 def command(
     state_home: Path | None,
@@ -80,6 +85,7 @@ def command(
     context: str | None,
     sign_in: bool,
     audience: str,
+    prometheus_page: str | None,
     log_format: str,
 ) -> None:
     """Show every rollout on this machine, or of a cluster, in a browser, and let people act.
@@ -89,11 +95,14 @@ def command(
     """
     from canary.errors import BadInput, SerinusError
 
-    if not cluster and (namespace or kubeconfig or context or sign_in):
-        raise click.UsageError("--namespace, --kubeconfig, --context and --sign-in belong to --cluster.")
+    if not cluster and (namespace or kubeconfig or context or sign_in or prometheus_page):
+        raise click.UsageError(
+            "--namespace, --kubeconfig, --context, --sign-in, --prometheus-page belong to --cluster."
+        )
+    page = web_page(prometheus_page)
     if cluster and state_home:
         raise click.UsageError("--state-home names rollouts of this machine: leave it out, or --cluster.")
-    options = Options(listen, hosts, read_only, open_it, log_format)
+    options = Options(listen, hosts, read_only, open_it, page, log_format)
     many = Many(audience, os.environ.get("POD_NAMESPACE")) if sign_in else None
     work = (
         _in_a_cluster(kubeconfig, context, namespace, options, many)
@@ -110,6 +119,15 @@ def command(
         raise SystemExit(1) from error
     except KeyboardInterrupt:
         pass
+
+
+def web_page(address: str | None) -> str:
+    """The address, if a browser may open it; empty where there is none. Raises `click.UsageError`."""
+    from controlplane.view.facts import safe_link
+
+    if address and not safe_link(address):
+        raise click.UsageError(f"--prometheus-page {address}: expected http(s)://host/…, without a password.")
+    return address or ""
 
 
 def home_of_states() -> Path:
@@ -184,6 +202,7 @@ async def serve_cluster(
         namespace=namespace,
         office=many.office if many else None,
         rights=Rights(kube, clock.now) if many else None,
+        prometheus=options.prometheus,
     )
     app = server_of(cluster, Rules(door, options.read_only, options.names()), now=clock.now)
     await _following(cluster, _shown(app, f"Rollouts of {where}", token, options))

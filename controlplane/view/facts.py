@@ -7,14 +7,13 @@ here is needed to carry a rollout out; it is for people who look on, and each pa
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from canary.weights import Arm
-
 
 @dataclass(frozen=True, slots=True)
 class Replica:
     """One process or pod."""
 
-    arm: Arm
+    arm: str
+    """`stable` or `canary`; where nobody can tell, what it is called instead."""
     name: str
     ready: bool
     since: float | None
@@ -22,6 +21,8 @@ class Replica:
     restarts: int
     place: str
     """Where it runs: `pid 4711, port 40123`, or a node."""
+    serves: str = ""
+    """The image or model that it was started with; empty where the variant's plan says it all."""
     trouble: str = ""
     """Why it is not ready, one clause; empty when it is."""
 
@@ -96,6 +97,8 @@ class Facts:
     """Everything of this that is known. None where nobody can say, empty where there is none."""
 
     replicas: tuple[Replica, ...] | None = None
+    unseen: str = ""
+    """Why replicas cannot be shown, or may be behind, a sentence; empty while they can."""
     conditions: tuple[Condition, ...] | None = None
     origin: Origin | None = None
     channels: tuple[Told, ...] | None = None
@@ -105,7 +108,7 @@ class Facts:
 
 def safe_link(address: str) -> str:
     """The address if a browser may open it (http or https, with a host, without a password), else nothing."""
-    if not address.isprintable() or len(address) > 2000 or any(each in address for each in ' "<>\\'):
+    if not address or not address.isprintable() or len(address) > 2000 or any(each in address for each in ' "<>\\'):
         return ""
     try:
         parts = urlsplit(address)

@@ -120,4 +120,8 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 - apiGroups: [""]
   resources: [configmaps]
   verbs: [get]
+# Those of both variants, shown to people who may list pods themselves.
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [list, watch]
 {{- end }}

@@ -9,7 +9,7 @@ function library() {
     const script = document.createElement("script");
     script.src = "/static/vendor/uplot-1.6.32.min.js";
     script.onload = () => resolve(globalThis.uPlot);
-    script.onerror = () => { loading = null; reject(new Error("The chart library could not be read.")); };
+    script.onerror = () => { loading = null; reject(); };
     document.head.append(script);
   });
   return loading;
@@ -23,15 +23,13 @@ const FORMATS = {
   seconds: (v) => (v < 0.9995 ? `${digits(v * 1000)} ms` : `${digits(v)} s`),
   dollars: (v) => `$${digits(v)}`,
 };
-const NEAR = 8;
+const NEAR = 8, HEIGHT = 120;
 
-// `columns` is [times in seconds since the epoch, values…]; `lines` names each: {label, key, step} draws a line, {band}
-// is the lower end of a band in that colour, whose upper end is the next column. `marks` are drawn upright: {t, symbol,
-// tone, text}; `here` is the moment that the address names, and `pick(iso)` is told of a moment that was clicked.
-export function Chart({ columns, lines, unit, label, marks, here, pick, height = 120, zero = false }) {
+// `columns` is [times, values…]; of `lines`, {label, key, step} draws one, {band} is a band's lower end, the next its upper.
+// `here` is the moment that the address names; `pick(iso)` is told of one that was clicked.
+export function Chart({ columns, lines, unit, label, marks, here, pick, zero }) {
   const place = useRef(null), chart = useRef(null), said = useRef(null), newest = useRef(null);
-  const [theme, setTheme] = useState(dark.matches);
-  const [failed, setFailed] = useState(false);
+  const [theme, setTheme] = useState();
   newest.current = { columns, marks, here, pick };
 
   useEffect(() => {
@@ -42,21 +40,21 @@ export function Chart({ columns, lines, unit, label, marks, here, pick, height =
 
   useEffect(() => {
     let gone = false;
-    const sized = new ResizeObserver(([entry]) => chart.current?.setSize({ width: Math.floor(entry.contentRect.width), height }));
+    const sized = new ResizeObserver(([entry]) => chart.current?.setSize({ width: Math.floor(entry.contentRect.width), height: HEIGHT }));
     library().then((uPlot) => {
       if (gone || !place.current) return;
-      const shown = options(uPlot, { lines, unit, height, zero, newest, said }, place.current.clientWidth);
+      const shown = options(uPlot, { lines, unit, zero, newest, said }, place.current.clientWidth);
       chart.current = new uPlot(shown, columns, place.current);
       sized.observe(place.current);
       point(chart.current, here);
-    }, () => setFailed(true));
+    }, () => said.current?.replaceChildren("The chart could not be drawn."));
     return () => {
       gone = true;
       sized.disconnect();
       chart.current?.destroy();
       chart.current = null;
     };
-  }, [theme, unit, height, lines]);
+  }, [theme, unit, lines]);
 
   useEffect(() => { chart.current?.setData(columns); }, [columns]);
   useEffect(() => { chart.current?.redraw(false); }, [marks]);
@@ -64,7 +62,6 @@ export function Chart({ columns, lines, unit, label, marks, here, pick, height =
 
   return html`<figure class="chart">
     <div ref=${place} role="img" aria-label=${label}></div>
-    ${failed && html`<p class="quiet">The chart could not be drawn.</p>`}
     <figcaption><span ref=${said} class="said"></span>${lines.map((line) => line.label && html`<span key=${line.label}><span class=${`key ${line.key}`} aria-hidden="true"></span>${line.label}</span>`)}</figcaption>
   </figure>`;
 }
@@ -75,7 +72,7 @@ function point(chart, here) {
   if (here) chart.setCursor({ left: chart.valToPos(here, "x"), top: 1 });
 }
 
-function options(uPlot, { lines, unit, height, zero, newest, said }, width) {
+function options(uPlot, { lines, unit, zero, newest, said }, width) {
   const axis = { stroke: colour("quiet"), grid: { stroke: colour("line"), width: 1 }, ticks: { show: false }, font: "11px system-ui" };
   const format = FORMATS[unit] ?? digits;
   const told = (chart) => {
@@ -83,13 +80,17 @@ function options(uPlot, { lines, unit, height, zero, newest, said }, width) {
     const at = chart.data[0][idx];
     if (at == null) { said.current?.replaceChildren(); return; }
     const value = (index) => chart.data[index + 1][idx];
-    const values = lines.flatMap((line, index) => (line.label && value(index) != null ? [`${line.label} ${format(value(index))}${around(line, value, format, lines)}`] : []));
+    const values = lines.flatMap(({ label, key }, index) => {
+      if (!label || value(index) == null) return [];
+      const low = lines.findIndex(({ band }) => band === key);
+      return `${label} ${format(value(index))}${low < 0 || value(low) == null ? "" : ` (${format(value(low))} to ${format(value(low + 1))})`}`;
+    });
     const mark = newest.current.marks.findLast((each) => Math.abs(chart.valToPos(each.t, "x") - left) < NEAR);
     said.current?.replaceChildren([moment(at * 1000), ...values, mark && `${mark.symbol} ${mark.text}`].filter(Boolean).join(" · "));
   };
   return {
     width: Math.max(width, 80),
-    height,
+    height: HEIGHT,
     legend: { show: false },
     cursor: { sync: { key: "rollout" }, drag: { x: false, y: false }, y: false },
     scales: { y: { range: (_, low, high) => range(low, high, zero) } },
@@ -106,21 +107,17 @@ function options(uPlot, { lines, unit, height, zero, newest, said }, width) {
       })],
     },
     bands: lines.flatMap((line, index) => (line.band ? [{ series: [index + 2, index + 1], fill: colour(`${line.band}-band`) }] : [])),
-    series: [{}, ...lines.map((line) => (line.label ? {
-      stroke: colour(line.key),
-      width: line.key === "limit" ? 1.5 : 2,
-      dash: line.key === "limit" ? [5, 4] : line.key === "asked" ? [2, 3] : undefined,
+    series: [{}, ...lines.map(({ label, key, step }) => ({
       spanGaps: true,
-      paths: line.step ? uPlot.paths.stepped({ align: 1 }) : undefined,
-      points: { show: (self) => self.data[0].length < 40, size: 4 },
-    } : { auto: false, width: 0, spanGaps: true, points: { show: false } }))],
+      ...(label ? {
+        stroke: colour(key),
+        width: 2,
+        dash: { limit: [5, 4], asked: [2, 3] }[key],
+        paths: step && uPlot.paths.stepped({ align: 1 }),
+        points: { show: (self) => self.data[0].length < 40, size: 4 },
+      } : { auto: false, width: 0, points: { show: false } }),
+    }))],
   };
-}
-
-// The band of a line's arm at the crosshair, in words.
-function around(line, value, format, lines) {
-  const low = lines.findIndex((each) => each.band === line.key);
-  return low < 0 || value(low) == null ? "" : ` (${format(value(low))} to ${format(value(low + 1))})`;
 }
 
 function drawMarks(chart, { marks, here }) {

@@ -3,7 +3,7 @@
 import { html, useEffect, useState } from "./vendor/htm-preact-3.1.1.mjs";
 import { read } from "./api.js";
 import { Table } from "./panel.js";
-import { Banner, Link, span, useNow } from "./words.js";
+import { Banner, Link, Stale } from "./words.js";
 
 const PERIOD_MS = 2000;
 const SHOWS = {
@@ -17,7 +17,6 @@ const SHOWS = {
 export function List({ session, query, go }) {
   const [listing, setListing] = useState(null);
   const [lost, setLost] = useState("");
-  const now = useNow();
   useEffect(() => {
     let ended = false, timer;
     const again = async () => {
@@ -29,10 +28,10 @@ export function List({ session, query, go }) {
       }
       if (!ended) timer = setTimeout(again, PERIOD_MS);
     };
+    document.title = "Rollouts · Serinus";
     again();
     return () => { ended = true; clearTimeout(timer); };
   }, []);
-  useEffect(() => { document.title = "Rollouts · Serinus"; }, []);
   if (!listing) return lost ? html`<${Banner} tone="bad">${lost}<//>` : html`<p class="quiet">Reading the rollouts…</p>`;
 
   const show = query.get("show") in SHOWS ? query.get("show") : "all";
@@ -47,11 +46,11 @@ export function List({ session, query, go }) {
   const matching = phase ? ofPhase(phase) : shown;
   const phases = [...new Set([...shown.map((r) => r.badge.word), phase])].filter(Boolean).sort();
   return html`<h1>Rollouts on ${session.where}</h1>
-    ${lost && html`<${Banner}>◌ Not live: ${lost} What is shown was read ${span((now - new Date(listing.at)) / 1000)} ago.<//>`}
+    ${(lost || listing.stale) && html`<${Stale} why=${lost ? `Not live: ${lost}` : listing.stale} since=${lost ? listing.at : listing.stale_since} />`}
     ${listing.unreadable.map((u) => html`<${Banner} tone="bad" key=${u.folder}>✖ ${u.folder} cannot be read: ${u.problem}<//>`)}
     ${listing.rollouts.length > 0 && html`
       <form class="filters" role="search" onSubmit=${(event) => event.preventDefault()}>
-        <fieldset><legend class="hidden">Which rollouts</legend>
+        <fieldset aria-label="Which rollouts">
           ${Object.entries(SHOWS).map(([key, [word, fits]]) => html`<label key=${key} class=${key === show ? "chosen" : ""}>
             <input type="radio" name="show" value=${key} checked=${key === show} onChange=${() => filter({ show: key })} />
             ${word} <span class="count">${named.filter(fits).length}</span></label>`)}

@@ -1,7 +1,7 @@
 // A table of the server's making: titles, words, tones and links are decided there, times are shown in our own zone.
 
 import { html } from "./vendor/htm-preact-3.1.1.mjs";
-import { ago, Command, Link, Mark, Time, useNow } from "./words.js";
+import { ago, Command, Link, Mark, Out, Time, useNow } from "./words.js";
 
 export const Panel = ({ panel }) => html`<section class="card panel" aria-labelledby=${`panel-${panel.id}`}>
   <h2 id=${`panel-${panel.id}`}>${panel.title}</h2>
@@ -21,6 +21,6 @@ export function Table({ panel: { columns, rows, empty, command }, go }) {
 function Cell({ cell: { at, symbol, tone, text, link }, now, go }) {
   if (at) return html`<${Time} iso=${at} /> <span class="quiet">${ago(at, now)}</span>`;
   const shown = symbol ? html`<${Mark} symbol=${symbol} tone=${tone}>${text}<//>` : text;
-  if (/^https?:\/\//.test(link)) return html`<a href=${link} target="_blank" rel="noopener noreferrer">${shown}</a>`;
+  if (/^https?:/.test(link)) return html`<${Out} to=${link}>${shown}<//>`;
   return /^(\?|\/\w)/.test(link) ? (go ? html`<${Link} to=${link} go=${go}>${shown}<//>` : html`<a href=${link}>${shown}</a>`) : shown;
 }

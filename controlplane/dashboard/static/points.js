@@ -1,32 +1,27 @@
-// Columns for the charts, from what the server has kept; states that arrive are added at the end.
+// What the charts draw: a row for each moment, those that the server has kept first; states that arrive are added.
 
-const MOST_POINTS = 4000;
-const ends = (pair, empty) => (pair?.[0].length ? pair : [empty, empty]);
+const MOST_ROWS = 4000;
+const seconds = (iso) => new Date(iso) / 1000;
 
-// By gate seven columns: stable, canary, limit, then the lowest and highest value that stable's and the canary's counts allow.
-export function fromSeries(series, state) {
-  const began = new Date(state.began) / 1000, empty = series.t.map(() => null);
-  const points = { at: series.t.map((t) => began + t), asked: series.asked, in_force: series.source === "events" ? empty : series.in_force, gates: new Map() };
-  for (const g of series.gates) points.gates.set(g.gate, [g.stable, g.canary, g.limit, ...ends(g.bands.stable, empty), ...ends(g.bands.canary, empty)]);
-  return withState(points, state);
+// By gate: stable, canary, limit, then both ends of each band.
+export function fromSeries({ t, asked, in_force, gates, source }, state) {
+  const at = (index) => gates.map(({ gate, stable, canary, limit, bands }) =>
+    [gate, [stable, canary, limit, ...bands.stable, ...bands.canary].map((column) => column[index])]);
+  return withState(t.map((passed, index) => ({
+    at: seconds(state.began) + passed, asked: asked[index], in_force: source === "events" ? null : in_force[index], gates: new Map(at(index)),
+  })), state);
 }
 
-export function withState(before, state) {
-  const at = new Date(state.at) / 1000;
-  if (!before || state.finished || (before.at.length && at <= before.at.at(-1))) return before;
-  const from = Math.max(0, before.at.length + 1 - MOST_POINTS);
-  const add = (column, value) => [...column.slice(from), value ?? null];
-  const { asked, in_force } = state.arms.find((arm) => arm.arm === "canary");
-  const empty = before.at.map(() => null), gates = new Map();
-  const now = new Map(state.gates.map((g) => [g.gate, [g.stable.value, g.canary.value, g.limit.value,
-    g.bands.stable?.low, g.bands.stable?.high, g.bands.canary?.low, g.bands.canary?.high]]));
-  for (const name of new Set([...before.gates.keys(), ...now.keys()])) {
-    const past = before.gates.get(name) ?? Array(7).fill(empty);
-    gates.set(name, past.map((column, index) => add(column, now.get(name)?.[index])));
-  }
-  return { at: add(before.at, at), asked: add(before.asked, asked.value), in_force: add(before.in_force, in_force.value), gates };
+export function withState(rows, { at, finished, arms, gates }) {
+  if (finished || seconds(at) <= rows.at(-1)?.at) return rows;
+  const { asked, in_force } = arms.find(({ arm }) => arm === "canary");
+  const values = ({ gate, stable, canary, limit, bands }) =>
+    [gate, [stable.value, canary.value, limit.value, bands.stable?.low, bands.stable?.high, bands.canary?.low, bands.canary?.high]];
+  return [...rows.slice(1 - MOST_ROWS), { at: seconds(at), asked: asked.value, in_force: in_force.value, gates: new Map(gates.map(values)) }];
 }
+
+// The columns of a chart: the times, then what each function takes of a row.
+export const columns = (rows, ...values) => [({ at }) => at, ...values].map((value) => rows.map((row) => value(row) ?? null));
 
 // What charts mark: shifts, the canary's start, alerts, people, git.
-export const marksOf = (events) => events.filter((event) => event.shown.marks)
-  .map(({ at, shown }) => ({ ...shown, t: new Date(at) / 1000 }));
+export const marksOf = (events) => events.filter((event) => event.shown.marks).map(({ at, shown }) => ({ ...shown, t: seconds(at) }));

@@ -6,54 +6,42 @@ import { Actions } from "./actions.js";
 import { Chart } from "./charts.js";
 import { Log } from "./log.js";
 import { Panel } from "./panel.js";
-import { fromSeries, marksOf, withState } from "./points.js";
-import { ago, Badge, Banner, Command, Link, Mark, Time, useNow } from "./words.js";
+import { columns, fromSeries, marksOf, withState } from "./points.js";
+import { Badge, Banner, Command, Link, Mark, Out, Stale, Time } from "./words.js";
 
 export function Rollout({ id, session, query, go }) {
-  const [detail, setDetail] = useState(null);
-  const [state, setState] = useState(null);
-  const [events, setEvents] = useState([]);
-  const [points, setPoints] = useState(null);
-  const [error, setError] = useState("");
-  const [live, setLive] = useState(true);
-  const [problem, setProblem] = useState("");
+  const [{ detail, state, events, points, error, live, problem }, setPage] = useState({ events: [], points: [], live: true });
   const [retry, setRetry] = useState(0);
+  const put = (news) => setPage((page) => ({ ...page, ...news }));
   const known = useRef(new Map());
   const attempt = useRef(0);
   const path = `/rollouts/${encodeURIComponent(id)}`;
   const asked = query.get("attempt") ? `?attempt=${encodeURIComponent(query.get("attempt"))}` : "";
 
-  const refresh = () => read(path).then(setDetail, () => {});
   useEffect(() => {
     let stop = () => {}, timer, ended = false;
     Promise.all([read(path + asked), read(`${path}/series${asked}`)]).then(([found, series]) => {
       if (ended) return;
       attempt.current = found.state.attempt;
-      setError("");
-      setDetail(found);
-      setState(found.state);
-      setEvents(found.events);
-      setPoints(fromSeries(series, found.state));
+      put({ detail: found, state: found.state, events: found.events, points: fromSeries(series, found.state), error: "" });
       if (found.earlier) return;
       let batch = null;
       stop = follow(id, {
         event: (line) => {
           known.current.set(line.id, line);
-          batch ??= setTimeout(() => { batch = null; setEvents([...known.current.values()].filter((e) => Number(e.id.split("/").at(-2)) === attempt.current)); }, 20);
-          if (line.event === "operator") refresh();
+          batch ??= setTimeout(() => { batch = null; put({ events: [...known.current.values()].filter((e) => Number(e.id.split("/").at(-2)) === attempt.current) }); }, 20);
+          if (line.event === "operator") read(path).then((detail) => put({ detail }), () => {});
         },
         state: (next) => {
-          setProblem("");
-          if (next.attempt !== attempt.current) { setRetry((n) => n + 1); return; }
-          setState(next);
-          setPoints((before) => withState(before, next));
+          if (next.attempt === attempt.current) setPage((page) => ({ ...page, problem: null, state: next, points: withState(page.points, next) }));
+          else setRetry((n) => n + 1);
         },
-        problem: setProblem,
-        link: setLive,
+        problem: (problem) => put({ problem }),
+        link: (live) => put({ live }),
       });
     }).catch((failure) => {
       if (ended) return;
-      setError(failure.message);
+      put({ error: failure.message });
       if (failure.status !== 404) timer = setTimeout(() => setRetry((n) => n + 1), 3000);
     });
     return () => { ended = true; clearTimeout(timer); stop(); };
@@ -89,10 +77,10 @@ export function Rollout({ id, session, query, go }) {
 }
 
 function Banners({ state, live, problem }) {
-  const now = useNow();
+  const lost = live ? problem ?? (state.stale && { detail: state.stale, since: state.stale_since })
+    : { detail: "Not live: the connection is lost and tried again.", since: state.at };
   return html`<div>
-    ${!live && html`<${Banner}>◌ Not live: the connection is lost and tried again. What is shown is from ${ago(state.at, now)}.<//>`}
-    ${live && problem && html`<${Banner} tone="bad">✖ ${problem}<//>`}
+    ${lost && (lost.since ? html`<${Stale} why=${lost.detail} since=${lost.since} />` : html`<${Banner} tone="bad">✖ ${lost.detail}<//>`)}
     ${state.banners.map(({ tone, text }) => html`<${Banner} key=${text} tone=${tone}>${text}<//>`)}</div>`;
 }
 
@@ -123,12 +111,11 @@ const WEIGHTS = [{ label: "in force", key: "canary", step: true }, ...ASKED];
 const GATE = [{ label: "stable", key: "stable" }, { label: "canary", key: "canary" }, { label: "limit", key: "limit" }, { band: "stable" }, {}, { band: "canary" }, {}];
 
 function Weights({ points, ...more }) {
-  // Where only events are known, nobody has noted what was in force.
-  const seen = points?.in_force.some((v) => v !== null);
-  const columns = useMemo(() => points && [points.at, ...(seen ? [points.in_force] : []), points.asked], [points]);
-  if (!points || points.at.length < 2) return null;
+  const seen = points.some((row) => row.in_force !== null);
+  const drawn = useMemo(() => columns(points, ...(seen ? [(row) => row.in_force] : []), (row) => row.asked), [points]);
+  if (points.length < 2) return null;
   return html`<section class="card" aria-labelledby="weights-title"><h2 id="weights-title">The canary's share of traffic</h2>
-    <${Chart} columns=${columns} lines=${seen ? WEIGHTS : ASKED} unit="share" zero label="The canary's share of traffic over time" height=${130} ...${more} /></section>`;
+    <${Chart} columns=${drawn} lines=${seen ? WEIGHTS : ASKED} unit="share" zero label="The canary's share of traffic over time" ...${more} /></section>`;
 }
 
 const Gates = ({ state, ...more }) => html`<section aria-labelledby="gates-title"><h2 id="gates-title">Gates of stage ${state.stage + 1}</h2>
@@ -136,8 +123,7 @@ const Gates = ({ state, ...more }) => html`<section aria-labelledby="gates-title
   <div class="gates">${state.gates.map((gate) => html`<${Gate} key=${gate.gate} gate=${gate} ...${more} />`)}</div></section>`;
 
 function Gate({ gate, points, ...more }) {
-  const columns = useMemo(() => points?.gates.has(gate.gate) && [points.at, ...points.gates.get(gate.gate)], [points, gate.gate]);
-  const drawn = columns && columns[2].filter((v) => v !== null).length > 1;
+  const drawn = useMemo(() => columns(points, ...GATE.map((_, index) => (row) => row.gates.get(gate.gate)?.[index])), [points, gate.gate]);
   const value = (name, shown, band) => html`<div><dt>${name}</dt><dd class=${name === "canary" ? "big" : ""}>${shown.text}</dd>${band && html`<dd class="quiet">${band.text}</dd>`}</div>`;
   return html`<article class="card gate">
     <div class="head"><h3>${gate.gate}</h3><${Badge} badge=${gate.badge} /></div>
@@ -145,7 +131,7 @@ function Gate({ gate, points, ...more }) {
     <p>${gate.why}</p>
     <p class="quiet">${gate.gathered}</p>
     ${gate.query && html`<details><summary>Query</summary><${Command}>${gate.query}<//>${
-      /^https?:/.test(gate.query_link) && html` <a href=${gate.query_link} target="_blank" rel="noopener noreferrer">Open in Prometheus</a>`}</details>`}
-    ${drawn && html`<${Chart} columns=${columns} lines=${GATE} unit=${gate.unit} label=${`${gate.gate} over time: stable, canary and the limit`} ...${more} />`}
+      gate.query_link && html` <${Out} to=${gate.query_link}>Open in Prometheus<//>`}</details>`}
+    ${drawn[2].filter((v) => v !== null).length > 1 && html`<${Chart} columns=${drawn} lines=${GATE} unit=${gate.unit} label=${`${gate.gate} over time: stable, canary and the limit`} ...${more} />`}
   </article>`;
 }

@@ -1,4 +1,4 @@
-// Times as people read them, always with their zone; small pieces that every view uses.
+// Times as people read them, with their zone; small pieces that every view uses.
 
 import { html, useEffect, useState } from "./vendor/htm-preact-3.1.1.mjs";
 
@@ -37,15 +37,19 @@ export function useNow() {
 
 export const ago = (iso, now) => `${span((now - new Date(iso)) / 1000)} ago`;
 
-// Whether a click stays on this page; one that opens another tab is the browser's.
-export function plain(click) {
-  if (click.metaKey || click.ctrlKey || click.shiftKey || click.button) return false;
-  click.preventDefault();
-  return true;
+// A click stays on this page; one that opens another tab is the browser's.
+export function Link({ to, go, replace, children, ...more }) {
+  const follow = (click) => {
+    if (click.metaKey || click.ctrlKey || click.shiftKey || click.button) return;
+    click.preventDefault();
+    go(to, replace);
+  };
+  return html`<a href=${to} ...${more} onClick=${follow}>${children}</a>`;
 }
 
-export const Link = ({ to, go, replace, children, ...more }) =>
-  html`<a href=${to} ...${more} onClick=${(click) => plain(click) && go(to, replace)}>${children}</a>`;
+// To another site; what is no address of one stays text.
+export const Out = ({ to, children }) =>
+  /^https?:\/\//.test(to) ? html`<a href=${to} target="_blank" rel="noopener noreferrer">${children}</a>` : children;
 
 export const Mark = ({ symbol, tone, children, kind = "mark" }) =>
   html`<span class=${`${kind} ${tone}`}><span aria-hidden="true">${symbol}</span> ${children}</span>`;
@@ -56,10 +60,14 @@ export const Time = ({ iso }) => html`<time datetime=${iso}>${moment(iso)}</time
 
 export const Banner = ({ tone = "open", children }) => html`<p role="alert" class=${`banner ${tone}`}>${children}</p>`;
 
+// Why nothing new comes, and from when what is shown is.
+export const Stale = ({ why, since }) =>
+  html`<${Banner}>◌ ${why} What is shown is from <${Time} iso=${since} />.<//>`;
+
 // A text to copy: a command or a query.
 export function Command({ children }) {
   const [copied, setCopied] = useState(false);
   const copy = () => navigator.clipboard?.writeText(children).then(() => setCopied(true), () => {});
-  return html`<span class="command"><code>${children}</code> <button type="button" class="small" onClick=${copy}>
-    ${copied ? "Copied" : "Copy"}<span class="hidden"> ${children}</span></button></span>`;
+  return html`<span class="command"><code>${children}</code> <button type="button" class="small" onClick=${copy}
+    aria-label=${`${copied ? "Copied" : "Copy"} ${children}`}>${copied ? "Copied" : "Copy"}</button></span>`;
 }

@@ -55,6 +55,8 @@ class People:
         }
     )
     """Name, verb, subresource, namespace."""
+    pods: set[tuple[str, str, str]] = field(default_factory=lambda: {("vera", "list", PLACE), ("ed", "list", PLACE)})
+    """Name, verb, namespace."""
     asked: list[str] = field(default_factory=list)
     """Kinds of the reviews that were asked for."""
 
@@ -80,6 +82,9 @@ class ReviewingKube(MemoryKube):
                     return {**object_, "status": told | ({"audiences": [audience]} if good else {})}
                 case "SubjectAccessReview":
                     said = spec["resourceAttributes"]
+                    if said["resource"] == "pods":
+                        allowed = (spec["user"], said["verb"], said["namespace"]) in self.people.pods
+                        return {**object_, "status": {"allowed": allowed}}
                     assert (said["group"], said["resource"]) == ("serinus.dev", "modelcanaries")
                     right = (spec["user"], said["verb"], said.get("subresource", ""), said.get("namespace", ""))
                     return {**object_, "status": {"allowed": right in self.people.rights}}

@@ -190,7 +190,7 @@ def test_a_change_is_pushed_by_the_watch(going: Shown) -> None:
         asked = {request.resource for request in going.kube.counts}
         after = going.within(lambda: sum(n for r, n in going.kube.counts.items() if r.resource != "leases"))
     assert after <= before
-    assert asked <= {"modelcanaries", "leases", "configmaps"}
+    assert asked <= {"modelcanaries", "leases", "configmaps", "pods"}
 
 
 def test_when_the_api_server_goes_away_the_page_is_told_and_goes_on_afterwards(going: Shown) -> None:
@@ -199,13 +199,15 @@ def test_when_the_api_server_goes_away_the_page_is_told_and_goes_on_afterwards(g
         assert next(kind for kind, _ in messages if kind == "state")
         going.within(going.kube.stop)
         problem = next(data["detail"] for kind, data in messages if kind == "problem")
-        assert "Not live for" in problem
+        assert problem.startswith("Not live: ")
         with going.client() as client:
             listing = client.get("/api/v1/rollouts").json()
-            assert "Not live for" in client.get(CHAT).json()["state"]["stale"]
+            told = client.get(CHAT).json()["state"]
+            assert told["stale"].startswith("Not live: ")
+            assert told["stale_since"] <= told["at"]
             assert client.get("/").status_code == client.get("/readyz").status_code == 200
             assert client.post(f"{CHAT}/requests", json={"verb": "pause"}).status_code == 503
-        assert [each["folder"] for each in listing["unreadable"]] == ["the cluster"]
+        assert (listing["stale"], listing["unreadable"]) == (told["stale"], [])
         assert [line["name"] for line in listing["rollouts"]] == ["chat"]
         write(going, version=901)
         going.within(lambda: setattr(going.kube, "down", False))

@@ -9,6 +9,7 @@ from canary.spec.models import CanarySpec, Gate
 from canary.weights import Arm
 from controlplane.api.gate_view import GateView, gate_view
 from controlplane.api.look import Looked
+from controlplane.api.promql import cluster_graphs
 from controlplane.view.gates import gate_rows
 from tests.controlplane.view import scenes
 
@@ -64,7 +65,8 @@ def test_an_own_query_is_shown_as_it_is_asked_with_a_link_where_a_browser_gets_t
     ):
         spec = spec_with(prometheus)
         row = next(iter(gate_rows(spec, replace(ROLLOUT, verdicts=()))))
-        shown = gate_view(row, Looked(ROLLOUT, SEEN, running=True, looked_at=0.0), spec, {})
+        graphs = cluster_graphs(spec, "models", "support-llm", "")
+        shown = gate_view(row, Looked(ROLLOUT, SEEN, running=True, looked_at=0.0, graphs=graphs), spec, {})
         assert shown.query == "avg by (variant) (queue_size[30000ms])"
         assert shown.query_link.startswith(link)
         assert bool(shown.query_link) is bool(link)

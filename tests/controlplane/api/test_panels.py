@@ -19,13 +19,13 @@ def shown(facts: Facts) -> dict[str, Panel]:
 
 def test_a_replica_says_whether_it_is_ready_how_old_it_is_and_what_troubles_it() -> None:
     fine = Replica("stable", "stable-0", ready=True, since=NOW - 90, restarts=0, place="pid 1, port 2")
-    ill = Replica("canary", "canary-0", ready=False, since=None, restarts=3, place="node-7", trouble="no GPU\x1b[31m")
+    ill = Replica("canary", "canary-0", False, None, 3, place="node-7", serves="vllm:0.33", trouble="no GPU\x1b[31m")
     panel = shown(Facts(replicas=(fine, ill), runs="pod"))["replicas"]
     assert panel.title == "Pods"
     first, second = [[cell.text for cell in row] for row in panel.rows]
-    assert first == ["stable-0", "stable", "ready", "0", "90 s", "pid 1, port 2", "–"]
-    assert second == ["canary-0", "canary", "not ready", "3", "–", "node-7", "no GPU"]
-    assert (panel.rows[1][3].tone, panel.rows[1][6].tone) == ("bad", "open")
+    assert first == ["stable-0", "stable", "ready", "0", "90 s", "pid 1, port 2", "–", "–"]
+    assert second == ["canary-0", "canary", "not ready", "3", "–", "node-7", "vllm:0.33", "no GPU"]
+    assert (panel.rows[1][3].tone, panel.rows[1][7].tone) == ("bad", "open")
 
 
 def test_a_link_that_no_browser_should_open_is_left_out() -> None:

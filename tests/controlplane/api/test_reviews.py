@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Iterator
+from html import escape
 
 import httpx2
 import pytest
@@ -189,6 +190,57 @@ def test_a_page_sends_somebody_unknown_to_sign_in_and_brings_them_back(shown: Sh
         )  # an address is no place for a token
     with shown.client("viewer-token") as client:
         assert client.get("/").status_code == 200
+
+
+MOMENT = "/rollouts/models~chat?attempt=3&at=2026-11-21T09:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("asked", "leads"),
+    [
+        (
+            "/rollouts/models~chat?attempt=3&at=2026-11-21T09:00:00Z",
+            "/rollouts/models~chat?attempt=3&at=2026-11-21T09:00:00Z",
+        ),
+        ("/?show=need&phase=paused", "/?show=need&phase=paused"),
+        ("//evil.example.com", "/"),
+        ("https://evil.example.com", "/"),
+        ("/\\evil.example.com", "/"),
+        ("/rollouts/../../evil?x", "/"),
+        ("/rollouts/a\r\nset-cookie: x=1", "/"),
+        ("javascript:alert(1)", "/"),
+        ("/sign-in?next=/", "/"),
+        ("", "/"),
+    ],
+)
+def test_signing_in_leads_to_what_was_asked_for_and_never_to_another_site(shown: Shown, asked: str, leads: str) -> None:
+    """By the page's own form, which needs no script; its address is in the page as text only."""
+    with shown.client("") as client:
+        page = client.get("/sign-in", params={"next": asked})
+        assert f'name="next" value="{escape(leads)}"' in page.text
+        form = {"token": "viewer-token", "next": asked}
+        sent = client.post("/sign-in", data=form, headers={"origin": shown.url})
+        assert (sent.status_code, sent.headers["location"]) == (303, leads)
+        assert "serinus-session=viewer-token" in sent.headers["set-cookie"]
+
+
+def test_the_form_is_refused_to_other_sites_and_says_why_a_token_opens_nothing(shown: Shown) -> None:
+    with shown.client("") as client:
+        good = {"token": "viewer-token"}
+        for headers in ({}, {"origin": "null"}, {"origin": "https://evil.example"}):
+            assert client.post("/sign-in", data=good, headers=headers).status_code == 403
+        for token, code in (("wrong-audience-token", 401), ("", 401), ("<script>", 401), ("x" * 5000, 413)):
+            refused = client.post("/sign-in", data={"token": token, "next": "/?q=a"}, headers={"origin": shown.url})
+            assert (refused.status_code, "set-cookie" in refused.headers) == (code, False)
+            assert 'role="alert"' in refused.text
+            assert token[:6] not in refused.text or not token
+            assert 'value="/?q=a"' in refused.text
+
+
+def test_a_page_is_brought_back_with_what_it_was_asked_to_show_but_never_with_a_token(shown: Shown) -> None:
+    with shown.client("") as client:
+        sent = client.get(f"/rollouts/{PLACE}~chat?attempt=1&token=secret")
+        assert sent.headers["location"] == f"/sign-in?next=/rollouts/{PLACE}~chat%3Fattempt%3D1"
 
 
 def test_health_is_open_and_says_nothing_of_rollouts(shown: Shown) -> None:
