@@ -134,6 +134,46 @@ def test_a_commit_becomes_a_rollout_and_its_end_a_commit_with_the_roles_of_the_c
     assert TOKEN not in said
 
 
+def test_what_somebody_changes_with_kubectl_is_put_back_as_its_file_says(town: Town) -> None:
+    """At rest and under way, in one write, by the server's own record of who wrote what; or shown, where so wished."""
+    namespace = town.namespace
+    town.commit("Begin", canary=variant(1))
+    town.follow(interval="5s")
+    until("what was read", lambda: town.condition("Drifted") == "False AsCommitted", PATIENCE)
+    kept, generation = town.canary()["spec"], town.canary()["metadata"]["generation"]
+    edit = {"canary": {"name": "by-hand"}, "onBreach": "pause", "maxBlind": "7m"}
+    town.where.kubectl(
+        "patch",
+        "mcan",
+        "chat",
+        "-n",
+        namespace,
+        "--type=merge",
+        "--field-manager=ann",
+        "-p",
+        json.dumps({"spec": edit}),
+    )
+    until("the repair", lambda: town.canary()["spec"] == kept, PATIENCE)
+    assert town.canary()["metadata"]["generation"] == generation + 2
+    until("the condition", lambda: town.condition("Drifted") == "False PutBack", PATIENCE)
+    events = town.where.kubectl("get", "events", "-n", namespace, "-o", "jsonpath={.items[*].message}")
+    assert "ModelCanary chat was changed by ann (" in events
+    assert "it is as apps/chat/canary.yml:" in events
+    town.commit("Try v2", canary=variant(2))
+    until("the rollout", lambda: phase(town.where, "chat", namespace) == "Analyzing", PATIENCE)
+    began = town.canary()["status"]["revision"]
+    town.follow(interval="5s", onDrift="report")
+    until("the wish", lambda: town.condition("Drifted") == "False AsCommitted", PATIENCE)
+    patch = json.dumps({"spec": {"maxBlind": "9m"}})
+    town.where.kubectl("patch", "mcan", "chat", "-n", namespace, "--type=merge", "-p", patch)
+    until("the report", lambda: town.condition("Drifted") == "True ChangedByOthers", PATIENCE)
+    assert town.canary()["spec"]["maxBlind"] == "9m"
+    town.follow(interval="5s", onDrift="repair")
+    until("the repair", lambda: town.canary()["spec"].get("maxBlind") == kept["maxBlind"], PATIENCE)
+    until("the committed plan again", lambda: phase(town.where, "chat", namespace) == "Analyzing", PATIENCE)
+    assert town.canary()["status"]["revision"] == began
+
+
 def test_the_server_refuses_what_no_source_can_mean(town: Town) -> None:
     """And a Secret that the chart does not name cannot be read."""
     for spec in ({"url": "https://bot:secret@host/x"}, {"interval": "soon"}, {"write": "force"}, {"paths": [""]}):
