@@ -13,6 +13,7 @@ import pytest
 
 from tests.cluster import test_operator
 from tests.cluster.bed import Node, until
+from tests.cluster.test_modes import condition
 from tests.cluster.test_operator import GATE, apply, at_rest, operator, reached, status
 from tests.cluster.traffic import Load
 
@@ -104,3 +105,20 @@ def test_a_bad_canary_is_put_back_without_a_new_revision(knative: Node, namespac
     last = max((hit.began for hit in load.hits if hit.status != 200), default=turned)
     sys.stdout.write(f"last failed request {last - turned:.2f} s after it broke\n")
     assert last - turned < 20
+
+
+def test_a_third_revision_of_somebody_else_is_told_with_its_maker(
+    knative: Node, namespace: str, tmp_path: Path
+) -> None:
+    """An edit of the template in mid-rollout; nothing that KServe or Knative write themselves is taken for one."""
+    canary = a_canary(namespace)
+    canary["spec"]["stages"][0]["hold"] = "10m"
+    with operator(knative, namespace, tmp_path):
+        apply(knative, canary)
+        until("the first stage", lambda: reached(knative, namespace, stage=0, phase="Analyzing"), SECONDS, every=0.5)
+        assert condition(knative, namespace, "Drifted")["message"] == "Nobody else has changed anything."
+        edit = '{"spec":{"predictor":{"model":{"args":["--slots=99"]}}}}'
+        words = ("patch", "inferenceservice", "chat", "-n", namespace, "--type=merge", "-p", edit)
+        knative.kubectl(*words, "--field-manager=kubectl-edit")
+        told = "InferenceService chat was changed by kubectl-edit (spec.predictor.model.args); it is left as it is"
+        until("its maker's name", lambda: told in condition(knative, namespace, "Drifted")["message"], 60)

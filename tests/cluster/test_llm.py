@@ -13,6 +13,7 @@ import pytest
 
 from tests.cluster import test_operator
 from tests.cluster.bed import Node, until
+from tests.cluster.test_modes import condition
 from tests.cluster.test_operator import GATE, apply, at_rest, operator, reached, status
 from tests.cluster.traffic import Hit, Load
 
@@ -85,6 +86,7 @@ def test_a_good_canary_is_promoted_through_the_group(llm: Node, namespace: str, 
         with traffic(llm, namespace, rate=RATE) as load:
             until("the promotion", lambda: at_rest(llm, namespace), SECONDS, every=0.5)
         assert reached(llm, namespace, phase="Succeeded", result="promoted", weight="100 %")
+        assert condition(llm, namespace, "Drifted")["message"] == "Nobody else has changed anything."
         until("the old member to go", lambda: members(llm, namespace) == {"chat-v2": 1_000_000}, 60)
     failed = [hit for hit in load.hits if hit.status != 200]
     sys.stdout.write(f"{len(load.hits)} requests, {len(of_canary(load.hits))} by the canary, {len(failed)} failed\n")
