@@ -15,9 +15,11 @@ if TYPE_CHECKING:
 COMMANDS = {
     "demo": ("controlplane.cli.demo", "Watch two rollouts on this machine: one good, one put back."),
     "run": ("controlplane.cli.run", "Carry out one rollout on this machine, to its end."),
+    "list": ("controlplane.cli.listing:listed", "List the rollouts on this machine."),
     "status": ("controlplane.cli.history:status", "Say where a rollout on this machine is, and why."),
     "why": ("controlplane.cli.history:why", "Explain a rollout's verdicts, and what would flip them."),
     "history": ("controlplane.cli.history:history", "Print everything that happened to a rollout on this machine."),
+    "diff": ("controlplane.cli.listing:diff", "Show what a rollout's canary has that stable has not."),
     "dashboard": ("controlplane.cli.dashboard", "Show every rollout on this machine in a browser."),
     "promote": ("controlplane.cli.ask:promote", "Skip the rest of the present stage."),
     "pause": ("controlplane.cli.ask:pause", "Freeze the weights; it still rolls back by itself."),
@@ -39,6 +41,7 @@ COMMANDS = {
     "profile": ("controlplane.cli.profile", "Predict and measure what a variant needs, does and costs on a GPU."),
     "quantize": ("controlplane.cli.quantize", "Make a quantized checkpoint, or render the Job that makes it."),
     "pipeline": ("controlplane.cli.pipeline", "Render the workflow from a quantized checkpoint to its canary."),
+    "completion": ("controlplane.cli.completion", "Print the completion of a shell, to be sourced."),
     "server": ("controlplane.cli.server", "The sample model server of the demo."),
 }
 """Command name to `module` or `module:name` (the name is `command` if it is not said) and its line in `--help`."""
