@@ -124,7 +124,7 @@ def _conditions(conditions: tuple[Condition, ...]) -> Panel:
             [
                 cell(each.of),
                 cell(each.type),
-                cell(each.status, "good", "✔") if each.good else cell(each.status, "bad", "✖"),
+                _status(each),
                 moment(each.since),
                 cell(": ".join(filter(None, (each.reason, each.message))) or "–"),
             ]
@@ -132,6 +132,13 @@ def _conditions(conditions: tuple[Condition, ...]) -> Panel:
         ],
         empty="The platform has said nothing of the route yet.",
     )
+
+
+def _status(condition: Condition) -> Cell:
+    """Unknown is neither good nor bad: it is on its way."""
+    if condition.status == "Unknown":
+        return cell(condition.status, "quiet", "◌")
+    return cell(condition.status, "good", "✔") if condition.good else cell(condition.status, "bad", "✖")
 
 
 @lru_cache(maxsize=1024)
