@@ -1,21 +1,26 @@
 """What do 200 open dashboards of a cluster cost the server, at one event a second?
 
-Serves a rollout from an API server in memory in a process of its own, lets 200 people follow it over real connections,
-and writes a status with one event more every second. Only the serving process is counted (user and system time), with
-the API server in memory inside of it. Exits with 1 where it takes more than the limit, or somebody missed an event.
+Serves rollouts from an API server in memory in a process of its own, lets people follow them over real connections, and
+writes a status with one event more for every rollout every second. Counted is the processor time of the serving
+process, so that a machine with other work on it matters little; what the API server in memory and its writer take in
+that process is measured by itself and taken off. Exits with 1 where it is more than the limit, or somebody missed an
+event.
 
-    python benchmarks/dashboards.py [--listeners 200] [--seconds 30] [--rollouts 1]
+    python benchmarks/dashboards.py [--listeners 200] [--seconds 30] [--rollouts 1 200] [--out benchmarks/results/…]
 """
 
 import argparse
 import asyncio
 import copy
-import subprocess
+import json
+import os
+import platform
 import sys
 import time
+from collections.abc import Mapping
 from functools import partial
-
-import psutil
+from pathlib import Path
+from typing import Any
 
 from controlplane.kubernetes.api import Object
 from controlplane.kubernetes.resources import CONFIG_MAP, MODEL_CANARY
@@ -25,20 +30,17 @@ from tests.controlplane.operator.town import PLACE
 
 LIMIT = 0.15
 """Of one core."""
-SETTLING_S = 5.0
+SETTLING_S = 8.0
+RESULTS = Path(__file__).parent / "results" / "dashboards.json"
 
 
 def with_event(before: Object, number: int) -> Object:
     """The same ModelCanary after one event more."""
-    after = copy.deepcopy(before)
-    state = after["status"]["state"]
-    last = state["history"][-1]
-    name = after["metadata"]["name"]
+    state = before["status"]["state"]
+    last, name = state["history"][-1], before["metadata"]["name"]
     more = {**last, "id": f"{name}/{state['attempt']}/{number}", "message": f"event {number}"}
-    state["history"] = [*state["history"][-19:], more]
-    state["events"] = number
-    after["status"]["version"] += 1
-    return after
+    after = {**state, "history": [*state["history"][-19:], more], "events": number}
+    return {**before, "status": {**before["status"], "version": before["status"]["version"] + 1, "state": after}}
 
 
 def serve(rollouts: int) -> None:
@@ -53,17 +55,26 @@ def serve(rollouts: int) -> None:
             if book is not None:
                 shown.within(partial(shown.kube.seed, CONFIG_MAP, _named(book, f"{name}-history")))
         print(shown.url, flush=True)
-        _tell(shown, objects, int(first["status"]["state"]["events"]))
+        number = int(first["status"]["state"]["events"])
+        asyncio.run_coroutine_threadsafe(_tell(shown, objects, number), shown.loop).result()
 
 
-def _tell(shown: Shown, objects: dict[str, Object], number: int) -> None:
+async def _tell(shown: Shown, objects: dict[str, Object], number: int) -> None:
+    """Write for ever, evenly over each second, as a cluster does; every second a line with what was used up."""
+    world, written, due = 0.0, 0, time.monotonic()
+    told = due
     while True:
-        began = time.monotonic()
         number += 1
         for name, before in objects.items():
+            mine = time.thread_time()
             objects[name] = with_event(before, number)
-            shown.within(partial(shown.kube.seed, MODEL_CANARY, objects[name]))
-        time.sleep(max(1.0 - (time.monotonic() - began), 0.0))
+            shown.kube.seed(MODEL_CANARY, objects[name])
+            world += time.thread_time() - mine
+            due, written = due + 1.0 / len(objects), written + 1
+            await asyncio.sleep(max(due - time.monotonic(), 0.0))
+            if (at := time.monotonic()) - told >= 1.0:
+                told, used = at, time.process_time()
+                print(json.dumps({"used": used, "world": world, "at": at, "written": written}), flush=True)
 
 
 def _named(object_: Object, name: str) -> Object:
@@ -90,48 +101,87 @@ async def listen(host: str, port: int, name: str, heard: list[int]) -> None:
         writer.close()
 
 
-async def measure(url: str, process: psutil.Process, listeners: int, rollouts: int, seconds: float) -> int:
-    """Print the share of a core; answers the exit code."""
-    host, port = url.removeprefix("http://").split(":")
-    heard: list[list[int]] = [[] for _ in range(listeners)]
-    async with asyncio.TaskGroup() as tasks:
-        following = [
-            tasks.create_task(listen(host, int(port), f"chat-{n % rollouts}", each)) for n, each in enumerate(heard)
-        ]
-        await asyncio.sleep(SETTLING_S)
-        before, began = process.cpu_times(), time.monotonic()
-        known = [len(each) for each in heard]
-        await asyncio.sleep(seconds)
-        after, passed = process.cpu_times(), time.monotonic() - began
-        for each in following:
-            each.cancel()
-    share = (after.user + after.system - before.user - before.system) / passed
-    news = [len(each) - number for each, number in zip(heard, known, strict=True)]
-    missed = sum(each != list(range(each[0], each[0] + len(each))) for each in heard if each)
-    print(f"{listeners} listeners, {rollouts} rollout(s), {min(news)} to {max(news)} events each in {passed:.0f} s")
-    print(f"{share:.1%} of a core; the limit is {LIMIT:.0%}; {missed} listeners missed or repeated an event")
-    return 0 if share <= LIMIT and not missed and min(news) else 1
+class Told:
+    """What the serving process says of itself, a line a second."""
+
+    def __init__(self) -> None:
+        self.newest: Mapping[str, float] = {}
+        self.begun = asyncio.Event()
+
+    async def listen(self, lines: asyncio.StreamReader) -> None:
+        """Take in every line."""
+        async for line in lines:
+            self.newest = json.loads(line)
+            self.begun.set()
+
+
+async def measure(listeners: int, rollouts: int, seconds: float) -> Mapping[str, Any]:
+    """What the server used while these people listened, and what they heard."""
+    words = (sys.executable, __file__, "--serve", str(rollouts))
+    server = await asyncio.create_subprocess_exec(*words, stdout=asyncio.subprocess.PIPE)
+    lines = server.stdout or asyncio.StreamReader()
+    host, port = (await lines.readline()).decode().strip().removeprefix("http://").split(":")
+    told, heard = Told(), [list[int]() for _ in range(listeners)]
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            following = [
+                tasks.create_task(listen(host, int(port), f"chat-{n % rollouts}", each)) for n, each in enumerate(heard)
+            ]
+            following.append(tasks.create_task(told.listen(lines)))
+            await told.begun.wait()
+            await asyncio.sleep(SETTLING_S)
+            before, known = told.newest, [len(each) for each in heard]
+            await asyncio.sleep(seconds)
+            told.begun.clear()
+            await told.begun.wait()  # a machine that is busy tells late
+            after, news = told.newest, [len(each) - number for each, number in zip(heard, known, strict=True)]
+            for each in following:
+                each.cancel()
+    finally:
+        server.kill()
+        await server.wait()
+    passed, world = after["at"] - before["at"], after["world"] - before["world"]
+    return {
+        "listeners": listeners,
+        "rollouts": rollouts,
+        "seconds": round(passed, 1),
+        "written_each": round((after["written"] - before["written"]) / rollouts, 1),
+        "share_of_a_core": round((after["used"] - before["used"] - world) / passed, 4),
+        "world_share_of_a_core": round(world / passed, 4),
+        "events_each": [min(news), max(news)],
+        "missed_or_repeated": sum(each != list(range(each[0], each[0] + len(each))) for each in heard if each),
+    }
+
+
+def good(found: Mapping[str, Any]) -> bool:
+    """Whether it stayed within the limit and everybody heard everything, nearly every second."""
+    # With many rollouts they take turns: the newest events may be a few seconds away when the counting ends.
+    heard_all = not found["missed_or_repeated"] and found["events_each"][0] >= found["written_each"] - 6
+    steady = found["written_each"] >= 0.9 * found["seconds"]
+    return bool(heard_all and steady and found["share_of_a_core"] <= LIMIT)
 
 
 def main() -> int:
     """Measure; answers the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--listeners", type=int, default=200)
-    parser.add_argument("--rollouts", type=int, default=1)
+    parser.add_argument("--rollouts", type=int, nargs="+", default=[1, 200])
     parser.add_argument("--seconds", type=float, default=30.0)
-    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--out", type=Path, default=RESULTS, help="Where the figures go.")
+    parser.add_argument("--serve", type=int, help=argparse.SUPPRESS)
     said = parser.parse_args()
     if said.serve:
-        serve(said.rollouts)
+        serve(said.serve)
         return 0
-    words = [sys.executable, __file__, "--serve", "--rollouts", str(said.rollouts)]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as server:
-        try:
-            url = (server.stdout.readline() if server.stdout else "").strip()
-            served = psutil.Process(server.pid)
-            return asyncio.run(measure(url, served, said.listeners, said.rollouts, said.seconds))
-        finally:
-            server.kill()
+    runs = []
+    for rollouts in said.rollouts:
+        runs.append(asyncio.run(measure(said.listeners, rollouts, said.seconds)))
+        print(json.dumps(runs[-1]))
+        if runs[-1]["written_each"] < 0.9 * runs[-1]["seconds"]:
+            print("The machine is too busy: the events did not come once a second, and the share says little.")
+    about = {"cores": os.cpu_count(), "load": round(os.getloadavg()[0], 1), "python": platform.python_version()}
+    said.out.write_text(json.dumps({"limit": LIMIT, "machine": about, "runs": runs}, indent=2) + "\n")
+    return 0 if all(map(good, runs)) else 1
 
 
 if __name__ == "__main__":
