@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Self
 
 import yaml
-from kubernetes.aio.client.configuration import Configuration
-from kubernetes.aio.config.config_exception import ConfigException
-from kubernetes.aio.config.incluster_config import InClusterConfigLoader
-from kubernetes.aio.config.kube_config import load_kube_config
 
 from canary.errors import BadInput, Unavailable
+from controlplane.kubernetes.library import (
+    ConfigException,
+    Configuration,
+    InClusterConfigLoader,
+    load_kube_config,
+)
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 Load = Callable[[Configuration], Awaitable[str]]

@@ -14,7 +14,6 @@ from typing import Any, Self, TypeVar
 from urllib.parse import quote, urlencode
 
 import aiohttp
-from kubernetes.aio.client.rest import RESTClientObject
 from pydantic_core import from_json
 
 from canary.errors import Unavailable
@@ -34,6 +33,7 @@ from controlplane.kubernetes.api import (
     typed,
 )
 from controlplane.kubernetes.gate import Gate
+from controlplane.kubernetes.library import RESTClientObject
 from controlplane.kubernetes.resources import SECRET
 
 PAGE = 500
