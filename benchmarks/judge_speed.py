@@ -3,6 +3,7 @@
 Times are of the process's own processor time, so that a busy machine blurs them less; medians of many calls.
 """
 
+import gc
 import math
 import statistics
 import time
@@ -16,12 +17,13 @@ from pydantic import TypeAdapter
 
 from benchmarks.judge_traffic import BOUNDS, REAL, Rollout, draw
 from canary import judge
-from canary.judge import Block, JudgeState, feed
+from canary.judge import Block, Heard, JudgeState, feed
 from canary.observation import Counters, EvidenceSeen, PodCounters
 from canary.spec import parse
 from canary.spec.models import CanarySpec
 from canary.verdict import Judgement
 from canary.weights import Weights
+from controlplane.operator.hearing import TOGETHER
 
 EDGES = [*BOUNDS, math.inf]
 CANARIES, ROUNDS = 200, 7
@@ -57,21 +59,25 @@ def speed() -> dict[str, Any]:
     spec, by_thresholds = (parse(TEXT.replace("GATES", gates), "speed.yml").spec for gates in (GATES, THRESHOLDS))
     state, live = _passes(spec, totals)
     fresh, late = live[: len(live) // 10], live[-len(live) // 10 :]
+    of_all = round(statistics.median(live))
     _, thresholds = _passes(by_thresholds, totals[: len(totals) // 3])
     more = _ten_more(totals[-1])
     after, _ = _watch(spec, state, more)
     fleet = _fleet(totals)
-    updates, passes = zip(*(_tick(fleet) for _ in range(ROUNDS)), strict=True)
+    ticks = _without_collecting(lambda: [_tick(fleet) for _ in range(ROUNDS)])
     return {
-        "one update, five gates, median (µs)": round(statistics.median(time for tick in updates for time in tick)),
-        "one pass (totals in, verdicts out), five gates, median (µs)": round(statistics.median(live)),
+        "one update, five gates, median (µs)": round(statistics.median(one for tick in ticks for one in tick.updates)),
+        "one pass (totals in, verdicts out), five gates, median (µs)": of_all,
         "first tenth of the rollout, median (µs)": round(statistics.median(fresh)),
         "last tenth of the rollout, median (µs)": round(statistics.median(late)),
         "the same and every sentence read, median (µs)": _median(lambda: _read(_watch(spec, state, more)[1])),
         "one pass with three thresholds alone, median (µs)": round(statistics.median(thresholds)),
         "one pass over nothing new, median (µs)": _median(lambda: _watch(spec, after, more)),
-        "a tick of 200 canaries, updates alone, median (ms)": _milliseconds(updates),
-        "a tick of 200 canaries, whole passes, median (ms)": _milliseconds(passes),
+        "a tick of 200 canaries, updates one by one, median (ms)": _milliseconds([sum(tick.updates) for tick in ticks]),
+        "a tick of 200 canaries, updates together, median (ms)": _milliseconds([tick.together for tick in ticks]),
+        "a tick of 200 canaries, passes one by one, median (ms)": _milliseconds([sum(tick.passes) for tick in ticks]),
+        "a tick of 200 canaries, heard together and passed, median (ms)": _milliseconds([t.heard for t in ticks]),
+        "a tick of 200 canaries, heard 32 at a time and passed, median (ms)": _milliseconds([t.in_turn for t in ticks]),
         "memory of a rollout (bytes of JSON)": len(TypeAdapter(JudgeState).dump_json(state)),
     }
 
@@ -99,16 +105,54 @@ def _fleet(totals: list[Counters]) -> list[Member]:
     return members
 
 
-def _tick(fleet: list[Member]) -> tuple[list[float], list[float]]:
-    """Processor time of each canary's update, then of each canary's whole pass (µs)."""
-    updates = [_time(partial(judge.update, each.spec, each.state, each.block)) for each in fleet]
-    passes = [_time(partial(_watch, each.spec, each.state, each.news)) for each in fleet]
-    return updates, passes
+@dataclass(frozen=True)
+class Tick:
+    """Processor times of one tick, each way (µs)."""
+
+    updates: list[float]
+    passes: list[float]
+    """Each canary's update, and whole pass, by itself."""
+    together: float
+    """All updates at once."""
+    heard: float
+    """All new totals taken in at once, then each canary's pass;"""
+    in_turn: float
+    """the same as an operator does it, some at a time."""
 
 
-def _milliseconds(ticks: Sequence[Sequence[float]]) -> float:
-    """Of a whole tick, the median over ticks."""
-    return round(statistics.median(sum(tick) for tick in ticks) / 1000, 1)
+def _tick(fleet: list[Member]) -> Tick:
+    """The same tick one canary after the other, and together."""
+    return Tick(
+        updates=[_time(partial(judge.update, each.spec, each.state, each.block)) for each in fleet],
+        passes=[_time(partial(_watch, each.spec, each.state, each.news)) for each in fleet],
+        together=_time(partial(judge.update_all, [(each.spec, each.state, each.block) for each in fleet])),
+        heard=_time(partial(_heard, fleet, len(fleet))),
+        in_turn=_time(partial(_heard, fleet, TOGETHER)),
+    )
+
+
+def _without_collecting(call: Callable[[], list[Tick]]) -> list[Tick]:
+    """As `timeit` has it: what collecting garbage costs depends on all else that lives in the process."""
+    gc.collect()
+    gc.disable()
+    try:
+        return call()
+    finally:
+        gc.enable()
+
+
+def _heard(fleet: list[Member], together: int) -> None:
+    """So many at a time hear their totals together, then each has its pass."""
+    for begin in range(0, len(fleet), together):
+        some = fleet[begin : begin + together]
+        judge.ahead([Heard(each.spec, each.state, each.news, 0, _weights(each.news), 0.0) for each in some])
+        for each in some:
+            _watch(each.spec, each.state, each.news)
+
+
+def _milliseconds(times: Sequence[float]) -> float:
+    """The median of times in microseconds."""
+    return round(statistics.median(times) / 1000, 1)
 
 
 def _read(judgement: Judgement) -> int:
@@ -149,11 +193,16 @@ def _watch(spec: CanarySpec, state: JudgeState, seen: Counters) -> tuple[JudgeSt
         spec,
         state,
         stage=0,
-        weights=Weights.of_share(0.25 if seen.at > 0 else 0.0),
+        weights=_weights(seen),
         evidence=EvidenceSeen(seen.at, seen),
         now=seen.at,
         stage_since=0.0,
     )
+
+
+def _weights(seen: Counters) -> Weights:
+    """A quarter of the traffic, once there is any."""
+    return Weights.of_share(0.25 if seen.at > 0 else 0.0)
 
 
 def _running_totals(drawn: Rollout) -> list[Counters]:

@@ -4,7 +4,9 @@ Used by `charge.py`: the first of a tick that is looked at takes others along th
 has taken in so, its own pass finds worked out. Decides nothing; a rollout that hears alone comes to the same answer.
 """
 
+import gc
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import chain, islice
 from typing import Protocol
 
@@ -54,7 +56,20 @@ class Hearing:
         together = [first] if first.lowers else list(islice(chain([first], self._due_besides(first)), TOGETHER))
         for listener in together:
             await listener.listen()
-        judge.ahead([heard for listener in together if (heard := listener.heard()) is not None])
+        with _nothing_collected():
+            judge.ahead([heard for listener in together if (heard := listener.heard()) is not None])
 
     def _due_besides(self, first: Listener) -> Iterator[Listener]:
         return (each for each in self._listeners if each.evidence_due and each is not first)
+
+
+@contextmanager
+def _nothing_collected() -> Iterator[None]:
+    """Without collecting garbage for a few milliseconds: there is none, and all that is new would be looked through."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
