@@ -1,7 +1,6 @@
 """The roster with whole rollouts, in virtual time, on an API server in memory."""
 
 import asyncio
-import functools
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -9,9 +8,9 @@ import pytest
 
 from canary.errors import Unavailable
 from canary.observation import OperatorRequest, Verb
-from canary.rollout import Decision, Rollout
 from canary.weights import ALL_STABLE, Weights
 from controlplane.kubernetes.api import Busy
+from controlplane.kubernetes.cache import Key
 from controlplane.kubernetes.resources import CONFIG_MAP, EVENT, MODEL_CANARY, NAMESPACE
 from controlplane.operator.finalizer import FINALIZER
 from controlplane.operator.history import book_of
@@ -425,14 +424,9 @@ async def test_at_a_tick_those_whose_numbers_look_worst_are_looked_at_first(town
     await town.until(lambda: all(town.status(name).get("phase") == "Analyzing" for name in names))
     worst = (PLACE, "chat-2")
     office.roster.in_order = lambda keys: sorted(keys, key=lambda key: key != worst)
-    looked: list[str] = []
-    for key, charge in office.roster.charges.items():
-        charge.reconciler.on_decision = functools.partial(_noted, looked, key[1])
-    await office.roster.tick()
-    await town.until(lambda: len(looked) >= len(names))
-    assert looked[0] == "chat-2"
-    assert sorted(looked[:4]) == names
-
-
-def _noted(looked: list[str], name: str, _before: Rollout, _decision: Decision) -> None:
-    looked.append(name)
+    poked: list[Key] = []
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(office.roster, "poke", poked.append)
+        await office.roster.tick()
+    assert poked[0] == worst
+    assert sorted(poked) == sorted((PLACE, name) for name in names)
