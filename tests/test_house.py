@@ -36,14 +36,14 @@ def test_every_module_says_what_it_is() -> None:
 
 def test_every_test_file_mirrors_a_module() -> None:
     """`tests/canary/test_machine.py` tests `canary/machine.py`; `…_real.py` beside it with the real libraries,
-    `…_property.py` by random stories. A script of the page is a module too.
+    `…_property.py` by random stories. A script of the page is a module too, and so is a page without one.
     """
     strays = []
     for package in ("canary", "profiles", "controlplane"):
         for path in (ROOT / "tests" / package).rglob("test_*.py"):
             name = path.stem.removeprefix("test_").removesuffix("_real").removesuffix("_property")
             module = (ROOT / path.relative_to(ROOT / "tests")).with_name(f"{name}.py")
-            kinds = module, module.with_suffix(".js")
+            kinds = [module.with_suffix(suffix) for suffix in (".py", ".js", ".html")]
             if not any(kind.exists() for kind in kinds) and not module.with_suffix("").is_dir():
                 strays.append(str(path.relative_to(ROOT)))
     assert strays == []

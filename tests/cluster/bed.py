@@ -165,9 +165,10 @@ class Node(Bed):
         """Make a Python image (folders go to /app, packages and projects through pip) and give it to the node."""
         run("node", "image", name, "--entrypoint", json.dumps(list(entrypoint)), *contents)
 
-    def import_own_image(self, name: str) -> None:
-        """Build the project's Dockerfile and give the image to the node."""
+    def import_own_image(self, name: str) -> str:
+        """Build the project's Dockerfile and give the image to the node; its repository."""
         run("node", "dockerfile", name, seconds=BUILD_S)
+        return f"localhost/{name}"
 
     def restart(self, daemon: str) -> None:
         """Kill -9 a daemon of the node (`apiserver`, `etcd`, `kubelet`, `proxy`, …); it is started again at once."""

@@ -43,6 +43,12 @@ def node(pytestconfig: pytest.Config) -> Iterator[Node]:
         yield from _until_the_end(pytestconfig, "node", Node.up)
 
 
+@pytest.fixture(scope="session")
+def own_image(node: Node) -> str:
+    """What the project's Dockerfile gives, on the node; its repository."""
+    return node.import_own_image("serinus-own")
+
+
 @pytest.fixture
 def namespace(request: pytest.FixtureRequest) -> Iterator[str]:
     """A namespace of this test alone, in each bed that it uses; everything in it is gone before the next test."""

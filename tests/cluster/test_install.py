@@ -34,7 +34,6 @@ from tests.cluster.charts import (
 )
 from tests.test_chart import CHART, MANIFESTS, WRONG
 
-IMAGE = "serinus-install"
 PROMETHEUS = "http://prometheus.monitoring.svc:9090"
 
 
@@ -170,21 +169,14 @@ def leader(where: Bed, namespace: str) -> str:
     return str(lease.get("spec", {}).get("holderIdentity") or "").rpartition("-")[0]
 
 
-@pytest.fixture(scope="module")
-def image(node: Node) -> str:
-    """What the Dockerfile gives, on the node; its repository."""
-    node.import_own_image(IMAGE)
-    return f"localhost/{IMAGE}"
-
-
 def test_the_chart_lives_through_a_lost_leader_an_upgrade_and_an_uninstall(
-    node: Node, image: str, namespace: str
+    node: Node, own_image: str, namespace: str
 ) -> None:
     """Under the restricted level, with traffic all the while: no request is lost, and what serves stays."""
     install_crd(node)
     node.kubectl("label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted")
     models = f"{namespace}-models"
-    given = {**SMALL, "image.repository": image, "watch.namespace": models}
+    given = {**SMALL, "image.repository": own_image, "watch.namespace": models}
     with node.namespace(models), release(node, namespace, given, "--wait", "--timeout", "300s"):
         until("both replicas", lambda: len(pods(node, namespace)) == 2, PATIENCE)
         for pod in pods(node, namespace):
