@@ -444,8 +444,6 @@ def _objects(stream: Any) -> Iterator[dict[str, Any]]:
     decoder, text = json.JSONDecoder(), ""
     for line in stream:
         text += line
-        if line.rstrip() != "}":
-            continue
-        found, _ = decoder.raw_decode(text)
-        text = ""
-        yield found
+        if line.rstrip() == "}":
+            yield decoder.raw_decode(text)[0]
+            text = ""

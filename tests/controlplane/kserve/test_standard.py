@@ -318,45 +318,6 @@ async def test_no_gpu_left_is_said_at_once_and_given_up_after_a_minute() -> None
     assert (await world.platform.seen())["canary"].hopeless
 
 
-GPU = "{name: NAME, runtime: serinus-sim, uri: 'hf://example/NAME', profile: {gpu: L40S}, replicas: 2}"
-
-
-async def test_stable_takes_its_gpus_before_a_canary_is_made() -> None:
-    """Both begin at once on a cluster that has GPUs for one of them: it is stable that gets them."""
-    world = World(plan=plan(stable=GPU.replace("NAME", "v1"), canary=GPU.replace("NAME", "v2")), gpus=2)
-    await world.platform.run("stable", world.plan.spec.stable)
-    await world.platform.run("canary", world.plan.spec.canary)
-    assert (NAMESPACE, "chat-v2") not in world.kube.objects(INFERENCE_SERVICE)
-    seen = (await world.platform.seen())["canary"]
-    assert seen.problem == "waits until v1 has its nodes: 0 of 2 pods are on one"
-    assert (seen.wanted, seen.hopeless) == (2, False)
-    await world.both_run()
-    found = await world.platform.seen()
-    assert found["stable"].complete
-    assert found["canary"].problem.startswith("no GPU left")
-
-
-async def test_a_stable_that_serves_holds_no_canary_up_whatever_it_lacks() -> None:
-    """One of its two pods finds no room: the canary is made all the same."""
-    world = World(plan=plan(stable=GPU.replace("NAME", "v1"), canary=GPU.replace("NAME", "v2")), gpus=1)
-    await world.both_run()
-    await world.pass_()
-    found = await world.platform.seen()
-    assert (found["stable"].ready, found["stable"].complete) == (1, False)
-    assert (NAMESPACE, "chat-v2") in world.kube.objects(INFERENCE_SERVICE)
-
-
-async def test_a_stable_scaled_to_zero_holds_no_canary_up() -> None:
-    world = World()
-    await world.platform.run("stable", world.plan.spec.stable)
-    patch = [{"op": "replace", "path": "/spec/predictor/minReplicas", "value": 0}]
-    await world.kube.acting_as("kubectl-scale").patch(INFERENCE_SERVICE, NAMESPACE, "chat-v1", patch)
-    world.settle()
-    await world.platform.run("stable", world.plan.spec.stable)
-    await world.platform.run("canary", world.plan.spec.canary)
-    assert (NAMESPACE, "chat-v2") in world.kube.objects(INFERENCE_SERVICE)
-
-
 async def test_a_canary_begins_no_rollout_in_the_moment_in_which_it_becomes_ready() -> None:
     """It may crash in the next; stable, which serves anyway, is asked for nothing of the kind."""
     world = World()
