@@ -22,6 +22,7 @@ BOUNDS_MS = (5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000)
 SPEED = {5: 0.1, 10: 0.3, 25: 0.6, 50: 0.9, 100: 0.97, 250: 0.995, 500: 1.0}
 """Share of requests that take at most so many milliseconds."""
 NAMES = re.compile(r'__name__=~"([^"]*)"')
+CLUSTERS = re.compile(r'envoy_cluster_name=~"([^"]*)"')
 SLOW_S = 20.0
 
 
@@ -64,6 +65,8 @@ class FakePrometheus:
         self.fault: Fault = ""
         self._clock = clock
         self._traffic: dict[tuple[str, int], Traffic] = {}
+        self._asked: dict[str, list[tuple[str, Traffic]]] = {}
+        """By selector."""
         self._server: asyncio.Server | None = None
         self.port = 0
 
@@ -87,8 +90,14 @@ class FakePrometheus:
     def add(self, route: str, *, canary_rate: float, stable_rate: float) -> None:
         """A rollout by its route, `namespace/name`."""
         now = self._clock()
+        self._asked.clear()
         for place, rate in ((0, stable_rate), (1, canary_rate)):
             self._traffic[f"httproute/{route}/rule/0", place] = Traffic(rate, now)
+
+    def forget(self) -> None:
+        """No rollout is known any more: a real one does not answer for those that nobody asks about."""
+        self._traffic.clear()
+        self._asked.clear()
 
     def fail(self, route: str, share: float) -> float:
         """From now on this share of the canary's requests fails; answers when that was."""
@@ -103,9 +112,19 @@ class FakePrometheus:
         now = self._clock()
         series: list[str] = []
         if self.fault != "empty":
-            for (rule, place), traffic in self._traffic.items():
-                series += self._series(f"{rule}/backend/{place}", traffic, names, now)
+            for cluster, traffic in self._selected(query):
+                series += self._series(cluster, traffic, names, now)
         return '{"status":"success","data":{"resultType":"matrix","result":[' + ",".join(series) + "]}}"
+
+    def _selected(self, query: str) -> list[tuple[str, Traffic]]:
+        """Whose series are asked for, worked out once for each selector."""
+        found = CLUSTERS.search(query)
+        selector = found[1] if found else ""
+        if selector not in self._asked:
+            wanted = re.compile(selector)
+            named = ((f"{rule}/backend/{place}", traffic) for (rule, place), traffic in self._traffic.items())
+            self._asked[selector] = [(name, traffic) for name, traffic in named if wanted.fullmatch(name)]
+        return self._asked[selector]
 
     def _series(self, cluster: str, traffic: Traffic, names: set[str], now: float) -> list[str]:
         requests, errors = traffic.requests(now), traffic.errors(now)

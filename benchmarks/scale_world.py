@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,29 +24,39 @@ import psutil
 from canary.errors import WorldError
 from controlplane.gateway.route import WEIGHTED_RULE
 from controlplane.gateway.slots import TINY
+from controlplane.kubernetes.access import Access
 from controlplane.kubernetes.api import Object
 from controlplane.kubernetes.client import KubeClient
 from controlplane.kubernetes.resources import HTTP_ROUTE, MODEL_CANARY
+from controlplane.operator.reading import is_at_rest
 from tests.cluster.bed import Light, until
 from tests.cluster.objects import service
 
+os.environ.setdefault(
+    "SERINUS_TESTBED_NUMBER", "5"
+)  # a bed of its own, beside those of the tests and of `make cluster`
 ROOT = Path(__file__).parent.parent
+NAMESPACE = "scale"
 SERVICES = ("shared-stable", "shared-canary")
 CRD = "modelcanaries.serinus.dev"
 ESTABLISHED = 'jsonpath={.status.conditions[?(@.type=="Established")].status}'
 SHARE = 0.05
 CANARY_PLACE = 1
+AT_ONCE = 50
+PATIENCE_S = 60.0
+"""Seconds for one request of the benchmark's own, which sets the stage and is not measured."""
+SLIPPED = re.compile(r"^canary_operator_ticks_slipped_total (\S+)$")
 WRITES = re.compile(
     r'^canary_operator_api_requests_total\{resource="(?!leases)\w+",verb="(?:create|patch|delete)"\} (\S+)$'
 )
 
 
-def canary(name: str, namespace: str, gates: Sequence[Any], judge: dict[str, Any] | None = None) -> Object:
-    """A rollout that stays at 5 % until something is wrong."""
+def canary(name: str, gates: Sequence[Any], **more: Any) -> Object:
+    """A rollout that stays at 5 % until something is wrong; `more` is added to its spec."""
     return {
         "apiVersion": MODEL_CANARY.api_version,
         "kind": MODEL_CANARY.kind,
-        "metadata": {"name": name, "namespace": namespace},
+        "metadata": {"name": name, "namespace": NAMESPACE},
         "spec": {
             "model": {"name": name},
             "platform": {
@@ -56,14 +66,14 @@ def canary(name: str, namespace: str, gates: Sequence[Any], judge: dict[str, Any
             "canary": {"name": "v2", "uri": "hf://example/scale-v2", "inferenceService": SERVICES[1]},
             "fingerprint": {"policy": "ignore"},  # pods that only pretend tell nothing
             "stages": [{"traffic": "5%", "hold": "7d", "gates": list(gates)}, {"traffic": "100%"}],
-            **({"judge": judge} if judge else {}),
+            **more,
         },
     }
 
 
-def shared_services(namespace: str) -> list[Object]:
+def shared_services() -> list[Object]:
     """Both InferenceServices."""
-    made = [service(name, namespace) for name in SERVICES]
+    made = [service(name, NAMESPACE) for name in SERVICES]
     for number, each in enumerate(made, 1):
         each["spec"]["predictor"]["model"]["storageUri"] = f"hf://example/scale-v{number}"
     return made
@@ -104,14 +114,14 @@ class Watch:
                 raise
 
 
-async def follow(kube: KubeClient, namespace: str, watch: Watch) -> None:
+async def follow(kube: KubeClient, watch: Watch) -> None:
     """Keep the watch going, also over minutes in which nothing changes and a busy server forgets to say so."""
     while True:
         try:
-            listing = await kube.list(HTTP_ROUTE, namespace)
+            listing = await kube.list(HTTP_ROUTE, NAMESPACE)
             for route in listing.items:
                 await watch.note(route)
-            async for event in kube.watch(HTTP_ROUTE, namespace, listing.version):
+            async for event in kube.watch(HTTP_ROUTE, NAMESPACE, listing.version):
                 if event.type in {"ADDED", "MODIFIED"}:
                     await watch.note(event.object)
         except WorldError as error:
@@ -126,8 +136,8 @@ def _canary_weight(route: Object) -> int:
 class Operator:
     """`serinus controller --cluster` in a process of its own."""
 
-    def __init__(self, kubeconfig: Path, namespace: str, prometheus: str, *, elect: bool, log: Path) -> None:
-        words = ["controller", "--cluster", "--kubeconfig", str(kubeconfig), "--namespace", namespace]
+    def __init__(self, kubeconfig: Path, prometheus: str, *, elect: bool, log: Path) -> None:
+        words = ["controller", "--cluster", "--kubeconfig", str(kubeconfig), "--namespace", NAMESPACE]
         self.port = _free_port()
         words += ["--prometheus", prometheus, "--interval", "1s", "--listen", f"127.0.0.1:{self.port}"]
         words += ["--leader-elect" if elect else "--no-leader-elect"]
@@ -138,15 +148,28 @@ class Operator:
                 stdout=out,
                 stderr=out,
                 cwd=ROOT,
-                env={**os.environ, "POD_NAME": log.stem, "POD_NAMESPACE": namespace},
+                env={
+                    **os.environ,
+                    "POD_NAME": log.stem,
+                    "POD_NAMESPACE": NAMESPACE,
+                    "SERINUS_ALERT_NETWORKS": "127.0.0.0/8",
+                },
             )
         self.usage = psutil.Process(self.process.pid)
 
     def writes(self) -> float:
         """Writes to the API server that it has counted so far; renewing its Lease is left out."""
+        return self._counted(WRITES)
+
+    def slipped(self) -> float:
+        """Ticks that slipped so far."""
+        return self._counted(SLIPPED)
+
+    def _counted(self, series: re.Pattern[str]) -> float:
+        """The sum of these series on its page of metrics."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=10) as answer:
             page = answer.read().decode()
-        return sum(float(found[1]) for line in page.splitlines() if (found := WRITES.match(line)))
+        return sum(float(found[1]) for line in page.splitlines() if (found := series.match(line)))
 
     def cpu_seconds(self) -> float:
         """CPU time so far."""
@@ -171,19 +194,22 @@ def _free_port() -> int:
 
 
 @contextlib.asynccontextmanager
-async def cluster(namespace: str) -> AsyncIterator[tuple[Light, KubeClient, Watch]]:
+async def cluster() -> AsyncIterator[tuple[Light, KubeClient, Watch]]:
     """The light test bed with our resource, both InferenceServices, and a watch that goes on."""
     bed = Light.up()
     bed.kubectl("apply", "--server-side", "-f", str(ROOT / "manifests" / "crd" / f"{CRD}.yaml"))
     # Not `kubectl wait`, which fails while there are no conditions at all yet.
     until("our resource to be served", lambda: "True" in bed.kubectl("get", "crd", CRD, "-o", ESTABLISHED))
-    with bed.namespace(namespace):
-        bed.apply(*shared_services(namespace))
-        bed.until_ready(namespace, *SERVICES)
-        kube = await KubeClient.connect(kubeconfig=str(bed.kubeconfig))
+    if bed.kubectl("get", "namespace", NAMESPACE, "--ignore-not-found"):  # of a run that was killed
+        bed.clear(NAMESPACE)
+        bed.kubectl("wait", "--for=delete", f"namespace/{NAMESPACE}", "--timeout=120s")
+    with bed.namespace(NAMESPACE):
+        bed.apply(*shared_services())
+        bed.until_ready(NAMESPACE, *SERVICES)
+        kube = KubeClient(await Access.find(kubeconfig=str(bed.kubeconfig)), timeout=PATIENCE_S)
         watch = Watch()
         async with asyncio.TaskGroup() as tasks:
-            following = tasks.create_task(follow(kube, namespace, watch))
+            following = tasks.create_task(follow(kube, watch))
             try:
                 yield bed, kube, watch
             finally:
@@ -191,7 +217,43 @@ async def cluster(namespace: str) -> AsyncIterator[tuple[Light, KubeClient, Watc
         await kube.close()
 
 
-def canary_states(bed: Light, namespace: str) -> dict[str, str]:
-    """Phase of every rollout by its status."""
-    found = json.loads(bed.kubectl("get", MODEL_CANARY.plural, "-n", namespace, "-o", "json"))["items"]
-    return {each["metadata"]["name"]: str(each.get("status", {}).get("phase", "")) for each in found}
+async def at_rest(kube: KubeClient, name: str) -> tuple[Object, Object]:
+    """The rollout of this name and its route, once it has ended and all is put away."""
+    over = time.monotonic() + PATIENCE_S
+    while not is_at_rest(ended := await kube.get(MODEL_CANARY, NAMESPACE, name)):
+        if time.monotonic() > over:
+            raise TimeoutError(f"{name} has not come to rest")
+        await asyncio.sleep(0.5)
+    return ended, await kube.get(HTTP_ROUTE, NAMESPACE, name)
+
+
+async def make_alike(kube: KubeClient, ended: Object, route: Object, others: Sequence[str]) -> None:
+    """Make rollouts that have ended like this one, status included. No operator may be at work, or it begins them."""
+    name = ended["metadata"]["name"]
+
+    async def copy(other: str) -> None:
+        await kube.create(HTTP_ROUTE, _renamed(route, name, other))
+        made = await kube.create(MODEL_CANARY, _renamed(ended, name, other))
+        status = {**_as(ended["status"], name, other), "observedGeneration": made["metadata"]["generation"]}
+        patch = [{"op": "add", "path": "/status", "value": status}]
+        await kube.patch(MODEL_CANARY, NAMESPACE, other, patch, subresource="status")
+
+    await in_turns(copy, others)
+
+
+async def in_turns(work: Callable[[str], Awaitable[None]], names: Sequence[str]) -> None:
+    """Do this for each, some of them at a time: whoever waits for his turn in the client is given up after a while."""
+    for first in range(0, len(names), AT_ONCE):
+        await asyncio.gather(*map(work, names[first : first + AT_ONCE]))
+
+
+def _renamed(object_: Object, name: str, other: str) -> Object:
+    """The object as somebody would apply it under another name."""
+    meta = {key: object_["metadata"][key] for key in ("labels", "annotations") if key in object_["metadata"]}
+    bare = {"apiVersion": object_["apiVersion"], "kind": object_["kind"], "spec": object_["spec"]}
+    return _as({**bare, "metadata": {**meta, "name": name, "namespace": NAMESPACE}}, name, other)
+
+
+def _as(document: Object, name: str, other: str) -> Object:
+    renamed: Object = json.loads(json.dumps(document).replace(f'"{name}', f'"{other}'))
+    return renamed

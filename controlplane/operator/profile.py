@@ -1,7 +1,8 @@
 """Which names the metrics of a rollout have, where its plan does not say: found out once, while its variants load.
 
 Used by `world.py`. Asks Prometheus what it has (`controlplane.evidence.discover`), in the background and not for long;
-as long as nobody can say, the mode's own default is read. A profile that counts is never exchanged under a rollout,
+as long as nobody can say, the mode's own default is read, and from the start where that is the best witness there is: a
+leader that takes rollouts over sees them at its first tick. A profile that counts is never exchanged under a rollout,
 because a change from one counter to another looks like traffic.
 """
 
@@ -40,6 +41,8 @@ class Found:
 
     profile: str
     sentence: str
+    sure: bool = True
+    """Whether somebody has looked and seen it; a guess otherwise."""
 
 
 Find = Callable[[Question], Awaitable[Choice]]
@@ -78,6 +81,7 @@ def guess(question: Question, why: str = "nobody looked") -> Found:
         question.default,
         f"Numbers are read by the metrics profile {question.default}, this mode's default: {why.rstrip('.')}. "
         "platform.kserve.metricsProfile says another.",
+        sure=False,
     )
 
 

@@ -158,19 +158,26 @@ class ClusterWorld:
         """Read numbers as soon as it is known what counts them; the default at once where nobody can find it out."""
 
         def take(found: Found) -> bool:
-            if self._open.get(key) is not opened or _counts(opened.fleet, key):
+            if self._open.get(key) is not opened:
                 return False
-            if found.profile != opened.profile:
+            counts = _counts(opened.fleet, key)
+            if found.profile != opened.profile and not counts:
                 opened.profile = found.profile
                 self._register(key)
+            if found.profile == opened.profile != told.get("profile") and (found.sure or not counts):
+                told["profile"] = found.profile
                 self.tell(key, "Normal", "MetricsProfile", found.sentence)
-            return True
+            return not counts
 
+        told: dict[str, str] = {}
         url = opened.fleet.api.url
         question = Question(url, self._access_of(url), key[0], mode.profiles, mode.default)
         if self._find is None or not self._background.is_open:
             take(guess(question))
         else:
+            if question.among[0] == question.default:
+                opened.profile = question.default
+                self._register(key)
             self._background.spawn(search(question, self._find, self._clock, take))
 
     def _register(self, key: Key) -> None:
