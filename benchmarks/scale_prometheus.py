@@ -158,8 +158,8 @@ class FakePrometheus:
                 said = f"HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {len(sent)}\r\n\r\n"
                 writer.write(said.encode() + sent)
                 await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
+        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+            pass  # who asks has gone, or the program ends: a stream would complain of that
         finally:
             writer.close()
 

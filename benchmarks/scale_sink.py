@@ -1,6 +1,7 @@
 """A sink of alerts for `scale.py` that takes every connection and answers none: whoever waits for it waits in vain."""
 
 import asyncio
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -29,5 +30,6 @@ class HangingSink:
 
     async def _hang(self, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.asked += 1
-        await asyncio.sleep(self._seconds)
+        with suppress(asyncio.CancelledError):  # the end of the program, of which a stream would complain
+            await asyncio.sleep(self._seconds)
         writer.close()
