@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from canary.observation import Verb
+from controlplane.cli.stored import named
 
 PATIENCE = 10.0
 """Seconds to wait for the answer. A loop that does not run gives none, and finds the request when it is started."""
@@ -29,8 +30,7 @@ def _command(verb: Verb) -> click.Command:
     """The command that asks for this."""
 
     @click.command(name=verb, help=f"{WORDS[verb]}\n\nTARGET is the rollout's name or its canary.yml.")
-    @click.argument("target")
-    @click.option("--state", type=click.Path(path_type=Path, file_okay=False), help="Folder for state and logs.")
+    @named
     def ask(target: str, state: Path | None, **flags: Any) -> None:
         code, sentence = _ask(target, state, verb, full=bool(flags.get("full")))
         click.echo(sentence, err=code != 0)

@@ -6,13 +6,13 @@ be read is told and hides no other.
 
 import asyncio
 import json
-import shutil
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+
+from controlplane.cli.stored import all_of, folders_in, found, named
 
 if TYPE_CHECKING:
     from controlplane.ports import Stored
@@ -28,84 +28,47 @@ def listed(state: Path | None, output: str, no_headers: bool) -> None:
     """List the rollouts on this machine, those that may need somebody first."""
     from canary.serial import event_line
     from controlplane.adapters.state_folder import default_state_folder
-    from controlplane.kubectl.output import table
+    from controlplane.view.table import table, width_here
 
     root = state or default_state_folder("any").parent
-    found = asyncio.run(_all(root))
+    kept = asyncio.run(_all(root))
     if output == "json":
-        print(json.dumps([event_line(each.rollout.history[-1]) for each in found], ensure_ascii=False))
+        print(json.dumps([event_line(each.rollout.history[-1]) for each in kept], ensure_ascii=False))
         return
     if output == "name":
-        for each in found:
+        for each in kept:
             click.echo(each.rollout.name)
         return
-    if not found:
+    if not kept:
         click.echo(f"There is no rollout with its state in {root}.", err=True)
         return
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    for line in table(() if no_headers else HEAD, [_row(each) for each in found], width):
+    for line in table(() if no_headers else HEAD, [_row(each) for each in kept], width_here()):
         click.echo(line)
 
 
 @click.command("diff")
-@click.argument("target")
-@click.option("--state", type=click.Path(path_type=Path, file_okay=False), help="Folder for state and logs.")
+@named
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="What to print.")
 def diff(target: str, state: Path | None, output: str) -> None:
     """Show what the canary has that stable has not. TARGET is the rollout's name or its canary.yml."""
-    from canary.errors import SerinusError
-    from canary.spec.stored import from_text
     from controlplane.api.panels_diff import changes
-    from controlplane.cli.place import place_of
-    from controlplane.kubectl.diff import lines
+    from controlplane.view.table import differences
 
-    try:
-        name, folder = place_of(target, state)
-        stored = asyncio.run(_load(folder, name))
-    except SerinusError as error:
-        click.echo(str(error), err=True)
-        raise SystemExit(2) from error
-    if not stored:
-        click.echo(f"{name} has no rollout in {folder}.", err=True)
-        raise SystemExit(2)
-    spec = from_text(stored[0].spec_text).model_dump(mode="json", by_alias=True, exclude_defaults=True)["spec"]
-    changed = changes(spec["stable"], spec["canary"])
+    both = found(target, state).variants
+    changed = changes(both["stable"], both["canary"])
     if output == "json":
         click.echo(json.dumps(changed, ensure_ascii=False))
         return
-    for line in lines(changed):
+    for line in differences(changed):
         click.echo(line)
 
 
 async def _all(root: Path) -> Sequence["Stored"]:
     """Every rollout below a folder, the most urgent first."""
-    from canary.errors import SerinusError
-    from controlplane.kubectl.listing import ENDED, URGENT
+    from controlplane.view.urgency import urgency
 
-    found: list[Stored] = []
-    for file in sorted(await asyncio.to_thread(lambda: list(root.glob("*/serinus.db")))):
-        try:
-            found += await _load(file.parent)
-        except SerinusError as error:
-            click.echo(str(error), err=True)
-
-    def need(stored: "Stored") -> tuple[int, str]:
-        phase = stored.rollout.phase.value
-        return URGENT.get(phase, 9 if phase in ENDED else 5), stored.rollout.name
-
-    return sorted(found, key=need)
-
-
-async def _load(folder: Path, name: str = "") -> list["Stored"]:
-    """The newest rollout of this name in a state folder, or of every name."""
-    from controlplane.adapters.sqlite_store import SqliteStore
-
-    store = SqliteStore(folder / "serinus.db")
-    try:
-        names = [name] if name else await store.names()
-        return [stored for each in names if (stored := await store.load(each)) is not None]
-    finally:
-        await store.close()
+    kept = await all_of(await asyncio.to_thread(folders_in, root), lambda sentence: click.echo(sentence, err=True))
+    return sorted(kept, key=lambda each: (urgency(each.rollout.phase.value), each.rollout.name))
 
 
 def _row(stored: "Stored") -> Sequence[str]:

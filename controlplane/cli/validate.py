@@ -1,4 +1,4 @@
-"""`serinus validate`: checks canary.yml files and says everything that is wrong with them, before anything starts.
+"""`serinus validate` and `serinus lint`: check canary.yml files and say all that is wrong, before anything starts.
 
 Starts nothing and changes nothing. What is only unknown, such as a model that the catalogue does not have, is a warning
 on standard error. Exit codes: 0 when every file is in order, 2 otherwise.
@@ -87,6 +87,18 @@ def command(
             click.echo(f"{file}: note: {settings} is not used, a full form takes nothing from settings", err=True)
     if not all(isinstance(result, Sound | AtRest) for result in results):
         context.exit(BAD_INPUT)
+
+
+@click.command("lint")
+@click.argument("files", nargs=-1, required=True, metavar="FILE…")
+@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="json: one object a file.")
+@click.pass_context
+def lint(context: click.Context, files: tuple[str, ...], output: str) -> None:
+    """Check canary.yml files for this machine, as `serinus validate --for local` does.
+
+    Exit codes: 0 every file is in order, 2 otherwise.
+    """
+    context.invoke(command, files=files, settings=None, where="local", additions=(), output=output)
 
 
 def as_warning(fault: Fault) -> str:

@@ -1,6 +1,5 @@
 """`kubectl canary diff`: what the canary has that stable has not, field by field, as the plan says it."""
 
-import difflib
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -11,8 +10,6 @@ from controlplane.kubectl.names import complete_names
 from controlplane.kubectl.session import Session, at_cluster
 from controlplane.kubernetes.api import Object
 
-NOTHING = "–"
-
 
 @click.command("diff")
 @click.argument("name", shell_complete=complete_names)
@@ -22,6 +19,7 @@ async def command(session: Session, name: str, output: str) -> int:
     """Show what the canary has that stable has not. While a rollout is under way, as its own plan has it."""
     from controlplane.api.panels_diff import changes
     from controlplane.kubectl.find import canary
+    from controlplane.view.table import differences
 
     variants = variants_of(await canary(session, name))
     changed = changes(variants["stable"], variants["canary"])
@@ -31,7 +29,7 @@ async def command(session: Session, name: str, output: str) -> int:
     if not changed:
         click.echo(f"{session.called(name)}: stable and canary are the same, so there is nothing to try.")
         return 0
-    for line in lines(changed):
+    for line in differences(changed):
         click.echo(line)
     return 0
 
@@ -46,27 +44,3 @@ def variants_of(object_: Object) -> Mapping[str, Mapping[str, Any]]:
     else:
         spec = found.plan.model_dump(mode="json", by_alias=True, exclude_defaults=True)["spec"]
     return {arm: spec.get(arm) or {} for arm in ("stable", "canary")}
-
-
-def lines(changed: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """A table of what differs; long texts are compared line by line below it."""
-    from controlplane.kubectl.output import table
-    from controlplane.view.format import clean
-
-    long = {field: both for field, both in changed.items() if any("\n" in str(value) for value in both.values())}
-    rows = [
-        (field, *(clean(_shown(both[arm])) for arm in ("stable", "canary")))
-        for field, both in changed.items()
-        if field not in long
-    ]
-    shown = table(("FIELD", "STABLE", "CANARY"), rows) if rows else []
-    for field, both in long.items():
-        before, after = (str(both[arm] or "").splitlines() for arm in ("stable", "canary"))
-        shown += ["", field, *map(clean, difflib.unified_diff(before, after, "stable", "canary", lineterm="", n=2))]
-    return shown
-
-
-def _shown(value: Any) -> str:
-    if value is None:
-        return NOTHING
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,7 +1,5 @@
 """`kubectl canary events`: the Kubernetes Events about one rollout, oldest first."""
 
-import shutil
-import sys
 from collections.abc import Sequence
 
 import click
@@ -22,8 +20,9 @@ async def command(session: Session, name: str, output: str, no_headers: bool) ->
     """Print the Kubernetes Events about a rollout, as far as the cluster still has them (an hour, by default)."""
     from controlplane.kubectl.find import canary
     from controlplane.kubectl.listing import age
-    from controlplane.kubectl.output import show_objects, table
+    from controlplane.kubectl.output import show_objects
     from controlplane.view.format import clean
+    from controlplane.view.table import table, width_here
 
     found = await about(session, await canary(session, name))
     if output != "table":
@@ -41,8 +40,7 @@ async def command(session: Session, name: str, output: str, no_headers: bool) ->
         )
         for each in found
     ]
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    for line in table(() if no_headers else HEAD, rows, width):
+    for line in table(() if no_headers else HEAD, rows, width_here()):
         click.echo(line)
     return 0
 

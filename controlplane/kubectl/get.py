@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 AGAIN = 2.0
 """Seconds after which the same state is drawn once more."""
-WIDTH = 110
-"""Columns where there is no terminal to ask."""
 NEXT = {
     "back": "once more: kubectl canary retry {name}{spoken}   why: kubectl canary why {name}{spoken}",
     "": "promote: kubectl canary promote {name}{spoken}   stop: kubectl canary abort {name}{spoken}",
@@ -65,26 +63,20 @@ def hint(session: Session, found: "Record") -> str:
 
 
 async def _show(session: Session, object_: "Object") -> int:
-    from rich.console import Console
-
     from controlplane.gitsources.origin import origin_line
     from controlplane.kubectl.record import looked, record_of
     from controlplane.view.format import clean
-    from controlplane.view.marks import marks_for
     from controlplane.view.model import picture
-    from controlplane.view.screen import screen
+    from controlplane.view.still import still
 
     found = record_of(object_)
     if isinstance(found, str):
         click.echo(f"{object_['metadata']['name']}: {found}", err=True)
         return BAD_INPUT
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
     now = found.until(session.now())
     shown = picture(found.plan.spec, found.rollout, await looked(session, found), now, of_record=True)
-    with console.capture() as drawn:
-        console.print(screen(shown, console.width, marks_for(console.encoding), hint(session, found)))
-    for line in drawn.get().splitlines():
-        click.echo(line if sys.stdout.isatty() else line.rstrip())
+    for line in still(shown, hint(session, found)):
+        click.echo(line)
     if line := origin_line(object_):
         click.echo(f"  git: {clean(line)}")
     return 0

@@ -3,8 +3,6 @@
 Everything is read off the status, without understanding any plan, so that a thousand are listed in an instant.
 """
 
-import shutil
-import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -13,13 +11,11 @@ import click
 
 from canary.wording import duration
 from controlplane.kubectl.find import canaries
-from controlplane.kubectl.output import Shape, show_objects, table
+from controlplane.kubectl.output import Shape, show_objects
 from controlplane.kubectl.session import Session, at_cluster, everywhere
 from controlplane.kubernetes.api import Object
+from controlplane.view.urgency import urgency
 
-URGENT = {"RollingBack": 0, "Blind": 1, "Paused": 2, "AwaitingApproval": 2}
-"""Phases that may need somebody, the most urgent first; the others follow, and what has ended comes last."""
-ENDED = frozenset({"Succeeded", "RolledBack", "Superseded"})
 HEAD = ("NAME", "PHASE", "STAGE", "WEIGHT", "VERDICT", "SINCE")
 WIDE = ("SEEN", "STABLE", "CANARY", "ATTEMPT", "REVISION")
 
@@ -31,6 +27,8 @@ WIDE = ("SEEN", "STABLE", "CANARY", "ATTEMPT", "REVISION")
 @at_cluster
 async def command(session: Session, output: str, no_headers: bool) -> int:
     """List rollouts, those that may need somebody first."""
+    from controlplane.view.table import table, width_here
+
     found = sorted((await canaries(session)).items, key=_need)
     if output not in {"table", "wide"}:
         show_objects(found, output)
@@ -41,8 +39,7 @@ async def command(session: Session, output: str, no_headers: bool) -> int:
         return 0
     head = (*(["NAMESPACE"] if session.everywhere else []), *HEAD, *(WIDE if output == "wide" else ()), "MESSAGE")
     rows = [row(each, session, wide=output == "wide") for each in found]
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    for line in table(() if no_headers else head, rows, width):
+    for line in table(() if no_headers else head, rows, width_here()):
         click.echo(line)
     return 0
 
@@ -99,5 +96,5 @@ def age(stamp: str | None, now: float) -> str:
 
 def _need(object_: Object) -> tuple[int, str, str]:
     phase, meta = str((object_.get("status") or {}).get("phase") or ""), object_["metadata"]
-    order = 1 if refusal_of(object_) else URGENT.get(phase, 9 if phase in ENDED else 5)
+    order = 1 if refusal_of(object_) else urgency(phase)
     return order, meta["namespace"], meta["name"]

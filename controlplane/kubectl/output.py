@@ -15,7 +15,6 @@ from controlplane.kubernetes.resources import MODEL_CANARY
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-GAP = "   "
 JSONPATH = "jsonpath="
 _KUBECTLS_OWN = ("jsonpath-as-json", "jsonpath-file", "go-template", "go-template-file", "custom-columns")
 
@@ -104,15 +103,3 @@ def show_by_path(value: Any, output: str) -> None:
     from controlplane.kubectl.jsonpath import rendered
 
     click.echo(rendered(output.removeprefix(JSONPATH), value), nl=False)
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]], width: int | None = None) -> list[str]:
-    """Lines of columns; the last one is cut where the line would be wider than `width`."""
-    lines = [head, *rows] if head else list(rows)
-    if not lines:
-        return []
-    wide = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-    made = [GAP.join(f"{cell:<{size}}" for cell, size in zip(line, wide, strict=True)).rstrip() for line in lines]
-    if width is None:
-        return made
-    return [line if len(line) <= width else f"{line[: width - 1]}…" for line in made]

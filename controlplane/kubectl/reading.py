@@ -104,7 +104,8 @@ async def _ended(session: Session, object_: Object) -> Object:
 
 
 def _is_over(object_: Object) -> bool:
-    from controlplane.kubectl.listing import ENDED, refusal_of
+    from controlplane.kubectl.listing import refusal_of
+    from controlplane.view.urgency import ENDED
 
     status = object_.get("status") or {}
     if status.get("observedGeneration") != object_["metadata"].get("generation", 0):

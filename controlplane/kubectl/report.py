@@ -1,176 +1,38 @@
-"""`kubectl canary report`: one rollout on one page, to keep, to send or to print. HTML or text, with nothing to load.
+"""`kubectl canary report`: one rollout of a cluster on one page, to keep, to send or to print.
 
-The values and sentences are those of the dashboard (`controlplane.api.state`); everything that comes from outside is
-escaped. The page has no script, and says so to the browser.
+The page itself is `controlplane.cli.report_page`, which a laptop's rollouts have too.
 """
 
 import asyncio
-import sys
-from collections.abc import Iterable, Sequence
-from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+from controlplane.cli.report_page import Subject, hand_over, report_options
 from controlplane.kubectl.names import complete_names
 from controlplane.kubectl.session import Session, at_cluster
-
-if TYPE_CHECKING:
-    from canary.rollout import Event
-    from controlplane.api.state import State
-    from controlplane.kubectl.record import Record
-
-POLICY = "default-src 'none'; style-src 'unsafe-inline'"
-STYLE = """
-:root { color-scheme: light dark; }
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.5rem; margin-bottom: 0; } h2 { font-size: 1.1rem; margin-top: 2rem; }
-table { border-collapse: collapse; width: 100%; } th, td { text-align: left; padding: .25rem .6rem .25rem 0; }
-th, td { border-bottom: 1px solid #8884; vertical-align: top; } td.n { text-align: right; white-space: nowrap; }
-.good { color: #187a3c; } .bad { color: #b3261e; } .open { color: #8a5a00; }
-@media (prefers-color-scheme: dark) { .good { color: #6fd08c; } .bad { color: #ff8a80; } .open { color: #ffcf70; } }
-.cause { border-left: 4px solid #b3261e; padding-left: .8rem; } .quiet { opacity: .7; }
-pre { white-space: pre-wrap; overflow-wrap: anywhere; font-size: .85rem; }
-@media print { body { margin: 0; max-width: none; } h2, tr { break-inside: avoid; } }
-""".strip()
 
 
 @click.command("report")
 @click.argument("name", shell_complete=complete_names)
-@click.option("-o", "--output", type=click.Choice(["html", "text"]), default="html", show_default=True, help="Which.")
-@click.option(
-    "-f", "--file", type=click.Path(path_type=Path, dir_okay=False), help="Write there, and not to the output."
-)
+@report_options
 @at_cluster
 async def command(session: Session, name: str, output: str, file: Path | None) -> int:
     """Write a rollout down as one page, to keep or to print."""
+    from controlplane.kubectl.diff import variants_of
     from controlplane.kubectl.record import events_of, record
-
-    found = await record(session, name)
-    events = await events_of(session, found)
-    now = found.until(session.now())
-    page = html_of(found, events, now) if output == "html" else text_of(found, events, now)
-    if file is None:
-        click.echo(page)
-        return 0
-    await asyncio.to_thread(_write, file, page)
-    click.echo(f"The report of {session.called(found.rollout.name)} is in {file}.", err=True)
-    return 0
-
-
-def _write(file: Path, page: str) -> None:
-    from canary.errors import BadInput
-
-    try:
-        file.write_text(f"{page}\n", encoding="utf-8")
-    except OSError as error:
-        raise BadInput(f"The report cannot be written to {file}: {error.strerror or error}.") from error
-
-
-def text_of(found: "Record", events: "Sequence[Event]", now: float) -> str:
-    """The screen and the whole history."""
-    from io import StringIO
-
-    from rich.console import Console
-
-    from controlplane.view.marks import marks_for
-    from controlplane.view.model import picture
-    from controlplane.view.plain import event_text
-    from controlplane.view.screen import screen
-
-    marks, out = marks_for(sys.stdout.encoding), StringIO()
-    shown = picture(found.plan.spec, found.rollout, found.seen(), now, of_record=True)
-    Console(file=out, width=110, highlight=False, color_system=None).print(screen(shown, 110, marks))
-    return "\n".join([out.getvalue(), *(event_text(each, marks) for each in events)])
-
-
-def html_of(found: "Record", events: "Sequence[Event]", now: float) -> str:
-    """The page. `now` in seconds since the epoch: the moment that it shows."""
-    from canary.serial import rfc3339
-    from controlplane.api.panels_diff import changes
-    from controlplane.api.plan_text import plan_text
-    from controlplane.api.state import state_of
-    from controlplane.kubectl.diff import lines, variants_of
     from controlplane.ports import Stored
 
-    status = found.object_["status"]
-    stored = Stored(found.rollout, str(status["plan"]), found.version)
-    state = state_of(found.rollout.name, stored, None, now, spec=found.plan.spec)
-    both = variants_of(found.object_)
-    title = f"{state.name}: {state.badge.word}"
-    badge = f"{state.badge.symbol} {state.badge.word}"
-    place = (
-        f"namespace {found.object_['metadata']['namespace']}, attempt {state.attempt}, revision {state.revision[:12]}; "
-        f"began {state.began}, as of {rfc3339(now)}, after {state.age.text}"
+    found = await record(session, name)
+    subject = Subject(
+        place=f"namespace {found.object_['metadata']['namespace']}",
+        stored=Stored(found.rollout, str(found.object_["status"]["plan"]), found.version),
+        spec=found.plan.spec,
+        seen=found.seen(),
+        live=None,
+        variants=variants_of(found.object_),
+        events=await events_of(session, found),
+        now=found.until(session.now()),
     )
-    parts = [
-        f'<h1>{escape(state.name)} <span class="{state.badge.tone}">{escape(badge)}</span></h1>',
-        f'<p class="quiet">{escape(place)}</p>',
-        f'<p class="{"cause" if state.ending else ""}">{escape(state.sentence)}</p>',
-        *_ending(state),
-        "<h2>Traffic</h2>",
-        _table(
-            ("", "Variant", "Share asked for", "Share in force", "Requests"),
-            [(each.arm, each.name, each.asked.text, each.in_force.text, each.served.text) for each in state.arms],
-        ),
-        "<h2>Stages</h2>",
-        _table(
-            ("Share", "State", "Hold", "Gates"),
-            [(each.share.text, each.state, each.hold.text, str(each.gates)) for each in state.stages],
-        ),
-        "<h2>Gates</h2>",
-        _table(
-            ("Gate", "Stable", "Canary", "Limit", "Verdict", "Requests", "Why"),
-            [
-                (
-                    g.gate,
-                    g.stable.text,
-                    g.canary.text,
-                    g.limit.text,
-                    f"{g.badge.symbol} {g.badge.word}",
-                    g.samples_text,
-                    g.why,
-                )
-                for g in state.gates
-            ],
-        ),
-        "<h2>What the canary changes</h2>",
-        f"<pre>{escape(chr(10).join(lines(changes(both['stable'], both['canary']))) or 'nothing')}</pre>",
-        "<h2>What happened</h2>",
-        _table(("When", "Canary", "What", ""), [_event(each) for each in events]),
-        "<h2>The plan</h2>",
-        f"<pre>{escape(plan_text(stored.spec_text))}</pre>",
-    ]
-    return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
-        f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style></head>\n<body>\n'
-        + "\n".join(parts)
-        + "\n</body></html>"
-    )
-
-
-def _ending(state: "State") -> list[str]:
-    if state.ending is None:
-        return []
-    how = state.ending
-    told = (
-        f"Decided {how.harm_to_verdict.text} after the harm began (estimated); no traffic {how.verdict_to_zero.text} "
-        f"later; at most {how.peak.text} of the traffic."
-    )
-    return [f"<p>{escape(told)}</p>"]
-
-
-def _event(event: "Event") -> tuple[str, str, str, str]:
-    from canary.serial import rfc3339
-    from controlplane.view import format as fmt
-
-    word = str(event.evidence.get("verdict", event.event)) if event.event == "verdict" else event.event
-    return rfc3339(event.at), fmt.share(event.weight), word, fmt.clean(event.message)
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    cells = [f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows]
-    titles = "".join(f'<th scope="col">{escape(each)}</th>' for each in head)
-    return f"<table><thead><tr>{titles}</tr></thead><tbody>{''.join(cells)}</tbody></table>"
+    await asyncio.to_thread(hand_over, subject, session.called(found.rollout.name), output, file)
+    return 0

@@ -7,7 +7,7 @@ Event's name follows from what it tells, so one that is told twice is there once
 import asyncio
 import hashlib
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
@@ -46,6 +46,26 @@ class Notice:
     """Seconds since the epoch."""
 
 
+def kind_of(event: Event) -> Kind | None:
+    """What an entry of a rollout's history is told as; None where it is not worth an Event."""
+    failed = event.event == "verdict" and event.evidence.get("verdict") == Answer.FAIL
+    if event.event not in SHOWN and not failed:
+        return None
+    warns = failed or event.event == "alert" or (event.event == "phase" and event.phase in WARNINGS)
+    return "Warning" if warns else "Normal"
+
+
+def notable(history: Sequence[Event]) -> list[tuple[Event, Kind]]:
+    """The entries that are worth an Event, each sentence once: what a person asked for is often the phase's own."""
+    told: list[tuple[Event, Kind]] = []
+    for event in history:
+        if (kind := kind_of(event)) is not None:
+            if told and told[-1][0].message == event.message:
+                told.pop()
+            told.append((event, kind))
+    return told
+
+
 class Events:
     """Writes Events in the background."""
 
@@ -63,10 +83,7 @@ class Events:
 
     def tell_of(self, about: Object, event: Event) -> None:
         """Let an entry of a rollout's history be written, if it is worth an Event."""
-        failed = event.event == "verdict" and event.evidence.get("verdict") == Answer.FAIL
-        if event.event in SHOWN or failed:
-            warns = failed or event.event == "alert" or (event.event == "phase" and event.phase in WARNINGS)
-            kind: Kind = "Warning" if warns else "Normal"
+        if (kind := kind_of(event)) is not None:
             self._put(Notice(about, event.id, kind, event.reason.value, event.message, event.at))
 
     def listener(self, about: Callable[[], Object]) -> "Listener":

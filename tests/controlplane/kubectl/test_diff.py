@@ -3,8 +3,8 @@
 import json
 
 from controlplane.api.panels_diff import changes
-from controlplane.kubectl.diff import lines
 from controlplane.kubernetes.resources import MODEL_CANARY
+from controlplane.view.table import differences
 from tests.controlplane.kubectl.desk import a_canary, a_spec, desk
 
 
@@ -38,7 +38,7 @@ def test_no_output_tells_a_credential() -> None:
 
 def test_long_texts_are_compared_line_by_line() -> None:
     before, after = ({"systemPrompt": {"text": f"You help.\nBe {how}.\n"}} for how in ("kind", "brief"))
-    shown = lines(changes(before, after))
+    shown = differences(changes(before, after))
     assert "-Be kind." in shown
     assert "+Be brief." in shown
     assert " You help." in shown or "You help." in shown

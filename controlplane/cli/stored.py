@@ -1,0 +1,134 @@
+"""A rollout of this machine, read from its store, and how people name one: the common part of the verbs that show.
+
+Whether it runs or not makes no difference; nothing is asked of it and nothing is changed. What its process saw last
+(`controlplane.view.live`) is joined where that is wanted.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.shell_completion import CompletionItem
+
+if TYPE_CHECKING:
+    from canary.rollout import Event
+    from canary.spec.models import CanarySpec
+    from controlplane.api.look import Looked
+    from controlplane.ports import Stored
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A rollout as its store has it."""
+
+    name: str
+    folder: Path
+    stored: "Stored"
+    events: "Sequence[Event]"
+    """Of the attempt that was asked for, in order; never empty."""
+
+    @property
+    def spec(self) -> "CanarySpec":
+        """The plan that is carried out."""
+        from canary.spec.stored import from_text
+
+        return from_text(self.stored.spec_text).spec
+
+    @property
+    def variants(self) -> dict[str, dict[str, Any]]:
+        """By arm, as the plan says it."""
+        from canary.spec.stored import from_text
+
+        spec = from_text(self.stored.spec_text).model_dump(mode="json", by_alias=True, exclude_defaults=True)["spec"]
+        return {arm: spec[arm] for arm in ("stable", "canary")}
+
+    def looked(self, now: float) -> "Looked":
+        """With what its process saw last, if it still does at `now` (seconds since the epoch)."""
+        from controlplane.api.look import look
+        from controlplane.view.live import read_live
+
+        return look(self.spec, self.stored.rollout, read_live(self.folder, self.name), now)
+
+    def until(self, now: float) -> float:
+        """The moment that is shown: now, or the last one of a rollout that is over."""
+        return self.stored.rollout.history[-1].at if self.stored.rollout.finished else now
+
+
+def named(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Which rollout: `target`, its name or its canary.yml, and `state`, where that is not in its usual place."""
+    command = click.option(
+        "--state", type=click.Path(path_type=Path, file_okay=False), help="Folder for state and logs."
+    )(command)
+    return click.argument("target", shell_complete=complete_names)(command)
+
+
+def found(target: str, state: Path | None, attempt: int | None = None) -> Found:
+    """The rollout that is meant; leaves with exit code 2 where there is none."""
+    from canary.errors import SerinusError
+
+    try:
+        return asyncio.run(find(target, state, attempt))
+    except SerinusError as error:
+        click.echo(str(error), err=True)
+        raise SystemExit(2) from error
+
+
+async def find(target: str, state: Path | None, attempt: int | None = None) -> Found:
+    """The rollout that is meant. Raises `BadInput` where there is none, and `SpecError` for a file with faults."""
+    from controlplane.cli.place import place_of
+
+    name, folder = place_of(target, state)
+    return await read(name, folder, attempt)
+
+
+async def read(name: str, folder: Path, attempt: int | None = None) -> Found:
+    """The rollout of this name in a state folder, as it is now."""
+    from canary.errors import BadInput
+    from controlplane.adapters.sqlite_store import SqliteStore
+
+    store = SqliteStore(folder / "serinus.db")
+    try:
+        stored, events = await store.load(name), list(await store.history(name, attempt))
+    finally:
+        await store.close()
+    if stored is None or not events:
+        raise BadInput(f"{name} has no such rollout in {folder}.")
+    return Found(name, folder, stored, events)
+
+
+async def all_of(folders: "Sequence[Path]", told: Callable[[str], None]) -> "list[Stored]":
+    """The newest rollout of every name in these state folders; one that cannot be read is told and hides no other."""
+    from canary.errors import SerinusError
+    from controlplane.adapters.sqlite_store import SqliteStore
+
+    kept: list[Stored] = []
+    for folder in folders:
+        store = SqliteStore(folder / "serinus.db")
+        try:
+            kept += [each for name in await store.names() if (each := await store.load(name)) is not None]
+        except SerinusError as error:
+            told(str(error))
+        finally:
+            await store.close()
+    return kept
+
+
+def folders_in(root: Path) -> list[Path]:
+    """The state folders below this one, in order."""
+    return sorted(file.parent for file in root.glob("*/serinus.db"))
+
+
+def complete_names(context: click.Context, _parameter: click.Parameter, begun: str) -> list[CompletionItem]:
+    """Rollouts of this machine, each with its phase; where none begins so, files. Never prints anything."""
+    from controlplane.adapters.state_folder import default_state_folder
+
+    state: Path | None = context.params.get("state")
+    near = [Path(state)] if state else folders_in(default_state_folder("any").parent)
+    kept = asyncio.run(all_of([each for each in near if (each / "serinus.db").is_file()], lambda _sentence: None))
+    begin_so = [each.rollout for each in kept if each.rollout.name.startswith(begun)]
+    return [CompletionItem(each.name, help=each.phase.value) for each in begin_so] or [
+        CompletionItem(begun, type="file")
+    ]
