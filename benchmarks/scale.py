@@ -23,6 +23,7 @@ from benchmarks.scale_faults import faults, leader
 from benchmarks.scale_prometheus import FakePrometheus
 from benchmarks.scale_stage import Stage, named, route_of, spread
 from benchmarks.scale_world import at_rest, cluster, make_alike
+from canary.errors import WorldError
 
 RESULTS = Path(__file__).parent / "results" / "scale.json"
 THRESHOLDS = [
@@ -100,8 +101,8 @@ STORIES: dict[str, tuple[Story, Sequence[Any]]] = {
 }
 
 
-async def main(rollouts: int, stories: Sequence[str], flips: int, seed: int, fault_s: float) -> dict[str, Any]:
-    """Tell the stories one after the other."""
+async def main(rollouts: int, stories: Sequence[str], flips: int, seed: int, fault_s: float) -> None:
+    """Tell the stories one after the other; what each found is kept, whatever becomes of the next."""
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="serinus-scale-") as folder:
         async with cluster() as (bed, kube, watch):
@@ -113,14 +114,14 @@ async def main(rollouts: int, stories: Sequence[str], flips: int, seed: int, fau
                 load, (tell, gates) = os.getloadavg()[0], STORIES[story]
                 try:
                     told = await tell(stage, rollouts, flips, gates, fault_s)
-                except TimeoutError:
-                    told = {"not reached": True}
+                except (TimeoutError, WorldError) as error:
+                    told = {"not reached": str(error) or "in time"}
                     await asyncio.to_thread(_show_logs, Path(folder))
                 conditions = {"rollouts": rollouts, "load before": round(load, 2), "load after": os.getloadavg()[0]}
                 found[story] = {"at": time.strftime("%FT%TZ", time.gmtime()), **conditions, **told}
                 print(json.dumps(found[story], indent=1), flush=True)
+                RESULTS.write_text(json.dumps(_kept() | found, indent=2) + "\n")
             await prometheus.close()
-    return found
 
 
 def _show_logs(folder: Path) -> None:
@@ -142,7 +143,5 @@ if __name__ == "__main__":
     parser.add_argument("--fault-seconds", type=float, default=60.0)
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
-    result = asyncio.run(main(given.rollouts, given.stories.split(","), given.flips, given.seed, given.fault_seconds))
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(_kept() | result, indent=2) + "\n")
+    asyncio.run(main(given.rollouts, given.stories.split(","), given.flips, given.seed, given.fault_seconds))
     print(f"written to {RESULTS}")
