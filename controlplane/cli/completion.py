@@ -14,7 +14,7 @@ HOW = {
 @click.command("completion")
 @click.argument("shell", type=click.Choice(list(HOW)))
 def command(shell: str) -> None:
-    """Print the completion of a shell, to be sourced: commands and their options."""
+    """Print the completion of a shell, to be sourced: commands, options, and names of rollouts."""
     from controlplane.cli.main import serinus
 
     made = get_completion_class(shell)

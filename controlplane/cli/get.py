@@ -5,22 +5,21 @@ a terminal, `-w` appends a line for each thing that happens. Nothing is asked of
 """
 
 import asyncio
-import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from controlplane.cli.stored import Found, find, named, read
+from controlplane.cli.shape import Shape, show
+from controlplane.cli.stored import Found, again, code_of, find, named
 
 if TYPE_CHECKING:
-    from controlplane.api.look import Looked
+    from canary.weights import Arm
     from controlplane.ports import Clock
     from controlplane.view.watcher import Watcher
 
-AGAIN = 0.5
-"""Seconds between two looks; its process writes down what it sees once a second, and events at once."""
 CODES = {"promoted": 0}
 NEXT = "promote: serinus promote {target}   stop: serinus abort {target}"
 NOBODY = "Nobody carries {name} out now: it goes on when `serinus run` is started again with its file."
@@ -33,9 +32,9 @@ BACK = "{name} is carried out again."
 @click.option(
     "-o",
     "--output",
-    type=click.Choice(["screen", "json", "name"]),
+    type=Shape("screen", "json", "yaml", "name"),
     default="screen",
-    help="json: its last event; with -w, one event a line.",
+    help="json, yaml: its last event; with -w, json is one event a line.",
 )
 def command(target: str, state: Path | None, watch: bool, output: str) -> None:
     """Show one rollout: traffic, stages, gates with both variants' values, why, and what is next.
@@ -46,87 +45,88 @@ def command(target: str, state: Path | None, watch: bool, output: str) -> None:
     from canary.errors import SerinusError
     from controlplane.adapters.system_clock import SystemClock
 
-    if watch and output == "name":
-        raise click.UsageError("-w shows a screen or, with -o json, events; -o name has no end to write.")
-    again = f"{target}{f' --state {state}' if state else ''}"
+    if watch and output not in {"screen", "json"}:
+        raise click.UsageError(f"-w shows a screen or, with -o json, events; -o {output} has no end to write.")
+    said = f"{target}{f' --state {state}' if state else ''}"
     try:
-        code = asyncio.run(_shown(target, state, again, SystemClock(), watch=watch, output=output))
+        code = asyncio.run(_shown(target, state, said, SystemClock(), watch=watch, output=output))
     except SerinusError as error:
         click.echo(str(error), err=True)
-        code = 2
+        code = code_of(error)
     except KeyboardInterrupt:
         code = 130
     raise SystemExit(code)
 
 
-async def _shown(target: str, state: Path | None, again: str, clock: "Clock", *, watch: bool, output: str) -> int:
+async def _shown(target: str, state: Path | None, said: str, clock: "Clock", *, watch: bool, output: str) -> int:
     """Show it once or until it ends; answers the exit code."""
     here = await find(target, state)
     if watch:
-        return await _watch(here, again, clock, output)
+        return await _watch(here, said, clock, output)
     if output == "screen":
-        _print(here, again, clock.now())
-    elif output == "json":
+        _print(here, said, clock.now())
+    elif output == "name":
+        click.echo(here.name)
+    else:
         from canary.serial import event_line
 
-        click.echo(json.dumps(event_line(here.events[-1]), ensure_ascii=False))
-    else:
-        click.echo(here.name)
+        show(event_line(here.events[-1]), output)
     return 0
 
 
-def _print(here: Found, again: str, now: float) -> None:
+def _print(here: Found, said: str, now: float) -> None:
     from controlplane.view.model import picture
     from controlplane.view.still import still
 
     looked = here.looked(now)
     shown = picture(here.spec, looked.rollout, looked.seen, here.until(now), looked.rates, of_record=not looked.running)
-    for line in still(shown, _hint(here, again)):
+    for line in still(shown, _hint(here, said)):
         click.echo(line)
     if not (looked.running or here.stored.rollout.finished):
         click.echo(NOBODY.format(name=here.name), err=True)
 
 
-async def _watch(here: Found, again: str, clock: "Clock", output: str) -> int:
+async def _watch(here: Found, said: str, clock: "Clock", output: str) -> int:
     """Feed a view until the rollout has ended. A rollout that takes this one's place is followed on."""
-    view: Watcher | None = None
-    revision, carried = "", True
+    looked, carried = here.looked(clock.now()), True
+
+    def rates(_totals: object) -> "Mapping[Arm, float]":
+        return looked.rates
+
+    def view_of(here: Found) -> "Watcher":
+        return open_watcher(
+            "json" if output == "json" else "text",
+            sys.stdout,
+            here.spec,
+            now=clock.now,
+            revision=here.stored.rollout.revision,
+            hint=_hint(here, said),
+            rates=rates,
+        )
+
+    from controlplane.view.watcher import open_watcher
+
+    view, revision = view_of(here), here.stored.rollout.revision
     try:
         while True:
-            looked, rollout = here.looked(clock.now()), here.stored.rollout
-            if view is None or revision != rollout.revision:
-                if view is not None:
-                    view.close()
-                view, revision = _view(here, again, looked, clock, output), rollout.revision
+            rollout = here.stored.rollout
+            if revision != rollout.revision:
+                view.close()
+                view, revision = view_of(here), rollout.revision
             for event in here.events:
                 view.event(event)
             view.update(looked.rollout, looked.seen)
-            if rollout.finished and rollout.result != "superseded":
+            if here.over:
                 return CODES.get(rollout.result or "", 1)
-            if carried != looked.running:
+            if carried != looked.running and not rollout.finished:
                 carried = looked.running
                 view.say((BACK if carried else NOBODY).format(name=here.name))
-            await clock.sleep(AGAIN)
-            here = await read(here.name, here.folder)
+            here = await again(here, view.say)
+            looked = here.looked(clock.now())
     finally:
-        if view is not None:
-            view.close()
+        view.close()
 
 
-def _view(here: Found, again: str, looked: "Looked", clock: "Clock", output: str) -> "Watcher":
-    from controlplane.view.watcher import open_watcher
-
-    return open_watcher(
-        "json" if output == "json" else "text",
-        sys.stdout,
-        here.spec,
-        now=clock.now,
-        revision=here.stored.rollout.revision,
-        hint=_hint(here, again),
-        of_record=not looked.running,
-    )
-
-
-def _hint(here: Found, again: str) -> str:
+def _hint(here: Found, said: str) -> str:
     """What a person can do now, in commands to copy."""
-    return "" if here.stored.rollout.finished else NEXT.format(target=again)
+    return "" if here.stored.rollout.finished else NEXT.format(target=said)

@@ -3,15 +3,19 @@
 Read from its store, whether it runs or not; nothing is asked of it.
 """
 
+import asyncio
 import json
 import sys
 from pathlib import Path
 
 import click
 
-from controlplane.cli.stored import found, named
+from controlplane.cli.seconds import SECONDS
+from controlplane.cli.shape import Shape, show_by_path
+from controlplane.cli.stored import Found, again, found, named
 
 CODES = {"promoted": 0, None: 0}
+TIMED_OUT = 3
 
 
 @click.command()
@@ -31,23 +35,34 @@ def history(target: str, state: Path | None, attempt: int | None, output: str) -
 
 @click.command()
 @named
-@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="What to print.")
-def status(target: str, state: Path | None, output: str) -> None:
-    """Say where a rollout is, and why. TARGET is its name or its canary.yml.
+@click.option("--wait", is_flag=True, help="Wait until the rollout has ended.")
+@click.option("--timeout", type=SECONDS, metavar="TIME", help="With --wait: for so long at most, such as 10m.")
+@click.option("-o", "--output", type=Shape("text", "json"), default="text", help="json: its last event.")
+def status(target: str, state: Path | None, wait: bool, timeout: float | None, output: str) -> None:
+    """Say where a rollout is, and why; with --wait, how it ended. TARGET is its name or its canary.yml.
 
-    Exit codes: 0 under way or promoted, 1 rolled back or failed.
+    Exit codes: 0 under way or promoted, 1 rolled back or failed, 2 there is no such rollout, 3 timed out.
     """
     from canary.serial import event_line
+    from canary.wording import duration
     from controlplane.view.explain import status_lines
 
     here = found(target, state)
+    if wait:
+        here = asyncio.run(_ended(here, timeout))
     rollout = here.stored.rollout
+    late = wait and not rollout.finished
+    if late:
+        click.echo(f"{here.name} has not ended within {duration(timeout or 0.0)}.", err=True)
+    last = event_line(here.events[-1])
     if output == "json":
-        click.echo(json.dumps(event_line(here.events[-1]), ensure_ascii=False))
+        click.echo(json.dumps(last, ensure_ascii=False))
+    elif output != "text":
+        show_by_path(last, output)
     else:
         for line in status_lines(rollout):
             click.echo(line)
-    raise SystemExit(CODES.get(rollout.result, 1))
+    raise SystemExit(TIMED_OUT if late else CODES.get(rollout.result, 1))
 
 
 @click.command()
@@ -62,3 +77,14 @@ def why(target: str, state: Path | None) -> None:
     here = found(target, state)
     for line in why_lines(here.spec, here.stored.rollout):
         click.echo(line)
+
+
+async def _ended(here: Found, patience: float | None) -> Found:
+    """The rollout at its end, or as it is when so many seconds have passed (None: for ever)."""
+    from contextlib import suppress
+
+    with suppress(TimeoutError):
+        async with asyncio.timeout(patience):
+            while not here.over:
+                here = await again(here, lambda sentence: click.echo(sentence, err=True))
+    return here

@@ -12,17 +12,19 @@ from typing import TYPE_CHECKING
 
 import click
 
+from controlplane.cli.shape import Shape, show
 from controlplane.cli.stored import all_of, folders_in, found, named
 
 if TYPE_CHECKING:
     from controlplane.ports import Stored
 
-HEAD = ("NAME", "PHASE", "STAGE", "WEIGHT", "SINCE", "MESSAGE")
+HEAD = ("NAME", "PHASE", "STAGE", "WEIGHT", "SINCE")
+WIDE = ("STABLE", "CANARY", "ATTEMPT", "REVISION")
 
 
 @click.command("list")
 @click.option("--state", type=click.Path(path_type=Path, file_okay=False), help="Folder with folders of rollouts.")
-@click.option("-o", "--output", type=click.Choice(["table", "json", "name"]), default="table", help="How.")
+@click.option("-o", "--output", type=Shape("table", "wide", "json", "yaml", "name"), default="table", help="How.")
 @click.option("--no-headers", is_flag=True, help="Leave the line of headings out.")
 def listed(state: Path | None, output: str, no_headers: bool) -> None:
     """List the rollouts on this machine, those that may need somebody first."""
@@ -32,17 +34,19 @@ def listed(state: Path | None, output: str, no_headers: bool) -> None:
 
     root = state or default_state_folder("any").parent
     kept = asyncio.run(_all(root))
-    if output == "json":
-        print(json.dumps([event_line(each.rollout.history[-1]) for each in kept], ensure_ascii=False))
-        return
     if output == "name":
         for each in kept:
             click.echo(each.rollout.name)
         return
+    if output not in {"table", "wide"}:
+        show([event_line(each.rollout.history[-1]) for each in kept], output)
+        return
     if not kept:
         click.echo(f"There is no rollout with its state in {root}.", err=True)
         return
-    for line in table(() if no_headers else HEAD, [_row(each) for each in kept], width_here()):
+    wide = output == "wide"
+    head = () if no_headers else (*HEAD, *(WIDE if wide else ()), "MESSAGE")
+    for line in table(head, [_row(each, wide=wide) for each in kept], width_here()):
         click.echo(line)
 
 
@@ -71,14 +75,15 @@ async def _all(root: Path) -> Sequence["Stored"]:
     return sorted(kept, key=lambda each: (urgency(each.rollout.phase.value), each.rollout.name))
 
 
-def _row(stored: "Stored") -> Sequence[str]:
+def _row(stored: "Stored", *, wide: bool) -> Sequence[str]:
     from canary.spec.stored import from_text
     from canary.wording import duration
     from controlplane.adapters.system_clock import SystemClock
     from controlplane.view.format import clean
 
     rollout = stored.rollout
-    stages = len(from_text(stored.spec_text).spec.stages)
+    spec = from_text(stored.spec_text).spec
+    stages = len(spec.stages)
     passed = float(int(max(SystemClock().now() - rollout.since, 0.0)))
     stage = f"{min(rollout.stage + 1, stages)}/{stages}"
     return (
@@ -87,5 +92,6 @@ def _row(stored: "Stored") -> Sequence[str]:
         stage,
         str(rollout.weights),
         duration(passed),
+        *((spec.stable.name, spec.canary.name, str(rollout.attempt), rollout.revision[:12]) if wide else ()),
         clean(rollout.message),
     )

@@ -14,10 +14,15 @@ import click
 from click.shell_completion import CompletionItem
 
 if TYPE_CHECKING:
+    from canary.errors import SerinusError
     from canary.rollout import Event
     from canary.spec.models import CanarySpec
     from controlplane.api.look import Looked
     from controlplane.ports import Stored
+
+
+AGAIN = 0.5
+"""Seconds between two looks; a rollout's process writes down what it sees once a second, and events at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,11 @@ class Found:
 
         return look(self.spec, self.stored.rollout, read_live(self.folder, self.name), now)
 
+    @property
+    def over(self) -> bool:
+        """Whether it has ended, and no newer plan takes its place."""
+        return self.stored.rollout.finished and self.stored.rollout.result != "superseded"
+
     def until(self, now: float) -> float:
         """The moment that is shown: now, or the last one of a rollout that is over."""
         return self.stored.rollout.history[-1].at if self.stored.rollout.finished else now
@@ -66,14 +76,21 @@ def named(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def found(target: str, state: Path | None, attempt: int | None = None) -> Found:
-    """The rollout that is meant; leaves with exit code 2 where there is none."""
+    """The rollout that is meant; leaves with exit code 2 where there is none, 1 where it cannot be read."""
     from canary.errors import SerinusError
 
     try:
         return asyncio.run(find(target, state, attempt))
     except SerinusError as error:
         click.echo(str(error), err=True)
-        raise SystemExit(2) from error
+        raise SystemExit(code_of(error)) from error
+
+
+def code_of(error: "SerinusError") -> int:
+    """The exit code: 2 where what was asked for is at fault, 1 where this machine is."""
+    from canary.errors import BadInput, SpecError
+
+    return 2 if isinstance(error, BadInput | SpecError) else 1
 
 
 async def find(target: str, state: Path | None, attempt: int | None = None) -> Found:
@@ -97,6 +114,21 @@ async def read(name: str, folder: Path, attempt: int | None = None) -> Found:
     if stored is None or not events:
         raise BadInput(f"{name} has no such rollout in {folder}.")
     return Found(name, folder, stored, events)
+
+
+async def again(here: Found, say: Callable[[str], None]) -> Found:
+    """The rollout a moment later. A store that cannot be read is told once, and waited for."""
+    from canary.errors import Unavailable
+
+    quiet = True
+    while True:
+        await asyncio.sleep(AGAIN)
+        try:
+            return await read(here.name, here.folder)
+        except Unavailable as error:
+            if quiet:
+                say(f"{error} It is tried again.")
+            quiet = False
 
 
 async def all_of(folders: "Sequence[Path]", told: Callable[[str], None]) -> "list[Stored]":

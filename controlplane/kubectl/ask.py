@@ -14,8 +14,9 @@ import click
 
 from canary.observation import OperatorRequest, Verb
 from canary.wording import duration
+from controlplane.cli.seconds import SECONDS
 from controlplane.kubectl.names import complete_names
-from controlplane.kubectl.session import FAILED, SECONDS, TIMED_OUT, Session, at_cluster
+from controlplane.kubectl.session import FAILED, TIMED_OUT, Session, at_cluster
 
 if TYPE_CHECKING:
     from controlplane.kubectl.record import Record

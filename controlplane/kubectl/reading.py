@@ -11,9 +11,11 @@ import sys
 import click
 
 from canary.wording import duration
+from controlplane.cli.seconds import SECONDS
+from controlplane.cli.shape import show_by_path
 from controlplane.kubectl.names import complete_names
-from controlplane.kubectl.output import Shape, show_by_path
-from controlplane.kubectl.session import BAD_INPUT, FAILED, SECONDS, TIMED_OUT, Session, at_cluster
+from controlplane.kubectl.output import Shape
+from controlplane.kubectl.session import BAD_INPUT, FAILED, TIMED_OUT, Session, at_cluster
 from controlplane.kubernetes.api import Object
 
 named = click.argument("name", shell_complete=complete_names)

@@ -110,24 +110,6 @@ def places(command: Callable[..., Any]) -> Callable[..., Any]:
     return with_places
 
 
-class Seconds(click.ParamType[float]):
-    """A length of time as kubectl's users write it: `30`, `30s`, `10m`."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """The seconds; a usage error for anything else."""
-        try:
-            return max(float(value), 0.0)
-        except ValueError:
-            from canary.spec.units import Unreadable, seconds
-        try:
-            return seconds(str(value))
-        except Unreadable:
-            self.fail(f"expected a time such as 30s or 10m, got {value!r}", param, ctx)
-
-
-SECONDS = Seconds()
 everywhere = click.option("-A", "--all-namespaces", is_flag=True, help="Look in all namespaces.")
 
 

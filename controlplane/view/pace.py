@@ -4,12 +4,14 @@ Used by whoever draws pictures, one for each rollout. Remembers the readings of 
 """
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from canary.observation import Counters
 from canary.served import served_since
 from canary.weights import Arm
 
+Rates = Callable[[Counters | None], Mapping[Arm, float]]
+"""Tells requests a second by arm, given the newest reading: `Pace.take`, or somebody who was told them."""
 WINDOW = 1.5
 """Seconds that a rate is averaged over: long enough to be steady, short enough to follow a shift."""
 

@@ -16,7 +16,7 @@ from canary.spec.models import CanarySpec
 from controlplane.view.format import clean
 from controlplane.view.marks import marks_for
 from controlplane.view.model import Picture, picture
-from controlplane.view.pace import Pace
+from controlplane.view.pace import Pace, Rates
 from controlplane.view.screen import screen
 
 REDRAW_SECONDS = 0.2
@@ -35,6 +35,7 @@ class Terminal:
         hint: str = "",
         console: Console | None = None,
         of_record: bool = False,
+        rates: Rates | None = None,
     ) -> None:
         self._console = console or Console(file=stream, highlight=False)
         self._marks = marks_for(self._console.encoding)
@@ -43,7 +44,7 @@ class Terminal:
         self._revision = revision
         self._hint = hint
         self._of_record = of_record
-        self._pace = Pace()
+        self._rates = rates or Pace().take
         self._live: Live | None = None
         self._drawn_at = float("-inf")
         self._picture: Picture | None = None
@@ -56,7 +57,7 @@ class Terminal:
         if self._revision and rollout.revision != self._revision:
             return
         now = self._now()
-        rates = self._pace.take(seen.evidence.counters)
+        rates = self._rates(seen.evidence.counters)
         self._picture = picture(self._spec, rollout, seen, now, rates, of_record=self._of_record)
         if now - self._drawn_at >= REDRAW_SECONDS or self._picture.finished:
             self._drawn_at = now

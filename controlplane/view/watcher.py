@@ -10,6 +10,7 @@ from typing import Protocol, TextIO
 from canary.observation import Seen
 from canary.rollout import Event, Rollout
 from canary.spec.models import CanarySpec
+from controlplane.view.pace import Rates
 
 
 class Watcher(Protocol):
@@ -54,11 +55,13 @@ def open_watcher(
     revision: str = "",
     hint: str = "",
     of_record: bool = False,
+    rates: Rates | None = None,
 ) -> Watcher:
     """The view for this output (`text` or `json`): live on a terminal, lines elsewhere.
 
     `revision` names the plan that is drawn; the last moments of an older one are told as events only. `hint` says what
-    a person can do, such as `stop: Ctrl-C`. `of_record`: what is shown was written down by somebody else.
+    a person can do, such as `stop: Ctrl-C`. `of_record`: what is shown was written down by somebody else. `rates` are
+    worked out of the totals unless somebody else has done so.
     """
     if output == "json":
         from controlplane.view.jsonl import JsonLines
@@ -67,7 +70,7 @@ def open_watcher(
     if stream.isatty():
         from controlplane.view.terminal import Terminal
 
-        return Terminal(stream, spec, now=now, revision=revision, hint=hint, of_record=of_record)
+        return Terminal(stream, spec, now=now, revision=revision, hint=hint, of_record=of_record, rates=rates)
     from controlplane.view.plain import PlainLines
 
     return PlainLines(stream, spec, now=now, revision=revision)

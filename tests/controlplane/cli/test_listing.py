@@ -3,27 +3,14 @@
 import json
 from pathlib import Path
 
-import pytest
+import yaml
 from click.testing import CliRunner, Result
 
 from controlplane.cli.main import serinus
-from tests.controlplane.cli.test_replay import PLAN
 
 
 def invoke(*arguments: object) -> Result:
     return CliRunner().invoke(serinus, [str(each) for each in arguments])
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    """A folder with two rollouts that have ended."""
-    for name, scenario in (("chat", "errors-x20"), ("search", "healthy")):
-        file = tmp_path / f"{name}.yml"
-        file.write_text(PLAN.replace("{name: chat}\nspec", f"{{name: {name}}}\nspec"))
-        folder = tmp_path / "rollouts" / name
-        folder.parent.mkdir(exist_ok=True)
-        invoke("simulate", file, "--scenario", scenario, "--noise", "iid", "--rps", 1000, "--record", folder)
-    return tmp_path / "rollouts"
 
 
 def test_every_rollout_is_listed_with_where_it_is(root: Path) -> None:
@@ -36,6 +23,18 @@ def test_every_rollout_is_listed_with_where_it_is(root: Path) -> None:
     assert [event["result"] for event in events] == ["rolled_back", "promoted"]
     bare = invoke("list", "--state", root, "--no-headers").output.splitlines()
     assert [line.split() for line in bare] == [row.split() for row in rows]
+
+
+def test_other_programs_and_curious_people_get_more(root: Path) -> None:
+    head, *rows = invoke("list", "--state", root, "-o", "wide").output.splitlines()
+    assert head.split()[5:] == ["STABLE", "CANARY", "ATTEMPT", "REVISION", "MESSAGE"]
+    assert "v1       v2       1" in rows[0]
+    told = yaml.safe_load(invoke("list", "--state", root, "-o", "yaml").output)
+    assert [each["phase"] for each in told] == ["RolledBack", "Succeeded"]
+    assert invoke("list", "--state", root, "-o", "jsonpath={[*].rollout}").output == "chat search"
+    refused = invoke("list", "--state", root, "-o", "go-template=x")
+    assert refused.exit_code == 2
+    assert "kubectl" not in refused.stderr
 
 
 def test_a_state_that_cannot_be_read_is_told_and_hides_no_other(root: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from controlplane.cli.validate import command
+from controlplane.cli.validate import command, lint
 
 EXAMPLES = Path(__file__).parents[3] / "manifests" / "examples"
 GOLDEN = Path(__file__).parents[2] / "golden" / "spec"
@@ -80,6 +80,14 @@ def test_for_local_also_says_what_cannot_run_here() -> None:
     assert result.exit_code == 2
     assert "spec.stable.command: is missing" in result.stdout
     assert "2 faults" in result.stdout
+
+
+def test_lint_is_the_check_for_this_machine(tmp_path: Path) -> None:
+    (tmp_path / "rest.yml").write_text(SHORT)
+    for file in (EXAMPLES / "prompt-split.canary.yml", tmp_path / "rest.yml", tmp_path / "none.yml"):
+        linted, checked = CliRunner().invoke(lint, [str(file)]), validate("--for", "local", file)
+        assert (linted.exit_code, linted.stdout) == (checked.exit_code, checked.stdout)
+        assert linted.exit_code == 2
 
 
 def test_at_least_one_file_is_asked_for() -> None:

@@ -5,7 +5,7 @@ import io
 
 from rich.console import Console
 
-from canary.weights import ALL_STABLE
+from canary.weights import ALL_STABLE, Arm
 from controlplane.view.terminal import Terminal
 from tests.controlplane.view.scenes import analyzing, plan, rolled_back
 
@@ -76,3 +76,16 @@ def test_no_color_is_honoured() -> None:
     terminal.close()
     assert "✖ fail" in stream.getvalue()
     assert "\x1b[31m" not in stream.getvalue()
+
+
+def test_whoever_was_told_the_rates_need_not_work_them_out() -> None:
+    """A viewer in another process has no totals, only what the rollout's own process made of them."""
+    rollout, seen, now = analyzing()
+    stream = io.StringIO()
+    console = Console(file=stream, force_terminal=True, width=100, height=40, _environ={})
+    told: dict[Arm, float] = {"stable": 77.0, "canary": 11.0}
+    terminal = Terminal(stream, plan(), now=Hands(now), console=console, rates=lambda _totals: told)
+    terminal.update(rollout, seen)
+    terminal.close()
+    assert "77 req/s" in stream.getvalue()
+    assert "11 req/s" in stream.getvalue()

@@ -1,4 +1,4 @@
-"""kubectl's JSONPath: `-o jsonpath={.status.phase}` on objects as the API server sends them. Pure; used by `output.py`.
+"""kubectl's JSONPath: `-o jsonpath={.status.phase}` on objects as the API server sends them. Pure; used for `-o`.
 
 What kubectl's own package does with text, fields, indices, slices, unions, wildcards, `..`, filters of one comparison
 and `range … end`, with the same spacing. What it can do besides, or what nobody can, is a clear error; a field that is
@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 from canary.errors import BadInput
-from controlplane.kubectl.jsonpath_template import (
+from controlplane.view.jsonpath_template import (
     OPEN_END,
     Comparison,
     Descent,

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from canary.errors import BadInput
-from controlplane.kubectl.jsonpath import rendered
+from controlplane.view.jsonpath import rendered
 from tests.controlplane.kubectl.desk import PLACE, desk, good, under_way
 from tests.controlplane.kubectl.jsonpaths import OBJECT, PRINTED
 

@@ -1,0 +1,89 @@
+"""What people expect of `-o`: JSON or YAML as kubectl prints them, and a jsonpath over either.
+
+Used by the verbs of `serinus` and of `kubectl canary` that show something to other programs.
+"""
+
+import json
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import click
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+JSONPATH = "jsonpath="
+_KUBECTLS_OWN = ("jsonpath-as-json", "jsonpath-file", "go-template", "go-template-file", "custom-columns")
+
+
+class Shape(click.ParamType[str]):
+    """How to print: one of some words, or `jsonpath=TEMPLATE` over what `-o json` prints."""
+
+    name = "output"
+    elsewhere: ClassVar[str] = ""
+    """The command that knows the shapes which are not done here; empty where there is none."""
+
+    def __init__(self, *words: str) -> None:
+        """`words`: those that are taken besides."""
+        self.words = words
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """As it was said; a usage error for what is not known, and for a template that cannot be read."""
+        said = str(value)
+        if said not in self.words and (why := self._wrong(said)):
+            self.fail(why, param, ctx)
+        return said
+
+    def _wrong(self, said: str) -> str:
+        from canary.errors import BadInput
+        from controlplane.view.jsonpath_template import template_of
+
+        kind, _, template = said.partition("=")
+        if kind in _KUBECTLS_OWN:
+            return f"{kind} is not done here{f': `{self.elsewhere} -o {said}` does it' if self.elsewhere else ''}"
+        if kind != "jsonpath":
+            return f"{said!r} is none of {', '.join(self.words)} and jsonpath=TEMPLATE"
+        if not template:
+            return "jsonpath needs a template, such as jsonpath='{.status.phase}'"
+        try:
+            template_of(template)
+        except BadInput as error:
+            return str(error)
+        return ""
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """What stands in the help."""
+        return f"[{'|'.join(self.words)}|jsonpath=…]"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> "list[CompletionItem]":
+        """The words, and how a template begins."""
+        from click.shell_completion import CompletionItem
+
+        return [CompletionItem(each) for each in (*self.words, JSONPATH) if each.startswith(incomplete)]
+
+
+def as_json(value: Any) -> str:
+    """As kubectl prints it."""
+    return json.dumps(value, indent=4, ensure_ascii=False)
+
+
+def as_yaml(value: Any) -> str:
+    """As kubectl prints it."""
+    import yaml
+
+    plain = json.loads(json.dumps(value))  # an event's phase and reason are more than words
+    return str(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=120)).rstrip("\n")
+
+
+def show(value: Any, output: str) -> None:
+    """Print this as `json`, `yaml` or by a jsonpath."""
+    if output.startswith(JSONPATH):
+        show_by_path(value, output)
+    else:
+        click.echo(as_json(value) if output == "json" else as_yaml(value))
+
+
+def show_by_path(value: Any, output: str) -> None:
+    """Print what a jsonpath finds in this, without a line's end of our own, as kubectl does."""
+    from controlplane.view.jsonpath import rendered
+
+    click.echo(rendered(output.removeprefix(JSONPATH), value), nl=False)

@@ -1,0 +1,76 @@
+"""`serinus get` on rollouts that have ended, and on one that nobody carries out; `test_get_real.py` has a live one."""
+
+import json
+from pathlib import Path
+
+import yaml
+from click.testing import CliRunner, Result
+
+from canary.serial import rollout_from_text
+from controlplane.cli.main import serinus
+
+
+def invoke(*arguments: object) -> Result:
+    return CliRunner().invoke(serinus, [str(each) for each in arguments])
+
+
+def test_an_ended_rollout_is_shown_with_its_cause_and_both_arms_and_no_command_that_cannot_work(root: Path) -> None:
+    result = invoke("get", "chat", "--state", root / "chat")
+    assert result.exit_code == 0
+    assert result.stdout.startswith("chat  ✖ rolled back")
+    cause = invoke("why", "chat", "--state", root / "chat").output.splitlines()[1]
+    assert cause[:60] in " ".join(result.stdout.split())
+    assert "serinus promote" not in result.stdout
+    assert result.stderr == ""
+
+
+def test_watching_what_has_ended_tells_all_of_it_and_leaves_with_its_result(root: Path) -> None:
+    for name, code in (("chat", 1), ("search", 0)):
+        watched = invoke("get", name, "--state", root / name, "-w")
+        assert watched.exit_code == code
+        assert watched.stdout == invoke("history", name, "--state", root / name).stdout
+        lines = invoke("get", name, "--state", root / name, "-w", "-o", "json").stdout.splitlines()
+        assert json.loads(lines[-1])["event"] == "end"
+
+
+def test_other_programs_get_its_last_event(root: Path) -> None:
+    state = ("--state", root / "chat")
+    assert json.loads(invoke("get", "chat", *state, "-o", "json").stdout)["result"] == "rolled_back"
+    assert yaml.safe_load(invoke("get", "chat", *state, "-o", "yaml").stdout)["phase"] == "RolledBack"
+    assert invoke("get", "chat", *state, "-o", "jsonpath={.phase}").stdout == "RolledBack"
+    assert invoke("get", "chat", *state, "-o", "name").stdout == "chat\n"
+
+
+def test_what_cannot_be_watched_or_is_not_there_is_bad_input(root: Path) -> None:
+    assert "has no end to write" in invoke("get", "chat", "--state", root / "chat", "-w", "-o", "yaml").stderr
+    missing = invoke("get", "nobody", "--state", root)
+    assert missing.exit_code == 2
+    assert "There is no rollout nobody" in missing.stderr
+
+
+def test_a_state_that_is_no_database_is_this_machines_fault(root: Path) -> None:
+    (root / "chat" / "serinus.db").write_bytes(b"no database at all, and long enough to be taken for one" * 20)
+    result = invoke("get", "chat", "--state", root / "chat")
+    assert result.exit_code == 1
+    assert "is not a database" in result.stderr
+
+
+def test_where_nobody_carries_it_out_that_is_said(root: Path) -> None:
+    import sqlite3
+    from contextlib import closing
+    from dataclasses import replace
+
+    from canary.rollout import Phase
+    from canary.serial import rollout_to_text
+
+    with closing(sqlite3.connect(root / "search" / "serinus.db")) as connection, connection:
+        (kept,) = connection.execute("SELECT state FROM rollouts").fetchone()
+        left = replace(rollout_from_text(kept), phase=Phase.ANALYZING, result=None)
+        connection.execute("UPDATE rollouts SET state = ?", (rollout_to_text(left),))
+    result = invoke("get", "search", "--state", root / "search")
+    assert "Nobody carries search out now" in result.stderr
+    assert "promote: serinus promote search --state" in " ".join(result.stdout.split())
+    waited = invoke("status", "search", "--state", root / "search", "--wait", "--timeout", "0.1s")
+    assert waited.exit_code == 3
+    assert "search has not ended within" in waited.stderr
+    assert waited.stdout.startswith("search  Analyzing")
