@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -93,16 +94,27 @@ class Member:
 
 
 def _fleet(totals: list[Counters]) -> list[Member]:
-    """Two hundred rollouts of all ages, each about to hear of its next scrape."""
+    """Two hundred rollouts of all ages, each about to hear of its next scrape; the last one they heard together."""
     specs = [parse(TEXT.replace("GATES", GATES), "speed.yml").spec for _ in range(CANARIES)]
-    apart = (len(totals) - 300) // CANARIES
-    members: list[Member] = []
+    apart = (len(totals) - 301) // CANARIES
+    heard: list[Heard] = []
     state = judge.begin(specs[0])
-    for k, seen in enumerate(totals[:-1]):
+    for k, seen in enumerate(totals[:-2]):
         state, _ = _watch(specs[0], state, seen)
-        if k >= 300 and (k - 300) % apart == 0 and len(members) < CANARIES:
-            members.append(Member(specs[len(members)], state, totals[k + 1], _block(seen, totals[k + 1])))
-    return members
+        if k >= 300 and (k - 300) % apart == 0 and len(heard) < CANARIES:
+            heard.append(_news(specs[len(heard)], state, totals[k + 1]))
+    judge.ahead(heard)
+    after = {seen.at: following for seen, following in pairwise(totals)}
+    return [
+        Member(each.spec, _watch(each.spec, each.state, each.counters)[0], news, _block(each.counters, news))
+        for each in heard
+        for news in [after[each.counters.at]]
+    ]
+
+
+def _news(spec: CanarySpec, state: JudgeState, counters: Counters) -> Heard:
+    """New totals, as `_watch` tells a judge of them."""
+    return Heard(spec, state, counters, 0, _weights(counters), 0.0)
 
 
 @dataclass(frozen=True)
@@ -145,7 +157,7 @@ def _heard(fleet: list[Member], together: int) -> None:
     """So many at a time hear their totals together, then each has its pass."""
     for begin in range(0, len(fleet), together):
         some = fleet[begin : begin + together]
-        judge.ahead([Heard(each.spec, each.state, each.news, 0, _weights(each.news), 0.0) for each in some])
+        judge.ahead([_news(each.spec, each.state, each.news) for each in some])
         for each in some:
             _watch(each.spec, each.state, each.news)
 

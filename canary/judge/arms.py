@@ -79,6 +79,8 @@ def _add(
     pods: Sequence[PodBlock], bounds: dict[str, list[float]], names: tuple[str, ...], problems: list[str]
 ) -> ArmSums:
     """The sum over replicas."""
+    if len(pods) == 1:
+        return _alone(pods[0], bounds, names, problems)
     sums = ArmSums(pods=len(pods))
     rows: dict[str, list[list[float]]] = {}
     for pod in pods:
@@ -104,6 +106,22 @@ def _add(
     for name, several in rows.items():
         sums.histograms[name] = several[0] if len(several) == 1 else list(map(sum, zip(*several, strict=True)))
     return sums
+
+
+def _alone(pod: PodBlock, bounds: dict[str, list[float]], names: tuple[str, ...], problems: list[str]) -> ArmSums:
+    """The same for one replica, where there is nothing to add up."""
+    requests, errors = pod.requests, pod.errors
+    rows = ((name, _row(name, pod.histograms[name], bounds, problems)) for name in names if name in pod.histograms)
+    return ArmSums(
+        1,
+        requests,
+        None if requests is None or errors is None else min(errors, requests),
+        0.0 if requests is None or errors is None else requests,
+        {name: row for name, row in rows if row is not None},
+        dict(pod.kpis),
+        dict(pod.totals),
+        {name: [value] for name, value in pod.gauges.items()},
+    )
 
 
 def _row(name: str, counts: HistogramCounts, bounds: dict[str, list[float]], problems: list[str]) -> list[float] | None:

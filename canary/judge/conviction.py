@@ -49,8 +49,9 @@ def _together(heavy: list[tuple[float, Case]]) -> float:
 
 def _convicted(of: Docket, memory: Memory, present: tuple[Case, ...]) -> Case | None:
     """The gate of this stage that the combined evidence is due to, if it is enough."""
-    heavy = _weighted(of, memory)
-    if not heavy or _together(heavy) < math.log(1 / of.alpha):
+    heavy, enough = _weighted(of, memory), math.log(1 / of.alpha)
+    # Most of the time even the largest part, as often as there are parts, is not enough.
+    if not heavy or max(value for value, _ in heavy) + math.log(len(heavy)) < enough or _together(heavy) < enough:
         return None
     here = [(value, case) for value, case in heavy if case in present]
     return max(here, key=lambda pair: pair[0])[1] if here else None

@@ -20,18 +20,16 @@ def numbers(case: Case, sides: Sides, pick: Pick | None, held: Sequence[float]) 
 
     With a single stable replica a scrape is held, for the placebo of the next.
     """
-    canary, stable = sides.canary, sides.stable
-    xv, nv = counts(case, canary, pick, 0)
-    xc, nc = counts(case, stable, pick, 0)
+    single = not sides.halves[1].pods
+    (xv, nv), (xc, nc), *halves = counts(case, _arms(sides), pick, 0)
     clear_xv, clear_xc, summed = xv, xc, NO_SUM
     if pick is not None and pick[0] != pick[1]:
-        clear_xv, clear_xc = counts(case, canary, pick, 1)[0], counts(case, stable, pick, 1)[0]
+        (clear_xv, _), (clear_xc, _) = counts(case, (sides.canary, sides.stable), pick, 1)
     if case.kind == "sums":
         summed = _contrast(case, (xv, nv), (xc, nc))
-    first, second = sides.halves
-    placebo, single, hold = (*NOTHING, *NOTHING), not second.pods, None
+    placebo, hold = (*NOTHING, *NOTHING), None
     if not single:
-        placebo = (*counts(case, first, pick, 0), *counts(case, second, pick, 0))
+        placebo = (*halves[0], *halves[1])
     elif nc > 0:
         paired = held[1] > 0
         hold = [0.0, 0.0] if paired else [xc, nc]
@@ -41,16 +39,33 @@ def numbers(case: Case, sides: Sides, pick: Pick | None, held: Sequence[float]) 
     return Numbers(xv, nv, xc, nc, clear_xv, clear_xc, rho, *summed, *placebo, single), hold
 
 
-def counts(case: Case, arm: ArmSums, pick: Pick | None, side: int) -> tuple[float, float]:
-    """Bad events and trials of one arm (for sums: the sum and its denominator); zeros where there is no data."""
+def _arms(sides: Sides) -> tuple[ArmSums, ...]:
+    """Canary and stable, and stable's halves where it has two."""
+    return (sides.canary, sides.stable, *(sides.halves if sides.halves[1].pods else ()))
+
+
+def counts(case: Case, arms: Sequence[ArmSums], pick: Pick | None, side: int) -> list[tuple[float, float]]:
+    """Bad events and trials of each arm (for sums: the sum and its denominator); zeros where there is no data."""
     if case.series == "errors":
-        return (arm.errors, arm.errors_of) if arm.errors is not None else NOTHING
-    if case.series == "histogram":
-        histogram = arm.histograms.get(case.name)
-        if histogram is None or pick is None:
-            return NOTHING
-        total, index = histogram[-1], int(pick[side])
-        return (total - histogram[index] if index >= 0 else total), total
+        return [NOTHING if arm.errors is None else (arm.errors, arm.errors_of) for arm in arms]
+    if case.series != "histogram":
+        return [_events(case, arm) for arm in arms]
+    if pick is None:
+        return [NOTHING] * len(arms)
+    index = int(pick[side])
+    return [_slow(arm.histograms.get(case.name), index) for arm in arms]
+
+
+def _slow(histogram: Sequence[float] | None, index: int) -> tuple[float, float]:
+    """Requests beyond the bound of this index (all of them for -1), and all."""
+    if histogram is None:
+        return NOTHING
+    total = histogram[-1]
+    return (total - histogram[index] if index >= 0 else total), total
+
+
+def _events(case: Case, arm: ArmSums) -> tuple[float, float]:
+    """Bad events and trials of a KPI or of a ratio of totals; for sums the sum and its denominator."""
     events, of = events_of(case, arm)
     if case.kind == "sums":
         return events, of
