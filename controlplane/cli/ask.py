@@ -5,16 +5,23 @@ the answer that the loop writes into the history. The loop decides; these comman
 """
 
 import asyncio
+import sys
 from collections.abc import Callable
 from getpass import getuser
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from canary.observation import Verb
-from controlplane.cli.stored import named
+from controlplane.cli.stored import found, named
 
+if TYPE_CHECKING:
+    from canary.spec.models import CanarySpec
+    from controlplane.api.look import Looked
+
+HARMFUL = frozenset({"promote", "abort"})
+"""What ends a rollout, or skips what was to be judged: on a terminal it is asked whether it is meant."""
 PATIENCE = 10.0
 """Seconds to wait for the answer. A loop that does not run gives none, and finds the request when it is started."""
 WORDS: dict[Verb, str] = {
@@ -29,17 +36,44 @@ WORDS: dict[Verb, str] = {
 def _command(verb: Verb) -> click.Command:
     """The command that asks for this."""
 
-    @click.command(name=verb, help=f"{WORDS[verb]}\n\nTARGET is the rollout's name or its canary.yml.")
     @named
     def ask(target: str, state: Path | None, **flags: Any) -> None:
-        code, sentence = _ask(target, state, verb, full=bool(flags.get("full")))
+        full = bool(flags.get("full"))
+        if verb in HARMFUL and not flags["yes"] and somebody_sits_there():
+            _confirm(target, state, verb, full=full)
+        code, sentence = _ask(target, state, verb, full=full)
         click.echo(sentence, err=code != 0)
         raise SystemExit(code)
 
-    options: dict[str, Callable[[Any], Any]] = {
-        "promote": click.option("--full", is_flag=True, help="Skip all stages and go to 100 %.")
-    }
-    return options[verb](ask) if verb in options else ask
+    body: Callable[..., Any] = ask
+    if verb == "promote":
+        body = click.option("--full", is_flag=True, help="Skip all stages and go to 100 %.")(body)
+    if verb in HARMFUL:
+        body = click.option("-y", "--yes", is_flag=True, help="Do not ask whether it is meant.")(body)
+    return click.command(name=verb, help=f"{WORDS[verb]}\n\nTARGET is the rollout's name or its canary.yml.")(body)
+
+
+def _confirm(target: str, state: Path | None, verb: Verb, *, full: bool) -> None:
+    """Say what will happen and ask whether it is meant; leaves where it is not."""
+    from controlplane.adapters.system_clock import SystemClock
+
+    here, now = found(target, state), SystemClock().now()
+    if effect := effect_of(here.spec, here.looked(now), verb, now, full=full):
+        click.echo(f"{here.name}: {effect}", err=True)
+        click.confirm("Go on?", abort=True, err=True)
+
+
+def somebody_sits_there() -> bool:
+    """Whether somebody sits there who can answer."""
+    return sys.stdin.isatty()
+
+
+def effect_of(spec: "CanarySpec", looked: "Looked", verb: Verb, now: float, *, full: bool) -> str:
+    """What a person's word would do, a sentence; empty where it will be refused, so that there is nothing to fear."""
+    from controlplane.api.actions import actions
+
+    action = next(each for each in actions(spec, looked, now) if each.verb == verb and each.full == full)
+    return action.effect if action.allowed else ""
 
 
 def _ask(target: str, state: Path | None, verb: Verb, *, full: bool) -> tuple[int, str]:

@@ -6,7 +6,6 @@ confirmed first, in the words of the dashboard's buttons. These commands only as
 
 import asyncio
 import secrets
-import sys
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ import click
 
 from canary.observation import OperatorRequest, Verb
 from canary.wording import duration
+from controlplane.cli.ask import HARMFUL, effect_of, somebody_sits_there
 from controlplane.cli.seconds import SECONDS
 from controlplane.kubectl.names import complete_names
 from controlplane.kubectl.session import FAILED, TIMED_OUT, Session, at_cluster
@@ -34,8 +34,6 @@ WORDS: dict[Verb, str] = {
     "abort": "Put everything back on stable and end the rollout.",
     "retry": "Begin a rollout that was put back once more, with the same plan.",
 }
-HARMFUL = frozenset({"promote", "abort"})
-"""What ends a rollout, or skips what was to be judged."""
 
 
 def _command(verb: Verb) -> click.Command:
@@ -125,23 +123,17 @@ def _pointless(session: Session, name: str, verb: Verb, found: "Record | str") -
 
 def _confirm(found: "Record", verb: Verb, *, full: bool, now: float) -> None:
     """Say what will happen and ask whether it is meant. Raises `click.Abort`, or a usage error where nobody sits."""
-    from controlplane.api.actions import actions
     from controlplane.api.look import Looked
 
     # Whether the operator is there is found out by waiting for its answer.
     looked = Looked(found.rollout, found.seen(), running=True, looked_at=None)
-    action = next(each for each in actions(found.plan.spec, looked, now) if each.verb == verb and each.full == full)
-    if not action.allowed:
-        return  # it will be refused, in the operator's own words; nothing to be afraid of
-    click.echo(f"{found.rollout.name}: {action.effect}", err=True)
+    effect = effect_of(found.plan.spec, looked, verb, now, full=full)
+    if not effect:
+        return  # the operator refuses in its own words
+    click.echo(f"{found.rollout.name}: {effect}", err=True)
     if not somebody_sits_there():
         raise click.UsageError(f"Nobody can be asked here whether {verb} is meant: add --yes. Nothing was asked for.")
     click.confirm("Go on?", abort=True, err=True)
-
-
-def somebody_sits_there() -> bool:
-    """Whether somebody sits there who can answer."""
-    return sys.stdin.isatty()
 
 
 async def _answer(session: Session, object_: "Object", request: OperatorRequest) -> tuple[str, bool]:

@@ -1,10 +1,15 @@
 """Rollouts of this machine for the tests of the verbs that show them."""
 
+import sqlite3
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from canary.rollout import Phase
+from canary.serial import rollout_from_text, rollout_to_text
 from controlplane.cli.main import serinus
 from tests.controlplane.cli.test_replay import PLAN
 
@@ -20,3 +25,13 @@ def root(tmp_path: Path) -> Path:
         said = ["simulate", file, "--scenario", scenario, "--noise", "iid", "--rps", 1000, "--record", folder]
         CliRunner().invoke(serinus, [str(each) for each in said])
     return tmp_path / "rollouts"
+
+
+@pytest.fixture
+def left(root: Path) -> Path:
+    """The state of `search` as a process leaves it that was killed in its last stage but one."""
+    with closing(sqlite3.connect(root / "search" / "serinus.db")) as connection, connection:
+        (kept,) = connection.execute("SELECT state FROM rollouts").fetchone()
+        under_way = replace(rollout_from_text(kept), phase=Phase.ANALYZING, stage=1, result=None)
+        connection.execute("UPDATE rollouts SET state = ?", (rollout_to_text(under_way),))
+    return root / "search"

@@ -6,7 +6,6 @@ from pathlib import Path
 import yaml
 from click.testing import CliRunner, Result
 
-from canary.serial import rollout_from_text
 from controlplane.cli.main import serinus
 
 
@@ -55,22 +54,14 @@ def test_a_state_that_is_no_database_is_this_machines_fault(root: Path) -> None:
     assert "is not a database" in result.stderr
 
 
-def test_where_nobody_carries_it_out_that_is_said(root: Path) -> None:
-    import sqlite3
-    from contextlib import closing
-    from dataclasses import replace
-
-    from canary.rollout import Phase
-    from canary.serial import rollout_to_text
-
-    with closing(sqlite3.connect(root / "search" / "serinus.db")) as connection, connection:
-        (kept,) = connection.execute("SELECT state FROM rollouts").fetchone()
-        left = replace(rollout_from_text(kept), phase=Phase.ANALYZING, result=None)
-        connection.execute("UPDATE rollouts SET state = ?", (rollout_to_text(left),))
-    result = invoke("get", "search", "--state", root / "search")
+def test_where_nobody_carries_it_out_that_is_said(left: Path) -> None:
+    result = invoke("get", "search", "--state", left)
     assert "Nobody carries search out now" in result.stderr
     assert "promote: serinus promote search --state" in " ".join(result.stdout.split())
-    waited = invoke("status", "search", "--state", root / "search", "--wait", "--timeout", "0.1s")
+
+
+def test_waiting_for_an_end_that_does_not_come_is_a_timeout(left: Path) -> None:
+    waited = invoke("status", "search", "--state", left, "--wait", "--timeout", "0.1s")
     assert waited.exit_code == 3
     assert "search has not ended within" in waited.stderr
     assert waited.stdout.startswith("search  Analyzing")
