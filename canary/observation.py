@@ -181,6 +181,9 @@ class OperatorRequest:
     at: float
     full: bool = False
     """For `promote`: skip the remaining stages and go to 100 %."""
+    to: float | None = None
+    """For `promote`: skip to the later stage that gives the canary this share (0.75 is 75 %); None for the next one.
+    Whoever takes requests from people refuses `full` and `to` together; where both stand, `to` counts."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from canary.look import EXPOSED, Change, Look
 from canary.observation import OperatorRequest
 from canary.rollout import Phase, Reason, Rollout
 from canary.steps import enter_stage
+from canary.weights import Weights
 
 REMEMBERED = 50
 """How many answered requests a rollout remembers; a store keeps a request at most until it is answered."""
@@ -50,14 +51,26 @@ def answer(look: Look, request: OperatorRequest) -> tuple[Change | None, str]:
 
 
 def _promote(look: Look, request: OperatorRequest) -> tuple[Change | None, str]:
-    """Skip the rest of this stage, or with `full` all stages. Needs a canary that can serve."""
+    """Skip the rest of this stage; with `to` all up to the one of that share, with `full` all. Both arms must serve."""
     can_skip = {Phase.ANALYZING, Phase.AWAITING_APPROVAL, Phase.BLIND}
     paused_in = look.rollout.resume_to if look.rollout.phase is Phase.PAUSED else look.rollout.phase
     if paused_in not in can_skip or look.last_stage or not look.both_usable:
         return None, f"{request.by} asked to promote, which is not possible {_while(look)}: nothing was changed."
+    if request.to is not None:
+        return _promote_to(look, request.by, Weights.of_share(request.to))
     target = len(look.spec.stages) - 1 if request.full else look.rollout.stage + 1
     message = f"{request.by} skipped the rest of stage {look.rollout.stage + 1}."
     return enter_stage(look, target, Reason.STAGE_SKIPPED, message), message
+
+
+def _promote_to(look: Look, by: str, wanted: Weights) -> tuple[Change | None, str]:
+    """Skip to the later stage with these weights; others are refused, because no gate and no hold is planned there."""
+    later = {look.weights_of(stage): stage for stage in range(look.rollout.stage + 1, len(look.spec.stages))}
+    if wanted not in later:
+        shares = ", ".join(str(weights) for weights in later)
+        return None, f"{by} asked to promote to {wanted}, which no later stage has ({shares}): nothing was changed."
+    message = f"{by} skipped to stage {later[wanted] + 1} ({wanted})."
+    return enter_stage(look, later[wanted], Reason.STAGE_SKIPPED, message), message
 
 
 def _while(look: Look) -> str:

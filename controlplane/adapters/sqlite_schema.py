@@ -32,6 +32,9 @@ MIGRATIONS = (
     ) STRICT;
     CREATE INDEX frames_of_an_attempt ON frames (name, attempt, number);
     """,
+    """
+    ALTER TABLE requests ADD COLUMN "to" REAL;
+    """,
 )
 LATEST = len(MIGRATIONS)
 

@@ -216,16 +216,16 @@ def _names(connection: sqlite3.Connection) -> Sequence[str]:
 
 def _requests(connection: sqlite3.Connection, name: str) -> Sequence[OperatorRequest]:
     rows = connection.execute(
-        'SELECT id, verb, "by", at, "full" FROM requests WHERE name = ? AND NOT done ORDER BY at, number', (name,)
+        'SELECT id, verb, "by", at, "full", "to" FROM requests WHERE name = ? AND NOT done ORDER BY at, number', (name,)
     )
-    return [OperatorRequest(id=id_, verb=verb, by=by, at=at, full=bool(full)) for id_, verb, by, at, full in rows]
+    return [OperatorRequest(id_, verb, by, at, bool(full), to) for id_, verb, by, at, full, to in rows]
 
 
 def _ask(connection: sqlite3.Connection, name: str, request: OperatorRequest) -> None:
     connection.execute(
-        'INSERT INTO requests (name, id, verb, "by", at, "full") VALUES (?, ?, ?, ?, ?, ?)'
+        'INSERT INTO requests (name, id, verb, "by", at, "full", "to") VALUES (?, ?, ?, ?, ?, ?, ?)'
         " ON CONFLICT (name, id) DO NOTHING",
-        (name, request.id, request.verb, request.by, request.at, request.full),
+        (name, request.id, request.verb, request.by, request.at, request.full, request.to),
     )
 
 

@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from canary.look import Look
-from canary.observation import OperatorRequest, Verb
+from canary.observation import OperatorRequest
 from canary.requests import answer
 from canary.rollout import Phase, Rollout
 from canary.spec.models import CanarySpec
@@ -46,34 +46,42 @@ _RETRY: tuple[Asking, bool, str] = ("retry", False, "Try again")
 def actions(spec: CanarySpec, looked: Looked, now: float) -> list[Action]:
     """Every action, allowed or with the reason why not."""
     offered = [*_ACTIONS, _RETRY] if looked.retries else _ACTIONS
-    return [_action(spec, looked, now, verb, full, label) for verb, full, label in offered]
+    return [
+        _action(spec, looked, OperatorRequest("asked", verb, "somebody", now, full), label)
+        for verb, full, label in offered
+    ]
 
 
-def _action(
-    spec: CanarySpec,
-    looked: Looked,
-    now: float,
-    verb: Asking,
-    full: bool,
-    label: str,
-) -> Action:
-    reason = _why_not(spec, looked, now, verb, full)
-    effect = "" if reason else _effect(spec, looked, verb, full)
+def effect_of(spec: CanarySpec, looked: Looked, asked: OperatorRequest) -> str:
+    """What a request would do, a sentence; empty where it will be refused, so that there is nothing to fear."""
+    return _action(spec, looked, asked, label="").effect
+
+
+def _action(spec: CanarySpec, looked: Looked, asked: OperatorRequest, label: str) -> Action:
+    reason = _why_not(spec, looked, asked)
+    effect = "" if reason else _effect(spec, looked, asked)
     if effect and not looked.running:
         effect = f"{effect} {looked.nobody}"
-    harmful = verb in {"abort", "promote"}
-    return Action(verb=verb, full=full, label=label, allowed=not reason, effect=effect, reason=reason, harmful=harmful)
+    return Action(
+        verb=asked.verb,
+        full=asked.full,
+        label=label,
+        allowed=not reason,
+        effect=effect,
+        reason=reason,
+        harmful=asked.verb in {"abort", "promote"},
+    )
 
 
-def _why_not(spec: CanarySpec, looked: Looked, now: float, verb: Verb, full: bool) -> str:
-    rollout = looked.rollout
+def _why_not(spec: CanarySpec, looked: Looked, asked: OperatorRequest) -> str:
+    rollout, verb = looked.rollout, asked.verb
     if verb == "retry":
         return why_not_again(rollout)
     if rollout.finished:
         return f"The rollout has ended ({(rollout.result or 'ended').replace('_', ' ')})."
     if rollout.phase is Phase.ROLLING_BACK:
         return "Everything is on its way back to stable already."
-    change, _ = answer(Look(spec, rollout, looked.seen, now), OperatorRequest("asked", verb, "somebody", now, full))
+    change, _ = answer(Look(spec, rollout, looked.seen, asked.at), asked)
     if change is not None:
         return ""
     match verb:
@@ -96,11 +104,11 @@ def why_not_again(rollout: Rollout) -> str:
     return "It was promoted: there is nothing to try again." if rollout.result == "promoted" else ""
 
 
-def _effect(spec: CanarySpec, looked: Looked, verb: Verb, full: bool) -> str:
+def _effect(spec: CanarySpec, looked: Looked, asked: OperatorRequest) -> str:
     rollout, canary = looked.rollout, spec.canary.name
     following = min(rollout.stage + 1, len(spec.stages) - 1)
     upcoming = Weights.of_share(spec.stages[following].traffic)
-    match verb:
+    match asked.verb:
         case "abort":
             return f"All traffic goes back to {spec.stable.name} at once, and the rollout ends. It cannot be undone."
         case "pause":
@@ -111,7 +119,10 @@ def _effect(spec: CanarySpec, looked: Looked, verb: Verb, full: bool) -> str:
             return "The rollout goes on where it was paused."
         case "approve":
             return f"{canary} gets {upcoming} of the traffic."
-        case _ if full:
+        case _ if asked.to is not None:
+            wanted = Weights.of_share(asked.to)
+            return f"All stages before {wanted} are skipped unjudged: {canary} gets {wanted} of the traffic."
+        case _ if asked.full:
             return f"All stages that are left are skipped unjudged: {canary} gets {ALL_CANARY} of the traffic."
         case _:
             return (

@@ -148,7 +148,7 @@ def _reading(app: FastAPI, sources: Sources, rules: Rules, hub: Hub, now: Callab
             panels=await lasting_panels(place, stored),
             verdicts=[plain(verdict) for verdict in stored.rollout.verdicts],
             plan=plan_text(stored.spec_text),
-            waiting=[{"verb": r.verb, "by": r.by, "at": rfc3339(r.at), "full": r.full} for r in waiting],
+            waiting=[{"verb": r.verb, "by": r.by, "at": rfc3339(r.at), "full": r.full, "to": r.to} for r in waiting],
             may=[] if rules.read_only else list(await source.may(place)),
         )
 
@@ -209,7 +209,7 @@ def _acting(app: FastAPI, sources: Sources, now: Callable[[], float]) -> None:
         if len(await place.store.requests(place.name)) >= MOST_WAITING:
             raise Refused(429, "Too many requests", f"{MOST_WAITING} requests wait for an answer: nothing was asked.")
         at = now()
-        request = OperatorRequest(f"{asked.verb}-{at:.6f}-{token_hex(3)}", asked.verb, user, at, asked.full)
+        request = OperatorRequest(f"{asked.verb}-{at:.6f}-{token_hex(3)}", asked.verb, user, at, asked.full, asked.to)
         await place.store.ask(place.name, request)
         return Taken(
             id=request.id,

@@ -4,10 +4,11 @@ Used by the routes.
 """
 
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from canary.spec.units import Share
 from canary.verdict import GateVerdict
 from controlplane.api import problem
 from controlplane.api.actions import Asking
@@ -34,6 +35,14 @@ class Asked(BaseModel):
 
     verb: Asking
     full: bool = Field(default=False, description="For promote: go to 100 % at once.")
+    to: Share | None = Field(default=None, description="For promote: skip to the later stage of this share.")
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        """A share is for promote, and is one of two ways to say how far."""
+        if self.to is not None and (self.full or self.verb != "promote"):
+            raise ValueError("`to` goes with promote alone, and not together with `full`")
+        return self
 
 
 class Taken(BaseModel):

@@ -6,26 +6,28 @@ the answer that the loop writes into the history. The loop decides; these comman
 
 import asyncio
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from getpass import getuser
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from canary.observation import Verb
+from controlplane.cli.share import SHARE, complete_shares
 from controlplane.cli.stored import found, named
 
-if TYPE_CHECKING:
-    from canary.spec.models import CanarySpec
-    from controlplane.api.look import Looked
+Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
+Far = tuple[bool, float | None]
+"""How far `promote` goes: `full` and `to`, as `OperatorRequest` has them."""
 
 HARMFUL = frozenset({"promote", "abort"})
 """What ends a rollout, or skips what was to be judged: on a terminal it is asked whether it is meant."""
 PATIENCE = 10.0
 """Seconds to wait for the answer. A loop that does not run gives none, and finds the request when it is started."""
 WORDS: dict[Verb, str] = {
-    "promote": "Skip the rest of the present stage; with --full, go to 100 % at once.",
+    "promote": "Skip the rest of the present stage; with --to, all before a later one; with --full, all.",
     "pause": "Freeze the weights. A paused rollout still rolls back by itself.",
     "resume": "Go on after a pause.",
     "abort": "Put everything back on stable and end the rollout.",
@@ -38,27 +40,48 @@ def _command(verb: Verb) -> click.Command:
 
     @named
     def ask(target: str, state: Path | None, **flags: Any) -> None:
-        full = bool(flags.get("full"))
+        far = far_of(flags)
         if verb in HARMFUL and not flags["yes"] and somebody_sits_there():
-            _confirm(target, state, verb, full=full)
-        code, sentence = _ask(target, state, verb, full=full)
+            _confirm(target, state, verb, far)
+        code, sentence = _ask(target, state, verb, far)
         click.echo(sentence, err=code != 0)
         raise SystemExit(code)
 
     body: Callable[..., Any] = ask
     if verb == "promote":
-        body = click.option("--full", is_flag=True, help="Skip all stages and go to 100 %.")(body)
+        body = how_far(complete_shares)(body)
     if verb in HARMFUL:
         body = click.option("-y", "--yes", is_flag=True, help="Do not ask whether it is meant.")(body)
     return click.command(name=verb, help=f"{WORDS[verb]}\n\nTARGET is the rollout's name or its canary.yml.")(body)
 
 
-def _confirm(target: str, state: Path | None, verb: Verb, *, full: bool) -> None:
+def how_far(complete: Complete) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """The options of `promote`: `full` and `to`. `complete` offers the shares of the plan that is meant."""
+
+    def with_options(body: Callable[..., Any]) -> Callable[..., Any]:
+        words = "Skip to the later stage of the plan that has this share: 75% or 0.75."
+        body = click.option("--to", type=SHARE, metavar="SHARE", shell_complete=complete, help=words)(body)
+        return click.option("--full", is_flag=True, help="Skip all stages and go to 100 %.")(body)
+
+    return with_options
+
+
+def far_of(flags: Mapping[str, Any]) -> Far:
+    """What those options say; neither where the verb has none. Raises a usage error where both are given."""
+    full, to = bool(flags.get("full")), flags.get("to")
+    if full and to is not None:
+        raise click.UsageError("--full goes to 100 % and --to to a share: give one of them. Nothing was asked for.")
+    return full, to
+
+
+def _confirm(target: str, state: Path | None, verb: Verb, far: Far) -> None:
     """Say what will happen and ask whether it is meant; leaves where it is not."""
+    from canary.observation import OperatorRequest
     from controlplane.adapters.system_clock import SystemClock
+    from controlplane.api.actions import effect_of
 
     here, now = found(target, state), SystemClock().now()
-    if effect := effect_of(here.spec, here.looked(now), verb, now, full=full):
+    if effect := effect_of(here.spec, here.looked(now), OperatorRequest("meant", verb, getuser(), now, *far)):
         click.echo(f"{here.name}: {effect}", err=True)
         click.confirm("Go on?", abort=True, err=True)
 
@@ -68,29 +91,21 @@ def somebody_sits_there() -> bool:
     return sys.stdin.isatty()
 
 
-def effect_of(spec: "CanarySpec", looked: "Looked", verb: Verb, now: float, *, full: bool) -> str:
-    """What a person's word would do, a sentence; empty where it will be refused, so that there is nothing to fear."""
-    from controlplane.api.actions import actions
-
-    action = next(each for each in actions(spec, looked, now) if each.verb == verb and each.full == full)
-    return action.effect if action.allowed else ""
-
-
-def _ask(target: str, state: Path | None, verb: Verb, *, full: bool) -> tuple[int, str]:
+def _ask(target: str, state: Path | None, verb: Verb, far: Far) -> tuple[int, str]:
     """Exit code and sentence."""
     from canary.errors import BadInput, SpecError, WorldError
     from controlplane.cli.place import place_of
 
     try:
         name, folder = place_of(target, state)
-        return asyncio.run(_put(name, folder, verb, full=full))
+        return asyncio.run(_put(name, folder, verb, far))
     except (BadInput, SpecError) as error:
         return 2, str(error)
     except WorldError as error:
         return 1, str(error)
 
 
-async def _put(name: str, folder: Path, verb: Verb, *, full: bool) -> tuple[int, str]:
+async def _put(name: str, folder: Path, verb: Verb, far: Far) -> tuple[int, str]:
     """Put the request and wait for its answer."""
     from canary.observation import OperatorRequest
     from controlplane.adapters.sqlite_store import SqliteStore
@@ -101,7 +116,7 @@ async def _put(name: str, folder: Path, verb: Verb, *, full: bool) -> tuple[int,
         stored = await store.load(name)
         if stored is None or stored.rollout.finished:
             return 1, f"{name} has no rollout under way: nothing was asked."
-        request = OperatorRequest(f"{verb}-{clock.now():.6f}", verb, getuser(), clock.now(), full)
+        request = OperatorRequest(f"{verb}-{clock.now():.6f}", verb, getuser(), clock.now(), *far)
         await store.ask(name, request)
         for _ in range(int(PATIENCE / 0.1)):
             await clock.sleep(0.1)

@@ -13,9 +13,9 @@ import click
 
 from canary.observation import OperatorRequest, Verb
 from canary.wording import duration
-from controlplane.cli.ask import HARMFUL, effect_of, somebody_sits_there
+from controlplane.cli.ask import HARMFUL, far_of, how_far, somebody_sits_there
 from controlplane.cli.seconds import SECONDS
-from controlplane.kubectl.names import complete_names
+from controlplane.kubectl.names import complete_names, complete_shares
 from controlplane.kubectl.session import FAILED, TIMED_OUT, Session, at_cluster
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ PATIENCE = 15.0
 UNCHANGED = "nothing was changed."
 """How the machine ends the answer to a request that makes no sense now."""
 WORDS: dict[Verb, str] = {
-    "promote": "Skip the rest of the present stage; with --full, go to 100 % at once.",
+    "promote": "Skip the rest of the present stage; with --to, all before a later one; with --full, all.",
     "pause": "Freeze the weights. A paused rollout still rolls back by itself.",
     "resume": "Go on after a pause.",
     "approve": "Agree to the next stage, where the plan asks for somebody's word.",
@@ -40,13 +40,13 @@ def _command(verb: Verb) -> click.Command:
     """The command that asks for this."""
 
     async def body(session: Session, name: str, wait: bool, timeout: float, **flags: Any) -> int:  # noqa: ASYNC109 - a person's word, not a deadline of asyncio's
-        full, sure = bool(flags.get("full")), bool(flags.get("yes"))
-        return await ask(session, name, verb, full=full, sure=sure, patience=timeout if wait else None)
+        (full, to), sure = far_of(flags), bool(flags.get("yes"))
+        return await ask(session, name, verb, full=full, to=to, sure=sure, patience=timeout if wait else None)
 
     body.__name__, body.__doc__ = verb, f"{WORDS[verb]}\n\nWaits for the operator's answer and prints it."
     made = at_cluster(body)
     if verb == "promote":
-        made = click.option("--full", is_flag=True, help="Skip all stages and go to 100 %.")(made)
+        made = how_far(complete_shares)(made)
     if verb in HARMFUL:
         made = click.option("-y", "--yes", is_flag=True, help="Do not ask whether it is meant.")(made)
     waits = click.option(
@@ -63,6 +63,7 @@ async def ask(
     verb: Verb,
     *,
     full: bool = False,
+    to: float | None = None,
     sure: bool = False,
     patience: float | None = PATIENCE,
 ) -> int:
@@ -81,10 +82,10 @@ async def ask(
         click.echo(sentence, err=True)
         return FAILED
     if verb in HARMFUL and not sure and not isinstance(found, str):
-        _confirm(found, verb, full=full, now=session.now())
+        _confirm(found, OperatorRequest("meant", verb, session.person, session.now(), full, to))
     # Where the server does not say who we are, the kubeconfig does.
     by, now = await own_name(session.kube) or session.person, session.now()
-    request = OperatorRequest(f"{verb}-{int(now)}-{secrets.token_hex(3)}", verb, by, now, full)
+    request = OperatorRequest(f"{verb}-{int(now)}-{secrets.token_hex(3)}", verb, by, now, full, to)
     written = Cache(MODEL_CANARY)
     await StatusStore(session.kube, written, session.namespace, now=session.now).ask(name, request)
     asked = written.get(session.namespace, name) or object_
@@ -121,18 +122,21 @@ def _pointless(session: Session, name: str, verb: Verb, found: "Record | str") -
     return ""
 
 
-def _confirm(found: "Record", verb: Verb, *, full: bool, now: float) -> None:
+def _confirm(found: "Record", meant: OperatorRequest) -> None:
     """Say what will happen and ask whether it is meant. Raises `click.Abort`, or a usage error where nobody sits."""
+    from controlplane.api.actions import effect_of
     from controlplane.api.look import Looked
 
     # Whether the operator is there is found out by waiting for its answer.
     looked = Looked(found.rollout, found.seen(), running=True, looked_at=None)
-    effect = effect_of(found.plan.spec, looked, verb, now, full=full)
+    effect = effect_of(found.plan.spec, looked, meant)
     if not effect:
         return  # the operator refuses in its own words
     click.echo(f"{found.rollout.name}: {effect}", err=True)
     if not somebody_sits_there():
-        raise click.UsageError(f"Nobody can be asked here whether {verb} is meant: add --yes. Nothing was asked for.")
+        raise click.UsageError(
+            f"Nobody can be asked here whether {meant.verb} is meant: add --yes. Nothing was asked for."
+        )
     click.confirm("Go on?", abort=True, err=True)
 
 

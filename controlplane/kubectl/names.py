@@ -1,11 +1,11 @@
-"""Names for shell completion: rollouts, namespaces and contexts. A cluster that does not answer completes nothing.
+"""Words for shell completion: rollouts, shares, namespaces and contexts. Without an answer nothing is completed.
 
 Called by click while somebody presses the tab key, so nothing is ever printed and nothing takes long.
 """
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from controlplane.kubectl.session import Session, Where
     from controlplane.kubernetes.api import Object, Resource
 
+T = TypeVar("T")
 SECONDS = 3.0
 
 
@@ -27,6 +28,23 @@ def complete_names(context: click.Context, _parameter: click.Parameter, begun: s
         return CompletionItem(found["metadata"]["name"], help=(found.get("status") or {}).get("phase", ""))
 
     return [each for each in _listed(context, MODEL_CANARY, item) if each.value.startswith(begun)]
+
+
+def complete_shares(context: click.Context, _parameter: click.Parameter, begun: str) -> list[CompletionItem]:
+    """Shares of the stages that the rollout, named before, has left."""
+    from controlplane.cli.share import later_shares, rollout_meant
+    from controlplane.kubectl.find import bare
+    from controlplane.kubectl.record import record_of
+    from controlplane.kubernetes.resources import MODEL_CANARY
+
+    wanted = bare(rollout_meant(context, "name"))
+    listed = _listed(context, MODEL_CANARY, lambda each: (each["metadata"]["name"], record_of(each)))
+    return [
+        share
+        for name, record in listed
+        if name == wanted and not isinstance(record, str)
+        for share in later_shares(record.plan.spec, record.rollout, begun)
+    ]
 
 
 def complete_namespaces(context: click.Context, _parameter: click.Parameter, begun: str) -> list[CompletionItem]:
@@ -47,9 +65,7 @@ def complete_contexts(context: click.Context, _parameter: click.Parameter, begun
         return []
 
 
-def _listed(
-    context: click.Context, resource: "Resource", item: "Callable[[Object], CompletionItem]"
-) -> list[CompletionItem]:
+def _listed(context: click.Context, resource: "Resource", item: "Callable[[Object], T]") -> list[T]:
     from controlplane.kubectl.session import Where, group_where, open_session
 
     said = {key: context.params.get(key) for key in ("namespace", "context", "kubeconfig", "on_behalf_of")}
@@ -61,9 +77,7 @@ def _listed(
         return []
 
 
-async def _items(
-    session: "Session", where: "Where", resource: "Resource", item: "Callable[[Object], CompletionItem]"
-) -> list[CompletionItem]:
+async def _items(session: "Session", where: "Where", resource: "Resource", item: "Callable[[Object], T]") -> list[T]:
     scope = session.namespace if resource.namespaced else None
     try:
         async with asyncio.timeout(SECONDS):

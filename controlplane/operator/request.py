@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any, get_args
 
 from canary.observation import OperatorRequest, Verb
+from canary.spec.units import share
 
 PREFIX = "requests.serinus.dev/"
 VERBS: Mapping[str, Verb] = {verb: verb for verb in get_args(Verb)}
@@ -19,8 +20,12 @@ _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 
 def annotation_of(request: OperatorRequest) -> tuple[str, str]:
     """Key and value of the annotation that says this."""
-    said = {"id": request.id, "verb": request.verb, "by": request.by, "at": request.at}
-    return _key(request.id), json.dumps(said | ({"full": True} if request.full else {}), ensure_ascii=False)
+    said: dict[str, Any] = {"id": request.id, "verb": request.verb, "by": request.by, "at": request.at}
+    if request.full:
+        said["full"] = True
+    if request.to is not None:
+        said["to"] = request.to
+    return _key(request.id), json.dumps(said, ensure_ascii=False)
 
 
 def requests_in(object_: Mapping[str, Any]) -> dict[str, OperatorRequest | None]:
@@ -43,6 +48,8 @@ def _request(id_: str, value: str) -> OperatorRequest | None:
         return OperatorRequest(id_, VERBS[value], "an annotation", 0.0)
     try:
         match json.loads(value):
+            case {"full": True, "to": to} if to is not None:
+                return None  # two places to go to at once
             case {"verb": str(verb)} as said if verb in VERBS:
                 return OperatorRequest(
                     str(said.get("id", id_)),
@@ -50,6 +57,7 @@ def _request(id_: str, value: str) -> OperatorRequest | None:
                     str(said.get("by", "an annotation")),
                     float(said.get("at", 0.0)),
                     said.get("full") is True,
+                    share(said["to"]) if said.get("to") is not None else None,
                 )
     except (ValueError, TypeError):
         return None

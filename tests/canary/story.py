@@ -79,9 +79,9 @@ class Story:
             canary=VariantSeen(at=seconds, ready=int(canary), problem="" if canary else "exit status 1"),
         )
 
-    def ask(self, seconds: float, verb: Verb, *, full: bool = False) -> Self:
+    def ask(self, seconds: float, verb: Verb, *, full: bool = False, to: float | None = None) -> Self:
         """A person asks for something."""
-        request = OperatorRequest(f"q{len(self.seen.requests)}", verb, "ada", seconds, full)
+        request = OperatorRequest(f"q{len(self.seen.requests)}", verb, "ada", seconds, full, to)
         return self.at(seconds, requests=(*self.seen.requests, request))
 
     def silence(self, seconds: float, problem: str = "connection refused") -> Self:

@@ -119,6 +119,18 @@ async def test_a_request_waits_until_it_is_answered(store: RolloutStore) -> None
     assert list(await store.requests("chat")) == [late]
 
 
+async def test_a_request_keeps_how_far_it_goes(store: RolloutStore) -> None:
+    asked = [
+        OperatorRequest("q1", "promote", "ann", 5.0),
+        OperatorRequest("q2", "promote", "ann", 6.0, full=True),
+        OperatorRequest("q3", "promote", "ann", 7.0, to=0.333333),
+        OperatorRequest("q4", "promote", "ann", 8.0, to=0.0),
+    ]
+    for request in asked:
+        await store.ask("chat", request)
+    assert list(await store.requests("chat")) == asked
+
+
 async def test_what_was_asked_of_one_attempt_is_not_asked_of_the_next(store: RolloutStore) -> None:
     """An abort that came too late must not abort the rollout that somebody starts tomorrow."""
     await store.save(a_rollout(attempt=1), "", 0)

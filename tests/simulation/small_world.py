@@ -163,10 +163,10 @@ class SmallWorld:
         self._route(decision)
         return self._wrong(before, seen, decision)
 
-    def request(self, verb: Verb, *, full: bool = False) -> OperatorRequest:
+    def request(self, verb: Verb, *, full: bool = False, to: float | None = None) -> OperatorRequest:
         """A new request."""
         self.asked += 1
-        return OperatorRequest(f"q{self.asked}", verb, "ada", self.now, full)
+        return OperatorRequest(f"q{self.asked}", verb, "ada", self.now, full, to)
 
     def _wrong(self, before: Rollout, seen: Seen, decision: Decision) -> list[str]:
         after = decision.rollout
@@ -302,7 +302,13 @@ class SmallWorld:
             return ()
         weights = [4, 4, 4, 1, 1, 4]
         wanted = [
-            self.request(verb, full=rng.random() < 0.3) for verb in rng.choices(VERBS, weights, k=rng.choice([1, 1, 2]))
+            self.request(verb, full=rng.random() < 0.3, to=self._share())
+            for verb in rng.choices(VERBS, weights, k=rng.choice([1, 1, 2]))
         ]
         repeated = [replace(wanted[0], id=rng.choice(self.rollout.answered))] if self.rollout.answered else []
         return (*wanted, *repeated)
+
+    def _share(self) -> float | None:
+        """How far somebody wants to skip: often nothing is said, else a share of the plan's, or any."""
+        rng = self.rng
+        return rng.choice([None, None, rng.choice(self.spec.stages).traffic, rng.choice([0.0, 0.333, 1.0])])

@@ -4,12 +4,14 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from canary.errors import BadInput, Conflict, Unavailable
-from controlplane.adapters.sqlite_schema import LATEST
+from canary.observation import OperatorRequest
+from controlplane.adapters.sqlite_schema import APPLICATION_ID, LATEST, MIGRATIONS
 from controlplane.adapters.sqlite_store import SqliteStore
 from tests.canary.rollouts import a_rollout, an_event
 
@@ -112,6 +114,27 @@ async def test_a_file_of_a_newer_serinus_is_refused_untouched(file: Path) -> Non
     assert _contents(file) == before
 
 
+@pytest.mark.parametrize("format_", range(1, LATEST))
+async def test_a_file_of_an_older_serinus_goes_on_with_its_requests(file: Path, format_: int) -> None:
+    with closing(sqlite3.connect(file)) as connection, connection:
+        for migration in MIGRATIONS[:format_]:
+            connection.executescript(migration)
+        connection.execute(f"PRAGMA user_version = {format_}")
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(
+            'INSERT INTO requests (name, id, verb, "by", at, "full") VALUES (?, ?, ?, ?, ?, ?)',
+            ("chat", "q1", "promote", "ann", 5.0, 1),
+        )
+    store = SqliteStore(file)
+    old, new = (
+        OperatorRequest("q1", "promote", "ann", 5.0, full=True),
+        OperatorRequest("q2", "promote", "b", 6.0, to=0.5),
+    )
+    await store.ask("chat", new)
+    assert list(await store.requests("chat")) == [old, new]
+    await store.close()
+
+
 async def test_the_database_of_another_program_is_refused_untouched(file: Path) -> None:
     with sqlite3.connect(file) as connection:
         connection.execute("CREATE TABLE songs (title TEXT)")
@@ -131,6 +154,7 @@ async def test_every_commit_is_flushed_and_readers_do_not_wait_for_writers(store
 
 _WRITER = """
 import asyncio, sys
+from contextlib import closing
 from pathlib import Path
 from controlplane.adapters.sqlite_store import SqliteStore
 from tests.canary.rollouts import a_rollout, an_event

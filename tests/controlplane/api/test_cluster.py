@@ -129,6 +129,30 @@ def test_an_action_is_the_annotation_that_kubectl_canary_writes(going: Shown) ->
     assert (waiting["verb"], waiting["by"]) == ("promote", "ada@example.com")
 
 
+def test_promote_takes_a_share_as_the_plan_writes_it_and_shows_it_while_it_waits(going: Shown) -> None:
+    with going.client() as client:
+        taken = client.post(f"{CHAT}/requests", json={"verb": "promote", "to": "75%"})
+        (waiting,) = client.get(CHAT).json()["waiting"]
+    (asked,) = [each for each in requests_in(canary(going)).values() if each]
+    assert (taken.status_code, asked.to, asked.full) == (202, 0.75, False)
+    assert (waiting["to"], waiting["full"]) == (0.75, False)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"verb": "promote", "to": "75%", "full": True},
+        {"verb": "abort", "to": "75%"},
+        {"verb": "promote", "to": "75"},
+        {"verb": "promote", "to": 75},
+    ],
+)
+def test_a_share_that_cannot_be_meant_is_refused_and_nothing_asked(asked: dict[str, object], going: Shown) -> None:
+    with going.client() as client:
+        assert client.post(f"{CHAT}/requests", json=asked).status_code == 422
+        assert client.get(CHAT).json()["waiting"] == []
+
+
 def test_one_that_was_put_back_can_be_asked_to_begin_once_more_and_nothing_else(back: Shown) -> None:
     with back.client() as client:
         allowed = [a["verb"] for a in client.get(CHAT).json()["state"]["actions"] if a["allowed"]]

@@ -14,9 +14,9 @@ from controlplane.kubectl.session import Session, Where
 from controlplane.kubernetes.api import Object, Refused, Resource
 from controlplane.kubernetes.memory import MemoryKube
 from controlplane.kubernetes.resources import MODEL_CANARY
-from controlplane.operator.request import PREFIX
+from controlplane.operator.request import PREFIX, requests_in
 from controlplane.simulation.clock import play
-from tests.controlplane.kubectl.desk import PERSON, PLACE, broken, desk, good, session, under_way
+from tests.controlplane.kubectl.desk import PERSON, PLACE, a_spec, broken, desk, good, session, under_way
 from tests.controlplane.operator.town import NAME, Town
 
 Story = Callable[[Town, Session], Coroutine[Any, Any, None]]
@@ -80,6 +80,28 @@ async def test_promote_goes_to_the_next_stage(town: Town, person: Session) -> No
 
 
 @plays
+async def test_promote_goes_to_a_later_share_and_refuses_others(town: Town, person: Session) -> None:
+    stages: list[dict[str, Any]] = [
+        *({"traffic": share, "hold": "1h", "gates": ["error_rate <= 5%"]} for share in ("5%", "25%", "75%")),
+        {"traffic": "100%", "hold": "1h"},
+    ]
+    await town.apply(spec=a_spec(stages=stages))
+    await town.until(lambda: town.status().get("phase") == "Analyzing")
+    assert await asked(person, "promote", to=0.6) == 1
+    assert await asked(person, "promote", to=0.05) == 1
+    assert town.status()["stage"] == 0
+    assert await asked(person, "promote", to=0.75) == 0
+    assert town.status()["stage"] == 2
+    rollout = town.rollout()
+    assert rollout is not None
+    assert [each.message for each in rollout.history if each.event == "operator"] == [
+        f"{PERSON} asked to promote to 60 %, which no later stage has (25 %, 75 %, 100 %): nothing was changed.",
+        f"{PERSON} asked to promote to 5 %, which no later stage has (25 %, 75 %, 100 %): nothing was changed.",
+        f"{PERSON} skipped to stage 3 (75 %).",
+    ]
+
+
+@plays
 async def test_what_makes_no_sense_now_is_answered_and_fails(town: Town, person: Session) -> None:
     await under_way(town)
     assert await asked(person, "approve") == 1
@@ -133,6 +155,25 @@ def test_what_hurts_needs_a_yes_where_nobody_can_be_asked() -> None:
     assert told.exit_code == 2
     assert "All traffic goes back to v1 at once, and the rollout ends. It cannot be undone." in told.stderr
     assert "add --yes" in told.stderr
+    assert person.kube.objects(MODEL_CANARY) == before
+
+
+def test_a_share_is_named_in_the_confirmation_and_written_with_the_request() -> None:
+    person = desk(under_way)
+    told = person("promote", "chat", "--to", "100%")
+    assert told.exit_code == 2
+    assert "All stages before 100 % are skipped unjudged: v2 gets 100 % of the traffic." in told.stderr
+    assert person("promote", "chat", "--to", "100%", "--yes", "--no-wait").exit_code == 0
+    (asked,) = requests_in(person.kube.objects(MODEL_CANARY)[PLACE, "chat"]).values()
+    assert asked is not None
+    assert (asked.verb, asked.full, asked.to) == ("promote", False, 1.0)
+
+
+@pytest.mark.parametrize("words", [("--to", "75%", "--full"), ("--to", "75"), ("--to", "much")])
+def test_two_places_or_no_share_is_a_usage_error_and_nothing_is_asked(words: tuple[str, ...]) -> None:
+    person = desk(under_way)
+    before = person.kube.objects(MODEL_CANARY)
+    assert person("promote", "chat", "--yes", *words).exit_code == 2
     assert person.kube.objects(MODEL_CANARY) == before
 
 

@@ -10,7 +10,7 @@ from controlplane.kubectl import completion
 from controlplane.kubectl.main import canary
 from controlplane.kubectl.names import complete_names
 from controlplane.kubernetes.resources import MODEL_CANARY
-from tests.controlplane.kubectl.desk import a_canary, desk
+from tests.controlplane.kubectl.desk import a_canary, desk, under_way
 
 
 def test_names_of_rollouts_come_with_their_phases() -> None:
@@ -20,6 +20,14 @@ def test_names_of_rollouts_come_with_their_phases() -> None:
     context = click.Context(canary, obj=person.open)
     found = complete_names(context, click.Argument(["name"]), "cha")
     assert [(each.value, each.help) for each in found] == [("chart", "Analyzing"), ("chat", "Paused")]
+
+
+def test_the_shares_that_the_named_rollout_has_left_are_offered() -> None:
+    person = desk(under_way)
+    offered = ShellComplete(canary, {"obj": person.open}, completion.PROGRAM, completion.VARIABLE)
+    assert [each.value for each in offered.get_completions(["promote", "chat", "--to"], "")] == ["100%"]
+    assert offered.get_completions(["promote", "other", "--to"], "") == []
+    assert offered.get_completions(["promote", "--to"], "") == []
 
 
 def test_a_cluster_that_does_not_answer_completes_nothing() -> None:

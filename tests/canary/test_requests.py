@@ -1,0 +1,76 @@
+"""What the machine answers to people who want to skip to a share. The other verbs are in `test_machine.py`."""
+
+import pytest
+
+from canary.rollout import Phase, Reason
+from canary.spec.models import Stage
+from tests.canary.story import ERRORS, Story, plan
+
+SHARES = (0.05, 0.25, 0.75, 1.0)
+
+
+def at_25(**fields: object) -> Story:
+    """A rollout that is judged in the second of four stages."""
+    stages = [Stage(traffic=share, hold=60, gates=(ERRORS,), **fields) for share in SHARES[:-1]]
+    story = Story(plan(*stages, Stage(traffic=1.0, hold=60)))
+    return story.ready(5).at(10).ask(11, "promote").expect(Phase.ANALYZING, weight=0.25)
+
+
+def last_answer(story: Story) -> str:
+    return next(event.message for event in reversed(story.rollout.history) if event.event == "operator")
+
+
+@pytest.mark.parametrize(("to", "stage", "phase"), [(0.75, 2, Phase.ANALYZING), (1.0, 3, Phase.WATCHING)])
+def test_a_later_share_is_skipped_to_and_counts_as_the_pass_of_all_before(to: float, stage: int, phase: Phase) -> None:
+    story = at_25().ask(12, "promote", to=to).expect(phase, weight=to, stage=stage)
+    assert last_answer(story) == f"ada skipped to stage {stage + 1} ({to * 100:g} %)."
+    assert story.rollout.passed == tuple(range(stage))
+    assert any(event.reason is Reason.STAGE_SKIPPED and event.weight == to for event in story.rollout.history)
+
+
+def test_a_stage_between_can_be_left_out() -> None:
+    story = Story(plan(*(Stage(traffic=share, hold=60, gates=(ERRORS,)) for share in SHARES[:-1]), Stage(traffic=1.0)))
+    story.ready(5).at(10).ask(11, "promote", to=0.75).expect(Phase.ANALYZING, weight=0.75, stage=2)
+    assert 0.25 not in {event.weight for event in story.rollout.history}
+
+
+@pytest.mark.parametrize("to", [0.0, 0.05, 0.25, 0.6, 0.7500011])
+def test_a_share_that_no_later_stage_has_changes_nothing_and_names_those_that_are_left(to: float) -> None:
+    """Neither where it is, nor back, nor anything between two stages."""
+    story = at_25().ask(12, "promote", to=to).expect(Phase.ANALYZING, weight=0.25, stage=1)
+    assert last_answer(story).startswith("ada asked to promote to ")
+    assert last_answer(story).endswith(" %, which no later stage has (75 %, 100 %): nothing was changed.")
+
+
+def test_a_share_is_met_however_it_was_rounded() -> None:
+    third = Story(
+        plan(Stage(traffic=0.05, hold=60, gates=(ERRORS,)), Stage(traffic=0.333333, hold=60), Stage(traffic=1))
+    )
+    third.ready(5).at(10).ask(11, "promote", to=1 / 3).expect(Phase.ANALYZING, weight=0.333333, stage=1)
+
+
+def test_one_that_is_paused_goes_there_and_on() -> None:
+    at_25().ask(12, "pause").expect(Phase.PAUSED).ask(13, "promote", to=0.75).expect(Phase.ANALYZING, weight=0.75)
+
+
+def test_one_that_nobody_sees_goes_there_at_a_persons_word() -> None:
+    blind = at_25().silence(80).expect(Phase.BLIND)
+    blind.ask(81, "promote", to=0.75)
+    assert (blind.rollout.stage, blind.rollout.weights.share) == (2, 0.75), blind.tell()
+
+
+def test_one_that_waits_for_approval_goes_there() -> None:
+    waiting = at_25(approve="leads").at(300).expect(Phase.AWAITING_APPROVAL, weight=0.25)
+    waiting.ask(301, "promote", to=1.0).expect(Phase.WATCHING, weight=1.0, stage=3)
+
+
+def test_nothing_is_skipped_while_the_canary_cannot_serve_or_in_the_last_stage() -> None:
+    last = at_25().ask(12, "promote", to=1.0).ask(13, "promote", to=1.0).expect(Phase.WATCHING, stage=3)
+    assert last_answer(last) == "ada asked to promote, which is not possible while Watching: nothing was changed."
+    early = Story().ask(1, "promote", to=0.25).expect(Phase.PREPARING, weight=0)
+    assert last_answer(early).endswith("nothing was changed.")
+
+
+def test_where_both_are_said_the_share_counts() -> None:
+    """It is the smaller step; the ways in refuse the two together."""
+    at_25().ask(12, "promote", full=True, to=0.75).expect(Phase.ANALYZING, weight=0.75, stage=2)
