@@ -310,6 +310,24 @@ async def test_a_person_approves_pauses_resumes_and_aborts_from_another_terminal
     assert (await serinus("status", "nobody", "--state", str(tmp_path / "none")))[0] == 2
 
 
+async def test_a_person_skips_to_a_later_share_from_another_terminal(tmp_path: Path) -> None:
+    """The share is in force afterwards; one that no later stage has changes nothing."""
+    stages = [{"traffic": share, "hold": "60s"} for share in ("10%", "25%", "75%")]
+    plan, state = write_plan(tmp_path, stages=[*stages, {"traffic": "100%"}]), tmp_path / "state"
+    here = ("--state", str(state))
+    with LeftBehind(state):
+        async with running(plan, state) as run:
+            await run.until(event="phase", phase="Analyzing", stage=0)
+            _, text = await serinus("promote", "real", "--to", "60%", *here)
+            assert text.endswith("which no later stage has (25 %, 75 %, 100 %): nothing was changed.\n"), text
+            code, text = await serinus("promote", "real", "--to", "75%", *here)
+            assert (code, text.endswith("skipped to stage 3 (75 %).\n")) == (0, True), text
+            await run.until(event="phase", phase="Analyzing", stage=2)
+            assert (await serinus("abort", "real", *here))[0] == 0
+            assert await run.end() == 1
+    assert {0.25, 0.75} & {event["weight"] for event in run.events if event["event"] == "weights"} == {0.75}
+
+
 async def test_a_canary_that_never_gets_ready_is_given_up_at_its_deadline(tmp_path: Path) -> None:
     """The sentence says how long was waited; no request was ever sent to it."""
     plan, state = write_plan(tmp_path, canary=["--never-ready"], progressDeadline="3s"), tmp_path / "state"
