@@ -17,10 +17,12 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from benchmarks.scale_prometheus import FakePrometheus
+from controlplane.kserve.caches import LLM_LABEL
 from tests.cluster.bed import Bed, Light, until
 from tests.cluster.charts import LONG, PATIENCE, a_canary, ask, at_rest, install_crd, phase, release, variant
 from tests.test_chart import ASKED, ELECTION, READS
@@ -185,11 +187,24 @@ def give_up_an_llm_service(where: Light, namespace: str) -> None:
     stable, canary = variant(1) | both, variant(2) | both
     platform = {"kserve": {"mode": "llm"}}
     where.apply(a_canary("llm", namespace, stable=stable, canary=canary, platform=platform, stages=LONG))
+    until("stable", lambda: where.get("llminferenceservice", "llm-v1", namespace), PATIENCE)
+    where.apply(pod_of("llm-v1", namespace))
     until("the canary", lambda: where.get("llminferenceservice", "llm-v2", namespace), PATIENCE)
     little = json.dumps({"spec": {"router": {"route": {"weight": 1}}}})
     where.kubectl("patch", "llminferenceservice", "llm-v2", "-n", namespace, "--type=merge", "-p", little)
     ask(where, "llm", namespace, "abort")
     until("the canary to go", lambda: where.get("llminferenceservice", "llm-v2", namespace) is None, PATIENCE)
+
+
+def pod_of(service: str, namespace: str) -> dict[str, Any]:
+    """What KServe's controller, which the bed lacks, would make of it: a canary waits until stable has its node."""
+    labels = {LLM_LABEL: service, "app.kubernetes.io/part-of": "llminferenceservice"}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": f"{service}-0", "namespace": namespace, "labels": labels},
+        "spec": {"containers": [{"name": "main", "image": "localhost/serinus-sim:testbed"}]},
+    }
 
 
 def test_the_roles_are_what_whole_rollouts_ask_for(light: Light, namespace: str, tmp_path: Path) -> None:
