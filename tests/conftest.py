@@ -1,13 +1,19 @@
-"""The order of the tests where several workers share them: what waits for real programs begins first.
+"""The order of the tests where several workers share them, and what a busy machine may not decide.
 
-Called by pytest. xdist deals the list out in equal parts from its beginning. So one worker is given the tests that
-mostly wait, and the others compute on the cores that it leaves free; whoever is done takes over from the end of
-another's part, and no test of half a minute is the last to begin. A run without workers keeps the order of the files.
+Called by pytest. What waits for real programs begins first: xdist deals the list out in equal parts from its beginning,
+so one worker is given the tests that mostly wait, and the others compute on the cores that it leaves free; whoever is
+done takes over from the end of another's part, and no test of half a minute is the last to begin. A run without workers
+keeps the order of the files.
 """
 
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How long an example takes says how busy the machine is: it fails no test.
+settings.register_profile("untimed", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 HERE = Path(__file__).parent
 LONGEST = ("controlplane/cli/test_demo.py", "stories/test_csat.py", "controlplane/reconcile/test_past_real.py")
