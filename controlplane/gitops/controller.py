@@ -118,18 +118,21 @@ class Controller:
         self.problem = None
         return True
 
-    async def ended(self, name: str, rollout: Rollout, withdrawn: bool) -> None:
-        """A rollout is over: what git has to know of it is noted down, then written by the desk."""
+    async def ended(self, name: str, rollout: Rollout, spec_text: str, withdrawn: bool) -> None:
+        """A rollout is over: what git has to know of it is noted down, then written by the desk.
+
+        `spec_text`: the plan that it carried out, by now perhaps another than the newest. Raises `WorldError`, and
+        has changed nothing then.
+        """
         began = rfc3339(rollout.began)
         id_ = f"{name}/{rollout.attempt}@{began}"
         if self._ledger.book.settled.get(name) == id_:
             return
         origin = self._ledger.book.origins.get(name)
-        stored = await self._fleet.stored(name)
         said = rollout.message
-        if origin is not None and stored is not None and not withdrawn and rollout.result != "superseded":
-            plan = from_text(stored.spec_text)
-            why = message.verdict_of(rollout, await self._fleet.history(name))
+        if origin is not None and spec_text and not withdrawn and rollout.result != "superseded":
+            plan = from_text(spec_text)
+            why = message.verdict_of(rollout, await self._fleet.history(name, rollout))
             said = why.message if why else said
             words = message.promotion if rollout.result == "promoted" else message.rollback
             text = words(plan, rollout, why, origin, retry=self._retry(name))

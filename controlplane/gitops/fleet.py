@@ -141,8 +141,8 @@ class Fleet:
         finally:
             await store.close()
 
-    async def history(self, name: str) -> Sequence[Event]:
-        """Everything that happened in the newest rollout under this name, in order."""
+    async def history(self, name: str, rollout: Rollout) -> Sequence[Event]:
+        """Everything that happened in it, in order: it is the newest, since the next begins after its end is told."""
         store = SqliteStore(self.folder(name) / "serinus.db")
         try:
             return await store.history(name)

@@ -58,7 +58,8 @@ async def follow(
         desk = Desk(store, ledger, say, host=host, settings=settings)
 
         async def ended(name: str, rollout: Rollout, withdrawn: bool) -> None:
-            await controller.ended(name, rollout, withdrawn)
+            stored = await fleet.stored(name)
+            await controller.ended(name, rollout, stored.spec_text if stored is not None else "", withdrawn)
 
         def watched(plan: ModelCanary) -> Audience:
             origin = ledger.book.origins.get(plan.metadata.name)

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
-from canary.rollout import Event
+from canary.rollout import Event, Rollout
 from controlplane.gitops.wanted import Wanted
 from controlplane.ports import Stored
 
@@ -52,6 +52,6 @@ class Rollouts(Protocol):
         """The newest rollout under this name."""
         ...
 
-    async def history(self, name: str) -> Sequence[Event]:
-        """Everything that happened in it, in order."""
+    async def history(self, name: str, rollout: Rollout) -> Sequence[Event]:
+        """Everything that happened in this rollout of that name, in order."""
         ...

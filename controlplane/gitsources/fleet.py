@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 
 from canary.observation import OperatorRequest
-from canary.rollout import FINISHED, Event
+from canary.rollout import FINISHED, Event, Rollout
 from canary.spec.source import quoted
 from controlplane.gitops.ledger import Ledger, Origin
 from controlplane.gitops.wanted import Complaint, Wanted
@@ -118,14 +118,11 @@ class ClusterFleet:
         """The newest rollout, as the status has it."""
         return stored_in(self._ours(name) or {})
 
-    async def history(self, name: str) -> Sequence[Event]:
-        """What happened in it: all that is kept, and what the status itself still has."""
-        stored = await self.stored(name)
-        if stored is None:
-            return ()
+    async def history(self, name: str, rollout: Rollout) -> Sequence[Event]:
+        """What happened in it: all that is kept, and what its state itself still has."""
         books = Books(self._kube, self._source.namespace)
-        books.note(name, stored.rollout.attempt, stored.rollout.history)
-        events = await books.read(name, stored.rollout.attempt)
+        books.note(name, rollout.attempt, rollout.history)
+        events = await books.read(name, rollout.attempt)
         return sorted(events, key=lambda event: int(event.id.rpartition("/")[2]))
 
     async def carry_out(self) -> None:

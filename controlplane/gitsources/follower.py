@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from canary.errors import BadInput, Conflict, Unavailable, WorldError
 from canary.rollout import FINISHED
@@ -35,6 +35,7 @@ from controlplane.kubernetes.cache import Cache, Key
 from controlplane.kubernetes.resources import GIT_SOURCE
 from controlplane.operator.events import Events
 from controlplane.operator.store import stored_in
+from controlplane.ports import Stored
 
 FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0
 """Seconds between two tries after one that failed; they double."""
@@ -61,6 +62,14 @@ class Means:
     """Where the dashboard answers, for links; empty where there is none."""
 
 
+class Attempt(NamedTuple):
+    """One try of a rollout; a ModelCanary that was deleted and made again counts from one."""
+
+    name: str
+    number: int
+    began: float
+
+
 @dataclass(frozen=True, slots=True)
 class Work:
     """What a follower has while it runs."""
@@ -85,8 +94,11 @@ class Follower:
         self._desk: Desk | None = None
         self._fleet: ClusterFleet | None = None
         self._writing = asyncio.Lock()
-        self._ended: set[str] = set()
-        """Rollouts that may have ended since they were looked at last."""
+        self._heard: dict[Attempt, Stored] = {}
+        """Attempts that ended, or run although rejected, as heard last; what was not dealt with yet, in order.
+
+        The rollouts themselves: the next one may have taken the place of one that ended before there is time to look.
+        """
         self._waits = ""
         self._told: tuple[Complaint, ...] = ()
 
@@ -127,7 +139,8 @@ class Follower:
                 retry=lambda name: f"kubectl canary retry {name} -n {source.namespace}",
             )
             await store.check()
-            self._ended = {object_["metadata"]["name"] for object_ in fleet.objects()}
+            for object_ in fleet.objects():
+                self._note_what_matters(object_)
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(desk.work(), name=f"writer of {source.name}")
                 await self._follow(Work(controller, fleet, guard, vault))
@@ -141,20 +154,31 @@ class Follower:
         if object_ is None or (object_["metadata"].get("labels") or {}).get(SOURCE) != self.source.name:
             return
         name = object_["metadata"]["name"]
-        rejected = self._ledger.book.rejected.get(name, {})
         status = (after or {}).get("status") or {}
         if after is not None and status.get("phase") != ((before or {}).get("status") or {}).get("phase"):
             self._hear(after)
             if status.get("phase") in _FINISHED and self._fleet is not None:
                 self._fleet.is_over(name)
-        if after is None and self._controller is not None:
-            self._controller.look_again()
+        if after is None:
+            if self._controller is not None:
+                self._controller.look_again()
+                self.wake.set()
+        elif self._note_what_matters(after) or self._has_drifted(after):
             self.wake.set()
-        elif status.get("phase") in _FINISHED or status.get("revision") in rejected:
-            self._ended.add(name)
-            self.wake.set()
-        elif self._fleet is not None and self._fleet.has_drifted(object_):
-            self.wake.set()
+
+    def _has_drifted(self, object_: Object) -> bool:
+        return self._fleet is not None and self._fleet.has_drifted(object_)
+
+    def _note_what_matters(self, object_: Object) -> bool:
+        """Whether it ended, runs although it was rejected, or follows one whose end is not dealt with: it is next."""
+        name, status = object_["metadata"]["name"], object_.get("status") or {}
+        rejected = status.get("revision") in self._ledger.book.rejected.get(name, {})
+        if not (rejected or status.get("phase") in _FINISHED or any(each.name == name for each in self._heard)):
+            return False
+        with suppress(WorldError):  # somebody wrote to the status; the operator says so
+            if (stored := stored_in(object_)) is not None:
+                self._heard[Attempt(name, stored.rollout.attempt, stored.rollout.began)] = stored
+        return True
 
     def _hear(self, object_: Object) -> None:
         """A rollout is in another phase: what the host shows of its commit follows."""
@@ -216,19 +240,19 @@ class Follower:
 
     async def _take_ends(self, controller: Controller) -> None:
         """Deal with rollouts that have ended, and with rejected ones that somebody lets run again."""
-        ended, self._ended = self._ended, set()
-        for name in sorted(ended):
-            object_ = self._means.canaries.get(self.source.namespace, name)
-            stored = stored_in(object_) if object_ is not None else None
-            if stored is None:
-                continue
-            rollout, book = stored.rollout, self._ledger.book
-            if rollout.finished:
-                await controller.ended(name, rollout, name in book.withdrawn)
-            elif rollout.revision in book.rejected.get(name, {}):
-                self._ledger.allow(name)
-                for writing in [each for each in book.writings if each.name == name]:
-                    self._ledger.written(writing)  # it is tried again, so its file stays as it is
+        for attempt, stored in list(self._heard.items()):
+            await self._take_end(attempt.name, stored, controller)
+            if self._heard.get(attempt) is stored:
+                del self._heard[attempt]  # only now: what could not be dealt with is tried again
+
+    async def _take_end(self, name: str, stored: Stored, controller: Controller) -> None:
+        rollout, book = stored.rollout, self._ledger.book
+        if rollout.finished:
+            await controller.ended(name, rollout, stored.spec_text, name in book.withdrawn)
+        elif rollout.revision in book.rejected.get(name, {}):
+            self._ledger.allow(name)
+            for writing in [each for each in book.writings if each.name == name]:
+                self._ledger.written(writing)  # it is tried again, so its file stays as it is
 
     async def _save(self) -> None:
         """Save what is remembered, if any of it is new."""

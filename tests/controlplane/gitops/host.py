@@ -25,6 +25,9 @@ class Host:
         self.refuses_with = 0
         """A status that every request is answered with; 0 for none."""
         self.redirects_to = ""
+        self.answers = threading.Event()
+        """While it is not set, requests wait for it."""
+        self.answers.set()
         self.authorizations: list[str] = []
         self.port = 0
 
@@ -52,6 +55,7 @@ def hosted(folder: Path, token: str) -> Iterator[Host]:
             body = self.rfile.read(int(self.headers.get("content-length") or 0))
             given = self.headers.get("authorization", "")
             host.authorizations.append(given)
+            host.answers.wait()
             if host.redirects_to:
                 self.send_response(302)
                 self.send_header("location", f"{host.redirects_to}{self.path}")
@@ -114,5 +118,6 @@ def hosted(folder: Path, token: str) -> Iterator[Host]:
         try:
             yield host
         finally:
+            host.answers.set()
             server.shutdown()
             thread.join()

@@ -86,6 +86,13 @@ class Clerk:
                     continue  # somebody wrote meanwhile: look again
             await asyncio.sleep(0.01)
 
+    async def roll_back(self, name: str) -> None:
+        """End what is under way."""
+        stored = stored_in(self._canaries.get(NAMESPACE, name) or {})
+        assert stored is not None
+        over = ended_as(stored.rollout, Phase.ROLLING_BACK, Reason.GATE_FAILED, WHY, "rolled_back")
+        await self._store.save(over, stored.spec_text, stored.version)
+
     async def _tend(self, object_: Object) -> None:
         name, reading, stored = object_["metadata"]["name"], read(object_), stored_in(object_)
         asked = [each for each in requests_in(object_).values() if each]
@@ -94,6 +101,7 @@ class Clerk:
             if reading.resting or reading.revision != rollout.revision:
                 over = replace(rollout, phase=Phase.SUPERSEDED, result="superseded")
                 await self._store.save(over, stored.spec_text if stored else "", stored.version if stored else 0)
+                await self._tend(self._canaries.get(NAMESPACE, name) or object_)  # the next one begins at once
             return
         same = rollout is not None and rollout.result != "superseded" and rollout.revision == reading.revision
         if reading.plan is not None and (not same or asked):
@@ -123,6 +131,8 @@ class Estate:
         self.folder, self.host = folder, host
         self.origin = origin or Origin(folder / "origin.git")
         self.kube = MemoryKube(SystemClock())
+        self.gits = self.kube.acting_as(MANAGER)
+        """The client with which the sources write."""
         self.said: list[str] = []
         self.certain = True
         self.clerk: Clerk
@@ -149,7 +159,7 @@ class Estate:
         clock, canaries = SystemClock(), Cache(MODEL_CANARY)
         events = Events(self.kube, instance="operator-1", now=clock.now, say=self.said.append)
         means = Means(
-            kube=self.kube.acting_as(MANAGER),
+            kube=self.gits,
             canaries=canaries,
             events=events,
             cache=self.folder / cache,

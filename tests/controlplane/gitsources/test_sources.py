@@ -1,6 +1,7 @@
 """From commits to ModelCanaries and back: real git over HTTP, the real sources; the cluster is in memory and quick."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,9 @@ from typing import Any
 import pytest
 
 from canary.edit import Written, at_rest
+from canary.errors import Unavailable
 from controlplane.gitsources.origin import annotations, origin_line
-from controlplane.kubernetes.resources import EVENT, GIT_SOURCE, MODEL_CANARY
+from controlplane.kubernetes.resources import CONFIG_MAP, EVENT, GIT_SOURCE, MODEL_CANARY
 from tests.controlplane.gitops.deliveries import push, signed
 from tests.controlplane.gitsources.estate import HOOK, NAMESPACE, SOURCE, TOKEN, Estate, estate, file, path_of
 
@@ -68,6 +70,28 @@ async def test_a_bad_version_is_put_back_by_a_commit_and_not_started_again_by_an
         await _ask_to_retry(town, "chat")
         await town.until(lambda: "chat bad1" in town.clerk.began)
     assert town.clerk.granted == ["chat"]
+
+
+async def test_a_rollback_reaches_git_though_another_rollout_has_taken_its_place_before_git_could_look(
+    town: Estate,
+) -> None:
+    """Its host does not answer meanwhile, and then the cluster itself does not, once."""
+    town.commit(chat="slow1")
+    async with town.operator():
+        await town.follow()
+        await town.until(lambda: town.clerk.began == ["chat slow1"])
+        town.host.answers.clear()
+        asked = len(town.host.authorizations)
+        await town.until(lambda: len(town.host.authorizations) > asked)
+        await town.clerk.roll_back("chat")
+        await _edit(town, "chat", {"spec": {"canary": {"name": "slow5"}}})
+        await town.until(lambda: town.clerk.began == ["chat slow1", "chat slow5"])
+        town.gits.fail_next(Unavailable("The API server did not answer."), verb="get", resource=CONFIG_MAP)
+        town.host.answers.set()
+        await town.until(lambda: "Roll back chat: v1 instead of slow1" in town.log())
+        await town.until(lambda: "chat" in json.loads(town.source()["status"]["state"])["rejected"])
+    assert town.clerk.began == ["chat slow1", "chat slow5"]
+    assert town.log().count("Roll back chat: v1 instead of slow1") == 1
 
 
 async def test_a_fresh_cluster_learns_from_git_what_is_rejected(town: Estate, tmp_path: Path) -> None:
@@ -288,7 +312,6 @@ async def test_what_is_changed_by_hand_is_put_back_and_told_with_the_name_of_who
     assert {each["manager"] for each in entries if "f:spec" in each["fieldsV1"]} == {"serinus-git"}
 
 
-@pytest.mark.xfail(strict=False, reason="a known fault: on a busy machine one of its edits is now and then not noticed")
 async def test_what_is_changed_by_hand_is_left_and_shown_where_the_source_says_so(town: Estate) -> None:
     """Until somebody puts it back, or the source says otherwise."""
     town.commit(chat="slow1")
