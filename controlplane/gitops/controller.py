@@ -25,6 +25,7 @@ from controlplane.gitops.log import Facts
 from controlplane.gitops.paths import Pattern
 from controlplane.gitops.rollouts import Rollouts
 from controlplane.gitops.store import Blob, Refused, Store
+from controlplane.gitops.waiting import first_of
 from controlplane.gitops.wanted import SETTINGS_NAME, Complaint, Wanted, claims, understood
 
 REJECTED = frozenset({"rolled_back", "failed", "aborted"})
@@ -388,16 +389,6 @@ class Controller:
         if self._said.get(about) != sentence:
             self._said[about] = sentence
             self._say(sentence)
-
-
-async def first_of(seconds: float, *events: asyncio.Event) -> None:
-    """Wait until one of these is set, for so long at most."""
-    waiting = [asyncio.ensure_future(event.wait()) for event in events]
-    try:
-        await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for each in waiting:
-            each.cancel()
 
 
 def ask_for_retry(folder: Path, name: str) -> None:

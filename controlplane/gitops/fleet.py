@@ -17,6 +17,7 @@ from canary.spec import revision
 from canary.spec.models import ModelCanary
 from canary.spec.stored import from_text
 from controlplane.adapters.sqlite_store import SqliteStore
+from controlplane.gitops.waiting import first_of
 from controlplane.gitops.wanted import Wanted
 from controlplane.ports import Clock, Stored
 from controlplane.program import Audience, Controls
@@ -207,10 +208,17 @@ class Fleet:
         return None
 
     async def _tell_end(self, name: str, rollout: Rollout, running: Running) -> None:
-        try:
-            await self._ended(name, rollout, bool(running.withdrawn_by))
-        except SerinusError as error:
-            self._say(f"{name}: {error} It is dealt with at the next start.")
+        """Have git hear of it before anything takes its place, however long that takes."""
+        wait = FIRST_WAIT
+        while not self._left.is_set():
+            try:
+                await self._ended(name, rollout, bool(running.withdrawn_by))
+            except SerinusError as error:
+                self._say(f"{name}: its end could not be noted down: {error} That is tried again.")
+            else:
+                return
+            await first_of(wait, self._left)
+            wait = min(2 * wait, LONGEST_WAIT)
 
     async def _was_never_to_begin(self, name: str, running: Running) -> bool:
         """Whether git took it back before it could begin, so that there is nothing to give back."""

@@ -16,10 +16,11 @@ from canary.errors import BadInput, Conflict, Unavailable, WorldError
 from canary.rollout import FINISHED
 from controlplane.alerts.channel import Refused as Unreachable
 from controlplane.alerts.reach import Reach
-from controlplane.gitops.controller import Controller, first_of
+from controlplane.gitops.controller import Controller
 from controlplane.gitops.desk import Desk
 from controlplane.gitops.hosts.place import host_for
 from controlplane.gitops.store import Store
+from controlplane.gitops.waiting import first_of
 from controlplane.gitops.wanted import Complaint
 from controlplane.gitops.writer import identity_of
 from controlplane.gitsources.book import StatusLedger

@@ -3,13 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from canary.errors import BadInput, WorldError
 from canary.machine import begin
-from canary.rollout import Rollout
+from canary.rollout import Phase, Rollout
 from canary.spec import revision
 from canary.spec.models import ModelCanary
 from canary.spec.parse import parse
@@ -29,6 +30,8 @@ class Machine:
     def __init__(self) -> None:
         self.begun: list[str] = []
         self.open: list[str] = []
+        self.finishes: set[str] = set()
+        """Canaries whose rollouts are over at once."""
         self.refuses = asyncio.Event()
         self.error: Exception = WorldError("The port is in use.")
 
@@ -40,6 +43,9 @@ class Machine:
         self.begun.append(name)
         if self.refuses.is_set():
             raise self.error
+        if name in self.finishes:
+            rollout = begin(plan.spec, name=plan.metadata.name, revision=revision(plan), attempt=1, now=0.0)
+            return replace(rollout, phase=Phase.SUCCEEDED, result="promoted")
         assert plan.metadata.name not in self.open
         self.open.append(plan.metadata.name)
         await controls.leave.wait()
@@ -53,6 +59,9 @@ class Yard:
     def __init__(self, folder: Path) -> None:
         self.machine = Machine()
         self.said: list[str] = []
+        self.faults: list[WorldError] = []
+        """What goes wrong when ends are told, in turn."""
+        self.ended: list[str] = []
         self.fleet = Fleet(
             lambda name: folder / name,
             self.machine,
@@ -76,7 +85,10 @@ class Yard:
             await asyncio.sleep(0.005)
 
     async def _ended(self, name: str, rollout: Rollout, withdrawn: bool) -> None:
-        raise AssertionError("nothing ends here")
+        if self.faults:
+            raise self.faults.pop()
+        assert rollout.finished
+        self.ended.append(name)
 
 
 async def test_a_newer_plan_takes_the_place_of_an_older_one_and_never_runs_beside_it(tmp_path: Path) -> None:
@@ -107,6 +119,23 @@ async def test_a_plan_that_is_replaced_while_it_waits_is_not_tried_again(tmp_pat
         await yard.begun("v2", "v3")
     assert len(yard.said) == 1
     assert yard.said[0].endswith("It is tried again.")
+
+
+async def test_an_end_that_cannot_be_noted_down_is_told_again_before_the_next_plan_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise a rollback would never reach git."""
+    monkeypatch.setattr("controlplane.gitops.fleet.FIRST_WAIT", 0.01)
+    yard = Yard(tmp_path)
+    yard.machine.finishes = {"v2"}
+    yard.faults = [WorldError("The disk is full."), WorldError("The disk is full.")]
+    async with yard.busy() as fleet:
+        fleet.start(plan("v2"))
+        await asyncio.sleep(0)
+        fleet.start(plan("v3"))
+        await yard.begun("v2", "v3")
+        assert yard.ended == ["chat"]
+    assert yard.said == ["chat: its end could not be noted down: The disk is full. That is tried again."] * 2
 
 
 async def test_leaving_while_something_waits_begins_nothing_more(tmp_path: Path) -> None:
