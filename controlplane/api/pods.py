@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 from canary.spec.models import CanarySpec, KServePlatform
 from canary.weights import ARMS, Arm
 from controlplane.kserve.caches import Caches
-from controlplane.kserve.llm import WORKLOAD_SERVICE
-from controlplane.kserve.native import workload
+from controlplane.kserve.member import WORKLOAD_SERVICE
 from controlplane.kserve.pods import leaving, ready_since, said_of, seconds
+from controlplane.kserve.predictors import workload
 from controlplane.kubernetes.api import Kube, Object
 from controlplane.kubernetes.names import LONGEST_LABEL, PREDICTOR, predictor, service_name, shortened
 from controlplane.kubernetes.reflector import Reflector

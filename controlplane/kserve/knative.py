@@ -7,134 +7,28 @@ revision and a cold start. Revisions are named by the status only. Whole percent
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from canary.errors import BadInput, Conflict, Unavailable, WorldError
+from canary.errors import Conflict, Unavailable, WorldError
 from canary.observation import RouteSeen, VariantSeen
 from canary.spec.models import ModelCanary, Variant
-from canary.weights import ALL_STABLE, ARMS, WHOLE, Arm, Weights
+from canary.weights import ALL_STABLE, ARMS, Arm, Weights
 from controlplane.kserve.addressed import Addressed
 from controlplane.kserve.caches import Caches
 from controlplane.kserve.drift import Drift, report, touched_fields
-from controlplane.kserve.render import CLUSTER_LOCAL, MODE, Rendered, rendered
+from controlplane.kserve.render import Rendered
+from controlplane.kserve.revisions import PERCENT, Reading, knative_service, service_of
 from controlplane.kserve.trouble import Parts, look
 from controlplane.kserve.writer import Writer
 from controlplane.kubernetes.api import Kube, Object
-from controlplane.kubernetes.names import (
-    LONGEST_LABEL,
-    MANAGED_BY,
-    PREDICTOR,
-    ROLLOUT_LABEL,
-    VARIANT_LABEL,
-    labels,
-    shortened,
-)
+from controlplane.kubernetes.names import MANAGED_BY, ROLLOUT_LABEL
 from controlplane.kubernetes.resources import INFERENCE_SERVICE, SERVING_RUNTIME
 from controlplane.ports import Clock
 from profiles.catalogue import Catalogue, builtin
 
-TAGS = "serving.kserve.io/enable-tag-routing"
-"""On from the first day: turning it on later would be a new revision."""
-PERCENT = WHOLE // 100
 PATIENCE_S = 4.0
 """Seconds until a change has to be seen in force: less than the loop's own patience."""
 POLL_S = 0.05
-
-
-def service_of(plan: ModelCanary) -> str:
-    """The name of the one InferenceService, with room for what KServe adds to it."""
-    return shortened(plan.metadata.name, LONGEST_LABEL - len(PREDICTOR))
-
-
-def knative_service(plan: ModelCanary, variant: Variant, *, namespace: str, known: Catalogue) -> Rendered:
-    """The InferenceService with this variant as its template, without a share, and its runtime.
-
-    Raises `BadInput` for a variant that is served elsewhere, and for shares that are no whole percents.
-    """
-    for stage in plan.spec.stages:
-        if Weights.of_share(stage.traffic).canary % PERCENT:
-            raise BadInput(f"Knative moves whole percents, and a stage asks for {stage.traffic * 100:g} %.")
-    made = rendered(plan, variant, namespace=namespace, known=known)
-    meta = made.service["metadata"]
-    service: Object = {
-        **made.service,
-        "metadata": {
-            "name": service_of(plan),
-            "namespace": namespace,
-            # Nothing of the variant here: a label that changes is a new revision, and this object is both variants'.
-            "labels": labels(plan.metadata.name),
-            "annotations": {MODE: "Knative", TAGS: "true"},
-        },
-    }
-    own = {name: value for name, value in meta["labels"].items() if name not in CLUSTER_LOCAL}
-    service["spec"] = {"predictor": {**made.service["spec"]["predictor"], "labels": own}}
-    return Rendered(service, made.runtime, made.notes)
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """What one InferenceService says of two variants."""
-
-    live: Object
-    stable: str
-    """The variant's own name."""
-    canary: str
-
-    @property
-    def template(self) -> str:
-        """The variant that the newest revision is made of."""
-        return str((self.live["spec"]["predictor"].get("labels") or {}).get(VARIANT_LABEL, ""))
-
-    @property
-    def share(self) -> int | None:
-        """Percent that the template is to have; None where there is no split."""
-        share = self.live["spec"]["predictor"].get("canaryTrafficPercent")
-        return None if share is None else int(share)
-
-    @property
-    def status(self) -> Mapping[str, Any]:
-        """Of the predictor."""
-        return dict(((self.live.get("status") or {}).get("components") or {}).get("predictor") or {})
-
-    @property
-    def at_rest(self) -> bool:
-        """Whether the canary is there in name only: no share, and no pods wanted."""
-        return bool(self.live["spec"]["predictor"].get("minReplicas") == 0 and self.share == 0)
-
-    @property
-    def rolled_out(self) -> bool:
-        """Whether there is something to hold the canary against: the first revision cannot be one."""
-        rolled = self.status.get("latestRolledoutRevision", "")
-        return bool(rolled) and (self.at_rest or rolled == self.status.get("latestReadyRevision"))
-
-    @property
-    def revisions(self) -> Mapping[Arm, str]:
-        """The revision of each arm, as the status names it; never made up."""
-        newest = self.status.get("latestCreatedRevision", "")
-        if self.template != self.canary and not self.at_rest:
-            return {"stable": newest}
-        rolled, before = (self.status.get(f"{which}RolledoutRevision", "") for which in ("latest", "previous"))
-        stable = rolled if rolled != newest else before
-        return {"stable": stable, "canary": newest} if self.template == self.canary else {"stable": stable}
-
-    def split(self, now: float) -> RouteSeen:
-        """The split in force; None where somebody else has a part in it."""
-        shares: dict[str, int] = {}
-        for target in self.status.get("traffic") or ():
-            revision = str(target.get("revisionName", ""))
-            shares[revision] = shares.get(revision, 0) + int(target.get("percent", 0))
-        if not shares:
-            return RouteSeen(now, ALL_STABLE, "Knative has not said yet which revision serves")
-        revisions, template = self.revisions, self.template
-        if template not in {self.stable, self.canary} and not self.at_rest:
-            return RouteSeen(now, None, f"it serves {template or 'something else'}: neither variant of this rollout")
-        if template != self.canary:
-            return RouteSeen(now, ALL_STABLE)  # an older revision may still serve until the new one can
-        strangers = sorted(name for name, share in shares.items() if share and name not in revisions.values())
-        if strangers:
-            return RouteSeen(now, None, f"{' and '.join(strangers)} serves as well: neither variant of this rollout")
-        return RouteSeen(now, Weights(PERCENT * shares.get(revisions["canary"], 0)))
 
 
 class _Service:

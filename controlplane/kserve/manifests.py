@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from canary.errors import BadInput
 from canary.spec.models import ModelCanary
 from canary.weights import Weights
-from controlplane.kserve.knative import PERCENT, knative_service
-from controlplane.kserve.llm import llm_service
-from controlplane.kserve.native import native_service
+from controlplane.kserve.member import llm_service
+from controlplane.kserve.predictors import native_service
 from controlplane.kserve.render import rendered
+from controlplane.kserve.revisions import PERCENT, knative_service
 from controlplane.kubernetes.api import Object
 from profiles.catalogue import Catalogue
 

@@ -14,9 +14,13 @@ from canary.weights import Arm
 from controlplane.gateway.route import gateway_of
 from controlplane.gateway.router import GatewayRouter
 from controlplane.kserve.caches import Caches
-from controlplane.kserve.knative import KnativePlatform, KnativeRouter, service_of
-from controlplane.kserve.llm import LlmPlatform, LlmRouter, llm_name, llm_service
-from controlplane.kserve.native import NativePlatform, NativeRouter, workload
+from controlplane.kserve.group import LlmRouter
+from controlplane.kserve.knative import KnativePlatform, KnativeRouter
+from controlplane.kserve.llm import LlmPlatform
+from controlplane.kserve.member import llm_name, llm_service
+from controlplane.kserve.native import NativePlatform, NativeRouter
+from controlplane.kserve.predictors import workload
+from controlplane.kserve.revisions import service_of
 from controlplane.kserve.standard import KServeStandard
 from controlplane.kubernetes.api import Kube
 from controlplane.kubernetes.cache import Cache

@@ -16,7 +16,7 @@ from canary.weights import ALL_CANARY, ALL_STABLE, WHOLE, Arm, Weights
 from controlplane.adapters.envoy import EnvoyRouter
 from controlplane.adapters.memory import MemoryRouter
 from controlplane.adapters.system_clock import SystemClock
-from controlplane.kserve.llm import LlmRouter
+from controlplane.kserve.group import LlmRouter
 from controlplane.ports import Router
 from tests.controlplane.adapters.upstreams import upstream
 from tests.controlplane.gateway.world import world

@@ -8,8 +8,8 @@ import pytest
 
 from controlplane.api.panels import live_panels
 from controlplane.api.pods import UNSYNCED, Pods
-from controlplane.kserve.llm import llm_name
-from controlplane.kserve.native import workload
+from controlplane.kserve.member import llm_name
+from controlplane.kserve.predictors import workload
 from controlplane.kubernetes.memory import MemoryKube
 from controlplane.kubernetes.names import PREDICTOR, service_name
 from controlplane.kubernetes.resources import POD

@@ -7,7 +7,8 @@ import pytest
 
 from canary.errors import BadInput, WorldError
 from canary.weights import ALL_CANARY, ALL_STABLE, WHOLE, Weights
-from controlplane.kserve.llm import FOLLOWS_S, llm_service
+from controlplane.kserve.group import FOLLOWS_S
+from controlplane.kserve.member import llm_service
 from controlplane.kubernetes.api import Object
 from controlplane.kubernetes.resources import LLM_INFERENCE_SERVICE
 from profiles.catalogue import builtin
