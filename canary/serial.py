@@ -31,7 +31,12 @@ def rollout_from_text(text: str) -> Rollout:
     Fields that are missing take their defaults and fields that are unknown are left out, so a state written by the
     release before or after this one can be read.
     """
-    return _ROLLOUT.validate_python(json.loads(text))
+    return rollout_from_plain(json.loads(text))
+
+
+def rollout_from_plain(plain: Any) -> Rollout:
+    """The state of which the text was loaded already, for stores that keep it as an object; raises ValueError."""
+    return _ROLLOUT.validate_python(plain)
 
 
 def event_to_text(event: Event) -> str:
@@ -73,12 +78,12 @@ def _text(plain: Any) -> str:
 def _finite(value: Any) -> Any:
     """The same value with NaN and infinities as None: JSON has no word for them, and null means no data."""
     match value:
-        case float() if not math.isfinite(value):
-            return None
+        case float():
+            return value if math.isfinite(value) else None
+        case str() | int() | None:  # most values are; whether something is a mapping takes ten times as long to tell
+            return value
         case Mapping():
             return {key: _finite(inner) for key, inner in value.items()}
-        case str():
-            return value
         case Sequence():
             return [_finite(inner) for inner in value]
         case _:
