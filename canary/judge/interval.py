@@ -6,8 +6,7 @@ counts divided by the noise that the judge has measured; that of a quantile is t
 values (Howard and Ramdas 2022). Gates without counts have none. `docs/judge.md` says what the noise is.
 """
 
-from collections.abc import Callable
-from math import inf, lgamma, log
+from math import exp, expm1, lgamma, log
 
 from canary.judge import docket
 from canary.judge.bounds import quantile
@@ -23,8 +22,12 @@ from canary.weights import Arm
 Interval = tuple[float, float]
 PRIOR = 0.5
 """Of the mixture: Beta(1/2, 1/2), which favours neither rare nor frequent events."""
-STEPS = 24
-"""Halvings in the search for an end: to a ten-millionth, which is more than a screen can show."""
+CLOSE = 1e-9
+"""By how much of itself an end may be off, which is more than a screen can show; a handful of steps comes there,"""
+MOST_STEPS = 30
+"""and never more than so many."""
+NOTHING = -700.0
+"""The logarithm of a share that is as good as none."""
 
 
 def intervals(spec: CanarySpec, state: JudgeState, *, stage: int) -> dict[str, dict[Arm, Interval]]:
@@ -60,25 +63,24 @@ def share_interval(hits: float, trials: float, alpha: float) -> Interval:
     misses = max(trials - hits, 0.0)
     mixture = _log_beta(hits + PRIOR, misses + PRIOR) - _log_beta(PRIOR, PRIOR)
     bound, peak = mixture + log(alpha), hits / trials
-
-    def likely(share: float) -> bool:
-        """Whether the data are not too unlikely under this share."""
-        return _times_log(hits, share) + _times_log(misses, 1 - share) > bound
-
-    return _search(0.0, peak, likely), _search(1.0, peak, likely)
+    return min(_lowest(hits, misses, bound), peak), max(1 - _lowest(misses, hits, bound), peak)
 
 
-def _search(outside: float, inside: float, likely: Callable[[float], bool]) -> float:
-    """Where it stops to be likely between a share that is and one that may not be."""
-    if likely(outside):
-        return outside
-    for _ in range(STEPS):
-        middle = (outside + inside) / 2
-        if likely(middle):
-            inside = middle
-        else:
-            outside = middle
-    return outside
+def _lowest(hits: float, misses: float, bound: float) -> float:
+    """The smallest share whose likelihood `share ** hits * (1 - share) ** misses` is not below that bound (logarithms).
+
+    By Newton's steps in the share's logarithm: the function is concave there, so that from below none goes too far.
+    """
+    if hits == 0 or bound / hits < NOTHING:
+        return 0.0
+    end = bound / hits  # where it would be if the misses said nothing
+    for _ in range(MOST_STEPS):
+        share, others = exp(end), -expm1(end)
+        step = (bound - hits * end - misses * log(others)) / (hits - misses * share / others)
+        end += step
+        if step < CLOSE:
+            break
+    return exp(end)
 
 
 def _counts(case: Case, tally: Tally) -> tuple[float, float]:
@@ -110,10 +112,3 @@ def _ends(
 
 def _log_beta(a: float, b: float) -> float:
     return lgamma(a) + lgamma(b) - lgamma(a + b)
-
-
-def _times_log(count: float, share: float) -> float:
-    """`count` times the logarithm of `share`, where nothing times anything is nothing."""
-    if count == 0:
-        return 0.0
-    return count * log(share) if share > 0 else -inf

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.special import betaln
 
 from canary import judge
 from canary.judge.interval import intervals, share_interval
@@ -78,3 +79,12 @@ def test_the_ends_of_the_scale_are_reached(bad: float) -> None:
     low, high = share_interval(bad * 30, 30.0, 0.05)
     assert (low == 0) is (bad == 0)
     assert (high == 1) is (bad == 1)
+
+
+@given(st.floats(2, 1e4), st.floats(2, 1e4), st.floats(1e-6, 0.5))
+def test_each_end_is_where_the_counts_stop_being_likely(hits: float, misses: float, alpha: float) -> None:
+    """By the definition: the mixture's likelihood is `1 / alpha` times that of the share at an end."""
+    mixture = betaln(hits + 0.5, misses + 0.5) - betaln(0.5, 0.5)
+    for end in share_interval(hits, hits + misses, alpha):
+        likely = hits * math.log(end) + misses * math.log1p(-end) if 0 < end < 1 else -math.inf
+        assert end in {0, 1} or likely == pytest.approx(mixture + math.log(alpha), rel=1e-9, abs=1e-4)
