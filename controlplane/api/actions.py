@@ -47,17 +47,18 @@ def actions(spec: CanarySpec, looked: Looked, now: float) -> list[Action]:
     """Every action, allowed or with the reason why not."""
     offered = [*_ACTIONS, _RETRY] if looked.retries else _ACTIONS
     return [
-        _action(spec, looked, OperatorRequest("asked", verb, "somebody", now, full), label)
+        action_of(spec, looked, OperatorRequest("asked", verb, "somebody", now, full), label)
         for verb, full, label in offered
     ]
 
 
 def effect_of(spec: CanarySpec, looked: Looked, asked: OperatorRequest) -> str:
     """What a request would do, a sentence; empty where it will be refused, so that there is nothing to fear."""
-    return _action(spec, looked, asked, label="").effect
+    return action_of(spec, looked, asked).effect
 
 
-def _action(spec: CanarySpec, looked: Looked, asked: OperatorRequest, label: str) -> Action:
+def action_of(spec: CanarySpec, looked: Looked, asked: OperatorRequest, label: str = "") -> Action:
+    """What a request would do, or why it would be refused."""
     reason = _why_not(spec, looked, asked)
     effect = "" if reason else _effect(spec, looked, asked)
     if effect and not looked.running:
@@ -81,7 +82,7 @@ def _why_not(spec: CanarySpec, looked: Looked, asked: OperatorRequest) -> str:
         return f"The rollout has ended ({(rollout.result or 'ended').replace('_', ' ')})."
     if rollout.phase is Phase.ROLLING_BACK:
         return "Everything is on its way back to stable already."
-    change, _ = answer(Look(spec, rollout, looked.seen, asked.at), asked)
+    change, said = answer(Look(spec, rollout, looked.seen, asked.at), asked)
     if change is not None:
         return ""
     match verb:
@@ -93,6 +94,8 @@ def _why_not(spec: CanarySpec, looked: Looked, asked: OperatorRequest) -> str:
             return "It is paused already." if rollout.phase is Phase.PAUSED else "The canary has no traffic yet."
         case _ if rollout.stage == len(spec.stages) - 1:
             return "It is in its last stage."
+        case _ if asked.to is not None:
+            return said
         case _:
             return f"There is nothing to skip while it is {rollout.phase}."
 

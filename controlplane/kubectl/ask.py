@@ -1,7 +1,8 @@
 """`kubectl canary promote`, `pause`, `resume`, `approve`, `abort`, `retry`: a person's word to a rollout in a cluster.
 
 Each is written beside the spec as an annotation, where the operator finds it, decides and answers. What hurts is
-confirmed first, in the words of the dashboard's buttons. These commands only ask; they never change any weight.
+confirmed first, in the words of the dashboard's buttons, and `--dry-run=server` says them and does nothing else. These
+commands only ask; they never change any weight.
 """
 
 import asyncio
@@ -16,7 +17,7 @@ from canary.wording import duration
 from controlplane.cli.ask import HARMFUL, far_of, how_far, somebody_sits_there
 from controlplane.cli.seconds import SECONDS
 from controlplane.kubectl.names import complete_names, complete_shares
-from controlplane.kubectl.session import FAILED, TIMED_OUT, Session, at_cluster
+from controlplane.kubectl.session import FAILED, TIMED_OUT, Session, at_cluster, trying
 
 if TYPE_CHECKING:
     from controlplane.kubectl.record import Record
@@ -39,9 +40,19 @@ WORDS: dict[Verb, str] = {
 def _command(verb: Verb) -> click.Command:
     """The command that asks for this."""
 
-    async def body(session: Session, name: str, wait: bool, timeout: float, **flags: Any) -> int:  # noqa: ASYNC109 - a person's word, not a deadline of asyncio's
-        (full, to), sure = far_of(flags), bool(flags.get("yes"))
-        return await ask(session, name, verb, full=full, to=to, sure=sure, patience=timeout if wait else None)
+    async def body(
+        session: Session,
+        name: str,
+        wait: bool,
+        timeout: float,  # noqa: ASYNC109 - a person's word, not a deadline of asyncio's
+        dry_run: bool,
+        **flags: Any,
+    ) -> int:
+        full, to = far_of(flags)
+        if dry_run:
+            return await try_to_ask(session, name, verb, full=full, to=to)
+        sure, patience = bool(flags.get("yes")), timeout if wait else None
+        return await ask(session, name, verb, full=full, to=to, sure=sure, patience=patience)
 
     body.__name__, body.__doc__ = verb, f"{WORDS[verb]}\n\nWaits for the operator's answer and prints it."
     made = at_cluster(body)
@@ -52,7 +63,7 @@ def _command(verb: Verb) -> click.Command:
     waits = click.option(
         "--timeout", type=SECONDS, metavar="TIME", default=PATIENCE, help=f"Wait for so long (default: {PATIENCE:g}s)."
     )
-    made = waits(made)
+    made = trying("server: say what it would do, ask the server whether you may, and change nothing.")(waits(made))
     made = click.option("--wait/--no-wait", default=True, help="Wait for the answer (the default), or only ask.")(made)
     return click.command(verb)(click.argument("name", shell_complete=complete_names)(made))
 
@@ -70,10 +81,6 @@ async def ask(
     """Ask, and say what was answered; answers the exit code. `patience`: seconds to wait, None for not at all."""
     from controlplane.kubectl.find import canary
     from controlplane.kubectl.record import record_of
-    from controlplane.kubernetes.cache import Cache
-    from controlplane.kubernetes.resources import MODEL_CANARY
-    from controlplane.kubernetes.whoami import own_name
-    from controlplane.operator.store import StatusStore
 
     object_ = await canary(session, name)
     found = record_of(object_)
@@ -83,18 +90,14 @@ async def ask(
         return FAILED
     if verb in HARMFUL and not sure and not isinstance(found, str):
         _confirm(found, OperatorRequest("meant", verb, session.person, session.now(), full, to))
-    # Where the server does not say who we are, the kubeconfig does.
-    by, now = await own_name(session.kube) or session.person, session.now()
-    request = OperatorRequest(f"{verb}-{int(now)}-{secrets.token_hex(3)}", verb, by, now, full, to)
-    written = Cache(MODEL_CANARY)
-    await StatusStore(session.kube, written, session.namespace, now=session.now).ask(name, request)
-    asked = written.get(session.namespace, name) or object_
+    request = await _request(session, verb, full, to)
+    asked = await _put(session, name, request)
     if patience is None:
         click.echo(f"{name} was asked to {verb}; the answer will be in `kubectl canary history {name}`.")
         return 0
     try:
         async with asyncio.timeout(patience):
-            sentence, done = await _answer(session, asked, request)
+            sentence, done = await _answer(session, asked or object_, request)
     except TimeoutError:
         from controlplane.kubectl.operators import whether_one_runs
 
@@ -103,6 +106,45 @@ async def ask(
         return TIMED_OUT
     click.echo(sentence, err=not done)
     return 0 if done else FAILED
+
+
+async def try_to_ask(session: Session, name: str, verb: Verb, *, full: bool = False, to: float | None = None) -> int:
+    """Say what it would do, and let the server say whether it may be asked for; answers the exit code."""
+    from controlplane.api.actions import action_of
+    from controlplane.kubectl.find import canary
+    from controlplane.kubectl.record import record_of
+
+    found = record_of(await canary(session, name))
+    if (sentence := _pointless(session, name, verb, found)) or isinstance(found, str):
+        click.echo(sentence, err=True)
+        return FAILED
+    meant = await _request(session, verb, full, to)
+    action = action_of(found.plan.spec, found.looked(), meant)
+    if action.reason:
+        click.echo(f"{found.rollout.name}: {action.reason}", err=True)
+        return FAILED
+    await _put(session.on_trial(), found.rollout.name, meant)
+    click.echo(f"{found.rollout.name}: {action.effect} The API server takes the request (nothing was changed).")
+    return 0
+
+
+async def _request(session: Session, verb: Verb, full: bool, to: float | None) -> OperatorRequest:
+    """This person's request, by the name that the server knows them by, or else the kubeconfig."""
+    from controlplane.kubernetes.whoami import own_name
+
+    by, now = await own_name(session.kube) or session.person, session.now()
+    return OperatorRequest(f"{verb}-{int(now)}-{secrets.token_hex(3)}", verb, by, now, full, to)
+
+
+async def _put(session: Session, name: str, request: OperatorRequest) -> "Object | None":
+    """Write it beside the spec; the ModelCanary as it is then."""
+    from controlplane.kubernetes.cache import Cache
+    from controlplane.kubernetes.resources import MODEL_CANARY
+    from controlplane.operator.store import StatusStore
+
+    written = Cache(MODEL_CANARY)
+    await StatusStore(session.kube, written, session.namespace, now=session.now).ask(name, request)
+    return written.get(session.namespace, name)
 
 
 def _pointless(session: Session, name: str, verb: Verb, found: "Record | str") -> str:
@@ -125,11 +167,8 @@ def _pointless(session: Session, name: str, verb: Verb, found: "Record | str") -
 def _confirm(found: "Record", meant: OperatorRequest) -> None:
     """Say what will happen and ask whether it is meant. Raises `click.Abort`, or a usage error where nobody sits."""
     from controlplane.api.actions import effect_of
-    from controlplane.api.look import Looked
 
-    # Whether the operator is there is found out by waiting for its answer.
-    looked = Looked(found.rollout, found.seen(), running=True, looked_at=None)
-    effect = effect_of(found.plan.spec, looked, meant)
+    effect = effect_of(found.plan.spec, found.looked(), meant)
     if not effect:
         return  # the operator refuses in its own words
     click.echo(f"{found.rollout.name}: {effect}", err=True)

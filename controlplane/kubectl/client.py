@@ -65,11 +65,21 @@ class ThinClient:
     """One API server. Implements `api.Kube`."""
 
     def __init__(
-        self, target: Target, *, manager: str = MANAGER, timeout: float = 10.0, on_behalf_of: str = ""
+        self,
+        target: Target,
+        *,
+        manager: str = MANAGER,
+        timeout: float = 10.0,
+        on_behalf_of: str = "",
+        dry_run: bool = False,
     ) -> None:
-        """`timeout`: seconds of silence after which a request is given up; `on_behalf_of`: kubectl's `--as`."""
+        """`timeout`: seconds of silence after which a request is given up; `on_behalf_of`: kubectl's `--as`.
+
+        With `dry_run` the server checks every write as any other, answers what would come of it, and keeps nothing.
+        """
         self.target = target
         self._manager, self._timeout, self._on_behalf_of = manager, timeout, on_behalf_of
+        self._write = {"fieldManager": manager, "dryRun": "All" if dry_run else ""}
         self._root = urlsplit(target.server)
         self._tls: ssl.SSLContext | None = None
         self._authorization: str | None = None
@@ -115,14 +125,12 @@ class ThinClient:
     async def create(self, resource: Resource, object_: Object) -> Object:
         """See `api.Kube`."""
         path = resource.path(object_["metadata"].get("namespace"))
-        return await self._object("create", "POST", resource, path, self._owner(), body=typed(resource, object_))
+        return await self._object("create", "POST", resource, path, self._write, body=typed(resource, object_))
 
-    async def apply(
-        self, resource: Resource, object_: Object, *, force: bool = True, urgent: bool = False, dry_run: bool = False
-    ) -> Object:
-        """See `api.Kube`; with `dry_run` the server checks it and keeps nothing."""
+    async def apply(self, resource: Resource, object_: Object, *, force: bool = True, urgent: bool = False) -> Object:
+        """See `api.Kube`."""
         meta = object_["metadata"]
-        query = self._owner() | {"force": "true" if force else "false", "dryRun": "All" if dry_run else ""}
+        query = self._write | {"force": "true" if force else "false"}
         path, body = resource.path(meta.get("namespace"), meta["name"]), typed(resource, object_)
         return await self._object("patch", "PATCH", resource, path, query, body=body, content=_APPLY)
 
@@ -143,7 +151,7 @@ class ThinClient:
             "PATCH",
             resource,
             resource.path(namespace, name, subresource),
-            self._owner(),
+            self._write,
             body=patch if merge else list(patch),
             content=_MERGE if merge else _PATCH,
             tested=not isinstance(patch, Mapping) and any(each["op"] == "test" for each in patch),
@@ -151,17 +159,15 @@ class ThinClient:
 
     async def delete(self, resource: Resource, namespace: str | None, name: str, *, uid: str = "") -> None:
         """See `api.Kube`."""
+        path = resource.path(namespace, name)
         with suppress(NotFound):
-            await self._object("delete", "DELETE", resource, resource.path(namespace, name), body=deletion(uid))
+            await self._object("delete", "DELETE", resource, path, self._write, body=deletion(uid))
 
     async def close(self) -> None:
         """See `api.Kube`."""
         for connection in self._idle:
             connection.close()
         self._idle.clear()
-
-    def _owner(self) -> dict[str, str]:
-        return {"fieldManager": self._manager}
 
     async def _object(
         self,

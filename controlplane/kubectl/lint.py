@@ -8,32 +8,30 @@ from typing import Any
 import click
 import yaml
 
-from controlplane.kubectl.session import BAD_INPUT, Session, Where, group_where, open_session, places, run
+from controlplane.kubectl.session import BAD_INPUT, Session, Where, group_where, open_session, places, run, trying
 
 
 @click.command("lint")
 @click.argument("files", nargs=-1, required=True, metavar="FILE…")
-@click.option(
-    "--dry-run", type=click.Choice(["none", "server"]), default="none", help="server: ask the cluster as well."
-)
+@trying("server: ask the cluster as well.")
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="json: one object a file.")
 @places
 @click.pass_context
-def command(context: click.Context, files: tuple[str, ...], dry_run: str, output: str, where: Where) -> None:
+def command(context: click.Context, files: tuple[str, ...], dry_run: bool, output: str, where: Where) -> None:
     """Check canary.yml files for a cluster; every fault with file, line and column.
 
     Exit codes: 0 every file is in order, 2 otherwise.
     """
     from controlplane.cli import validate
 
-    if dry_run == "server" and "-" in files:
+    if dry_run and "-" in files:
         raise click.UsageError("Standard input can be read once: --dry-run=server needs files.")
     try:
         context.invoke(validate.command, files=files, settings=None, where="cluster", additions=(), output=output)
         code = 0
     except click.exceptions.Exit as leaving:
         code = leaving.exit_code
-    if dry_run == "server" and not code:
+    if dry_run and not code:
         opener = context.obj or open_session
         code = run(opener, where.over(group_where(context)), lambda session: _tried(session, files))
     raise SystemExit(code)
@@ -45,10 +43,10 @@ async def _tried(session: Session, files: tuple[str, ...]) -> int:
 
 
 async def _try(session: Session, file: str) -> int:
-    from canary.errors import BadInput
     from canary.spec.resource import KIND
     from controlplane.kubectl.trouble import NOT_INSTALLED, sentence_of
     from controlplane.kubernetes.api import NotFound, Refused
+    from controlplane.kubernetes.resources import MODEL_CANARY
     from controlplane.spec_files import read_source
 
     object_: Any = yaml.safe_load(read_source(file).text)
@@ -56,10 +54,8 @@ async def _try(session: Session, file: str) -> int:
         click.echo(f"{file}: is a short form, which the API server does not take: write the full one (kind: {KIND}).")
         return BAD_INPUT
     object_["metadata"].setdefault("namespace", session.namespace)
-    if session.trial is None:
-        raise BadInput("This connection cannot try anything without doing it.")
     try:
-        await session.trial(object_)
+        await session.on_trial().kube.apply(MODEL_CANARY, object_)
     except NotFound as error:
         missing = "namespaces" in str(error)
         click.echo(f"{file}: {sentence_of(error) if missing else NOT_INSTALLED}", err=True)

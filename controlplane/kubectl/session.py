@@ -8,7 +8,7 @@ import asyncio
 import functools
 import os
 import sys
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ import click
 from canary.errors import SerinusError, WorldError
 
 if TYPE_CHECKING:
-    from controlplane.kubernetes.api import Kube, Object
+    from controlplane.kubernetes.api import Kube
 
 FAILED, BAD_INPUT, TIMED_OUT = 1, 2, 3
 
@@ -53,8 +53,16 @@ class Session:
     """Seconds since the epoch."""
     spoken: str = ""
     """The options that a command to copy has to repeat: ` -n models`."""
-    trial: "Callable[[Object], Awaitable[Object]] | None" = None
-    """Asks the server whether it would take a ModelCanary; keeps nothing."""
+    trial: "Kube | None" = None
+    """A connection whose writes the server checks and answers, and does not keep."""
+
+    def on_trial(self) -> "Session":
+        """The same person at the same place, where nothing that is written is kept."""
+        from canary.errors import BadInput
+
+        if self.trial is None:
+            raise BadInput("This connection cannot try anything without doing it.")
+        return replace(self, kube=self.trial, trial=None)
 
     @property
     def scope(self) -> str | None:
@@ -64,6 +72,17 @@ class Session:
     def called(self, name: str) -> str:
         """A rollout's name as a person finds it again: `chat in namespace models`."""
         return f"{name} in namespace {self.namespace}"
+
+
+def trying(words: str) -> Callable[..., Any]:
+    """The option `--dry-run=none|server`, handed on as `dry_run`, true where the server is to be asked."""
+    return click.option(
+        "--dry-run", type=click.Choice(["none", "server"]), default="none", callback=_is_server, help=words
+    )
+
+
+def _is_server(_context: click.Context, _parameter: click.Parameter, value: str) -> bool:
+    return value == "server"
 
 
 Opener = Callable[[Where], Session]
@@ -76,19 +95,18 @@ def open_session(where: Where) -> Session:
     from controlplane.adapters.system_clock import SystemClock
     from controlplane.kubectl.client import ThinClient
     from controlplane.kubectl.kubeconfig import find
-    from controlplane.kubernetes.resources import MODEL_CANARY
 
     target = find(kubeconfig=where.kubeconfig, context=where.context)
-    kube = ThinClient(target, on_behalf_of=where.on_behalf_of or "")
+    on_behalf_of = where.on_behalf_of or ""
     return Session(
-        kube=kube,
+        kube=ThinClient(target, on_behalf_of=on_behalf_of),
         namespace=where.namespace or target.namespace,
         everywhere=where.all_namespaces,
         person=where.on_behalf_of or target.person,
         server=target.server,
         now=SystemClock().now,
         spoken=f" -n {where.namespace}" if where.namespace else "",
-        trial=lambda object_: kube.apply(MODEL_CANARY, object_, dry_run=True),
+        trial=ThinClient(target, on_behalf_of=on_behalf_of, dry_run=True),
     )
 
 
@@ -160,3 +178,5 @@ async def _worked(opener: Opener, where: Where, work: Callable[[Session], Corout
         return await work(session)
     finally:
         await session.kube.close()
+        if session.trial is not None:
+            await session.trial.close()

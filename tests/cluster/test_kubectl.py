@@ -142,6 +142,8 @@ def test_a_rollout_is_listed_paused_resumed_aborted_explained_and_tried_again(pe
     assert paused in person.types("why", "chat")
     assert person.types("resume", "chat").strip() == "admin resumed the rollout."
 
+    assert "(nothing was changed)" in person.types("abort", "chat", "--dry-run=server")
+    assert "bob may not" in person.types("abort", "chat", "--dry-run=server", "--as", "bob", code=1)
     assert "add --yes" in person.types("abort", "chat", code=2)
     aborted = person.types("abort", "chat", "--yes").strip()
     assert person.types("status", "chat", "--wait", "--timeout", "60", code=1)

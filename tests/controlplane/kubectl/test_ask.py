@@ -7,9 +7,11 @@ from typing import Any
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from canary.observation import Verb
 from controlplane.kubectl.ask import ask
+from controlplane.kubectl.main import canary
 from controlplane.kubectl.session import Session, Where
 from controlplane.kubernetes.api import Object, Refused, Resource
 from controlplane.kubernetes.memory import MemoryKube
@@ -99,6 +101,31 @@ async def test_promote_goes_to_a_later_share_and_refuses_others(town: Town, pers
         f"{PERSON} asked to promote to 5 %, which no later stage has (25 %, 75 %, 100 %): nothing was changed.",
         f"{PERSON} skipped to stage 3 (75 %).",
     ]
+
+
+def test_a_dry_run_says_what_a_request_would_do_and_changes_nothing() -> None:
+    """And asks the server, which keeps nothing of it: here a copy of the one that people look at."""
+    person, copy = desk(under_way), desk(under_way).kube
+    before = person.kube.objects(MODEL_CANARY)
+
+    def trying(*words: str) -> tuple[int, str]:
+        done = CliRunner().invoke(
+            canary, [*words, NAME, "--dry-run=server"], obj=lambda where: replace(person.open(where), trial=copy)
+        )
+        return done.exit_code, done.output
+
+    takes = "The API server takes the request (nothing was changed)."
+    back = "All traffic goes back to v1 at once, and the rollout ends. It cannot be undone."
+    assert trying("abort") == (0, f"{NAME}: {back} {takes}\n")
+    assert [each.verb for each in requests_in(copy.objects(MODEL_CANARY)[PLACE, NAME]).values() if each] == ["abort"]
+    assert trying("promote", "--full")[0] == 0
+    assert trying("approve") == (1, f"{NAME}: It does not wait for anybody's word.\n")
+    assert trying("retry")[0] == 1
+    code, told = trying("promote", "--to", "30%")
+    assert (code, "to promote to 30 %, which no later stage has (100 %): nothing was changed." in told) == (1, True)
+    copy.fail_next(Refused("patch modelcanaries/chat: ann may not"), verb="patch")
+    assert trying("pause") == (1, "patch modelcanaries/chat: ann may not.\n")
+    assert person.kube.objects(MODEL_CANARY) == before
 
 
 @plays

@@ -8,9 +8,12 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from controlplane.adapters.system_clock import SystemClock
 from controlplane.kubectl.main import canary
 from controlplane.kubernetes.api import NotFound, Object, Refused
-from tests.controlplane.kubectl.desk import Desk, a_canary, a_spec, desk
+from controlplane.kubernetes.memory import MemoryKube
+from controlplane.kubernetes.resources import MODEL_CANARY, NAMESPACE
+from tests.controlplane.kubectl.desk import PLACE, Desk, a_canary, a_spec, desk
 
 
 @pytest.fixture
@@ -25,19 +28,16 @@ def plan(tmp_path: Path) -> Path:
 
 def tried(person: Desk, answer: Exception | None, *words: str) -> tuple[int, str, list[Object]]:
     """Exit code, output and what the server was asked."""
-    asked: list[Object] = []
-
-    async def trial(object_: Object) -> Object:
-        asked.append(object_)
-        if answer is not None:
-            raise answer
-        return object_
+    trial = MemoryKube(SystemClock())
+    trial.seed(NAMESPACE, *({"metadata": {"name": name}} for name in (PLACE, "models")))
+    if answer is not None:
+        trial.fail_next(answer, verb="patch")
 
     def opener(where: Any) -> Any:
         return replace(person.open(where), trial=trial)
 
     done = CliRunner().invoke(canary, ["lint", *words], obj=opener)
-    return done.exit_code, done.output, asked
+    return done.exit_code, done.output, list(trial.objects(MODEL_CANARY).values())
 
 
 def test_a_plan_for_a_cluster_is_in_order_without_asking_one(plan: Path) -> None:
