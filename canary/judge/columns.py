@@ -4,26 +4,24 @@ Used by `fleet.py`, which works on the columns, and by the benchmark, whose thou
 layout of the memory is that of `evidence.py`; nothing is worked out here.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, chain
-from operator import attrgetter, itemgetter
+from itertools import chain
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from canary.judge.evidence import POINTS, Evidence, Numbers, Rule
-from canary.judge.noise import LEVELS
+from canary.judge import row
+from canary.judge.evidence import Evidence, Numbers, Rule
+from canary.judge.row import Row
 from canary.judge.selfnormalised import STARTS
 
 Array = NDArray[np.float64]
 """One number a gate; or a row of numbers a gate, shape (gates, numbers)."""
 Mask = NDArray[np.bool_]
 _ORDER = np.arange(STARTS)
-_UNBEGUN = [[0.0] * (STARTS - started) for started in range(STARTS + 1)]
-_ENDS = list(accumulate([POINTS] * 3 + [STARTS] * 2 + [3, 2, 4, 3, 4] + [len(LEVELS)] * 3))
-"""Where in a row of all that is remembered each list ends, in the order of `_row`; plain numbers come after them."""
 
 
 @dataclass(slots=True)
@@ -37,13 +35,12 @@ class Columns:
     totals: Array
     squares: Array
     """Shape (gates, beginnings), zero from `starts` on."""
-    starts: NDArray[np.int64]
-    """How many beginnings the self-normalised test has had."""
     pool: Array
     clear_sums: Array
     fast: Array
     usual: Array
     since: Array
+    held: Array
     """Shape (numbers, gates), as they are used column by column."""
     unspent: Array
     slow_test: Array
@@ -60,6 +57,8 @@ class Columns:
     z_squares: Array
     """`Placebo.squares`."""
     vr: Array
+    starts: Array
+    """How many beginnings the self-normalised test has had."""
     partial: Array
     grouped: Array
     groups: Array
@@ -67,41 +66,16 @@ class Columns:
 
     @classmethod
     def of(cls, kept: Sequence[Mapping[str, Any]]) -> "Columns":
-        """From what `Evidence.kept` wrote of each gate."""
-        rows = [each.row if type(each) is Remembered else _row(each) for each in kept]
-        lists = np.split(_matrix(rows), _ENDS, axis=1)
-        bet, ratio, clear, totals, squares = (each.copy() for each in lists[:5])
-        pool, clear_sums, fast, usual, since, partial, grouped, groups, plain = (each.T.copy() for each in lists[5:])
-        unspent, slow_test, scale, low, low_at, log_e, log_clear, blocks, x, xx, u, ux, z_squares, vr = plain
+        """From what is remembered of each gate."""
+        rows = np.concatenate([Row.of(each).numbers for each in kept]).reshape(len(kept), -1)
+        parts = np.split(rows, row.ENDS[:-1], axis=1)
+        grids = parts[: len(row.GRIDS)]
+        short = parts[len(row.GRIDS) : len(row.GRIDS) + len(row.SHORT)]
+        plain = parts[len(row.GRIDS) + len(row.SHORT) :]
         return cls(
-            bet=bet,
-            ratio=ratio,
-            clear=clear,
-            totals=totals,
-            squares=squares,
-            starts=np.array([len(each["totals"]) for each in kept]),
-            pool=pool,
-            clear_sums=clear_sums,
-            fast=fast,
-            usual=usual,
-            since=since,
-            unspent=unspent,
-            slow_test=slow_test,
-            scale=scale,
-            low=low,
-            low_at=low_at,
-            log_e=log_e,
-            log_clear=log_clear,
-            blocks=blocks,
-            x=x,
-            xx=xx,
-            u=u,
-            ux=ux,
-            z_squares=z_squares,
-            vr=vr,
-            partial=partial,
-            grouped=grouped,
-            groups=groups,
+            **{name: part.copy() for name, part in zip(row.GRIDS, grids, strict=True)},
+            **{name: part.T.copy() for name, part in zip(row.SHORT, short, strict=True)},
+            **{name: part[:, 0].copy() for name, part in zip(row.PLAIN, plain, strict=True)},
         )
 
     @classmethod
@@ -109,104 +83,14 @@ class Columns:
         """Before anything was seen."""
         return cls.of([Evidence().kept()] * gates)
 
-    def kept(self, held: Iterable[list[float]]) -> list[dict[str, Any]]:
-        """What `Evidence.kept` writes of each gate; `held` is what the columns do not have."""
-        grids = (self.bet, self.ratio, self.clear, self.totals, self.squares)
-        short = (self.pool, self.clear_sums, self.fast, self.usual, self.since, self.partial, self.grouped, self.groups)
-        plain = (self.unspent, self.slow_test, self.scale, self.low, self.low_at, self.log_e, self.log_clear)
-        placebo = (self.blocks, self.x, self.xx, self.u, self.ux, self.z_squares, self.vr)
-        rows = np.concatenate([*grids, *(each.T for each in short), np.array(plain + placebo).T], axis=1)
-        return [_kept(*row) for row in zip(rows.tolist(), self.starts.tolist(), held, strict=True)]
-
-
-class Remembered(dict[str, Any]):
-    """What `Evidence.kept` writes, with the row that it was made of: the next block need not gather it up again."""
-
-    __slots__ = ("row",)
-
-    row: list[float]
-
-
-def _row(kept: Mapping[str, Any]) -> list[float]:
-    """What is remembered of a gate in a row."""
-    totals, squares, placebo = kept["totals"], kept["squares"], kept["placebo"]
-    unbegun = _UNBEGUN[len(totals)]
-    return [
-        *kept["bet"],
-        *kept["ratio"],
-        *kept["clear"],
-        *totals,
-        *unbegun,
-        *squares,
-        *unbegun,
-        *kept["pool"],
-        *kept["clear_sums"],
-        *kept["fast"],
-        *kept["usual"],
-        *kept["since"],
-        *placebo["partial"],
-        *placebo["grouped"],
-        *placebo["groups"],
-        kept["unspent"],
-        kept["slow_test"],
-        kept["scale"],
-        kept["low"],
-        kept["low_at"],
-        kept["log_e"],
-        kept["log_clear"],
-        placebo["blocks"],
-        placebo["x"],
-        placebo["xx"],
-        placebo["u"],
-        placebo["ux"],
-        placebo["squares"],
-        placebo["vr"],
-    ]
-
-
-def _kept(row: list[float], starts: int, held: list[float]) -> Remembered:
-    """The reverse: what `Evidence.kept` writes, in its order."""
-    bet, ratio, clear, totals, squares, pool, sums, fast, usual, since, partial, grouped, groups, plain = _PARTS(row)
-    unspent, slow_test, scale, low, low_at, log_e, log_clear, blocks, x, xx, u, ux, z_squares, vr = plain
-    kept = Remembered(
-        {
-            "bet": bet,
-            "ratio": ratio,
-            "unspent": unspent,
-            "totals": totals[:starts],
-            "squares": squares[:starts],
-            "slow_test": slow_test,
-            "pool": pool,
-            "scale": scale,
-            "clear": clear,
-            "clear_sums": sums,
-            "placebo": {
-                "blocks": blocks,
-                "x": x,
-                "xx": xx,
-                "u": u,
-                "ux": ux,
-                "squares": z_squares,
-                "partial": partial,
-                "grouped": grouped,
-                "groups": groups,
-                "vr": vr,
-            },
-            "fast": fast,
-            "usual": usual,
-            "low": low,
-            "low_at": low_at,
-            "since": since,
-            "log_e": log_e,
-            "log_clear": log_clear,
-            "held": held,
-        }
-    )
-    kept.row = row
-    return kept
-
-
-_PARTS = itemgetter(*(slice(begin, end) for begin, end in zip([0, *_ENDS], [*_ENDS, None], strict=True)))
+    def kept(self) -> list[Row]:
+        """What is remembered of each gate."""
+        grids = (getattr(self, name) for name in row.GRIDS)
+        short = (getattr(self, name).T for name in row.SHORT)
+        plain = (getattr(self, name)[:, None] for name in row.PLAIN)
+        rows = np.concatenate([*grids, *short, *plain], axis=1)
+        at_hand = zip(*(getattr(self, name).T.tolist() for name in row.AT_HAND), strict=True)
+        return [Row(each, dict(zip(row.AT_HAND, some, strict=True))) for each, some in zip(rows, at_hand, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,7 +148,7 @@ class Blocks:
         return cls(single=single, **columns)
 
 
-def begun_by(starts: NDArray[np.int64]) -> Mask:
+def begun_by(starts: Array) -> Mask:
     """Which of the beginnings there have been, shape (gates, beginnings)."""
     begun: Mask = starts[:, None] > _ORDER
     return begun

@@ -50,5 +50,5 @@ def held_together(conversations: Sequence[Conversation[Result]]) -> list[Result]
     return [results[number] for number in range(len(conversations))]
 
 
-def _answered(questions: Sequence[Weighing]) -> list[Kept]:
+def _answered(questions: Sequence[Weighing]) -> Sequence[Kept]:
     return weighing.answered(questions) if len(questions) < FEW else fleet.answered(questions)

@@ -113,8 +113,8 @@ class Evidence:
     def of(cls, kept: Mapping[str, Any]) -> Self:
         """From what `kept` wrote."""
         e = cls.__new__(cls)
-        e.__dict__.update(kept)
-        e.placebo = placebo_of(kept)
+        e.__dict__.update(kept if isinstance(kept, dict) else dict(kept.items()))
+        e.placebo = Placebo.of(e.__dict__["placebo"])
         return e
 
     def kept(self) -> dict[str, Any]:

@@ -39,19 +39,20 @@ class Standing(NamedTuple):
     degraded: Mask
 
 
-def answered(questions: Sequence[Weighing]) -> list[Kept]:
+def answered(questions: Sequence[Weighing]) -> Sequence[Kept]:
     """What is remembered of each gate after its block, as `weighing.answered` has it.
 
     Raises `FloatingPointError` where a number is not to be had; one by one, only those concerned would fail.
     """
-    kept, rules, numbers, asked, t, spend, opens = zip(*questions, strict=True)
+    kept, rules, numbers, held, asked, t, spend, opens = zip(*questions, strict=True)
     e, block = Columns.of(kept), Blocks.of(numbers)
+    e.held = np.array(held).T
     with np.errstate(divide="raise", over="raise", invalid="raise"):
         stable = standing(e, block)
         moments = np.array(t, float), np.array(spend, float), np.array(opens)
         weigh(e, Rules.of(rules), block, stable, np.array(asked), *moments)
         learn(e, block, stable)
-    return e.kept(each["held"] for each in kept)
+    return e.kept()
 
 
 def standing(e: Columns, block: Blocks) -> Standing:

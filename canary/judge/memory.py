@@ -71,7 +71,9 @@ def clock_moved(memory: Memory, by: float) -> Memory:
     """The source's clock was set: every time in memory moves along, so that ages stay what they were."""
     moved = memory | {name: memory[name] + by for name in _TIMES if memory[name] is not None}
     moved["told"] = {text: t + by for text, t in memory["told"].items()}
-    moved["evidence"] = {text: kept | {"low_at": kept["low_at"] + by} for text, kept in memory["evidence"].items()}
+    moved["evidence"] = {
+        text: dict(kept.items()) | {"low_at": kept["low_at"] + by} for text, kept in memory["evidence"].items()
+    }
     moved["delayed"] = {
         text: kept
         | {"since": kept["since"] + by, "slot": kept["slot"] + by, "ends": [end + by for end in kept["ends"]]}

@@ -77,12 +77,10 @@ def take_in(
             if pick is not None and pick != before:
                 memory["picks"] = memory["picks"] | {text: pick}
                 if before is not None and before[0] != pick[0]:
-                    kept = kept | NOTHING_USUAL
+                    kept = dict(kept.items()) | NOTHING_USUAL
         if new_stage:
-            kept = kept | NO_CASE_YET
+            kept = dict(kept.items()) | NO_CASE_YET
         numbers, held = rows.numbers(case, sides, pick, kept["held"])
-        if held is not None:
-            kept = kept | {"held": held}
         asked, spend, opens = False, 0.0, False
         if exposed and numbers.told:
             told[text] = block.t
@@ -92,7 +90,7 @@ def take_in(
                 if new:
                     started = [*started, text]
                 spend, opens = _begins(case, begins, new=new)
-        questions.append(Weighing(kept, rule, numbers, asked, block.t, spend, opens))
+        questions.append(Weighing(kept, rule, numbers, held, asked, block.t, spend, opens))
     memory["started"], memory["told"] = started, told
     _learn_history(memory, sides)
     answers = (yield questions) if questions else []

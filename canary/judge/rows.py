@@ -15,8 +15,8 @@ NOTHING = (0.0, 0.0)
 NO_SUM = (0.0, 0.0, 0.0)
 
 
-def numbers(case: Case, sides: Sides, pick: Pick | None, held: Sequence[float]) -> tuple[Numbers, list[float] | None]:
-    """What the block means to one case, and what is to be held for the next one; None leaves what is `held`.
+def numbers(case: Case, sides: Sides, pick: Pick | None, held: list[float]) -> tuple[Numbers, list[float]]:
+    """What the block means to one case, and what is to be held for the next one instead of what is `held`.
 
     With a single stable replica a scrape is held, for the placebo of the next.
     """
@@ -27,7 +27,7 @@ def numbers(case: Case, sides: Sides, pick: Pick | None, held: Sequence[float]) 
         (clear_xv, _), (clear_xc, _) = counts(case, (sides.canary, sides.stable), pick, 1)
     if case.kind == "sums":
         summed = _contrast(case, (xv, nv), (xc, nc))
-    placebo, hold = (*NOTHING, *NOTHING), None
+    placebo, hold = (*NOTHING, *NOTHING), held
     if not single:
         placebo = (*halves[0], *halves[1])
     elif nc > 0:

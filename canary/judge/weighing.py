@@ -9,16 +9,18 @@ from typing import Any, NamedTuple
 
 from canary.judge.evidence import Evidence, Numbers, Rule, learn, weigh
 
-Kept = dict[str, Any]
-"""What `Evidence.kept` writes."""
+Kept = Mapping[str, Any]
+"""What `Evidence.kept` writes, or a `Row` of it."""
 
 
 class Weighing(NamedTuple):
     """One gate at one block."""
 
-    kept: Mapping[str, Any]
+    kept: Kept
     rule: Rule
     numbers: Numbers
+    held: list[float]
+    """Of stable, for the placebo of the next block, while there is one replica of it."""
     asked: bool
     """Whether the canary is asked about; if not, the block only teaches what is usual for stable."""
     t: float
@@ -28,14 +30,15 @@ class Weighing(NamedTuple):
     """Whether the self-normalised test has a new beginning."""
 
 
-def answered(questions: Sequence[Weighing]) -> list[Kept]:
+def answered(questions: Sequence[Weighing]) -> Sequence[Kept]:
     """What is remembered of each gate after its block, worked out one by one."""
     return [_answer(question) for question in questions]
 
 
 def _answer(question: Weighing) -> Kept:
-    kept, rule, numbers, asked, t, spend, opens = question
+    kept, rule, numbers, held, asked, t, spend, opens = question
     e = Evidence.of(kept)
+    e.held = held
     stable = e.standing(numbers)
     if asked:
         weigh(e, rule, numbers, stable, t=t, spend=spend, opens=opens)

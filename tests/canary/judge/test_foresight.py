@@ -1,9 +1,11 @@
 """A fleet's new totals are taken in together, and each rollout is then judged as if it had been alone."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pytest
+from pydantic import TypeAdapter
 
 from canary import judge
 from canary.judge import Heard, JudgeState, foresight, weighing
@@ -151,3 +153,18 @@ def test_blocks_of_many_rollouts_give_the_states_that_each_gives_alone() -> None
     blocks = [block(1.0, (100, k), (300, 3), (300, 2)) for k in range(len(specs))]
     news = list(zip(specs, states, blocks, strict=True))
     assert [state.memory for state in judge.update_all(news)] == [judge.update(*each).memory for each in news]
+
+
+def test_states_of_many_are_written_down_and_read_again_like_any_other() -> None:
+    adapter = TypeAdapter(JudgeState)
+    specs = [plan(*gates) for gates in GATES for _ in range(10)]
+    states = [judge.begin(spec) for spec in specs]
+    for k in range(3):
+        blocks = [block(1.0 + k, (100, k), (300, 3), (300, 2)) for _ in specs]
+        states = judge.update_all(list(zip(specs, states, blocks, strict=True)))
+    for spec, state in zip(specs, states, strict=True):
+        read = adapter.validate_python(json.loads(json.dumps(adapter.dump_python(state))))
+        assert read == state
+        assert adapter.validate_json(adapter.dump_json(state)) == state
+        more = block(9.0, (100, 1), (300, 3), (300, 2))
+        assert judge.update(spec, read, more) == judge.update(spec, state, more)
