@@ -1,7 +1,7 @@
 """Variants as two LLMInferenceServices of one routing group. Implements `controlplane.ports.Platform`.
 
 Built by the operator, one for each rollout. Creates what is missing and never changes what runs, for an edit restarts
-its pods. Moves no traffic (that is `group.py`'s business), until the loser goes and takes its last millionth with it.
+its pods. Moves no traffic: that is `group.py`'s business, and the loser's last millionth that of `departure.py`.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -12,6 +12,7 @@ from canary.spec.models import ModelCanary, Variant
 from canary.weights import ARMS, WHOLE, Arm
 from controlplane.kserve.addressed import Addressed
 from controlplane.kserve.caches import Caches
+from controlplane.kserve.departure import Departure, Step, leaves
 from controlplane.kserve.drift import Drift, report, touched_fields
 from controlplane.kserve.member import WORKLOAD, is_of, llm_name, llm_service, weight_of
 from controlplane.kserve.precedence import waits_for
@@ -47,12 +48,18 @@ class LlmPlatform(Addressed):
         self._variants: dict[Arm, Variant] = {"stable": plan.spec.stable, "canary": plan.spec.canary}
         self._asked: set[Arm] = set()
         self._writer = Writer(kube, caches.llm_services)
+        self._departure = Departure(caches, now)
 
     async def run(self, arm: Arm, variant: Variant) -> None:
         """Create it where it is missing: stable with all of the traffic, a canary after it, with none."""
         self._variants[arm] = variant
         self._asked.add(arm)
-        if self._synced() and self._live(arm) is None and not (arm == "canary" and self._waits()):
+        if not self._synced():
+            return
+        live = self._live(arm)
+        if live is not None and is_of(live, self._plan) and leaves(live):
+            await self._let_go(arm, live)
+        elif live is None and not (arm == "canary" and self._waits()):
             weight = WHOLE if arm == "stable" else 0
             try:
                 made = llm_service(self._plan, variant, weight, namespace=self._namespace, known=self._known)
@@ -61,23 +68,28 @@ class LlmPlatform(Addressed):
             await self._writer.create(LLM_INFERENCE_SERVICE, made)
 
     async def stop(self, arm: Arm) -> None:
-        """First take the last millionth and give it to the other, then delete; nothing happens while it is reached."""
+        """Lead it out of the group, a step a call, and delete it then; nothing happens while it is reached."""
         self._asked.discard(arm)
         live = self._live(arm)
-        if live is None or not is_of(live, self._plan) or not self._may_stop(arm):
-            return
-        other = self._live("canary" if arm == "stable" else "stable")
-        if weight_of(live):
-            await self._weigh(live, 0)
-        elif other is not None and is_of(other, self._plan) and weight_of(other) != WHOLE:
-            await self._weigh(other, WHOLE)
-        elif "deletionTimestamp" not in live["metadata"]:
-            await self._writer.delete(LLM_INFERENCE_SERVICE, live)
+        if live is not None and self._synced() and is_of(live, self._plan) and self._may_stop(arm):
+            await self._let_go(arm, live)
 
-    async def _weigh(self, live: Object, weight: int) -> None:
-        patch, name = {"spec": {"router": {"route": {"weight": weight}}}}, live["metadata"]["name"]
-        answer = await self._kube.patch(LLM_INFERENCE_SERVICE, self._namespace, name, patch)
-        self._caches.llm_services.put(answer)
+    async def _let_go(self, arm: Arm, live: Object) -> None:
+        """The next step of its departure; where it is alone there is nobody to take anything over."""
+        other = self._live("canary" if arm == "stable" else "stable")
+        if _is_going(live):
+            return
+        if other is None or not is_of(other, self._plan) or _is_going(other):
+            await self._writer.delete(LLM_INFERENCE_SERVICE, live)
+        elif (step := self._departure.step(live, other)) is not None:
+            await self._take(step)
+
+    async def _take(self, step: Step) -> None:
+        if step.patch is None:
+            return await self._writer.delete(LLM_INFERENCE_SERVICE, step.member)
+        name = step.member["metadata"]["name"]
+        answer = await self._kube.patch(LLM_INFERENCE_SERVICE, self._namespace, name, step.patch)
+        return self._caches.llm_services.put(answer)
 
     def gone(self, arm: Arm) -> bool:
         """Whether nothing that Serinus made for the arm is there any more."""
@@ -110,8 +122,10 @@ class LlmPlatform(Addressed):
         if live is None:
             waits = self._waits() if arm == "canary" else ""
             return VariantSeen(now, wanted, 0, waits or "asked for, not there yet" if wanted else "not running")
-        if "deletionTimestamp" in live["metadata"]:
+        if _is_going(live):
             return VariantSeen(now, wanted, 0, "an earlier one is still being deleted" if wanted else "not running")
+        if leaves(live):
+            return VariantSeen(now, wanted, 0, "an earlier one is still leaving the group" if wanted else "not running")
         return look(self._parts(arm, live), now)
 
     def _parts(self, arm: Arm, live: Object) -> Parts:
@@ -139,4 +153,10 @@ class LlmPlatform(Addressed):
 
     def _synced(self) -> bool:
         caches = self._caches
-        return all(each.synced for each in (caches.llm_services, caches.llm_deployments, caches.llm_pods))
+        return all(
+            each.synced for each in (caches.llm_services, caches.llm_deployments, caches.llm_pods, caches.routes)
+        )
+
+
+def _is_going(live: Object) -> bool:
+    return "deletionTimestamp" in live["metadata"]

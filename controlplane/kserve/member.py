@@ -18,6 +18,10 @@ from profiles.catalogue import Catalogue
 WORKLOAD = "-kserve"
 WORKLOAD_SERVICE = "-kserve-workload-svc"
 """What KServe adds to the name: the Service's is the longest."""
+POOL = "-inference-pool"
+"""Likewise; there with a scheduler, in the Service's place."""
+ROUTE = "-kserve-route"
+"""Likewise."""
 
 
 def llm_name(plan: ModelCanary, variant: Variant) -> str:
@@ -66,6 +70,11 @@ def llm_service(plan: ModelCanary, variant: Variant, weight: int, *, namespace: 
             "template": {**placement(variant), "containers": [container]},
         },
     }
+
+
+def backend_names(member: str) -> frozenset[str]:
+    """What routes may call the member's pods."""
+    return frozenset((member + WORKLOAD_SERVICE, member + POOL))
 
 
 def weight_of(live: Object) -> int:

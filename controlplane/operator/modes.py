@@ -183,6 +183,6 @@ MODES: Mapping[str, Mode] = {
     "standard": Mode(_standard, TELLING_APART["standard"], default="envoy-gateway", needs=(KSERVE, ROUTES)),
     "knative": Mode(_knative, TELLING_APART["knative"], default="knative", needs=(KSERVE, KNATIVE)),
     "native": Mode(_native, TELLING_APART["native"], default="vllm", needs=(KSERVE, ROUTES)),
-    "llm": Mode(_llm, TELLING_APART["llm"], default="vllm", needs=(LLM,)),
+    "llm": Mode(_llm, TELLING_APART["llm"], default="vllm", needs=(LLM, ROUTES)),
 }
 """By the word in `platform.kserve.mode`."""

@@ -1,15 +1,19 @@
-"""KServe's controller for LLMInferenceServices over an API server in memory: Deployments, pods, and the routing group.
+"""KServe's controller for LLMInferenceServices over an API server in memory: Deployments, pods, routes, and the group.
 
-Behaves as the real controller was seen to (`docs/kserve.md`): the group in each member's status is rendered from all
-members' weights; a member that is not ready is left out of it.
+Behaves as the real controller was seen to (`docs/kserve.md`). Each member has a route of its own that leads to the
+whole group, and a gateway takes the oldest one's word. A member that is not ready is left out of the others' routes,
+and so is one that was written a moment ago. The gateway serves what the routes say at every step; a step at which
+requests would be lost is an `AssertionError`.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from controlplane.kserve.caches import LLM_LABEL, Caches
+from controlplane.kserve.member import ROUTE, WORKLOAD_SERVICE
 from controlplane.kubernetes.api import Object
 from controlplane.kubernetes.memory import MemoryKube
-from controlplane.kubernetes.resources import DEPLOYMENT, LLM_INFERENCE_SERVICE, POD
+from controlplane.kubernetes.resources import DEPLOYMENT, HTTP_ROUTE, LLM_INFERENCE_SERVICE, POD
 
 PART = {"app.kubernetes.io/part-of": "llminferenceservice"}
 
@@ -23,10 +27,18 @@ class FakeLlm:
         self._now = kube.clock.now
         self._load_s = load_s
         self._pods = 0
+        self._members: dict[str, Object] = {}
+        """As they were at the last step, in the order in which they were made."""
+        self._answers = ""
+        """The member whose route the gateway takes."""
         self.asleep = False
         """Leave the routes as they are."""
+        self.deaf = False
+        """Have a gateway that takes no route any more."""
         self.shares: list[float] = []
         """The second member's share of the group, each time that it became another one."""
+        self.served: list[Mapping[str, int]] = []
+        """What the route that answers gave whom, each time that it became something else."""
 
     def step(self) -> None:
         """Bring everything to where it would be now."""
@@ -34,16 +46,17 @@ class FakeLlm:
         ready = {each["metadata"]["name"]: self._serve(each) for each in services}
         if self.asleep:
             return
-        members = [
-            {"name": each["metadata"]["name"], "weight": each["spec"]["router"]["route"]["weight"]}
-            for each in services
-            if ready[each["metadata"]["name"]]
-        ]
-        self._note(members)
+        self._note([_member(each) for each in services if ready[each["metadata"]["name"]]])
+        services.sort(key=lambda each: (each["metadata"]["creationTimestamp"], each["metadata"]["name"]))
+        before, self._members = self._members, {each["metadata"]["name"]: each for each in services}
+        written = {name for name, each in self._members.items() if before.get(name, each)["spec"] != each["spec"]}
         for each in services:
-            status = {"router": {"group": {"name": each["spec"]["router"]["route"]["group"], "members": members}}}
-            if each.get("status") != status and members:
-                self._kube.seed(LLM_INFERENCE_SERVICE, {**each, "status": status})
+            self._accept(each)
+        for each in services:
+            fits = [other for other in services if other is each or self._fits(each, other, written)]
+            self._route(each, sorted(fits, key=lambda member: str(member["metadata"]["name"])))
+        self._collect()
+        self._answer()
 
     def feed(self, caches: Caches) -> None:
         """What reflectors do."""
@@ -57,6 +70,76 @@ class FakeLlm:
             share = members[1]["weight"] / total
             if not self.shares or self.shares[-1] != share:
                 self.shares.append(share)
+
+    def _route(self, service: Object, members: list[Object]) -> None:
+        """The member's own route over these members, and the group in its status."""
+        meta, model = service["metadata"], service["spec"]["model"]["name"]
+        name, namespace = meta["name"] + ROUTE, meta["namespace"]
+        backends = [
+            {"name": each["name"] + WORKLOAD_SERVICE, "port": 8000, "weight": each["weight"]}
+            for each in map(_member, members)
+        ]
+        own = {"name": meta["name"] + WORKLOAD_SERVICE, "port": 8000, "weight": 1}
+        rules = [
+            {"matches": [_prefix(f"/publishers/{namespace}/models/{model}")], "backendRefs": backends},
+            {"matches": [_prefix(f"/{namespace}/{meta['name']}")], "backendRefs": [own]},
+        ]
+        found = self._kube.objects(HTTP_ROUTE).get((namespace, name))
+        if found is None or found["spec"]["rules"] != rules:
+            self._kube.seed(
+                HTTP_ROUTE,
+                {"metadata": {"name": name, "namespace": namespace}, "spec": {"rules": rules}}
+                if found is None
+                else {**found, "spec": {"rules": rules}},
+            )
+        group = {"name": service["spec"]["router"]["route"]["group"], "members": [_member(each) for each in members]}
+        if (service.get("status") or {}).get("router") != {"group": group}:
+            self._kube.seed(LLM_INFERENCE_SERVICE, {**service, "status": {"router": {"group": group}}})
+
+    def _accept(self, service: Object) -> None:
+        """The gateway takes the route as it was left by the step before."""
+        meta = service["metadata"]
+        found = self._kube.objects(HTTP_ROUTE).get((meta["namespace"], meta["name"] + ROUTE))
+        if found is None or self.deaf:
+            return
+        accepted = {"type": "Accepted", "status": "True", "observedGeneration": found["metadata"]["generation"]}
+        status = {"parents": [{"controllerName": "fake", "conditions": [accepted]}]}
+        if found.get("status") != status:
+            self._kube.seed(HTTP_ROUTE, {**found, "status": status})
+
+    def _collect(self) -> None:
+        """The routes of members that are gone."""
+        for key in self._kube.objects(HTTP_ROUTE):
+            name = key[1].removesuffix(ROUTE)
+            if name not in self._members:
+                assert name != self._answers or not self._members, f"the route of {name} answers, and is gone"
+                self._kube.server.delete(HTTP_ROUTE, key)
+
+    def _answer(self) -> None:
+        """Whom the gateway gives requests for the model: the oldest route that fits has the word."""
+        for name, service in self._members.items():
+            route = self._kube.objects(HTTP_ROUTE)[service["metadata"]["namespace"], name + ROUTE]
+            rule = route["spec"]["rules"][0]
+            if not rule["matches"][0]["path"]["value"].endswith("/models/chat"):
+                continue
+            given = {each["name"].removesuffix(WORKLOAD_SERVICE): each["weight"] for each in rule["backendRefs"]}
+            if self._is_up(service) and any(_member(each)["weight"] for each in self._members.values()):
+                assert sum(given.values()), f"the route of {name} answers, and gives nobody anything"
+            assert given.keys() <= self._members.keys(), f"the route of {name} leads to a member that is gone"
+            self._answers = name
+            if not self.served or self.served[-1] != given:
+                self.served.append(given)
+            return
+
+    def _fits(self, service: Object, other: Object, written: set[str]) -> bool:
+        """Whether the member's route names the other one as well."""
+        same = other["spec"]["model"]["name"] == service["spec"]["model"]["name"]
+        return same and other["metadata"]["name"] not in written and self._is_up(other)
+
+    def _is_up(self, service: Object) -> bool:
+        name = service["metadata"]["name"]
+        mine = [pod for pod in self._kube.objects(POD).values() if pod["metadata"]["labels"][LLM_LABEL] == name]
+        return len(mine) >= service["spec"]["replicas"] and all(pod["status"]["conditions"] for pod in mine)
 
     def _serve(self, service: Object) -> bool:
         """The Deployment and its pods; answers whether all of them are ready."""
@@ -81,4 +164,12 @@ class FakeLlm:
                 told = {"type": "Ready", "status": "True", "lastTransitionTime": pod["metadata"]["creationTimestamp"]}
                 if pod["status"]["conditions"] != [told]:
                     self._kube.seed(POD, {**pod, "status": {**pod["status"], "conditions": [told]}})
-        return len(mine) >= replicas and all(pod["status"]["conditions"] for pod in mine)
+        return self._is_up(service)
+
+
+def _member(service: Object) -> dict[str, Any]:
+    return {"name": service["metadata"]["name"], "weight": service["spec"]["router"]["route"]["weight"]}
+
+
+def _prefix(path: str) -> dict[str, Any]:
+    return {"path": {"type": "PathPrefix", "value": path}}

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from canary.errors import BadInput, WorldError
-from canary.weights import ALL_CANARY, ALL_STABLE, WHOLE, Weights
-from controlplane.kserve.group import FOLLOWS_S
+from canary.weights import ALL_CANARY, ALL_STABLE, WHOLE, Arm, Weights
+from controlplane.kserve.group import FOLLOWS_S, SETTLED_S
 from controlplane.kserve.member import llm_service
 from controlplane.kubernetes.api import Object
 from controlplane.kubernetes.resources import LLM_INFERENCE_SERVICE
@@ -15,6 +15,34 @@ from profiles.catalogue import builtin
 from tests.controlplane.kserve.worlds import GPU, NAMESPACE, LlmWorld, plan
 
 FIVE = Weights(50_000)
+STEPS = 8
+"""Calls in which every departure comes to its end."""
+
+
+async def promoted() -> LlmWorld:
+    """The canary has everything but a millionth, and the gateway has taken it."""
+    world = LlmWorld()
+    await world.both_run()
+    await world.router.set_weights(ALL_CANARY)
+    world.settle()
+    return world
+
+
+async def stop_once(world: LlmWorld, arm: Arm, seconds: float = 1.0) -> None:
+    """What the loop does after the end, once."""
+    await world.platform.stop(arm)
+    world.settle(seconds)
+
+
+def name_of_model(world: LlmWorld, member: str) -> str:
+    return str(world.kube.objects(LLM_INFERENCE_SERVICE)[NAMESPACE, member]["spec"]["model"]["name"])
+
+
+async def leave(world: LlmWorld, arm: Arm) -> None:
+    """What the loop does after the end, until there is nothing more to do."""
+    for _ in range(STEPS):
+        await stop_once(world, arm)
+    assert world.platform.gone(arm)
 
 
 def weights(world: LlmWorld) -> dict[str, int]:
@@ -160,21 +188,81 @@ async def test_a_member_with_traffic_is_not_stopped() -> None:
     await world.platform.stop("canary")
     assert "chat-v2" in weights(world)
     await world.router.set_weights(ALL_STABLE)
-    for _ in range(3):
-        await world.platform.stop("canary")
-        world.settle()
+    await leave(world, "canary")
     assert weights(world) == {"chat-v1": WHOLE}, "what is left is the whole"
-    assert world.platform.gone("canary")
+    assert world.llm.served[-1] == {"chat-v1": WHOLE}
 
 
-async def test_a_promoted_member_serves_alone() -> None:
+async def test_a_promoted_member_serves_alone_and_no_step_on_the_way_costs_a_request() -> None:
+    """The fake says so at each step: whoever's route answers gives somebody something, and is never taken away."""
+    world = await promoted()
+    world.llm.served.clear()
+    await leave(world, "stable")
+    assert weights(world) == {"chat-v2": WHOLE}
+    assert world.llm.served[-1] == {"chat-v2": WHOLE}
+    assert all(given.get("chat-v1", 0) <= 1 for given in world.llm.served)
+
+
+async def test_a_loser_whose_route_answers_gives_up_the_models_name_before_its_weight() -> None:
+    world = await promoted()
+    assert name_of_model(world, "chat-v1") == "chat"
+    for _ in range(2):  # the winner's own route stands, and has for a moment
+        await stop_once(world, "stable", seconds=SETTLED_S)
+    assert name_of_model(world, "chat-v1") == "chat-v1-leaving"
+    assert weights(world)["chat-v1"] == 1
+    assert (await world.platform.seen())["stable"].problem == "not running"
+    assert world.platform.drift() == ()
+
+
+async def test_a_canary_that_leaves_keeps_its_name_because_stables_route_answers() -> None:
     world = LlmWorld()
     await world.both_run()
-    await world.router.set_weights(ALL_CANARY)
-    for _ in range(3):
-        await world.platform.stop("stable")
-        world.settle()
+    await world.router.set_weights(FIVE)
+    await world.router.set_weights(ALL_STABLE)
+    names = set()
+    for _ in range(STEPS):
+        await stop_once(world, "canary")
+        found = world.kube.objects(LLM_INFERENCE_SERVICE).get((NAMESPACE, "chat-v2"))
+        names |= {found["spec"]["model"]["name"]} if found else set()
+    assert names == {"chat"}
+
+
+async def test_nothing_goes_while_the_gateway_has_not_taken_the_step_before() -> None:
+    world = await promoted()
+    world.llm.deaf = True
+    for _ in range(3 * STEPS):
+        await stop_once(world, "stable")
+    assert weights(world)["chat-v1"] == 1, "its name is gone, and its route still answers"
+    world.llm.deaf = False
+    await leave(world, "stable")
+
+
+async def test_a_departure_that_was_broken_off_goes_on_where_it_was() -> None:
+    """A process that is killed at any step is followed by one that knows only what the cluster says."""
+    world = await promoted()
+    for _ in range(4 * STEPS):
+        world.restart()
+        await stop_once(world, "stable", seconds=SETTLED_S)
+        await stop_once(world, "stable", seconds=0.0)
+        if world.platform.gone("stable"):
+            break
     assert weights(world) == {"chat-v2": WHOLE}
+
+
+async def test_a_loser_that_is_a_canary_again_leaves_first_and_is_made_anew() -> None:
+    world = await promoted()
+    for _ in range(2):
+        await stop_once(world, "stable")
+    assert name_of_model(world, "chat-v1") == "chat-v1-leaving"
+    old = world.kube.objects(LLM_INFERENCE_SERVICE)[NAMESPACE, "chat-v1"]["metadata"]["uid"]
+    world.plan = plan(f"{{name: v2, {GPU}, quantization: fp8}}", f"{{name: v1, {GPU}}}", mode="llm")
+    world.restart()
+    await world.platform.run("canary", world.plan.spec.canary)
+    assert (await world.platform.seen())["canary"].problem == "an earlier one is still leaving the group"
+    for _ in range(STEPS):
+        await world.both_run()
+    assert world.kube.objects(LLM_INFERENCE_SERVICE)[NAMESPACE, "chat-v1"]["metadata"]["uid"] != old
+    assert (name_of_model(world, "chat-v1"), weights(world)) == ("chat", {"chat-v1": 0, "chat-v2": WHOLE})
 
 
 async def test_one_that_is_missing_gets_no_traffic() -> None:

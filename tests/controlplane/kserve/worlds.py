@@ -216,6 +216,10 @@ class LlmWorld:
         self.llm = FakeLlm(self.kube, load_s=self.load_s)
         self.caches = Caches()
         self.llm.feed(self.caches)
+        self.restart()
+
+    def restart(self) -> None:
+        """Adapters that know only what the cluster says."""
         self.router = LlmRouter(self.kube, self.caches, self.plan, namespace=NAMESPACE, clock=self.clock)
         self.platform = LlmPlatform(
             self.kube, self.caches, self.plan, namespace=NAMESPACE, now=self.clock.now, may_stop=self.router.idle
