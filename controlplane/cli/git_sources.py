@@ -80,7 +80,7 @@ def put_beside(
     sources = Sources(means, clock=clock, namespace=settings.namespace)
     operator.beside.append(sources.listen)
     operator.duties.append(sources.lead)
-    operator.roster.allow = sources.allow
+    operator.roster.petitions.allow = sources.allow
     if listening is not None:
         operator.beside.append(lambda: Listener(sources.find).serve(listening))
     return own

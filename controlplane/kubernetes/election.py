@@ -20,10 +20,11 @@ from controlplane.ports import Clock
 
 Work = Callable[[int], Awaitable[None]]
 
-DURATION_SECONDS = 8.0
-"""A lease that was not renewed for so long is anybody's: a standby takes over within this and two polls."""
-RENEW_SECONDS = 2.0
-POLL_SECONDS = 0.5
+DURATION_SECONDS = 6.0
+"""A lease that was not renewed for so long is anybody's: a standby takes over within this and two polls. Shorter would
+make more changes of hands out of a busy API server: a leader goes without a renewal for three quarters of it."""
+RENEW_SECONDS = 1.0
+POLL_SECONDS = 0.25
 """How often a follower looks; bounds how late it notices a renewal, and a release."""
 GIVE_UP = 0.75
 """After this share of the duration without a renewal a leader stops, so that its work has the rest to end in."""

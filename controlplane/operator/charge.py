@@ -14,7 +14,7 @@ from canary import intake
 from canary.errors import WorldError
 from canary.invariants import broken
 from canary.judge import Heard
-from canary.observation import OperatorRequest
+from canary.observation import Counters, OperatorRequest
 from canary.rollout import Decision, Event, Phase, Rollout
 from canary.spec.models import ModelCanary
 from canary.spec.stored import from_text
@@ -30,6 +30,11 @@ from controlplane.reconcile.loop import RETRY, Reconciler, Say, Spawn
 
 SAVE_EVERY = 3600.0
 """Seconds after which evidence alone is worth a write: Prometheus remembers it for longer, and is read in a moment."""
+
+
+MOST_OVERHEARD = 10
+"""Readings that a standby keeps for the judge. Once there are so many the judge is shown one, for the older half: a
+fifth of its work, while the newest, in which a canary may have broken, are all there when it counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +113,7 @@ class Charge:
         self.reconciler.on_decision = self._check
         self.reconciler.rollout = task.ended
         self._asked: dict[str, OperatorRequest] = {}
+        self._overheard: list[Counters] = []
         self._hearing.join(self)
 
     @property
@@ -150,6 +156,36 @@ class Charge:
             tidied=self.tidied,
             drifts=tuple(sorted(self.drifts)),
         )
+
+    # While somebody else leads
+
+    def resume(self, stored: Stored) -> None:
+        """Be ready to go on from this state."""
+        self.reconciler.resume(stored)
+
+    async def catch_up(self) -> None:
+        """Read what was counted since that state was saved."""
+        await self.reconciler.catch_up()
+
+    async def overhear(self) -> None:
+        """Keep the newest numbers for the judge."""
+        await self.listen()
+        counters, kept = self.reconciler.board.counters, self._overheard
+        if counters is not None and (not kept or counters.at > kept[-1].at):
+            kept.append(counters)
+        if len(kept) >= MOST_OVERHEARD:
+            half = MOST_OVERHEARD // 2
+            self.reconciler.show(kept[half - 1 : half])
+            del kept[:half]
+
+    def take_over(self, version: int) -> None:
+        """The state is claimed, and has this version by that: from now on it is ours to carry on."""
+        self.reconciler.saved_as(version)
+        self.reconciler.show(self._overheard)
+        self._overheard = []
+        self.evidence_due = True
+
+    # In our charge
 
     def supersede(self, by: str) -> None:
         """A newer plan, by its revision, waits for this one to give its traffic back; empty: it does not any more."""

@@ -128,17 +128,24 @@ class Operator:
             reporter = tasks.create_task(self._report_missing())
             await self.following.synced()
             reporter.cancel()
-        if self._settings.elect:
-            self.roster.certain = lambda: self._election.certain
-            await self._election.lead(lambda fence: self._lead(fence, stop))
-        else:
+        if not self._settings.elect:
             await self._lead(0, stop)
+            return
+        self.roster.certain = lambda: self._election.certain
+        async with asyncio.TaskGroup() as tasks:
+            standby = tasks.create_task(self.roster.standby.run(), name="standby")
+            try:
+                await self._election.lead(lambda fence: self._lead(fence, stop))
+            finally:
+                standby.cancel()
+                self.roster.standby.clear()
 
     async def _lead(self, fence: int, stop: asyncio.Event) -> None:
         """Carry out all rollouts until `stop`, or until cancelled because the lease is lost."""
+        await self.roster.standby.relieve()
         self.roster.fence, self.leading = fence, True
-        under_way = len(self.following.canaries)
-        self._say(None, f"Carrying out the rollouts of {under_way} ModelCanaries.")
+        under_way, ready = len(self.following.canaries), len(self.roster.standby)
+        self._say(None, f"Carrying out the rollouts of {under_way} ModelCanaries, {ready} of which were kept ready.")
         ticker = Ticker(self._world.tick, self.roster.tick, period=self._period, tally=self.tally, say=self._note)
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -154,6 +161,7 @@ class Operator:
                 running[0].cancel()
         finally:
             self.leading = False
+            self.roster.standby.resume()
 
     async def _end(self, working: "asyncio.Task[None]") -> None:
         """Let the leader end in order; a standby has nothing to end."""
@@ -198,7 +206,9 @@ class Operator:
         )
 
     def _told(self, key: Key, kind: Literal["Normal", "Warning"], reason: str, sentence: str) -> None:
-        """What the world found out about a rollout."""
+        """What the world found out about a rollout; on a standby that is the leader's to say."""
+        if not self.leading:
+            return
         self._say(key, sentence)
         if (object_ := self.following.canaries.get(*key)) is not None:
             self.events.tell(object_, f"{reason}-{sentence}", kind, reason, sentence)

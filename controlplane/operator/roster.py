@@ -8,12 +8,11 @@ What one of them does in a pass is `charge.py`'s business; here is only which pl
 import asyncio
 import functools
 import math
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
 from canary.errors import BadInput, WorldError
-from canary.observation import OperatorRequest
 from canary.rollout import Decision, Rollout
 from canary.spec.stored import to_text
 from controlplane.kubernetes.api import Kube, NotFound, Object, Refused
@@ -25,15 +24,19 @@ from controlplane.operator.drift import tell_drift
 from controlplane.operator.events import Events
 from controlplane.operator.farewell import Farewell
 from controlplane.operator.finalizer import hold, is_held, is_leaving
-from controlplane.operator.pokes import is_only_ours, rollouts_of
+from controlplane.operator.petitions import Petitions
+from controlplane.operator.pokes import is_only_ours, rollouts_of, wants_traffic_back
 from controlplane.operator.queue import WorkQueue
 from controlplane.operator.reading import Reading, is_at_rest, is_refused, read
 from controlplane.operator.request import requests_in
-from controlplane.operator.site import Absent, Sites
+from controlplane.operator.scribe import Scribe
+from controlplane.operator.site import Absent, Site, Sites
+from controlplane.operator.standby import Ready, Standby
 from controlplane.operator.status import Facts, has_news
 from controlplane.operator.store import StatusStore, stored_in
 from controlplane.operator.tally import Tally
 from controlplane.operator.timers import Timers
+from controlplane.operator.turns import Turns
 from controlplane.ports import Clock, Stored
 from controlplane.reconcile.loop import RETRY
 from profiles.catalogue import Catalogue
@@ -47,12 +50,13 @@ client lets routes through before states.
 AT_A_TIME = 1
 """Rollouts that look at new numbers before the event loop has a turn, half a millisecond each: a rollback's request has
 some twenty turns to go, and would take all of them to the end of the tick otherwise."""
+CLAIMS_AT_A_TIME = 4
+"""Rollouts that a new leader takes up together, those first whose numbers look worst: a write each, and the API server
+has room left for the rollback that one of them finds to be due."""
 LOOK_AGAIN = 10.0
 """Seconds until a plan is looked at again that the cluster lacks something for."""
 AFTER_A_BUG = 5.0
 """Seconds until a rollout is looked at again whose pass ended in a bug of ours."""
-FLUSH_AFTER = 2.0
-"""Seconds in which new events of a rollout are gathered before its history is written."""
 
 
 class Roster:
@@ -81,8 +85,6 @@ class Roster:
         """Number of our term of office; set before `run`."""
         self.certain: Callable[[], bool] = lambda: True
         """Whether nobody else can be in office; asked before each write of a state."""
-        self.allow: Callable[[Object], Awaitable[bool]] = _nothing_to_allow
-        """Asked where a retry has nothing to begin: whether somebody held it back who now lets it be tried again."""
         self.in_order: Callable[[Sequence[Key]], Sequence[Key]] = lambda keys: keys
         """Whose numbers look worst comes first: at each tick rollouts are looked at in this order."""
         self._kube, self._canaries, self._sites = kube, canaries, sites
@@ -90,12 +92,16 @@ class Roster:
         self._known = known
         self._background = Background(functools.partial(say, None), self._count_bug)
         self._means = Means(clock, interval, self._background.spawn, self._decided)
+        self.petitions = Petitions(events, self.store)
+        self._turns: Turns[Key] = Turns(CLAIMS_AT_A_TIME, self._worst_first)
+        self.standby = Standby(canaries, self._prepare, sites.tick, period=interval, say=functools.partial(say, None))
+        """Runs while another replica leads."""
         self._farewell = Farewell(kube, events, clock, say)
         self._timers: Timers[Key] = Timers(self.poke)
         self._stores: dict[str, StatusStore] = {}
         self._readings: dict[Key, Reading] = {}
         self._said: dict[Key, str] = {}
-        self._flushing: set[Key] = set()
+        self._scribe = Scribe(clock, self._background.spawn)
         self._waiting: set[Key] = set()
         """Those that the cluster lacks something for, which may be installed yet."""
         canaries.on_change(self._on_canary)
@@ -113,11 +119,13 @@ class Roster:
         try:
             async with asyncio.TaskGroup() as tasks:
                 self._background.open(tasks)
+                self._turns.open()
                 tasks.create_task(self._timers.run(), name="timers")
-                for object_ in self._canaries.items():
-                    if is_refused(object_):  # perhaps only for what the cluster lacked then
-                        self._waiting.add(key_of(object_))
-                    self.poke(key_of(object_))
+                here = list(self._canaries.items())
+                # A refused one perhaps only for what the cluster lacked then.
+                self._waiting.update(key_of(each) for each in here if is_refused(each))
+                for key in self.in_order([key_of(each) for each in here]):
+                    self.poke(key)
                 try:
                     await self.queue.run(self._work, workers=WORKERS, reserved=RESERVED)
                 finally:
@@ -125,11 +133,12 @@ class Roster:
         finally:
             for key in list(self.charges):
                 self._drop(key)
-            self.queue = WorkQueue()
+            self.queue, self._scribe = WorkQueue(), Scribe(self._clock, self._background.spawn)
 
     async def drain(self, seconds: float) -> None:
         """Begin nothing new, and wait for so long at most until what has begun is done."""
         self.queue.close()
+        self._turns.close()
         try:
             async with asyncio.timeout(seconds):
                 await self.queue.emptied()
@@ -155,7 +164,7 @@ class Roster:
             self.queue.poke(key, urgent=self._is_urgent(key, charge))
 
     def store(self, namespace: str) -> StatusStore:
-        """The store of a namespace."""
+        """Of a namespace."""
         if namespace not in self._stores:
             store = StatusStore(
                 self._kube,
@@ -163,7 +172,7 @@ class Roster:
                 namespace,
                 now=self._clock.now,
                 fence=lambda: self.fence,
-                certain=self.certain,
+                certain=self._is_certain,
             )
             store.facts = lambda name: self._facts((namespace, name))
             self._stores[namespace] = store
@@ -219,11 +228,18 @@ class Roster:
         """Find out what a ModelCanary wants done; None where that is nothing, which is noted."""
         namespace, name = key
         store = self.store(namespace)
-        try:
-            await store.claim(name)
-        except NotFound:
-            self._canaries.drop(key)
-        object_ = self._canaries.get(*key)
+        async with self._turns.taken(key) as has_turn:
+            if not has_turn:  # we are about to stop
+                return None
+            try:
+                newest = await store.claim(name)
+            except NotFound:
+                self._canaries.drop(key)
+        object_, ready = self._canaries.get(*key), self.standby.take(key)
+        if ready is not None:
+            if object_ is not None and newest and ready.is_claimed_by(object_):
+                return self._taken_over(key, object_, ready)
+            ready.charge.close()
         if object_ is None:
             return None
         stored = stored_in(object_)
@@ -251,20 +267,44 @@ class Roster:
             return None
         if not is_held(object_) and not is_leaving(object_):
             self._canaries.put(await hold(self._kube, object_))
-        charge = Charge(
-            task,
-            namespace,
-            site,
-            store,
-            self._events.listener(lambda: self._canaries.get(*key) or object_),
-            self._means,
-            lambda sentence: self._say(key, sentence),
-        )
+        charge = self._charge(key, task, site, object_)
         self._note_reading(charge, reading)
         self._tell_faults(object_, reading)
         if task.ended is None:
             self._open_desk(key, charge, object_)
         return charge
+
+    def _prepare(self, key: Key, object_: Object) -> tuple[Charge, Reading] | None:
+        """An unfinished rollout, opened for the standby: nothing is written or told."""
+        reading = read(object_, self._known)
+        task = unfinished(object_, stored_in(object_), reading)
+        if task is None or task.ended is not None or not is_held(object_):
+            return None
+        return self._charge(key, task, self._sites.open(task.plan, key[0]), object_), reading
+
+    def _taken_over(self, key: Key, object_: Object, ready: Ready) -> Charge:
+        """What the standby kept ready, now that the claim has shown that it is the newest."""
+        charge, reading = ready.charge, ready.reading
+        charge.take_over(ready.version + 1)
+        if (rollout := charge.rollout) is not None:
+            self.store(key[0]).books.note(key[1], rollout.attempt, rollout.history)
+        self._readings[key] = reading
+        self._note_reading(charge, reading)
+        if object_["status"].get("observedGeneration") != reading.generation:
+            self._tell_faults(object_, reading)
+        self._open_desk(key, charge, object_)
+        return charge
+
+    def _charge(self, key: Key, task: Task, site: Site, object_: Object) -> Charge:
+        return Charge(
+            task,
+            key[0],
+            site,
+            self.store(key[0]),
+            self._events.listener(lambda: self._canaries.get(*key) or object_),
+            self._means,
+            lambda sentence: self._say(key, sentence),
+        )
 
     async def _next(self, key: Key, object_: Object, reading: Reading, stored: Stored | None) -> Task | None:
         """What to begin, where nothing is under way: a new plan, or the same one again because somebody asked."""
@@ -274,25 +314,8 @@ class Roster:
         again = before is not None and before.result != "promoted" and any(each.verb == "retry" for each in asked)
         if reading.plan is not None and (again or not same):
             return Task(reading.plan, to_text(reading.plan), reading.revision)
-        await self._refuse(key, object_, asked, "nothing is under way")
+        await self.petitions.refuse(object_, asked, "nothing is under way")
         return None
-
-    async def _refuse(self, key: Key, object_: Object, asked: list[OperatorRequest], why: str) -> None:
-        """Answer requests that nobody is there to answer, and those that nobody understands."""
-        for request in asked:
-            if request.verb == "retry" and await self.allow(object_):
-                note = f"{request.by} lets it be tried again: it begins as soon as a commit brings it back."
-                self._events.tell(object_, request.id, "Normal", "RequestGranted", note)
-                continue
-            note = f"{request.by} asked to {request.verb}, which is not possible while {why}: nothing was changed."
-            self._events.tell(object_, request.id, "Warning", "RequestRefused", note)
-        await self._put_requests_away(key, object_, also=[request.id for request in asked])
-
-    async def _put_requests_away(self, key: Key, object_: Object, also: list[str]) -> None:
-        for strange in await self.store(key[0]).put_away(key[1], also=also):
-            verbs = "promote, pause, resume, abort, retry or approve"
-            note = f"The annotation {strange} asks for nothing that is known; expected {verbs}. It was removed."
-            self._events.tell(object_, strange, "Warning", "RequestRefused", note)
 
     async def _reread(self, key: Key, charge: Charge, object_: Object) -> None:
         """Take notice of an edited spec while an earlier one is carried out."""
@@ -334,20 +357,11 @@ class Roster:
         if not charge.over and has_news(shown, rollout.verdicts):
             self._background.spawn(self.store(key[0]).show(rollout))
         if any(not each or each.id in rollout.answered for each in requests_in(object_).values()):
-            self._background.spawn(self._put_requests_away(key, object_, []))
-        if self.store(key[0]).books.waiting(key[1]) and key not in self._flushing:
-            self._flushing.add(key)
-            self._background.spawn(self._flush(key, object_, 0.0 if charge.over else FLUSH_AFTER))
+            self._background.spawn(self.petitions.put_away(object_))
+        self._scribe.write(self.store(key[0]).books, object_, at_once=charge.over)
 
     async def _note(self, key: Key) -> None:
         await self.store(key[0]).note(key[1])
-
-    async def _flush(self, key: Key, object_: Object, seconds: float) -> None:
-        try:
-            await self._clock.sleep(seconds)
-            await self.store(key[0]).books.flush(key[1], object_)
-        finally:
-            self._flushing.discard(key)
 
     async def _finish(self, key: Key, charge: Charge) -> None:
         """Everything is put away: say so, and look whether something else is wanted by now."""
@@ -423,16 +437,13 @@ class Roster:
 
     def _is_urgent(self, key: Key, charge: Charge | None) -> bool:
         """Whether it lowers traffic, or somebody wants it to."""
-        if charge is not None and charge.lowers:
-            return True
-        object_ = self._canaries.get(*key)
-        if object_ is None:
-            return False
-        return is_leaving(object_) or any(each and each.verb == "abort" for each in requests_in(object_).values())
+        return (charge is not None and charge.lowers) or wants_traffic_back(self._canaries.get(*key))
+
+    def _worst_first(self, keys: Sequence[Key]) -> Sequence[Key]:
+        return self.in_order(keys)
+
+    def _is_certain(self) -> bool:
+        return self.certain()
 
     def _count_bug(self) -> None:
         self._tally.bugs += 1
-
-
-async def _nothing_to_allow(_object: Object) -> bool:
-    return False

@@ -6,6 +6,7 @@ writer whose term of office is over (a smaller fence) is refused. The whole hist
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -61,22 +62,38 @@ class StatusStore:
         self._canaries.put(object_)
         return stored_in(object_)
 
-    async def claim(self, name: str) -> None:
+    async def claim(self, name: str) -> bool:
         """Begin a term of office: from now on no earlier writer can save this rollout, so none can raise its traffic.
 
-        Raises `Conflict` where a later term than ours has begun.
+        One write over what was heard last, and where that is not the newest, over what the server has. Answers whether
+        a term was begun by that, so that the cache has the newest state. Raises `Conflict` where a later term than
+        ours has begun.
         """
+        heard = self._canaries.get(self._namespace, name)
+        if heard is not None and self._is_to_claim(heard):
+            with suppress(Conflict):
+                await self._claim(heard)
+                return True
         object_ = await self._kube.get(MODEL_CANARY, self._namespace, name)
         self._canaries.put(object_)
+        if not self._is_to_claim(object_):
+            return False
+        await self._claim(object_)
+        return True
+
+    def _is_to_claim(self, object_: Object) -> bool:
+        """Whether an earlier term than ours has a state here; raises `Conflict` where a later one has."""
         status = object_.get("status") or {}
-        if not status.get("version") or self._may_write(status) == self._fence():
-            return
+        return bool(status.get("version")) and self._may_write(status) != self._fence()
+
+    async def _claim(self, object_: Object) -> None:
+        version = int(object_["status"]["version"])
         patch = [
             _unchanged(object_),
-            {"op": "add", "path": "/status/version", "value": int(status["version"]) + 1},
+            {"op": "add", "path": "/status/version", "value": version + 1},
             {"op": "add", "path": "/status/fence", "value": self._fence()},
         ]
-        await self._patch(name, patch)
+        await self._patch(object_["metadata"]["name"], patch)
 
     async def save(self, rollout: Rollout, spec_text: str, version: int) -> int:
         """Write if the stored version is still `version`; raises `Conflict` otherwise, or for an earlier term."""

@@ -172,6 +172,28 @@ class Reconciler:
             self._recording.broken_off()
         return anew
 
+    def resume(self, stored: Stored) -> None:
+        """Go on from this unfinished state, which the store is known to have. Asks nobody; see `catch_up`."""
+        self._version, self._saved, self.rollout = stored.version, stored.rollout, stored.rollout
+        looked = stored.rollout.judge.previous
+        self._saved_at = stored.rollout.since if looked is None else looked.at
+
+    async def catch_up(self) -> None:
+        """After `resume`: read what was counted since the judge looked last, as `open` does."""
+        if self.rollout is not None:
+            self.rollout = await self._caught_up(self.rollout, self.ports.clock.now())
+
+    def show(self, history: Sequence[Counters]) -> None:
+        """After `resume`: let the judge take these in (oldest first), and decide nothing yet."""
+        rollout = self.rollout
+        if rollout is not None and rollout.phase in EXPOSED and knows(self.spec, rollout):
+            self._recording.rebuilt(history, self.ports.clock.now())
+            self.rollout = rebuilt(self.spec, rollout, history)
+
+    def saved_as(self, version: int) -> None:
+        """After `resume`: the store has the same state, and calls it this version by now."""
+        self._version = version
+
     async def refresh(self) -> None:
         """Look at the whole world, now."""
         await self.board.look()
@@ -194,8 +216,8 @@ class Reconciler:
             self.on_decision(before, decision)
         settled = await self._carry_out_safely(before, decision, now)
         self.decision = decision
-        if settled:
-            await self._announce()
+        if settled or (self._saved is not None and self._saved.finished):
+            await self._announce()  # what is over was seen to be, and is told even if the route is gone by now
         return decision.wake_at if settled else now + RETRY
 
     @property

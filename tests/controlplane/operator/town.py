@@ -248,6 +248,8 @@ class Office:
         self.kube = MortalKube(clock, life, town.kube)
         self.kube.latency = town.latency
         self.canaries = Cache(MODEL_CANARY, slim_canary)
+        self.called = asyncio.Event()
+        """Set to let `stand_by` lead."""
         self._listed = asyncio.Event()
         self.tally = Tally()
         self.events = Events(self.kube, instance=f"operator-{fence}", now=clock.now, say=town.said.append)
@@ -278,6 +280,18 @@ class Office:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._follow())
             await self._listed.wait()
+            tasks.create_task(self.events.run())
+            tasks.create_task(self._tick())
+            tasks.create_task(self.roster.run())
+
+    async def stand_by(self) -> None:
+        """Follow the server and keep ready until called; then lead."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._follow())
+            await self._listed.wait()
+            tasks.create_task(self.roster.standby.run())
+            await self.called.wait()
+            await self.roster.standby.relieve()
             tasks.create_task(self.events.run())
             tasks.create_task(self._tick())
             tasks.create_task(self.roster.run())

@@ -1,0 +1,46 @@
+"""Requests of people that no rollout is there to answer, and annotations that nobody understands: told, and removed.
+
+Used by the roster. What a rollout under way answers is `canary.requests`' business.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from canary.observation import OperatorRequest
+from controlplane.kubernetes.api import Object
+from controlplane.kubernetes.cache import key_of
+from controlplane.operator.events import Events
+from controlplane.operator.store import StatusStore
+
+VERBS = "promote, pause, resume, abort, retry or approve"
+
+
+class Petitions:
+    """Answers for all namespaces."""
+
+    def __init__(self, events: Events, store: Callable[[str], StatusStore]) -> None:
+        """`store`: the store of a namespace."""
+        self._events, self._store = events, store
+        self.allow: Callable[[Object], Awaitable[bool]] = _nothing_to_allow
+        """Asked where a retry has nothing to begin: whether somebody held it back who now lets it be tried again."""
+
+    async def refuse(self, object_: Object, asked: Sequence[OperatorRequest], why: str) -> None:
+        """Answer what nobody is there to answer: it is not possible while `why`."""
+        for request in asked:
+            if request.verb == "retry" and await self.allow(object_):
+                note = f"{request.by} lets it be tried again: it begins as soon as a commit brings it back."
+                self._events.tell(object_, request.id, "Normal", "RequestGranted", note)
+                continue
+            note = f"{request.by} asked to {request.verb}, which is not possible while {why}: nothing was changed."
+            self._events.tell(object_, request.id, "Warning", "RequestRefused", note)
+        await self.put_away(object_, also=[request.id for request in asked])
+
+    async def put_away(self, object_: Object, also: Sequence[str] = ()) -> None:
+        """Remove what was answered, what is named besides, and what asks for nothing that is known."""
+        namespace, name = key_of(object_)
+        for strange in await self._store(namespace).put_away(name, also=also):
+            note = f"The annotation {strange} asks for nothing that is known; expected {VERBS}. It was removed."
+            self._events.tell(object_, strange, "Warning", "RequestRefused", note)
+
+
+async def _nothing_to_allow(_object: Object) -> bool:
+    return False
