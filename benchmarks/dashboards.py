@@ -25,8 +25,7 @@ from typing import Any
 from controlplane.kubernetes.api import Object
 from controlplane.kubernetes.resources import CONFIG_MAP, MODEL_CANARY
 from tests.controlplane.api.clusters import OWNER, Shown, showing
-from tests.controlplane.kubectl.desk import under_way
-from tests.controlplane.operator.town import PLACE
+from tests.controlplane.operator.town import PLACE, Town, a_spec
 
 LIMIT = 0.15
 """Of one core."""
@@ -34,18 +33,41 @@ SETTLING_S = 8.0
 RESULTS = Path(__file__).parent / "results" / "dashboards.json"
 
 
+async def judged(town: Town) -> None:
+    """A canary in its first stage, of which the judge has counted something."""
+    gates = ["error_rate <= 5%", "error_rate not worse than stable by 50%"]
+    stages = [{"traffic": "5%", "hold": "1h", "gates": gates}, {"traffic": "25%", "hold": "1h"}, {"traffic": "100%"}]
+    await town.apply(spec=a_spec(stages=stages))
+    await town.until(lambda: town.status().get("phase") == "Analyzing")
+    await asyncio.sleep(60)
+
+
 def with_event(before: Object, number: int) -> Object:
-    """The same ModelCanary after one event more."""
+    """The same ModelCanary after one event more, and after what the judge has counted until then."""
     state = before["status"]["state"]
     last, name = state["history"][-1], before["metadata"]["name"]
     more = {**last, "id": f"{name}/{state['attempt']}/{number}", "message": f"event {number}"}
     after = {**state, "history": [*state["history"][-19:], more], "events": number}
+    after["judge"] = _counted(state["judge"], number)
+    after["verdicts"] = [
+        {**each, "samples": {"stable": 190 * number, "canary": 10 * number}} for each in state["verdicts"]
+    ]
     return {**before, "status": {**before["status"], "version": before["status"]["version"] + 1, "state": after}}
+
+
+def _counted(judge: Object, number: int) -> Object:
+    """The judge's memory with more requests and a few errors more, so that every band is another one."""
+    tally = {
+        arm: {**kept, "requests": n * number, "errors": number // 2, "errors_of": n * number}
+        for (arm, kept), n in zip(sorted(judge["memory"]["tally"].items()), (10, 190), strict=True)
+    }
+    previous = {**judge["previous"], "at": judge["previous"]["at"] + 1}
+    return {**judge, "previous": previous, "memory": {**judge["memory"], "tally": tally, "blocks": number}}
 
 
 def serve(rollouts: int) -> None:
     """Serve until the standard input ends; one event a second for each rollout."""
-    with showing(under_way) as shown:
+    with showing(judged) as shown:
         first = shown.kube.objects(MODEL_CANARY)[PLACE, "chat"]
         book = shown.kube.objects(CONFIG_MAP).get((PLACE, "chat-history"))
         names = [f"chat-{number}" for number in range(rollouts)]

@@ -15,6 +15,8 @@ from controlplane.view.plain import ending_text
 
 _VERDICTS = {"pass": ("✔", "good"), "fail": ("✖", "bad"), "wait": ("◌", "open")}
 _KINDS = {"alert": ("!", "bad"), "operator": ("☞", "open"), "weights": ("⇄", "busy"), "git": ("⎇", "busy")}
+_ANSWERS = frozenset(Answer)
+_ENCODED = json.JSONEncoder(ensure_ascii=False).encode
 _MARKED = {Reason.VARIANTS_READY: ("▲", "good"), Reason.GATE_FAILED: ("✖", "bad")}
 
 
@@ -37,7 +39,7 @@ def told(event: Event) -> dict[str, Any]:
 
 
 def _look(event: Event) -> tuple[str, str]:
-    if event.event == "verdict" and event.evidence.get("verdict") in set(Answer):
+    if event.event == "verdict" and event.evidence.get("verdict") in _ANSWERS:
         return _VERDICTS[event.evidence["verdict"]]
     if event.event in _KINDS:
         return _KINDS[event.event]
@@ -53,4 +55,7 @@ def _says(value: Any) -> bool:
 
 
 def _words(value: Any) -> str:
-    return clean(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+    if isinstance(value, str):
+        return clean(value)
+    # Most evidence is a number, and to prepare for whatever may come takes longer than to write it.
+    return repr(value) if type(value) in {int, float} else clean(_ENCODED(value))

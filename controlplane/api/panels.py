@@ -7,7 +7,7 @@ cleaned here, and links are only ever http or https. Reads nothing and decides n
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from canary.observation import OperatorRequest
 from canary.rollout import Event, Rollout
@@ -32,6 +32,8 @@ TAUGHT = {
 class Cell(BaseModel):
     """One cell: text, and how it is meant."""
 
+    model_config = ConfigDict(frozen=True)
+
     text: str
     tone: str = Field(default="", description="good, bad, open, busy or quiet; a symbol stands beside it.")
     symbol: str = ""
@@ -51,6 +53,7 @@ class Panel(BaseModel):
     command: str = Field(default="", description="and the command that helps then.")
 
 
+@lru_cache(maxsize=4096)
 def cell(text: str, tone: str = "", symbol: str = "", *, link: str = "") -> Cell:
     """A cell with a text from anywhere; a link that no browser should open is left out."""
     return Cell(text=clean(text), tone=tone, symbol=symbol, link=safe_link(link))

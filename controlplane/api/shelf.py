@@ -12,11 +12,12 @@ from canary.errors import Unavailable, WorldError
 from canary.observation import OperatorRequest
 from canary.rollout import Event
 from controlplane.api.problem import Refused
+from controlplane.api.reader import Reader
 from controlplane.kubernetes import api
 from controlplane.kubernetes.api import Kube, NotFound
 from controlplane.kubernetes.cache import Cache
 from controlplane.operator.history import Books
-from controlplane.operator.store import StatusStore, stored_in
+from controlplane.operator.store import StatusStore
 from controlplane.ports import Clock, Stored
 
 ROLES = "Acting on rollouts needs the role edit there, or patch on modelcanaries.serinus.dev."
@@ -38,21 +39,17 @@ class Shelf:
         """`canaries`: kept equal to the server by a reflector."""
         self._kube, self._canaries, self._namespace = kube, canaries, namespace
         self._store = StatusStore(kube, canaries, namespace, now=clock.now)
-        self._read: dict[str, tuple[str, Stored | None]] = {}
+        self._readers: dict[str, Reader] = {}
         self._histories: dict[str, _Kept] = {}
 
     async def load(self, name: str) -> Stored | None:
         """The newest state that was heard of; raises `WorldError` for a status that is broken."""
         object_ = self._canaries.get(self._namespace, name)
         if object_ is None:
-            self._read.pop(name, None)
+            self._readers.pop(name, None)
             self._histories.pop(name, None)
             return None
-        identity = f"{object_['metadata'].get('uid')}/{object_['metadata'].get('resourceVersion')}"
-        known = self._read.get(name)
-        if known is None or known[0] != identity:
-            known = self._read[name] = (identity, stored_in(object_))
-        return known[1]
+        return self._readers.setdefault(name, Reader()).read(object_)
 
     async def history(self, name: str, attempt: int | None = None) -> Sequence[Event]:
         """All events of an attempt (None: the newest) that are kept and may be read, in order."""

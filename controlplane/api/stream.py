@@ -6,14 +6,17 @@ nothing; states have no id, the newest is all that matters.
 """
 
 import asyncio
-import json
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
+from itertools import takewhile
 from typing import Any
+
+from pydantic_core import to_json
 
 from canary.errors import SerinusError
 from canary.rollout import Event
 from controlplane.api.event_view import told
+from controlplane.api.pace import Pace
 from controlplane.api.places import Place
 from controlplane.api.state import State, state_at
 from controlplane.ports import Stored
@@ -27,8 +30,6 @@ REST_PERIOD = 10.0
 MOST_WAITING = 256
 """Messages that a listener may be behind before it is sent away to come back and catch up."""
 RETRY = b"retry: 1000\n\n"
-CALM = 50
-"""Rollouts that can be followed at once with each of them looked at as soon as it has news, about once a second."""
 
 
 def event_bytes(event: Event) -> bytes:
@@ -47,12 +48,12 @@ def _stale(state: State) -> bytes:
 
 def state_bytes(state: State) -> bytes:
     """One state as a message."""
-    return f"event: state\ndata: {state.model_dump_json()}\n\n".encode()
+    return b"event: state\ndata: %s\n\n" % to_json(state)
 
 
 def _message(kind: str, data: Any, id_: str = "") -> bytes:
     identity = f"id: {id_}\n" if id_ else ""
-    return f"{identity}event: {kind}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n".encode()
+    return b"%sevent: %s\ndata: %s\n\n" % (identity.encode(), kind.encode(), to_json(data))
 
 
 Queue = asyncio.Queue[tuple[tuple[int, int] | None, bytes] | None]
@@ -62,12 +63,14 @@ Queue = asyncio.Queue[tuple[tuple[int, int] | None, bytes] | None]
 class Channel:
     """One rollout's listeners and the task that reads for them."""
 
-    def __init__(self, place: Place, now: Callable[[], float], rest: Callable[[], float] = lambda: 0.0) -> None:
-        """`rest`: seconds that have to lie between two looks, whatever the news."""
-        self._place, self._now, self._rest = place, now, rest
+    def __init__(self, place: Place, now: Callable[[], float], pace: Pace | None = None) -> None:
+        """`pace`: shared by all channels of a server."""
+        self._place, self._now, self._pace = place, now, pace or Pace()
         self._listeners: set[Queue] = set()
         self._task: asyncio.Task[None] | None = None
         self._told = (0, 0)
+        self._told_at, self._version = float("-inf"), -1
+        """When a state was sent last, and which."""
 
     @property
     def idle(self) -> bool:
@@ -135,36 +138,44 @@ class Channel:
             self._task = loop.create_task(self._read_on(), name=f"stream of {self._place.id}")
 
     async def _read_on(self) -> None:
-        place, told_at, version = self._place, float("-inf"), -1
+        place = self._place
+        self._told_at, self._version = float("-inf"), -1
         while True:
-            await asyncio.sleep(self._rest())
+            await asyncio.sleep(self._pace.rest)
             await place.news(PERIOD)
             try:
                 stored = await place.store.load(place.name)
                 if stored is None:
-                    if self._now() - told_at >= STATE_PERIOD:
-                        told_at = self._now()
-                        self.send(_problem("It is gone: its state was removed, and what is shown was its last."))
+                    self._tell_it_is_gone()
                     continue
                 newest = (stored.rollout.attempt, stored.rollout.events)
-                if newest > self._told:
-                    self._send_events(await place.store.history(place.name))
-                due = REST_PERIOD if stored.rollout.finished else STATE_PERIOD
-                now = self._now()
-                if stored.version != version or now - told_at >= due - PERIOD / 2:
-                    version, told_at = stored.version, now
-                    state = self._state(stored)
-                    # What may be behind the world is not told anew as if it were of now.
-                    self.send(_stale(state) if state.stale else state_bytes(state))
+                history = await place.store.history(place.name) if newest > self._told else ()
+                with self._pace.looking():
+                    self._tell(stored, history)
             except SerinusError as error:
                 self.send(_problem(str(error)))
 
+    def _tell_it_is_gone(self) -> None:
+        if self._now() - self._told_at >= STATE_PERIOD:
+            self._told_at = self._now()
+            self.send(_problem("It is gone: its state was removed, and what is shown was its last."))
+
+    def _tell(self, stored: Stored, history: Sequence[Event]) -> None:
+        """Everybody of the events that they have not heard of, and of the state where it is another or due."""
+        self._send_events(history)
+        due = REST_PERIOD if stored.rollout.finished else STATE_PERIOD
+        now = self._now()
+        if stored.version != self._version or now - self._told_at >= due - PERIOD / 2:
+            self._version, self._told_at = stored.version, now
+            state = self._state(stored)
+            # What may be behind the world is not told anew as if it were of now.
+            self.send(_stale(state) if state.stale else state_bytes(state))
+
     def _send_events(self, history: Sequence[Event]) -> None:
-        for event in history:
-            number = _number_of(event.id)
-            if number > self._told:
-                self._told = number
-                self.send(event_bytes(event), number)
+        told = self._told
+        for event in reversed(list(takewhile(lambda each: _number_of(each.id) > told, reversed(history)))):
+            self._told = _number_of(event.id)
+            self.send(event_bytes(event), self._told)
 
     def _state(self, stored: Stored) -> State:
         return state_at(self._place, stored, self._now())
@@ -177,6 +188,7 @@ class Hub:
         """`now`: seconds since the epoch."""
         self._now = now
         self._channels: dict[Place, Channel] = {}
+        self._pace = Pace()
         self._closed = False
 
     async def listen(self, place: Place, last: str) -> AsyncGenerator[bytes]:
@@ -184,20 +196,21 @@ class Hub:
         yield RETRY
         if self._closed:
             return
-        for each in [each for each, channel in self._channels.items() if channel.idle]:
-            del self._channels[each]
-        channel = self._channels.setdefault(place, Channel(place, self._now, self._spacing))
-        async with aclosing(channel.listen(last)) as messages:
-            async for message in messages:
-                yield message
+        channel = self._channels.setdefault(place, Channel(place, self._now, self._pace))
+        self._pace.followed = self.followed
+        try:
+            async with aclosing(channel.listen(last)) as messages:
+                async for message in messages:
+                    yield message
+        finally:
+            if channel.idle and self._channels.get(place) is channel:
+                del self._channels[place]
+                self._pace.followed = self.followed
 
-    def _spacing(self) -> float:
-        """Seconds between two looks at one rollout, so that hundreds that are followed at once take turns.
-
-        Nothing is lost by it: a later look tells of everything since the one before.
-        """
-        followed = sum(not channel.idle for channel in self._channels.values())
-        return STATE_PERIOD * followed / CALM if followed > CALM else 0.0
+    @property
+    def followed(self) -> int:
+        """How many rollouts somebody listens to."""
+        return len(self._channels)
 
     def close(self) -> None:
         """End every stream."""

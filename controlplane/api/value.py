@@ -3,7 +3,9 @@
 Used by all files that answer pictures. Formats with `controlplane.view.format`, so that values look alike everywhere.
 """
 
-from pydantic import BaseModel, Field
+from functools import lru_cache
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from canary.wording import duration
 from controlplane.view import format as fmt
@@ -14,6 +16,8 @@ TONES = {"green": "good", "red": "bad", "yellow": "open", "cyan": "busy", "dim":
 class Value(BaseModel):
     """A number in its base unit (fractions, seconds, dollars) and as people read it."""
 
+    model_config = ConfigDict(frozen=True)
+
     value: float | None
     text: str
 
@@ -21,16 +25,21 @@ class Value(BaseModel):
 class Badge(BaseModel):
     """A symbol, a word and a tone: nothing is told by colour alone."""
 
+    model_config = ConfigDict(frozen=True)
+
     symbol: str
     word: str
     tone: str = Field(description="good, bad, open, busy or quiet")
 
 
+# Hundreds of pages are told the same few numbers every second, so what is drawn of one is kept.
+@lru_cache(maxsize=4096)
 def share(value: float | None) -> Value:
     """A fraction as per cent."""
     return Value(value=value, text=fmt.share(value))
 
 
+@lru_cache(maxsize=4096)
 def seconds(value: float | None) -> Value:
     """A length of time; what is no number is a dash."""
     known = finite(value)

@@ -1,5 +1,6 @@
 """The stream over a real port: event lines once each, in order, from where the listener was; states in between."""
 
+import asyncio
 import json
 import threading
 from collections.abc import Iterator
@@ -129,3 +130,23 @@ async def test_a_hub_that_is_closed_takes_nobody(served: Serving) -> None:
     hub.close()
     place = FolderPlace("a", "a", served.home, SqliteStore(served.home / "a" / "serinus.db"))
     assert [message async for message in hub.listen(place, "")] == [b"retry: 1000\n\n"]
+
+
+async def test_what_nobody_follows_any_more_takes_no_turn() -> None:
+    """Who leaves must not slow down those who stay."""
+    hub = Hub(lambda: 0.0)
+    stores = [SqliteStore(Path("unused.db")) for _ in range(3)]
+    places = [FolderPlace(name, name, Path(), store) for name, store in zip("abc", stores, strict=True)]
+    listeners = [hub.listen(place, "") for place in (*places, places[0])]
+    for each in listeners:
+        assert await anext(each) == b"retry: 1000\n\n"
+    waiting = [asyncio.ensure_future(anext(each)) for each in listeners]
+    await asyncio.sleep(0)
+    assert hub.followed == 3
+    for task in waiting[1:]:
+        task.cancel()
+    await asyncio.gather(*waiting[1:], return_exceptions=True)
+    assert hub.followed == 1
+    waiting[0].cancel()
+    await asyncio.gather(waiting[0], return_exceptions=True)
+    assert hub.followed == 0
