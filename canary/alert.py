@@ -67,6 +67,7 @@ CAUSES: Mapping[Reason, Kind] = {
     Reason.EVALUATION_FAILED: "failed",
     Reason.SHADOW_LOST: "failed",
     Reason.CANARY_NOT_READY: "failed",
+    Reason.ROUTE_NOT_READY: "failed",
     Reason.FINGERPRINT_BLOCKED: "failed",
     Reason.FINGERPRINT_FOUND_LATE: "rolledBack",
     Reason.STABLE_NOT_READY: "failed",

@@ -81,6 +81,15 @@ def a_variant_never_got_ready(look: Look) -> Change | None:
     return None
 
 
+def the_route_never_stood(look: Look) -> Change | None:
+    """Waiting for the route has the same end: what nobody can be served through must not hold a canary's machines."""
+    waited, route = look.now - look.rollout.since, look.seen.route
+    if look.rollout.phase is not Phase.PREPARING or look.in_force or waited < look.spec.progress_deadline:
+        return None
+    message = wording.no_route(look.spec.stable.name, look.spec.canary.name, route.problem, waited)
+    return look.back(Reason.ROUTE_NOT_READY, message, {"problem": route.problem, "waited": waited}, result="failed")
+
+
 def a_gate_says_pause(look: Look) -> Change | None:
     """A gate that its owner wants to look at himself freezes the rollout."""
     failed = look.judgement.failed("pause")
@@ -107,6 +116,7 @@ CHAIN: tuple[Guard, ...] = (
     a_newer_plan_is_here,  # its rollout waits for ours to give the traffic back
     the_canary_is_another_model,  # nobody's evidence is about the change that was meant
     a_variant_never_got_ready,  # before any traffic: stop waiting
+    the_route_never_stood,  # likewise, with both variants ready
     a_gate_says_pause,  # a person wants to decide
     the_metrics_are_silent,  # nobody can decide
 )

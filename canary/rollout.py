@@ -74,6 +74,7 @@ class Reason(StrEnum):
     FINGERPRINT_DIFFERS = "FingerprintDiffers"
     FINGERPRINT_BLOCKED = "FingerprintBlocked"
     FINGERPRINT_FOUND_LATE = "FingerprintFoundLate"
+    ROUTE_NOT_READY = "RouteNotReady"
 
 
 EventKind = Literal["phase", "weights", "verdict", "alert", "git", "operator", "end"]

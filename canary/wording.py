@@ -55,6 +55,15 @@ def not_ready(name: str, problem: str, waited: float, hopeless: bool) -> str:
     return f"{name} did not become ready ({how_long}): {what}. Traffic stays on stable."
 
 
+def no_route(stable: str, canary: str, problem: str, waited: float) -> str:
+    """A route that was never seen to give stable everything, with which every rollout begins."""
+    what = problem or "the router never said what it serves"
+    return (
+        f"The route was never seen to give {stable} all of the traffic (waited {duration(waited)}): {what}. "
+        f"{canary} is stopped before any traffic; {stable} runs on."
+    )
+
+
 def lost(name: str, problem: str) -> str:
     """A canary that was ready and is not any more."""
     return f"{name} stopped being ready{f' ({problem})' if problem else ''}; its traffic goes back to stable."

@@ -340,7 +340,7 @@ class CanarySpec(Model):
     on_blind: Literal["hold", "pause", "rollback"] = "hold"
     """What happens when it was silent for that long."""
     progress_deadline: Seconds = 600.0
-    """How long a variant may take to become ready."""
+    """How long a variant, and the route, may take to become ready."""
     cohort: Cohort | None = None
     """Whose requests take part; everybody's when left out."""
     sticky: Sticky | None = None

@@ -30,6 +30,7 @@ BACK = (
     Reason.CANARY_LOST,
     Reason.CANARY_NOT_READY,
     Reason.STABLE_NOT_READY,
+    Reason.ROUTE_NOT_READY,
     Reason.BLIND_TOO_LONG,
     Reason.FINGERPRINT_BLOCKED,
     Reason.ROUTE_LOWERED,

@@ -84,6 +84,27 @@ def test_a_variant_that_never_gets_ready_ends_the_rollout_before_any_traffic() -
     assert story.rollout.peak == ALL_STABLE
 
 
+def test_a_route_that_is_never_in_force_ends_the_rollout_at_the_same_deadline() -> None:
+    """Both variants are ready and nobody can be served through the route: the canary does not hold its machines."""
+    story = Story(plan(progress_deadline=30))
+    story.follows = False
+    nowhere = RouteSeen(at=5, problem="gateway kserve/mine does not exist")
+    story.at(1, route=nowhere).ready(5).at(25).expect(Phase.PREPARING, weight=0)
+    story.at(40).expect(Phase.ROLLED_BACK, weight=0)
+    assert story.rollout.result == "failed"
+    failed = next(event for event in story.rollout.history if event.reason is Reason.ROUTE_NOT_READY)
+    assert "gateway kserve/mine does not exist" in failed.message
+    assert Stop("canary") in story.actions
+
+
+def test_a_route_that_is_in_force_before_the_deadline_is_waited_for() -> None:
+    story = Story(plan(progress_deadline=30))
+    story.follows = False
+    story.at(1, route=RouteSeen(at=1, problem="not accepted yet")).ready(5)
+    story.follows = True
+    story.at(29).expect(Phase.ANALYZING, weight=0.05)
+
+
 def test_a_hopeless_variant_is_not_waited_for() -> None:
     """A command that does not exist will not exist later either."""
     story = Story().at(2, canary=VariantSeen(at=2, ready=0, problem="no such command", hopeless=True))

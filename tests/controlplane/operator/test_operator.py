@@ -281,6 +281,27 @@ async def test_a_leader_that_vanishes_is_replaced_once_its_lease_is_over(cluster
 
 
 @plays
+async def test_a_gateway_that_never_was_is_said_at_once_and_ends_the_attempt_at_its_deadline(cluster: Cluster) -> None:
+    """Its controller never answers. Stable runs on, and what the canary held is free."""
+    stop, gateway = asyncio.Event(), ("kserve", "kserve-ingress-gateway")
+    await cluster.kube.acting_as("kubectl").delete(GATEWAY, *gateway)
+    cluster.gateway.silent = True
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(cluster.operator().run(stop))
+        await cluster.kube.acting_as("kubectl").apply(MODEL_CANARY, a_canary(progressDeadline="40s"))
+        await cluster.until(lambda: cluster.services() == {"chat-v1", "chat-v2"}, 15)
+        await asyncio.sleep(10)
+        told = {each["type"]: each for each in cluster.status()["conditions"]}
+        assert (told["Drifted"]["status"], told["Drifted"]["message"]) == ("True", LOST.format("/".join(gateway)))
+        assert cluster.status()["phase"] == "Preparing"
+        await cluster.until(cluster.at_rest, 60)
+        stop.set()
+    assert (cluster.status()["result"], cluster.services()) == ("failed", {"chat-v1"})
+    reason = {each["type"]: each["reason"] for each in cluster.status()["conditions"]}["Degraded"]
+    assert reason == "RouteNotReady"
+
+
+@plays
 async def test_the_lease_is_given_back_at_the_end(cluster: Cluster) -> None:
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
