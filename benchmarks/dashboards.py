@@ -36,7 +36,8 @@ RESULTS = Path(__file__).parent / "results" / "dashboards.json"
 async def judged(town: Town) -> None:
     """A canary in its first stage, of which the judge has counted something."""
     gates = ["error_rate <= 5%", "error_rate not worse than stable by 50%"]
-    stages = [{"traffic": "5%", "hold": "1h", "gates": gates}, {"traffic": "25%", "hold": "1h"}, {"traffic": "100%"}]
+    stages: list[dict[str, Any]] = [{"traffic": "5%", "hold": "1h", "gates": gates}]
+    stages += [{"traffic": "25%", "hold": "1h"}, {"traffic": "100%"}]
     await town.apply(spec=a_spec(stages=stages))
     await town.until(lambda: town.status().get("phase") == "Analyzing")
     await asyncio.sleep(60)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from controlplane.cli.shape import Shape, show
+from controlplane.cli.signals import INTERRUPTED
 from controlplane.cli.stored import Found, again, code_of, find, named
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def command(target: str, state: Path | None, watch: bool, output: str) -> None:
         click.echo(str(error), err=True)
         code = code_of(error)
     except KeyboardInterrupt:
-        code = 130
+        code = INTERRUPTED
     raise SystemExit(code)
 
 

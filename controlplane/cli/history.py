@@ -12,6 +12,7 @@ import click
 
 from controlplane.cli.seconds import SECONDS
 from controlplane.cli.shape import Shape, show_by_path
+from controlplane.cli.signals import INTERRUPTED, waiting_for
 from controlplane.cli.stored import Found, again, found, named
 
 CODES = {"promoted": 0, None: 0}
@@ -41,7 +42,8 @@ def history(target: str, state: Path | None, attempt: int | None, output: str) -
 def status(target: str, state: Path | None, wait: bool, timeout: float | None, output: str) -> None:
     """Say where a rollout is, and why; with --wait, how it ended. TARGET is its name or its canary.yml.
 
-    Exit codes: 0 under way or promoted, 1 rolled back or failed, 2 there is no such rollout, 3 timed out.
+    Exit codes: 0 under way or promoted, 1 rolled back or failed, 2 there is no such rollout, 3 timed out, 130 after
+    Ctrl-C, which touches nothing.
     """
     from canary.serial import event_line
     from canary.wording import duration
@@ -49,7 +51,10 @@ def status(target: str, state: Path | None, wait: bool, timeout: float | None, o
 
     here = found(target, state)
     if wait:
-        here = asyncio.run(_ended(here, timeout))
+        try:
+            here = asyncio.run(_ended(here, timeout))
+        except KeyboardInterrupt as interrupt:
+            raise SystemExit(INTERRUPTED) from interrupt
     rollout = here.stored.rollout
     late = wait and not rollout.finished
     if late:
@@ -83,7 +88,7 @@ async def _ended(here: Found, patience: float | None) -> Found:
     """The rollout at its end, or as it is when so many seconds have passed (None: for ever)."""
     from contextlib import suppress
 
-    with suppress(TimeoutError):
+    with suppress(TimeoutError), waiting_for(here.name):
         async with asyncio.timeout(patience):
             while not here.over:
                 here = await again(here, lambda sentence: click.echo(sentence, err=True))

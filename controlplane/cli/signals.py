@@ -5,8 +5,23 @@ Used by the commands that run for long. What is done about a signal is theirs.
 
 import asyncio
 import signal
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+import click
+
+INTERRUPTED = 130
+"""The exit code that shells expect of what Ctrl-C has ended."""
+
+
+@contextmanager
+def waiting_for(name: str) -> Iterator[None]:
+    """Around waiting for a rollout, inside a coroutine: who leaves by Ctrl-C is told that it goes on without them."""
+    try:
+        yield
+    except asyncio.CancelledError:
+        click.echo(f"Stopped waiting. Nothing was asked of {name}: it goes on as before.", err=True)
+        raise
 
 
 def on_signals(*, interrupt: Callable[[], None], terminate: Callable[[], None]) -> None:

@@ -13,6 +13,7 @@ import click
 from canary.wording import duration
 from controlplane.cli.seconds import SECONDS
 from controlplane.cli.shape import show_by_path
+from controlplane.cli.signals import waiting_for
 from controlplane.kubectl.names import complete_names
 from controlplane.kubectl.output import Shape
 from controlplane.kubectl.session import BAD_INPUT, FAILED, TIMED_OUT, Session, at_cluster
@@ -30,15 +31,17 @@ named = click.argument("name", shell_complete=complete_names)
 async def status(session: Session, name: str, wait: bool, timeout: float | None, output: str) -> int:  # noqa: ASYNC109 - a person's word, not a deadline of asyncio's
     """Say where a rollout is; with --wait, how it ended.
 
-    Exit codes: 0 under way or promoted, 1 rolled back or failed, 2 the spec cannot be carried out, 3 timed out.
+    Exit codes: 0 under way or promoted, 1 rolled back or failed, 2 the spec cannot be carried out, 3 timed out, 130
+    after Ctrl-C, which touches nothing.
     """
     from controlplane.kubectl.find import canary
 
     object_ = await canary(session, name)
     if wait:
         try:
-            async with asyncio.timeout(timeout):
-                object_ = await _ended(session, object_)
+            with waiting_for(session.called(name)):
+                async with asyncio.timeout(timeout):
+                    object_ = await _ended(session, object_)
         except TimeoutError:
             from controlplane.kubectl.operators import whether_one_runs
 

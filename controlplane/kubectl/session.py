@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from canary.errors import SerinusError, WorldError
+from controlplane.cli.signals import INTERRUPTED
 
 if TYPE_CHECKING:
     from controlplane.kubernetes.api import Kube
@@ -169,7 +170,7 @@ def run(opener: Opener, where: Where, work: Callable[[Session], Coroutine[Any, A
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
-        return 130
+        return INTERRUPTED
 
 
 async def _worked(opener: Opener, where: Where, work: Callable[[Session], Coroutine[Any, Any, int]]) -> int:

@@ -1,8 +1,13 @@
 """`serinus get` on rollouts that have ended, and on one that nobody carries out; `test_get_real.py` has a live one."""
 
+import asyncio
 import json
+import os
+import signal
 from pathlib import Path
+from typing import Any
 
+import pytest
 import yaml
 from click.testing import CliRunner, Result
 
@@ -65,3 +70,17 @@ def test_waiting_for_an_end_that_does_not_come_is_a_timeout(left: Path) -> None:
     assert waited.exit_code == 3
     assert "search has not ended within" in waited.stderr
     assert waited.stdout.startswith("search  Analyzing")
+
+
+def test_ctrl_c_ends_the_waiting_says_that_nothing_else_ends_and_leaves_with_the_code_that_shells_expect(
+    left: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def pressed(*_here: Any) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        await asyncio.sleep(30)
+
+    monkeypatch.setattr("controlplane.cli.history.again", pressed)
+    waited = invoke("status", "search", "--state", left, "--wait")
+    assert waited.exit_code == 130
+    assert waited.stderr == "Stopped waiting. Nothing was asked of search: it goes on as before.\n"
+    assert waited.stdout == ""

@@ -1,7 +1,15 @@
 """`kubectl canary status`, `why` and `history` on what an operator left."""
 
+import asyncio
 import json
+import os
+import signal
+from collections.abc import AsyncGenerator
+from typing import Any
 
+import pytest
+
+from controlplane.kubernetes.api import Object
 from controlplane.kubernetes.resources import EVENT, MODEL_CANARY
 from tests.controlplane.kubectl.desk import PLACE, broken, desk, faulty, good, under_way
 
@@ -39,6 +47,21 @@ def test_status_waits_for_the_end_of_the_present_spec_and_not_longer_than_it_may
     assert late.exit_code == 3
     assert "chat in namespace models has not ended within 50 ms." in late.stderr
     assert "No operator seems to run in this cluster" in late.stderr
+
+
+def test_ctrl_c_ends_the_waiting_says_that_nothing_else_ends_and_leaves_with_the_code_that_shells_expect(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def pressed(_session: Any, object_: Object, _say: Any) -> AsyncGenerator[Object]:
+        yield object_
+        os.kill(os.getpid(), signal.SIGINT)
+        await asyncio.sleep(30)
+
+    monkeypatch.setattr("controlplane.kubectl.follow.follow", pressed)
+    waited = desk(under_way)("status", "chat", "--wait")
+    assert waited.exit_code == 130
+    assert waited.stderr == "Stopped waiting. Nothing was asked of chat in namespace models: it goes on as before.\n"
+    assert waited.stdout == ""
 
 
 def test_the_end_of_an_earlier_spec_is_no_end_to_wait_for() -> None:
