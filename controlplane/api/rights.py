@@ -9,6 +9,7 @@ not another. Keeps an answer for seconds at most, and none about an action.
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from contextlib import aclosing
+from typing import NamedTuple
 
 from canary.errors import WorldError
 from controlplane.api.door import Person
@@ -28,6 +29,18 @@ AT_ONCE = 16
 LOST = b'event: problem\ndata: {"detail": "Whether you may watch this cannot be asked now. It is tried again."}\n\n'
 
 
+class Act(NamedTuple):
+    """What somebody may do or not."""
+
+    verb: str
+    namespace: str = ""
+    """Empty for all of them."""
+    name: str = ""
+    """Empty for all there are."""
+    subresource: str = ""
+    of: Resource = MODEL_CANARY
+
+
 class Rights:
     """Asks for everybody."""
 
@@ -39,13 +52,13 @@ class Rights:
 
     async def demand(self, person: Person, to: str, namespace: str, name: str) -> None:
         """Raise `Refused` (403) unless this person may see this ModelCanary and do this to it."""
-        if not await self._allowed(person, "get", namespace, name):
+        if not await self._allowed(person, Act("get", namespace, name)):
             raise Refused(
                 403,
                 "Not allowed",
                 f"{person.name} may not see the rollouts of namespace {namespace}: that needs the role view.",
             )
-        if to == "get" or (to in READS and await self._allowed(person, to, namespace, name)):
+        if to == "get" or (to in READS and await self._allowed(person, Act(to, namespace, name))):
             return
         if to in READS or not await self._may_ask(person, to, namespace, name):
             raise Refused(
@@ -57,77 +70,49 @@ class Rights:
 
     async def verbs(self, person: Person, namespace: str, name: str, verbs: Sequence[str]) -> Sequence[str]:
         """Those of the verbs that this person may ask for."""
-        if await self._allowed(person, "patch", namespace, name):
+        if await self._allowed(person, Act("patch", namespace, name)):
             return verbs
-        answers = await asyncio.gather(*(self._allowed(person, "create", namespace, name, each) for each in verbs))
+        acts = [Act("create", namespace, name, each) for each in verbs]
+        answers = await asyncio.gather(*(self._allowed(person, each) for each in acts))
         return [verb for verb, allowed in zip(verbs, answers, strict=True) if allowed]
 
     async def sees_pods(self, person: Person, namespace: str) -> bool:
         """Whether this person may list the pods of this namespace."""
-        return await self._allowed(person, "list", namespace, "", of=POD)
+        return await self._allowed(person, Act("list", namespace, of=POD))
 
     async def namespaces(self, person: Person, there: Iterable[str]) -> set[str]:
         """Those of the namespaces whose rollouts this person may list."""
-        if await self._allowed(person, "list", "", ""):
+        if await self._allowed(person, Act("list")):
             return set(there)
         named = sorted(there)
-        answers = await asyncio.gather(*(self._allowed(person, "list", each, "") for each in named))
+        answers = await asyncio.gather(*(self._allowed(person, Act("list", each)) for each in named))
         return {namespace for namespace, allowed in zip(named, answers, strict=True) if allowed}
 
     async def _may_ask(self, person: Person, verb: str, namespace: str, name: str) -> bool:
         """Asked anew each time: who lost a right a moment ago does not act."""
-        return await self._asked(person, "patch", namespace, name) or await self._asked(
-            person, "create", namespace, name, verb
-        )
+        acts = Act("patch", namespace, name), Act("create", namespace, name, verb)
+        return await self._asked(person, acts[0]) or await self._asked(person, acts[1])
 
-    async def _allowed(
-        self,
-        person: Person,
-        verb: str,
-        namespace: str,
-        name: str,
-        subresource: str = "",
-        *,
-        of: Resource = MODEL_CANARY,
-    ) -> bool:
-        key = (
-            person.name,
-            person.uid,
-            person.groups,
-            tuple(sorted(person.extra.items())),
-            verb,
-            namespace,
-            name,
-            subresource,
-            of,
-        )
+    async def _allowed(self, person: Person, act: Act) -> bool:
+        key = (person.name, person.uid, person.groups, tuple(sorted(person.extra.items())), act)
         known, now = self._known.get(key), self._now()
         if known is not None and 0 <= now - known[0] < FRESH:
             return known[1]
-        answer = await self._asked(person, verb, namespace, name, subresource, of=of)
+        answer = await self._asked(person, act)
         if len(self._known) >= MOST_KEPT:
             self._known.clear()
         self._known[key] = (now, answer)
         return answer
 
-    async def _asked(
-        self,
-        person: Person,
-        verb: str,
-        namespace: str,
-        name: str,
-        subresource: str = "",
-        *,
-        of: Resource = MODEL_CANARY,
-    ) -> bool:
+    async def _asked(self, person: Person, act: Act) -> bool:
         attributes = {
-            "group": of.group,
-            "version": of.version,
-            "resource": of.plural,
-            "verb": verb,
-            "namespace": namespace,
-            "name": name,
-            "subresource": subresource,
+            "group": act.of.group,
+            "version": act.of.version,
+            "resource": act.of.plural,
+            "verb": act.verb,
+            "namespace": act.namespace,
+            "name": act.name,
+            "subresource": act.subresource,
         }
         spec = {
             "user": person.name,
