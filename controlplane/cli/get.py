@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from controlplane.cli.shape import Shape, show
+from controlplane.cli.shape import Shape, must_have_an_end, show, watched
 from controlplane.cli.signals import INTERRUPTED
 from controlplane.cli.stored import Found, again, code_of, find, named
 
@@ -29,14 +29,7 @@ BACK = "{name} is carried out again."
 
 @click.command("get")
 @named
-@click.option("-w", "--watch", is_flag=True, help="Go on until the rollout ends; Ctrl-C touches nothing.")
-@click.option(
-    "-o",
-    "--output",
-    type=Shape("screen", "json", "yaml", "name"),
-    default="screen",
-    help="json, yaml: its last event; with -w, json is one event a line.",
-)
+@watched(Shape("screen", "json", "yaml", "name"), "its last event")
 def command(target: str, state: Path | None, watch: bool, output: str) -> None:
     """Show one rollout: traffic, stages, gates with both variants' values, why, and what is next.
 
@@ -46,8 +39,7 @@ def command(target: str, state: Path | None, watch: bool, output: str) -> None:
     from canary.errors import SerinusError
     from controlplane.adapters.system_clock import SystemClock
 
-    if watch and output not in {"screen", "json"}:
-        raise click.UsageError(f"-w shows a screen or, with -o json, events; -o {output} has no end to write.")
+    must_have_an_end(output, watch=watch)
     said = f"{target}{f' --state {state}' if state else ''}"
     try:
         code = asyncio.run(_shown(target, state, said, SystemClock(), watch=watch, output=output))

@@ -4,6 +4,7 @@ Used by the verbs of `serinus` and of `kubectl canary` that show something to ot
 """
 
 import json
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
@@ -59,6 +60,25 @@ class Shape(click.ParamType[str]):
         from click.shell_completion import CompletionItem
 
         return [CompletionItem(each) for each in (*self.words, JSONPATH) if each.startswith(incomplete)]
+
+
+def watched(shape: Shape, shown: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """The options of `get`: `watch`, and `output` in one of these shapes. `shown`: what json and yaml are of."""
+
+    def with_options(command: Callable[..., Any]) -> Callable[..., Any]:
+        words = f"json, yaml: {shown}; with -w, json is one event a line."
+        command = click.option("-o", "--output", type=shape, default="screen", help=words)(command)
+        return click.option(
+            "-w", "--watch", is_flag=True, help="Go on until the rollout ends; Ctrl-C touches nothing."
+        )(command)
+
+    return with_options
+
+
+def must_have_an_end(output: str, *, watch: bool) -> None:
+    """A usage error where what is watched should be written in a shape that is only complete at its end."""
+    if watch and output not in {"screen", "json"}:
+        raise click.UsageError(f"-w shows a screen or, with -o json, events; -o {output} has no end to write.")
 
 
 def as_json(value: Any) -> str:

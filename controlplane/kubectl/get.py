@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from controlplane.cli.shape import must_have_an_end, watched
 from controlplane.kubectl.names import complete_names
 from controlplane.kubectl.output import Shape
 from controlplane.kubectl.session import BAD_INPUT, Session, at_cluster
@@ -30,14 +31,7 @@ NEXT = {
 
 @click.command()
 @click.argument("name", shell_complete=complete_names)
-@click.option("-w", "--watch", is_flag=True, help="Go on until the rollout ends; Ctrl-C touches nothing.")
-@click.option(
-    "-o",
-    "--output",
-    type=Shape("screen", "json", "yaml", "name"),
-    default="screen",
-    help="json, yaml: the ModelCanary; with -w, json is one event a line.",
-)
+@watched(Shape("screen", "json", "yaml", "name"), "the ModelCanary")
 @at_cluster
 async def command(session: Session, name: str, watch: bool, output: str) -> int:
     """Show one rollout: traffic, stages, gates with both variants' values, why, and what is next."""
@@ -45,9 +39,8 @@ async def command(session: Session, name: str, watch: bool, output: str) -> int:
     from controlplane.kubectl.output import show_objects
 
     object_ = await canary(session, name)
+    must_have_an_end(output, watch=watch)
     if watch:
-        if output not in {"screen", "json"}:
-            raise click.UsageError(f"-w shows a screen or, with -o json, events; -o {output} has no end to write.")
         return await _watch(session, object_, output)
     if output != "screen":
         show_objects(object_, output)
