@@ -17,7 +17,7 @@ from controlplane.cli.main import COMMANDS, serinus
 def test_each_shell_gets_what_it_sources(shell: str) -> None:
     result = CliRunner().invoke(serinus, ["completion", shell])
     assert result.exit_code == 0
-    assert result.output.startswith(f"# {HOW[shell]}")
+    assert result.output.startswith(f"# {HOW[shell].format(program=PROGRAM)}")
     assert VARIABLE in result.output
 
 
