@@ -14,7 +14,7 @@ from typing import Any
 from benchmarks.scale_prometheus import Fault
 from benchmarks.scale_sink import HangingSink
 from benchmarks.scale_stage import Stage, named, route_of, spread
-from benchmarks.scale_world import NAMESPACE
+from benchmarks.scale_world import NAMESPACE, Operator
 from controlplane.kubernetes.resources import SECRET
 
 FAULTS: Sequence[Fault] = ("down", "500", "empty", "nan", "slow")
@@ -24,7 +24,9 @@ SINK, KEY = "sink", "url"
 ALERTS = [{"webhook": {"urlFrom": {"secret": SINK, "key": KEY}}}]
 SINK_HANGS_S = 30.0
 LEADING_S = 8.0
-"""Seconds in which a standby has found its place before the leader goes."""
+"""Seconds that a standby stands by at least before the leader goes,"""
+READY_S = 120.0
+"""and that it has at most to make all rollouts ready."""
 
 
 async def faults(stage: Stage, rollouts: int, flips: int, gates: Sequence[Any], fault_s: float) -> dict[str, Any]:
@@ -69,15 +71,18 @@ async def _fault(stage: Stage, fault: Fault, canary: str, seconds: float) -> flo
 
 
 async def leader(stage: Stage, rollouts: int, _flips: int, gates: Sequence[Any], _fault_s: float) -> dict[str, Any]:
-    """Two operators; the one that leads is killed, or stopped in order, and a canary breaches at that moment."""
-    names = named("leader", rollouts)
+    """Two operators; the one that leads is killed, or stopped in order, and a canary breaches at that moment.
+
+    The other one has every rollout ready by then, as one that has stood by for a while.
+    """
+    names, ready = named("leader", rollouts), list[float]()
     found: dict[str, list[float]] = {"kill -9": [], "stopped": []}
     operators = [stage.operator("first", elect=True)]
     try:
         await stage.begin(names, gates)
         for number, name in enumerate(names[:6]):
             operators.append(stage.operator(f"standby-{number}", elect=True))
-            await asyncio.sleep(LEADING_S)
+            ready.append(await _made_ready(operators[-1], rollouts - number))
             how = "kill -9" if number % 2 == 0 else "stopped"
             leading = operators.pop(0)
             if how == "kill -9":
@@ -86,12 +91,23 @@ async def leader(stage: Stage, rollouts: int, _flips: int, gates: Sequence[Any],
                 leading.process.terminate()
             found[how].append(await stage.flip(name))
             await asyncio.to_thread(leading.process.wait, 30)
-            print(f"  {how}: rolled back {found[how][-1]:.2f} s after", flush=True)
-        return {f"leader {how}": spread(values) for how, values in found.items()}
+            print(f"  {how}: rolled back {found[how][-1]:.2f} s after; ready in {ready[-1]:.1f} s", flush=True)
+        times = {f"leader {how}": spread(values) for how, values in found.items()}
+        return {**times, "standby ready after its start": spread(ready)}
     finally:
         for operator in operators:
             operator.stop()
         await stage.clear()
+
+
+async def _made_ready(standby: Operator, rollouts: int) -> float:
+    """Wait until a standby that was just started has all of these ready; answers how long that took."""
+    began = time.monotonic()
+    while await asyncio.to_thread(standby.ready) < rollouts and time.monotonic() - began < READY_S:  # noqa: ASYNC110 - the fact is in another process
+        await asyncio.sleep(0.2)
+    took = time.monotonic() - began
+    await asyncio.sleep(LEADING_S - took)
+    return took
 
 
 def _secret(url: str) -> dict[str, Any]:

@@ -46,6 +46,7 @@ AT_ONCE = 50
 PATIENCE_S = 60.0
 """Seconds for one request of the benchmark's own, which sets the stage and is not measured."""
 SLIPPED = re.compile(r"^canary_operator_ticks_slipped_total (\S+)$")
+READY = re.compile(r"^canary_operator_rollouts_ready (\S+)$")
 WRITES = re.compile(
     r'^canary_operator_api_requests_total\{resource="(?!leases)\w+",verb="(?:create|patch|delete)"\} (\S+)$'
 )
@@ -164,6 +165,12 @@ class Operator:
     def slipped(self) -> float:
         """Ticks that slipped so far."""
         return self._counted(SLIPPED)
+
+    def ready(self) -> float:
+        """Rollouts that it could take over at once; none while it does not answer yet."""
+        with contextlib.suppress(OSError):
+            return self._counted(READY)
+        return 0.0
 
     def _counted(self, series: re.Pattern[str]) -> float:
         """The sum of these series on its page of metrics."""

@@ -32,6 +32,8 @@ class Numbers:
     events_lost: int
     requests: Mapping[Any, int]
     """Requests to the API server so far, by verb and kind."""
+    ready: int = 0
+    """Rollouts that a standby could take over at once."""
 
 
 def exposition(numbers: Numbers) -> bytes:
@@ -98,6 +100,7 @@ def _own(numbers: Numbers) -> Iterator[Metric]:
     gauges = {
         "leading": ("1 while this replica carries out rollouts.", float(numbers.leading)),
         "rollouts_under_way": ("Rollouts in this replica's charge.", len(numbers.under_way)),
+        "rollouts_ready": ("Rollouts that this replica keeps ready while another one leads.", numbers.ready),
         "queue_length": ("Rollouts that wait to be looked at.", numbers.queued),
         "tick_slip_seconds": ("By how much the last tick was late.", tally.slip),
         "tick_seconds": ("How long the last reading of the numbers took.", tally.tick_seconds),

@@ -32,8 +32,9 @@ from controlplane.profiles.identity import MOST_BYTES
 Say = Callable[[Key | None, str], None]
 Duty = Callable[[], Coroutine[object, object, None]]
 """Something that goes on until it is cancelled, and by itself never ends."""
-GRACE = 5.0
-"""Seconds that passes under way have to end in when the operator stops."""
+GRACE = 1.0
+"""Seconds that passes under way have to end in when the operator stops: nobody leads meanwhile. One that is cut off is
+healed by the next leader's, as after a kill."""
 LAST_EVENTS = 2.0
 """Seconds for Kubernetes Events that were not written yet."""
 REPORT_EVERY = 10.0
@@ -144,7 +145,7 @@ class Operator:
         """Carry out all rollouts until `stop`, or until cancelled because the lease is lost."""
         await self.roster.standby.relieve()
         self.roster.fence, self.leading = fence, True
-        under_way, ready = len(self.following.canaries), len(self.roster.standby)
+        under_way, ready = len(self.following.canaries), self.roster.standby.ready
         self._say(None, f"Carrying out the rollouts of {under_way} ModelCanaries, {ready} of which were kept ready.")
         ticker = Ticker(self._world.tick, self.roster.tick, period=self._period, tally=self.tally, say=self._note)
         try:
@@ -203,6 +204,7 @@ class Operator:
             queued=len(self.roster.queue),
             events_lost=self.events.lost,
             requests=getattr(self._kube, "counts", {}),
+            ready=self.roster.standby.ready,
         )
 
     def _told(self, key: Key, kind: Literal["Normal", "Warning"], reason: str, sentence: str) -> None:

@@ -93,7 +93,7 @@ class Roster:
         self._background = Background(functools.partial(say, None), self._count_bug)
         self._means = Means(clock, interval, self._background.spawn, self._decided)
         self.petitions = Petitions(events, self.store)
-        self._turns: Turns[Key] = Turns(CLAIMS_AT_A_TIME, self._worst_first)
+        self._turns: Turns[Key] = Turns(CLAIMS_AT_A_TIME, lambda keys: self.in_order(keys))  # noqa: PLW0108 - set later
         self.standby = Standby(canaries, self._prepare, sites.tick, period=interval, say=functools.partial(say, None))
         """Runs while another replica leads."""
         self._farewell = Farewell(kube, events, clock, say)
@@ -172,7 +172,7 @@ class Roster:
                 namespace,
                 now=self._clock.now,
                 fence=lambda: self.fence,
-                certain=self._is_certain,
+                certain=lambda: self.certain(),  # noqa: PLW0108 - set later
             )
             store.facts = lambda name: self._facts((namespace, name))
             self._stores[namespace] = store
@@ -247,6 +247,7 @@ class Roster:
         if stored is not None:  # the process before this one may have died between status and history
             store.books.note(name, stored.rollout.attempt, stored.rollout.history)
         task = unfinished(object_, stored, reading)
+        going_on = newest and task is not None and task.ended is None
         if task is None and is_leaving(object_):
             await self._farewell.nothing_to_give_back(object_, reading, stored)
             return None
@@ -270,6 +271,9 @@ class Roster:
         charge = self._charge(key, task, site, object_)
         self._note_reading(charge, reading)
         self._tell_faults(object_, reading)
+        if stored is not None and going_on:  # the claim has just read it
+            charge.resume(stored)
+            await charge.catch_up()
         if task.ended is None:
             self._open_desk(key, charge, object_)
         return charge
@@ -438,12 +442,6 @@ class Roster:
     def _is_urgent(self, key: Key, charge: Charge | None) -> bool:
         """Whether it lowers traffic, or somebody wants it to."""
         return (charge is not None and charge.lowers) or wants_traffic_back(self._canaries.get(*key))
-
-    def _worst_first(self, keys: Sequence[Key]) -> Sequence[Key]:
-        return self.in_order(keys)
-
-    def _is_certain(self) -> bool:
-        return self.certain()
 
     def _count_bug(self) -> None:
         self._tally.bugs += 1

@@ -73,6 +73,11 @@ class Standby:
         self._keeping: asyncio.Task[None] | None = None
         self._complaint = ""
 
+    @property
+    def ready(self) -> int:
+        """How many rollouts could be taken over at once."""
+        return sum(each.caught_up for each in self._ready.values())
+
     def __len__(self) -> int:
         """How many are ready, or about to be."""
         return len(self._ready)
