@@ -14,7 +14,7 @@ from controlplane.kubernetes.cache import Cache, key_of
 from controlplane.kubernetes.client import KubeClient
 from controlplane.kubernetes.election import Election
 from controlplane.kubernetes.reflector import Reflector
-from controlplane.kubernetes.resources import CONFIG_MAP, LEASE
+from controlplane.kubernetes.resources import CONFIG_MAP, HTTP_ROUTE, LEASE
 from tests.cluster.bed import Light
 from tests.contracts.kube_promises import PATIENCE, SAMPLE, KubePromises, a_map
 
@@ -70,9 +70,12 @@ class TestKubeClient(KubePromises):
         await client.close()
 
     @pytest.fixture
-    def too_old(self) -> Callable[[], str]:
-        """Servers keep the changes since their start at most: version 1 is from before."""
-        return lambda: "1"
+    def too_old(self) -> Callable[[], tuple[Resource, str]]:
+        """A server has a kind's changes since it follows the kind: of one that was defined later, version 1 is older.
+
+        Of its own kinds it may have every change since its first start, and then no version is too old.
+        """
+        return lambda: (HTTP_ROUTE, "1")
 
     async def test_a_list_of_several_pages_is_whole(
         self, kube: KubeClient, namespace: str, monkeypatch: pytest.MonkeyPatch

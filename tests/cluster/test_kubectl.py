@@ -12,7 +12,8 @@ import pytest
 
 from controlplane.kubectl.client import ThinClient
 from controlplane.kubectl.kubeconfig import find
-from controlplane.kubernetes.api import FIELD_MANAGER
+from controlplane.kubernetes.api import FIELD_MANAGER, Resource
+from controlplane.kubernetes.resources import HTTP_ROUTE
 from tests.cluster.bed import Light, until
 from tests.cluster.test_kube import DEFINITION, NAME
 from tests.contracts.kube_promises import KubePromises
@@ -59,9 +60,12 @@ class TestThinClient(KubePromises):
         await client.close()
 
     @pytest.fixture
-    def too_old(self) -> Callable[[], str]:
-        """Servers keep the changes since their start at most: version 1 is from before."""
-        return lambda: "1"
+    def too_old(self) -> Callable[[], tuple[Resource, str]]:
+        """A server has a kind's changes since it follows the kind: of one that was defined later, version 1 is older.
+
+        Of its own kinds it may have every change since its first start, and then no version is too old.
+        """
+        return lambda: (HTTP_ROUTE, "1")
 
 
 class Person:

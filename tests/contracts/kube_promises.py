@@ -45,11 +45,13 @@ def version_of(object_: Object) -> str:
     return str(object_["metadata"]["resourceVersion"])
 
 
-async def heard(kube: Kube, namespace: str, version: str, *, enough: int, labels: str = "") -> list[WatchEvent]:
-    """The first events of a watch of ConfigMaps, bookmarks left out."""
+async def heard(
+    kube: Kube, namespace: str, version: str, *, enough: int, labels: str = "", of: Resource = CONFIG_MAP
+) -> list[WatchEvent]:
+    """The first events of a watch, bookmarks left out."""
     events = []
     async with asyncio.timeout(PATIENCE):
-        async for event in kube.watch(CONFIG_MAP, namespace, version, labels=labels):
+        async for event in kube.watch(of, namespace, version, labels=labels):
             if event.type != "BOOKMARK":
                 events.append(event)
             if len(events) == enough:
@@ -391,8 +393,9 @@ class KubePromises:
         assert [event.type for event in events] == ["ADDED", "DELETED", "ADDED"]
 
     async def test_a_version_that_is_too_old_to_go_on_from_is_gone(
-        self, kube: Kube, namespace: str, too_old: Callable[[], str]
+        self, kube: Kube, namespace: str, too_old: Callable[[], tuple[Resource, str]]
     ) -> None:
         await kube.create(CONFIG_MAP, a_map(namespace))
+        kind, version = too_old()
         with pytest.raises(Gone):
-            await heard(kube, namespace, too_old(), enough=1)
+            await heard(kube, namespace, version, enough=1, of=kind)

@@ -5,8 +5,9 @@ from collections.abc import Callable
 import pytest
 
 from controlplane.adapters.system_clock import SystemClock
+from controlplane.kubernetes.api import Resource
 from controlplane.kubernetes.memory import MemoryKube
-from controlplane.kubernetes.resources import NAMESPACE
+from controlplane.kubernetes.resources import CONFIG_MAP, NAMESPACE
 from tests.contracts.kube_promises import UNKNOWN, KubePromises
 
 
@@ -27,9 +28,9 @@ class TestMemoryKube(KubePromises):
         return "models"
 
     @pytest.fixture
-    def too_old(self, kube: MemoryKube) -> Callable[[], str]:
-        def compacted() -> str:
+    def too_old(self, kube: MemoryKube) -> Callable[[], tuple[Resource, str]]:
+        def compacted() -> tuple[Resource, str]:
             kube.compact()
-            return "1"
+            return CONFIG_MAP, "1"
 
         return compacted
