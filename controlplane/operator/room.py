@@ -1,14 +1,17 @@
 """Whether the nodes have the GPUs that a canary asks for, said before it waits for them. Pure.
 
-Called by `world.py` when a rollout begins. Never a refusal: nodes may be added on demand, and other pods end. Counts
-only the pods that the operator follows, so there may be less room than it says, never more.
+Called by `world.py` when a rollout begins. Never a refusal: nodes may be added on demand, and other pods end. A stable
+that is not there yet is made first and takes its GPUs first, from where it leaves the canary most. Counts only the pods
+that the operator follows, so there may be less room than it says, never more.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from canary.spec.models import ModelCanary, Variant
 from canary.spec.pods import Toleration
 from canary.wording import duration
+from controlplane.kserve.caches import LLM_LABEL
+from controlplane.kserve.member import llm_name
 from controlplane.kserve.pods import condition, leaving
 from controlplane.kserve.render import placement
 from controlplane.kubernetes.api import Object
@@ -32,11 +35,18 @@ def lacking(
         return ""
     fitting = [node for node in known if _may_run(node, variant)]
     taken: dict[str, int] = {}
+    stable, placed = plan.spec.stable, 0
     for pod in pods:
         name = (pod.get("spec") or {}).get("nodeName")
-        if name and not leaving(pod) and not _is_canarys(pod, plan):
+        if name and not leaving(pod) and not _is_of(pod, plan, variant):
             taken[name] = taken.get(name, 0) + _asked(pod, resource)
-    free = {name: max(_has(node, resource) - taken.get(name, 0), 0) for node in fitting if (name := _name(node))}
+            placed += _is_of(pod, plan, stable)
+    free = {_name(node): max(_has(node, resource) - taken.get(_name(node), 0), 0) for node in known}
+    of_stable, count = gpus_of(stable, catalogue or builtin())
+    awaited = 0 if stable.inference_service or of_stable != resource else stable.replicas - placed
+    if count and awaited > 0:
+        _seat(free, awaited, count, {_name(node) for node in known if _may_run(node, stable)}, each, fitting)
+    free = {name: free[name] for node in fitting if (name := _name(node))}
     if sum(left // each for left in free.values()) >= variant.replicas:
         return ""
     needs = f"{variant.replicas} times {each}" if variant.replicas > 1 else str(each)
@@ -45,7 +55,8 @@ def lacking(
         found = f"no node {where}" if where else "no node takes it"
     else:
         most = max(free, key=lambda name: free[name])
-        found = f"{sum(free.values())} are free on nodes {where or 'that take it'}, at most {free[most]} ({most})"
+        then = f" once {stable.name} has its own" if count and awaited > 0 else ""
+        found = f"{sum(free.values())} are free on nodes {where or 'that take it'}{then}, at most {free[most]} ({most})"
     waits = duration(plan.spec.progress_deadline)
     return f"{variant.name} needs {needs} of {resource}: {found}. It waits for up to {waits} (progressDeadline)."
 
@@ -64,11 +75,28 @@ def gpus_of(variant: Variant, catalogue: Catalogue) -> tuple[str, int]:
     return f"{vendor}{GPU}", variant.profile.count
 
 
-def _is_canarys(pod: Object, plan: ModelCanary) -> bool:
-    """Whether it is this canary's own: after a change of leader it is there already."""
+def _seat(
+    free: dict[str, int], replicas: int, count: int, allowed: Collection[str], each: int, fitting: Iterable[Object]
+) -> None:
+    """Take so many GPUs for so many replicas, each from the node where the canary loses least by it; in place."""
+    wanted = {_name(node) for node in fitting}
+
+    def lost(name: str) -> tuple[int, int]:
+        """Replicas of the canary that have no place any more, and then what would be left over."""
+        return (free[name] // each - (free[name] - count) // each if name in wanted else 0), free[name]
+
+    for _ in range(replicas):
+        nodes = [name for name, left in free.items() if name in allowed and left >= count]
+        if not nodes:
+            return
+        free[min(nodes, key=lost)] -= count
+
+
+def _is_of(pod: Object, plan: ModelCanary, variant: Variant) -> bool:
+    """Whether it is this variant's own: after a change of leader they are there already."""
     labels = pod["metadata"].get("labels") or {}
-    own = (plan.metadata.name, plan.spec.canary.name)
-    return (labels.get(ROLLOUT_LABEL), labels.get(VARIANT_LABEL)) == own
+    own = (labels.get(ROLLOUT_LABEL), labels.get(VARIANT_LABEL)) == (plan.metadata.name, variant.name)
+    return own or labels.get(LLM_LABEL) == llm_name(plan, variant)
 
 
 def _may_run(node: Object, variant: Variant) -> bool:

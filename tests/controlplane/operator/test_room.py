@@ -1,5 +1,6 @@
 """Room for the canary's GPUs on the nodes, before it waits for it."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -7,8 +8,8 @@ import pytest
 from canary.spec.models import ModelCanary
 from controlplane.kubernetes.api import Object
 from controlplane.kubernetes.names import labels
+from controlplane.operator import room
 from controlplane.operator.reading import read
-from controlplane.operator.room import lacking
 from tests.controlplane.operator.town import NAME, a_canary, a_spec
 
 TAINT = {"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}
@@ -34,6 +35,11 @@ def pod(where: str, gpus: int, **meta: Any) -> Object:
     """A pod on a node that has so many of its GPUs."""
     container = {"resources": {"limits": {"nvidia.com/gpu": str(gpus)}}}
     return {"metadata": {"name": "p", **meta}, "spec": {"nodeName": where, "containers": [container]}}
+
+
+def lacking(of: ModelCanary, nodes: Sequence[Object], pods: Sequence[Object]) -> str:
+    """What is said where stable serves already, on a node that is not among these."""
+    return room.lacking(of, nodes, [*pods, pod("elsewhere", 1, labels=labels(NAME, "v1"))])
 
 
 def test_enough_on_one_node_is_nothing_to_say() -> None:
@@ -76,6 +82,33 @@ def test_the_canarys_own_pods_are_no_rivals() -> None:
     own = pod("a", 2, labels=labels(NAME, "v2"))
     assert lacking(plan(), [node("a", 2)], [own]) == ""
     assert lacking(plan(), [node("a", 2)], [pod("a", 2, labels=labels(NAME, "v1"))]) != ""
+
+
+def test_pods_without_our_labels_are_known_by_their_llm_service() -> None:
+    """KServe hands nothing of an LLMInferenceService's labels on to its pods."""
+    own = pod("a", 2, labels={"app.kubernetes.io/name": f"{NAME}-v2"})
+    assert lacking(plan(), [node("a", 2)], [own]) == ""
+
+
+def test_a_stable_that_is_not_there_yet_takes_its_gpus_first() -> None:
+    assert room.lacking(plan(), [node("a", 3)], []) == ""
+    said = room.lacking(plan(), [node("a", 2)], [])
+    free = "1 are free on nodes that take it once v1 has its own, at most 1 (a)"
+    assert said == f"v2 needs 2 of nvidia.com/gpu: {free}. {WAITS}"
+
+
+def test_a_stable_that_is_not_there_yet_leaves_the_canary_what_it_can() -> None:
+    """It takes the odd GPU, or one that the canary cannot use, before it breaks a pair."""
+    assert room.lacking(plan(), [node("a", 2), node("b", 1)], []) == ""
+    assert room.lacking(plan(nodeSelector={"pool": "a"}), [node("a", 2), node("b", 4)], []) == ""
+    assert room.lacking(plan(replicas=2), [node("a", 3), node("b", 2)], []) == ""
+
+
+def test_a_stable_that_somebody_else_runs_is_not_counted_twice() -> None:
+    served = plan()
+    stable = served.spec.stable.model_copy(update={"inference_service": "theirs"})
+    theirs = served.model_copy(update={"spec": served.spec.model_copy(update={"stable": stable})})
+    assert room.lacking(theirs, [node("a", 2)], []) == ""
 
 
 @pytest.mark.parametrize("gone", [{"deletionTimestamp": "2026-01-01T00:00:00Z"}])
