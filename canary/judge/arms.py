@@ -24,8 +24,8 @@ class ArmSums:
     errors_of: float = 0.0
     """Requests of those replicas that also told their errors."""
     histograms: dict[str, list[float]] = field(default_factory=dict)
-    kpis: dict[str, tuple[float, float]] = field(default_factory=dict)
-    totals: dict[str, float] = field(default_factory=dict)
+    kpis: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    totals: Mapping[str, float] = field(default_factory=dict)
     gauges: dict[str, list[float]] = field(default_factory=dict)
 
 
@@ -81,7 +81,9 @@ def _add(
     """The sum over replicas."""
     if len(pods) == 1:
         return _alone(pods[0], bounds, names, problems)
-    sums = ArmSums(pods=len(pods))
+    kpis: dict[str, tuple[float, float]] = {}
+    totals: dict[str, float] = {}
+    sums = ArmSums(len(pods), kpis=kpis, totals=totals)
     rows: dict[str, list[list[float]]] = {}
     for pod in pods:
         requests, errors = pod.requests, pod.errors
@@ -91,10 +93,10 @@ def _add(
                 sums.errors = (sums.errors or 0.0) + min(errors, requests)
                 sums.errors_of += requests
         for name, value in pod.totals.items():
-            sums.totals[name] = sums.totals.get(name, 0.0) + value
+            totals[name] = totals.get(name, 0.0) + value
         for name, (events, trials) in pod.kpis.items():
-            total, of = sums.kpis.get(name, (0.0, 0.0))
-            sums.kpis[name] = (total + events, of + trials)
+            total, of = kpis.get(name, (0.0, 0.0))
+            kpis[name] = (total + events, of + trials)
         for name, value in pod.gauges.items():
             sums.gauges.setdefault(name, []).append(value)
         for name in names:
@@ -110,18 +112,17 @@ def _add(
 
 def _alone(pod: PodBlock, bounds: dict[str, list[float]], names: tuple[str, ...], problems: list[str]) -> ArmSums:
     """The same for one replica, where there is nothing to add up."""
-    requests, errors = pod.requests, pod.errors
-    rows = ((name, _row(name, pod.histograms[name], bounds, problems)) for name in names if name in pod.histograms)
-    return ArmSums(
-        1,
-        requests,
-        None if requests is None or errors is None else min(errors, requests),
-        0.0 if requests is None or errors is None else requests,
-        {name: row for name, row in rows if row is not None},
-        dict(pod.kpis),
-        dict(pod.totals),
-        {name: [value] for name, value in pod.gauges.items()},
-    )
+    requests, errors, errors_of = pod.requests, None, 0.0
+    if requests is not None and pod.errors is not None:
+        errors, errors_of = min(pod.errors, requests), requests
+    histograms: dict[str, list[float]] = {}
+    for name in names:
+        counts = pod.histograms.get(name)
+        row = None if counts is None else _row(name, counts, bounds, problems)
+        if row is not None:
+            histograms[name] = row
+    gauges = {name: [value] for name, value in pod.gauges.items()}
+    return ArmSums(1, requests, errors, errors_of, histograms, pod.kpis, pod.totals, gauges)
 
 
 def _row(name: str, counts: HistogramCounts, bounds: dict[str, list[float]], problems: list[str]) -> list[float] | None:
@@ -147,22 +148,28 @@ def _together(first: ArmSums, second: ArmSums) -> ArmSums:
     """Both halves as one arm."""
     if not second.pods:
         return first
-    sums = ArmSums(pods=first.pods + second.pods, errors_of=first.errors_of + second.errors_of)
-    sums.requests = _plus(first.requests, second.requests)
-    sums.errors = _plus(first.errors, second.errors)
-    sums.histograms = dict(first.histograms)
+    histograms, kpis = dict(first.histograms), dict(first.kpis)
+    totals, gauges = dict(first.totals), dict(first.gauges)
     for name, counts in second.histograms.items():
-        mine = sums.histograms.get(name)
-        sums.histograms[name] = counts if mine is None else list(map(add, mine, counts))
-    for half in (first, second):
-        for name, (events, of) in half.kpis.items():
-            was = sums.kpis.get(name, (0.0, 0.0))
-            sums.kpis[name] = (was[0] + events, was[1] + of)
-        for name, total in half.totals.items():
-            sums.totals[name] = sums.totals.get(name, 0.0) + total
-        for name, values in half.gauges.items():
-            sums.gauges.setdefault(name, []).extend(values)
-    return sums
+        mine = histograms.get(name)
+        histograms[name] = counts if mine is None else list(map(add, mine, counts))
+    for name, (events, of) in second.kpis.items():
+        was = kpis.get(name, (0.0, 0.0))
+        kpis[name] = (was[0] + events, was[1] + of)
+    for name, total in second.totals.items():
+        totals[name] = totals.get(name, 0.0) + total
+    for name, values in second.gauges.items():
+        gauges[name] = [*gauges.get(name, ()), *values]
+    return ArmSums(
+        first.pods + second.pods,
+        _plus(first.requests, second.requests),
+        _plus(first.errors, second.errors),
+        first.errors_of + second.errors_of,
+        histograms,
+        kpis,
+        totals,
+        gauges,
+    )
 
 
 def _plus(a: float | None, b: float | None) -> float | None:

@@ -13,6 +13,8 @@ FAST, USUAL = 0.7, 0.998
 """What remains of recent counts and of stable's usual rate after a block."""
 ALARMED = 0.1
 """How fast the usual rate is learnt while stable is worse than usual."""
+WORSE = 1.5
+"""Clearly worse than usual is more than so many times as bad, and more than chance besides."""
 LEARNT = 20
 """Blocks after which stable's usual rate is known well enough to call it degraded."""
 
@@ -36,7 +38,7 @@ def stable_degraded(fast: Sequence[float], usual: Sequence[float], xc: float, nc
     return above(FAST * fast[2] + xc, FAST * fast[3] + nc, x / n, noise)
 
 
-def above(x: float, n: float, rate: float, noise: Noise, *, factor: float = 1.5, sigmas: float = 3.0) -> bool:
+def above(x: float, n: float, rate: float, noise: Noise, *, factor: float = WORSE, sigmas: float = 3.0) -> bool:
     """Whether `x` of `n` stands clearly above `factor` times `rate`, by so many standard deviations and an event."""
     expected = n * rate
     return n > 0 and x > factor * expected + sigmas * math.sqrt(noise.at(expected) * expected) + 1

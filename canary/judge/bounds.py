@@ -89,9 +89,11 @@ def pick(case: Case, before: Pick | None, edges: Sequence[float], history: Seque
     Against stable the pick is reconsidered each time the history has grown by half, until it is long.
     """
     gate = case.gate
-    if not gate.relative:
+    if not case.relative:
+        if before is not None:
+            return before
         convicts, clears = around(gate.limit, edges)
-        return before or [float(convicts), float(clears), 1.0, 0.0]
+        return [float(convicts), float(clears), 1.0, 0.0]
     if history is None or case.quantile is None:
         return before
     seen = history[-1]

@@ -27,8 +27,8 @@ def find(spec: CanarySpec, of: Docket, memory: Memory, stage: int, t: float) -> 
     if convicted is not None and convicted.gate.text not in memory["failed"]:
         found.append(_where(of, memory, convicted).failed())
     for case in present:
-        looks = memory["looks"].get(case.text)
-        breached = case.kind == "readings" and looks is not None and looks["breaches"] > case.gate.failures
+        looks = memory["looks"].get(case.text) if case.kind == "readings" else None
+        breached = looks is not None and looks["breaches"] > case.gate.failures
         if breached and case.gate.on_breach == "rollback" and case.text not in memory["failed"]:
             found.append(verdicts.by_readings(case, _facts(of, memory, case), t))
     if found:
@@ -49,9 +49,11 @@ def _together(heavy: list[tuple[float, Case]]) -> float:
 
 def _convicted(of: Docket, memory: Memory, present: tuple[Case, ...]) -> Case | None:
     """The gate of this stage that the combined evidence is due to, if it is enough."""
-    heavy, enough = _weighted(of, memory), math.log(1 / of.alpha)
+    heavy = _weighted(of, memory)
     # Most of the time even the largest part, as often as there are parts, is not enough.
-    if not heavy or max(value for value, _ in heavy) + math.log(len(heavy)) < enough or _together(heavy) < enough:
+    if not heavy or max([value for value, _ in heavy]) + math.log(len(heavy)) < of.fails_at:
+        return None
+    if _together(heavy) < of.fails_at:
         return None
     here = [(value, case) for value, case in heavy if case in present]
     return max(here, key=lambda pair: pair[0])[1] if here else None
@@ -62,17 +64,16 @@ def _weighted(of: Docket, memory: Mapping[str, Any]) -> list[tuple[float, Case]]
     kept, combined, started = memory["evidence"], memory["combined"], memory["started"]
     return [
         (case.log_weight + combined.get(case.text, kept[case.text]["log_e"]), case)
-        for case in of.tested
-        if case.weight > 0 and case.text in started and _may_speak(memory, case)
+        for case in of.weighty
+        if case.text in started
+        and (case.gate.min_samples is None or _served_enough(memory, case, case.gate.min_samples))
     ]
 
 
-def _may_speak(memory: Mapping[str, Any], case: Case) -> bool:
+def _served_enough(memory: Mapping[str, Any], case: Case, asked: int) -> bool:
     """Whether a gate has the samples that its owner asked for."""
-    if case.gate.min_samples is None:
-        return True
     tallies = delayed.own(memory, case)["tally"] if case.gate.delay else memory["tally"]
-    return tally.samples(case, tallies["canary"]) >= case.gate.min_samples
+    return tally.samples(case, tallies["canary"]) >= asked
 
 
 def _stopped(settings: HardStop, memory: Mapping[str, Any]) -> GateVerdict:

@@ -41,6 +41,9 @@ class Case:
     """0.95 for `p95`; None for what is no quantile."""
     unit: str
     """Of its value: `seconds`, `share`, `dollars` or `number`."""
+    rho: float
+    """For relative counts other than latencies: the rate of bad events that the canary may have, as a multiple of
+    stable's. Margins in points do without it."""
     rule: Rule | None
     """How its evidence is weighed; None for readings."""
     weight: float
@@ -69,7 +72,9 @@ class Docket:
     prompt: tuple[Case, ...]
     """those whose events come at once,"""
     late: tuple[Case, ...]
-    """and those whose events come late."""
+    """and those whose events come late;"""
+    weighty: tuple[Case, ...]
+    """and of them all those that may roll back."""
     texts: tuple[str, ...]
     """And their gates' texts."""
     by_label: Mapping[str, tuple[Case, ...]]
@@ -81,6 +86,10 @@ class Docket:
     totals: frozenset[str]
     alpha: float
     beta: float
+    fails_at: float
+    """Log of the evidence that is enough to fail,"""
+    passes_at: float
+    """and of the case for the canary that is enough to pass."""
 
 
 MOST = 1024
@@ -126,6 +135,7 @@ def _draw_up(spec: CanarySpec) -> Docket:
                 scale=scale,
                 quantile=gate.quantile,
                 unit=unit,
+                rho=1 + gate.limit if gate.relative and kind == "counts" and series != "histogram" else 1.0,
                 rule=rule,
                 weight=weight,
                 log_weight=math.log(weight) if weight > 0 else -math.inf,
@@ -145,6 +155,7 @@ def _draw_up(spec: CanarySpec) -> Docket:
         tested=tested,
         prompt=prompt,
         late=tuple(case for case in tested if case.gate.delay),
+        weighty=tuple(case for case in tested if case.weight > 0),
         texts=tuple(case.text for case in tested),
         by_label={
             label: tuple(case for case in prompt if case.gate.by == label)
@@ -156,6 +167,8 @@ def _draw_up(spec: CanarySpec) -> Docket:
         totals=frozenset(name for case in cases if case.series == "total" for name in (case.name, case.per)),
         alpha=spec.judge.false_rollback,
         beta=1 - spec.judge.confidence,
+        fails_at=math.log(1 / spec.judge.false_rollback),
+        passes_at=math.log(1 / (1 - spec.judge.confidence)),
     )
 
 

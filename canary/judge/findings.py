@@ -69,12 +69,12 @@ def find(docket: Docket, case: Case, memory: Memory, now: float, *, here: bool) 
         return Finding.TOO_FEW
     evidence = memory["evidence"][text]
     log_e = memory["combined"].get(text, evidence["log_e"])
-    if gate.on_breach != "rollback" and log_e >= math.log(1 / docket.alpha):
+    if gate.on_breach != "rollback" and log_e >= docket.fails_at:
         return Finding.CONVICTED
     if not memory["settled"]:
         return Finding.MOVING
     log_clear = evidence["log_clear"] if here else 0.0
-    if log_clear >= math.log(1 / docket.beta) and log_e + math.log(max(case.weight, 1e-9)) < 0:
+    if log_clear >= docket.passes_at and log_e + math.log(max(case.weight, 1e-9)) < 0:
         return Finding.CLEARED
     return Finding.OPEN
 

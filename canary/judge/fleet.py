@@ -61,7 +61,7 @@ def standing(e: Columns, block: Blocks) -> Standing:
     known = (e.usual[2] >= blame.LEARNT) & (e.usual[1] > 0)
     rate = e.usual[0] / np.where(known, e.usual[1], 1.0)
     recent = blame.FAST * e.fast[2] + block.xc, blame.FAST * e.fast[3] + block.nc
-    return Standing(noise, known & _above(*recent, rate, noise, factor=1.5, sigmas=3.0))
+    return Standing(noise, known & _above(*recent, rate, noise, factor=blame.WORSE, sigmas=3.0))
 
 
 def learn(e: Columns, block: Blocks, stable: Standing) -> None:

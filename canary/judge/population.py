@@ -66,6 +66,7 @@ def take_in(
     evidence, picks = memory["evidence"], memory["picks"]
     started, told = memory["started"], dict(memory["told"])
     questions: list[Weighing] = []
+    arms = rows.told_apart(sides)
     for case in cases:
         text, rule = case.text, case.rule
         if rule is None:
@@ -80,7 +81,7 @@ def take_in(
                     kept = dict(kept.items()) | NOTHING_USUAL
         if new_stage:
             kept = dict(kept.items()) | NO_CASE_YET
-        numbers, held = rows.numbers(case, sides, pick, kept["held"])
+        numbers, held = rows.numbers(case, arms, pick, kept["held"])
         asked, spend, opens = False, 0.0, False
         if exposed and numbers.told:
             told[text] = block.t

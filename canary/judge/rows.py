@@ -15,31 +15,26 @@ NOTHING = (0.0, 0.0)
 NO_SUM = (0.0, 0.0, 0.0)
 
 
-def numbers(case: Case, sides: Sides, pick: Pick | None, held: list[float]) -> tuple[Numbers, list[float]]:
-    """What the block means to one case, and what is to be held for the next one instead of what is `held`.
+def numbers(case: Case, arms: Sequence[ArmSums], pick: Pick | None, held: list[float]) -> tuple[Numbers, list[float]]:
+    """What a block, by `told_apart`, means to one case, and what is held for the next one instead of what is `held`.
 
     With a single stable replica a scrape is held, for the placebo of the next.
     """
-    single = not sides.halves[1].pods
-    (xv, nv), (xc, nc), *halves = counts(case, _arms(sides), pick, 0)
-    clear_xv, clear_xc, summed = xv, xc, NO_SUM
+    (xv, nv), (xc, nc), *halves = counts(case, arms, pick, 0)
+    clear_xv, clear_xc = xv, xc
     if pick is not None and pick[0] != pick[1]:
-        (clear_xv, _), (clear_xc, _) = counts(case, (sides.canary, sides.stable), pick, 1)
-    if case.kind == "sums":
-        summed = _contrast(case, (xv, nv), (xc, nc))
-    placebo, hold = (*NOTHING, *NOTHING), held
-    if not single:
-        placebo = (*halves[0], *halves[1])
-    elif nc > 0:
-        paired = held[1] > 0
-        hold = [0.0, 0.0] if paired else [xc, nc]
-        if paired:
-            placebo = (held[0], held[1], xc, nc)
-    rho = _allowed(case, pick)
-    return Numbers(xv, nv, xc, nc, clear_xv, clear_xc, rho, *summed, *placebo, single), hold
+        (clear_xv, _), (clear_xc, _) = counts(case, arms[:2], pick, 1)
+    summed = _contrast(case, (xv, nv), (xc, nc)) if case.kind == "sums" else NO_SUM
+    rho = case.rho if pick is None else pick[2]
+    told = xv, nv, xc, nc, clear_xv, clear_xc, rho, *summed
+    if halves:
+        return Numbers(*told, *halves[0], *halves[1], single=False), held
+    if nc > 0 and held[1] > 0:
+        return Numbers(*told, held[0], held[1], xc, nc, single=True), [0.0, 0.0]
+    return Numbers(*told, *NOTHING, *NOTHING, single=True), [xc, nc] if nc > 0 else held
 
 
-def _arms(sides: Sides) -> tuple[ArmSums, ...]:
+def told_apart(sides: Sides) -> tuple[ArmSums, ...]:
     """Canary and stable, and stable's halves where it has two."""
     return (sides.canary, sides.stable, *(sides.halves if sides.halves[1].pods else ()))
 
@@ -52,8 +47,8 @@ def counts(case: Case, arms: Sequence[ArmSums], pick: Pick | None, side: int) ->
         return [_events(case, arm) for arm in arms]
     if pick is None:
         return [NOTHING] * len(arms)
-    index = int(pick[side])
-    return [_slow(arm.histograms.get(case.name), index) for arm in arms]
+    index, name = int(pick[side]), case.name
+    return [_slow(arm.histograms.get(name), index) for arm in arms]
 
 
 def _slow(histogram: Sequence[float] | None, index: int) -> tuple[float, float]:
@@ -93,7 +88,7 @@ def _contrast(case: Case, canary: tuple[float, float], stable: tuple[float, floa
     (av, bv), (ac, bc) = canary, stable
     if bv <= 0:
         return 0.0, 0.0, 0.0
-    if not gate.relative:
+    if not case.relative:
         return sign * (av - gate.limit * bv), bv, bv
     if bc <= 0:
         return 0.0, 0.0, 0.0
@@ -105,16 +100,3 @@ def _contrast(case: Case, canary: tuple[float, float], stable: tuple[float, floa
     else:
         contrast = sign * (av * bc - (1 + sign * gate.limit) * ac * bv) / (bv + bc)
     return contrast, weight, information
-
-
-def _allowed(case: Case, pick: Pick | None) -> float:
-    """For relative counts: the rate of bad events that the canary may have, as a multiple of stable's.
-
-    Margins in points do without it.
-    """
-    gate = case.gate
-    if not gate.relative or case.kind != "counts":
-        return 1.0
-    if case.series == "histogram":
-        return pick[2] if pick is not None else 1.0
-    return 1 + gate.limit

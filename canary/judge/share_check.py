@@ -45,6 +45,8 @@ def look(memory: Memory, sides: Sides, asked: float, alpha: float, *, sticky: bo
 
 def fails(memory: Memory, alpha: float) -> bool:
     """Whether the split is shown not to be what was asked; wrongly so with a chance of `alpha` a stage at most."""
+    if memory["more"][0] <= 0 and memory["less"][0] <= 0:  # as nearly always; neither mixture is above 1 then
+        return False
     return evidence(memory, alpha) >= math.log(1 / alpha)
 
 

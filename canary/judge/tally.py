@@ -4,6 +4,7 @@ Kept in the judge's memory as lists, added to by `judge.py`, read by `verdicts.p
 for thresholds; the sequential tests do not look here.
 """
 
+from collections.abc import Mapping
 from operator import add
 from typing import Any
 
@@ -59,7 +60,7 @@ def count(memory: dict[str, Any], sides: Sides) -> None:
         memory["rate"] = rate if memory["rate"] == 0 else 0.9 * memory["rate"] + 0.1 * rate
 
 
-def _pairs(was: dict[str, list[float]], more: dict[str, tuple[float, float]]) -> dict[str, list[float]]:
+def _pairs(was: dict[str, list[float]], more: Mapping[str, tuple[float, float]]) -> dict[str, list[float]]:
     """Sums of events and of trials, by name."""
     if not more:
         return was
@@ -70,7 +71,7 @@ def _pairs(was: dict[str, list[float]], more: dict[str, tuple[float, float]]) ->
     return now
 
 
-def _sums(was: dict[str, float], more: dict[str, float]) -> dict[str, float]:
+def _sums(was: dict[str, float], more: Mapping[str, float]) -> dict[str, float]:
     """Sums by name."""
     return {**was, **{name: was.get(name, 0.0) + value for name, value in more.items()}} if more else was
 

@@ -41,7 +41,7 @@ def judgement(spec: CanarySpec, docket: Docket, memory: Memory, stage: int, now:
 
 def steady_until(spec: CanarySpec, docket: Docket, memory: Memory, stage: int, now: float) -> float | None:
     """Until when `judgement` gives the same answer if nothing new is heard; None where the time is part of it."""
-    told, looks = memory["told"], memory["looks"]
+    told, looks, patience = memory["told"], memory["looks"], findings.patience(memory)
     until = math.inf
     for case in _asked(spec, docket, stage):
         if case.gate.by is not None or case.gate.delay:
@@ -49,7 +49,7 @@ def steady_until(spec: CanarySpec, docket: Docket, memory: Memory, stage: int, n
         last, readings = told.get(case.text), looks.get(case.text)
         if last is None or memory["began"] is None or (readings is not None and readings["looks"] == 0):
             return None
-        until = min(until, last + findings.patience(memory))
+        until = min(until, last + patience)
     return until if now <= until else None
 
 
@@ -189,8 +189,8 @@ def _shared_cause(docket: Docket, memory: Memory, stage: int) -> str:
             continue
         kept = memory["evidence"][case.text]
         (xv, nv, xc, nc), (x, n, blocks) = kept["fast"], kept["usual"]
-        if blocks < blame.LEARNT or n <= 0 or nv <= 0 or nc <= 0 or xv * n <= x * nv or xc * n <= x * nc:
-            continue
+        if blocks < blame.LEARNT or n <= 0 or xv * n <= blame.WORSE * x * nv or xc * n <= blame.WORSE * x * nc:
+            continue  # whatever the noise is
         noise = Evidence.of(kept).clearing_noise
         if blame.above(xv, nv, x / n, noise) and blame.above(xc, nc, x / n, noise):
             return sentences.shared_cause(case, xv / nv, xc / nc, x / n)
