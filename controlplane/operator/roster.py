@@ -9,7 +9,7 @@ import asyncio
 import functools
 import math
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 
 from canary.errors import BadInput, WorldError
@@ -228,7 +228,8 @@ class Roster:
         """Find out what a ModelCanary wants done; None where that is nothing, which is noted."""
         namespace, name = key
         store = self.store(namespace)
-        async with self._turns.taken(key) as has_turn:
+        # What is new, or ours already, is in nobody's way.
+        async with self._turns.taken(key) if store.is_of_earlier_term(name) else nullcontext(True) as has_turn:
             if not has_turn:  # we are about to stop
                 return None
             try:

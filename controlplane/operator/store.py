@@ -62,6 +62,11 @@ class StatusStore:
         self._canaries.put(object_)
         return stored_in(object_)
 
+    def is_of_earlier_term(self, name: str) -> bool:
+        """Whether an earlier term than ours has a state here, as last heard."""
+        status = (self._canaries.get(self._namespace, name) or {}).get("status") or {}
+        return bool(status.get("version")) and int(status.get("fence") or 0) < self._fence()
+
     async def claim(self, name: str) -> bool:
         """Begin a term of office: from now on no earlier writer can save this rollout, so none can raise its traffic.
 
