@@ -120,6 +120,7 @@ async def main(rollouts: int, stories: Sequence[str], flips: int, seed: int, fau
                 conditions = {"rollouts": rollouts, "load before": round(load, 2), "load after": os.getloadavg()[0]}
                 found[story] = {"at": time.strftime("%FT%TZ", time.gmtime()), **conditions, **told}
                 print(json.dumps(found[story], indent=1), flush=True)
+                RESULTS.parent.mkdir(exist_ok=True)  # no part of a clone
                 RESULTS.write_text(json.dumps(_kept() | found, indent=2) + "\n")
             await prometheus.close()
 
