@@ -21,8 +21,8 @@ EMPTY = WHOLE // 100
 """A stable with less than this is given its weight back before the canary's is taken, or nobody would have any."""
 SETTLED_S = 0.5
 """Seconds for which the first millionth is in force before more follows."""
-PATIENCE_S = 4.0
-"""Seconds that a call waits for its change: less than the loop's own patience."""
+PATIENCE_S = 0.5
+"""Seconds that a call waits for what it has written. Not until it is in force: no numbers are looked at meanwhile."""
 FOLLOWS_S = 10.0
 """Seconds after which a change that is written and not in force is worth a word: KServe takes 2 to 7 (measured)."""
 POLL_S = 0.05
@@ -45,14 +45,12 @@ class LlmRouter:
         }
 
     async def set_weights(self, weights: Weights) -> None:
-        """Write both members, and return when the group is seen to have the weights.
+        """Write both members, and give KServe a moment to follow; `seen` tells when it has.
 
-        KServe may take longer than this waits: then it returns before, and `seen` tells. Raises `WorldError` once that
-        has lasted for `FOLLOWS_S`.
+        Raises `WorldError` once that has lasted for `FOLLOWS_S`.
         """
-        begun = self._clock.now()
         if weights != self._wanted:
-            self._wanted, self._since = weights, begun
+            self._wanted, self._since = weights, self._clock.now()
         live = {arm: self._live(arm) for arm in ARMS}
         if live["canary"] is None or live["stable"] is None:
             if weights == ALL_STABLE:
@@ -67,13 +65,10 @@ class LlmRouter:
             await self._clock.sleep(SETTLED_S)
         for arm in _order(weight_of(live["stable"])):
             await self._write(arm, wanted[arm], falls=wanted["canary"] < weight_of(live["canary"]))
-        until = begun + PATIENCE_S
-        while (seen := await self.seen()).weights != weights:
-            if self._clock.now() >= until:
-                if self._clock.now() - self._since < FOLLOWS_S:
-                    return
-                raise WorldError(f"{weights} is written and not in force: {seen.problem or f'it is {seen.weights}'}")
+        while (seen := await self.seen()).weights != weights and self._clock.now() - self._since < PATIENCE_S:
             await self._clock.sleep(POLL_S)
+        if seen.weights != weights and self._clock.now() - self._since >= FOLLOWS_S:
+            raise WorldError(f"{weights} is written and not in force: {seen.problem or f'it is {seen.weights}'}")
 
     async def seen(self) -> RouteSeen:
         """The split that both members' statuses agree on; None while they do not."""

@@ -26,8 +26,10 @@ from controlplane.kubernetes.resources import INFERENCE_SERVICE, SERVING_RUNTIME
 from controlplane.ports import Clock
 from profiles.catalogue import Catalogue, builtin
 
-PATIENCE_S = 4.0
-"""Seconds until a change has to be seen in force: less than the loop's own patience."""
+PATIENCE_S = 0.5
+"""Seconds that a call waits for what it has written. Not until it is in force: no numbers are looked at meanwhile."""
+FOLLOWS_S = 4.0
+"""Seconds after which a share that is written and not in force is worth a word."""
 POLL_S = 0.05
 
 
@@ -218,9 +220,15 @@ class KnativeRouter:
     def __init__(self, kube: Kube, caches: Caches, plan: ModelCanary, *, namespace: str, clock: Clock) -> None:
         self._service = _Service(kube, caches, plan, namespace)
         self._clock = clock
+        self._wanted: Weights | None = None
+        self._since = 0.0
+        """When these weights were first asked for, or written (seconds): KServe and Knative follow later."""
 
     async def set_weights(self, weights: Weights) -> None:
-        """Write the share, and return when the revisions are seen to have it; raises `WorldError` otherwise."""
+        """Write the share, and give KServe and Knative a moment to follow; `seen` tells when they have.
+
+        Raises `WorldError` once that has lasted for `FOLLOWS_S`.
+        """
         if weights.canary % PERCENT:
             raise WorldError(f"Knative moves whole percents, and {weights} was asked for; the weights stay.")
         found, percent = self._service.read(), weights.canary // PERCENT
@@ -228,16 +236,17 @@ class KnativeRouter:
             if weights != ALL_STABLE:
                 raise WorldError(f"the canary is not in InferenceService {self._service.name} yet; the weights stay.")
             return
+        if percent != found.share or weights != self._wanted:
+            self._wanted, self._since = weights, self._clock.now()
         if percent < (found.share or 0):
             await self._service.fall_to(percent)
         elif percent != found.share:
             share = {"op": "add", "path": "/spec/predictor/canaryTrafficPercent", "value": percent}
             await self._service.patch(found.live, [share])
-        until = self._clock.now() + PATIENCE_S
-        while (seen := await self.seen()).weights != weights:
-            if self._clock.now() >= until:
-                raise WorldError(f"{weights} is written and not in force: {seen.problem or f'it is {seen.weights}'}")
+        while (seen := await self.seen()).weights != weights and self._clock.now() - self._since < PATIENCE_S:
             await self._clock.sleep(POLL_S)
+        if seen.weights != weights and self._clock.now() - self._since >= FOLLOWS_S:
+            raise WorldError(f"{weights} is written and not in force: {seen.problem or f'it is {seen.weights}'}")
 
     async def seen(self) -> RouteSeen:
         """The split that Knative serves, by the revisions in KServe's status."""

@@ -5,6 +5,7 @@ import pytest
 from canary.errors import BadInput, Conflict, WorldError
 from canary.spec.models import ModelCanary
 from canary.weights import ALL_CANARY, ALL_STABLE, Arm, Weights
+from controlplane.kserve.knative import FOLLOWS_S
 from controlplane.kubernetes.api import Object
 from controlplane.kubernetes.resources import INFERENCE_SERVICE, POD, SERVING_RUNTIME
 from tests.controlplane.kserve.worlds import NAMESPACE, KnativeWorld, plan
@@ -201,6 +202,8 @@ async def test_a_canary_that_is_not_ready_gets_nothing() -> None:
         await world.pass_(world.load_s)
     world.knative.load_s = 1e9
     await world.pass_()
+    await world.router.set_weights(Weights(50_000))
+    world.settle(FOLLOWS_S)
     with pytest.raises(WorldError, match="not in force"):
         await world.router.set_weights(Weights(50_000))
     assert (await world.router.seen()).weights == ALL_STABLE
@@ -228,6 +231,9 @@ async def test_what_is_written_and_not_in_force_is_an_error() -> None:
     world = KnativeWorld()
     await world.both_run()
     world.knative.ignores_shares = True
+    await world.router.set_weights(Weights(50_000))
+    assert (await world.router.seen()).weights == ALL_STABLE, "Knative may take its time, and nobody says it has"
+    world.settle(FOLLOWS_S)
     with pytest.raises(WorldError, match="is written and not in force"):
         await world.router.set_weights(Weights(50_000))
 

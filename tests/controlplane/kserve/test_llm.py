@@ -172,13 +172,24 @@ async def test_what_is_written_and_not_in_force_is_an_error() -> None:
     world = LlmWorld()
     await world.both_run()
     world.llm.asleep = True
-    begun = world.clock.now()
     await world.router.set_weights(FIVE)
     assert (await world.router.seen()).weights == ALL_STABLE, "the controller may take its time, and nobody says it has"
-    while world.clock.now() < begun + FOLLOWS_S:
-        world.settle(1)
+    world.settle(FOLLOWS_S)
     with pytest.raises(WorldError, match="is written and not in force"):
         await world.router.set_weights(FIVE)
+
+
+async def test_a_slow_controller_holds_nobody_up_who_wants_to_look_at_numbers() -> None:
+    """A pass that waits looks at none: the weights are asked for again at the next, and nothing is written twice."""
+    world = LlmWorld()
+    await world.both_run()
+    world.llm.asleep = True
+    await world.router.set_weights(FIVE)
+    begun, writes = world.clock.now(), world.kube.counts.total()
+    for _ in range(4):
+        await world.router.set_weights(FIVE)
+    assert world.clock.now() - begun < 1.0
+    assert world.kube.counts.total() == writes
 
 
 async def test_a_member_with_traffic_is_not_stopped() -> None:
