@@ -7,7 +7,7 @@ from canary.look import EXPOSED, Change, Look
 from canary.observation import OperatorRequest
 from canary.rollout import Phase, Reason, Rollout
 from canary.steps import enter_stage
-from canary.weights import Weights
+from canary.weights import ALL_CANARY, Weights
 
 REMEMBERED = 50
 """How many answered requests a rollout remembers; a store keeps a request at most until it is answered."""
@@ -22,6 +22,13 @@ def next_request(look: Look) -> OperatorRequest | None:
 def answered(rollout: Rollout, request: OperatorRequest) -> tuple[str, ...]:
     """The remembered answers with this one added."""
     return (*rollout.answered, request.id)[-REMEMBERED:]
+
+
+def wish(request: OperatorRequest) -> str:
+    """What is asked for, behind `asked to`: `pause`, `promote`, `promote to 75 %`."""
+    if request.to is not None:
+        return f"{request.verb} to {Weights.of_share(request.to)}"
+    return f"{request.verb} to {ALL_CANARY}" if request.full else request.verb
 
 
 def answer(look: Look, request: OperatorRequest) -> tuple[Change | None, str]:
@@ -55,12 +62,16 @@ def _promote(look: Look, request: OperatorRequest) -> tuple[Change | None, str]:
     can_skip = {Phase.ANALYZING, Phase.AWAITING_APPROVAL, Phase.BLIND}
     paused_in = look.rollout.resume_to if look.rollout.phase is Phase.PAUSED else look.rollout.phase
     if paused_in not in can_skip or look.last_stage or not look.both_usable:
-        return None, f"{request.by} asked to promote, which is not possible {_while(look)}: nothing was changed."
+        return (
+            None,
+            f"{request.by} asked to {wish(request)}, which is not possible {_while(look)}: nothing was changed.",
+        )
     if request.to is not None:
         return _promote_to(look, request.by, Weights.of_share(request.to))
-    target = len(look.spec.stages) - 1 if request.full else look.rollout.stage + 1
+    if request.full:
+        return _skip_to(look, request.by, len(look.spec.stages) - 1)
     message = f"{request.by} skipped the rest of stage {look.rollout.stage + 1}."
-    return enter_stage(look, target, Reason.STAGE_SKIPPED, message), message
+    return enter_stage(look, look.rollout.stage + 1, Reason.STAGE_SKIPPED, message), message
 
 
 def _promote_to(look: Look, by: str, wanted: Weights) -> tuple[Change | None, str]:
@@ -69,8 +80,12 @@ def _promote_to(look: Look, by: str, wanted: Weights) -> tuple[Change | None, st
     if wanted not in later:
         shares = ", ".join(str(weights) for weights in later)
         return None, f"{by} asked to promote to {wanted}, which no later stage has ({shares}): nothing was changed."
-    message = f"{by} skipped to stage {later[wanted] + 1} ({wanted})."
-    return enter_stage(look, later[wanted], Reason.STAGE_SKIPPED, message), message
+    return _skip_to(look, by, later[wanted])
+
+
+def _skip_to(look: Look, by: str, stage: int) -> tuple[Change, str]:
+    message = f"{by} skipped to stage {stage + 1} ({look.weights_of(stage)})."
+    return enter_stage(look, stage, Reason.STAGE_SKIPPED, message), message
 
 
 def _while(look: Look) -> str:

@@ -10,6 +10,7 @@ from functools import lru_cache
 from pydantic import BaseModel, ConfigDict, Field
 
 from canary.observation import OperatorRequest
+from canary.requests import wish
 from canary.rollout import Event, Rollout
 from canary.serial import rfc3339
 from canary.wording import duration
@@ -80,7 +81,8 @@ def live_panels(rollout: Rollout, facts: Facts, now: float) -> list[Panel]:
 def audit_panel(command: str, events: Sequence[Event], waiting: Sequence[OperatorRequest]) -> Panel:
     """Who asked for what, newest first, and what became of it. `command` asks for something; empty where none can."""
     open_ = [
-        [moment(each.at), cell("waits for an answer", "open", "◌"), cell(f"{each.by}: {each.verb}")] for each in waiting
+        [moment(each.at), cell("waits for an answer", "open", "◌"), cell(f"{each.by}: {wish(each)}")]
+        for each in waiting
     ]
     asked = [event for event in events if event.event == "operator"]
     return Panel(

@@ -2,6 +2,8 @@
 
 import pytest
 
+from canary.observation import OperatorRequest
+from canary.requests import wish
 from canary.rollout import Phase, Reason
 from canary.spec.models import Stage
 from tests.canary.story import ERRORS, Story, plan
@@ -66,7 +68,9 @@ def test_one_that_waits_for_approval_goes_there() -> None:
 
 def test_nothing_is_skipped_while_the_canary_cannot_serve_or_in_the_last_stage() -> None:
     last = at_25().ask(12, "promote", to=1.0).ask(13, "promote", to=1.0).expect(Phase.WATCHING, stage=3)
-    assert last_answer(last) == "ada asked to promote, which is not possible while Watching: nothing was changed."
+    assert (
+        last_answer(last) == "ada asked to promote to 100 %, which is not possible while Watching: nothing was changed."
+    )
     early = Story().ask(1, "promote", to=0.25).expect(Phase.PREPARING, weight=0)
     assert last_answer(early).endswith("nothing was changed.")
 
@@ -74,3 +78,15 @@ def test_nothing_is_skipped_while_the_canary_cannot_serve_or_in_the_last_stage()
 def test_where_both_are_said_the_share_counts() -> None:
     """It is the smaller step; the ways in refuse the two together."""
     at_25().ask(12, "promote", full=True, to=0.75).expect(Phase.ANALYZING, weight=0.75, stage=2)
+
+
+def test_the_answer_says_how_far_somebody_went() -> None:
+    assert last_answer(at_25().ask(12, "promote")) == "ada skipped the rest of stage 2."
+    assert last_answer(at_25().ask(12, "promote", full=True)) == "ada skipped to stage 4 (100 %)."
+
+
+def test_a_wish_is_said_with_how_far_it_goes() -> None:
+    wishes = (OperatorRequest("q", "promote", "ada", 0.0, full, to) for full, to in ((False, None), (True, None)))
+    assert [wish(each) for each in wishes] == ["promote", "promote to 100 %"]
+    assert wish(OperatorRequest("q", "promote", "ada", 0.0, to=0.005)) == "promote to 0.5 %"
+    assert wish(OperatorRequest("q", "abort", "ada", 0.0)) == "abort"

@@ -2,7 +2,8 @@
 
 import pytest
 
-from controlplane.api.panels import Panel, live_panels
+from canary.observation import OperatorRequest
+from controlplane.api.panels import Panel, audit_panel, live_panels
 from controlplane.view.facts import Commit, Condition, Facts, Origin, Replica, Told, safe_link
 from controlplane.view.weblinks import commit_link, file_link, repository_link
 from tests.controlplane.view import scenes
@@ -121,3 +122,13 @@ def test_empty_panels_teach_the_next_command_and_unknown_ones_are_left_out() -> 
     assert panels["git"].command == "serinus controller --git URL"
     assert panels["alerts"].command == "serinus alerts test canary.yml"
     assert all(panel.empty for panel in panels.values())
+
+
+def test_a_request_that_waits_says_how_far_it_is_to_go() -> None:
+    waiting = [
+        OperatorRequest("q1", "promote", "ann", NOW, to=0.75),
+        OperatorRequest("q2", "promote", "bob\x1b[31m", NOW, full=True),
+        OperatorRequest("q3", "pause", "cy", NOW),
+    ]
+    rows = audit_panel("", (), waiting).rows
+    assert [row[2].text for row in rows] == ["ann: promote to 75 %", "bob: promote to 100 %", "cy: pause"]
