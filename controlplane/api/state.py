@@ -14,7 +14,7 @@ from canary.rollout import Phase
 from canary.serial import rfc3339
 from canary.spec.models import CanarySpec
 from canary.spec.stored import from_text
-from canary.weights import Arm
+from canary.weights import ARMS, Arm
 from canary.wording import duration
 from controlplane.api.actions import Action, actions
 from controlplane.api.gate_view import GateView, gate_view
@@ -245,10 +245,20 @@ def _arm(row: ArmRow, drawn: Picture, looked: Looked) -> ArmView:
         in_force=share(row.in_force),
         rate=Value(value=row.rate, text=fmt.rate(row.rate)),
         served=Value(value=served, text=fmt.count(served)),
-        ready=row.ready if looked.running and looked.counted else None,
+        ready=_ready(row, looked),
         wanted=row.wanted,
         problem=row.problem,
     )
+
+
+def _ready(row: ArmRow, looked: Looked) -> int | None:
+    """Replicas that can serve: those that the process saw, else the pods that can be seen, else nobody knows."""
+    if looked.counted:
+        return row.ready if looked.running else None
+    seen = None if looked.facts is None or looked.facts.unseen else looked.facts.replicas
+    if seen is None or looked.rollout.finished or any(each.arm not in ARMS for each in seen):
+        return None
+    return sum(each.ready for each in seen if each.arm == row.arm)
 
 
 def _weight(arms: list[ArmView]) -> Weight:

@@ -1,5 +1,6 @@
 """The pods of a cluster's rollout: whose they are in each way of serving, what troubles them, and who may see them."""
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
@@ -157,6 +158,25 @@ def test_pods_are_for_people_who_may_list_them_and_others_see_the_rest(shown: Sh
     others = panels(shown, "pauser-token")
     assert "replicas" not in others
     assert "conditions" in others
+
+
+def readiness(shown: Shown, token: str) -> dict[str, str]:
+    """By arm what the table of variants says under Ready."""
+    variants = panels(shown, token)["variants"]
+    assert variants["columns"][-1] == "Ready"
+    return {row[0]["text"]: row[-1]["text"] for row in variants["rows"]}
+
+
+def test_both_variants_say_how_many_of_their_pods_are_ready_to_whoever_may_see_these(shown: Shown) -> None:
+    assert readiness(shown, "viewer-token") == {"stable": "0 of 1", "canary": "0 of 1"}
+    pods = [
+        of_service(f"chat-{name}", arm, f"isvc.chat-{name}{PREDICTOR}", namespace=PLACE)
+        for arm, name in (("stable", "v1"), ("canary", "v2"))
+    ]
+    shown.within(lambda: shown.kube.seed(POD, *pods))
+    shown.run(asyncio.sleep(0.2))
+    assert readiness(shown, "viewer-token") == {"stable": "1 of 1", "canary": "1 of 1"}
+    assert readiness(shown, "pauser-token") == {"stable": "–", "canary": "–"}
 
 
 def test_each_listener_of_one_rollout_is_told_what_they_may_see(shown: Shown) -> None:
