@@ -125,9 +125,7 @@ class Standby:
                 await self._catch_up()
                 await self._listen()
             except Exception as error:  # noqa: BLE001 - a standby that meets a bug of ours must still be able to lead
-                if repr(error) != self._complaint:
-                    self._complaint = repr(error)
-                    self._say(f"A bug of ours on standby, please report it: {error!r}. Taking over will be slower.")
+                self._complain(error)
             due = max(due + self._period, loop.time())
             await asyncio.sleep(due - loop.time())
 
@@ -156,19 +154,21 @@ class Standby:
             ready = self._again(key, object_) or self._anew(key, object_)
         except WorldError:  # the leader says so, and a take-over meets it again
             ready = None
+        except Exception as error:  # noqa: BLE001 - a bug met by one rollout must not keep the others from being ready
+            self._complain(error)
+            ready = None
         if ready is None:
-            self._drop(key)
-            self._refused[key] = object_["metadata"].get("resourceVersion", "")
+            self._refuse(key)
         else:
             self._ready[key] = ready
 
     async def _catch_up(self) -> None:
         """Ask for the past of those that are new or whose leader has saved, a few at a time."""
-        behind = [ready for ready in self._ready.values() if not ready.caught_up]
+        behind = [(key, ready) for key, ready in self._ready.items() if not ready.caught_up]
         for first in range(0, len(behind), PASTS_AT_ONCE):
             few = behind[first : first + PASTS_AT_ONCE]
-            await asyncio.gather(*(ready.charge.catch_up() for ready in few))
-            for ready in few:
+            await asyncio.gather(*(self._tried(key, ready.charge.catch_up()) for key, ready in few))
+            for _, ready in few:
                 ready.caught_up = True
 
     def _again(self, key: Key, object_: Object) -> Ready | None:
@@ -200,9 +200,29 @@ class Standby:
         if not self._ready:
             return
         await self._read()
-        for ready in list(self._ready.values()):
-            await ready.charge.overhear()
+        for key, ready in list(self._ready.items()):
+            await self._tried(key, ready.charge.overhear())
             await asyncio.sleep(0)
+
+    async def _tried(self, key: Key, work: Awaitable[None]) -> None:
+        """A bug met by one rollout costs its own readiness and nobody else's."""
+        try:
+            await work
+        except Exception as error:  # noqa: BLE001 - see above
+            self._complain(error)
+            self._refuse(key)
+
+    def _refuse(self, key: Key) -> None:
+        """Leave it alone until it changes."""
+        self._drop(key)
+        object_ = self._canaries.get(*key)
+        if object_ is not None:
+            self._refused[key] = object_["metadata"].get("resourceVersion", "")
+
+    def _complain(self, error: Exception) -> None:
+        if repr(error) != self._complaint:
+            self._complaint = repr(error)
+            self._say(f"A bug of ours on standby, please report it: {error!r}. Taking over will be slower.")
 
     def _drop(self, key: Key) -> None:
         ready = self._ready.pop(key, None)

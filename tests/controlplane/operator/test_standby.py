@@ -240,3 +240,33 @@ async def test_a_rollout_that_cannot_be_opened_is_left_to_the_leader_and_looked_
         assert 1 <= len(tried) == len(set(tried)) < 5
         for task in running:
             task.cancel()
+
+
+async def broken() -> None:
+    """What is met by one rollout alone."""
+    raise ZeroDivisionError
+
+
+def test_a_bug_met_by_one_rollout_keeps_no_other_from_being_ready() -> None:
+    async def story() -> tuple[Town, set[str]]:
+        town = Town()
+        for name in ("chat-0", "chat-1", "chat-2"):
+            await town.apply(name, LONG)
+        first, second = town.office(), town.office()
+        async with asyncio.TaskGroup() as tasks:
+            running = [tasks.create_task(first.live())]
+            await town.until(lambda: all(town.status(f"chat-{each}").get("phase") == "Analyzing" for each in range(3)))
+            running.append(tasks.create_task(second.stand_by()))
+            await asyncio.sleep(20)
+            charge = second.roster.standby._ready[PLACE, "chat-1"].charge
+            with pytest.MonkeyPatch.context() as patched:
+                patched.setattr(charge, "overhear", broken)
+                await asyncio.sleep(5)
+            ready = {name for _, name in second.roster.standby._ready}
+            for task in running:
+                task.cancel()
+        return town, ready
+
+    town, ready = play(story())
+    assert ready == {"chat-0", "chat-2"}
+    assert [each for each in town.said if "bug of ours on standby" in each]
