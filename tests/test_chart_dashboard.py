@@ -3,12 +3,13 @@
 The real API server is asked by `tests/cluster/test_dashboard.py`.
 """
 
+import re
 from typing import Any
 
 import jsonschema
 import pytest
 
-from controlplane.cli.dashboard import command
+from controlplane.cli.dashboard import command, web_page
 from tests.controlplane.api.clusters import showing
 from tests.controlplane.kubectl.desk import under_way
 from tests.controlplane.operator.town import PLACE
@@ -73,6 +74,20 @@ def test_the_command_line_understands_what_the_deployment_says() -> None:
     policy = only(FILE, "NetworkPolicy", NAME)["spec"]
     assert policy["ingress"][0]["ports"] == [{"port": "http", "protocol": "TCP"}]
     assert {each["port"] for rule in policy["egress"] for each in rule["ports"]} == {53, 443, 6443}
+
+
+def test_the_page_of_prometheus_is_handed_to_the_command_line_where_somebody_says_it() -> None:
+    """What Helm makes of it is seen by `tests/cluster/test_install.py`."""
+    template = (CHART / "templates" / "dashboard.yaml").read_text(encoding="utf-8")
+    (line,) = re.findall(
+        r"\{\{- with \.Values\.dashboard\.prometheusPage \}\}\n\s+- (\S+\{\{ \. \}\})\n\s+\{\{- end", template
+    )
+    page = "https://prometheus.example.com"
+    given = command.make_context("dashboard", ["--cluster", line.replace("{{ . }}", page)]).params["prometheus_page"]
+    assert web_page(given) == page
+    (container,) = only(FILE, "Deployment", NAME)["spec"]["template"]["spec"]["containers"]
+    assert not VALUES["dashboard"]["prometheusPage"]
+    assert command.make_context("dashboard", container["args"][1:]).params["prometheus_page"] is None
 
 
 def test_the_pod_is_fit_for_the_restricted_level() -> None:

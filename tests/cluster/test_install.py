@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 import yaml
 
+from controlplane.cli.dashboard import command as dashboard_command
+from controlplane.cli.dashboard import web_page
 from tests.cluster.bed import Bed, Light, Node, until
 from tests.cluster.charts import (
     OLDEST,
@@ -59,6 +61,23 @@ def test_helm_refuses_a_wrong_value_with_its_path(tmp_path: Path, wrong: dict[st
     said = helm("template", "x", str(CHART), "--kube-version", OLDEST, "--values", str(file), check=False)
     assert "don't meet the specifications of the schema" in said
     assert f"at '{'/' + path if path else ''}'" in said
+
+
+def test_the_page_of_prometheus_reaches_the_dashboards_command_line_and_the_operator_needs_none() -> None:
+    """As Helm writes it; left out where nobody says it."""
+    page = "https://prometheus.example.com/graph?tenant=a&b"
+    told = {}
+    for said in ("", page):
+        found = rendered(*values({"dashboard.enabled": True, "dashboard.prometheusPage": said}))
+        deployments = {name: each for (kind, _, name), each in found.items() if kind == "Deployment"}
+        for name, each in deployments.items():
+            told[name, said] = each["spec"]["template"]["spec"]["containers"][0]["args"]
+    (dashboard,) = {name for name, _ in told if name.endswith("dashboard")}
+    (operator,) = {name for name, _ in told} - {dashboard}
+    assert told[operator, page] == told[operator, ""]
+    assert [word for word in told[dashboard, page] if word not in told[dashboard, ""]] == [f"--prometheus-page={page}"]
+    given = dashboard_command.make_context("dashboard", told[dashboard, page][1:]).params["prometheus_page"]
+    assert web_page(given) == page
 
 
 def unmarked(object_: dict[str, Any]) -> dict[str, Any]:
