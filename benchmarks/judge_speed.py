@@ -89,6 +89,9 @@ class Member:
 
     spec: CanarySpec
     state: JudgeState
+    """After what was heard last, together with the others,"""
+    alone: JudgeState
+    """and after the same heard by itself: updated one by one it is never anything else."""
     news: Counters
     block: Block
 
@@ -106,7 +109,13 @@ def _fleet(totals: list[Counters]) -> list[Member]:
     judge.ahead(heard)
     after = {seen.at: following for seen, following in pairwise(totals)}
     return [
-        Member(each.spec, _watch(each.spec, each.state, each.counters)[0], news, _block(each.counters, news))
+        Member(
+            each.spec,
+            _watch(each.spec, each.state, each.counters)[0],  # as it was worked out ahead
+            _watch(each.spec, each.state, each.counters)[0],  # anew, since what is worked out ahead is taken once
+            news,
+            _block(each.counters, news),
+        )
         for each in heard
         for news in [after[each.counters.at]]
     ]
@@ -135,8 +144,8 @@ class Tick:
 def _tick(fleet: list[Member]) -> Tick:
     """The same tick one canary after the other, and together."""
     return Tick(
-        updates=[_time(partial(judge.update, each.spec, each.state, each.block)) for each in fleet],
-        passes=[_time(partial(_watch, each.spec, each.state, each.news)) for each in fleet],
+        updates=[_time(partial(judge.update, each.spec, each.alone, each.block)) for each in fleet],
+        passes=[_time(partial(_watch, each.spec, each.alone, each.news)) for each in fleet],
         together=_time(partial(judge.update_all, [(each.spec, each.state, each.block) for each in fleet])),
         heard=_time(partial(_heard, fleet, len(fleet))),
         in_turn=_time(partial(_heard, fleet, TOGETHER)),
