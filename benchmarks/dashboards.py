@@ -179,7 +179,7 @@ async def measure(listeners: int, rollouts: int, seconds: float) -> Mapping[str,
 def good(found: Mapping[str, Any]) -> bool:
     """Whether it stayed within the limit and everybody heard everything, nearly every second."""
     # With many rollouts they take turns: the newest events may be a few seconds away when the counting ends.
-    heard_all = not found["missed_or_repeated"] and found["events_each"][0] >= found["written_each"] - 6
+    heard_all = not found["missed_or_repeated"] and found["events_each"][0] >= found["written_each"] - 10
     steady = found["written_each"] >= 0.9 * found["seconds"]
     return bool(heard_all and steady and found["share_of_a_core"] <= LIMIT)
 

@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-SHARE = 0.06
-"""Of one core, for all looks; to read, watch and send takes about half as much besides (`benchmarks/dashboards.py`)."""
+SHARE = 0.05
+"""Of one core, for all looks; to read, watch and send takes about as much besides (`benchmarks/dashboards.py`)."""
 NEWEST = 0.02
 """How much the newest look counts in what one is expected to cost: some fifty are remembered."""
 
