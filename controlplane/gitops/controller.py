@@ -29,6 +29,8 @@ from controlplane.gitops.waiting import first_of
 from controlplane.gitops.wanted import SETTINGS_NAME, Complaint, Wanted, claims, understood
 
 REJECTED = frozenset({"rolled_back", "failed", "aborted"})
+NOT_ITS_DOING = frozenset({Reason.STABLE_NOT_READY, Reason.ROUTE_NOT_READY})
+"""Why a rollout fails without a word against its canary: its file stays, and is not started again by itself."""
 RETRY = "Serinus-Retry"
 """Trailer by which the commit that brings a rejected revision back says that this is meant."""
 LONGEST_WAIT = 60.0
@@ -141,7 +143,7 @@ class Controller:
             speaks_of_it = origin.revision == rollout.revision  # the file may name another plan by now
             if rollout.result in REJECTED:
                 self._ledger.reject(name, rollout.revision, Rejection(origin.commit, said))
-                not_its_doing = why is not None and why.reason is Reason.STABLE_NOT_READY
+                not_its_doing = why is not None and why.reason in NOT_ITS_DOING
                 if speaks_of_it and not not_its_doing:
                     self._desk.add(Writing("put back", *about))
             elif speaks_of_it:

@@ -2,7 +2,7 @@
 
 Stands where `controlplane.program.run_rollout` stands and keeps the same store, so that everything after it is real.
 How a rollout ends is in its canary's name: `good…` is promoted, `bad…` rolled back, `slow…` goes on until somebody ends
-or leaves it, `broken…` cannot be started on this machine.
+or leaves it, `broken…` cannot be started on this machine; those of `UNLUCKY` fail for what is not their doing.
 """
 
 import asyncio
@@ -32,6 +32,7 @@ EVIDENCE: Mapping[str, Any] = {
     "samples": {"canary": 412.0, "stable": 7801.0},
 }
 WHY = "error_rate is 30 % on the canary, limit 5 %."
+UNLUCKY = {"alone": Reason.STABLE_NOT_READY, "lost": Reason.ROUTE_NOT_READY}
 
 
 class Machine:
@@ -71,6 +72,9 @@ class Machine:
                 rollout = await self._wait(rollout, audience, controls)
             elif canary.startswith("good"):
                 rollout = ended_as(rollout, Phase.SUCCEEDED, Reason.PROMOTED, f"{canary} is promoted.", "promoted")
+            elif canary in UNLUCKY:
+                why = f"{canary} could not be tried."
+                rollout = ended_as(rollout, Phase.ROLLING_BACK, UNLUCKY[canary], why, "failed")
             else:
                 rollout = ended_as(rollout, Phase.ROLLING_BACK, Reason.GATE_FAILED, WHY, "rolled_back")
             if rollout.finished:

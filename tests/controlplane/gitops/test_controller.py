@@ -3,9 +3,12 @@
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from canary.edit import Written, at_rest
 from controlplane.adapters.sqlite_store import SqliteStore
 from controlplane.gitops.controller import ask_for_retry
+from tests.controlplane.gitops.machine import UNLUCKY
 from tests.controlplane.gitops.town import Town, file
 
 
@@ -44,6 +47,18 @@ async def test_a_first_version_that_is_bad_is_left_at_rest_on_stable(tmp_path: P
         await town.until_commits(2)
     assert town.origin.text("apps/chat/canary.yml") == file("chat", "v1")
     assert town.machine.began == ["chat bad1"]
+
+
+@pytest.mark.parametrize("canary", UNLUCKY)
+async def test_a_canary_that_failed_for_what_is_not_its_doing_stays_in_its_file(tmp_path: Path, canary: str) -> None:
+    """And is not started again until somebody says so."""
+    town = Town(tmp_path)
+    town.origin.commit({"apps/chat/canary.yml": file("chat", "v1")}, "Begin")
+    town.origin.commit({"apps/chat/canary.yml": file("chat", canary)}, "Try it")
+    async with town.controller():
+        await town.until_said("this revision", "was rejected", f"{canary} could not be tried.")
+    assert town.log() == ["Try it", "Begin"]
+    assert town.machine.began == [f"chat {canary}"]
 
 
 async def test_windows_line_ends_and_a_byte_order_mark_are_kept(tmp_path: Path) -> None:
