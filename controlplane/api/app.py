@@ -29,6 +29,7 @@ from controlplane.api.metrics import Tally
 from controlplane.api.places import Sources
 from controlplane.api.plan_text import plan_text
 from controlplane.api.problem import Problem, Refused
+from controlplane.api.rights import kept
 from controlplane.api.series import Series, series
 from controlplane.api.sessions import STATIC, sessions
 from controlplane.api.state import state_at
@@ -178,12 +179,18 @@ def _reading(app: FastAPI, sources: Sources, rules: Rules, hub: Hub, now: Callab
         tags=["rollouts"],
     )
     async def stream(
-        asker: Asker, id_: Id, last_event_id: Annotated[str, Header(max_length=200)] = ""
+        request: Request, asker: Asker, id_: Id, last_event_id: Annotated[str, Header(max_length=200)] = ""
     ) -> StreamingResponse:
         """Server-sent events: `event` (event lines, by id) and `state` (about one a second while it runs)."""
         source = sources.seen_by(asker.person)
         place = await source.find(id_, "watch")
-        return StreamingResponse(source.kept(place, hub.listen(place, last_event_id)), media_type="text/event-stream")
+
+        async def still_known() -> None:
+            if await rules.door.admit(request.headers) is None:
+                raise Refused(401, "Who are you?", rules.door.hint)
+
+        messages = kept(hub.listen(place, last_event_id), still_known)
+        return StreamingResponse(source.kept(place, messages), media_type="text/event-stream")
 
 
 def _acting(app: FastAPI, sources: Sources, now: Callable[[], float]) -> None:

@@ -56,6 +56,12 @@ def sessions(app: FastAPI, sources: Sources, rules: Rules) -> None:
 
     if rules.door.signs_in:
         _signing(app, rules)
+        return
+
+    @app.get(SIGN_IN, include_in_schema=False)
+    async def nowhere() -> Response:
+        """Where one token opens everything there is nothing to sign in to: the page says what opens it."""
+        return RedirectResponse("/", 303)
 
 
 def _ours(address: str) -> str:

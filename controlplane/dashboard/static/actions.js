@@ -1,7 +1,7 @@
 // What a person may do: each action says its effect before it is asked for, and why where it is not possible.
 
-import { html, useEffect, useRef, useState } from "./vendor/htm-preact-3.1.1.mjs";
 import { ask } from "./api.js";
+import { html, useEffect, useRef, useState } from "./words.js";
 
 export function Actions({ state, session, may, events }) {
   const [chosen, setChosen] = useState(null);

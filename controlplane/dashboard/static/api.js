@@ -1,10 +1,15 @@
 // Speaks to the API: reads, acts, follows. Every answer that is no success becomes an Error with the problem's words.
 
-let session;
+let session, over;
 
 export const read = (path) => call("GET", path);
 
-export const openSession = async () => (session = await read("/session"));
+// `ended` hears when the sign-in has ended (the error), and when there is one again.
+export async function openSession(ended) {
+  session = await read("/session");
+  over = ended;
+  return session;
+}
 
 export const signOut = () => call("DELETE", "/session");
 
@@ -14,8 +19,11 @@ async function call(method, path, body) {
   const headers = { "content-type": "application/json", "x-serinus-token": session?.token ?? "" };
   const response = await fetch(`/api/v1${path}`, { method, headers, body: body && JSON.stringify(body) });
   const said = await response.json().catch(() => ({}));
-  if (response.ok) return said;
-  throw Object.assign(new Error(said.detail || `The server answered ${response.status}.`), { status: response.status });
+  const { ok, status } = response;
+  const error = !ok && Object.assign(new Error(said.detail || `The server answered ${status}.`), { status });
+  if (ok || status === 401) over?.(error);
+  if (error) throw error;
+  return said;
 }
 
 // Follows one rollout. The browser reconnects by itself and says which event it had last; where it gives up, we begin
@@ -31,13 +39,15 @@ export function follow(id, { event, state, problem, link }) {
   const open = () => {
     if (ended) return;
     source = new EventSource(`/api/v1/rollouts/${encodeURIComponent(id)}/stream`);
-    source.addEventListener("event", (message) => { alive(); event(JSON.parse(message.data)); });
-    source.addEventListener("state", (message) => { alive(); state(JSON.parse(message.data)); });
-    source.addEventListener("problem", (message) => { alive(); problem(JSON.parse(message.data)); });
+    for (const [kind, told] of Object.entries({ event, state, problem })) {
+      source.addEventListener(kind, ({ data }) => { alive(); told(JSON.parse(data)); });
+    }
     source.onerror = () => {
       clearTimeout(watchdog);
       link(false);
-      if (source.readyState === EventSource.CLOSED) again = setTimeout(open, 2000);
+      if (source.readyState !== EventSource.CLOSED) return;
+      read("/session").catch(() => {}); // it says why
+      again = setTimeout(open, 2000);
     };
   };
   open();

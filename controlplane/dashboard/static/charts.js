@@ -1,7 +1,6 @@
 // Lines over time with uPlot, fetched when the first chart is drawn. One crosshair for all charts of a rollout.
 
-import { html, useEffect, useRef, useState } from "./vendor/htm-preact-3.1.1.mjs";
-import { moment } from "./words.js";
+import { format, html, moment, useEffect, useRef, useState } from "./words.js";
 
 let loading = null;
 function library() {
@@ -74,7 +73,7 @@ function point(chart, here) {
 
 function options(uPlot, { lines, unit, zero, newest, said }, width) {
   const axis = { stroke: colour("quiet"), grid: { stroke: colour("line"), width: 1 }, ticks: { show: false }, font: "11px system-ui" };
-  const format = FORMATS[unit] ?? digits;
+  const show = FORMATS[unit] ?? digits;
   const told = (chart) => {
     const { idx, left } = chart.cursor;
     const at = chart.data[0][idx];
@@ -83,7 +82,7 @@ function options(uPlot, { lines, unit, zero, newest, said }, width) {
     const values = lines.flatMap(({ label, key }, index) => {
       if (!label || value(index) == null) return [];
       const low = lines.findIndex(({ band }) => band === key);
-      return `${label} ${format(value(index))}${low < 0 || value(low) == null ? "" : ` (${format(value(low))} to ${format(value(low + 1))})`}`;
+      return `${label} ${show(value(index))}${low < 0 || value(low) == null ? "" : ` (${show(value(low))} to ${show(value(low + 1))})`}`;
     });
     const mark = newest.current.marks.findLast((each) => Math.abs(chart.valToPos(each.t, "x") - left) < NEAR);
     said.current?.replaceChildren([moment(at * 1000), ...values, mark && `${mark.symbol} ${mark.text}`].filter(Boolean).join(" · "));
@@ -96,7 +95,7 @@ function options(uPlot, { lines, unit, zero, newest, said }, width) {
     scales: { y: { range: (_, low, high) => range(low, high, zero) } },
     axes: [
       { ...axis, size: 26, space: 70, values: clockTicks },
-      { ...axis, size: 58, space: 28, values: (_, ticks) => ticks.map((v) => (v == null ? "" : format(v))) },
+      { ...axis, size: 58, space: 28, values: (_, ticks) => ticks.map((v) => (v == null ? "" : show(v))) },
     ],
     hooks: {
       draw: [(chart) => drawMarks(chart, newest.current)],
@@ -151,6 +150,6 @@ function clockTicks(_, ticks) {
   const fields = apart >= 86400
     ? { month: "short", day: "numeric" }
     : { hour: "2-digit", minute: "2-digit", hour12: false, ...(apart < 60 ? { second: "2-digit" } : {}) };
-  const words = new Intl.DateTimeFormat(undefined, fields);
+  const words = format(fields);
   return ticks.map((t) => words.format(new Date(t * 1000)));
 }

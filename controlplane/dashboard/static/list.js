@@ -1,9 +1,8 @@
-// All rollouts, those that may need somebody first. What is filtered stands in the address, so it can be kept and sent.
+// All rollouts, those that may need somebody first. What is filtered stands in the address.
 
-import { html, useEffect, useState } from "./vendor/htm-preact-3.1.1.mjs";
 import { read } from "./api.js";
 import { Table } from "./panel.js";
-import { Banner, Link, Stale } from "./words.js";
+import { Banner, html, Link, Stale, useEffect, useState } from "./words.js";
 
 const PERIOD_MS = 2000;
 const SHOWS = {
@@ -14,7 +13,7 @@ const SHOWS = {
   back: ["Put back", (r) => r.finished && r.result !== "promoted"],
 };
 
-export function List({ session, query, go }) {
+export function List({ session, ended, query, go }) {
   const [listing, setListing] = useState(null);
   const [lost, setLost] = useState("");
   useEffect(() => {
@@ -46,7 +45,7 @@ export function List({ session, query, go }) {
   const matching = phase ? ofPhase(phase) : shown;
   const phases = [...new Set([...shown.map((r) => r.badge.word), phase])].filter(Boolean).sort();
   return html`<h1>Rollouts on ${session.where}</h1>
-    ${(lost || listing.stale) && html`<${Stale} why=${lost ? `Not live: ${lost}` : listing.stale} since=${lost ? listing.at : listing.stale_since} />`}
+    ${(lost || listing.stale) && html`<${Stale} why=${lost ? `Not live: ${lost}` : listing.stale} since=${lost ? listing.at : listing.stale_since} ended=${ended} />`}
     ${listing.unreadable.map((u) => html`<${Banner} tone="bad" key=${u.folder}>✖ ${u.folder} cannot be read: ${u.problem}<//>`)}
     ${listing.rollouts.length > 0 && html`
       <form class="filters" role="search" onSubmit=${(event) => event.preventDefault()}>

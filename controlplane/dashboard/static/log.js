@@ -1,7 +1,6 @@
 // The decision log: what happened, newest first, each with its evidence. Words are the server's, texts are only text.
 
-import { html, useEffect, useRef, useState } from "./vendor/htm-preact-3.1.1.mjs";
-import { clock, Link, Mark, moment } from "./words.js";
+import { clock, html, Link, Mark, moment, useEffect, useRef, useState } from "./words.js";
 
 const KINDS = { all: "Everything", decisions: "Decisions", verdict: "Verdicts", operator: "People" };
 const SHOWN = 50;

@@ -1,12 +1,9 @@
 // The page: finds out who asks, reads the address, shows the list or one rollout.
 
-import { html, render, useEffect, useErrorBoundary, useState } from "./vendor/htm-preact-3.1.1.mjs";
 import { openSession, signOut } from "./api.js";
 import { List } from "./list.js";
 import { Rollout } from "./rollout.js";
-import { Banner, Link, zone } from "./words.js";
-
-const here = () => location.pathname + location.search;
+import { Banner, here, html, Link, render, signIn, useEffect, useErrorBoundary, useState, zone } from "./words.js";
 
 function usePlace() {
   const [place, setPlace] = useState(here);
@@ -21,26 +18,26 @@ function usePlace() {
 
 function Closed({ error }) {
   if (error.status !== 401) return html`<${Banner} tone="bad">${error.message}<//>`;
-  if (error.message.includes("/sign-in")) return html`<h1><a href=${signIn()}>Sign in</a></h1>`;
-  return html`<section class="empty"><h1>Who are you?</h1><p>${error.message}</p></section>`;
+  const to = error.message.includes("/sign-in") && html`<a href=${signIn()}>Sign in</a>`;
+  return html`<section class="empty"><h1>Who are you?</h1><p>${error.message} ${to}</p></section>`;
 }
-
-const signIn = () => `/sign-in?next=${encodeURIComponent(here())}`;
 
 function App() {
   const [place, go] = usePlace();
   const [session, setSession] = useState(null);
+  const [ended, setEnded] = useState(false);
   const [error, setError] = useState(null);
   const [broken] = useErrorBoundary();
-  useEffect(() => { openSession().then(setSession, setError); }, []);
+  useEffect(() => { openSession(setEnded).then(setSession, setError); }, []);
   const id = place.match(/^\/rollouts\/([^/?]+)/)?.[1];
   const query = new URLSearchParams(place.split("?")[1] ?? "");
   const leave = () => signOut().then(() => location.assign(signIn()), setError);
+  const shared = { session, ended, query, go };
   let body = html`<p class="quiet">Reading the rollouts…</p>`;
   if (broken) body = html`<${Banner} tone="bad">This page failed: ${String(broken.message)}. Reload it; rollouts are not touched by that.<//>`;
   else if (error) body = html`<${Closed} error=${error} />`;
-  else if (session && id) body = html`<${Rollout} key=${id} id=${decodeURIComponent(id)} session=${session} query=${query} go=${go} />`;
-  else if (session) body = html`<${List} session=${session} query=${query} go=${go} />`;
+  else if (session && id) body = html`<${Rollout} key=${id} id=${decodeURIComponent(id)} ...${shared} />`;
+  else if (session) body = html`<${List} ...${shared} />`;
   return html`<a class="skip" href="#content">Skip to content</a>
     <header class="top">
       <${Link} class="brand" to="/" go=${go}><img src="/static/icon.svg" alt="" width="24" height="24" /> Serinus<//>

@@ -1,7 +1,6 @@
 // A table of the server's making: titles, words, tones and links are decided there, times are shown in our own zone.
 
-import { html } from "./vendor/htm-preact-3.1.1.mjs";
-import { ago, Command, Link, Mark, Out, Time, useNow } from "./words.js";
+import { ago, Command, html, Link, Mark, Out, Time, useNow } from "./words.js";
 
 export const Panel = ({ panel }) => html`<section class="card panel" aria-labelledby=${`panel-${panel.id}`}>
   <h2 id=${`panel-${panel.id}`}>${panel.title}</h2>

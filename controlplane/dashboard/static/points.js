@@ -23,5 +23,4 @@ export function withState(rows, { at, finished, arms, gates }) {
 // The columns of a chart: the times, then what each function takes of a row.
 export const columns = (rows, ...values) => [({ at }) => at, ...values].map((value) => rows.map((row) => value(row) ?? null));
 
-// What charts mark: shifts, the canary's start, alerts, people, git.
 export const marksOf = (events) => events.filter((event) => event.shown.marks).map(({ at, shown }) => ({ ...shown, t: seconds(at) }));

@@ -1,15 +1,14 @@
-// One rollout, live: the verdict in a sentence first, then what it rests on. An earlier attempt is shown as it ended.
+// One rollout, live: the verdict first, then what it rests on. An earlier attempt is shown as it ended.
 
-import { html, useEffect, useMemo, useRef, useState } from "./vendor/htm-preact-3.1.1.mjs";
 import { follow, read } from "./api.js";
 import { Actions } from "./actions.js";
 import { Chart } from "./charts.js";
 import { Log } from "./log.js";
 import { Panel } from "./panel.js";
 import { columns, fromSeries, marksOf, withState } from "./points.js";
-import { Badge, Banner, Command, Link, Mark, Out, Stale, Time } from "./words.js";
+import { Badge, Banner, Command, html, Link, Mark, Out, Stale, Time, useEffect, useMemo, useRef, useState } from "./words.js";
 
-export function Rollout({ id, session, query, go }) {
+export function Rollout({ id, session, ended, query, go }) {
   const [{ detail, state, events, points, error, live, problem }, setPage] = useState({ events: [], points: [], live: true });
   const [retry, setRetry] = useState(0);
   const put = (news) => setPage((page) => ({ ...page, ...news }));
@@ -59,7 +58,7 @@ export function Rollout({ id, session, query, go }) {
   const charts = { points, marks, here, pick: (iso) => go(moment(iso), true) };
   const [variants, ...around] = state.panels;
   return html`<div>${crumbs}
-    <${Banners} state=${state} live=${live} problem=${problem} />
+    <${Banners} ...${{ state, live, problem, ended }} />
     ${detail.earlier && html`<p class="banner quiet">Attempt #${state.attempt} as it ended. <a href="?">Show the newest</a></p>`}
     ${here && html`<p class="banner quiet">▼ Marked in the charts and the log: <${Time} iso=${at.toISOString()} />. <${Link} to=${moment()} go=${go} replace>Unmark it<//></p>`}
     <${Header} state=${state} />
@@ -76,26 +75,26 @@ export function Rollout({ id, session, query, go }) {
     <p class="foot"><button type="button" onClick=${() => print()}>Print this report</button></p></div>`;
 }
 
-function Banners({ state, live, problem }) {
+function Banners({ state, live, problem, ended }) {
   const lost = live ? problem ?? (state.stale && { detail: state.stale, since: state.stale_since })
     : { detail: "Not live: the connection is lost and tried again.", since: state.at };
   return html`<div>
-    ${lost && (lost.since ? html`<${Stale} why=${lost.detail} since=${lost.since} />` : html`<${Banner} tone="bad">✖ ${lost.detail}<//>`)}
+    ${lost && (lost.since ? html`<${Stale} why=${lost.detail} since=${lost.since} ended=${ended} />` : html`<${Banner} tone="bad">✖ ${lost.detail}<//>`)}
     ${state.banners.map(({ tone, text }) => html`<${Banner} key=${text} tone=${tone}>${text}<//>`)}</div>`;
 }
 
-function Header({ state }) {
-  return html`<section class=${`card verdict ${state.badge.tone}`} aria-labelledby="name">
+function Header({ state: { badge, weight, evidence_age: metrics, ...state } }) {
+  return html`<section class=${`card verdict ${badge.tone}`} aria-labelledby="name">
     <div>
-      <h1 id="name">${state.name} <span class="quiet">#${state.attempt}</span> <${Badge} badge=${state.badge} /></h1>
+      <h1 id="name">${state.name} <span class="quiet">#${state.attempt}</span> <${Badge} badge=${badge} /></h1>
       <p class="sentence" aria-live="polite">${state.sentence}</p>
       ${state.notes.map((note, index) => html`<p key=${index} class=${index ? "quiet" : ""}>${note}.</p>`)}
       <p class="quiet">Began <${Time} iso=${state.began} /> · ${state.finished ? "took" : "for"} ${state.age.text}${
-        state.evidence_age.value !== null ? ` · metrics ${state.evidence_age.text} old` : ""}</p>
+        metrics.value !== null ? ` · metrics ${metrics.text} old` : ""}</p>
     </div>
     <div class="weight">
-      <strong>${state.weight.big}</strong> <span>${state.weight.text}</span>
-      ${state.weight.also && html`<${Mark} kind="badge" tone="open" symbol="◌">${state.weight.also}<//>`}
+      <strong>${weight.big}</strong> <span>${weight.text}</span>
+      ${weight.also && html`<${Mark} kind="badge" tone="open" symbol="◌">${weight.also}<//>`}
     </div>
   </section>`;
 }

@@ -1,10 +1,12 @@
-// Times as people read them, with their zone; small pieces that every view uses.
+// What every view uses: times as people read them, with their zone; small pieces; Preact.
 
 import { html, useEffect, useState } from "./vendor/htm-preact-3.1.1.mjs";
+export * from "./vendor/htm-preact-3.1.1.mjs";
 
-const CLOCK = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
-const DAY = new Intl.DateTimeFormat(undefined, { year: "numeric", month: "short", day: "numeric" });
-const ZONE = new Intl.DateTimeFormat(undefined, { timeZoneName: "short" });
+export const format = (fields) => new Intl.DateTimeFormat(undefined, fields);
+const CLOCK = format({ hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
+const DAY = format({ year: "numeric", month: "short", day: "numeric" });
+const ZONE = format({ timeZoneName: "short" });
 
 export const zone = (date = new Date()) =>
   ZONE.formatToParts(date).find((part) => part.type === "timeZoneName")?.value ?? "";
@@ -25,7 +27,7 @@ export function span(seconds) {
   return `${Math.floor(s)} s`;
 }
 
-// Draws again every second, for ages.
+// Every second.
 export function useNow() {
   const [now, setNow] = useState(Date.now());
   useEffect(() => {
@@ -60,9 +62,14 @@ export const Time = ({ iso }) => html`<time datetime=${iso}>${moment(iso)}</time
 
 export const Banner = ({ tone = "open", children }) => html`<p role="alert" class=${`banner ${tone}`}>${children}</p>`;
 
+export const here = () => location.pathname + location.search;
+// Where people sign in, and from there back.
+export const signIn = () => `/sign-in?next=${encodeURIComponent(here())}`;
+
 // Why nothing new comes, and from when what is shown is.
-export const Stale = ({ why, since }) =>
-  html`<${Banner}>◌ ${why} What is shown is from <${Time} iso=${since} />.<//>`;
+export const Stale = ({ why, since, ended }) =>
+  html`<${Banner}>◌ ${ended ? "Your sign-in has ended." : why} What is shown is from <${Time} iso=${since} />.${
+    ended && html` <a href=${signIn()}>Sign in again</a>`}<//>`;
 
 // A text to copy: a command or a query.
 export function Command({ children }) {
