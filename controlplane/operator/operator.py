@@ -32,7 +32,7 @@ from controlplane.profiles.identity import MOST_BYTES
 Say = Callable[[Key | None, str], None]
 Duty = Callable[[], Coroutine[object, object, None]]
 """Something that goes on until it is cancelled, and by itself never ends."""
-GRACE = 1.0
+GRACE = 0.5
 """Seconds that passes under way have to end in when the operator stops: nobody leads meanwhile. One that is cut off is
 healed by the next leader's, as after a kill."""
 LAST_EVENTS = 2.0

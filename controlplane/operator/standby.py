@@ -167,7 +167,7 @@ class Standby:
         behind = [(key, ready) for key, ready in self._ready.items() if not ready.caught_up]
         for first in range(0, len(behind), PASTS_AT_ONCE):
             few = behind[first : first + PASTS_AT_ONCE]
-            await asyncio.gather(*(self._tried(key, ready.charge.catch_up()) for key, ready in few))
+            await asyncio.gather(*(self._tried(key, ready.charge.catch_up) for key, ready in few))
             for _, ready in few:
                 ready.caught_up = True
 
@@ -201,13 +201,13 @@ class Standby:
             return
         await self._read()
         for key, ready in list(self._ready.items()):
-            await self._tried(key, ready.charge.overhear())
+            await self._tried(key, ready.charge.overhear)
             await asyncio.sleep(0)
 
-    async def _tried(self, key: Key, work: Awaitable[None]) -> None:
+    async def _tried(self, key: Key, work: Callable[[], Awaitable[None]]) -> None:
         """A bug met by one rollout costs its own readiness and nobody else's."""
         try:
-            await work
+            await work()
         except Exception as error:  # noqa: BLE001 - see above
             self._complain(error)
             self._refuse(key)
