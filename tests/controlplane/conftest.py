@@ -1,5 +1,6 @@
-"""Servers of the API and the page: one for tests that only read, one for each test that changes something."""
+"""Servers of the API and the page: one for tests that only read, one for each that changes something. A terminal."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,6 +8,14 @@ import pytest
 
 from tests.controlplane.api import homes
 from tests.controlplane.api.serving import Serving, serving
+
+
+@pytest.fixture
+def at_a_terminal() -> Iterator[None]:
+    """Ctrl-C reaches this process, as it does not where a shell began the tests in its background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="module")

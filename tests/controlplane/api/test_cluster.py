@@ -97,12 +97,13 @@ def test_what_is_not_there_is_not_found_whatever_it_looks_like(back: Shown, id_:
         assert client.get(f"/api/v1/rollouts/{id_}").status_code == 404
 
 
-def test_replicas_are_not_claimed_and_metrics_are_left_to_the_operator(going: Shown) -> None:
+def test_replicas_are_the_pods_that_are_there_and_metrics_are_left_to_the_operator(going: Shown) -> None:
+    """What the operator last noted of them is not claimed: this cluster makes no pods."""
     with going.client() as client:
         state = client.get(CHAT).json()["state"]
         assert client.get("/metrics").status_code == 404
         assert client.get("/readyz").status_code == 200
-    assert [arm["ready"] for arm in state["arms"]] == [None, None]
+    assert [arm["ready"] for arm in state["arms"]] == [0, 0]
     assert [arm["in_force"]["text"] for arm in state["arms"]] == ["95 %", "5 %"]
     assert state["controller"]["running"]
     assert "serinus-0" in state["controller"]["text"]

@@ -72,6 +72,7 @@ def test_waiting_for_an_end_that_does_not_come_is_a_timeout(left: Path) -> None:
     assert waited.stdout.startswith("search  Analyzing")
 
 
+@pytest.mark.usefixtures("at_a_terminal")
 def test_ctrl_c_ends_the_waiting_says_that_nothing_else_ends_and_leaves_with_the_code_that_shells_expect(
     left: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

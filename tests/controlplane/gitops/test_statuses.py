@@ -152,8 +152,9 @@ async def test_a_bad_file_is_a_failing_status_and_stops_no_other(town: HostedTow
                 FILE: file("chat", "good2"),
             }
         )
-        await town.until(lambda: len(town.said_of(bad)) >= 3)
         await town.until_commits(2)
+        await town.until(lambda: any(status["state"] == "success" for of, status in town.forge.statuses if of == bad))
+        await town.until(lambda: len({status["context"] for of, status in town.forge.statuses if of == bad}) == 3)
     said = {status["context"]: status for of, status in town.forge.statuses if of == bad}
     assert said["serinus/apps/a/canary.yml"]["state"] == "failure"
     assert said["serinus/apps/a/canary.yml"]["description"].startswith("apps/a/canary.yml:1:1: metadata")

@@ -49,6 +49,7 @@ def test_status_waits_for_the_end_of_the_present_spec_and_not_longer_than_it_may
     assert "No operator seems to run in this cluster" in late.stderr
 
 
+@pytest.mark.usefixtures("at_a_terminal")
 def test_ctrl_c_ends_the_waiting_says_that_nothing_else_ends_and_leaves_with_the_code_that_shells_expect(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
