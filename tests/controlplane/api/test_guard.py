@@ -140,7 +140,7 @@ def test_a_large_body_is_refused_before_it_is_read(served: Serving) -> None:
         problem(client.post(ACTION, content=iter([b"{}"]), headers={"content-type": "application/json"}), 413)
 
 
-def test_every_answer_carries_the_rules_for_browsers(served: Serving) -> None:
+def test_s12_every_answer_carries_the_rules_for_browsers(served: Serving) -> None:
     with served.client("") as client:
         for path in ("/", "/api/v1/rollouts", "/static/main.js", "/nothing"):
             headers = client.get(path).headers

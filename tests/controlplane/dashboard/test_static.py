@@ -165,8 +165,8 @@ def test_read_only_offers_nothing(browser: Browser, tmp_path: Path) -> None:
     assert waiting(tmp_path) == []
 
 
-def test_text_from_outside_is_only_ever_text(browser: Browser, tmp_path: Path) -> None:
-    """S12: markup in messages, verdicts and evidence is shown as it was written, and nothing of it runs."""
+def test_s12_text_from_outside_is_only_ever_text(browser: Browser, tmp_path: Path) -> None:
+    """Markup in messages, verdicts and evidence is shown as it was written, and nothing of it runs."""
     homes.put_back(tmp_path, "hostile", said=" ".join(CORPUS))
     with serving(tmp_path) as served, looking(browser, served) as page:
         expect(page.locator("td[data-label=Why]")).to_contain_text(CORPUS[0])
@@ -183,7 +183,7 @@ def test_text_from_outside_is_only_ever_text(browser: Browser, tmp_path: Path) -
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
-def test_the_pages_are_accessible_in_every_size_and_scheme(
+def test_s12_the_pages_are_accessible_in_every_size_and_scheme(
     browser: Browser, served: Serving, tmp_path: Path, width: int, scheme: str
 ) -> None:
     """The tool axe finds nothing, nothing is wider than the window; the screenshots are kept with the test."""

@@ -87,8 +87,10 @@ def test_empty_panels_teach_the_next_command_which_can_be_copied(browser: Browse
 @pytest.mark.parametrize(
     "url", ["javascript:window.owned=1", "https://x/\"onmouseover='window.owned=1'", "data:text/html,x"]
 )
-def test_hostile_texts_in_every_panel_are_only_text_and_never_links(browser: Browser, tmp_path: Path, url: str) -> None:
-    """S12 and GHSA-h4w9 for what comes from git, processes and channels."""
+def test_s12_hostile_texts_in_every_panel_are_only_text_and_never_links(
+    browser: Browser, tmp_path: Path, url: str
+) -> None:
+    """GHSA-h4w9, for what comes from git, processes and channels."""
     said = " ".join(CORPUS)
     surround(tmp_path, homes.put_back(tmp_path, "hostile", said=said), text=said, url=url)
     with serving(tmp_path) as served, looking(browser, served) as page:
@@ -126,7 +128,7 @@ def test_a_link_that_a_server_should_not_have_sent_is_not_opened_either(browser:
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "dark"), (390, "light"), (320, "dark")])
-def test_full_panels_are_accessible_and_fit_the_window(
+def test_s12_full_panels_are_accessible_and_fit_the_window(
     browser: Browser, full: Serving, tmp_path: Path, width: int, scheme: str
 ) -> None:
     """Axe finds nothing and nothing is wider than the window; the screenshots are kept with the test."""

@@ -28,7 +28,7 @@ def test_all_script_together_is_at_most_100_kb() -> None:
     assert sum(file.stat().st_size for file in scripts) <= MOST_SCRIPT
 
 
-def test_the_page_has_no_inline_script_or_style_and_asks_nobody_else() -> None:
+def test_s12_the_page_has_no_inline_script_or_style_and_asks_nobody_else() -> None:
     """What the content security policy forbids is not tried."""
     html = (STATIC / "index.html").read_text()
     assert re.findall(r"<script(?![^>]*\bsrc=)[^>]*>|<style|\bstyle=|\bon\w+=|https?://", html) == []
