@@ -69,6 +69,7 @@ class Rollout:
             while (await self.router.seen()).weights != weights:
                 with suppress(WorldError):
                     await self.router.set_weights(weights)
+                await asyncio.sleep(0.1)  # it may answer at once, and what KServe does has to be heard of
 
     async def put_away(self, arm: Arm) -> None:
         """Until nothing is left of it."""
