@@ -27,7 +27,7 @@ from controlplane.operator.following import following
 from tests.cluster.bed import Node, until
 from tests.cluster.test_llm import gone, members, serves, traffic
 
-PROMOTIONS = 6
+PROMOTIONS = 4
 RATE = 150.0
 SECONDS = 120.0
 """For a step of a busy controller."""
