@@ -20,7 +20,7 @@ from typing import Any
 from canary.weights import WHOLE
 from controlplane.kserve.caches import Caches
 from controlplane.kserve.group import SETTLED_S
-from controlplane.kserve.member import ROUTE, backend_names, weight_of
+from controlplane.kserve.member import ROUTE, backend_names, weighed, weight_of
 from controlplane.kubernetes.api import Object
 
 
@@ -56,9 +56,9 @@ class Departure:
             if not apart:
                 return None
         if weight_of(winner) != WHOLE:
-            return Step(winner, _weight(WHOLE))
+            return Step(winner, weighed(WHOLE))
         if weight_of(loser):
-            return Step(loser, _weight(0))
+            return Step(loser, weighed(0))
         return Step(loser, None) if nothing else None
 
     def _for_a_moment(self, what: str, holds: bool) -> bool:
@@ -80,10 +80,6 @@ def leaves(member: Object) -> bool:
 
 def _other_name(member: Object) -> str:
     return f"{member['metadata']['name']}-leaving"
-
-
-def _weight(weight: int) -> Mapping[str, Any]:
-    return {"spec": {"router": {"route": {"weight": weight}}}}
 
 
 def _created(member: Object) -> str:

@@ -10,7 +10,8 @@ from canary.observation import RouteSeen
 from canary.spec.models import ModelCanary
 from canary.weights import ALL_CANARY, ALL_STABLE, ARMS, WHOLE, Arm, Weights
 from controlplane.kserve.caches import Caches
-from controlplane.kserve.member import llm_name, weight_of
+from controlplane.kserve.member import llm_name, weighed, weight_of
+from controlplane.kserve.patience import Patience
 from controlplane.kubernetes.api import Kube, Object
 from controlplane.kubernetes.resources import LLM_INFERENCE_SERVICE
 from controlplane.ports import Clock
@@ -21,11 +22,8 @@ EMPTY = WHOLE // 100
 """A stable with less than this is given its weight back before the canary's is taken, or nobody would have any."""
 SETTLED_S = 0.5
 """Seconds for which the first millionth is in force before more follows."""
-PATIENCE_S = 0.5
-"""Seconds that a call waits for what it has written. Not until it is in force: no numbers are looked at meanwhile."""
 FOLLOWS_S = 10.0
 """Seconds after which a change that is written and not in force is worth a word: KServe takes 2 to 7 (measured)."""
-POLL_S = 0.05
 
 
 class LlmRouter:
@@ -36,9 +34,7 @@ class LlmRouter:
         self._caches = caches
         self._namespace = namespace
         self._clock = clock
-        self._wanted: Weights | None = None
-        self._since = 0.0
-        """When these weights were first asked for, or a weight was written last (seconds): KServe follows later."""
+        self._patience = Patience(clock, FOLLOWS_S)
         self._names: dict[Arm, str] = {
             "stable": llm_name(plan, plan.spec.stable),
             "canary": llm_name(plan, plan.spec.canary),
@@ -49,8 +45,7 @@ class LlmRouter:
 
         Raises `WorldError` once that has lasted for `FOLLOWS_S`.
         """
-        if weights != self._wanted:
-            self._wanted, self._since = weights, self._clock.now()
+        self._patience.ask(weights)
         live = {arm: self._live(arm) for arm in ARMS}
         if live["canary"] is None or live["stable"] is None:
             if weights == ALL_STABLE:
@@ -65,10 +60,7 @@ class LlmRouter:
             await self._clock.sleep(SETTLED_S)
         for arm in _order(weight_of(live["stable"])):
             await self._write(arm, wanted[arm], falls=wanted["canary"] < weight_of(live["canary"]))
-        while (seen := await self.seen()).weights != weights and self._clock.now() - self._since < PATIENCE_S:
-            await self._clock.sleep(POLL_S)
-        if seen.weights != weights and self._clock.now() - self._since >= FOLLOWS_S:
-            raise WorldError(f"{weights} is written and not in force: {seen.problem or f'it is {seen.weights}'}")
+        await self._patience.wait(self.seen)
 
     async def seen(self) -> RouteSeen:
         """The split that both members' statuses agree on; None while they do not."""
@@ -94,17 +86,18 @@ class LlmRouter:
 
     def _meant(self, canary: int) -> Weights:
         """One in a million stands for nothing, unless a stage itself asks for it."""
-        if self._wanted is not None and self._wanted.canary == canary:
-            return self._wanted
+        wanted = self._patience.wanted
+        if wanted is not None and wanted.canary == canary:
+            return wanted
         return ALL_STABLE if canary <= TINY else ALL_CANARY if canary >= WHOLE - TINY else Weights(canary)
 
     async def _write(self, arm: Arm, weight: int, *, falls: bool) -> None:
         live = self._live(arm)
         if live is None or weight_of(live) == weight:
             return
-        patch = {"spec": {"router": {"route": {"weight": weight}}}}
-        answer = await self._kube.patch(LLM_INFERENCE_SERVICE, self._namespace, self._names[arm], patch, urgent=falls)
-        self._since = self._clock.now()
+        name = self._names[arm]
+        answer = await self._kube.patch(LLM_INFERENCE_SERVICE, self._namespace, name, weighed(weight), urgent=falls)
+        self._patience.begin()
         self._caches.llm_services.put(answer)
 
     def _members(self, live: Object) -> dict[Arm, int] | None:

@@ -16,6 +16,7 @@ from canary.weights import ALL_STABLE, ARMS, Arm, Weights
 from controlplane.kserve.addressed import Addressed
 from controlplane.kserve.caches import Caches
 from controlplane.kserve.drift import Drift, report, touched_fields
+from controlplane.kserve.patience import Patience
 from controlplane.kserve.render import Rendered
 from controlplane.kserve.revisions import PERCENT, Reading, knative_service, service_of
 from controlplane.kserve.trouble import Parts, look
@@ -26,11 +27,8 @@ from controlplane.kubernetes.resources import INFERENCE_SERVICE, SERVING_RUNTIME
 from controlplane.ports import Clock
 from profiles.catalogue import Catalogue, builtin
 
-PATIENCE_S = 0.5
-"""Seconds that a call waits for what it has written. Not until it is in force: no numbers are looked at meanwhile."""
 FOLLOWS_S = 4.0
 """Seconds after which a share that is written and not in force is worth a word."""
-POLL_S = 0.05
 
 
 class _Service:
@@ -220,9 +218,7 @@ class KnativeRouter:
     def __init__(self, kube: Kube, caches: Caches, plan: ModelCanary, *, namespace: str, clock: Clock) -> None:
         self._service = _Service(kube, caches, plan, namespace)
         self._clock = clock
-        self._wanted: Weights | None = None
-        self._since = 0.0
-        """When these weights were first asked for, or written (seconds): KServe and Knative follow later."""
+        self._patience = Patience(clock, FOLLOWS_S)
 
     async def set_weights(self, weights: Weights) -> None:
         """Write the share, and give KServe and Knative a moment to follow; `seen` tells when they have.
@@ -236,17 +232,15 @@ class KnativeRouter:
             if weights != ALL_STABLE:
                 raise WorldError(f"the canary is not in InferenceService {self._service.name} yet; the weights stay.")
             return
-        if percent != found.share or weights != self._wanted:
-            self._wanted, self._since = weights, self._clock.now()
+        self._patience.ask(weights)
+        if percent != found.share:
+            self._patience.begin()
         if percent < (found.share or 0):
             await self._service.fall_to(percent)
         elif percent != found.share:
             share = {"op": "add", "path": "/spec/predictor/canaryTrafficPercent", "value": percent}
             await self._service.patch(found.live, [share])
-        while (seen := await self.seen()).weights != weights and self._clock.now() - self._since < PATIENCE_S:
-            await self._clock.sleep(POLL_S)
-        if seen.weights != weights and self._clock.now() - self._since >= FOLLOWS_S:
-            raise WorldError(f"{weights} is written and not in force: {seen.problem or f'it is {seen.weights}'}")
+        await self._patience.wait(self.seen)
 
     async def seen(self) -> RouteSeen:
         """The split that Knative serves, by the revisions in KServe's status."""

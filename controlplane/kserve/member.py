@@ -4,6 +4,7 @@ Used by `llm.py`, which runs members, and by `group.py`, which weighs them. Whet
 all is found out here, before anything is made.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from canary.errors import BadInput
@@ -75,6 +76,11 @@ def llm_service(plan: ModelCanary, variant: Variant, weight: int, *, namespace: 
 def backend_names(member: str) -> frozenset[str]:
     """What routes may call the member's pods."""
     return frozenset((member + WORKLOAD_SERVICE, member + POOL))
+
+
+def weighed(weight: int) -> Mapping[str, Any]:
+    """A merge patch that gives a member this weight."""
+    return {"spec": {"router": {"route": {"weight": weight}}}}
 
 
 def weight_of(live: Object) -> int:
