@@ -1,6 +1,9 @@
-"""The hard stop: plain outages, faster than any test. Half of at least twenty canary requests fail, twice running.
+"""The hard stop: plain outages, faster than any test. Half of at least twenty canary requests fail, over two scrapes.
 
-Called by `judge.py` at every block, in every stage, at 100 % too. Says nothing about small harm.
+An outage seldom begins with a scrape, and a canary that fails all requests should not go on for a scrape longer because
+the first one held some good ones. So a scrape counts from half of the share on, if those running come to the share on
+average and the last one alone does: an outage of so many scrapes less one is enough, whenever it begins. Called by
+`judge.py` at every block, in every stage, at 100 % too. Says nothing about small harm.
 """
 
 from typing import Any
@@ -9,7 +12,17 @@ from canary.judge.arms import ArmSums, Sides
 from canary.spec.models import HardStop
 
 Memory = dict[str, Any]
-NOTHING: Memory = {"canary": [0.0, 0.0], "stable": [0.0, 0.0], "since": None, "streak": 0, "began": None, "last": None}
+NOTHING: Memory = {
+    "canary": [0.0, 0.0],
+    "stable": [0.0, 0.0],
+    "since": None,
+    "streak": 0,
+    "shares": [],
+    "began": None,
+    "last": None,
+}
+"""`canary`, `stable`: errors and requests since `since`, put together until they are enough. `streak`: scrapes running
+in which the canary alone was not well, from `began` on; `shares` failed in the newest; `last`: what was counted."""
 
 
 def look(settings: HardStop, memory: Memory, sides: Sides, t: float) -> Memory:
@@ -18,16 +31,28 @@ def look(settings: HardStop, memory: Memory, sides: Sides, t: float) -> Memory:
     since = memory["since"] if memory["since"] is not None else t
     if not settings.enabled or canary[1] < settings.min_requests:
         return {**memory, "canary": canary, "stable": stable, "since": since if canary[1] > 0 else None}
-    failing = canary[0] >= settings.failures * canary[1] and canary[0] > 0
-    stable_is_well = stable[0] < settings.failures / 2 * stable[1] if stable[1] > 0 else True
-    out = failing and stable_is_well
-    began = (memory["began"] if memory["streak"] else since) if out else None
-    return {**NOTHING, "streak": memory["streak"] + 1 if out else 0, "began": began, "last": [*canary, *stable]}
+    share = canary[0] / canary[1]
+    stable_is_well = stable[1] == 0 or stable[0] / stable[1] < settings.failures / 2
+    if share < settings.failures / 2 or not stable_is_well:
+        return {**NOTHING, "last": [*canary, *stable]}
+    return {
+        **NOTHING,
+        "streak": memory["streak"] + 1,
+        "shares": [*memory.get("shares", []), share][-settings.scrapes :],  # a state of older builds has none
+        "began": memory["began"] if memory["streak"] else since,
+        "last": [*canary, *stable],
+    }
 
 
 def stops(settings: HardStop, memory: Memory) -> bool:
     """Whether it has seen enough."""
-    return settings.enabled and memory["streak"] >= settings.scrapes
+    shares = memory.get("shares", [])
+    return (
+        settings.enabled
+        and len(shares) >= settings.scrapes
+        and shares[-1] >= settings.failures
+        and sum(shares) >= settings.failures * len(shares)
+    )
 
 
 def _plus(counts: list[float], arm: ArmSums) -> list[float]:

@@ -72,7 +72,7 @@ def _environment(value: Mapping[str, str]) -> Mapping[str, str]:
 
 
 class HardStop(Model):
-    """Plain outage: this share of at least so many canary requests fails in so many scrapes running."""
+    """Plain outage: this share of at least so many canary requests fails over so many scrapes running."""
 
     enabled: Switch = True
     """Whether a plain outage ends the rollout without waiting for the tests."""
@@ -81,7 +81,7 @@ class HardStop(Model):
     min_requests: Positive = 20
     """Canary requests that there must be."""
     scrapes: Positive = 2
-    """Scrapes running in which it must be so."""
+    """Scrapes running over which it must be so. Each counts from half of the share on: few outages begin with one."""
 
 
 class JudgeSettings(Model):

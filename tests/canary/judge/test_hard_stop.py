@@ -1,5 +1,10 @@
 """The hard stop: plain outages of the canary alone."""
 
+from math import floor
+
+from hypothesis import given
+from hypothesis import strategies as st
+
 from canary.judge import hard_stop
 from canary.judge.arms import ArmSums, Sides
 from canary.spec.models import HardStop
@@ -24,6 +29,54 @@ def test_two_scrapes_of_plain_outage_stop_the_canary() -> None:
 
 def test_one_good_scrape_in_between_starts_the_count_anew() -> None:
     assert not hard_stop.stops(HardStop(), _play((15, 20, 0, 400), (2, 20, 0, 400), (15, 20, 0, 400)))
+
+
+def test_the_scrape_in_which_an_outage_begins_counts_from_half_of_the_share_on() -> None:
+    memory = _play((0, 20, 0, 400), (5, 20, 0, 400), (20, 20, 0, 400))
+    assert hard_stop.stops(HardStop(), memory)
+    assert memory["began"] == 1.0
+    assert not hard_stop.stops(HardStop(), _play((4, 20, 0, 400), (20, 20, 0, 400)))
+
+
+def test_scrapes_that_do_not_come_to_the_share_on_average_are_no_outage() -> None:
+    assert not hard_stop.stops(HardStop(), _play((6, 20, 0, 400), (12, 20, 0, 400)))
+    assert hard_stop.stops(HardStop(), _play((6, 20, 0, 400), (12, 20, 0, 400), (12, 20, 0, 400)))
+
+
+def test_a_canary_that_is_better_in_the_last_scrape_is_given_another() -> None:
+    assert not hard_stop.stops(HardStop(), _play((20, 20, 0, 400), (9, 20, 0, 400)))
+
+
+def test_only_the_newest_scrapes_count() -> None:
+    """Long half-broken, then an outage: what went before takes nothing from it."""
+    assert hard_stop.stops(HardStop(), _play(*[(6, 20, 0, 400)] * 50, (20, 20, 0, 400), (20, 20, 0, 400)))
+
+
+@given(st.floats(1.0, 2.0), st.floats(0.0, 1.0))
+def test_an_outage_is_seen_within_two_and_a_quarter_scrapes_and_one_shorter_than_a_scrape_never(
+    begins: float, lasts: float
+) -> None:
+    """A hundred requests a scrape, of which those of some interval fail."""
+    total = _failing(begins, begins + 10.0, scrapes=floor(begins + 2.26))
+    assert hard_stop.stops(HardStop(), _play(*total))
+    short = _failing(begins, begins + 0.98 * lasts, scrapes=5)
+    assert not any(hard_stop.stops(HardStop(), _play(*short[:k])) for k in range(1, 6))
+
+
+def _failing(begins: float, ends: float, scrapes: int) -> list[tuple[float, float, float, float]]:
+    """Scrapes of a hundred evenly spread requests, of which those between these times fail; stable is well."""
+    parts = [max(0.0, min(ends, k + 1) - max(begins, k)) for k in range(scrapes)]
+    return [(round(100 * part), 100, 0, 400) for part in parts]
+
+
+def test_a_state_of_an_older_build_goes_on() -> None:
+    older = {name: kept for name, kept in _play((20, 20, 0, 400)).items() if name != "shares"}
+    arm, well = ArmSums(1, 20.0, 20.0, 20.0), ArmSums(1, 400.0, 0.0, 400.0)
+    sides = Sides(arm, well, (well, ArmSums()), [])
+    assert not hard_stop.stops(HardStop(), older)
+    once = hard_stop.look(HardStop(), older, sides, 2.0)
+    assert hard_stop.stops(HardStop(), hard_stop.look(HardStop(), once, sides, 3.0))
+    assert once["began"] == 0.0
 
 
 def test_with_little_traffic_scrapes_are_put_together() -> None:
