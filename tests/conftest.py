@@ -6,10 +6,13 @@ done takes over from the end of another's part, and no test of half a minute is 
 keeps the order of the files.
 """
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.patience import PatientLoop
 
 # How long an example takes says how busy the machine is: it fails no test.
 settings.register_profile("untimed", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -18,6 +21,11 @@ settings.load_profile("untimed")
 HERE = Path(__file__).parent
 LONGEST = ("controlplane/cli/test_demo.py", "stories/test_csat.py", "controlplane/reconcile/test_past_real.py")
 """Half a minute each, all of it the length of a story told with real processes."""
+
+
+def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> Mapping[str, Callable[[], PatientLoop]]:
+    """What each asynchronous test runs on; it calls nothing late only because the machine was."""
+    return {"patient": PatientLoop}
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
