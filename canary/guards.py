@@ -50,17 +50,19 @@ def the_canary_is_lost(look: Look) -> Change | None:
 def the_route_was_lowered(look: Look) -> Change | None:
     """Traffic that somebody took away, or a rollback that was never saved, is not given back."""
     rollout, route = look.rollout, look.seen.route
-    if rollout.phase not in EXPOSED or route.weights is None or route.at < rollout.since:
+    found = route.asked if route.weights is None else route.weights  # before its gateway's word, it says so itself
+    if rollout.phase not in EXPOSED or found is None or route.at < rollout.since:
         return None
     shifting = Phase.SHIFTING, Phase.PROMOTING
     on_the_way_up = rollout.phase in shifting or rollout.resume_to in shifting
-    expected = look.weights_of(rollout.stage - 1) if on_the_way_up else rollout.weights
-    if route.weights.canary >= expected.canary:
+    before = rollout.came_from if rollout.came_from is not None else look.weights_of(rollout.stage - 1)
+    expected = before if on_the_way_up else rollout.weights
+    if found.canary >= expected.canary:
         return None
     return look.back(
         Reason.ROUTE_LOWERED,
-        wording.route_lowered(route.weights, rollout.weights),
-        {"found": route.weights.share, "recorded": rollout.weights.share},
+        wording.route_lowered(found, rollout.weights),
+        {"found": found.share, "recorded": rollout.weights.share},
         result="rolled_back",
     )
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from canary import fingerprint, judge, wording
 from canary.action import Action, Evaluate, Mirror, Run, SetWeights, Stop
+from canary.awaited import AWAITED, awaited, is_news
 from canary.errors import BugError
 from canary.guards import first_objection, verdict_evidence
 from canary.intake import take_in
@@ -56,7 +57,7 @@ def advance(spec: CanarySpec, rollout: Rollout, seen: Seen, now: float) -> Decis
         look = _apply(look, change)
     else:
         raise BugError(f"{rollout.name} runs in circles at {look.rollout.phase}; nothing was changed")
-    look = _give_back(look)
+    look = _tell_what_is_awaited(_give_back(look))
     return Decision(look.rollout, _actions(look), _wake_at(look))
 
 
@@ -153,6 +154,20 @@ def _give_back(look: Look) -> Look:
             )
         return replace(look, rollout=rollout)
     return replace(look, rollout=_note_weights(replace(rollout, weights=ALL_STABLE), look.now))
+
+
+def _tell_what_is_awaited(look: Look) -> Look:
+    """Say what does not come by itself, once; when it has come, the phase's own words stand again."""
+    rollout, found = look.rollout, awaited(look)
+    if found is None:
+        begun = [each for each in rollout.history if each.event == "phase" and each.phase is rollout.phase]
+        if rollout.reason in AWAITED and begun:
+            rollout = replace(rollout, reason=begun[-1].reason, message=begun[-1].message)
+        return replace(look, rollout=rollout)
+    reason, message = found
+    if reason is not rollout.reason or is_news(rollout.message, message):
+        rollout = note(replace(rollout, reason=reason, message=message), "alert", reason, message, {}, look.now)
+    return replace(look, rollout=rollout)
 
 
 def _actions(look: Look) -> tuple[Action, ...]:

@@ -82,6 +82,8 @@ class VariantSeen:
     """True when waiting longer cannot help: the command does not exist, or it crashed again and again."""
     steady: bool = True
     """False while it has only just begun to serve, or has just crashed: it serves, and no rollout begins on it yet."""
+    stuck: bool = False
+    """True when something is wrong that time alone does not mend (no room, a crash, an image); False while it loads."""
 
     @property
     def usable(self) -> bool:
@@ -102,6 +104,8 @@ class RouteSeen:
     weights: Weights | None = None
     """None when the router has not said."""
     problem: str = ""
+    asked: Weights | None = None
+    """What the route was last told, while that is not in force (`weights` is None); None where nobody can say."""
 
 
 @dataclass(frozen=True, slots=True)

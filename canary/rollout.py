@@ -75,6 +75,9 @@ class Reason(StrEnum):
     FINGERPRINT_BLOCKED = "FingerprintBlocked"
     FINGERPRINT_FOUND_LATE = "FingerprintFoundLate"
     ROUTE_NOT_READY = "RouteNotReady"
+    WAITING_FOR_STABLE = "WaitingForStable"
+    WAITING_FOR_CANARY = "WaitingForCanary"
+    WAITING_FOR_ROUTE = "WaitingForRoute"
 
 
 EventKind = Literal["phase", "weights", "verdict", "alert", "git", "operator", "end"]
@@ -124,6 +127,8 @@ class Rollout:
     """The weights asked for. The route's own answer is in the snapshot."""
     peak: Weights = ALL_STABLE
     """The largest share that the canary was ever asked to get."""
+    came_from: Weights | None = None
+    """The share that the canary had before the one that is asked for; None before the first."""
     resume_to: Phase | None = None
     """For Paused and Blind: the phase to return to."""
     passed: tuple[int, ...] = ()

@@ -23,6 +23,7 @@ def enter_stage(look: Look, stage: int, reason: Reason, why: str) -> Change:
     updates: dict[str, Any] = {
         "stage": stage,
         "weights": weights,
+        "came_from": look.rollout.weights,
         "passed": tuple(range(stage)),
         "resume_to": None,
         "verdicts": (),

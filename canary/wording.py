@@ -64,6 +64,29 @@ def no_route(stable: str, canary: str, problem: str, waited: float) -> str:
     )
 
 
+def stuck(name: str, problem: str) -> str:
+    """A variant that does not come up by waiting alone."""
+    return f"{name} is not ready: {problem}."
+
+
+def route_awaited(problem: str) -> str:
+    """A route that was written and that nobody serves yet."""
+    return f"Nobody can be served yet: {problem}."
+
+
+def given_up(stable: str, canary: str, deadline: float, at: str) -> str:
+    """How long something is waited for before any traffic, and what stays as it is meanwhile; `at` is a moment."""
+    return (
+        f"{canary} gets no traffic meanwhile, and {stable} is left as it is. If it does not come by {at} "
+        f"(progressDeadline {duration(deadline)}), {canary} is stopped and the rollout has failed."
+    )
+
+
+def shift_awaited(weights: Weights, problem: str) -> str:
+    """Weights that were written and are not in force."""
+    return f"{weights} was asked for and is not in force: {problem}. The rollout waits; nothing else is changed."
+
+
 def lost(name: str, problem: str) -> str:
     """A canary that was ready and is not any more."""
     return f"{name} stopped being ready{f' ({problem})' if problem else ''}; its traffic goes back to stable."

@@ -67,6 +67,15 @@ class Router(Protocol):
         ...
 
 
+@runtime_checkable
+class Confirming(Protocol):
+    """What routers can besides whose `seen` is a copy that may lag behind what is true."""
+
+    async def confirm(self) -> None:
+        """Read anew what `seen` tells of; raises `WorldError` where that cannot be done now."""
+        ...
+
+
 class MetricSource(Protocol):
     """Running totals of both arms."""
 

@@ -50,6 +50,8 @@ class RouteState:
     """Whether the gateway speaks of an older generation, and may still serve that one."""
     refused: bool = False
     """Whether the gateway has looked at this very generation and does not accept it."""
+    unanswered: bool = False
+    """Whether no controller has said anything of it yet."""
     problem: str = ""
     """One clause in the gateway's words; empty when all is well."""
 
@@ -116,6 +118,7 @@ def read_route(route: Object, gateway: tuple[str, str]) -> RouteState:
         in_force=answer.in_force,
         behind=answer.behind,
         refused=answer.refused,
+        unanswered=answer.unanswered,
         problem=answer.problem,
     )
 
@@ -128,6 +131,8 @@ def under_gateway(state: RouteState, named: tuple[str, str], gateway: Object | N
     if gateway is None:
         gone = f"gateway {'/'.join(named)} does not exist, so nobody is served through it"
         return replace(state, in_force=False, behind=False, refused=False, problem=gone)
+    if state.unanswered:
+        return replace(state, problem=_silent(named, gateway))
     conditions = {each["type"]: each for each in gateway.get("status", {}).get("conditions", ())}
     programmed = conditions.get("Programmed", {})
     if state.problem or programmed.get("status") != "False":
@@ -250,13 +255,15 @@ class _Answer:
     in_force: bool = False
     behind: bool = False
     refused: bool = False
+    unanswered: bool = False
 
 
 def _answer(route: Object, gateway: tuple[str, str], generation: int) -> _Answer:
     named = "/".join(gateway)
     answers = [each for each in route.get("status", {}).get("parents", ()) if _is_from(each, route, gateway)]
     if not answers:
-        return _Answer(f"no controller of gateway {named} has answered for it yet: is that Gateway there?")
+        silent = f"no controller has accepted it yet: is gateway {named} there, and does a controller handle its class?"
+        return _Answer(silent, unanswered=True)
     conditions = _conditions(answers)
     accepted, resolved = conditions.get("Accepted", {}), conditions.get("ResolvedRefs", {})
     if int(accepted.get("observedGeneration", generation)) < generation:
@@ -267,6 +274,20 @@ def _answer(route: Object, gateway: tuple[str, str], generation: int) -> _Answer
     if resolved.get("status") == "False":
         return _Answer(f"gateway {named} cannot reach all of it: {_words(resolved)}", in_force=True)
     return _Answer(in_force=True)
+
+
+def _silent(named: tuple[str, str], gateway: Object) -> str:
+    """Why nobody may have answered, from what the Gateway says of its own controller."""
+    which = f"gateway {'/'.join(named)} (class {gateway.get('spec', {}).get('gatewayClassName') or 'unknown'})"
+    conditions = {each["type"]: each for each in gateway.get("status", {}).get("conditions", ())}
+    accepted = conditions.get("Accepted", {})
+    if accepted.get("status") == "True":
+        return f"no controller has accepted it yet, though one did accept {which}: is its controller running?"
+    if accepted.get("status") == "False":
+        return f"no controller has accepted it yet, nor its {which}: {_words(accepted)}"
+    return (
+        f"no controller has accepted it yet, nor its {which}: does a controller handle that class, and is it running?"
+    )
 
 
 def _conditions(answers: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:

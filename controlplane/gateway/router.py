@@ -78,6 +78,10 @@ class GatewayRouter:
         """
         return self._sight.seen(self._wanted)
 
+    async def confirm(self) -> None:
+        """Read the route from the API server: a cache may be behind, that of a new process above all."""
+        await self._read_all()
+
     async def settle(self, free: Arm = "canary") -> bool:
         """Let the slot of an arm without traffic go to rest, one step a call; answers whether it is at rest.
 
@@ -153,7 +157,7 @@ class GatewayRouter:
         return state
 
     async def _read_all(self) -> bool:
-        """Ask the API server, for a cache that has not been filled yet; answers whether there is a route."""
+        """Ask the API server, for a cache that is not filled yet or may be behind; answers whether there is a route."""
         listing = await self._kube.list(HTTP_ROUTE, self._sight.namespace)
         for each in listing.items:
             self._sight.take(each)

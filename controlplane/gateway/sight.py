@@ -100,7 +100,7 @@ class RouteSight:
         if not state.ours:
             return RouteSeen(now, None, self.not_ours)
         if not state.in_force:
-            return RouteSeen(now, None, f"{self.where}: {state.problem}")
+            return RouteSeen(now, None, f"{self.where}: {state.problem}", self._meant(state.slots, wanted))
         weights = self._meant(state.slots, wanted)
         problem = state.problem if weights is not None else _shares(state.slots)
         return RouteSeen(now, weights, f"{self.where}: {problem}" if problem else "")

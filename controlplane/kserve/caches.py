@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from controlplane.kubernetes.api import Object
+from controlplane.kubernetes.api import Kube, Object
 from controlplane.kubernetes.cache import Cache
 from controlplane.kubernetes.resources import (
     CLUSTER_SERVING_RUNTIME,
@@ -29,6 +29,13 @@ REVISION_LABEL = "serving.knative.dev/revision"
 """On pods of Knative: the revision's name."""
 LLM_LABEL = "app.kubernetes.io/name"
 """On pods of an LLMInferenceService: its name."""
+
+
+async def reread(kube: Kube, cache: Cache, namespace: str) -> None:
+    """Ask the API server for what the cache has of a namespace, for one look at which a cache must not be behind."""
+    listing = await kube.list(cache.resource, namespace)
+    for each in listing.items:
+        cache.put(each)
 
 
 class PodIndex:

@@ -9,7 +9,7 @@ from canary.errors import WorldError
 from canary.observation import RouteSeen
 from canary.spec.models import ModelCanary
 from canary.weights import ALL_CANARY, ALL_STABLE, ARMS, WHOLE, Arm, Weights
-from controlplane.kserve.caches import Caches
+from controlplane.kserve.caches import Caches, reread
 from controlplane.kserve.member import llm_name, weighed, weight_of
 from controlplane.kserve.patience import Patience
 from controlplane.kubernetes.api import Kube, Object
@@ -75,6 +75,10 @@ class LlmRouter:
         if not total:
             return RouteSeen(now, None, "all weights of the group are zero: nobody is served")
         return RouteSeen(now, self._meant(round(said[0]["canary"] * WHOLE / total)))
+
+    async def confirm(self) -> None:
+        """Read the members from the API server: a cache may be behind, that of a new process above all."""
+        await reread(self._kube, self._caches.llm_services, self._namespace)
 
     def idle(self, arm: Arm) -> bool:
         """Whether no more than one request in a million can reach the arm."""

@@ -14,7 +14,7 @@ from canary.observation import RouteSeen, VariantSeen
 from canary.spec.models import ModelCanary, Variant
 from canary.weights import ALL_STABLE, ARMS, Arm, Weights
 from controlplane.kserve.addressed import Addressed
-from controlplane.kserve.caches import Caches
+from controlplane.kserve.caches import Caches, reread
 from controlplane.kserve.drift import Drift, report, touched_fields
 from controlplane.kserve.patience import Patience
 from controlplane.kserve.render import Rendered
@@ -248,6 +248,10 @@ class KnativeRouter:
         if found is None:
             return RouteSeen(now, ALL_STABLE, f"InferenceService {self._service.name} is not there yet")
         return found.split(now)
+
+    async def confirm(self) -> None:
+        """Read the share from the API server: a cache may be behind, that of a new process above all."""
+        await reread(self._service.kube, self._service.caches.services, self._service.namespace)
 
     def idle(self, arm: Arm) -> bool:
         """Whether no request can reach the arm."""

@@ -13,7 +13,8 @@ from canary.observation import RouteSeen, VariantSeen
 from canary.spec.models import ModelCanary, Variant
 from canary.weights import ALL_STABLE, ARMS, WHOLE, Arm, Weights
 from controlplane.kserve.addressed import Addressed
-from controlplane.kserve.caches import Caches
+from controlplane.kserve.caches import Caches, reread
+from controlplane.kserve.patience import Patience
 from controlplane.kserve.precedence import waits_for
 from controlplane.kserve.predictors import backends, native_service, predictors, share_of, workload
 from controlplane.kserve.revisions import PERCENT, service_of
@@ -26,10 +27,8 @@ from controlplane.ports import Clock
 from profiles.catalogue import Catalogue, builtin
 
 FOLLOWS_S = 5.0
-"""Seconds after which a route that does not name a ready canary never will. Later KServes need 0.1 (measured)."""
-PATIENCE_S = 4.0
-"""Seconds until a share has to be seen in the route: less than the loop's own patience."""
-POLL_S = 0.05
+"""Seconds after which a route that does not follow never will: one that does not name a ready canary, or that does not
+have the share which was written. Later KServes need 0.1 (measured)."""
 MOVES_NOTHING = (
     "KServe repeats the share of spec.canary and moves nothing: its HTTPRoute does not name the canary (0.20 does so). "
     "Use mode: standard, or a KServe whose route follows"
@@ -179,10 +178,14 @@ class NativeRouter:
         self._plan = plan
         self._namespace = namespace
         self._clock = clock
+        self._patience = Patience(clock, FOLLOWS_S)
         self._name = service_of(plan)
 
     async def set_weights(self, weights: Weights) -> None:
-        """Write the share and wait until the route has it; one that the route does not follow is taken back."""
+        """Write the share, and give KServe a moment to follow; `seen` tells when it has.
+
+        Raises `WorldError` once that has lasted for `FOLLOWS_S`; a rise is taken back by then.
+        """
         if weights.canary % PERCENT:
             raise WorldError(f"spec.canary takes whole percents, and {weights} was asked for; the weights stay.")
         live, percent = self._caches.services.get(self._namespace, self._name), weights.canary // PERCENT
@@ -191,14 +194,22 @@ class NativeRouter:
             if weights != ALL_STABLE:
                 raise WorldError(f"the canary is not in InferenceService {self._name} yet; the weights stay.")
             return
-        await self._write(live, percent, urgent=percent < before)
-        until = self._clock.now() + PATIENCE_S
-        while (await self.seen()).weights != weights:
-            if self._clock.now() >= until:
-                if percent > before:
-                    await self._write(live, before, urgent=True)
-                raise WorldError(f"{weights} was asked for: {MOVES_NOTHING}.")
-            await self._clock.sleep(POLL_S)
+        self._patience.ask(weights)
+        if percent != before:
+            await self._write(live, percent, urgent=percent < before)
+            self._patience.begin()
+        try:
+            await self._patience.wait(self.seen)
+        except WorldError as error:
+            await self._take_back(percent)
+            raise WorldError(f"{weights} was asked for: {MOVES_NOTHING}.") from error
+
+    async def _take_back(self, percent: int) -> None:
+        """What the route did not follow is not left standing where a later KServe would carry it out unasked."""
+        live, route = self._caches.services.get(self._namespace, self._name), await self.seen()
+        in_force = route.weights.canary // PERCENT if route.weights is not None else 0
+        if live is not None and share_of(live) is not None and in_force < percent:
+            await self._write(live, in_force, urgent=True)
 
     async def seen(self) -> RouteSeen:
         """The split of KServe's HTTPRoute, never the status, which only repeats what was asked for."""
@@ -213,6 +224,10 @@ class NativeRouter:
         if not total:
             return RouteSeen(now, None, "all weights of KServe's HTTPRoute are zero: nobody is served")
         return RouteSeen(now, Weights(shares.get(workload(self._name, self._plan.spec.canary), 0) * WHOLE // total))
+
+    async def confirm(self) -> None:
+        """Read KServe's route from the API server: a cache may be behind, that of a new process above all."""
+        await reread(self._kube, self._caches.routes, self._namespace)
 
     def idle(self, arm: Arm) -> bool:
         """Whether no request can reach the arm."""

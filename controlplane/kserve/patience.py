@@ -1,6 +1,7 @@
 """How long a call waits for weights that it wrote and that KServe carries out later, and when that is worth a word.
 
-Used by the routers whose shares KServe moves (`group.py`, `knative.py`), one for each rollout. Writes nothing itself.
+Used by the routers whose shares KServe moves (`group.py`, `knative.py`, `native.py`), one for each rollout. Writes
+nothing itself.
 """
 
 from collections.abc import Awaitable, Callable

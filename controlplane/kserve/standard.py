@@ -134,10 +134,10 @@ class KServeStandard(Addressed):
         wanted = variant.replicas if arm in self._asked else 0
         if live is None:
             if refusal := self._refusals.get(arm):
-                return VariantSeen(now, wanted, 0, refusal.sentence, refusal.hopeless)
+                return VariantSeen(now, wanted, 0, refusal.sentence, refusal.hopeless, stuck=True)
             if variant.inference_service:
                 problem = f"InferenceService {variant.inference_service} is not there; Serinus does not make it"
-                return VariantSeen(now, variant.replicas, 0, problem)
+                return VariantSeen(now, variant.replicas, 0, problem, stuck=True)
             waits = self._waits() if arm == "canary" else ""
             return VariantSeen(now, wanted, 0, waits or "asked for, not there yet" if wanted else "not running")
         if arm == "canary" and not variant.inference_service and not self._is_ours(live):
@@ -156,7 +156,7 @@ class KServeStandard(Addressed):
         seen = look(parts, now)
         refusal = self._refusals.get(arm)
         if refusal and not seen.complete:
-            seen = replace(seen, problem=refusal.sentence, hopeless=refusal.hopeless)
+            seen = replace(seen, problem=refusal.sentence, hopeless=refusal.hopeless, stuck=True)
         wrong = mismatch(identity(live, parts.deployment, pods), location(self._plan.spec, variant), variant.image)
         return _with_wrong_model(arm, seen, wrong) if wrong else seen
 

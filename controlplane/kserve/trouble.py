@@ -51,7 +51,7 @@ def look(parts: Parts, now: float) -> VariantSeen:
         unsure = next(filter(None, (doubt(pod, now) for pod in alive)), "") if parts.wary else ""
         return VariantSeen(now, wanted, min(ready, wanted), unsure, steady=not unsure)
     said = _worst(parts, [pod for pod in alive if template_of(pod) == newest], now)
-    return VariantSeen(now, wanted, ready, said.clause, said.hopeless and not ready)
+    return VariantSeen(now, wanted, ready, said.clause, said.hopeless and not ready, stuck=said.weight > 0)
 
 
 def replicas(parts: Parts) -> int:

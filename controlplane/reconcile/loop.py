@@ -15,13 +15,13 @@ from canary.action import Action, SetWeights
 from canary.errors import BugError, Conflict, WorldError
 from canary.look import EXPOSED
 from canary.machine import advance, begin
-from canary.observation import Counters
+from canary.observation import Counters, Seen
 from canary.rebuild import judged_anew, judged_from, knows, rebuilt
-from canary.rollout import Decision, Rollout
+from canary.rollout import Decision, Reason, Rollout
 from canary.spec.models import CanarySpec
 from canary.spec.stored import from_text
 from canary.weights import Weights
-from controlplane.ports import MetricHistory, Ports, Stored
+from controlplane.ports import Confirming, MetricHistory, Ports, Stored
 from controlplane.reconcile.carry_out import carry_out
 from controlplane.reconcile.observe import Board
 from controlplane.reconcile.past import history_before
@@ -34,6 +34,8 @@ SAVE_EVERY = 5.0
 """Seconds after which evidence alone is worth a write; losing it would only make one block longer."""
 ROUTE_PATIENCE = 5.0
 """Seconds that a router may take for one change before the loop looks at the world again."""
+CONFIRM_PATIENCE = 2.0
+"""Seconds that a second look at a route may take that seems to have been lowered."""
 RETRY = 0.5
 """Seconds until the next try when the world refused something."""
 LEFT_OUT_INTERVALS = 2
@@ -209,8 +211,10 @@ class Reconciler:
         if self._lesson:
             self._recording.taught(self._lesson, now)
             before, self._lesson = lessons.taught(self.spec, before, self._lesson, now), ()
-        seen = self.board.seen()
-        decision = advance(self.spec, before, seen, now)
+        decided = await self._decide(before, now)
+        if decided is None:
+            return now + RETRY
+        seen, decision = decided
         self._recording.looked(before, seen, decision, now)
         if self.on_decision:
             self.on_decision(before, decision)
@@ -219,6 +223,27 @@ class Reconciler:
         if settled or (self._saved is not None and self._saved.finished):
             await self._announce()  # what is over was seen to be, and is told even if the route is gone by now
         return decision.wake_at if settled else now + RETRY
+
+    async def _decide(self, before: Rollout, now: float) -> tuple[Seen, Decision] | None:
+        """What is seen and what follows; None where that is not certain, and nothing may follow from it.
+
+        Nobody is accused of having lowered the route on the word of an old copy of it.
+        """
+        seen = self.board.seen()
+        decision = advance(self.spec, before, seen, now)
+        router = self.ports.router
+        if not _was_lowered(before, decision) or not isinstance(router, Confirming):
+            return seen, decision
+        try:
+            async with asyncio.timeout(CONFIRM_PATIENCE):
+                await router.confirm()
+        except (WorldError, TimeoutError) as error:
+            why = str(error) or f"no answer within {CONFIRM_PATIENCE:g} s."
+            self.tell("route", f"The route looks lowered, and cannot be read anew: {why} Nothing is moved before that.")
+            return None
+        await self.board.look_at_route()
+        seen = self.board.seen()
+        return seen, advance(self.spec, before, seen, now)
 
     @property
     def done(self) -> bool:
@@ -294,10 +319,11 @@ class Reconciler:
 
     def _worth_saving(self, rollout: Rollout, now: float) -> bool:
         saved = self._saved
-        if saved is None or (rollout.events, rollout.phase, rollout.answered) != (
+        if saved is None or (rollout.events, rollout.phase, rollout.answered, rollout.reason) != (
             saved.events,
             saved.phase,
             saved.answered,
+            saved.reason,
         ):
             return True
         return rollout.judge != saved.judge and now - self._saved_at >= self._save_every
@@ -364,6 +390,12 @@ class Reconciler:
             self._said[about] = sentence
             if self._say:
                 self._say(sentence)
+
+
+def _was_lowered(before: Rollout, decision: Decision) -> bool:
+    """Whether it was decided just now that somebody took traffic away."""
+    new = decision.rollout.events - before.events
+    return any(each.reason is Reason.ROUTE_LOWERED for each in decision.rollout.history[-new:]) if new else False
 
 
 def _target(decision: Decision) -> Weights | None:

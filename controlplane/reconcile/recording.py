@@ -56,8 +56,8 @@ def _facts(seen: Seen) -> tuple[Any, ...]:
     """The snapshot without the ages of its facts."""
     counters, evidence = seen.evidence.counters, seen.evidence
     return (
-        *((arm.wanted, arm.ready, arm.problem, arm.hopeless) for arm in (seen.stable, seen.canary)),
-        (seen.route.weights, seen.route.problem),
+        *((arm.wanted, arm.ready, arm.problem, arm.hopeless, arm.stuck) for arm in (seen.stable, seen.canary)),
+        (seen.route.weights, seen.route.problem, seen.route.asked),
         (counters.at if counters else None, evidence.up, evidence.problem),
         (seen.evaluation.done, seen.evaluation.problem) if seen.evaluation else None,
         (seen.shadow.days, seen.shadow.problem) if seen.shadow else None,

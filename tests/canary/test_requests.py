@@ -2,10 +2,11 @@
 
 import pytest
 
-from canary.observation import OperatorRequest
+from canary.observation import OperatorRequest, RouteSeen
 from canary.requests import wish
 from canary.rollout import Phase, Reason
 from canary.spec.models import Stage
+from canary.weights import Weights
 from tests.canary.story import ERRORS, Story, plan
 
 SHARES = (0.05, 0.25, 0.75, 1.0)
@@ -90,3 +91,13 @@ def test_a_wish_is_said_with_how_far_it_goes() -> None:
     assert [wish(each) for each in wishes] == ["promote", "promote to 100 %"]
     assert wish(OperatorRequest("q", "promote", "ada", 0.0, to=0.005)) == "promote to 0.5 %"
     assert wish(OperatorRequest("q", "abort", "ada", 0.0)) == "abort"
+
+
+def test_stages_that_are_skipped_are_not_missed_in_a_route_that_takes_its_time() -> None:
+    """KServe's controllers take seconds: until then the route has what it had before the first of them."""
+    story = Story(plan(*(Stage(traffic=share, hold=60, gates=(ERRORS,)) for share in SHARES))).ready(5)
+    story.expect(Phase.ANALYZING, weight=0.05).follows = False
+    story.ask(10, "promote", to=0.75)
+    story.at(12, route=RouteSeen(at=12, weights=Weights.of_share(0.05))).expect(Phase.SHIFTING, weight=0.75)
+    lowered = RouteSeen(at=18, weights=Weights.of_share(0.01))
+    story.at(18, route=lowered).expect(Phase.ROLLING_BACK, Reason.ROUTE_LOWERED, weight=0)

@@ -25,6 +25,8 @@ from controlplane.kubernetes.api import Object
 from tests.controlplane.gateway.world import GATEWAY, NAMESPACE, plan
 
 STABLE, CANARY = Backend("v1", "chat-v1-predictor"), Backend("v2", "chat-v2-predictor")
+EDGE = "gateway kserve/kserve-ingress-gateway (class nobody)"
+HANDLED = "does a controller handle that class, and is it running?"
 SPLIT = (Slot(STABLE, 950_000, 10.0), Slot(CANARY, 50_000, 20.5))
 
 
@@ -159,7 +161,27 @@ def test_a_service_that_is_missing_leaves_the_rest_in_force() -> None:
 def test_the_word_of_another_gateway_is_not_asked_for() -> None:
     state = read_route(answered(route(), condition("Accepted"), gateway=("edge", "public")), GATEWAY)
     assert not state.in_force
-    assert state.problem.startswith("no controller of gateway kserve/kserve-ingress-gateway has answered")
+    assert state.unanswered
+    assert state.problem.startswith("no controller has accepted it yet: is gateway kserve/kserve-ingress-gateway there")
+
+
+@pytest.mark.parametrize(
+    ("said", "then"),
+    [
+        ([condition("Accepted", "Unknown", "Pending")], f"nor its {EDGE}: {HANDLED}"),
+        ([], f"nor its {EDGE}: {HANDLED}"),
+        ([condition("Accepted", "False", "Invalid", "No such address.")], f"nor its {EDGE}: Invalid (No such address)"),
+        ([condition("Accepted")], f"though one did accept {EDGE}: is its controller running?"),
+    ],
+)
+def test_a_route_that_nobody_answered_for_is_told_with_what_its_gateway_says(said: list[Object], then: str) -> None:
+    gateway = {"spec": {"gatewayClassName": "nobody"}, "status": {"conditions": said}}
+    state = under_gateway(read_route(route(), GATEWAY), GATEWAY, gateway)
+    assert (state.in_force, state.refused, state.problem) == (
+        False,
+        False,
+        f"no controller has accepted it yet, {then}",
+    )
 
 
 def test_one_listener_that_serves_is_enough() -> None:

@@ -1,5 +1,7 @@
 """What the router sees of its route in memory and virtual time, and what it makes of everybody who disturbs it."""
 
+import copy
+
 import pytest
 
 from canary.errors import WorldError
@@ -64,7 +66,7 @@ async def test_a_gateway_that_is_not_there_is_said_to_be(world: World) -> None:
     router = world.router()
     with pytest.raises(WorldError):
         await router.set_weights(ALL_STABLE)
-    assert "is that Gateway there?" in (await router.seen()).problem
+    assert "is gateway kserve/kserve-ingress-gateway there" in (await router.seen()).problem
 
 
 @told
@@ -186,3 +188,16 @@ async def test_a_stage_of_one_in_a_million_is_what_it_asks_for(world: World) -> 
     await world.clock.sleep(1.0)
     await router.settle()
     assert world.split == [(V1, 999_999), (V2, 1)]
+
+
+@told
+async def test_a_route_that_looks_lowered_in_an_old_copy_is_read_anew(world: World) -> None:
+    """The cache of a new process may be behind: it has the route of before the last write."""
+    router = await started(world, FIVE)
+    before = copy.deepcopy(world.route)
+    await router.set_weights(QUARTER)
+    world.routes.replace([before])
+    late = world.router()
+    assert (await late.seen()).weights == FIVE
+    await late.confirm()
+    assert (await late.seen()).weights == QUARTER

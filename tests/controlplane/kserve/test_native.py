@@ -5,6 +5,7 @@ import pytest
 from canary.errors import BadInput, Conflict, WorldError
 from canary.weights import ALL_CANARY, ALL_STABLE, Weights
 from controlplane.kserve.native import FOLLOWS_S, MOVES_NOTHING
+from controlplane.kserve.patience import PATIENCE_S, POLL_S
 from controlplane.kserve.predictors import native_service
 from controlplane.kubernetes.api import Object
 from controlplane.kubernetes.resources import HTTP_ROUTE, INFERENCE_SERVICE, POD, SERVING_RUNTIME
@@ -31,14 +32,37 @@ async def test_a_kserve_that_moves_nothing_is_found_out_before_any_traffic() -> 
     assert (await world.platform.seen())["stable"].complete
 
 
-async def test_a_share_that_the_route_does_not_follow_is_taken_back() -> None:
-    """The status says that it was done."""
+async def test_a_share_that_the_route_does_not_follow_is_taken_back_after_some_passes() -> None:
+    """The status says that it was done. No pass waits for long: other rollouts and their numbers go on meanwhile."""
     world = NativeWorld(follows=False)
     await world.both_run()
+    until = world.clock.now() + FOLLOWS_S
+    while world.clock.now() < until:
+        asked = world.clock.now()
+        await world.router.set_weights(Weights(50_000))
+        assert world.clock.now() - asked <= PATIENCE_S + POLL_S
+        assert service(world)["spec"]["canary"][0]["trafficPercent"] == 5
+        await world.clock.sleep(0.25)
     with pytest.raises(WorldError, match="moves nothing"):
         await world.router.set_weights(Weights(50_000))
     assert service(world)["spec"]["canary"][0]["trafficPercent"] == 0
     assert (await world.router.seen()).weights == ALL_STABLE
+
+
+async def test_a_route_that_is_late_is_waited_for_from_pass_to_pass() -> None:
+    """KServe's controller is slow on a busy machine: the share stands, and is written once."""
+    world = NativeWorld()
+    await world.both_run()
+    world.kserve.follows = False
+    await world.router.set_weights(Weights(250_000))
+    assert (await world.router.seen()).weights == ALL_STABLE
+    written = service(world)["metadata"]["generation"]
+    await world.router.set_weights(Weights(250_000))
+    world.kserve.follows = True
+    world.settle()
+    await world.router.set_weights(Weights(250_000))
+    assert (await world.router.seen()).weights == Weights(250_000)
+    assert service(world)["metadata"]["generation"] == written
 
 
 async def test_where_the_route_follows_the_weights_are_those_of_the_route() -> None:

@@ -1,0 +1,67 @@
+"""What a rollout waits for that does not come by itself: no room for a variant, a route that no gateway takes.
+
+Asked by the machine at the end of every pass, after the guards and the phase's own step have found nothing to change.
+Says it in the rollout's reason and message, and once in its history, so that nobody waits for the deadline to read
+why nothing happens. Moves no phase and no traffic: giving up is the guards' business.
+"""
+
+import re
+
+from canary import wording
+from canary.look import Look
+from canary.rollout import Phase, Reason
+from canary.serial import rfc3339
+
+PREPARED_S = 5.0
+"""Seconds from a rollout's beginning until it is worth a word: a new route is usually taken within one."""
+SHIFTED_S = 10.0
+"""The same for a change of weights: KServe's own controllers take up to 7 to carry one out (measured)."""
+AWAITED = frozenset({Reason.WAITING_FOR_STABLE, Reason.WAITING_FOR_CANARY, Reason.WAITING_FOR_ROUTE})
+
+
+def awaited(look: Look) -> tuple[Reason, str] | None:
+    """Reason and sentence; None where nothing is awaited, or only what takes its time."""
+    match look.rollout.phase:
+        case Phase.PREPARING if _lasts(look, PREPARED_S):
+            return _before_traffic(look)
+        case Phase.SHIFTING | Phase.PROMOTING if _lasts(look, SHIFTED_S):
+            return _on_the_way(look)
+        case _:
+            return None
+
+
+def is_news(before: str, sentence: str) -> bool:
+    """Whether a sentence says more than the one before it with other numbers: seconds go by, and that is no news."""
+    return re.sub(r"\d+", "", before) != re.sub(r"\d+", "", sentence)
+
+
+def _before_traffic(look: Look) -> tuple[Reason, str] | None:
+    spec, seen = look.spec, look.seen
+    arms = (
+        (Reason.WAITING_FOR_STABLE, spec.stable.name, seen.stable),
+        (Reason.WAITING_FOR_CANARY, spec.canary.name, seen.canary),
+    )
+    for reason, name, variant in arms:
+        if variant.stuck and not variant.complete:
+            return reason, f"{wording.stuck(name, variant.problem)} {_until(look)}"
+    if seen.route.weights is None and seen.route.problem:
+        return Reason.WAITING_FOR_ROUTE, f"{wording.route_awaited(seen.route.problem)} {_until(look)}"
+    return None
+
+
+def _on_the_way(look: Look) -> tuple[Reason, str] | None:
+    if look.in_force or not look.seen.route.problem:
+        return None
+    return Reason.WAITING_FOR_ROUTE, wording.shift_awaited(look.rollout.weights, look.seen.route.problem)
+
+
+def _until(look: Look) -> str:
+    """What stays as it is, and when the waiting ends."""
+    spec, began = look.spec, look.rollout.since
+    return wording.given_up(
+        spec.stable.name, spec.canary.name, spec.progress_deadline, rfc3339(round(began + spec.progress_deadline))
+    )
+
+
+def _lasts(look: Look, seconds: float) -> bool:
+    return look.now - look.rollout.since >= seconds
