@@ -20,6 +20,9 @@ SAME_CREATION_S = 2.0
 """Creation times this close are the same. Not zero: Linux derives them from its idea of when it booted, which a clock
 adjustment moves; a pid is never given away twice within two seconds."""
 
+REAPED_S = 5.0
+"""How long a killed child may take to be gone; one that hangs in the kernel is not waited for."""
+
 
 @dataclass(frozen=True, slots=True)
 class Child:
@@ -114,6 +117,10 @@ async def end(child: Child, grace_s: float) -> None:
             while child.has_group():  # noqa: ASYNC110 - nor are its children
                 await asyncio.sleep(0.02)
     child.kill()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(REAPED_S):
+            while popen is not None and popen.poll() is None:  # noqa: ASYNC110 - or it stays in the process table
+                await asyncio.sleep(0.01)
 
 
 def status_in_words(status: int | None) -> str:

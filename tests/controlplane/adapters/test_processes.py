@@ -7,6 +7,7 @@ import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -23,7 +24,15 @@ from tests.controlplane.adapters.waiting import PATIENCE_S, alive, until
 
 pytestmark = pytest.mark.real
 SERVER = str(Path(__file__).with_name("small_server.py"))
-QUICK = Pace(look_every_s=0.02, probe_every_s=0.03, notice_s=0.0, pause_s=0.02, longest_pause_s=0.1, grace_s=5.0)
+QUICK = Pace(
+    look_every_s=0.02,
+    probe_every_s=0.03,
+    probe_timeout_s=PATIENCE_S,
+    notice_s=0.0,
+    pause_s=0.02,
+    longest_pause_s=0.1,
+    grace_s=PATIENCE_S,
+)
 
 
 @pytest.fixture
@@ -86,7 +95,7 @@ async def test_a_crash_loop_is_hopeless_after_four_and_quotes_the_last_line(fold
 
 
 async def test_a_crash_after_a_settled_start_is_the_first_of_a_new_series(folder: Path) -> None:
-    async with platform(folder, Pace(look_every_s=0.02, probe_every_s=0.02, pause_s=0.02, settled_s=0.0)) as here:
+    async with platform(folder, replace(QUICK, settled_s=0.0)) as here:
         await here.run("stable", server())
         for _ in range(5):
             await until_seen(ready, here)
@@ -129,10 +138,13 @@ async def test_a_replica_that_is_tried_again_still_says_how_it_ended(folder: Pat
 
 
 async def test_a_slow_start_says_what_it_waits_for(folder: Path) -> None:
+    flag = folder / "closed"
+    flag.touch()
     async with platform(folder) as here:
-        await here.run("stable", server("--slow", "0.5"))
+        await here.run("stable", server("--closed-while", str(flag)))
         seen = await until_seen(lambda seen: "nothing listens" in seen.problem, here)
         assert not seen.hopeless
+        flag.unlink()
         assert (await until_seen(ready, here)).problem == ""
 
 
@@ -157,7 +169,7 @@ async def test_a_replica_that_stops_answering_200_is_unready_until_it_does_again
 
 
 async def test_one_of_two_replicas_down_is_named(folder: Path) -> None:
-    async with platform(folder, Pace(look_every_s=0.02, probe_every_s=0.03, pause_s=5.0)) as here:
+    async with platform(folder, replace(QUICK, pause_s=60.0, longest_pause_s=60.0)) as here:
         await here.run("stable", server(replicas=2))
         await until_seen(ready, here)
         os.kill(pid_of(folder, "stable-1"), signal.SIGKILL)
@@ -179,7 +191,7 @@ async def test_a_restarted_replica_keeps_its_port(folder: Path) -> None:
 
 
 async def test_a_port_that_somebody_took_is_left_to_them(folder: Path) -> None:
-    async with platform(folder, Pace(look_every_s=0.02, probe_every_s=0.03, pause_s=0.3)) as here:
+    async with platform(folder, replace(QUICK, pause_s=0.3)) as here:
         await here.run("stable", server())
         await until_seen(ready, here)
         host, port = here.endpoints()["stable"]["stable-0"].split(":")
@@ -220,7 +232,7 @@ async def test_another_command_under_the_same_name_ends_the_former_process_first
         await until_seen(ready, killed)
         former = (pid_of(folder), pid_of(folder, "stable-1"))
     async with platform(folder) as here:
-        await here.run("stable", server("--slow", "0.01"))
+        await here.run("stable", server("--says", "another"))
         await until_seen(ready, here)
         assert pid_of(folder) != former[0]
         await until(lambda: not any(map(alive, former)))
@@ -249,30 +261,32 @@ async def test_a_promoted_canary_serves_on_as_the_next_plan_s_stable_variant(fol
 
 async def test_stop_lets_open_requests_end(folder: Path) -> None:
     async with platform(folder) as here:
-        await here.run("canary", server("--finish", "0.5"))
+        await here.run("canary", server("--work", str(folder)))
         await until_seen(ready, here, "canary")
         async with asyncio.TaskGroup() as clients:
             answer = clients.create_task(ask(here.endpoints()["canary"]["canary-0"], "/work"))
-            await asyncio.sleep(0.1)
-            await here.stop("canary")
+            await until((folder / "begun").exists)
+            clients.create_task(here.stop("canary"))
+            await until((folder / "told").exists)
+            (folder / "finish").touch()
         assert answer.result()[0] == 200
 
 
 async def test_what_is_being_stopped_is_not_taken_over_by_a_new_run(folder: Path) -> None:
     """Asked for again while its last request is answered, the variant gets a process that stays."""
     async with platform(folder) as here:
-        await here.run("canary", server("--finish", "0.4"))
+        await here.run("canary", server("--work", str(folder)))
         await until_seen(ready, here, "canary")
         former = pid_of(folder, "canary-0")
         async with asyncio.TaskGroup() as clients:
             answer = clients.create_task(ask(here.endpoints()["canary"]["canary-0"], "/work"))
-            await asyncio.sleep(0.1)
+            await until((folder / "begun").exists)
             clients.create_task(here.stop("canary"))
-            await asyncio.sleep(0.05)
-            await here.run("canary", server("--finish", "0.4"))
-            await asyncio.sleep(0.05)
-            seen = (await here.seen())["canary"]
+            await until((folder / "told").exists)
+            await here.run("canary", server("--work", str(folder)))
+            seen = await until_seen(lambda seen: "former process" in seen.problem, here, "canary")
             assert (seen.ready, seen.problem) == (0, "waiting for the former process to end")
+            (folder / "finish").touch()
         assert answer.result()[0] == 200
         await until_seen(ready, here, "canary")
         assert pid_of(folder, "canary-0") != former
@@ -281,7 +295,7 @@ async def test_what_is_being_stopped_is_not_taken_over_by_a_new_run(folder: Path
 
 async def test_a_process_that_does_not_listen_is_killed_with_its_group(folder: Path) -> None:
     """After the grace period, and its children with it, even those of a shell."""
-    async with platform(folder, Pace(probe_every_s=0.03, notice_s=0.0, grace_s=0.2)) as here:
+    async with platform(folder, replace(QUICK, grace_s=0.2)) as here:
         deaf = f"{sys.executable} {SERVER} {{port}} --deaf & wait"
         await here.run("canary", Variant(name="v2", command=("sh", "-c", f"trap '' TERM; {deaf}")))
         await until_seen(ready, here, "canary")

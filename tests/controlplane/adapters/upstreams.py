@@ -10,9 +10,26 @@ ANSWER_HEAD = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%s"
 STREAM_HEAD = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
 
 
+@dataclass(slots=True)
+class Stream:
+    """An answer in ten pieces, which a test holds up after the first of them."""
+
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
+    go_on: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def write(self, writer: asyncio.StreamWriter) -> None:
+        """All of it."""
+        writer.write(STREAM_HEAD)
+        for piece in range(10):
+            writer.write(b"1\r\n%d\r\n" % piece)
+            self.begun.set()
+            await self.go_on.wait()
+        writer.write(b"0\r\n\r\n")
+
+
 @contextlib.asynccontextmanager
-async def upstream(name: str, delay_s: float = 0.0) -> AsyncIterator[str]:
-    """A server that answers with its name, or for `/stream` in ten pieces over 0.3 s; yields its host:port."""
+async def upstream(name: str, delay_s: float = 0.0, stream: Stream | None = None) -> AsyncIterator[str]:
+    """A server that answers with its name, or for `/stream` with that stream; yields its host:port."""
     open_connections: set[asyncio.StreamWriter] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -21,8 +38,8 @@ async def upstream(name: str, delay_s: float = 0.0) -> AsyncIterator[str]:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
                 await asyncio.sleep(delay_s)
-                if b" /stream " in head:
-                    await _stream(writer)
+                if stream is not None and b" /stream " in head:
+                    await stream.write(writer)
                 else:
                     writer.write(ANSWER_HEAD % (len(name), name.encode()))
                 await writer.drain()
@@ -39,14 +56,6 @@ async def upstream(name: str, delay_s: float = 0.0) -> AsyncIterator[str]:
         await asyncio.sleep(0)
 
 
-async def _stream(writer: asyncio.StreamWriter) -> None:
-    writer.write(STREAM_HEAD)
-    for piece in range(10):
-        await asyncio.sleep(0.03)
-        writer.write(b"1\r\n%d\r\n" % piece)
-    writer.write(b"0\r\n\r\n")
-
-
 @dataclass(slots=True)
 class Answers:
     """What clients got, and when they had asked."""
@@ -56,11 +65,17 @@ class Answers:
     failed: list[str] = field(default_factory=list)
     last_asked: dict[str, float] = field(default_factory=dict)
     """Variant to the loop time at which the newest request that it answered was sent."""
+    newest: dict[int, float] = field(default_factory=dict)
+    """Number of the client to the loop time at which the newest request that was answered to it was sent."""
 
     @property
     def total(self) -> int:
         """All good answers."""
         return self.by_variant.total()
+
+    def everybody_asked_since(self, moment: float) -> bool:
+        """Whether every client has had an answer to what it asked after this loop time."""
+        return min(self.newest.values()) > moment
 
 
 async def ask(address: str, path: str = "/", headers: Mapping[str, str] | None = None) -> tuple[int, str, str]:
@@ -77,15 +92,16 @@ async def load(address: str, connections: int = 4) -> AsyncIterator[Answers]:
     answers = Answers()
     over = asyncio.Event()
     async with asyncio.TaskGroup() as clients:
-        for _ in range(connections):
-            clients.create_task(_keep_asking(address, answers, over))
+        for client in range(connections):
+            answers.newest[client] = 0.0
+            clients.create_task(_keep_asking(address, client, answers, over))
         try:
             yield answers
         finally:
             over.set()
 
 
-async def _keep_asking(address: str, answers: Answers, over: asyncio.Event) -> None:
+async def _keep_asking(address: str, client: int, answers: Answers, over: asyncio.Event) -> None:
     host, port = address.rsplit(":", 1)
     loop = asyncio.get_running_loop()
     while not over.is_set():
@@ -97,7 +113,7 @@ async def _keep_asking(address: str, answers: Answers, over: asyncio.Event) -> N
                     status, variant, body = await _exchange(reader, writer, "/", {})
                     if status == 200 and body == variant:
                         answers.by_variant[variant] += 1
-                        answers.last_asked[variant] = asked
+                        answers.last_asked[variant] = answers.newest[client] = asked
                     else:
                         answers.failed.append(f"{status} {variant} {body}")
         except (OSError, asyncio.IncompleteReadError) as error:
