@@ -262,7 +262,7 @@ def _answer(route: Object, gateway: tuple[str, str], generation: int) -> _Answer
     named = "/".join(gateway)
     answers = [each for each in route.get("status", {}).get("parents", ()) if _is_from(each, route, gateway)]
     if not answers:
-        silent = f"no controller has accepted it yet: is gateway {named} there, and does a controller handle its class?"
+        silent = f"no controller has accepted it yet: gateway {named} may be missing, or its class be handled by nobody"
         return _Answer(silent, unanswered=True)
     conditions = _conditions(answers)
     accepted, resolved = conditions.get("Accepted", {}), conditions.get("ResolvedRefs", {})
@@ -282,12 +282,10 @@ def _silent(named: tuple[str, str], gateway: Object) -> str:
     conditions = {each["type"]: each for each in gateway.get("status", {}).get("conditions", ())}
     accepted = conditions.get("Accepted", {})
     if accepted.get("status") == "True":
-        return f"no controller has accepted it yet, though one did accept {which}: is its controller running?"
+        return f"no controller has accepted it yet, though one did accept {which}: it seems not to be running"
     if accepted.get("status") == "False":
         return f"no controller has accepted it yet, nor its {which}: {_words(accepted)}"
-    return (
-        f"no controller has accepted it yet, nor its {which}: does a controller handle that class, and is it running?"
-    )
+    return f"no controller has accepted it yet, nor its {which}: no running controller seems to handle that class"
 
 
 def _conditions(answers: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:

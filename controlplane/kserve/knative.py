@@ -121,6 +121,15 @@ class KnativePlatform(Addressed):
             await self._writer.delete(SERVING_RUNTIME, runtime)
         return None
 
+    async def drop(self, arm: Arm) -> None:
+        """A canary's share and pods go in one write, whatever the share is; stable as `stop` does it."""
+        found = self._service.read()
+        if arm == "canary" and found is not None and found.template == found.canary and not found.at_rest:
+            rest = {"canaryTrafficPercent": 0, "minReplicas": 0}
+            patch = [{"op": "add", "path": f"/spec/predictor/{name}", "value": value} for name, value in rest.items()]
+            await self._service.patch(found.live, patch)
+        await self.stop(arm)
+
     def gone(self, arm: Arm) -> bool:
         """Whether nothing of the arm is left to be stopped."""
         found = self._service.read()

@@ -74,6 +74,13 @@ class LlmPlatform(Addressed):
         if live is not None and self._synced() and is_of(live, self._plan) and self._may_stop(arm):
             await self._let_go(arm, live)
 
+    async def drop(self, arm: Arm) -> None:
+        """Delete it at once, wherever its departure is: what still reaches it fails until the gateway has heard."""
+        self._asked.discard(arm)
+        live = self._live(arm)
+        if live is not None and is_of(live, self._plan) and not _is_going(live):
+            await self._writer.delete(LLM_INFERENCE_SERVICE, live)
+
     async def _let_go(self, arm: Arm, live: Object) -> None:
         """The next step of its departure; where it is alone there is nobody to take anything over."""
         other = self._live("canary" if arm == "stable" else "stable")

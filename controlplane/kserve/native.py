@@ -92,6 +92,13 @@ class NativePlatform(Addressed):
             winner = {**live["spec"]["canary"][0]["predictor"], "maxReplicas": self._plan.spec.canary.replicas}
             await self._patch(live, [{"op": "replace", "path": "/spec/predictor", "value": winner}, remove])
 
+    async def drop(self, arm: Arm) -> None:
+        """A canary is taken out with whatever share it has, and the runtime after it; stable as `stop` does it."""
+        live = self._live()
+        if arm == "canary" and live is not None and live["spec"].get("canary"):
+            await self._patch(live, [{"op": "remove", "path": "/spec/canary"}])
+        await self.stop(arm)
+
     def gone(self, arm: Arm) -> bool:
         """Whether nothing of the arm is left to be stopped."""
         live = self._live()

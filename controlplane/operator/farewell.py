@@ -5,21 +5,24 @@ its care; only when that comes to no end, or the whole namespace goes, is the ob
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from canary.errors import WorldError
 from canary.observation import OperatorRequest
+from canary.rollout import Phase
 from canary.weights import ALL_STABLE
 from controlplane.kubernetes.api import Kube, Object
 from controlplane.kubernetes.cache import Key, key_of
 from controlplane.operator.charge import Charge
 from controlplane.operator.events import Events
-from controlplane.operator.finalizer import is_held, is_namespace_leaving, let_go, what_serves_on
+from controlplane.operator.finalizer import is_held, is_namespace_leaving, let_go, what_is_left, what_serves_on
 from controlplane.operator.reading import Reading
 from controlplane.ports import Clock, Stored
 
 PATIENCE = 30.0
 """Seconds that a deleted ModelCanary waits for the way back in order."""
+AWAY_PATIENCE = 120.0
+"""The same once its traffic is where it belongs: KServe's slower modes let go of a variant in several steps."""
 LAST_TRY = 5.0
 """Seconds for each thing that is tried at last all the same."""
 
@@ -41,7 +44,7 @@ class Farewell:
                 return True
             charge.left_at = now
             charge.ask(OperatorRequest("deleted", "abort", "Whoever deleted the ModelCanary", now))
-        if now - charge.left_at < PATIENCE:
+        if now - charge.left_at < (AWAY_PATIENCE if charge.over else PATIENCE):
             return False
         await self._break_off(charge, object_)
         return True
@@ -76,17 +79,27 @@ class Farewell:
         return goes
 
     async def _break_off(self, charge: Charge, object_: Object) -> None:
-        """The way back came to no end: try each thing once more, and let go whatever comes of it."""
-        for attempt in (charge.site.router.set_weights(ALL_STABLE), charge.site.put_away("canary", force=True)):
-            try:
-                async with asyncio.timeout(LAST_TRY):
-                    await attempt
-            except (WorldError, TimeoutError) as error:
-                self._say(key_of(object_), f"After the deletion: {str(error) or 'no answer'}. It is left as it is.")
-        note = (
-            f"The way back did not end within {PATIENCE:g} s: the route was set to stable as far as the cluster let "
-            f"it. {what_serves_on(charge.task.plan, None, charge.namespace)}"
-        )
+        """It came to no end: try each thing once more, and let go whatever comes of it. Who was promoted stays so."""
+        plan, rollout, namespace = charge.task.plan, charge.rollout, charge.namespace
+        promoted = rollout is not None and rollout.phase is Phase.SUCCEEDED
+        if not promoted:
+            await self._try(object_, charge.site.router.set_weights(ALL_STABLE))
+        gone = await self._try(object_, charge.site.put_away("stable" if promoted else "canary", force=True))
+        if charge.over:
+            note = f"Not everything was put away in order within {AWAY_PATIENCE:g} s: the rest was removed at once."
+        else:
+            note = f"The way back did not end within {PATIENCE:g} s: the route was set to stable as far as it let us."
+        left = "" if gone else f" {what_is_left(plan, promoted=promoted, namespace=namespace)}"
+        note = f"{note}{left} {what_serves_on(plan, rollout, namespace)}"
         self._events.tell(object_, "farewell", "Warning", "Deleted", note)
         self._say(key_of(object_), note)
         await let_go(self._kube, object_)
+
+    async def _try(self, object_: Object, attempt: Awaitable[bool | None]) -> bool:
+        """Whether it was done; what stood in the way is said."""
+        try:
+            async with asyncio.timeout(LAST_TRY):
+                return bool(await attempt)
+        except (WorldError, TimeoutError) as error:
+            self._say(key_of(object_), f"After the deletion: {str(error) or 'no answer'}. It is left as it is.")
+            return False

@@ -64,6 +64,15 @@ def what_serves_on(plan: ModelCanary, rollout: Rollout | None, namespace: str) -
     )
 
 
+def what_is_left(plan: ModelCanary, *, promoted: bool, namespace: str) -> str:
+    """What could not be put away, and how it is removed; in modes with one InferenceService that is part of it."""
+    variant = plan.spec.stable if promoted else plan.spec.canary
+    kserve = plan.spec.platform.kserve
+    if kserve is not None and kserve.mode in {"knative", "native"}:
+        return f"{variant.name} is still part of inferenceservice/{service_of(plan)} in {namespace}, without traffic."
+    return f"{variant.name} is still there: kubectl -n {namespace} delete {_objects(plan, variant)[-1]}."
+
+
 def _objects(plan: ModelCanary, variant: Variant) -> list[str]:
     """What serves the variant, by KServe's mode."""
     name, mode = plan.metadata.name, plan.spec.platform.kserve.mode if plan.spec.platform.kserve else "standard"

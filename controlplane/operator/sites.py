@@ -27,6 +27,10 @@ class Variants(Platform, Protocol):
         """Pod name to seconds since the epoch."""
         ...
 
+    async def drop(self, arm: Arm) -> None:
+        """`stop`, all of its steps at once, for what cannot be waited for any longer."""
+        ...
+
     def gone(self, arm: Arm) -> bool:
         """Whether nothing of the arm is left to be stopped."""
         ...
@@ -79,7 +83,7 @@ class StandardSite:
         if not await self.router.settle(arm) and not force:
             return False
         await self.platform.stop(arm)
-        return True
+        return not force or self.platform.gone(arm)
 
     def slots(self) -> Sequence[Mapping[str, Any]]:
         """Variant and since when, in the order of the route's places."""
@@ -144,10 +148,13 @@ class ServiceSite:
         """KServe's route is KServe's: nothing is left to tidy up between two passes."""
 
     async def put_away(self, arm: Arm, *, force: bool = False) -> bool:
-        """A step a call: some modes first take the last of the weight, and let go of the variant after that."""
+        """A step a call: some modes first take the last of the weight, and let go of the variant after that.
+
+        With `force` all of them at once.
+        """
         self._forced = force
-        await self.platform.stop(arm)
-        return self.platform.gone(arm) or force
+        await (self.platform.drop(arm) if force else self.platform.stop(arm))
+        return self.platform.gone(arm)
 
     def slots(self) -> Sequence[Mapping[str, Any]]:
         """There are none: KServe's route is KServe's."""

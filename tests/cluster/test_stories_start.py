@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.cluster.bed import Node, until
-from tests.cluster.stories import plan, say, told
+from tests.cluster.stories import Rollout, plan, say, told
 
 GPUS = 4
 """Of the one node."""
@@ -41,6 +41,7 @@ def test_canaries_that_never_come_up_are_given_up_and_free_what_they_held(
             say(f"{name}: after {took:.1f} s: {given_up.message}")
             assert rollout.reached(phase="RolledBack", result="failed", weight="0 %")
             assert words in given_up.message
+            assert name == "slow" or _was_told(rollout, words, before=given_up.at)
             assert words in rollout.status["message"]
             assert took < seconds
             assert rollout.peak == 0.0
@@ -52,6 +53,13 @@ def test_canaries_that_never_come_up_are_given_up_and_free_what_they_held(
                 load.wait()
             assert rollout.failures() == []
             assert rollout.by("v2") == []
+
+
+def _was_told(rollout: Rollout, words: str, before: float) -> bool:
+    """Whether its status said so while the canary was still waited for: loading alone is nobody's news."""
+    first = words.split(maxsplit=1)[0]  # of a crash the number comes later
+    waiting = [entry for entry in rollout.story() if entry.reason == "WaitingForCanary" and entry.at < before]
+    return any(first in entry.message for entry in waiting)
 
 
 def _gpus(node: Node, namespace: str) -> int:

@@ -66,7 +66,7 @@ async def test_a_gateway_that_is_not_there_is_said_to_be(world: World) -> None:
     router = world.router()
     with pytest.raises(WorldError):
         await router.set_weights(ALL_STABLE)
-    assert "is gateway kserve/kserve-ingress-gateway there" in (await router.seen()).problem
+    assert "gateway kserve/kserve-ingress-gateway may be missing" in (await router.seen()).problem
 
 
 @told

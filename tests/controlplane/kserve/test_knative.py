@@ -170,6 +170,19 @@ async def test_a_canary_that_never_became_the_template_takes_its_runtime_along()
     assert runtimes(world) == {"chat-v1"}
 
 
+async def test_a_canary_that_cannot_be_waited_for_loses_share_and_pods_in_one_write() -> None:
+    world = KnativeWorld()
+    await world.both_run()
+    await world.router.set_weights(Weights(250_000))
+    await world.platform.stop("canary")
+    assert not world.platform.gone("canary")
+    await world.platform.drop("canary")
+    assert world.platform.gone("canary")
+    world.settle()
+    assert (await world.router.seen()).weights == ALL_STABLE
+    assert world.platform.endpoints()["canary"] == {}
+
+
 async def test_a_runtime_of_somebody_else_is_left_alone() -> None:
     world = KnativeWorld(served_by_vllm("v1", "v2"))
     theirs = {"metadata": {"name": "chat-old", "namespace": NAMESPACE, "labels": {}}, "spec": {}}

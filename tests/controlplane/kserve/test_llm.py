@@ -304,3 +304,14 @@ async def test_a_canary_waits_until_stable_has_its_nodes() -> None:
     assert (await world.platform.seen())["canary"].problem == "waits until v1 has its nodes: 0 of 1 pods are on one"
     await world.both_run()
     assert set(weights(world)) == {"chat-v1", "chat-v2"}
+
+
+async def test_a_member_that_cannot_be_waited_for_is_deleted_in_the_middle_of_its_departure() -> None:
+    """Its ModelCanary is deleted, and the gateway never takes a step: what nobody would look after may not stay."""
+    world = await promoted()
+    world.llm.deaf = True
+    await stop_once(world, "stable")
+    assert not world.platform.gone("stable")
+    await world.platform.drop("stable")
+    assert world.platform.gone("stable")
+    assert list(world.kube.objects(LLM_INFERENCE_SERVICE)) == [(NAMESPACE, "chat-v2")]

@@ -90,6 +90,15 @@ async def test_a_rolled_back_canary_is_taken_out_only_at_zero() -> None:
     assert world.platform.endpoints()["canary"] == {}
 
 
+async def test_a_canary_that_cannot_be_waited_for_is_taken_out_with_its_share() -> None:
+    world = NativeWorld()
+    await world.both_run()
+    await world.router.set_weights(Weights(250_000))
+    await world.platform.drop("canary")
+    assert "canary" not in service(world)["spec"]
+    assert world.platform.gone("canary")
+
+
 async def test_a_promoted_canary_becomes_the_predictor_with_its_own_pods() -> None:
     world = NativeWorld()
     await world.both_run()
