@@ -17,6 +17,8 @@ import yaml
 
 SERVER = [sys.executable, "-m", "controlplane.sample.server", "--port", "{port}", "--name", "{name}"]
 FAST = ["--ttft", "0.003", "--itl", "0", "--tokens", "4"]
+PATIENCE_S = 120.0
+"""Far beyond what anything here takes on a busy machine; only a test that fails waits so long."""
 STAGES = [{"traffic": f"{share}%", "hold": "2s"} for share in (5, 25, 75, 100)]
 
 
@@ -71,7 +73,7 @@ class Run:
             readers.create_task(self._read(self.process.stdout, lambda line: self.events.append(json.loads(line))))
             readers.create_task(self._read(self.process.stderr, self.said.append))
 
-    async def until(self, seconds: float = 30.0, **wanted: Any) -> dict[str, Any]:
+    async def until(self, seconds: float = PATIENCE_S, **wanted: Any) -> dict[str, Any]:
         """Wait for an event with these values; answers it."""
         try:
             async with asyncio.timeout(seconds), self._news:
@@ -83,7 +85,7 @@ class Run:
         except TimeoutError:
             raise AssertionError(f"no event with {wanted}:\n{self.tell()}") from None
 
-    async def until_said(self, words: str, seconds: float = 30.0) -> str:
+    async def until_said(self, words: str, seconds: float = PATIENCE_S) -> str:
         """Wait for a sentence with these words; answers it."""
         try:
             async with asyncio.timeout(seconds), self._news:
@@ -100,7 +102,7 @@ class Run:
         sentence = await self.until_said("Clients connect to http://")
         return sentence.split("http://", 1)[1].split(";", 1)[0]
 
-    async def end(self, seconds: float = 40.0) -> int:
+    async def end(self, seconds: float = PATIENCE_S) -> int:
         """Wait for the process; its exit code."""
         try:
             async with asyncio.timeout(seconds):

@@ -36,14 +36,14 @@ def dashboard(home: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str]
         yield process, found[0]
     finally:
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
 
 
 def test_it_prints_an_address_that_opens_the_rollouts_and_leaves_at_ctrl_c(tmp_path: Path) -> None:
     homes.under_way(tmp_path)
     with dashboard(tmp_path) as (process, address):
         assert re.fullmatch(r"http://127\.0\.0\.1:\d+/\?token=[\w-]{43}", address)
-        with httpx2.Client(follow_redirects=True) as browser:
+        with httpx2.Client(follow_redirects=True, timeout=60) as browser:
             assert browser.get(address).status_code == 200
             base = address.partition("/?")[0]
             assert browser.get(f"{base}/api/v1/rollouts").json()["rollouts"][0]["id"] == "support-llm"
@@ -71,7 +71,7 @@ def test_a_log_store_gets_lines_without_the_token(tmp_path: Path) -> None:
     assert process.stderr is not None
     first = json.loads(process.stderr.readline())
     process.send_signal(signal.SIGINT)
-    out, rest = process.communicate(timeout=20)
+    out, rest = process.communicate(timeout=60)
     assert re.search(r"http://127\.0\.0\.1:\d+/$", first["message"])
     assert first.keys() == {"time", "level", "message"}
     assert (tmp_path / "dashboard-token").read_text() not in first["message"] + out + rest
@@ -106,4 +106,4 @@ def test_the_users_own_state_directory_is_the_default(tmp_path: Path) -> None:
     assert process.stdout is not None
     assert str(tmp_path / "serinus") in process.stdout.readline()
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=20)
+    process.communicate(timeout=60)

@@ -194,4 +194,4 @@ def test_each_verdict_is_out_before_the_next_block_is_in(plan: Path) -> None:
             process.stdin.flush()
             assert json.loads(process.stdout.readline())["t"] == t
         process.stdin.close()
-        assert process.wait(timeout=20) == 0
+        assert process.wait(timeout=60) == 0
