@@ -159,14 +159,16 @@ def _give_back(look: Look) -> Look:
 def _tell_what_is_awaited(look: Look) -> Look:
     """Say what does not come by itself, once; when it has come, the phase's own words stand again."""
     rollout, found = look.rollout, awaited(look)
-    if found is None:
-        begun = [each for each in rollout.history if each.event == "phase" and each.phase is rollout.phase]
-        if rollout.reason in AWAITED and begun:
-            rollout = replace(rollout, reason=begun[-1].reason, message=begun[-1].message)
+    if found is not None:
+        reason, message = found
+        if reason is not rollout.reason or is_news(rollout.message, message):
+            rollout = note(replace(rollout, reason=reason, message=message), "alert", reason, message, {}, look.now)
         return replace(look, rollout=rollout)
-    reason, message = found
-    if reason is not rollout.reason or is_news(rollout.message, message):
-        rollout = note(replace(rollout, reason=reason, message=message), "alert", reason, message, {}, look.now)
+    if rollout.reason not in AWAITED:
+        return look
+    begun = [each for each in rollout.history if each.event == "phase" and each.phase is rollout.phase]
+    if begun:
+        rollout = replace(rollout, reason=begun[-1].reason, message=begun[-1].message)
     return replace(look, rollout=rollout)
 
 
