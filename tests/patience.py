@@ -12,6 +12,8 @@ import time
 STEP = 0.02
 """The most that one step of the loop counts, seconds. On a quiet machine none takes longer, and time is what it is."""
 
+_BEFORE_IT = time.time() - time.monotonic()
+
 
 class _Steps(selectors.DefaultSelector):
     """Listens as any selector does, in small steps, and counts none of them for more than it should have taken."""
@@ -37,6 +39,11 @@ class _Steps(selectors.DefaultSelector):
 
     def _count(self) -> None:
         self._counted, self._seen = self.now(), time.monotonic()
+
+
+def now() -> float:
+    """Seconds since the epoch by the running loop's clock: for what is given a clock, and must not see it leap."""
+    return _BEFORE_IT + asyncio.get_running_loop().time()
 
 
 class PatientLoop(asyncio.SelectorEventLoop):

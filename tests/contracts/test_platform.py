@@ -2,7 +2,6 @@
 
 import asyncio
 import sys
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -15,17 +14,26 @@ from controlplane.adapters.process_replica import Pace
 from controlplane.adapters.processes import ProcessPlatform
 from controlplane.kserve.llm import LlmPlatform
 from controlplane.kserve.standard import KServeStandard
+from tests.controlplane.adapters.waiting import PATIENCE_S
 from tests.controlplane.kserve.worlds import llm_platform, standard_platform
+from tests.patience import now
 
 Platform = MemoryPlatform | ProcessPlatform | KServeStandard | LlmPlatform
 SERVER = str(Path(__file__).parents[1] / "controlplane" / "adapters" / "small_server.py")
-QUICK = Pace(look_every_s=0.02, probe_every_s=0.03, notice_s=0.0, pause_s=0.05)
+QUICK = Pace(
+    look_every_s=0.02,
+    probe_every_s=0.03,
+    probe_timeout_s=PATIENCE_S,
+    notice_s=0.0,
+    pause_s=0.05,
+    grace_s=PATIENCE_S,
+)
 
 
 @pytest.fixture(params=["memory", "kserve", "kserve-llm", pytest.param("processes", marks=pytest.mark.real)])
 async def platform(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Platform]:
     if request.param == "memory":
-        yield MemoryPlatform(time.time, ready_after_s=0.05)
+        yield MemoryPlatform(now, ready_after_s=0.05)
         return
     if request.param == "kserve":
         async with standard_platform(load_s=0.05) as standard:
@@ -35,7 +43,7 @@ async def platform(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncItera
         async with llm_platform(load_s=0.05) as llm:
             yield llm
         return
-    async with ProcessPlatform(tmp_path, now=time.time, pace=QUICK) as processes:
+    async with ProcessPlatform(tmp_path, now=now, pace=QUICK) as processes:
         yield processes
         await processes.close()
 
@@ -47,7 +55,7 @@ def variant(name: str, replicas: int = 1) -> Variant:
 
 
 async def until_ready(platform: Platform, arm: Arm, replicas: int = 1) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while (await platform.seen())[arm].ready < replicas:  # noqa: ASYNC110 - asked of the port, which tells nobody
             await asyncio.sleep(0.01)
 
@@ -89,7 +97,7 @@ async def test_run_may_be_repeated(platform: Platform) -> None:
 
 
 async def test_the_arms_do_not_touch_each_other(platform: Platform) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while not all(seen.ready for seen in (await platform.seen()).values()):
             await platform.run("stable", variant("v1"))  # at every pass, as the loop does:
             await platform.run("canary", variant("v2"))  # a canary may wait until stable has its nodes
@@ -129,6 +137,6 @@ async def test_another_variant_takes_the_arm_over(platform: Platform) -> None:
 
 
 async def test_what_is_seen_carries_its_time(platform: Platform) -> None:
-    before = time.time()
+    before = now()
     seen = await platform.seen()
-    assert all(before <= of_arm.at <= time.time() for of_arm in seen.values())
+    assert all(before <= of_arm.at <= now() for of_arm in seen.values())

@@ -4,7 +4,6 @@
 machine, which know addresses of replicas, come after them.
 """
 
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,12 +14,13 @@ from canary.errors import WorldError
 from canary.weights import ALL_CANARY, ALL_STABLE, WHOLE, Arm, Weights
 from controlplane.adapters.envoy import EnvoyRouter
 from controlplane.adapters.memory import MemoryRouter
-from controlplane.adapters.system_clock import SystemClock
 from controlplane.kserve.group import LlmRouter
 from controlplane.ports import Router
 from tests.controlplane.adapters.upstreams import upstream
+from tests.controlplane.adapters.waiting import PATIENCE_S
 from tests.controlplane.gateway.world import world
 from tests.controlplane.kserve.worlds import NAMESPACE, LlmWorld, RealTime
+from tests.patience import now
 
 LocalRouter = MemoryRouter | EnvoyRouter
 Endpoints = dict[Arm, dict[str, str]]
@@ -39,9 +39,9 @@ class Member(LlmRouter):
 @asynccontextmanager
 async def opened(adapter: str, folder: Path) -> AsyncIterator[LocalRouter]:
     if adapter == "memory":
-        yield MemoryRouter(time.time)
+        yield MemoryRouter(now)
         return
-    async with EnvoyRouter(folder, listen="127.0.0.1:0", now=time.time) as envoy:
+    async with EnvoyRouter(folder, listen="127.0.0.1:0", now=now, patience_s=PATIENCE_S) as envoy:
         yield envoy
         await envoy.close(grace_s=0.0)
 
@@ -52,7 +52,7 @@ async def router(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
         yield Member(LlmWorld())
         return
     if request.param == "gateway":
-        async with world(SystemClock()) as gateway:
+        async with world(RealTime()) as gateway:
             yield gateway.router()
         return
     async with opened(request.param, tmp_path) as local:
@@ -118,8 +118,8 @@ async def test_setting_the_same_weights_again_changes_nothing(router: Router, se
 
 
 async def test_what_is_seen_carries_its_time(router: Router) -> None:
-    before = time.time()
-    assert before <= (await router.seen()).at <= time.time()
+    before = now()
+    assert before <= (await router.seen()).at <= now()
 
 
 async def test_a_new_router_of_this_machine_knows_its_weights(local: LocalRouter) -> None:

@@ -17,6 +17,7 @@ from controlplane.adapters.system_clock import SystemClock
 from controlplane.ports import MetricHistory
 from tests.canary.test_rebuild import SPEC, analyzing, same, watched
 from tests.controlplane.adapters.pages import PageServer, envoy_lines
+from tests.controlplane.adapters.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.real
 
@@ -54,7 +55,7 @@ async def source(tmp_path: Path) -> AsyncIterator[LocalPrometheus]:
             names={"stable": "v1", "canary": "v2"},
             interval=INTERVAL,
         )
-        api = PrometheusApi("http://127.0.0.1:0", seconds=2)
+        api = PrometheusApi("http://127.0.0.1:0", seconds=PATIENCE_S)
         names = {"stable": "v1", "canary": "v2"}
         query = PrometheusSource(api, interval=INTERVAL, names=names)  # type: ignore[arg-type]  # the two arms
         source = LocalPrometheus(server, query, clock=SystemClock(), interval=INTERVAL)
@@ -65,7 +66,7 @@ async def source(tmp_path: Path) -> AsyncIterator[LocalPrometheus]:
 async def _live(source: LocalPrometheus, count: int) -> list[Counters]:
     """So many scrapes as they come, from Prometheus itself."""
     found: list[Counters] = []
-    async with asyncio.timeout(40):
+    async with asyncio.timeout(PATIENCE_S):
         while len(found) < count:
             try:
                 counters = await source.read()

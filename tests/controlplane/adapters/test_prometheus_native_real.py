@@ -25,6 +25,7 @@ from controlplane.adapters.prometheus_server import MISSING, find_prometheus
 from tests.canary.judge.worlds import plan
 from tests.controlplane.adapters.pages import Page, PageServer
 from tests.controlplane.adapters.protobuf_page import CONTENT_TYPE, page
+from tests.controlplane.adapters.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.real
 
@@ -109,7 +110,7 @@ async def source(program: Path, servers: Servers, tmp_path: Path) -> AsyncIterat
     ]
     with (tmp_path / "log").open("wb") as log:
         child = await asyncio.create_subprocess_exec(*command, stdout=log, stderr=log)
-        api = PrometheusApi(f"http://127.0.0.1:{port}", seconds=2)
+        api = PrometheusApi(f"http://127.0.0.1:{port}", seconds=PATIENCE_S)
         yield PrometheusSource(api, interval=INTERVAL, names={"stable": "v1", "canary": "v2"})
         await api.close()
         child.terminate()

@@ -20,6 +20,7 @@ from controlplane.adapters.process_ports import free_port
 from controlplane.adapters.scrape import LEFT_ALONE_INTERVALS, ScrapeSource
 from controlplane.adapters.system_clock import SystemClock
 from tests.controlplane.adapters.pages import PageServer, envoy_page, server_page
+from tests.controlplane.adapters.waiting import PATIENCE_S
 
 INTERVAL = 0.4
 ENVOY = "/stats/prometheus"
@@ -233,8 +234,8 @@ async def test_a_real_envoy_counts_each_kind_of_failure_once(tmp_path: Path) -> 
     """Two good answers, a 404, a 500, one that breaks off, one that never begins, and one that is not HTTP."""
     upstream = await _raw_server()
     with _envoy(tmp_path, upstream.sockets[0].getsockname()[1]) as (listen, admin):
-        source = ScrapeSource(envoy=lambda: f"127.0.0.1:{admin}", pages=dict, clock=SystemClock(), interval=4)
-        async with asyncio.timeout(20), httpx2.AsyncClient(trust_env=False) as client:
+        source = ScrapeSource(envoy=lambda: f"127.0.0.1:{admin}", pages=dict, clock=SystemClock(), interval=PATIENCE_S)
+        async with asyncio.timeout(PATIENCE_S), httpx2.AsyncClient(trust_env=False, timeout=PATIENCE_S) as client:
             while True:
                 with suppress(Unavailable):
                     if (await source.read()).arms:
@@ -245,10 +246,13 @@ async def test_a_real_envoy_counts_each_kind_of_failure_once(tmp_path: Path) -> 
             for path in ("/ok", *ANSWERS):
                 with suppress(httpx2.HTTPError):
                     await client.get(f"http://127.0.0.1:{listen}{path}")
-            await asyncio.sleep(0.3)  # until Envoy has merged its histograms
-            counters = await source.read()
+            while True:  # until Envoy has counted the last and merged its histograms
+                counters = await source.read()
+                pod = counters.arms["canary"]["canary-0"]
+                if (pod.requests, pod.histograms["latency"][math.inf]) == (7, 4):
+                    break
+                await asyncio.sleep(0.05)
             await source.close()
     upstream.close()
-    pod = counters.arms["canary"]["canary-0"]
+    # Answers that came whole, and so have a latency: two good ones, the 404 and the 500.
     assert (pod.requests, pod.errors, counters.unrouted) == (7, 4, 0)
-    assert pod.histograms["latency"][math.inf] == 4, "answers that came whole: two good ones, the 404 and the 500"

@@ -1,7 +1,6 @@
 """Small clusters in memory with a KServe in them, for the tests of this package and for the contract suites."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from tests.controlplane.kserve.fake_knative import FakeKnative
 from tests.controlplane.kserve.fake_kserve import FakeKServe
 from tests.controlplane.kserve.fake_llm import FakeLlm
 from tests.controlplane.kserve.fake_native import FakeNative
+from tests.patience import now
 
 NAMESPACE = "models"
 PLAN = """\
@@ -71,14 +71,14 @@ class Time:
 
 @dataclass
 class RealTime:
-    """The clock of this machine."""
+    """The clock of the running loop."""
 
     on_sleep: Callable[[], None] = lambda: None
     """Called after every sleep."""
 
     def now(self) -> float:
         """Seconds since the epoch."""
-        return time.time()
+        return now()
 
     async def sleep(self, seconds: float) -> None:
         """Wait."""
@@ -286,7 +286,7 @@ async def llm_platform(load_s: float) -> AsyncIterator[LlmPlatform]:
     step()
     async with followed(step):
         whole = plan(f"{{name: v1, {GPU}}}", f"{{name: v2, {GPU}, quantization: fp8}}", mode="llm")
-        yield LlmPlatform(kube, caches, whole, namespace=NAMESPACE, now=time.time, may_stop=lambda _arm: True)
+        yield LlmPlatform(kube, caches, whole, namespace=NAMESPACE, now=now, may_stop=lambda _arm: True)
 
 
 @asynccontextmanager
@@ -301,4 +301,4 @@ async def standard_platform(load_s: float) -> AsyncIterator[KServeStandard]:
 
     step()
     async with followed(step):
-        yield KServeStandard(kube, caches, plan(), namespace=NAMESPACE, now=time.time, may_stop=lambda _arm: True)
+        yield KServeStandard(kube, caches, plan(), namespace=NAMESPACE, now=now, may_stop=lambda _arm: True)
