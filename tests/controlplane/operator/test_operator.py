@@ -302,6 +302,36 @@ async def test_a_gateway_that_never_was_is_said_at_once_and_ends_the_attempt_at_
 
 
 @plays
+async def test_what_somebody_takes_away_at_the_route_is_not_written_over_before_its_gateway_has_heard(
+    cluster: Cluster,
+) -> None:
+    """The gateway takes seconds, and until then has no weights in force that could be compared."""
+    stop = asyncio.Event()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(cluster.operator().run(stop))
+        await cluster.kube.acting_as("kubectl").apply(MODEL_CANARY, a_canary())
+        await cluster.until(lambda: cluster.status().get("stage") == 1 and cluster.status()["phase"] == "Analyzing")
+        cluster.gateway.delay_s = 3.0
+        weights = [
+            {"op": "replace", "path": f"/spec/rules/0/backendRefs/{place}/weight", "value": value}
+            for place, value in ((0, 950_000), (1, 50_000))
+        ]
+        await cluster.kube.acting_as("kubectl-edit").patch(HTTP_ROUTE, PLACE, NAME, weights)
+        most = 0.0
+
+        def taken_back() -> bool:
+            nonlocal most
+            most = max(most, cluster.shares().get("v2", 0.0))
+            return cluster.at_rest()
+
+        await cluster.until(taken_back, 60)
+        stop.set()
+    assert most <= 0.05
+    story = [each["reason"] for each in cluster.status()["history"] if each["event"] == "phase"]
+    assert story[-2:] == ["RouteLowered", "TrafficBack"]
+
+
+@plays
 async def test_the_lease_is_given_back_at_the_end(cluster: Cluster) -> None:
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
