@@ -8,8 +8,9 @@ that leads to the whole group, and a gateway takes the oldest one's word. Three 
 * The route of a member that is being deleted may end without any backend, and answers 500 until it is gone.
 * A route that answers and is deleted takes its clusters from the proxies before its matches.
 
-So a loser whose route answers first gives up the model's name. From then on the winner's own route answers, which names
-the winner whatever happens; what becomes of the loser's is nobody's business any more.
+So a loser whose route answers first steps aside: its route asks each request for a header that nobody sends. From then
+on the winner's own route answers, which names the winner whatever happens; what becomes of the loser's is nobody's
+business any more. Only its route is another by that: its pods stay as they are until they are deleted.
 """
 
 import json
@@ -22,6 +23,9 @@ from controlplane.kserve.caches import Caches
 from controlplane.kserve.group import SETTLED_S
 from controlplane.kserve.member import ROUTE, backend_names, weighed, weight_of
 from controlplane.kubernetes.api import Object
+
+LEAVING = "x-serinus-leaving"
+"""A request header."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +56,7 @@ class Departure:
             if not stands:
                 return None
             if not leaves(loser):
-                return Step(loser, {"spec": {"model": {"name": _other_name(loser), "lora": None}}})
+                return Step(loser, _aside(ours))
             if not apart:
                 return None
         if weight_of(winner) != WHOLE:
@@ -74,12 +78,22 @@ class Departure:
 
 
 def leaves(member: Object) -> bool:
-    """Whether it has given up the model's name: nobody who asks for the model gets there any more."""
-    return bool(member["spec"]["model"].get("name") == _other_name(member))
+    """Whether it has stepped aside: nobody who asks for the model gets there any more."""
+    http = ((member["spec"].get("router") or {}).get("route") or {}).get("http") or {}
+    rules = (http.get("spec") or {}).get("rules") or ()
+    return any(
+        each["name"] == LEAVING for rule in rules for match in rule["matches"] for each in match.get("headers", ())
+    )
 
 
-def _other_name(member: Object) -> str:
-    return f"{member['metadata']['name']}-leaving"
+def _aside(route: Object) -> Mapping[str, Any]:
+    """A merge patch of the member: its route as it is, for requests with a header that nobody sends."""
+    header = {"type": "Exact", "name": LEAVING, "value": "true"}
+    rules = [
+        {**rule, "matches": [{**match, "headers": [*match.get("headers", ()), header]} for match in rule["matches"]]}
+        for rule in route["spec"]["rules"]
+    ]
+    return {"spec": {"router": {"route": {"http": {"spec": {"rules": rules}}}}}}
 
 
 def _created(member: Object) -> str:

@@ -6,6 +6,7 @@ the other leaves the group for good. The winner is the next one's stable.
 
 import asyncio
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from controlplane.adapters.system_clock import SystemClock
 from controlplane.kserve.caches import Caches
 from controlplane.kserve.group import LlmRouter
 from controlplane.kserve.llm import LlmPlatform
+from controlplane.kubernetes.api import Object
 from controlplane.kubernetes.client import KubeClient
 from controlplane.operator.following import following
 from tests.cluster.bed import Node, until
@@ -87,6 +89,13 @@ class Group:
     caches: Caches
     namespace: str
     clock: SystemClock = field(default_factory=SystemClock)
+    pods: set[str] = field(default_factory=set)
+    """Names of all pods that were ever there."""
+
+    def note(self, _before: Object | None, after: Object | None) -> None:
+        """Hear of a pod."""
+        if after is not None:
+            self.pods.add(after["metadata"]["name"])
 
     def rollout(self, stable: str, canary: str) -> Rollout:
         """From one variant to the other."""
@@ -118,7 +127,9 @@ async def group_in(node: Node, namespace: str) -> AsyncIterator[Group]:
             running = tasks.create_task(follow.run())
             try:
                 await follow.synced()
-                yield Group(kube, follow.caches, namespace)
+                group = Group(kube, follow.caches, namespace)
+                follow.caches.llm_pods.on_change(group.note)
+                yield group
             finally:
                 running.cancel()
     finally:
@@ -146,3 +157,7 @@ async def test_promoted_again_and_again_a_group_loses_no_request(llm: Node, name
     sys.stdout.write(f"{len(load.hits)} requests over {PROMOTIONS} promotions, {len(failed)} failed\n")
     assert not failed, f"{len(failed)} of {len(load.hits)}: {failed[:3]}"
     assert len({hit.server.rsplit("-kserve-", 1)[0] for hit in load.hits}) == PROMOTIONS + 1
+    made = Counter(pod.rsplit("-kserve-", 1)[0] for pod in group.pods)
+    assert made == {f"chat-{name}": 1 for name in names}, (
+        "a loser's pods are deleted with it, and never replaced before"
+    )

@@ -84,6 +84,8 @@ class FakeLlm:
             {"matches": [_prefix(f"/publishers/{namespace}/models/{model}")], "backendRefs": backends},
             {"matches": [_prefix(f"/{namespace}/{meta['name']}")], "backendRefs": [own]},
         ]
+        given = (service["spec"]["router"]["route"].get("http") or {}).get("spec", {}).get("rules", rules)
+        rules = [{**rule, "matches": each["matches"]} for rule, each in zip(rules, given, strict=True)]
         found = self._kube.objects(HTTP_ROUTE).get((namespace, name))
         if found is None or found["spec"]["rules"] != rules:
             self._kube.seed(
@@ -120,7 +122,7 @@ class FakeLlm:
         for name, service in self._members.items():
             route = self._kube.objects(HTTP_ROUTE)[service["metadata"]["namespace"], name + ROUTE]
             rule = route["spec"]["rules"][0]
-            if not rule["matches"][0]["path"]["value"].endswith("/models/chat"):
+            if "headers" in rule["matches"][0]:  # that nobody sends
                 continue
             given = {each["name"].removesuffix(WORKLOAD_SERVICE): each["weight"] for each in rule["backendRefs"]}
             if self._is_up(service) and any(_member(each)["weight"] for each in self._members.values()):

@@ -1,5 +1,6 @@
 """Two LLMInferenceServices of one group: what is asked for, and in which order their weights are written."""
 
+import copy
 from itertools import pairwise
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 
 from canary.errors import BadInput, WorldError
 from canary.weights import ALL_CANARY, ALL_STABLE, WHOLE, Arm, Weights
+from controlplane.kserve.departure import LEAVING, leaves
 from controlplane.kserve.group import FOLLOWS_S, SETTLED_S
 from controlplane.kserve.member import llm_service
 from controlplane.kubernetes.api import Object
@@ -15,7 +17,7 @@ from profiles.catalogue import builtin
 from tests.controlplane.kserve.worlds import GPU, NAMESPACE, LlmWorld, plan
 
 FIVE = Weights(50_000)
-STEPS = 8
+STEPS = 12
 """Calls in which every departure comes to its end."""
 
 
@@ -34,8 +36,8 @@ async def stop_once(world: LlmWorld, arm: Arm, seconds: float = 1.0) -> None:
     world.settle(seconds)
 
 
-def name_of_model(world: LlmWorld, member: str) -> str:
-    return str(world.kube.objects(LLM_INFERENCE_SERVICE)[NAMESPACE, member]["spec"]["model"]["name"])
+def steps_aside(world: LlmWorld, member: str) -> bool:
+    return leaves(world.kube.objects(LLM_INFERENCE_SERVICE)[NAMESPACE, member])
 
 
 async def leave(world: LlmWorld, arm: Arm) -> None:
@@ -214,28 +216,32 @@ async def test_a_promoted_member_serves_alone_and_no_step_on_the_way_costs_a_req
     assert all(given.get("chat-v1", 0) <= 1 for given in world.llm.served)
 
 
-async def test_a_loser_whose_route_answers_gives_up_the_models_name_before_its_weight() -> None:
+async def test_a_loser_whose_route_answers_steps_aside_before_its_weight_goes() -> None:
+    """Its route alone is another by that: with anything else of it, its pods would be replaced before they go."""
     world = await promoted()
-    assert name_of_model(world, "chat-v1") == "chat"
+    before = world.kube.objects(LLM_INFERENCE_SERVICE)[NAMESPACE, "chat-v1"]["spec"]
     for _ in range(2):  # the winner's own route stands, and has for a moment
         await stop_once(world, "stable", seconds=SETTLED_S)
-    assert name_of_model(world, "chat-v1") == "chat-v1-leaving"
+    after = copy.deepcopy(world.kube.objects(LLM_INFERENCE_SERVICE)[NAMESPACE, "chat-v1"]["spec"])
+    rules = after["router"]["route"].pop("http")["spec"]["rules"]
+    assert all(each["headers"][-1]["name"] == LEAVING for rule in rules for each in rule["matches"])
+    assert after == before
     assert weights(world)["chat-v1"] == 1
     assert (await world.platform.seen())["stable"].problem == "not running"
     assert world.platform.drift() == ()
 
 
-async def test_a_canary_that_leaves_keeps_its_name_because_stables_route_answers() -> None:
+async def test_a_canary_that_leaves_need_not_step_aside_because_stables_route_answers() -> None:
     world = LlmWorld()
     await world.both_run()
     await world.router.set_weights(FIVE)
     await world.router.set_weights(ALL_STABLE)
-    names = set()
+    aside = set()
     for _ in range(STEPS):
         await stop_once(world, "canary")
         found = world.kube.objects(LLM_INFERENCE_SERVICE).get((NAMESPACE, "chat-v2"))
-        names |= {found["spec"]["model"]["name"]} if found else set()
-    assert names == {"chat"}
+        aside |= {"http" in found["spec"]["router"]["route"]} if found else set()
+    assert aside == {False}
 
 
 async def test_nothing_goes_while_the_gateway_has_not_taken_the_step_before() -> None:
@@ -243,7 +249,7 @@ async def test_nothing_goes_while_the_gateway_has_not_taken_the_step_before() ->
     world.llm.deaf = True
     for _ in range(3 * STEPS):
         await stop_once(world, "stable")
-    assert weights(world)["chat-v1"] == 1, "its name is gone, and its route still answers"
+    assert weights(world)["chat-v1"] == 1, "it stepped aside, and its route still answers"
     world.llm.deaf = False
     await leave(world, "stable")
 
@@ -264,7 +270,7 @@ async def test_a_loser_that_is_a_canary_again_leaves_first_and_is_made_anew() ->
     world = await promoted()
     for _ in range(2):
         await stop_once(world, "stable")
-    assert name_of_model(world, "chat-v1") == "chat-v1-leaving"
+    assert steps_aside(world, "chat-v1")
     old = world.kube.objects(LLM_INFERENCE_SERVICE)[NAMESPACE, "chat-v1"]["metadata"]["uid"]
     world.plan = plan(f"{{name: v2, {GPU}, quantization: fp8}}", f"{{name: v1, {GPU}}}", mode="llm")
     world.restart()
@@ -273,7 +279,7 @@ async def test_a_loser_that_is_a_canary_again_leaves_first_and_is_made_anew() ->
     for _ in range(STEPS):
         await world.both_run()
     assert world.kube.objects(LLM_INFERENCE_SERVICE)[NAMESPACE, "chat-v1"]["metadata"]["uid"] != old
-    assert (name_of_model(world, "chat-v1"), weights(world)) == ("chat", {"chat-v1": 0, "chat-v2": WHOLE})
+    assert (steps_aside(world, "chat-v1"), weights(world)) == (False, {"chat-v1": 0, "chat-v2": WHOLE})
 
 
 async def test_one_that_is_missing_gets_no_traffic() -> None:
