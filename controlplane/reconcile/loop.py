@@ -17,11 +17,12 @@ from canary.look import EXPOSED
 from canary.machine import advance, begin
 from canary.observation import Counters, Seen
 from canary.rebuild import judged_anew, judged_from, knows, rebuilt
-from canary.rollout import Decision, Reason, Rollout
+from canary.rollout import Decision, Rollout
 from canary.spec.models import CanarySpec
 from canary.spec.stored import from_text
 from canary.weights import Weights
-from controlplane.ports import Confirming, MetricHistory, Ports, Stored
+from controlplane.ports import MetricHistory, Ports, Stored
+from controlplane.reconcile import confirmation
 from controlplane.reconcile.carry_out import carry_out
 from controlplane.reconcile.observe import Board
 from controlplane.reconcile.past import history_before
@@ -34,8 +35,6 @@ SAVE_EVERY = 5.0
 """Seconds after which evidence alone is worth a write; losing it would only make one block longer."""
 ROUTE_PATIENCE = 5.0
 """Seconds that a router may take for one change before the loop looks at the world again."""
-CONFIRM_PATIENCE = 2.0
-"""Seconds that a second look at a route may take that seems to have been lowered."""
 RETRY = 0.5
 """Seconds until the next try when the world refused something."""
 LEFT_OUT_INTERVALS = 2
@@ -231,14 +230,9 @@ class Reconciler:
         """
         seen = self.board.seen()
         decision = advance(self.spec, before, seen, now)
-        router = self.ports.router
-        if not _was_lowered(before, decision) or not isinstance(router, Confirming):
+        if not confirmation.is_called_for(before, decision, self.ports.router):
             return seen, decision
-        try:
-            async with asyncio.timeout(CONFIRM_PATIENCE):
-                await router.confirm()
-        except (WorldError, TimeoutError) as error:
-            why = str(error) or f"no answer within {CONFIRM_PATIENCE:g} s."
+        if why := await confirmation.look_again(self.ports.router):
             self.tell("route", f"The route looks lowered, and cannot be read anew: {why} Nothing is moved before that.")
             return None
         await self.board.look_at_route()
@@ -390,12 +384,6 @@ class Reconciler:
             self._said[about] = sentence
             if self._say:
                 self._say(sentence)
-
-
-def _was_lowered(before: Rollout, decision: Decision) -> bool:
-    """Whether it was decided just now that somebody took traffic away."""
-    new = decision.rollout.events - before.events
-    return any(each.reason is Reason.ROUTE_LOWERED for each in decision.rollout.history[-new:]) if new else False
 
 
 def _target(decision: Decision) -> Weights | None:
