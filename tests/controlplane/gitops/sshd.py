@@ -80,7 +80,7 @@ def make_key(file: Path, words: str = "") -> Path:
 
 def _wait(port: int, process: "subprocess.Popen[bytes]", log: Path) -> None:
     """Until it listens."""
-    for _ in range(200):
+    for _ in range(1200):
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return

@@ -18,6 +18,7 @@ from controlplane.adapters.system_clock import SystemClock
 from controlplane.gitops.fleet import Fleet
 from controlplane.program import Audience, Controls
 from tests.controlplane.gitops.town import file
+from tests.virtual import in_virtual_time
 
 
 def plan(canary: str, name: str = "chat") -> ModelCanary:
@@ -91,6 +92,7 @@ class Yard:
         self.ended.append(name)
 
 
+@in_virtual_time
 async def test_a_newer_plan_takes_the_place_of_an_older_one_and_never_runs_beside_it(tmp_path: Path) -> None:
     yard = Yard(tmp_path)
     async with yard.busy() as fleet:
@@ -105,6 +107,7 @@ async def test_a_newer_plan_takes_the_place_of_an_older_one_and_never_runs_besid
 
 
 @pytest.mark.parametrize("error", [WorldError("The port is in use."), ExceptionGroup("two", [BadInput("Held.")])])
+@in_virtual_time
 async def test_a_plan_that_is_replaced_while_it_waits_is_not_tried_again(tmp_path: Path, error: Exception) -> None:
     """What follows it begins at once."""
     yard = Yard(tmp_path)
@@ -121,11 +124,9 @@ async def test_a_plan_that_is_replaced_while_it_waits_is_not_tried_again(tmp_pat
     assert yard.said[0].endswith("It is tried again.")
 
 
-async def test_an_end_that_cannot_be_noted_down_is_told_again_before_the_next_plan_begins(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@in_virtual_time
+async def test_an_end_that_cannot_be_noted_down_is_told_again_before_the_next_plan_begins(tmp_path: Path) -> None:
     """Otherwise a rollback would never reach git."""
-    monkeypatch.setattr("controlplane.gitops.fleet.FIRST_WAIT", 0.01)
     yard = Yard(tmp_path)
     yard.machine.finishes = {"v2"}
     yard.faults = [WorldError("The disk is full."), WorldError("The disk is full.")]
@@ -138,6 +139,7 @@ async def test_an_end_that_cannot_be_noted_down_is_told_again_before_the_next_pl
     assert yard.said == ["chat: its end could not be noted down: The disk is full. That is tried again."] * 2
 
 
+@in_virtual_time
 async def test_leaving_while_something_waits_begins_nothing_more(tmp_path: Path) -> None:
     yard = Yard(tmp_path)
     yard.machine.refuses.set()
@@ -152,7 +154,7 @@ async def test_a_plan_that_could_never_begin_is_withdrawn_without_an_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """There is nothing to give back and nobody to tell."""
-    monkeypatch.setattr("controlplane.gitops.fleet.FIRST_WAIT", 0.01)
+    monkeypatch.setattr("controlplane.gitops.fleet.FIRST_WAIT", 0.3)
     yard = Yard(tmp_path)
     yard.machine.refuses.set()
     async with yard.busy() as fleet:

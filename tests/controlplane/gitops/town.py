@@ -80,7 +80,7 @@ class Town:
             finally:
                 stop.set()
 
-    async def until(self, what: Callable[[], object], seconds: float = 20.0) -> None:
+    async def until(self, what: Callable[[], object], seconds: float = 60.0) -> None:
         """Wait until this is so."""
         try:
             async with asyncio.timeout(seconds):

@@ -210,7 +210,7 @@ class Estate:
         """Subjects of the branch, newest first."""
         return self.origin.git("log", "--format=%s", "main").splitlines()
 
-    async def until(self, what: Callable[[], object], seconds: float = 30.0) -> None:
+    async def until(self, what: Callable[[], object], seconds: float = 60.0) -> None:
         """Wait until this is so."""
         try:
             async with asyncio.timeout(seconds):
