@@ -70,7 +70,7 @@ class LlmRouter:
         if not said:
             return RouteSeen(now, ALL_STABLE, "KServe has not written the group's route yet")
         if any(each != said[0] for each in said) or (len(members) == 2 and len(said) < 2 and said[0]["canary"]):
-            return RouteSeen(now, None, "the two members of the group do not agree yet")
+            return RouteSeen(now, None, "the two members of the group do not agree yet", self._asked())
         total = said[0]["stable"] + said[0]["canary"]
         if not total:
             return RouteSeen(now, None, "all weights of the group are zero: nobody is served")
@@ -87,6 +87,12 @@ class LlmRouter:
         if live is None or members is None:
             return True
         return max(weight_of(live), members[arm]) <= TINY
+
+    def _asked(self) -> Weights | None:
+        """What both members are to have, carried out or not."""
+        live = {arm: each for arm in ARMS if (each := self._live(arm)) is not None}
+        total = sum(weight_of(each) for each in live.values())
+        return self._meant(round(weight_of(live["canary"]) * WHOLE / total)) if len(live) == 2 and total else None
 
     def _meant(self, canary: int) -> Weights:
         """One in a million stands for nothing, unless a stage itself asks for it."""

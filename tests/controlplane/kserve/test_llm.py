@@ -10,7 +10,7 @@ from canary.errors import BadInput, WorldError
 from canary.weights import ALL_CANARY, ALL_STABLE, WHOLE, Arm, Weights
 from controlplane.kserve.departure import LEAVING, leaves
 from controlplane.kserve.group import FOLLOWS_S, SETTLED_S
-from controlplane.kserve.member import llm_service
+from controlplane.kserve.member import llm_service, weighed
 from controlplane.kubernetes.api import Object
 from controlplane.kubernetes.resources import LLM_INFERENCE_SERVICE
 from profiles.catalogue import builtin
@@ -192,6 +192,23 @@ async def test_a_slow_controller_holds_nobody_up_who_wants_to_look_at_numbers() 
         await world.router.set_weights(FIVE)
     assert world.clock.now() - begun < 1.0
     assert world.kube.counts.total() == writes
+
+
+async def test_what_somebody_takes_away_is_seen_before_kserve_has_carried_it_out() -> None:
+    """Or the share that is recorded would be written over it while the members do not agree."""
+    world = LlmWorld()
+    await world.both_run()
+    await world.router.set_weights(Weights(500_000))
+    world.settle()
+    somebody = world.kube.acting_as("kubectl-edit")
+    await somebody.patch(LLM_INFERENCE_SERVICE, NAMESPACE, "chat-v2", weighed(20_000))
+    await somebody.patch(LLM_INFERENCE_SERVICE, NAMESPACE, "chat-v1", weighed(980_000))
+    found = world.kube.objects(LLM_INFERENCE_SERVICE)[NAMESPACE, "chat-v2"]
+    members = [{"name": "chat-v1", "weight": 500_000}, {"name": "chat-v2", "weight": 20_000}]
+    world.kube.seed(LLM_INFERENCE_SERVICE, {**found, "status": {"router": {"group": {"members": members}}}})
+    world.llm.feed(world.caches)
+    seen = await world.router.seen()
+    assert (seen.weights, seen.asked) == (None, Weights(20_000))
 
 
 async def test_a_member_with_traffic_is_not_stopped() -> None:
