@@ -81,9 +81,8 @@ def leaves(member: Object) -> bool:
     """Whether it has stepped aside: nobody who asks for the model gets there any more."""
     http = ((member["spec"].get("router") or {}).get("route") or {}).get("http") or {}
     rules = (http.get("spec") or {}).get("rules") or ()
-    return any(
-        each["name"] == LEAVING for rule in rules for match in rule["matches"] for each in match.get("headers", ())
-    )
+    matches = [match for rule in rules for match in rule.get("matches") or ()]
+    return any(each.get("name") == LEAVING for match in matches for each in match.get("headers") or ())
 
 
 def _aside(route: Object) -> Mapping[str, Any]:
