@@ -6,7 +6,7 @@ KServe and the gateway's controller are played; the numbers come from a fleet th
 import asyncio
 import socket
 import urllib.request
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
 import pytest
@@ -16,7 +16,7 @@ from canary.observation import Counters, PodCounters
 from canary.spec.models import ModelCanary
 from controlplane.adapters.system_clock import SystemClock
 from controlplane.kserve.caches import Caches
-from controlplane.kubernetes.api import Object
+from controlplane.kubernetes.api import Object, Resource, WatchEvent
 from controlplane.kubernetes.memory import MemoryKube
 from controlplane.kubernetes.names import labels
 from controlplane.kubernetes.resources import (
@@ -256,6 +256,38 @@ async def test_a_standby_takes_over_at_once_from_a_leader_that_stops_in_order(cl
     assert cluster.status()["fence"] == 2
     shares = [dict(split).get("chat-v2-predictor", 0) for split in cluster.gateway.splits]
     assert shares == sorted(shares)
+
+
+def let_lag(operator: Operator, resource: Resource, seconds: float) -> None:
+    """Let it hear of this kind so much later, one event after the other."""
+    watch = operator._kube.watch
+
+    async def late(kind: Resource, *place: Any, **how: Any) -> AsyncIterator[WatchEvent]:
+        async for event in watch(kind, *place, **how):
+            if kind is resource:
+                await asyncio.sleep(seconds)
+            yield event
+
+    operator._kube.watch = late  # type: ignore[method-assign,assignment]  # its own client, and nobody else's
+
+
+@plays
+async def test_a_new_leader_whose_copy_of_the_route_lags_takes_that_for_nobodys_doing(cluster: Cluster) -> None:
+    """It knows from the status that the canary has 50 %, and its cache still says 5 %: the route itself is asked."""
+    first, second = cluster.operator("first"), cluster.operator("second")
+    let_lag(second, HTTP_ROUTE, 2.0)
+    stops = asyncio.Event(), asyncio.Event()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(first.run(stops[0]))
+        await cluster.until(lambda: first.leading)
+        tasks.create_task(second.run(stops[1]))
+        await cluster.kube.acting_as("kubectl").apply(MODEL_CANARY, a_canary())
+        await cluster.until(lambda: cluster.status().get("stage") == 1 and cluster.status()["phase"] == "Analyzing")
+        stops[0].set()
+        await cluster.until(lambda: second.leading, seconds=2.0)
+        await cluster.until(cluster.at_rest, 120)
+        stops[1].set()
+    assert cluster.status()["result"] == "promoted", cluster.status()["message"]
 
 
 @plays
