@@ -155,7 +155,7 @@ def _page(chromium: str, home: Path) -> str:
             with looking(browser, served) as page:
                 page.get_by_role("link", name="real").click()
                 shown = page.locator(".sentence")
-                shown.wait_for(timeout=20_000)
+                shown.wait_for(timeout=60_000)
                 return shown.inner_text()
         finally:
             browser.close()

@@ -23,6 +23,7 @@ from controlplane.api.server import listen, server_of
 from controlplane.kubernetes.api import Object, Resource
 from controlplane.kubernetes.memory import MemoryKube
 from controlplane.kubernetes.resources import LEASE
+from tests.controlplane.adapters.waiting import PATIENCE_S
 from tests.controlplane.kubectl.desk import KINDS, left_by
 from tests.controlplane.operator.town import PLACE, Town
 
@@ -105,7 +106,7 @@ class Shown:
     def client(self, token: str = OWNER) -> httpx2.Client:
         """Somebody with this token; nobody with an empty one."""
         headers = {"authorization": f"Bearer {token}"} if token else {}
-        return httpx2.Client(base_url=self.url, headers=headers, timeout=10, verify=False)
+        return httpx2.Client(base_url=self.url, headers=headers, timeout=PATIENCE_S, verify=False)
 
     def within(self, work: Callable[[], T]) -> T:
         """Do this where the server in memory lives."""
@@ -117,7 +118,7 @@ class Shown:
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Wait for this where the server in memory lives."""
-        return asyncio.run_coroutine_threadsafe(work, self.loop).result(10)
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(PATIENCE_S)
 
 
 Tale = Callable[[Town], Coroutine[Any, Any, None]]

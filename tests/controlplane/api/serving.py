@@ -15,6 +15,7 @@ from controlplane.api.door import KeyDoor
 from controlplane.api.guard import Rules
 from controlplane.api.keys import Keys
 from controlplane.api.server import Server, listen, opened
+from tests.controlplane.adapters.waiting import PATIENCE_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,15 @@ class Serving:
         token = self.keys.token if token is None else token
         headers = {"authorization": f"Bearer {token}"} if token else {}
         # Plain HTTP: without `verify` no certificates are read for each client.
-        return httpx2.Client(base_url=self.url, headers=headers, timeout=10, verify=False)
+        return httpx2.Client(base_url=self.url, headers=headers, timeout=PATIENCE_S, verify=False)
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Return as soon as the condition holds, which another thread brings about; AssertionError when it never does."""
+    end = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < end, "it never became so"
+        time.sleep(0.02)
 
 
 @contextmanager
@@ -58,11 +67,11 @@ def serving(
     thread = threading.Thread(target=lambda: asyncio.run(serve()), name="dashboard under test")
     thread.start()
     try:
-        assert started.wait(20)
+        assert started.wait(PATIENCE_S)
         host, listens = bound.getsockname()[:2]
         yield Serving(f"http://{host}:{listens}", secret, home, stop)
     finally:
         stop()
-        thread.join(20)
+        thread.join(PATIENCE_S)
         bound.close()
         assert not thread.is_alive()

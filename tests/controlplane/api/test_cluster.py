@@ -1,7 +1,6 @@
 """The dashboard of a cluster over a real port: what the operator left is shown, followed and asked by one person."""
 
 import json
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,6 +13,7 @@ from controlplane.kubernetes.api import Refused
 from controlplane.kubernetes.resources import CONFIG_MAP, LEASE, MODEL_CANARY
 from controlplane.operator.request import requests_in
 from tests.controlplane.api.clusters import Shown, lease, showing
+from tests.controlplane.api.serving import until
 from tests.controlplane.kubectl.desk import broken, faulty, good, under_way
 from tests.controlplane.operator.town import PLACE
 
@@ -197,8 +197,8 @@ def test_a_status_that_somebody_else_wrote_spoils_no_other(going: Shown) -> None
         "status": {"version": 1, "state": {"phase": 7}},
     }
     going.within(lambda: going.kube.seed(MODEL_CANARY, other))
-    time.sleep(0.2)
     with going.client() as client:
+        until(lambda: bool(client.get("/api/v1/rollouts").json()["unreadable"]))
         listing = client.get("/api/v1/rollouts").json()
         assert client.get(f"/api/v1/rollouts/{PLACE}~spoilt").status_code == 503
     assert [line["name"] for line in listing["rollouts"]] == ["chat"]

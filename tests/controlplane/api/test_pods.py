@@ -1,6 +1,5 @@
 """The pods of a cluster's rollout: whose they are in each way of serving, what troubles them, and who may see them."""
 
-import asyncio
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
@@ -16,6 +15,7 @@ from controlplane.kubernetes.names import PREDICTOR, service_name
 from controlplane.kubernetes.resources import POD
 from controlplane.view.facts import Facts, Replica
 from tests.controlplane.api.clusters import Shown, showing
+from tests.controlplane.api.serving import until
 from tests.controlplane.kserve.worlds import NAMESPACE, Time, plan
 from tests.controlplane.kubectl.desk import under_way
 from tests.controlplane.operator.town import PLACE
@@ -174,8 +174,7 @@ def test_both_variants_say_how_many_of_their_pods_are_ready_to_whoever_may_see_t
         for arm, name in (("stable", "v1"), ("canary", "v2"))
     ]
     shown.within(lambda: shown.kube.seed(POD, *pods))
-    shown.run(asyncio.sleep(0.2))
-    assert readiness(shown, "viewer-token") == {"stable": "1 of 1", "canary": "1 of 1"}
+    until(lambda: readiness(shown, "viewer-token") == {"stable": "1 of 1", "canary": "1 of 1"})
     assert readiness(shown, "pauser-token") == {"stable": "–", "canary": "–"}
 
 

@@ -1,12 +1,13 @@
 """A real `serinus run` seen and ended over HTTP: nothing between the browser's end and Envoy is played."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 
-from controlplane.adapters.system_clock import SystemClock
+from tests.controlplane.adapters.waiting import PATIENCE_S
 from tests.controlplane.api.serving import serving
 from tests.controlplane.real import LeftBehind, running, write_plan
 
@@ -18,9 +19,10 @@ async def test_a_real_rollout_is_watched_and_aborted_over_http(tmp_path: Path) -
     """Readiness and the weight in force are those that the loop sees; the loop answers what was asked for."""
     plan, home = write_plan(tmp_path, stages=STAGES), tmp_path / "states"
     with LeftBehind(home / "real"), serving(home) as served:
+        headers = {"authorization": f"Bearer {served.keys.token}"}
         async with (
             running(plan, home / "real") as run,
-            httpx2.AsyncClient(base_url=served.url, headers={"authorization": f"Bearer {served.keys.token}"}) as client,
+            httpx2.AsyncClient(base_url=served.url, headers=headers, timeout=PATIENCE_S) as client,
         ):
             await run.until(event="phase", phase="Analyzing")
             state = await _state_where(client, "Analyzing")
@@ -45,10 +47,9 @@ async def test_a_real_rollout_is_watched_and_aborted_over_http(tmp_path: Path) -
 
 async def _state_where(client: httpx2.AsyncClient, phase: str) -> dict[str, Any]:
     """The state as soon as it is in this phase and somebody has looked since."""
-    clock = SystemClock()
-    for _ in range(100):
-        state = (await client.get("/api/v1/rollouts/real")).json()["state"]
-        if state["phase"] == phase and (state["finished"] or state["arms"][1]["in_force"]["value"]):
-            return dict(state)
-        await clock.sleep(0.1)
-    raise AssertionError(f"never {phase}: {state}")
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            state = (await client.get("/api/v1/rollouts/real")).json()["state"]
+            if state["phase"] == phase and (state["finished"] or state["arms"][1]["in_force"]["value"]):
+                return dict(state)
+            await asyncio.sleep(0.1)

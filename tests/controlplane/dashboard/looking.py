@@ -3,9 +3,12 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from playwright.sync_api import Browser, ConsoleMessage, Page
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
+from tests.controlplane.adapters.waiting import PATIENCE_S
 from tests.controlplane.api.serving import Serving
+
+expect.set_options(timeout=1000 * PATIENCE_S)
 
 NOTICE = """
 window.violations = [];
@@ -30,7 +33,7 @@ def looking(
     context = browser.new_context(
         viewport={"width": width, "height": 900}, color_scheme="dark" if scheme == "dark" else "light"
     )
-    context.set_default_timeout(8000)
+    context.set_default_timeout(1000 * PATIENCE_S)
     page = context.new_page()
     page.add_init_script(NOTICE)
     complaints: list[str] = []

@@ -13,6 +13,7 @@ from controlplane.kubernetes.access import Access
 from controlplane.kubernetes.api import Busy, Exists, Gone, NotFound, Refused, Request, WatchEvent
 from controlplane.kubernetes.client import KubeClient
 from controlplane.kubernetes.resources import CONFIG_MAP, HTTP_ROUTE, MODEL_CANARY, POD, SECRET
+from tests.controlplane.adapters.waiting import until
 from tests.controlplane.kubernetes.scripted import Script, done, status
 
 
@@ -304,7 +305,7 @@ async def test_a_watch_that_is_left_closes_its_connection(script: Script, kube: 
     watch = kube.watch(POD, None, "1")
     await anext(watch)
     await watch.aclose()
-    await asyncio.wait_for(left.wait(), 5)
+    await left.wait()
 
 
 async def test_urgent_requests_pass_those_that_wait(script: Script) -> None:
@@ -321,10 +322,12 @@ async def test_urgent_requests_pass_those_that_wait(script: Script) -> None:
     async with asyncio.TaskGroup() as tasks:
         for number in range(4):
             tasks.create_task(client.patch(POD, "models", f"routine{number}", {}))
+        await until(lambda: len(order) == 1)
         await asyncio.sleep(0.1)
         assert order == ["routine0"]
         for number in range(3):
             tasks.create_task(client.patch(POD, "models", f"urgent{number}", {}, urgent=True))
+        await until(lambda: len(order) == 3)
         await asyncio.sleep(0.1)
         assert (order[0], set(order[1:])) == ("routine0", {"urgent0", "urgent1"})
         free.set()

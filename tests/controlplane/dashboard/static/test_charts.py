@@ -47,9 +47,12 @@ def chart(page: Page, within: str) -> Locator:
 
 
 def colours(canvas: Locator) -> set[tuple[int, int, int]]:
-    """Every colour that is drawn in a chart."""
+    """Every colour that is drawn in a chart. Read from a copy: a browser complains of a canvas that is read often."""
     found = canvas.evaluate(
-        """(canvas) => { const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+        """(canvas) => {
+        const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext("2d", { willReadFrequently: true });
+        copy.drawImage(canvas, 0, 0);
+        const { data } = copy.getImageData(0, 0, canvas.width, canvas.height);
         const found = new Set();
         for (let i = 0; i < data.length; i += 4) if (data[i + 3]) found.add(data.slice(i, i + 4).join());
         return [...found]; }"""
@@ -137,7 +140,7 @@ def test_a_click_in_a_chart_makes_the_address_of_that_moment(browser: Browser, s
     with looking(browser, sampled) as page:
         page.goto(f"{sampled.url}/rollouts/support-llm")
         over, marked = chart(page, LATENCY).locator(".u-over"), page.get_by_text("Marked in the charts and the log")
-        for _ in range(5):  # a chart that is drawn anew between press and release hears no click, as for a person
+        for _ in range(60):  # a chart that is drawn anew between press and release hears no click, as for a person
             over.click(position={"x": 60, "y": 40})
             page.wait_for_timeout(500)
             if marked.is_visible():
@@ -161,7 +164,10 @@ def test_charts_follow_the_colour_scheme(browser: Browser, sampled: Serving) -> 
         page.goto(f"{sampled.url}/rollouts/support-llm")
         light = colours(chart(page, LATENCY).locator("canvas"))
         page.emulate_media(color_scheme="dark")
-        page.wait_for_timeout(400)
+        for _ in range(600):  # it is drawn anew, and does not say when
+            if colours(chart(page, LATENCY).locator("canvas")) != light:
+                break
+            page.wait_for_timeout(100)
         assert colours(chart(page, LATENCY).locator("canvas")) != light
 
 

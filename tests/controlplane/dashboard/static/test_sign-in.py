@@ -28,7 +28,7 @@ def test_signing_in_brings_one_back_and_the_token_is_hidden_from_scripts(browser
         thread.submit(left_by, under_way).result()
     with showing(under_way, sign_in=True) as shown:
         context = browser.new_context(bypass_csp=True)  # for axe alone
-        context.set_default_timeout(20_000)
+        context.set_default_timeout(60_000)
         page = context.new_page()
         page.goto(f"{shown.url}/rollouts/{PLACE}~chat")
         expect(page.get_by_role("heading", level=1)).to_have_text("Sign in to Serinus")
@@ -55,7 +55,7 @@ def test_a_sign_in_that_ends_while_one_looks_is_said_and_leads_back_to_the_same_
         thread.submit(left_by, under_way).result()
     with showing(under_way, sign_in=True) as shown:
         context = browser.new_context()
-        context.set_default_timeout(20_000)
+        context.set_default_timeout(60_000)
         page = context.new_page()
         for address, heading, token in (
             (f"/rollouts/{PLACE}~chat?attempt=1", "chat", "viewer-token"),
