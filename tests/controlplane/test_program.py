@@ -38,7 +38,7 @@ async def test_a_rollback_is_told_once_in_the_words_of_the_history(tmp_path: Pat
                 assert await run.end() == 1
     decided = next(event for event in run.events if event["phase"] == "RollingBack" and event["event"] == "phase")
     end = run.events[-1]
-    assert end["decided_to_zero"] < 5
+    assert end["decided"] <= end["zero"]
     (told,) = [got.json["data"] for got in hook.got]
     assert told["key"] == "real/1/rolledBack"
     assert told["sentence"] == decided["message"]
@@ -53,6 +53,6 @@ async def _make_the_canary_fail(state: Path) -> None:
     clusters = json.loads((state / "envoy" / "clusters.json").read_text())
     canary = next(cluster for cluster in clusters["resources"] if cluster["name"].startswith("canary"))
     at = canary["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]["address"]["socket_address"]
-    async with httpx2.AsyncClient() as client:
+    async with httpx2.AsyncClient(timeout=60) as client:
         address = f"http://{at['address']}:{at['port_value']}/knobs"
         (await client.post(address, json={"error_rate": 0.8})).raise_for_status()

@@ -49,6 +49,6 @@ async def _fail(state: Path, tenant: str) -> None:
     clusters = json.loads((state / "envoy" / "clusters.json").read_text())
     canary = next(cluster for cluster in clusters["resources"] if cluster["name"].startswith("canary"))
     at = canary["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]["address"]["socket_address"]
-    async with httpx2.AsyncClient() as client:
+    async with httpx2.AsyncClient(timeout=60) as client:
         address = f"http://{at['address']}:{at['port_value']}/knobs"
         (await client.post(address, json={"tenant_error_rates": {tenant: 0.6}})).raise_for_status()

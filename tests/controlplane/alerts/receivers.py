@@ -107,7 +107,7 @@ class Receiver(_Server):
         scheme, host = ("https", "localhost") if self.tls else ("http", "127.0.0.1")
         return f"{scheme}://{host}:{self.port}{path}"
 
-    async def until(self, condition: Callable[[], bool], seconds: float = 10.0) -> None:
+    async def until(self, condition: Callable[[], bool], seconds: float = 60.0) -> None:
         """Wait for requests until the condition holds."""
         async with asyncio.timeout(seconds):
             while not condition():

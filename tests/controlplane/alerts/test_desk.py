@@ -75,7 +75,7 @@ class World:
 
     @asynccontextmanager
     async def open(self, spec: ModelCanary) -> AsyncIterator[Notifier]:
-        async with asyncio.timeout(20), asyncio.TaskGroup() as tasks, AsyncExitStack() as stack:
+        async with asyncio.timeout(60), asyncio.TaskGroup() as tasks, AsyncExitStack() as stack:
             yield await stack.enter_async_context(
                 open_notifier(
                     spec,

@@ -13,6 +13,7 @@ import httpx2
 from controlplane.adapters.sqlite_store import SqliteStore
 from controlplane.api.places import FolderPlace
 from controlplane.api.stream import MOST_WAITING, Channel, Hub
+from tests.controlplane.adapters.waiting import PATIENCE_S
 from tests.controlplane.api import homes
 from tests.controlplane.api.serving import Serving
 
@@ -104,15 +105,15 @@ def test_the_server_stops_although_streams_are_open(own: Serving) -> None:
     ready = threading.Event()
     thread = threading.Thread(target=listen)
     thread.start()
-    assert ready.wait(10)
+    assert ready.wait(PATIENCE_S)
     own.stop()
-    thread.join(10)
+    thread.join(PATIENCE_S)
     assert ended.is_set()
 
 
-async def test_a_listener_that_does_not_read_is_sent_away_and_the_others_stay() -> None:
+async def test_a_listener_that_does_not_read_is_sent_away_and_the_others_stay(tmp_path: Path) -> None:
     """Memory is bounded: who is too far behind comes back and catches up."""
-    channel = Channel(FolderPlace("a", "a", Path(), SqliteStore(Path("unused.db"))), lambda: 0.0)
+    channel = Channel(FolderPlace("a", "a", Path(), SqliteStore(tmp_path / "unused.db")), lambda: 0.0)
     slow, quick = channel.add(), channel.add()
     for number in range(1, MOST_WAITING + 2):
         channel.send(b"x", (1, number))
@@ -132,10 +133,10 @@ async def test_a_hub_that_is_closed_takes_nobody(served: Serving) -> None:
     assert [message async for message in hub.listen(place, "")] == [b"retry: 1000\n\n"]
 
 
-async def test_what_nobody_follows_any_more_takes_no_turn() -> None:
+async def test_what_nobody_follows_any_more_takes_no_turn(tmp_path: Path) -> None:
     """Who leaves must not slow down those who stay."""
     hub = Hub(lambda: 0.0)
-    stores = [SqliteStore(Path("unused.db")) for _ in range(3)]
+    stores = [SqliteStore(tmp_path / "unused.db") for _ in range(3)]
     places = [FolderPlace(name, name, Path(), store) for name, store in zip("abc", stores, strict=True)]
     listeners = [hub.listen(place, "") for place in (*places, places[0])]
     for each in listeners:

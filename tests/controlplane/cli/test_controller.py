@@ -102,7 +102,7 @@ async def test_a_push_that_a_webhook_tells_is_looked_at_although_the_interval_is
             url = (await run.until_said("Webhooks for pushes to main: ")).split("main: ")[1]
             brought = origin.commit({FILE: "not yet"}, "Try v2")
             body = push("github", after=brought)
-            async with httpx2.AsyncClient() as client:
+            async with httpx2.AsyncClient(timeout=60) as client:
                 answer = await client.post(url, content=body, headers=signed("github", body, at=time.time()))
                 assert answer.status_code == 202
                 await run.until_said(f"{FILE} in {brought[:7]} by Ann is not used")

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from controlplane.cli.main import serinus
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
 COMMAND = (sys.executable, "-m", "controlplane.cli.main", "demo", "-o", "json", "--state")
 
 

@@ -63,7 +63,7 @@ class Users:
 async def turn_the_canarys_knobs(state: Path, **knobs: float) -> None:
     """The canary gets worse while it runs."""
     address = next(line for line in _addresses(state, "canary"))
-    async with httpx2.AsyncClient() as client:
+    async with httpx2.AsyncClient(timeout=60) as client:
         (await client.post(f"http://{address}/knobs", json=knobs)).raise_for_status()
 
 
@@ -167,7 +167,7 @@ async def test_term_leaves_everything_serving_and_stop_ends_it(tmp_path: Path) -
             await run.until(event="phase", phase="Analyzing")
             run.process.send_signal(signal.SIGTERM)
             assert await run.end() == 3
-        async with httpx2.AsyncClient() as client:
+        async with httpx2.AsyncClient(timeout=60) as client:
             assert (await client.get(f"http://{address}/health")).status_code == 200
         assert len(left.processes()) >= 3
         stop = [sys.executable, "-m", "controlplane.cli.main", "stop", str(plan), "--state", str(state)]

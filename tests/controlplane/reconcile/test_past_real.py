@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,14 @@ from tests.controlplane.real import FAST, SERVER, LeftBehind, running, write_pla
 pytestmark = pytest.mark.real
 NOISY = [*SERVER, *FAST, "--error-rate", "0.1"]
 """One request in ten fails: then a moment shows how much that varies."""
-LOADING = [*NOISY, "--start-up", "5"]
-"""The canary takes longer to load than the past takes to read, as real models do."""
 
 
+def loading(until: Path) -> list[str]:
+    """The same, which takes longer to load than the past takes to read, as real models do: until this file is there."""
+    return ["sh", "-c", f"while [ ! -e {until} ]; do sleep 0.1; done; exec {shlex.join(NOISY)}"]
+
+
+@pytest.mark.timeout(600)
 async def test_a_margin_below_the_noise_of_the_earlier_winner_is_said_at_the_start(tmp_path: Path) -> None:
     """The winner's processes serve on and are stable now; Prometheus remembers them as the canary of the first run."""
     if find_prometheus() is None:
@@ -33,13 +38,15 @@ async def test_a_margin_below_the_noise_of_the_earlier_winner_is_said_at_the_sta
             await _with_users(run, "end")
             assert await run.end() == 0
         gates = ["error_rate not worse than stable by 2%"]
-        stages: list[dict[str, Any]] = [{"traffic": "50%", "hold": "60s", "gates": gates}, first[1]]
-        plan = _plan(tmp_path, "v2", "v3", stages=stages, tried=LOADING)
+        stages: list[dict[str, Any]] = [{"traffic": "50%", "hold": "300s", "gates": gates}, first[1]]
+        loaded = tmp_path / "loaded"
+        plan = _plan(tmp_path, "v2", "v3", stages=stages, tried=loading(loaded))
         async with running(plan, state) as run:
             said = await run.until(reason="NoiseFloor")
             assert said["phase"] in {"Pending", "Preparing"}
             assert said["message"].startswith("Your 2 % limit is below the ")
             assert said["evidence"]["noise"] > 0.02
+            loaded.touch()
             await run.until(event="phase", phase="Analyzing")
             run.process.terminate()
             await run.end()
@@ -61,5 +68,5 @@ async def _with_users(run: Any, event: str) -> None:
     stop, load = asyncio.Event(), Load(host, int(port), rate=150, chance=random.Random(1))
     async with asyncio.TaskGroup() as users:
         users.create_task(load.run(stop))
-        await run.until(60, event=event)
+        await run.until(event=event)
         stop.set()
