@@ -23,6 +23,9 @@ pytestmark = pytest.mark.real
 GATES = ["error_rate <= 10%", "latency p95 <= 10s"]
 """The second is judged as any other; how quick a busy machine answers decides nothing here."""
 
+LASTING = [{"metric": "error_rate", "max": "10%", "minSamples": 600}, *GATES[1:]]
+"""No stage ends before its users have sent twice as many, so that what a test does to it meanwhile comes in time."""
+
 
 class Users:
     """Requests to the address of a run, for as long as the block lasts."""
@@ -203,7 +206,7 @@ async def test_a_canary_that_crashes_at_75_percent_loses_its_traffic(tmp_path: P
 
 async def test_an_envoy_that_dies_is_started_again_and_the_rollout_goes_on(tmp_path: Path) -> None:
     """It is said in one sentence, the weights are the same, and nobody is rolled back for it."""
-    stages: list[dict[str, Any]] = [{"traffic": "50%", "hold": "6s", "gates": GATES}, {"traffic": "100%"}]
+    stages: list[dict[str, Any]] = [{"traffic": "50%", "hold": "2s", "gates": LASTING}, {"traffic": "100%"}]
     state = tmp_path / "state"
     with LeftBehind(state) as left:
         async with running(write_plan(tmp_path, stages=stages), state) as run:
@@ -352,7 +355,7 @@ async def test_a_canary_that_never_gets_ready_is_given_up_at_its_deadline(tmp_pa
 
 async def test_a_prometheus_that_dies_is_started_again_and_nobody_is_rolled_back(tmp_path: Path) -> None:
     """While it is away nothing passes and nothing fails; afterwards the stage ends as usual."""
-    stages: list[dict[str, Any]] = [{"traffic": "50%", "hold": "4s", "gates": GATES}, {"traffic": "100%"}]
+    stages: list[dict[str, Any]] = [{"traffic": "50%", "hold": "2s", "gates": LASTING}, {"traffic": "100%"}]
     state = tmp_path / "state"
     with LeftBehind(state) as left:
         async with running(write_plan(tmp_path, stages=stages, metrics="prometheus"), state) as run:
