@@ -32,7 +32,7 @@ test-cluster: setup
 	@$(BIN)/pytest $(CLUSTER); code=$$?; \
 	  if [ $$code -eq 1 ]; then echo "· what failed above is run once more, alone and on a fresh bed: two cores can be late"; \
 	    $(BIN)/pytest $(CLUSTER) --last-failed --last-failed-no-failures none; code=$$?; fi; \
-	  echo "· not run: whole rollouts under restarts, deletions and kills, 15 minutes. This runs them: make test-stories"; exit $$code
+	  echo "· not run: whole rollouts under restarts, deletions and kills, 17 minutes. This runs them: make test-stories"; exit $$code
 
 test-stories: setup
 	@$(TESTBED) build || true
