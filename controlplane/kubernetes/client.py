@@ -8,7 +8,8 @@ been replaced.
 import asyncio
 import random
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Hashable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from importlib.metadata import version as version_of
 from typing import Any, Self, TypeVar
 from urllib.parse import quote, urlencode
@@ -42,8 +43,9 @@ WATCH_SECONDS = (240.0, 360.0)
 """The server ends each watch after a random time within these, so that they do not all come back at once."""
 CLOSING_S = 0.1
 """Encrypted connections end some turns of the loop after their session was closed."""
-URGENT_PLACES = 2
-"""Of the requests under way at once, so many places are kept for urgent ones."""
+URGENT_PLACES = 4
+"""Of the requests under way at once, so many places are kept for urgent ones. More would slow down all others where the
+server is slow, fewer would let it be busy with routine writes when a rollback's comes."""
 RENEWED_SECONDS = 10.0
 """Credentials are read again at most this often."""
 _JSON = "application/json"
@@ -66,7 +68,7 @@ class KubeClient:
         concurrency: int = 16,
         uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
-        """`timeout`: seconds for any one request, its wait for a place among `concurrency` included.
+        """`timeout`: seconds for any one request, and as much for its wait for a place among `concurrency`.
 
         `silence`: seconds after which a watch that says nothing is given up.
         """
@@ -77,7 +79,7 @@ class KubeClient:
         self._timeout = timeout
         self._silence = aiohttp.ClientTimeout(total=None, sock_read=silence)
         self._uniform = uniform
-        self._gate = Gate(concurrency, URGENT_PLACES)
+        self._gate = Gate(concurrency, min(URGENT_PLACES, concurrency - 1))
         self._rest = RESTClientObject(access.configuration)
         self._retired: list[RESTClientObject] = []
         self._renewing = asyncio.Lock()
@@ -92,7 +94,7 @@ class KubeClient:
     async def get(self, resource: Resource, namespace: str | None, name: str) -> Object:
         """See `api.Kube`."""
         request = Request.of("get", resource)
-        return await self._object(request, "GET", resource, resource.path(namespace, name))
+        return await self._object(request, "GET", resource, resource.path(namespace, name), whose=(namespace, name))
 
     async def list(self, resource: Resource, namespace: str | None = None, *, labels: str = "") -> Listing:
         """See `api.Kube`; reads page by page."""
@@ -130,9 +132,17 @@ class KubeClient:
     async def create(self, resource: Resource, object_: Object) -> Object:
         """See `api.Kube`."""
         request, meta = Request.of("create", resource), object_["metadata"]
-        path = resource.path(meta.get("namespace"))
-        body = typed(resource, object_)
-        return await self._object(request, "POST", resource, path, self._owner(), body=body, name=meta.get("name"))
+        namespace, name = meta.get("namespace"), meta.get("name")
+        return await self._object(
+            request,
+            "POST",
+            resource,
+            resource.path(namespace),
+            self._owner(),
+            body=typed(resource, object_),
+            whose=(namespace, name),
+            name=name,
+        )
 
     async def apply(self, resource: Resource, object_: Object, *, force: bool = True, urgent: bool = False) -> Object:
         """See `api.Kube`."""
@@ -146,6 +156,7 @@ class KubeClient:
             body=typed(resource, object_),
             content="application/apply-patch+yaml",
             urgent=urgent,
+            whose=(meta.get("namespace"), meta["name"]),
         )
 
     async def patch(
@@ -170,6 +181,7 @@ class KubeClient:
             content="application/merge-patch+json" if merge else "application/json-patch+json",
             tested=not isinstance(patch, Mapping) and any(each["op"] == "test" for each in patch),
             urgent=urgent,
+            whose=(namespace, name),
         )
 
     async def delete(self, resource: Resource, namespace: str | None, name: str, *, uid: str = "") -> None:
@@ -179,6 +191,10 @@ class KubeClient:
             await self._object(request, "DELETE", resource, resource.path(namespace, name), body=deletion(uid))
         except NotFound:
             return
+
+    def hasten(self, whose: Hashable) -> None:
+        """Let writes to objects of this namespace and name that still wait for a place go before all others."""
+        self._gate.hasten(whose)
 
     async def close(self) -> None:
         """See `api.Kube`."""
@@ -216,6 +232,7 @@ class KubeClient:
         content: str = _JSON,
         tested: bool = False,
         urgent: bool = False,
+        whose: Hashable = None,
         name: str | None = None,
     ) -> Object:
         """Send, and read the object that is the answer; raises what `answers` makes of any other."""
@@ -223,11 +240,12 @@ class KubeClient:
         what = f"{request.verb} {path}" if name is None else f"{request.verb} {path}/{name}"
 
         async def sent() -> tuple[int, bytes, str | None]:
-            async with self._gate.passing(urgent=urgent):
-                response = await self._answer(method, path, query, body=body, content=content)
-                return response.status, await response.read(), response.headers.get("Retry-After")
+            response = await self._answer(method, path, query, body=body, content=content)
+            return response.status, await response.read(), response.headers.get("Retry-After")
 
-        status, data, retry_after = await self._bounded(sent(), what)
+        async with AsyncExitStack() as place:
+            await self._bounded(place.enter_async_context(self._gate.passing(urgent=urgent, whose=whose)), what)
+            status, data, retry_after = await self._bounded(sent(), what)
         if not 200 <= status < 300:
             raise error_of(status, data, what, retry_after=retry_after, tested=tested, secret=resource == SECRET)
         try:

@@ -35,7 +35,7 @@ class Visitors:
         await asyncio.sleep(0.001)
 
     async def _visit(self, name: str, *, urgent: bool) -> None:
-        async with self._gate.passing(urgent=urgent):
+        async with self._gate.passing(urgent=urgent, whose=name):
             self.inside.append(name)
             try:
                 await self._leave[name].wait()
@@ -73,8 +73,48 @@ async def test_one_lane_is_first_come_first_served() -> None:
         await visitors.go("c", "d")
 
 
+@story
+async def test_what_waits_can_be_hastened_and_goes_before_those_that_came_sooner() -> None:
+    gate = Gate(2, kept=1)
+    async with asyncio.TaskGroup() as tasks:
+        visitors = Visitors(gate, tasks)
+        await visitors.come("a", "b", "c")
+        assert visitors.inside == ["a"]
+        gate.hasten("c")
+        await visitors.come("d")
+        assert visitors.inside == ["a", "c"], "on the place that is kept for such"
+        gate.hasten("nobody")
+        await visitors.go("a", "c")
+        assert visitors.inside == ["b"]
+        await visitors.go("b", "d")
+
+
+@story
+async def test_who_was_let_in_lately_goes_before_those_that_come_for_the_first_time() -> None:
+    """So that of hundreds that begin together some come to their end, and not all to half of it."""
+    gate, left = Gate(1, kept=0), dict.fromkeys("abcde", 3)
+    ended: list[str] = []
+
+    async def begin(name: str) -> None:
+        for _ in range(left[name]):
+            async with gate.passing(whose=name):
+                await asyncio.sleep(1)
+        ended.append(name)
+
+    async with asyncio.TaskGroup() as tasks:
+        for name in left:
+            tasks.create_task(begin(name))
+            await asyncio.sleep(0)
+        await asyncio.sleep(6.5)
+        assert ended == ["a", "b"]
+
+
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.tuples(st.sampled_from(["come", "urgent", "go", "cancel", "both"]), st.integers(0, 9)), max_size=40))
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["come", "urgent", "go", "cancel", "both", "hasten"]), st.integers(0, 9)), max_size=40
+    )
+)
 def test_no_place_is_lost_whatever_is_cancelled(steps: list[tuple[str, int]]) -> None:
     """Cancelled while waiting, while inside, and in the very moment of being let in."""
 
@@ -88,6 +128,8 @@ def test_no_place_is_lost_whatever_is_cancelled(steps: list[tuple[str, int]]) ->
                     await visitors.come(f"{number}", urgent=what == "urgent")
                 elif names:
                     name = names[chosen % len(names)]
+                    if what == "hasten":
+                        gate.hasten(name)
                     if what in {"cancel", "both"}:
                         visitors.visits[name].cancel()
                     if what in {"go", "both"}:
