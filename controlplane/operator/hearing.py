@@ -23,6 +23,9 @@ class Listener(Protocol):
     evidence_due: bool
     """Whether there is something to hear."""
 
+    alarmed: bool
+    """Whether its newest numbers look bad: it hears them before others, and not with them."""
+
     @property
     def lowers(self) -> bool:
         """Whether it cannot wait for others."""
@@ -60,7 +63,8 @@ class Hearing:
             judge.ahead([heard for listener in together if (heard := listener.heard()) is not None])
 
     def _due_besides(self, first: Listener) -> Iterator[Listener]:
-        return (each for each in self._listeners if each.evidence_due and each is not first)
+        alike = (each for each in self._listeners if each.alarmed == first.alarmed)
+        return (each for each in alike if each.evidence_due and each is not first)
 
 
 @contextmanager

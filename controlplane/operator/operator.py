@@ -23,6 +23,7 @@ from controlplane.operator.metrics import Numbers, exposition
 from controlplane.operator.profile import Looks, look
 from controlplane.operator.roster import Roster
 from controlplane.operator.settings import LEASE_NAME, Settings
+from controlplane.operator.sweeping import swept
 from controlplane.operator.tally import Tally
 from controlplane.operator.ticker import Ticker
 from controlplane.operator.world import ClusterWorld
@@ -80,7 +81,8 @@ class Operator:
             say=say,
             known=settings.known,
         )
-        self.roster.in_order = self._world.in_order
+        self.roster.in_order, self.roster.is_alarming = self._world.in_order, self._world.is_alarming
+        self.roster.hasten = getattr(kube, "hasten", self.roster.hasten)
         caches = self.following.caches
         for cache in (
             caches.routes,
@@ -147,22 +149,31 @@ class Operator:
         self.roster.fence, self.leading = fence, True
         under_way, ready = len(self.following.canaries), self.roster.standby.ready
         self._say(None, f"Carrying out the rollouts of {under_way} ModelCanaries, {ready} of which were kept ready.")
-        ticker = Ticker(self._world.tick, self.roster.tick, period=self._period, tally=self.tally, say=self._note)
         try:
-            async with asyncio.TaskGroup() as tasks:
-                running = [
-                    tasks.create_task(self.roster.run(), name="roster"),
-                    tasks.create_task(ticker.run(), name="ticker"),
-                    *(tasks.create_task(each()) for each in self.duties),
-                ]
-                await stop.wait()
-                for each in running[1:]:
-                    each.cancel()
-                await self.roster.drain(GRACE)
-                running[0].cancel()
+            with swept() as sweep:
+                await self._serve(stop, sweep)
         finally:
             self.leading = False
             self.roster.standby.resume()
+
+    async def _serve(self, stop: asyncio.Event, sweep: Callable[[], None]) -> None:
+        """What the leader does; `sweep` is called when nobody waits for anything."""
+        roster = self.roster
+        ticker = Ticker(
+            self._world.tick, roster.tick, period=self._period, tally=self.tally, say=self._note, rest=sweep
+        )
+        roster.rollcall.is_reading = ticker.is_reading
+        async with asyncio.TaskGroup() as tasks:
+            running = [
+                tasks.create_task(self.roster.run(), name="roster"),
+                tasks.create_task(ticker.run(), name="ticker"),
+                *(tasks.create_task(each()) for each in self.duties),
+            ]
+            await stop.wait()
+            for each in running[1:]:
+                each.cancel()
+            await self.roster.drain(GRACE)
+            running[0].cancel()
 
     async def _end(self, working: "asyncio.Task[None]") -> None:
         """Let the leader end in order; a standby has nothing to end."""

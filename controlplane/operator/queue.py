@@ -6,7 +6,7 @@ while it is worked on is worked on again. Holds no rollouts and decides nothing 
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Generic, TypeVar
 
 K = TypeVar("K")
@@ -24,6 +24,7 @@ class WorkQueue(Generic[K]):
         self._closed = False
         self._unbusy = asyncio.Event()
         self._unbusy.set()
+        self._one_done = asyncio.Event()
         self._idle: dict[bool, deque[asyncio.Future[None]]] = {False: deque(), True: deque()}
         """Workers that wait: those for every key, and those for urgent ones only."""
 
@@ -46,6 +47,12 @@ class WorkQueue(Generic[K]):
     async def emptied(self) -> None:
         """Wait until nothing is worked on."""
         await self._unbusy.wait()
+
+    async def through(self, keys: Collection[K]) -> None:
+        """Wait until none of these waits or is worked on."""
+        while not self._busy.isdisjoint(keys) or any(key in self._urgent or key in self._others for key in keys):
+            self._one_done.clear()
+            await self._one_done.wait()
 
     def __len__(self) -> int:
         """How many wait, whatever is being worked on."""
@@ -77,6 +84,7 @@ class WorkQueue(Generic[K]):
                 await work(key)
             finally:
                 self._busy.discard(key)
+                self._one_done.set()
                 if not self._busy:
                     self._unbusy.set()
                 urgent = self._again.pop(key, None)

@@ -29,6 +29,7 @@ from controlplane.operator.pokes import is_only_ours, rollouts_of, wants_traffic
 from controlplane.operator.queue import WorkQueue
 from controlplane.operator.reading import Reading, is_at_rest, is_refused, read
 from controlplane.operator.request import requests_in
+from controlplane.operator.rollcall import RollCall
 from controlplane.operator.scribe import Scribe
 from controlplane.operator.site import Absent, Site, Sites
 from controlplane.operator.standby import Ready, Standby
@@ -47,9 +48,6 @@ WORKERS, RESERVED = 512, 32
 So many that when all rollouts breach at one moment, each has its route in line before the first state is written: the
 client lets routes through before states.
 """
-AT_A_TIME = 1
-"""Rollouts that look at new numbers before the event loop has a turn, half a millisecond each: a rollback's request has
-some twenty turns to go, and would take all of them to the end of the tick otherwise."""
 CLAIMS_AT_A_TIME = 4
 """Rollouts that a new leader takes up together, those first whose numbers look worst: a write each, and the API server
 has room left for the rollback that one of them finds to be due."""
@@ -86,7 +84,11 @@ class Roster:
         self.certain: Callable[[], bool] = lambda: True
         """Whether nobody else can be in office; asked before each write of a state."""
         self.in_order: Callable[[Sequence[Key]], Sequence[Key]] = lambda keys: keys
-        """Whose numbers look worst comes first: at each tick rollouts are looked at in this order."""
+        """Whose numbers look worst comes first: at each tick rollouts are looked at in this order,"""
+        self.is_alarming: Callable[[Key], bool] = lambda _: False
+        """and first of all those whose canary looks as if it had just broken."""
+        self.hasten: Callable[[Key], None] = lambda _: None
+        """Lets a write that a rollout waits for go before those of others."""
         self._kube, self._canaries, self._sites = kube, canaries, sites
         self._clock, self._events, self._desks, self._tally, self._say = clock, events, desks, tally, say
         self._known = known
@@ -98,6 +100,7 @@ class Roster:
         """Runs while another replica leads."""
         self._farewell = Farewell(kube, events, clock, say)
         self._timers: Timers[Key] = Timers(self.poke)
+        self.rollcall: RollCall[Key] = RollCall(self.poke, lambda keys: self.queue.through(keys))  # noqa: PLW0108 - made anew
         self._stores: dict[str, StatusStore] = {}
         self._readings: dict[Key, Reading] = {}
         self._said: dict[Key, str] = {}
@@ -148,25 +151,24 @@ class Roster:
     async def tick(self) -> None:
         """The numbers were read, or not in time: every rollout under way looks at them, the worst first.
 
-        A few at a time: what one of them writes is sent before the others have been looked at.
+        Those that look broken have a head start. May be cancelled and called again, with newer numbers.
         """
-        for charge in self.charges.values():
-            charge.evidence_due = True
-        for number, key in enumerate(self.in_order(tuple(self.charges)), start=1):
-            self.poke(key)
-            if not number % AT_A_TIME:
-                await asyncio.sleep(0)
+        for key, charge in self.charges.items():
+            charge.evidence_due, charge.alarmed = True, self.is_alarming(key)
+            if charge.alarmed:
+                self.hasten(key)
+        alarmed = {key for key, charge in self.charges.items() if charge.alarmed}
+        await self.rollcall.begin(self.in_order(tuple(self.charges)), alarmed)
 
     def poke(self, key: Key) -> None:
         """Let this one be looked at soon."""
         if self._background.is_open:
-            charge = self.charges.get(key)
-            self.queue.poke(key, urgent=self._is_urgent(key, charge))
+            self.queue.poke(key, urgent=self._is_urgent(key, self.charges.get(key)))
 
     def store(self, namespace: str) -> StatusStore:
         """Of a namespace."""
         if namespace not in self._stores:
-            store = StatusStore(
+            store = self._stores[namespace] = StatusStore(
                 self._kube,
                 self._canaries,
                 namespace,
@@ -175,7 +177,6 @@ class Roster:
                 certain=lambda: self.certain(),  # noqa: PLW0108 - set later
             )
             store.facts = lambda name: self._facts((namespace, name))
-            self._stores[namespace] = store
         return self._stores[namespace]
 
     # One pass
@@ -207,8 +208,7 @@ class Roster:
                 self._readings.pop(key, None)
                 return math.inf
             self._waiting.discard(key)
-            charge = await self._take_up(key)
-            if charge is None:
+            if (charge := await self._take_up(key)) is None:
                 return LOOK_AGAIN if key in self._waiting else math.inf
             self.charges[key] = charge
         elif not is_leaving(object_):
@@ -441,8 +441,10 @@ class Roster:
                 self.poke(key)
 
     def _is_urgent(self, key: Key, charge: Charge | None) -> bool:
-        """Whether it lowers traffic, or somebody wants it to."""
-        return (charge is not None and charge.lowers) or wants_traffic_back(self._canaries.get(*key))
+        """Whether it lowers traffic, may have to, or somebody wants it to."""
+        return (charge is not None and (charge.lowers or charge.alarmed)) or wants_traffic_back(
+            self._canaries.get(*key)
+        )
 
     def _count_bug(self) -> None:
         self._tally.bugs += 1

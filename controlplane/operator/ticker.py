@@ -1,7 +1,8 @@
 """Reads the numbers on a fixed grid, so that slow answers do not add up, and says when it cannot keep up.
 
 Run by `operator.py` while this replica leads. One reading at a time; while it takes longer than a period, rollouts are
-told all the same, for silence is news too.
+told all the same, for silence is news too. A reading never waits until all rollouts have looked at the one before: the
+newest numbers are what a broken canary is found by, and who has not looked yet looks at those.
 """
 
 import asyncio
@@ -24,31 +25,40 @@ class Ticker:
         period: float,
         tally: Tally,
         say: Callable[[str], None],
+        rest: Callable[[], None] = lambda: None,
     ) -> None:
-        """`read` reads the numbers, `told` lets rollouts look at them; `period`: seconds."""
-        self._read, self._told = read, told
+        """`read` reads the numbers, `told` lets rollouts look at them, and is cancelled where newer ones come.
+
+        `period`: seconds; `rest` is called when all have been told and nobody waits for anything.
+        """
+        self._read, self._told, self._rest = read, told, rest
+        self._reading: asyncio.Task[None] | None = None
+        self._telling: asyncio.Task[None] | None = None
         self._period, self._tally, self._say = period, tally, say
         self._warned_at = float("-inf")
         self._complaint = ""
+
+    def is_reading(self) -> bool:
+        """Whether numbers are being read just now."""
+        return self._reading is not None and not self._reading.done()
 
     async def run(self) -> None:
         """Tick for ever."""
         loop = asyncio.get_running_loop()
         due = loop.time()
-        reading: asyncio.Task[None] | None = None
         async with asyncio.TaskGroup() as tasks:
             while True:
                 now = loop.time()
-                slow = reading is not None and not reading.done()
+                slow = self.is_reading()
                 self._note(now - due, slow=slow)
                 if slow:
-                    await self._told()
+                    self._tell(tasks)
                 else:
-                    reading = tasks.create_task(self._once())
+                    self._reading = tasks.create_task(self._once(tasks))
                 due += self._period * max(1, -(-(now - due) // self._period))
                 await asyncio.sleep(due - loop.time())
 
-    async def _once(self) -> None:
+    async def _once(self, tasks: asyncio.TaskGroup) -> None:
         loop = asyncio.get_running_loop()
         began = loop.time()
         try:
@@ -58,7 +68,16 @@ class Ticker:
                 self._complaint = repr(error)
                 self._say(f"A bug of ours while reading the numbers, please report it: {error!r}.")
         self._tally.tick_seconds = loop.time() - began
+        self._tell(tasks)
+
+    def _tell(self, tasks: asyncio.TaskGroup) -> None:
+        if self._telling is not None:
+            self._telling.cancel()
+        self._telling = tasks.create_task(self._tell_all())
+
+    async def _tell_all(self) -> None:
         await self._told()
+        self._rest()
 
     def _note(self, late: float, *, slow: bool) -> None:
         tally, now = self._tally, asyncio.get_running_loop().time()

@@ -32,6 +32,9 @@ from profiles.catalogue import Catalogue, builtin
 
 ANSWER_WITHIN = 5.0
 """Seconds that Prometheus may take for one answer."""
+ALARMING = 0.05
+"""Share of a canary's newest requests that should not be as they are, from which on it is looked at before all others.
+Too small a share costs the others some milliseconds, too large a one lets a broken canary wait for them."""
 Tell = Callable[[Key, Literal["Normal", "Warning"], str, str], None]
 """Hears what the world found out about a rollout: whose, how bad, a word in CamelCase, a sentence."""
 
@@ -146,6 +149,11 @@ class ClusterWorld:
         """The same rollouts, those first whose newest numbers look worst."""
         looks = {key: -opened.fleet.suspicion(key) for key, opened in self._open.items()}
         return sorted(keys, key=lambda key: looks.get(key, 0.0))
+
+    def is_alarming(self, key: Key) -> bool:
+        """Whether a rollout's newest numbers look as if its canary had just broken. No verdict."""
+        opened = self._open.get(key)
+        return opened is not None and opened.fleet.suspicion(key) >= ALARMING
 
     async def close(self) -> None:
         """Give the connections back."""

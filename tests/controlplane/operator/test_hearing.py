@@ -16,8 +16,8 @@ from tests.controlplane.operator.town import Town
 class Ear:
     """Hears when it is told to."""
 
-    def __init__(self, *, due: bool = True, lowers: bool = False) -> None:
-        self.evidence_due, self.lowers = due, lowers
+    def __init__(self, *, due: bool = True, lowers: bool = False, alarmed: bool = False) -> None:
+        self.evidence_due, self.lowers, self.alarmed = due, lowers, alarmed
 
     async def listen(self) -> None:
         self.evidence_due = False
@@ -49,6 +49,17 @@ async def test_one_that_takes_traffic_back_does_not_wait_for_others() -> None:
     await hearing.hear(urgent)
     assert other.evidence_due
     assert not urgent.evidence_due
+
+
+async def test_those_whose_numbers_look_bad_hear_them_without_the_others() -> None:
+    hearing, others, alarmed = Hearing(), [Ear() for _ in range(3)], [Ear(alarmed=True) for _ in range(2)]
+    for ear in (*others, *alarmed):
+        hearing.join(ear)
+    await hearing.hear(alarmed[0])
+    assert (due(alarmed), due(others)) == (0, 3)
+    alarmed[1].evidence_due = True
+    await hearing.hear(others[0])
+    assert (due(alarmed), due(others)) == (1, 0)
 
 
 async def test_who_has_left_hears_nothing_with_the_others() -> None:
