@@ -16,6 +16,7 @@ import pytest
 from canary.observation import VariantSeen
 from canary.spec.models import Variant
 from canary.weights import Arm
+from controlplane.adapters.process_child import Child, end
 from controlplane.adapters.process_files import read_json, write_json
 from controlplane.adapters.process_replica import Pace
 from controlplane.adapters.processes import ProcessPlatform
@@ -326,7 +327,7 @@ async def test_a_pid_that_now_belongs_to_somebody_else_is_left_alone(folder: Pat
     stranger = await asyncio.create_subprocess_exec(sys.executable, "-c", "import time; time.sleep(60)")
     try:
         records = read_json(folder / "processes.json")
-        really = records["stable-0"]["pid"]
+        really, created = records["stable-0"]["pid"], records["stable-0"]["created"]
         records["stable-0"]["pid"] = stranger.pid
         records["stable-0"]["created"] -= 5
         write_json(folder / "processes.json", records)
@@ -340,7 +341,7 @@ async def test_a_pid_that_now_belongs_to_somebody_else_is_left_alone(folder: Pat
             await here.close()
         assert alive(stranger.pid)
         assert alive(really)
-        os.kill(really, signal.SIGKILL)
+        await end(Child(really, created), 0.0)
     finally:
         stranger.kill()
         await stranger.wait()

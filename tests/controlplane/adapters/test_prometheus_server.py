@@ -107,6 +107,7 @@ def test_one_that_ends_at_once_says_why_and_is_not_started_in_a_hurry(tmp_path: 
     assert _child(server) == first
     server.keep(now=10.0 + RESTART_AFTER_S)
     assert _child(server) != first
+    _wait(_child(server))
 
 
 def test_a_program_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:

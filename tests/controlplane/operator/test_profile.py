@@ -1,9 +1,8 @@
 """Which names the metrics have, where a plan does not say."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
@@ -11,7 +10,8 @@ from canary.errors import Unavailable
 from controlplane.adapters.prometheus_access import Access
 from controlplane.evidence.discover import Choice, choose
 from controlplane.operator.profile import Found, Looks, Question, search
-from controlplane.simulation.clock import VirtualClock, play
+from controlplane.simulation.clock import VirtualClock
+from tests.virtual import in_virtual_time
 
 QUESTION = Question("http://p:9090", Access(), "models", ("envoy-gateway", "vllm"), "envoy-gateway")
 VLLM = Choice("vllm", "the servers count")
@@ -43,16 +43,6 @@ def wanted_by(taken: list[Found]) -> Callable[[Found], bool]:
         return True
 
     return take
-
-
-def in_virtual_time(story: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
-    """A test in which waiting costs nothing."""
-
-    def test() -> None:
-        play(story())
-
-    test.__name__, test.__doc__ = story.__name__, story.__doc__
-    return test
 
 
 @in_virtual_time
