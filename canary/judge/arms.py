@@ -8,8 +8,10 @@ import math
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from operator import add
 
+from canary.judge import sums
 from canary.judge.block import Block, PodBlock
 from canary.observation import HistogramCounts
 
@@ -23,10 +25,10 @@ class ArmSums:
     errors: float | None = None
     errors_of: float = 0.0
     """Requests of those replicas that also told their errors."""
-    histograms: dict[str, list[float]] = field(default_factory=dict)
+    histograms: Mapping[str, Sequence[float]] = field(default_factory=dict)
     kpis: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     totals: Mapping[str, float] = field(default_factory=dict)
-    gauges: dict[str, list[float]] = field(default_factory=dict)
+    gauges: Mapping[str, list[float]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -46,11 +48,11 @@ def collect(block: Block, bounds: dict[str, list[float]], histograms: Iterable[s
     for name in names:
         if name not in bounds:
             _agree(name, block, bounds, problems)
-    stable = block.arms.get("stable", {})
-    first, second = _halves(stable)
-    halves = (_add(first, bounds, names, problems), _add(second, bounds, names, problems))
-    canary = _add(list(block.arms.get("canary", {}).values()), bounds, names, problems)
-    return Sides(canary, _together(*halves), halves, problems)
+    stable, canary = block.arms.get("stable", {}), block.arms.get("canary", {})
+    first, second = [_arm([stable[name] for name in half], bounds, names, problems) for half in _halves(tuple(stable))]
+    return Sides(
+        _arm(list(canary.values()), bounds, names, problems), _together(first, second), (first, second), problems
+    )
 
 
 def _agree(name: str, block: Block, bounds: dict[str, list[float]], problems: list[str]) -> None:
@@ -67,62 +69,40 @@ def _agree(name: str, block: Block, bounds: dict[str, list[float]], problems: li
         bounds[name] = common
 
 
-def _halves(pods: Mapping[str, PodBlock]) -> tuple[list[PodBlock], list[PodBlock]]:
+@lru_cache(4096)
+def _halves(names: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Split replicas in two, by their names alone, as evenly as can be."""
-    if len(pods) < 2:
-        return list(pods.values()), []
-    order = sorted(pods, key=lambda name: (zlib.crc32(name.encode()), name))
-    return [pods[name] for name in order[::2]], [pods[name] for name in order[1::2]]
+    if len(names) < 2:
+        return names, ()
+    order = sorted(names, key=lambda name: (zlib.crc32(name.encode()), name))
+    return tuple(order[::2]), tuple(order[1::2])
 
 
-def _add(
+def _arm(
     pods: Sequence[PodBlock], bounds: dict[str, list[float]], names: tuple[str, ...], problems: list[str]
 ) -> ArmSums:
     """The sum over replicas."""
-    if len(pods) == 1:
-        return _alone(pods[0], bounds, names, problems)
-    kpis: dict[str, tuple[float, float]] = {}
-    totals: dict[str, float] = {}
-    sums = ArmSums(len(pods), kpis=kpis, totals=totals)
-    rows: dict[str, list[list[float]]] = {}
-    for pod in pods:
-        requests, errors = pod.requests, pod.errors
-        if requests is not None:
-            sums.requests = (sums.requests or 0.0) + requests
-            if errors is not None:
-                sums.errors = (sums.errors or 0.0) + min(errors, requests)
-                sums.errors_of += requests
-        for name, value in pod.totals.items():
-            totals[name] = totals.get(name, 0.0) + value
-        for name, (events, trials) in pod.kpis.items():
-            total, of = kpis.get(name, (0.0, 0.0))
-            kpis[name] = (total + events, of + trials)
-        for name, value in pod.gauges.items():
-            sums.gauges.setdefault(name, []).append(value)
-        for name in names:
-            counts = pod.histograms.get(name)
-            if counts is not None:
-                row = _row(name, counts, bounds, problems)
-                if row is not None:
-                    rows.setdefault(name, []).append(row)
-    for name, several in rows.items():
-        sums.histograms[name] = several[0] if len(several) == 1 else list(map(sum, zip(*several, strict=True)))
-    return sums
+    if not pods:
+        return ArmSums()
+    arm = _alone(pods[0], bounds, names, problems)
+    for pod in pods[1:]:
+        arm = _together(arm, _alone(pod, bounds, names, problems))
+    return arm
 
 
 def _alone(pod: PodBlock, bounds: dict[str, list[float]], names: tuple[str, ...], problems: list[str]) -> ArmSums:
-    """The same for one replica, where there is nothing to add up."""
-    requests, errors, errors_of = pod.requests, None, 0.0
-    if requests is not None and pod.errors is not None:
-        errors, errors_of = min(pod.errors, requests), requests
-    histograms: dict[str, list[float]] = {}
+    """One replica."""
+    requests, errors, histograms, totals, kpis, gauges = pod
+    rows: dict[str, Sequence[float]] = {}
     for name in names:
-        counts = pod.histograms.get(name)
+        counts = histograms.get(name)
         row = None if counts is None else _row(name, counts, bounds, problems)
         if row is not None:
-            histograms[name] = row
-    gauges = {name: [value] for name, value in pod.gauges.items()}
-    return ArmSums(1, requests, errors, errors_of, histograms, pod.kpis, pod.totals, gauges)
+            rows[name] = row
+    values = {name: [value] for name, value in gauges.items()} if gauges else {}
+    if requests is None or errors is None:
+        return ArmSums(1, requests, None, 0.0, rows, kpis, totals, values)
+    return ArmSums(1, requests, min(errors, requests), requests, rows, kpis, totals, values)
 
 
 def _row(name: str, counts: HistogramCounts, bounds: dict[str, list[float]], problems: list[str]) -> list[float] | None:
@@ -130,8 +110,7 @@ def _row(name: str, counts: HistogramCounts, bounds: dict[str, list[float]], pro
     known = bounds.get(name)
     if known is None:
         return None
-    keys = list(counts)
-    if keys == known:
+    if list(counts) == known:
         row = list(counts.values())
     elif any(bound not in counts for bound in known):
         problems.append(f"some replicas count {name} in other buckets than the rest, or than before")
@@ -144,31 +123,19 @@ def _row(name: str, counts: HistogramCounts, bounds: dict[str, list[float]], pro
     return row
 
 
-def _together(first: ArmSums, second: ArmSums) -> ArmSums:
-    """Both halves as one arm."""
-    if not second.pods:
-        return first
-    histograms, kpis = dict(first.histograms), dict(first.kpis)
-    totals, gauges = dict(first.totals), dict(first.gauges)
-    for name, counts in second.histograms.items():
-        mine = histograms.get(name)
-        histograms[name] = counts if mine is None else list(map(add, mine, counts))
-    for name, (events, of) in second.kpis.items():
-        was = kpis.get(name, (0.0, 0.0))
-        kpis[name] = (was[0] + events, was[1] + of)
-    for name, total in second.totals.items():
-        totals[name] = totals.get(name, 0.0) + total
-    for name, values in second.gauges.items():
-        gauges[name] = [*gauges.get(name, ()), *values]
+def _together(one: ArmSums, other: ArmSums) -> ArmSums:
+    """Both together."""
+    if not other.pods:
+        return one
     return ArmSums(
-        first.pods + second.pods,
-        _plus(first.requests, second.requests),
-        _plus(first.errors, second.errors),
-        first.errors_of + second.errors_of,
-        histograms,
-        kpis,
-        totals,
-        gauges,
+        one.pods + other.pods,
+        _plus(one.requests, other.requests),
+        _plus(one.errors, other.errors),
+        one.errors_of + other.errors_of,
+        sums.by_name(one.histograms, other.histograms, sums.counts),
+        sums.by_name(one.kpis, other.kpis, sums.pair),
+        sums.by_name(one.totals, other.totals, add),
+        sums.by_name(one.gauges, other.gauges, add),
     )
 
 

@@ -8,20 +8,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from operator import attrgetter
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from canary.judge import row
-from canary.judge.evidence import Evidence, Numbers, Rule
+from canary.judge.evidence import Evidence, Numbers, Rule, Told
 from canary.judge.row import Row
 from canary.judge.selfnormalised import STARTS
 
 Array = NDArray[np.float64]
-"""One number a gate; or a row of numbers a gate, shape (gates, numbers)."""
+"""One number a gate; or several, shape (numbers, gates)."""
 Mask = NDArray[np.bool_]
 _ORDER = np.arange(STARTS)
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -31,17 +32,16 @@ class Columns:
     bet: Array
     ratio: Array
     clear: Array
-    """Shape (gates, points)."""
+    """By effect size."""
     totals: Array
     squares: Array
-    """Shape (gates, beginnings), zero from `starts` on."""
+    """By beginning, zero from `starts` on."""
     pool: Array
     clear_sums: Array
     fast: Array
     usual: Array
     since: Array
     held: Array
-    """Shape (numbers, gates), as they are used column by column."""
     unspent: Array
     slow_test: Array
     scale: Array
@@ -62,21 +62,14 @@ class Columns:
     partial: Array
     grouped: Array
     groups: Array
-    """Shape (levels, gates)."""
+    """By level."""
 
     @classmethod
     def of(cls, kept: Sequence[Mapping[str, Any]]) -> "Columns":
         """From what is remembered of each gate."""
         rows = np.concatenate([Row.of(each).numbers for each in kept]).reshape(len(kept), -1)
-        parts = np.split(rows, row.ENDS[:-1], axis=1)
-        grids = parts[: len(row.GRIDS)]
-        short = parts[len(row.GRIDS) : len(row.GRIDS) + len(row.SHORT)]
-        plain = parts[len(row.GRIDS) + len(row.SHORT) :]
-        return cls(
-            **{name: part.copy() for name, part in zip(row.GRIDS, grids, strict=True)},
-            **{name: part.T.copy() for name, part in zip(row.SHORT, short, strict=True)},
-            **{name: part[:, 0].copy() for name, part in zip(row.PLAIN, plain, strict=True)},
-        )
+        columns = rows.T.copy()
+        return cls(**{name: columns[place] for name, place in row.PLACES.items()})
 
     @classmethod
     def fresh(cls, gates: int) -> "Columns":
@@ -85,12 +78,8 @@ class Columns:
 
     def kept(self) -> list[Row]:
         """What is remembered of each gate."""
-        grids = (getattr(self, name) for name in row.GRIDS)
-        short = (getattr(self, name).T for name in row.SHORT)
-        plain = (getattr(self, name)[:, None] for name in row.PLAIN)
-        rows = np.concatenate([*grids, *short, *plain], axis=1)
-        at_hand = zip(*(getattr(self, name).T.tolist() for name in row.AT_HAND), strict=True)
-        return [Row(each, dict(zip(row.AT_HAND, some, strict=True))) for each, some in zip(rows, at_hand, strict=True)]
+        columns = np.vstack([getattr(self, name) for name in row.PLACES])
+        return list(map(Row, columns.T.copy(), self.log_e.tolist()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,17 +93,16 @@ class Rules:
     r_clear: Array
     more: Array
     log_ratio: Array
-    """The grid: odds ratios less one, and their logarithms, shape (gates, points)."""
+    """The grid: odds ratios less one, and their logarithms, by effect size."""
 
     @classmethod
     def of(cls, rules: Sequence[Rule]) -> "Rules":
         """From each gate's own."""
-        plain = np.array(list(map(_RULE, rules)), float)  # None becomes NaN
-        grids = {id(rule.grid): rule.grid for rule in rules}
-        place = {key: index for index, key in enumerate(grids)}
-        grid = np.array(list(grids.values()))[[place[id(rule.grid)] for rule in rules]]
-        counts, limit, points, r, r_clear = plain.T
-        return cls(counts > 0, limit, points, r, r_clear, grid[:, :, 0], grid[:, :, 1])
+        few, at = _distinct(rules)
+        grids, of_few = _distinct([rule.grid for rule in few])
+        counts, limit, points, r, r_clear = np.array(list(map(_RULE, few)), float).T[:, at]  # None becomes NaN
+        more, log_ratio = np.array(grids).transpose(2, 1, 0)[:, :, of_few[at]]
+        return cls(counts > 0, limit, points, r, r_clear, more, log_ratio)
 
 
 _RULE = attrgetter("counts", "limit", "points", "r", "r_clear")
@@ -141,7 +129,7 @@ class Blocks:
     single: Mask
 
     @classmethod
-    def of(cls, numbers: Sequence[Numbers]) -> "Blocks":
+    def of(cls, numbers: Sequence[Told]) -> "Blocks":
         """From each gate's own."""
         columns = dict(zip(Numbers._fields, _matrix(numbers).T.copy(), strict=True))
         single = columns.pop("single") > 0
@@ -149,9 +137,16 @@ class Blocks:
 
 
 def begun_by(starts: Array) -> Mask:
-    """Which of the beginnings there have been, shape (gates, beginnings)."""
-    begun: Mask = starts[:, None] > _ORDER
+    """Which of the beginnings there have been, shape (beginnings, gates)."""
+    begun: Mask = starts > _ORDER[:, None]
     return begun
+
+
+def _distinct(things: Sequence[T]) -> tuple[list[T], NDArray[np.intp]]:
+    """The different objects among these, and which of them each one is. Gates alike share what is told of them."""
+    distinct = {id(thing): thing for thing in things}
+    places = dict(zip(distinct, range(len(distinct)), strict=True))
+    return list(distinct.values()), np.fromiter(map(places.__getitem__, map(id, things)), np.intp, len(things))
 
 
 def _matrix(rows: Sequence[Sequence[float]]) -> Array:

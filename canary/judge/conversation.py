@@ -4,8 +4,7 @@ Begun by `judge.py` for each rollout that hears something. One is held by itself
 together, which is what makes a whole fleet's tick cheap. Whoever asks need not know which it is.
 """
 
-from collections.abc import Callable, Generator, Sequence
-from functools import partial
+from collections.abc import Generator, Sequence
 from itertools import chain, islice
 from typing import TypeVar
 
@@ -13,7 +12,7 @@ from canary.judge import fleet, weighing
 from canary.judge.weighing import Kept, Weighing
 
 Result = TypeVar("Result")
-Conversation = Generator[Sequence[Weighing], Sequence[Kept], Result]
+Conversation = Generator[Sequence[Weighing], Sequence[Kept] | None, Result]
 FEW = 24
 """Questions that are answered sooner one by one."""
 
@@ -32,21 +31,16 @@ def held(conversation: Conversation[Result]) -> Result:
 def held_together(conversations: Sequence[Conversation[Result]]) -> list[Result]:
     """Hold all conversations at once: in each round what all of them ask is answered together."""
     results: dict[int, Result] = {}
-    asking: dict[int, Sequence[Weighing]] = {}
-
-    def go_on(number: int, say: Callable[[], Sequence[Weighing]]) -> None:
-        try:
-            asking[number] = say()
-        except StopIteration as end:
-            results[number] = end.value
-
-    for number, conversation in enumerate(conversations):
-        go_on(number, partial(next, conversation))
-    while asking:
-        together, asking = asking, {}
-        answers = iter(_answered(list(chain.from_iterable(together.values()))))
-        for number, questions in together.items():
-            go_on(number, partial(conversations[number].send, list(islice(answers, len(questions)))))
+    answers: dict[int, Sequence[Kept] | None] = dict.fromkeys(range(len(conversations)))
+    while answers:
+        asking: dict[int, Sequence[Weighing]] = {}
+        for number, said in answers.items():
+            try:
+                asking[number] = conversations[number].send(said)
+            except StopIteration as end:
+                results[number] = end.value
+        told = iter(_answered(list(chain.from_iterable(asking.values()))))
+        answers = {number: list(islice(told, len(questions))) for number, questions in asking.items()}
     return [results[number] for number in range(len(conversations))]
 
 

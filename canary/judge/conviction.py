@@ -26,8 +26,8 @@ def find(spec: CanarySpec, of: Docket, memory: Memory, stage: int, t: float) -> 
     convicted = _convicted(of, memory, present)
     if convicted is not None and convicted.gate.text not in memory["failed"]:
         found.append(_where(of, memory, convicted).failed())
-    for case in present:
-        looks = memory["looks"].get(case.text) if case.kind == "readings" else None
+    for case in of.read_by_stage[stage] if present else ():
+        looks = memory["looks"].get(case.text)
         breached = looks is not None and looks["breaches"] > case.gate.failures
         if breached and case.gate.on_breach == "rollback" and case.text not in memory["failed"]:
             found.append(verdicts.by_readings(case, _facts(of, memory, case), t))
@@ -49,14 +49,22 @@ def _together(heavy: list[tuple[float, Case]]) -> float:
 
 def _convicted(of: Docket, memory: Memory, present: tuple[Case, ...]) -> Case | None:
     """The gate of this stage that the combined evidence is due to, if it is enough."""
-    heavy = _weighted(of, memory)
-    # Most of the time even the largest part, as often as there are parts, is not enough.
-    if not heavy or max([value for value, _ in heavy]) + math.log(len(heavy)) < of.fails_at:
+    if not _near(of, memory):
         return None
-    if _together(heavy) < of.fails_at:
+    heavy = _weighted(of, memory)
+    if not heavy or _together(heavy) < of.fails_at:
         return None
     here = [(value, case) for value, case in heavy if case in present]
     return max(here, key=lambda pair: pair[0])[1] if here else None
+
+
+def _near(of: Docket, memory: Mapping[str, Any]) -> bool:
+    """Whether any part, as often as there are parts, would be enough: most of the time even the largest is not."""
+    kept, combined = memory["evidence"], memory["combined"]
+    for case in of.weighty:
+        if case.log_weight + combined.get(case.text, kept[case.text]["log_e"]) >= of.heavy_from:
+            return True
+    return False
 
 
 def _weighted(of: Docket, memory: Mapping[str, Any]) -> list[tuple[float, Case]]:

@@ -6,6 +6,7 @@ Called by `judge.py`; a gate that stands in several stages is one case with one 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from canary.judge import selfnormalised, sentences, share
@@ -67,6 +68,8 @@ class Docket:
 
     cases: tuple[Case, ...]
     by_stage: tuple[tuple[Case, ...], ...]
+    read_by_stage: tuple[tuple[Case, ...], ...]
+    """Those of them that count readings."""
     tested: tuple[Case, ...]
     """Those with evidence to weigh:"""
     prompt: tuple[Case, ...]
@@ -88,6 +91,8 @@ class Docket:
     beta: float
     fails_at: float
     """Log of the evidence that is enough to fail,"""
+    heavy_from: float
+    """of a part of it that would be enough if all were as large,"""
     passes_at: float
     """and of the case for the canary that is enough to pass."""
 
@@ -149,13 +154,17 @@ def _draw_up(spec: CanarySpec) -> Docket:
     by_text = {case.text: case for case in cases}
     tested = tuple(case for case in cases if case.rule is not None)
     prompt = tuple(case for case in tested if not case.gate.delay)
+    by_stage = tuple(tuple(by_text[gate.text] for gate in stage.gates) for stage in spec.stages)
+    weighty = tuple(case for case in tested if case.weight > 0)
+    fails_at = math.log(1 / spec.judge.false_rollback)
     return Docket(
         cases=tuple(cases),
-        by_stage=tuple(tuple(by_text[gate.text] for gate in stage.gates) for stage in spec.stages),
+        by_stage=by_stage,
+        read_by_stage=tuple(tuple(case for case in stage if case.kind == "readings") for stage in by_stage),
         tested=tested,
         prompt=prompt,
         late=tuple(case for case in tested if case.gate.delay),
-        weighty=tuple(case for case in tested if case.weight > 0),
+        weighty=weighty,
         texts=tuple(case.text for case in tested),
         by_label={
             label: tuple(case for case in prompt if case.gate.by == label)
@@ -167,7 +176,8 @@ def _draw_up(spec: CanarySpec) -> Docket:
         totals=frozenset(name for case in cases if case.series == "total" for name in (case.name, case.per)),
         alpha=spec.judge.false_rollback,
         beta=1 - spec.judge.confidence,
-        fails_at=math.log(1 / spec.judge.false_rollback),
+        fails_at=fails_at,
+        heavy_from=fails_at - math.log(max(len(weighty), 1)),
         passes_at=math.log(1 / (1 - spec.judge.confidence)),
     )
 
@@ -248,7 +258,7 @@ def _rule(gate: Gate, kind: Kind, weight: float, settings: JudgeSettings) -> Rul
     """How the gate's evidence is weighed."""
     alpha = max(settings.false_rollback * max(weight, 0.05), 1e-9)
     beta = min(max(1 - settings.confidence, 1e-6), 0.5)
-    return Rule(
+    return _shared_rule(
         counts=kind == "counts",
         limit=None if gate.relative or kind != "counts" else share_limit(gate),
         points=gate.limit
@@ -258,6 +268,10 @@ def _rule(gate: Gate, kind: Kind, weight: float, settings: JudgeSettings) -> Rul
         r=selfnormalised.tuning(alpha),
         r_clear=selfnormalised.tuning(beta),
     )
+
+
+_shared_rule = lru_cache(MOST)(Rule)
+"""Gates alike share a rule, whatever plan they stand in: of a fleet's rules few are worked on."""
 
 
 def share_limit(gate: Gate) -> float:

@@ -64,10 +64,9 @@ class Numbers(NamedTuple):
     single: bool = False
     """Whether the placebo had to be one scrape against the next."""
 
-    @property
-    def told(self) -> bool:
-        """Whether the canary told anything."""
-        return self.nv > 0 or self.weight > 0
+
+Told = tuple[float, ...]
+"""The same in the same order, without the names."""
 
 
 @dataclass

@@ -1,8 +1,8 @@
 """The evidence of many gates at once: what `evidence.py` works out for one gate on floats, for many on arrays.
 
-Called by `ahead.py` for all rollouts that hear of new numbers together, and by the benchmark for thousands of simulated
-ones. Formulas, constants and the order of every sum are those of `evidence.py` and its helpers, where they are
-explained; a test holds the two to each other. One rollout alone is quicker there.
+Called by `conversation.py` for all rollouts that hear of new numbers together, and by the benchmark for thousands of
+simulated ones. Formulas, constants and the order of every sum are those of `evidence.py` and its helpers, where they
+are explained; a test holds the two to each other. One rollout alone is quicker there.
 """
 
 from collections.abc import Callable, Sequence
@@ -46,7 +46,9 @@ def answered(questions: Sequence[Weighing]) -> Sequence[Kept]:
     """
     kept, rules, numbers, held, asked, t, spend, opens = zip(*questions, strict=True)
     e, block = Columns.of(kept), Blocks.of(numbers)
-    e.held = np.array(held).T
+    anew = [number for number, one in enumerate(held) if one is not None]
+    if anew:
+        e.held[:, anew] = np.array([held[number] for number in anew]).T
     with np.errstate(divide="raise", over="raise", invalid="raise"):
         stable = standing(e, block)
         moments = np.array(t, float), np.array(spend, float), np.array(opens)
@@ -82,8 +84,8 @@ def weigh(
     noise = _read(e, _prior(block.single))
     spent = np.where(asked, np.minimum(spend, e.unspent), 0.0)
     e.unspent = e.unspent - spent
-    e.bet += spent[:, None]
-    e.ratio += spent[:, None]
+    e.bet += spent
+    e.ratio += spent
     e.starts += asked & opens & (e.starts < selfnormalised.STARTS)
     counted = asked & rules.counts & (block.nv > 0)
     lasting = np.where(block.single, noise.vr, _lasting(e, noise))
@@ -223,8 +225,9 @@ def _accuse(e: Columns, rules: Rules, block: Blocks, noise: Noise, lasting: Arra
     size = np.where(to_limit, nv * null, trials)
     at = np.flatnonzero(counted & ~in_points & (to_limit | to_stable) & _usable(trials, null))
     hits, trials, null, spread, lasting = (each[at] for each in (hits, trials, null, noise.at(size), lasting))
-    e.bet[at] = _bet(e.bet[at], hits, trials, null, spread, lasting, rules.more[at])
-    e.ratio[at] = _likelihood(e.ratio[at], hits, trials, null, spread, lasting, rules.more[at], rules.log_ratio[at])
+    more, log_ratio = rules.more[:, at], rules.log_ratio[:, at]
+    e.bet[:, at] = _bet(e.bet[:, at], hits, trials, null, spread, lasting, more)
+    e.ratio[:, at] = _likelihood(e.ratio[:, at], hits, trials, null, spread, lasting, more, log_ratio)
     variance = trials * null * (1 - null)
     e.pool[:, at] += np.stack([hits - trials * null, variance * spread, variance])
 
@@ -241,8 +244,8 @@ def _clear(e: Columns, rules: Rules, block: Blocks, stable: Standing, counted: M
     told = limited | ((nc > 0) & ~stable.degraded)
     at = np.flatnonzero(counted & ~in_points & told & _usable(trials, null))
     hits, trials, null, spread, vr = (each[at] for each in (block.clear_xv, trials, null, noise.at(size), noise.vr))
-    grid = rules.more[at], rules.log_ratio[at]
-    e.clear[at] = _likelihood(e.clear[at], trials - hits, trials, 1 - null, spread, vr, *grid)
+    grid = rules.more[:, at], rules.log_ratio[:, at]
+    e.clear[:, at] = _likelihood(e.clear[:, at], trials - hits, trials, 1 - null, spread, vr, *grid)
 
 
 def _share_allowed(nv: Array, nc: Array, rho: Array) -> Array:
@@ -262,15 +265,15 @@ def _bet(wealth: Array, hits: Array, trials: Array, null: Array, noise: Array, v
     """`share.bet`."""
     independent = noise / trials
     lasting = np.where(independent < 1, null * (1 - null) * (1 - independent), 0.0)
-    reach = 1 / more + null[:, None]
-    stake = 1 / (reach * independent[:, None] + lasting[:, None] / reach)
-    factor = 1 + np.minimum(stake, (0.9 / null)[:, None]) * (hits / trials - null)[:, None]
+    reach = 1 / more + null
+    stake = 1 / (reach * independent + lasting / reach)
+    factor = 1 + np.minimum(stake, 0.9 / null) * (hits / trials - null)
     return _staked(wealth, factor, vr)
 
 
 def _staked(wealth: Array, factor: Array, vr: Array) -> Array:
     """Wealth after a bet that pays `factor`, tempered and capped."""
-    after: Array = np.minimum(wealth * np.minimum(factor ** (1 / vr)[:, None], share.CAP), share.MOST)
+    after: Array = np.minimum(wealth * np.minimum(factor ** (1 / vr), share.CAP), share.MOST)
     return after
 
 
@@ -279,8 +282,7 @@ def _likelihood(
 ) -> Array:
     """`share.likelihood`."""
     scale = 1 / (noise * vr)
-    hits, trials = (hits * scale)[:, None], (trials * scale)[:, None]
-    return _grown(wealth, hits * log_ratio - trials * np.log1p(null[:, None] * more))
+    return _grown(wealth, hits * scale * log_ratio - trials * scale * np.log1p(null * more))
 
 
 def _grown(wealth: Array, growth: Array) -> Array:
@@ -298,10 +300,10 @@ def _accuse_by_points(e: Columns, rules: Rules, block: Blocks, noise: Noise, las
     usual = (e.usual[0, at] + 0.5) / (e.usual[1, at] + 1)
     surprise = xv / nv - xc / nc - eps
     variance = np.maximum(usual * (1 - usual), 1e-6) * (1 / nv + 1 / nc) * spread
-    excess = eps[:, None] * rules.more[at]
-    stake = np.minimum(excess / (variance[:, None] + excess * excess), (0.9 / (1 + eps))[:, None])
-    e.bet[at] = _staked(e.bet[at], 1 + stake * surprise[:, None], vr)
-    e.ratio[at] = _grown(e.ratio[at], _growths(xv, nv, xc, nc, eps, harmful=True) / (spread * vr)[:, None])
+    excess = eps * rules.more[:, at]
+    stake = np.minimum(excess / (variance + excess * excess), 0.9 / (1 + eps))
+    e.bet[:, at] = _staked(e.bet[:, at], 1 + stake * surprise, vr)
+    e.ratio[:, at] = _grown(e.ratio[:, at], _growths(xv, nv, xc, nc, eps, harmful=True) / (spread * vr))
     weight = nv * nc / (nv + nc)
     information = weight * np.minimum(usual * (1 - usual), 0.25)
     e.pool[:, at] += np.stack([surprise * weight, information * spread, information])
@@ -313,7 +315,7 @@ def _clear_by_points(e: Columns, rules: Rules, block: Blocks, stable: Standing, 
     at = np.flatnonzero(counted & told)
     counts = (each[at] for each in (block.clear_xv, block.nv, block.clear_xc, block.nc, rules.points))
     tempered = (stable.noise.at(block.clear_xv + block.clear_xc) * stable.noise.vr)[at]
-    e.clear[at] = _grown(e.clear[at], _growths(*counts, harmful=False) / tempered[:, None])
+    e.clear[:, at] = _grown(e.clear[:, at], _growths(*counts, harmful=False) / tempered)
 
 
 def _comparable(xv: Array, nv: Array, xc: Array, nc: Array) -> Mask:
@@ -323,7 +325,7 @@ def _comparable(xv: Array, nv: Array, xc: Array, nc: Array) -> Mask:
     return comparable
 
 
-_STAKES = np.array(difference.STAKES)
+_STAKES = np.array(difference.STAKES)[:, None]
 
 
 def _growths(xv: Array, nv: Array, xc: Array, nc: Array, eps: Array, *, harmful: bool) -> Array:
@@ -331,10 +333,10 @@ def _growths(xv: Array, nv: Array, xc: Array, nc: Array, eps: Array, *, harmful:
     part = nv / (nv + nc)
     pays = np.stack([1 / part - eps, -1 / (1 - part) - eps, -eps])
     pays = pays if harmful else -pays
-    stakes = _STAKES * (1 / -pays.min(axis=0))[:, None]
-    on_v, on_c, rest = (np.log1p(stakes * pay[:, None]) for pay in pays)
+    stakes = _STAKES * (1 / -pays.min(axis=0))
+    on_v, on_c, rest = (np.log1p(stakes * pay) for pay in pays)
     good = nv + nc - xv - xc
-    grown: Array = xv[:, None] * on_v + xc[:, None] * on_c + good[:, None] * rest
+    grown: Array = xv * on_v + xc * on_c + good * rest
     return grown
 
 
@@ -354,10 +356,10 @@ def _take_in_pool(e: Columns, rules: Rules, noise: Noise, clearing: Noise, full:
     e.pool = np.where(full, 0.0, e.pool)
     at = np.flatnonzero(told)
     begun = begun_by(e.starts[at])
-    e.totals[at] += np.where(begun, z[at, None], 0.0)
-    e.squares[at] += np.where(begun, (z * z)[at, None], 0.0)
-    variances = noise.vr[at, None] * e.squares[at]
-    e.slow_test[at] = _over_starts(e.totals[at], variances, begun, rules.r[at])
+    e.totals[:, at] += np.where(begun, z[at], 0.0)
+    e.squares[:, at] += np.where(begun, (z * z)[at], 0.0)
+    variances = noise.vr[at] * e.squares[:, at]
+    e.slow_test[at] = _over_starts(e.totals[:, at], variances, begun, rules.r[at])
     e.clear_sums += np.where(told & sums, np.stack([-z, z * z]), 0.0)
     at = np.flatnonzero(told & sums)
     total, squares = e.clear_sums[:, at]
@@ -366,7 +368,7 @@ def _take_in_pool(e: Columns, rules: Rules, noise: Noise, clearing: Noise, full:
 
 def _over_starts(totals: Array, variances: Array, begun: Mask, r: Array) -> Array:
     """`selfnormalised.over_starts`; `variances` are its sums of squares times `vr`."""
-    each = np.broadcast_to(r[:, None], totals.shape)[begun]
+    each = np.broadcast_to(r, totals.shape)[begun]
     total, variance = totals[begun], variances[begun]
     scale = 1 / np.sqrt(variance + each)
     x = total * scale
@@ -378,10 +380,9 @@ def _over_starts(totals: Array, variances: Array, begun: Mask, r: Array) -> Arra
         value[far] = np.exp(np.minimum(_log_mixture(total[far], variance[far], each[far]), 500.0))
     values = np.zeros_like(totals)
     values[begun] = value
-    starts = begun.sum(axis=1)
-    mixed = selfnormalised.FIRST * values[:, 0] + selfnormalised.OTHERS * (
-        _sum(values[:, 1:]) + selfnormalised.STARTS - starts
-    )
+    starts = begun.sum(axis=0)
+    later = _sum(values[1:]) + selfnormalised.STARTS - starts
+    mixed = selfnormalised.FIRST * values[0] + selfnormalised.OTHERS * later
     return np.where(starts > 0, mixed, 1.0)
 
 
@@ -399,7 +400,7 @@ def _map(function: Callable[[float], float], values: Array) -> Array:
     return np.fromiter(map(function, values.tolist()), float, values.size)
 
 
-def _sum(rows: Array) -> Array:
-    """The sum of each row, in the order in which a list is summed up."""
-    total: Array = reduce(add, rows.T)
+def _sum(numbers: Array) -> Array:
+    """The sum of each gate's numbers, in the order in which a list is summed up."""
+    total: Array = reduce(add, numbers)
     return total

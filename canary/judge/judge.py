@@ -182,7 +182,8 @@ def _update(
     memory: Memory = dict(state.memory)
     known = known_bounds(memory)
     sides = arms.collect(block, known, of.histograms)
-    memory["bounds"] = {name: edges[:-1] for name, edges in known.items()}
+    if len(known) > len(memory["bounds"]):
+        memory["bounds"] = {name: edges[:-1] for name, edges in known.items()}
     memory["problems"] = sides.problems[:4]
     tick(memory, block.t)
     readings = any("canary" in answers for answers in block.readings.values())
@@ -240,16 +241,14 @@ def _check_replicas(of: Docket, memory: Memory, block: Block, *, evenly: bool) -
 
 def _read_thresholds(memory: Memory, of: Docket, block: Block, sides: Sides, known: dict[str, list[float]]) -> None:
     """Readings of the stage's gates that count readings."""
-    if not 0 <= block.stage < len(of.by_stage):
-        return
-    if all(case.kind != "readings" for case in of.by_stage[block.stage]):
+    cases = of.read_by_stage[block.stage] if 0 <= block.stage < len(of.by_stage) else ()
+    if not cases:
         return
     looks, told, alone = dict(memory["looks"]), dict(memory["told"]), tally.both(tally.NOTHING, sides)
-    for case in of.by_stage[block.stage]:
-        if case.kind == "readings":
-            before = looks.get(case.text) or threshold.empty(block.t - memory["length"])
-            after = threshold.look(case, before, block, sides, alone, known, memory["length"])
-            if after is not before:
-                looks[case.text] = after
-                told[case.text] = block.t
+    for case in cases:
+        before = looks.get(case.text) or threshold.empty(block.t - memory["length"])
+        after = threshold.look(case, before, block, sides, alone, known, memory["length"])
+        if after is not before:
+            looks[case.text] = after
+            told[case.text] = block.t
     memory["looks"], memory["told"] = looks, told

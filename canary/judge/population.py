@@ -6,17 +6,18 @@ conversation (`conversation.py`). Decides nothing.
 """
 
 from collections.abc import Sequence
-from operator import add
 from typing import NamedTuple
 
-from canary.judge import bounds, rows, selfnormalised, start_weights
+from canary.judge import bounds, rows, selfnormalised, start_weights, sums
 from canary.judge.arms import Sides
 from canary.judge.block import Block
 from canary.judge.conversation import Conversation
 from canary.judge.docket import Case
-from canary.judge.evidence import NO_CASE_YET, NOTHING_USUAL
+from canary.judge.evidence import NO_CASE_YET, NOTHING_USUAL, Numbers
 from canary.judge.memory import Memory
 from canary.judge.weighing import Weighing
+
+_NV, _WEIGHT = map(Numbers._fields.index, ("nv", "weight"))
 
 
 class Beginnings(NamedTuple):
@@ -67,6 +68,7 @@ def take_in(
     started, told = memory["started"], dict(memory["told"])
     questions: list[Weighing] = []
     arms = rows.told_apart(sides)
+    lately, moved, due = begins
     for case in cases:
         text, rule = case.text, case.rule
         if rule is None:
@@ -81,21 +83,21 @@ def take_in(
                     kept = dict(kept.items()) | NOTHING_USUAL
         if new_stage:
             kept = dict(kept.items()) | NO_CASE_YET
-        numbers, held = rows.numbers(case, arms, pick, kept["held"])
+        numbers, held = rows.numbers(case, arms, pick, kept)
         asked, spend, opens = False, 0.0, False
-        if exposed and numbers.told:
+        if exposed and (numbers[_NV] > 0 or numbers[_WEIGHT] > 0):  # the canary told something
             told[text] = block.t
             asked = block.stage in case.stages
             if asked:
                 new = text not in started
                 if new:
                     started = [*started, text]
-                spend, opens = _begins(case, begins, new=new)
-        questions.append(Weighing(kept, rule, numbers, held, asked, block.t, spend, opens))
+                spend, opens = _begins(case, begins, new=new) if new or moved else (lately, due)
+        questions.append((kept, rule, numbers, held, asked, block.t, spend, opens))
     memory["started"], memory["told"] = started, told
     _learn_history(memory, sides)
-    answers = (yield questions) if questions else []
-    memory["evidence"] = evidence | {case.text: kept for case, kept in zip(cases, answers, strict=True)}
+    answers = yield questions
+    memory["evidence"] = evidence | dict(zip([case.text for case in cases], answers or (), strict=True))
 
 
 def _begins(case: Case, begins: Beginnings, *, new: bool) -> tuple[float, bool]:
@@ -112,8 +114,4 @@ def _begins(case: Case, begins: Beginnings, *, new: bool) -> tuple[float, bool]:
 
 def _learn_history(memory: Memory, sides: Sides) -> None:
     """Stable's histograms of all time, from which bounds are picked."""
-    history = dict(memory["history"])
-    for name, counts in sides.stable.histograms.items():
-        was = history.get(name)
-        history[name] = counts if was is None else list(map(add, was, counts))
-    memory["history"] = history
+    memory["history"] = sums.by_name(memory["history"], sides.stable.histograms, sums.counts)

@@ -43,8 +43,10 @@ def look(
     for arm, pods in arms.items():
         if 2 <= len(pods) <= REPLICAS:
             kept = before.get(arm, {})
-            served = {name: kept.get(name, 0.0) + (pod.requests or 0.0) for name, pod in pods.items()}
-            if all(pod.requests is not None for pod in pods.values()):
+            served = {
+                name: kept.get(name, 0.0) + pod.requests for name, pod in pods.items() if pod.requests is not None
+            }
+            if len(served) == len(pods):
                 pool[arm] = served
     since = memory["since"] or t - length
     since = min(since, t)  # the clock may have been set back

@@ -17,42 +17,45 @@ from canary.judge.evidence import POINTS, Evidence
 from canary.judge.noise import LEVELS, Placebo
 from canary.judge.selfnormalised import STARTS
 
-GRIDS = {"bet": POINTS, "ratio": POINTS, "clear": POINTS, "totals": STARTS, "squares": STARTS}
-"""Lists that are worked on gate by gate, with their lengths; those by beginning end in zeros for what has not begun."""
-SHORT = {"pool": 3, "clear_sums": 2, "fast": 4, "usual": 3, "since": 4, "held": 2} | dict.fromkeys(
-    ("partial", "grouped", "groups"), len(LEVELS)
-)
-"""Lists that are worked on number by number."""
+LISTS = {"bet": POINTS, "ratio": POINTS, "clear": POINTS, "totals": STARTS, "squares": STARTS} | {
+    "pool": 3,
+    "clear_sums": 2,
+    "fast": 4,
+    "usual": 3,
+    "since": 4,
+    "held": 2,
+    **dict.fromkeys(("partial", "grouped", "groups"), len(LEVELS)),
+}
+"""Lists with their lengths; those by beginning end in zeros for what has not begun."""
 PLAIN = (
     *("unspent", "slow_test", "scale", "low", "low_at", "log_e", "log_clear"),
     *("blocks", "x", "xx", "u", "ux", "z_squares", "vr", "starts"),
 )
 """Plain numbers; `z_squares` is the placebo's `squares`, `starts` how many beginnings there have been."""
-AT_HAND = ("log_e", "log_clear", "fast", "usual", "held")
-"""What is read at every pass."""
-_LISTS = {**GRIDS, **SHORT}
-ENDS = list(accumulate((*_LISTS.values(), *[1] * len(PLAIN))))
-"""Where each of these ends in a row, in this order."""
-_PLACES: dict[str, int | slice] = {
-    **{name: slice(end - length, end) for (name, length), end in zip(_LISTS.items(), ENDS, strict=False)},
-    **{name: end - 1 for name, end in zip(PLAIN, ENDS[len(_LISTS) :], strict=True)},
+_ENDS = list(accumulate((*LISTS.values(), *[1] * len(PLAIN))))
+PLACES: dict[str, int | slice] = {
+    **{name: slice(end - length, end) for (name, length), end in zip(LISTS.items(), _ENDS, strict=False)},
+    **{name: end - 1 for name, end in zip(PLAIN, _ENDS[len(LISTS) :], strict=True)},
 }
+"""Where each of these stands in a row, in this order."""
 _NAMES = Evidence().kept().keys()
+_AT_ONCE = {name: PLACES[name] for name in _NAMES - {"placebo", "totals", "squares"}}
+"""What is read as it stands."""
 _OF_PLACEBO = {name: "z_squares" if name == "squares" else name for name in Placebo().kept()}
 _OF_GATE = _NAMES - {"placebo"}
-_read = itemgetter(*(_PLACES[name] for name in _OF_GATE))
-_read_placebo = itemgetter(*(_PLACES[column] for column in _OF_PLACEBO.values()))
+_read = itemgetter(*(PLACES[name] for name in _OF_GATE))
+_read_placebo = itemgetter(*(PLACES[column] for column in _OF_PLACEBO.values()))
 
 
 class Row(Mapping[str, Any]):
     """What is remembered of one gate. Never changed, since several states may share it."""
 
-    __slots__ = ("at_hand", "numbers")
+    __slots__ = ("log_e", "numbers")
 
-    def __init__(self, numbers: NDArray[np.float64], at_hand: dict[str, Any]) -> None:
+    def __init__(self, numbers: NDArray[np.float64], log_e: float) -> None:
         self.numbers = numbers
-        self.at_hand = at_hand
-        """Those of `AT_HAND`, once more as plain numbers and lists."""
+        self.log_e = log_e
+        """Once more as a plain number: it is asked for after every block."""
 
     @classmethod
     def of(cls, kept: Mapping[str, Any]) -> "Row":
@@ -67,19 +70,20 @@ class Row(Mapping[str, Any]):
             "squares": [*kept["squares"], *unbegun],
             "starts": len(kept["totals"]),
         }
-        row = [number for name in _LISTS for number in known[name]]
-        numbers = np.array([*row, *(known[name] for name in PLAIN)], float)
-        return cls(numbers, {name: kept[name] for name in AT_HAND})
+        row = [number for name in LISTS for number in known[name]]
+        return cls(np.array([*row, *(known[name] for name in PLAIN)], float), kept["log_e"])
 
     def __getitem__(self, name: str) -> Any:
-        found = self.at_hand.get(name)
-        return dict(self.items())[name] if found is None else found
+        if name == "log_e":
+            return self.log_e
+        place = _AT_ONCE.get(name)
+        return dict(self.items())[name] if place is None else self.numbers[place].tolist()
 
     def items(self) -> ItemsView[str, Any]:
         """All of it at once."""
         numbers = self.numbers.tolist()
         kept = dict(zip(_OF_GATE, _read(numbers), strict=True))
-        starts = int(numbers[_PLACES["starts"]])
+        starts = int(numbers[PLACES["starts"]])
         kept["totals"], kept["squares"] = kept["totals"][:starts], kept["squares"][:starts]
         kept["placebo"] = dict(zip(_OF_PLACEBO, _read_placebo(numbers), strict=True))
         return kept.items()

@@ -9,29 +9,32 @@ from collections.abc import Sequence
 from canary.judge.arms import ArmSums, Sides
 from canary.judge.bounds import Pick
 from canary.judge.docket import Case
-from canary.judge.evidence import Numbers
+from canary.judge.evidence import Told
+from canary.judge.weighing import Kept
 
 NOTHING = (0.0, 0.0)
 NO_SUM = (0.0, 0.0, 0.0)
 
 
-def numbers(case: Case, arms: Sequence[ArmSums], pick: Pick | None, held: list[float]) -> tuple[Numbers, list[float]]:
-    """What a block, by `told_apart`, means to one case, and what is held for the next one instead of what is `held`.
+def numbers(case: Case, arms: Sequence[ArmSums], pick: Pick | None, kept: Kept) -> tuple[Told, Sequence[float] | None]:
+    """What a block, by `told_apart`, means to one case, and what is held for the next one; None leaves it as it is.
 
-    With a single stable replica a scrape is held, for the placebo of the next.
+    The first has the order of `Numbers`. With a single stable replica a scrape is held, for the placebo of the next.
     """
     (xv, nv), (xc, nc), *halves = counts(case, arms, pick, 0)
-    clear_xv, clear_xc = xv, xc
-    if pick is not None and pick[0] != pick[1]:
-        (clear_xv, _), (clear_xc, _) = counts(case, arms[:2], pick, 1)
+    clear_xv, clear_xc, rho = xv, xc, case.rho
+    if pick is not None:
+        rho = pick[2]
+        if pick[0] != pick[1]:
+            (clear_xv, _), (clear_xc, _) = counts(case, arms[:2], pick, 1)
     summed = _contrast(case, (xv, nv), (xc, nc)) if case.kind == "sums" else NO_SUM
-    rho = case.rho if pick is None else pick[2]
-    told = xv, nv, xc, nc, clear_xv, clear_xc, rho, *summed
     if halves:
-        return Numbers(*told, *halves[0], *halves[1], single=False), held
-    if nc > 0 and held[1] > 0:
-        return Numbers(*told, held[0], held[1], xc, nc, single=True), [0.0, 0.0]
-    return Numbers(*told, *NOTHING, *NOTHING, single=True), [xc, nc] if nc > 0 else held
+        return (xv, nv, xc, nc, clear_xv, clear_xc, rho, *summed, *halves[0], *halves[1], False), None
+    x1, n1 = kept["held"]
+    if nc > 0 and n1 > 0:
+        return (xv, nv, xc, nc, clear_xv, clear_xc, rho, *summed, x1, n1, xc, nc, True), NOTHING
+    told = xv, nv, xc, nc, clear_xv, clear_xc, rho, *summed, *NOTHING, *NOTHING, True
+    return told, (xc, nc) if nc > 0 else None
 
 
 def told_apart(sides: Sides) -> tuple[ArmSums, ...]:
@@ -40,7 +43,10 @@ def told_apart(sides: Sides) -> tuple[ArmSums, ...]:
 
 
 def counts(case: Case, arms: Sequence[ArmSums], pick: Pick | None, side: int) -> list[tuple[float, float]]:
-    """Bad events and trials of each arm (for sums: the sum and its denominator); zeros where there is no data."""
+    """Bad events and trials of each arm (for sums: the sum and its denominator); zeros where there is no data.
+
+    Of a histogram these are the requests beyond the bound picked for this side (all of them where it is -1), and all.
+    """
     if case.series == "errors":
         return [NOTHING if arm.errors is None else (arm.errors, arm.errors_of) for arm in arms]
     if case.series != "histogram":
@@ -48,15 +54,15 @@ def counts(case: Case, arms: Sequence[ArmSums], pick: Pick | None, side: int) ->
     if pick is None:
         return [NOTHING] * len(arms)
     index, name = int(pick[side]), case.name
-    return [_slow(arm.histograms.get(name), index) for arm in arms]
-
-
-def _slow(histogram: Sequence[float] | None, index: int) -> tuple[float, float]:
-    """Requests beyond the bound of this index (all of them for -1), and all."""
-    if histogram is None:
-        return NOTHING
-    total = histogram[-1]
-    return (total - histogram[index] if index >= 0 else total), total
+    told = []
+    for arm in arms:
+        histogram = arm.histograms.get(name)
+        if histogram is None:
+            told.append(NOTHING)
+        else:
+            total = histogram[-1]
+            told.append((total - histogram[index] if index >= 0 else total, total))
+    return told
 
 
 def _events(case: Case, arm: ArmSums) -> tuple[float, float]:

@@ -9,6 +9,7 @@ import math
 
 AT_FIRST, AT_STAGES, EVENLY, BEYOND = 0.5, 0.25, 0.1875, 0.0625
 SLOT = 60.0
+LOG_TWO = math.log(2)
 
 
 def first(stages: int) -> float:
@@ -22,13 +23,12 @@ def later(stages: int) -> float:
 
 
 def between(before: float, now: float, planned: float) -> float:
-    """Weight of harm that begins within (before, now] seconds of first traffic, in a rollout planned that long."""
-    return _until(now, planned) - _until(before, planned)
+    """Weight of harm that begins within (before, now] seconds of first traffic, in a rollout planned that long.
 
-
-def _until(t: float, planned: float) -> float:
-    """Weight of all beginnings up to `t`: uniform, and with density 1/((t+2) log²(t+2)) without end."""
-    if t <= 0:
+    `before` is at least 0.
+    """
+    if now <= before:
         return 0.0
-    evenly = min(t / planned, 1.0) if planned > 0 else 0.0
-    return EVENLY * evenly + BEYOND * (1 - math.log(2) / math.log(2 + t / SLOT))
+    # Uniform, and with density 1/((t+2) log²(t+2)) without end.
+    evenly = (min(now, planned) - min(before, planned)) / planned if planned > 0 else 0.0
+    return EVENLY * evenly + BEYOND * LOG_TWO * (1 / math.log(2 + before / SLOT) - 1 / math.log(2 + now / SLOT))

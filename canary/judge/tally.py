@@ -4,13 +4,13 @@ Kept in the judge's memory as lists, added to by `judge.py`, read by `verdicts.p
 for thresholds; the sequential tests do not look here.
 """
 
-from collections.abc import Mapping
 from operator import add
 from typing import Any
 
 from canary.judge import bounds as bounds_
 from canary.judge.arms import ArmSums, Sides
 from canary.judge.docket import Case
+from canary.judge.sums import by_name, counts, pair
 from canary.weights import Arm
 
 Tally = dict[str, Any]
@@ -32,17 +32,13 @@ def both(tallies: dict[Arm, Tally], sides: Sides) -> dict[Arm, Tally]:
 
 def plus(tally: Tally, sums: ArmSums) -> Tally:
     """The tally after another block of this arm."""
-    histograms = dict(tally["histograms"])
-    for name, counts in sums.histograms.items():
-        was = histograms.get(name)
-        histograms[name] = counts if was is None else list(map(add, was, counts))
     return {
         "requests": tally["requests"] + (sums.requests or 0.0),
         "errors": tally["errors"] + (sums.errors or 0.0),
         "errors_of": tally["errors_of"] + sums.errors_of,
-        "histograms": histograms,
-        "kpis": _pairs(tally["kpis"], sums.kpis),
-        "totals": _sums(tally["totals"], sums.totals),
+        "histograms": by_name(tally["histograms"], sums.histograms, counts),
+        "kpis": by_name(tally["kpis"], sums.kpis, pair),
+        "totals": by_name(tally["totals"], sums.totals, add),
     }
 
 
@@ -58,22 +54,6 @@ def count(memory: dict[str, Any], sides: Sides) -> None:
     if memory["length"] > 0:
         rate = (sides.canary.requests or 0.0) / memory["length"]
         memory["rate"] = rate if memory["rate"] == 0 else 0.9 * memory["rate"] + 0.1 * rate
-
-
-def _pairs(was: dict[str, list[float]], more: Mapping[str, tuple[float, float]]) -> dict[str, list[float]]:
-    """Sums of events and of trials, by name."""
-    if not more:
-        return was
-    now = dict(was)
-    for name, (events, of) in more.items():
-        before = was.get(name, (0.0, 0.0))
-        now[name] = [before[0] + events, before[1] + of]
-    return now
-
-
-def _sums(was: dict[str, float], more: Mapping[str, float]) -> dict[str, float]:
-    """Sums by name."""
-    return {**was, **{name: was.get(name, 0.0) + value for name, value in more.items()}} if more else was
 
 
 def events_of(case: Case, tally: Tally) -> tuple[float, float]:

@@ -3,6 +3,8 @@
 import math
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from canary import judge
 from canary.judge import conviction, docket
@@ -39,6 +41,14 @@ def test_just_short_of_enough_nobody_fails() -> None:
     of, memory = docket.of(SPEC), _memory(SPEC, errors=math.log(99), latency=math.log(99), kpi=math.log(99))
     conviction.find(SPEC, of, memory, 0, 100.0)
     assert memory["failed"] == {}
+
+
+@given(st.tuples(*[st.floats(-5, 8)] * 3))
+def test_gates_fail_exactly_when_all_their_evidence_together_is_enough(logs: tuple[float, float, float]) -> None:
+    """Most blocks are settled by a look at the largest part; no failure may be lost by that, and none made."""
+    of, memory = docket.of(SPEC), _memory(SPEC, **dict(zip(("errors", "latency", "kpi"), logs, strict=True)))
+    conviction.find(SPEC, of, memory, 0, 100.0)
+    assert bool(memory["failed"]) == (conviction.total(of, memory) >= of.fails_at)
 
 
 def test_evidence_beyond_all_floats_is_still_only_evidence() -> None:

@@ -78,7 +78,7 @@ def test_many_gates_together_come_to_what_each_comes_to_by_itself(told: list[Any
         asked, spend = happens != 3, 0.5 if k == 0 else 0.05 * (happens > 15)
         moment = 5.0 * k, spend, happens % 4 == 0
         kept = _both(
-            [Weighing(each, rule, block, each["held"], asked, *moment) for each, rule in zip(kept, RULES, strict=True)]
+            [(each, rule, block, each["held"], asked, *moment) for each, rule in zip(kept, RULES, strict=True)]
         )
 
 
@@ -92,13 +92,13 @@ def test_whole_rollouts_come_to_the_same_evidence_however_long_they_last(harm: f
         rate = 0.02 * (4.0 if 100 < k < 120 else 1.0)
         x_v, x1, x2 = rng.binomial([n_v, n1, n2], [min(rate * harm ** (k > 60), 0.9), rate, rate]).tolist()
         contrast, weight = x_v - n_v * rate, n_v * (n1 + n2) / max(n_v + n1 + n2, 1)
-        questions = []
+        questions: list[Weighing] = []
         for number, (each, rule) in enumerate(zip(kept, (*RULES, *RULES), strict=True)):
             single = number >= len(RULES)
             x_c, n_c = (x2, n2) if single else (x1 + x2, n1 + n2)
             block = Numbers(x_v, n_v, x_c, n_c, x_v, x_c, 1.1, contrast, weight, weight * 0.02, x1, n1, x2, n2, single)
             spend = (0.5 if k == 0 else 1e-4) if k >= 0 else 0.0
-            questions.append(Weighing(each, rule, block, each["held"], k >= 0, 5.0 * k, spend, k >= 0 and k % 40 == 0))
+            questions.append((each, rule, block, each["held"], k >= 0, 5.0 * k, spend, k >= 0 and k % 40 == 0))
         kept = _both(questions)
     accused = [each["log_e"] > math.log(100) for each in kept]
     assert any(accused) == (harm > 1)
@@ -109,6 +109,20 @@ def test_columns_give_back_what_they_were_made_of() -> None:
     assert Columns.of(kept).kept() == kept
 
 
+def test_a_row_says_of_each_name_by_itself_what_it_says_of_all_at_once() -> None:
+    kept = Evidence(fast=[1.0, 2.0, 3.0, 4.0], totals=[1.5], squares=[2.5], log_e=0.5, log_clear=-0.5).kept()
+    (row,) = Columns.of([kept]).kept()
+    assert {name: row[name] for name in kept} == dict(row.items()) == kept
+    with pytest.raises(KeyError):
+        row["z_squares"]
+
+
+def test_gates_alike_share_a_rule_whatever_plan_they_stand_in() -> None:
+    one, other, third = (docket.of(plan(gate)).tested[0].rule for gate in (FAST, FAST.model_copy(), FAST_LIKE_STABLE))
+    assert one is other
+    assert one is not third
+
+
 def test_columns_of_the_unseen_are_those_of_evidence_that_has_seen_nothing() -> None:
     assert Columns.fresh(3).kept() == [Evidence().kept()] * 3
 
@@ -117,4 +131,4 @@ def test_a_number_that_is_not_to_be_had_is_an_error_and_no_evidence() -> None:
     kept = Evidence(totals=[1.0], squares=[-1e9], pool=[1.0, 100.0, 100.0]).kept()
     block = Numbers(5.0, 100.0, 5.0, 100.0, 5.0, 5.0)
     with pytest.raises(FloatingPointError):
-        fleet.answered([Weighing(kept, RULES[0], block, [0.0, 0.0], asked=True, t=0.0, spend=0.1, opens=True)])
+        fleet.answered([(kept, RULES[0], block, [0.0, 0.0], True, 0.0, 0.1, True)])
