@@ -141,7 +141,8 @@ async def running(plan: Path, state: Path, *flags: str) -> AsyncIterator[Run]:
         finally:
             with suppress(ProcessLookupError):
                 process.kill()
-    assert [sentence for sentence in run.said if "bug of ours" in sentence] == []
+    bugs = [sentence for sentence in run.said if "bug of ours" in sentence]
+    assert not bugs, bugs
 
 
 class LeftBehind:
