@@ -4,10 +4,18 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 
+import pytest
+
+from canary.weights import ALL_STABLE
+from controlplane.kubernetes.cache import Key
 from controlplane.operator.rollcall import HEAD_START, RollCall
 from controlplane.simulation.clock import play
+from tests.controlplane.operator.town import PLACE, Office, Town, a_spec, plays
 
 EVERYBODY = ("a", "b", "c", "d")
+THRESHOLD = {"metric": "error_rate", "max": "10%", "test": "threshold", "failures": 0}
+"""The first reading decides."""
+FULL = {"traffic": "100%"}
 
 
 class Crowd:
@@ -68,3 +76,67 @@ def test_whom_a_call_did_not_come_to_comes_first_at_the_next() -> None:
         await crowd.rollcall.begin(("a", "e", *EVERYBODY[1:]), {"d"})
 
     assert _played(Crowd(takes=60), story).names == "a" + "d" + "bc" + "ae"
+
+
+@plays
+async def test_at_a_tick_those_whose_numbers_look_worst_are_looked_at_first(town: Town, office: Office) -> None:
+    names = [f"chat-{number}" for number in range(4)]
+    for name in names:
+        await town.apply(name)
+    await town.until(lambda: all(town.status(name).get("phase") == "Analyzing" for name in names))
+    worst = (PLACE, "chat-2")
+    office.roster.in_order = lambda keys: sorted(keys, key=lambda key: key != worst)
+    poked: list[Key] = []
+    office.roster.rollcall = RollCall(poked.append, office.roster.queue.through)
+    await office.roster.tick()
+    assert poked[0] == worst
+    assert sorted(poked) == sorted((PLACE, name) for name in names)
+
+
+@plays
+async def test_a_broken_canary_is_off_its_route_before_others_that_hear_at_the_same_tick_write_their_status(
+    town: Town, office: Office
+) -> None:
+    names = [f"chat-{number}" for number in range(40)]
+    broken = names[-1]
+    office.roster.in_order = lambda keys: sorted(keys, key=lambda key: key[1] == broken)  # else it would be the last
+    office.roster.is_alarming = lambda key: key[1] == broken
+    for name in names:
+        await town.apply(name, a_spec(stages=[{"traffic": "50%", "hold": "1h", "gates": [THRESHOLD]}, FULL]))
+    await town.until(lambda: all(town.status(name).get("phase") == "Analyzing" for name in names))
+    await asyncio.sleep(1.0)  # the others' first answer comes with their second reading: so does this one's failure
+    town.place(broken).broken_since = town.clock.now()
+    await town.until(lambda: town.status(broken).get("phase") in {"RollingBack", "RolledBack"})
+    await town.until(lambda: all(town.status(name).get("verdict") == "pass" for name in names[:-1]))
+    told = office.life.told
+    back = told.index(f"route {ALL_STABLE}")
+    answers = [max(at for at, each in enumerate(told) if each.split() == status_of(name)) for name in names[:-1]]
+    assert back < min(answers), "each of the others wrote what its gate says at that tick"
+
+
+def status_of(name: str) -> list[str]:
+    """How a write of this status is told."""
+    return ["patch", f"ModelCanary/{name}", "status"]
+
+
+@plays
+async def test_what_a_broken_canary_waits_for_is_hastened_and_its_next_look_is_urgent(
+    town: Town, office: Office
+) -> None:
+    for name in ("chat-0", "chat-1"):
+        await town.apply(name)
+    await town.until(lambda: all(town.status(f"chat-{each}").get("phase") == "Analyzing" for each in range(2)))
+    broken, hastened, pressed = (PLACE, "chat-1"), list[Key](), list[Key]()
+    office.roster.is_alarming = lambda key: key == broken
+    office.roster.hasten = hastened.append
+    poke = office.roster.queue.poke
+
+    def noted(key: Key, *, urgent: bool = False) -> None:
+        if urgent:
+            pressed.append(key)
+        poke(key, urgent=urgent)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(office.roster.queue, "poke", noted)
+        await office.roster.tick()
+    assert (hastened, pressed) == ([broken], [broken])

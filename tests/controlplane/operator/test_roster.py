@@ -1,7 +1,6 @@
 """The roster with whole rollouts, in virtual time, on an API server in memory."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
@@ -10,37 +9,13 @@ from canary.errors import Unavailable
 from canary.observation import OperatorRequest, Verb
 from canary.weights import ALL_STABLE, Weights
 from controlplane.kubernetes.api import Busy
-from controlplane.kubernetes.cache import Key
 from controlplane.kubernetes.resources import CONFIG_MAP, EVENT, MODEL_CANARY, NAMESPACE
 from controlplane.operator.finalizer import FINALIZER
 from controlplane.operator.history import book_of
-from controlplane.operator.rollcall import RollCall
 from controlplane.operator.site import Drift
-from controlplane.simulation.clock import play
-from tests.controlplane.operator.town import KEY, NAME, PLACE, Office, Town, a_spec
+from tests.controlplane.operator.town import KEY, NAME, PLACE, Office, Town, a_spec, plays
 
-Story = Callable[[Town, Office], Coroutine[Any, Any, None]]
 HALF = Weights.of_share(0.5)
-
-
-def plays(story: Story) -> Callable[[], None]:
-    """A test of a story with one operator at work, in virtual time; a bug that was only logged fails it."""
-
-    def test() -> None:
-        async def played() -> None:
-            town = Town()
-            office = town.office()
-            async with asyncio.TaskGroup() as tasks:
-                living = tasks.create_task(office.live())
-                await story(town, office)
-                living.cancel()
-            assert office.tally.bugs == 0, town.said
-            assert not [each for each in town.said if "bug of ours" in each]
-
-        play(played())
-
-    test.__name__, test.__doc__ = story.__name__, story.__doc__
-    return test
 
 
 def events(town: Town) -> list[tuple[str, str]]:
@@ -415,72 +390,3 @@ async def test_many_rollouts_go_on_side_by_side(town: Town, office: Office) -> N
         await town.apply(name)
     await town.until(lambda: all(town.at_rest(name) for name in names), seconds=120)
     assert all(town.status(name)["result"] == "promoted" for name in names)
-
-
-@plays
-async def test_at_a_tick_those_whose_numbers_look_worst_are_looked_at_first(town: Town, office: Office) -> None:
-    names = [f"chat-{number}" for number in range(4)]
-    for name in names:
-        await town.apply(name)
-    await town.until(lambda: all(town.status(name).get("phase") == "Analyzing" for name in names))
-    worst = (PLACE, "chat-2")
-    office.roster.in_order = lambda keys: sorted(keys, key=lambda key: key != worst)
-    poked: list[Key] = []
-    office.roster.rollcall = RollCall(poked.append, office.roster.queue.through)
-    await office.roster.tick()
-    assert poked[0] == worst
-    assert sorted(poked) == sorted((PLACE, name) for name in names)
-
-
-THRESHOLD = {"metric": "error_rate", "max": "10%", "test": "threshold", "failures": 0}
-"""The first reading decides."""
-FULL = {"traffic": "100%"}
-
-
-@plays
-async def test_a_broken_canary_is_off_its_route_before_others_that_hear_at_the_same_tick_write_their_status(
-    town: Town, office: Office
-) -> None:
-    names = [f"chat-{number}" for number in range(40)]
-    broken = names[-1]
-    office.roster.in_order = lambda keys: sorted(keys, key=lambda key: key[1] == broken)  # else it would be the last
-    office.roster.is_alarming = lambda key: key[1] == broken
-    for name in names:
-        await town.apply(name, a_spec(stages=[{"traffic": "50%", "hold": "1h", "gates": [THRESHOLD]}, FULL]))
-    await town.until(lambda: all(town.status(name).get("phase") == "Analyzing" for name in names))
-    await asyncio.sleep(1.0)  # the others' first answer comes with their second reading: so does this one's failure
-    town.place(broken).broken_since = town.clock.now()
-    await town.until(lambda: town.status(broken).get("phase") in {"RollingBack", "RolledBack"})
-    await town.until(lambda: all(town.status(name).get("verdict") == "pass" for name in names[:-1]))
-    told = office.life.told
-    back = told.index(f"route {ALL_STABLE}")
-    answers = [max(at for at, each in enumerate(told) if each.split() == status_of(name)) for name in names[:-1]]
-    assert back < min(answers), "each of the others wrote what its gate says at that tick"
-
-
-def status_of(name: str) -> list[str]:
-    """How a write of this status is told."""
-    return ["patch", f"ModelCanary/{name}", "status"]
-
-
-@plays
-async def test_what_a_broken_canary_waits_for_is_hastened_and_its_next_look_is_urgent(
-    town: Town, office: Office
-) -> None:
-    for name in ("chat-0", "chat-1"):
-        await town.apply(name)
-    await town.until(lambda: all(town.status(f"chat-{each}").get("phase") == "Analyzing" for each in range(2)))
-    broken, hastened, pressed = (PLACE, "chat-1"), list[Key](), list[Key]()
-    office.roster.is_alarming = lambda key: key == broken
-    office.roster.hasten = hastened.append
-    poke = office.roster.queue.poke
-
-    def noted(key: Key, *, urgent: bool = False) -> None:
-        if urgent:
-            pressed.append(key)
-        poke(key, urgent=urgent)
-
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(office.roster.queue, "poke", noted)
-        await office.roster.tick()
-    assert (hastened, pressed) == ([broken], [broken])

@@ -5,7 +5,7 @@ at which it can be killed, before it takes effect or after. What is true in the 
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 from canary.errors import WorldError
@@ -27,7 +27,7 @@ from controlplane.operator.site import Drift
 from controlplane.operator.store import stored_in
 from controlplane.operator.tally import Tally
 from controlplane.ports import Clock, Identity
-from controlplane.simulation.clock import EPOCH, VirtualClock
+from controlplane.simulation.clock import EPOCH, VirtualClock, play
 
 NAME = "chat"
 PLACE = "models"
@@ -365,3 +365,23 @@ class Town:
         """Whether the rollout is over, told and tidied."""
         object_ = self.kube.objects(MODEL_CANARY).get((PLACE, name))
         return object_ is not None and is_at_rest(object_)
+
+
+def plays(story: Callable[[Town, Office], Coroutine[Any, Any, None]]) -> Callable[[], None]:
+    """A test of a story with one operator at work, in virtual time; a bug that was only logged fails it."""
+
+    def test() -> None:
+        async def played() -> None:
+            town = Town()
+            office = town.office()
+            async with asyncio.TaskGroup() as tasks:
+                living = tasks.create_task(office.live())
+                await story(town, office)
+                living.cancel()
+            assert office.tally.bugs == 0, town.said
+            assert not [each for each in town.said if "bug of ours" in each]
+
+        play(played())
+
+    test.__name__, test.__doc__ = story.__name__, story.__doc__
+    return test
