@@ -33,8 +33,6 @@ THRESHOLDS = [
 """What the peers were measured with: three metrics, of which one breaches."""
 SEQUENTIAL = ["error_rate not worse than stable by 10%", "latency p95 not worse than stable by 20%"]
 FLEET, ACTIVE = 1000, 50
-BEGUN_S = 20.0
-"""Until then the API server is busy with what two hundred rollouts write that began at one moment."""
 SETTLED_S = 60.0
 """Until then gates give their first answers, which are written once."""
 Story = Callable[[Stage, int, int, Sequence[Any], float], Coroutine[Any, Any, dict[str, Any]]]
@@ -46,7 +44,6 @@ async def breach(stage: Stage, rollouts: int, flips: int, gates: Sequence[Any], 
     names, operator = named("breach", rollouts), stage.operator()
     try:
         await stage.begin(names, gates)
-        await asyncio.sleep(BEGUN_S)
         singles = await stage.one_by_one(names[:flips])
         steady = await stage.cost(operator)
         rest = names[flips:]
@@ -64,7 +61,6 @@ async def outage(stage: Stage, rollouts: int, flips: int, gates: Sequence[Any], 
     names, operator = named("outage", rollouts), stage.operator()
     try:
         await stage.begin(names, gates)
-        await asyncio.sleep(BEGUN_S)
         singles = await stage.one_by_one(names[:flips])
         return {"total outage, default judge": spread(singles), "steady": await stage.cost(operator)}
     finally:
