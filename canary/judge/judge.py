@@ -118,6 +118,14 @@ def weight_of_evidence(spec: CanarySpec, state: JudgeState) -> float:
     return conviction.total(docket.of(spec), _state_for(spec, state).memory)
 
 
+def share_served(state: JudgeState, *, stage: int) -> float | None:
+    """The canary's part of the requests counted since this stage's weights were in force; None where none were."""
+    if state.version != VERSION or state.memory.get("tally_stage") != stage:
+        return None
+    served, other = (state.memory["tally"][arm]["requests"] for arm in ("canary", "stable"))
+    return float(served / (served + other)) if served + other > 0 else None
+
+
 def what_would_flip(spec: CanarySpec, state: JudgeState, *, stage: int, now: float) -> dict[str, str]:
     """By gate text the smallest change that would flip its verdict, one sentence each; empty where none is known."""
     of, memory = docket.of(spec), _state_for(spec, state).memory

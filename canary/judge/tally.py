@@ -37,7 +37,7 @@ def plus(tally: Tally, sums: ArmSums) -> Tally:
         "errors": tally["errors"] + (sums.errors or 0.0),
         "errors_of": tally["errors_of"] + sums.errors_of,
         "histograms": by_name(tally["histograms"], sums.histograms, counts),
-        "kpis": by_name(tally["kpis"], sums.kpis, pair),
+        "kpis": {name: list(both) for name, both in by_name(tally["kpis"], sums.kpis, pair).items()},
         "totals": by_name(tally["totals"], sums.totals, add),
     }
 

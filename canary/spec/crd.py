@@ -23,6 +23,7 @@ COLUMNS = (
     ("Reason", "string", ".status.reason", 0),
     ("Age", "date", ".metadata.creationTimestamp", 0),
     ("Seen", "string", ".status.weightSeen", 1),
+    ("Served", "string", ".status.weightServed", 1),
     ("Stable", "string", ".spec.stable.name", 1),
     ("Canary", "string", ".spec.canary.name", 1),
     ("Revision", "string", ".status.revision", 1),

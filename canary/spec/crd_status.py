@@ -115,6 +115,7 @@ STATUS: Schema = _object(
     stageText=_text("Both, for people: 2/4.", 16),
     weight=_text("The canary's share of requests that was asked for.", 32),
     weightSeen=_text("The share that the gateway has accepted.", 32),
+    weightServed=_text("The share of requests that was counted at the canary since the stage began.", 32),
     verdict=_text("All gates of the stage together: pass, fail, wait.", 8),
     reason=_text("Why the phase is what it is, in one word.", 64),
     message=_text("Why, in a sentence.", LONGEST_SENTENCE),

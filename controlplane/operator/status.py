@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from canary.judge import share_served
+from canary.judge.sentences import percent
 from canary.observation import Seen
 from canary.rollout import Event, Rollout
 from canary.serial import event_line, rfc3339
@@ -76,6 +78,7 @@ def status_of(entry: Entry, before: Mapping[str, Any], now: float) -> Status:
         "stageText": f"{min(rollout.stage + 1, facts.stages)}/{facts.stages}" if facts.stages else None,
         "weight": str(rollout.weights),
         "weightSeen": _weight_seen(facts.seen),
+        "weightServed": _weight_served(rollout),
         "verdict": _verdict(rollout.verdicts),
         "reason": reason,
         "message": clipped(sentence),
@@ -126,6 +129,11 @@ def _state(rollout: Rollout, dismissed: tuple[str, ...]) -> dict[str, Any]:
 def _weight_seen(seen: Seen | None) -> str | None:
     weights: Weights | None = seen.route.weights if seen else None
     return None if weights is None else str(weights)
+
+
+def _weight_served(rollout: Rollout) -> str | None:
+    share = share_served(rollout.judge, stage=rollout.stage)
+    return None if share is None else percent(share)
 
 
 def _verdict(verdicts: Sequence[GateVerdict]) -> str | None:

@@ -190,6 +190,18 @@ def test_no_stage_passes_on_the_evidence_of_the_one_before() -> None:
     assert judge.read(court.spec, court.state, stage=1, now=court.now).answer is Answer.WAIT
 
 
+def test_the_share_that_was_served_is_counted_from_the_beginning_of_the_stage_on() -> None:
+    court = demo()
+    assert judge.share_served(court.state, stage=0) is None
+    court.scrapes(14)
+    assert judge.share_served(court.state, stage=0) == pytest.approx(0.05, rel=0.3)
+    court.enter(1)
+    assert judge.share_served(court.state, stage=1) is None
+    court.scrapes(4)
+    assert judge.share_served(court.state, stage=1) == pytest.approx(0.25, rel=0.2)
+    assert judge.share_served(court.state, stage=0) is None
+
+
 def test_while_weights_are_not_in_force_harm_counts_and_nothing_passes() -> None:
     court = demo()
     court.since = None

@@ -113,6 +113,15 @@ def test_a_whole_rollout_fits_at_every_moment(scenario: str) -> None:
     assert rollout_of(status_of(Entry(states[-1], "", 1), {}, NOW)["state"]).judge == states[-1].judge
 
 
+def test_the_share_that_was_served_stands_beside_the_one_that_was_asked_for() -> None:
+    told = [status_of(Entry(state, "", 1), {}, NOW) for state in _states("healthy")]
+    assert "weightServed" not in told[0]
+    served = {(each["weight"], each["weightServed"]) for each in told if each.get("weightServed")}
+    at_a_quarter = [float(share.removesuffix(" %")) for weight, share in served if weight == "25 %"]
+    assert at_a_quarter
+    assert all(15 < share < 35 for share in at_a_quarter)
+
+
 def test_too_much_is_shed_and_what_matters_stays() -> None:
     """Huge evidence, hundreds of gates: the phase, the weights, the cursors and the newest event are still there."""
     evidence = {"verdicts": ["x" * 2000] * 20}
