@@ -5,7 +5,8 @@ told what the route says. Time is virtual.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from typing import Any
 
 from canary.observation import Counters, PodCounters
@@ -122,6 +123,19 @@ class Cluster:
         )
         self.operators.append(operator)
         return operator
+
+    @asynccontextmanager
+    async def led(self, first: Operator, standby: Operator) -> AsyncIterator[asyncio.Event]:
+        """A canary is applied where `first` leads and the other stands by; what stops the first. At rest at the end."""
+        stop, stop_standby = asyncio.Event(), asyncio.Event()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(first.run(stop))
+            await self.until(lambda: first.leading)
+            tasks.create_task(standby.run(stop_standby))
+            await self.kube.acting_as("kubectl").apply(MODEL_CANARY, a_canary())
+            yield stop
+            await self.until(self.at_rest)
+            stop_standby.set()
 
     async def live(self) -> None:
         """What goes on by itself."""

@@ -31,17 +31,10 @@ async def test_a_new_leader_whose_copy_of_the_route_lags_takes_that_for_nobodys_
     """It knows from the status that the canary has 50 %, and its cache still says 5 %: the route itself is asked."""
     first, second = cluster.operator("first"), cluster.operator("second")
     let_lag(second, HTTP_ROUTE, 2.0)
-    stops = asyncio.Event(), asyncio.Event()
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(first.run(stops[0]))
-        await cluster.until(lambda: first.leading)
-        tasks.create_task(second.run(stops[1]))
-        await cluster.kube.acting_as("kubectl").apply(MODEL_CANARY, a_canary())
+    async with cluster.led(first, second) as stop:
         await cluster.until(lambda: cluster.status().get("stage") == 1 and cluster.status()["phase"] == "Analyzing")
-        stops[0].set()
+        stop.set()
         await cluster.until(lambda: second.leading, seconds=2.0)
-        await cluster.until(cluster.at_rest, 120)
-        stops[1].set()
     assert cluster.status()["result"] == "promoted", cluster.status()["message"]
 
 

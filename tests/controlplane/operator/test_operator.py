@@ -77,18 +77,11 @@ async def test_a_canary_that_cannot_start_fails_with_the_reason(cluster: Cluster
 async def test_a_standby_takes_over_at_once_from_a_leader_that_stops_in_order(cluster: Cluster) -> None:
     """And goes on where the other left: the canary's share does not fall meanwhile."""
     first, second = cluster.operator("first"), cluster.operator("second")
-    stops = asyncio.Event(), asyncio.Event()
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(first.run(stops[0]))
-        await cluster.until(lambda: first.leading)
-        tasks.create_task(second.run(stops[1]))
-        await cluster.kube.acting_as("kubectl").apply(MODEL_CANARY, a_canary())
+    async with cluster.led(first, second) as stop:
         await cluster.until(lambda: cluster.status().get("stage") == 1)
         assert not second.leading
-        stops[0].set()
+        stop.set()
         await cluster.until(lambda: second.leading, seconds=2.0)
-        await cluster.until(cluster.at_rest)
-        stops[1].set()
     assert cluster.status()["result"] == "promoted"
     assert cluster.status()["fence"] == 2
     shares = [dict(split).get("chat-v2-predictor", 0) for split in cluster.gateway.splits]
