@@ -133,9 +133,13 @@ class EnvoyProcess:
 
     async def let_go(self) -> None:
         """Close the client of its admin interface; Envoy itself runs on."""
-        if self._admin:
-            await self._admin.close()
-            self._admin = None
+        await self._ask_at(None)
+
+    async def _ask_at(self, admin: EnvoyAdmin | None) -> None:
+        """Ask this one from now on: whoever asks while the one before is being closed must not come upon that."""
+        before, self._admin = self._admin, admin
+        if before:
+            await before.close()
 
     async def _adopt(self, recorded: Running) -> bool:
         admin = EnvoyAdmin(recorded.admin)
@@ -170,8 +174,7 @@ class EnvoyProcess:
             # Nobody would find it again after a crash of ours.
             child.kill()
             raise WorldError(f"Envoy was ended again, because its record could not be written: {error}") from error
-        await self.let_go()
-        self._admin = EnvoyAdmin(admin)
+        await self._ask_at(EnvoyAdmin(admin))
         await self._wait_until_it_serves()
 
     async def _wait_until_it_serves(self) -> None:

@@ -17,6 +17,7 @@ from canary.spec.models import Cohort, Sticky
 from canary.weights import ALL_CANARY, ALL_STABLE, ARMS, Arm, Weights
 from controlplane.adapters import envoy_config
 from controlplane.adapters.envoy import EnvoyRouter
+from controlplane.adapters.envoy_admin import EnvoyAdmin
 from controlplane.adapters.envoy_config import Address
 from controlplane.adapters.envoy_process import EnvoyProcess
 from controlplane.adapters.process_child import Child, end
@@ -242,6 +243,28 @@ async def test_an_envoy_that_dies_is_back_with_its_routes_and_its_addresses(fold
             await router.set_weights(Weights(50_000))
     assert "killed by SIGKILL" in said[0]
     assert "started again with the same routes" in said[0]
+
+
+async def test_whoever_asks_while_envoy_is_started_again_is_told_what_there_is(
+    folder: Path, both: Endpoints, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Meanwhile the client of the one before is closed, which takes its time on a busy machine."""
+    close = EnvoyAdmin.close
+
+    async def slowly(admin: EnvoyAdmin) -> None:
+        await close(admin)
+        await asyncio.sleep(0.1)
+
+    async with envoy(folder) as router:
+        await router.set_endpoints(both, both)
+        monkeypatch.setattr(EnvoyAdmin, "close", slowly)
+        pid, seen = router.pid, await router.seen()
+        os.kill(pid, signal.SIGKILL)
+        async with tended(router):
+            while router.pid == pid or seen.weights is None:
+                await asyncio.sleep(0.01)
+                seen = await router.seen()
+    assert seen.weights == ALL_STABLE
 
 
 async def test_weights_set_while_envoy_is_dead_are_in_force_when_it_is_back(folder: Path, both: Endpoints) -> None:
