@@ -21,7 +21,7 @@ SAME_CREATION_S = 2.0
 adjustment moves; a pid is never given away twice within two seconds."""
 
 REAPED_S = 5.0
-"""How long a killed child may take to be gone; one that hangs in the kernel is not waited for."""
+"""How long what was killed may take to be gone; what hangs in the kernel is not waited for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class Child:
         """Whether anything that it started (or it itself) still runs."""
         if self._is_another():
             return False
-        return any(_group_of(process) == self.pid for process in psutil.process_iter())
+        return any(_runs_in(self.pid, pid) for pid in psutil.pids())
 
     def _found(self) -> psutil.Process | None:
         try:
@@ -123,6 +123,15 @@ async def end(child: Child, grace_s: float) -> None:
                 await asyncio.sleep(0.01)
 
 
+async def clear(child: Child) -> None:
+    """Kill what a process that has just ended left behind, and wait until it is gone and its ports are free."""
+    child.kill()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(REAPED_S):
+            while child.has_group():  # noqa: ASYNC110 - they are not our children
+                await asyncio.sleep(0.01)
+
+
 def status_in_words(status: int | None) -> str:
     """`exit status 1`, `killed by SIGKILL`, or that it is not known."""
     if status is None:
@@ -143,9 +152,9 @@ def last_line(log: Path, since: int = 0, longest: int = 200) -> str:
     return next((line.strip()[:longest] for line in reversed(lines) if line.strip()), "")
 
 
-def _group_of(process: psutil.Process) -> int | None:
-    """The process group of a process that runs."""
+def _runs_in(group: int, pid: int) -> bool:
+    """Whether a process is of this process group and still runs."""
     try:
-        return None if process.status() == psutil.STATUS_ZOMBIE else os.getpgid(process.pid)
+        return os.getpgid(pid) == group and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except (psutil.NoSuchProcess, ProcessLookupError):
-        return None
+        return False

@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx2
 
 from canary.spec.models import Variant
-from controlplane.adapters.process_child import Child, end, last_line, start, status_in_words
+from controlplane.adapters.process_child import Child, clear, end, last_line, start, status_in_words
 from controlplane.adapters.process_ports import free_port, port_is_free
 from controlplane.adapters.process_record import Record, Records, digest_of
 
@@ -101,11 +101,15 @@ class Replica:
         while True:
             if self._child is None:
                 self._start()
-            settled = await self._watch(self._child) if self._child else False
+            child = self._child
+            settled = await self._watch(child) if child else False
             crashes = 1 if settled else crashes + 1
             self.hopeless = self.hopeless or crashes >= self._pace.crashes
             pause = min(self._pace.pause_s * 2 ** (crashes - 1), self._pace.longest_pause_s)
             self._changed()
+            if child:
+                # What a dead shell left behind would hold the port and the memory that the next start needs.
+                await clear(child)
             await asyncio.sleep(pause)
 
     def _take_over(self) -> None:
@@ -169,8 +173,6 @@ class Replica:
             while child.alive:  # noqa: ASYNC110 - a process taken over is not ours to wait for
                 await asyncio.sleep(self._pace.look_every_s)
             probing.cancel()
-        # What a dead shell left behind would hold the port and the memory that the next start needs.
-        child.kill()
         settled = self.ready_since is not None and self._now() - self.ready_since >= self._pace.settled_s
         words = last_line(self._log, self._log_before)
         self.problem = self._last_end = f"{status_in_words(child.exit_status)}{f': {words}' if words else ''}"
