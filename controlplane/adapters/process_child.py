@@ -68,7 +68,7 @@ class Child:
     def _found(self) -> psutil.Process | None:
         try:
             process = psutil.Process(self.pid)
-            if self._is_another() or process.status() == psutil.STATUS_ZOMBIE:
+            if self._is_another() or _has_ended(process):
                 return None
         except psutil.NoSuchProcess:
             return None
@@ -155,6 +155,11 @@ def last_line(log: Path, since: int = 0, longest: int = 200) -> str:
 def _runs_in(group: int, pid: int) -> bool:
     """Whether a process is of this process group and still runs."""
     try:
-        return os.getpgid(pid) == group and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+        return os.getpgid(pid) == group and not _has_ended(psutil.Process(pid))
     except (psutil.NoSuchProcess, ProcessLookupError):
         return False
+
+
+def _has_ended(process: psutil.Process) -> bool:
+    """Whether only its entry in the process table is left. While a thread of it still ends, its ports are not free."""
+    return process.status() == psutil.STATUS_ZOMBIE and process.num_threads() <= 1

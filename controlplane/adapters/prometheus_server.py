@@ -61,6 +61,8 @@ class PrometheusServer:
         self._names = names
         self._interval = interval
         self._child: Child | None = None
+        self._former: Child | None = None
+        """Killed, because it was started for another plan; its data is its own until it is gone."""
         self._port = 0
         self._targets: dict[str, Any] = {}
         self._started_at = float("-inf")
@@ -107,8 +109,11 @@ class PrometheusServer:
             self._child, self._port = child, int(record["port"])
         else:
             child.kill()
+            self._former = child
 
     def _start(self, now: float) -> None:
+        if self._former is not None and self._former.alive:
+            raise Unavailable("The Prometheus of the plan before is ending, and another one starts when it is gone.")
         if self._child is not None and now - self._started_at < RESTART_AFTER_S:
             ended = status_in_words(self._child.exit_status)
             raise Unavailable(f"Prometheus ended ({ended}: {last_line(self.log)}) and is about to be started again.")

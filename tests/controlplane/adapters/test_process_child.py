@@ -46,6 +46,21 @@ async def test_a_clock_that_was_adjusted_does_not_make_a_child_a_stranger(tmp_pa
 
 
 @pytest.mark.real
+async def test_a_child_lives_until_its_last_thread_has_ended(tmp_path: Path) -> None:
+    """Its first one may be gone before, and it looks like a zombie; but its ports are still its own."""
+    code = (
+        "import ctypes, threading, time; threading.Thread(target=time.sleep, args=(60,)).start(); "
+        "ctypes.CDLL(None).pthread_exit(None)"
+    )
+    child = run(code, tmp_path / "log")
+    await until(lambda: psutil.Process(child.pid).status() == psutil.STATUS_ZOMBIE)
+    assert child.alive
+    child.kill()
+    await until(lambda: not child.alive)
+    assert child.exit_status == -9
+
+
+@pytest.mark.real
 async def test_what_does_not_end_within_its_grace_is_killed(tmp_path: Path) -> None:
     code = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1, flush=True); time.sleep(60)"
     child = run(code, tmp_path / "log")
