@@ -1,7 +1,7 @@
 """Measures the judge: how often it accuses the innocent, and how soon it finds harm, against the rules of other tools.
 
     python benchmarks/judge.py --quick      a few minutes: the shape of the tables
-    python benchmarks/judge.py              all of it, about an hour on two cores
+    python benchmarks/judge.py              all of it, ten minutes on two cores
 
 Seeded; every rollout has its own seed, so results do not depend on the number of processes. Prints tables and writes
 `benchmarks/results/judge.json`. The evidence is computed by `judge_fleet.py`, which a test holds to `canary.judge`.

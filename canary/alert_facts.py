@@ -10,8 +10,8 @@ from typing import Any, NamedTuple, TypeGuard
 
 from canary.judge.sentences import many, percent, seconds
 from canary.rollout import Event
-from canary.spec.metrics import find
-from canary.spec.units import Unit, Unreadable, unit_of
+from canary.spec.gates import unit_of_values
+from canary.spec.units import Unit
 from canary.wording import duration
 
 LONGEST_TEXT = 1000
@@ -56,7 +56,7 @@ def _arms(evidence: Mapping[str, Any]) -> list[Fact]:
     """The gate, what both arms show, and the limit; nothing where no gate spoke."""
     if not isinstance(gate := evidence.get("gate"), str):
         return []
-    unit = _unit(gate)
+    unit = unit_of_values(gate)
     samples = evidence.get("samples")
     counts: Mapping[str, Any] = samples if isinstance(samples, Mapping) else {}
     facts = [Fact("Gate", clean(gate))]
@@ -89,16 +89,6 @@ def _requests(counts: Any) -> list[Fact]:
     if _known(lost := counts.get("failed_by_shift")):
         facts.append(Fact("Lost by shifts", many(lost)))
     return facts
-
-
-def _unit(gate: str) -> Unit:
-    """The unit of a gate's values: its metric's, or for a figure of the owner's own the one that the limit has."""
-    try:
-        unit = find(gate.split(maxsplit=1)[0]).unit
-    except (Unreadable, IndexError):
-        unit = None
-    _, compared, limit = re.split("([<>]=?)", gate, maxsplit=1) if re.search("[<>]", gate) else ("", "", "")
-    return unit or (unit_of(limit) if compared else "share")
 
 
 def _measure(value: float, unit: Unit) -> str:

@@ -12,9 +12,10 @@ from typing import Literal
 from canary.judge import selfnormalised, sentences, share
 from canary.judge.evidence import POINTS, Rule
 from canary.spec import metrics
+from canary.spec.gates import unit_of_values
 from canary.spec.metrics import Metric
 from canary.spec.models import CanarySpec, Gate, JudgeSettings, Stage
-from canary.spec.units import Unreadable
+from canary.spec.units import Unit, Unreadable
 
 Kind = Literal["counts", "sums", "readings"]
 Series = Literal["errors", "histogram", "kpi", "total", "gauge", "rate", "query"]
@@ -40,8 +41,10 @@ class Case:
     """Factor on a ratio of totals."""
     quantile: float | None
     """0.95 for `p95`; None for what is no quantile."""
-    unit: str
-    """Of its value: `seconds`, `share`, `dollars` or `number`."""
+    unit: Unit
+    """Of its value."""
+    counted: str
+    """What its samples are, in the plural."""
     rho: float
     """For relative counts other than latencies: the rate of bad events that the canary may have, as a multiple of
     stable's. Margins in points do without it."""
@@ -129,7 +132,7 @@ def _draw_up(spec: CanarySpec) -> Docket:
         weight = weights.get(text, 0.0)
         rule = None if kind == "readings" else _rule(gate, kind, weight, spec.judge)
         counts, scale = _ratio(gate)
-        unit = unit_of(gate)
+        unit = unit_of_values(gate.text)
         cases.append(
             Case(
                 gate=gate,
@@ -140,6 +143,7 @@ def _draw_up(spec: CanarySpec) -> Docket:
                 scale=scale,
                 quantile=gate.quantile,
                 unit=unit,
+                counted=counted(gate),
                 rho=1 + gate.limit if gate.relative and kind == "counts" and series != "histogram" else 1.0,
                 rule=rule,
                 weight=weight,
@@ -189,17 +193,19 @@ def kind_of(gate: Gate) -> tuple[Kind, Series, str]:
         return "readings", series, name
     if series in {"errors", "histogram"}:
         return "counts", series, name
-    if not gate.relative and 0 < gate.limit < 1 and unit_of(gate) == "share":
+    if not gate.relative and 0 < gate.limit < 1 and unit_of_values(gate.text) == "share":
         return "counts", series, name
     return "sums", series, name
 
 
-def unit_of(gate: Gate) -> str:
-    """Unit of the gate's value: `seconds`, `share`, `dollars` or `number`; for one's own figures as its limit says."""
-    metric = _metric(gate)
-    if metric is not None and metric.unit is not None:
-        return metric.unit
-    return "share" if "%" in gate.text and not gate.relative else "number"
+def counted(gate: Gate) -> str:
+    """What the gate's samples are: `requests`, or plain `samples` where they are tokens, ratings or sessions."""
+    series, name = _series_of(gate)
+    if gate.delay:
+        return "requests"  # those that are old enough
+    if series == "kpi" or (series == "histogram" and name == "itl"):
+        return "samples"
+    return "samples" if series == "total" and _ratio(gate)[0][1] not in {"requests", "finished"} else "requests"
 
 
 def _series_of(gate: Gate) -> tuple[Series, str]:

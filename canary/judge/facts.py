@@ -94,7 +94,7 @@ class Facts:
         if self.case.kind == "counts" and nv > 0:
             stable = f" and {sentences.many(xc)} of stable's {sentences.many(nc)}" if nc > 0 else ""
             lately = duration(max(self.memory["last"] - began, 0.0))
-            mine = f"{sentences.many(xv)} of {sentences.many(nv)} canary requests"
+            mine = f"{sentences.many(xv)} of {sentences.many(nv)} canary {self.case.counted}"
             since = f"; {mine}{stable} {self._bad()} in the last {lately}"
         why = sentences.failed(self.case, self.values, self.log_e, self.needed, since)
         return self.verdict(Answer.FAIL, why, "sequential", harm_began=began)
@@ -107,8 +107,8 @@ class Facts:
             return f"took longer than {sentences.seconds(bound)}"
         return "failed" if self.case.series == "errors" else "were bad"
 
-    def requests_missing(self, beta: float) -> float | None:
-        """Canary requests that the case for a pass still needs, if all goes on as it does; None if unknown."""
+    def samples_missing(self, beta: float) -> float | None:
+        """Canary samples that the case for a pass still needs, if all goes on as it does; None if unknown."""
         case = self.case
         missing = max(math.log(1 / beta) - max(self.log_clear, 0.0), 0.1)
         if case.kind != "counts":
@@ -128,7 +128,7 @@ class Facts:
         return eta_.requests_against_stable(rate, self.rho(), share, missing, noise.at(events) * noise.vr)
 
     def _by_growth(self, missing: float) -> float | None:
-        """For sums: as many requests again as evidence has needed so far, in proportion."""
+        """For sums: as many samples again as evidence has needed so far, in proportion."""
         if self.log_clear <= 0.1 or self.n_canary <= 0:
             return None
         return missing / self.log_clear * self.n_canary
@@ -157,6 +157,15 @@ class Facts:
         return (events if self.case.gate.better == "lower" else of - events), of
 
     def seconds_for(self, more: float | None) -> float | None:
-        """Seconds until so many canary requests have come, at the present rate."""
-        rate = self.memory["rate"]
+        """Seconds until so many canary samples have come, at the present rate; None if that is not known."""
+        rate = self.memory["rate"] * self._samples_a_request()
         return more / rate if more is not None and rate > 0 else None
+
+    def _samples_a_request(self) -> float:
+        """One user in twenty may rate an answer, and each answer has hundreds of tokens; 0 while nobody has yet."""
+        if self.case.counted == "requests":
+            return 1.0
+        for side, samples in ((self.mine, self.n_canary), (self.theirs, self.n_stable)):
+            if samples > 0 and side["requests"] > 0:
+                return samples / float(side["requests"])
+        return 0.0

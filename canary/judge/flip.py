@@ -38,12 +38,13 @@ def smallest_change(facts: Facts, verdict: GateVerdict) -> str:
 
 def _more(facts: Facts, verdict: GateVerdict) -> str:
     """What a WAIT needs."""
-    more = facts.requests_missing(facts.docket.beta)
+    more = facts.samples_missing(facts.docket.beta)
     if verdict.verdict is not Answer.WAIT or more is None or facts.beyond:
         return ""
     eta = facts.seconds_for(more)
     when = f", about {duration(eta)}" if eta is not None else ""
-    return f"It would pass with about {sentences.many(math.ceil(more))} more canary requests like those so far{when}."
+    needed = f"{sentences.many(math.ceil(more))} more canary {facts.case.counted}"
+    return f"It would pass with about {needed} like those so far{when}."
 
 
 def _other_latency(facts: Facts, *, failed: bool) -> str:

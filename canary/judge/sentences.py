@@ -67,7 +67,7 @@ def allowance(gate: Gate, unit: str) -> str:
 
 def both(case: "Case", canary: float | None, stable: float | None, n_canary: float, n_stable: float) -> str:
     """Both arms' values with what is behind them."""
-    mine = f"{amount(case.unit, canary)} on the canary ({many(n_canary)} requests)"
+    mine = f"{amount(case.unit, canary)} on the canary ({many(n_canary)} {case.counted})"
     return mine if stable is None else f"{mine}, {amount(case.unit, stable)} on stable ({many(n_stable)})"
 
 
@@ -96,12 +96,13 @@ def waiting(
     if more is None:
         return f"{case.spoken}: {values}; within what is allowed, but too near to {goal}{buckets} yet."
     when = f", about {duration(eta)} at the present traffic," if eta is not None else ""
-    return f"{case.spoken}: {values}; about {many(math.ceil(more))} more canary requests{when} to {goal}{buckets}."
+    needed = f"about {many(math.ceil(more))} more canary {case.counted}"
+    return f"{case.spoken}: {values}; {needed}{when} to {goal}{buckets}."
 
 
-def would_do(more: float | None) -> str:
+def would_do(case: "Case", more: float | None) -> str:
     """The end of a sentence about missing data: how much of it would be enough."""
-    return "." if more is None else f"; about {many(math.ceil(more))} canary requests without trouble would do."
+    return "." if more is None else f"; about {many(math.ceil(more))} canary {case.counted} without trouble would do."
 
 
 def too_young(case: "Case", left: float) -> str:
@@ -169,7 +170,7 @@ def filling_window(case: "Case", left: float) -> str:
 
 def too_few(case: "Case", values: str, more: float) -> str:
     """The owner asked for more samples before the gate may speak."""
-    asked = f"{many(more)} more canary requests before this gate may speak (minSamples {case.gate.min_samples})"
+    asked = f"{many(more)} more canary {case.counted} before this gate may speak (minSamples {case.gate.min_samples})"
     return f"{case.spoken}: {values}; {asked}."
 
 

@@ -97,8 +97,8 @@ def _told(docket: Docket, case: Case, memory: Memory, finding: Finding, now: flo
     """What was found about a gate, with its numbers and in words."""
     facts = Facts(docket, memory, case, known_bounds(memory), here=here)
     if finding in findings.MISSING:
-        more = facts.requests_missing(docket.beta) if case.rule is not None else None
-        why = _missing(facts, finding, now) + sentences.would_do(more)
+        more = facts.samples_missing(docket.beta) if case.rule is not None else None
+        why = _missing(facts, finding, now) + sentences.would_do(case, more)
         return facts.verdict(Answer.WAIT, why, eta=facts.seconds_for(more))
     if case.kind == "readings":
         return by_readings(case, facts, now)
@@ -122,7 +122,7 @@ def _waiting(facts: Facts) -> GateVerdict:
     case, beta = facts.case, facts.docket.beta
     if _stable_is_beyond(facts):
         return facts.verdict(Answer.WAIT, sentences.stable_beyond(case, facts.values), "blame")
-    more = facts.requests_missing(beta)
+    more = facts.samples_missing(beta)
     eta = facts.seconds_for(more)
     why = sentences.waiting(case, facts.values, more, eta, 1 - beta, beyond=facts.beyond, buckets=facts.buckets)
     return facts.verdict(Answer.WAIT, why, "sequential", eta)
@@ -135,7 +135,7 @@ def _missing(facts: Facts, finding: Finding, now: float) -> str:
     match finding:
         case Finding.LEARNING:
             seen = sentences.many(memory["history"][case.name][-1])
-            return f"{case.spoken}: learning what is usual for stable, {seen} requests so far"
+            return f"{case.spoken}: learning what is usual for stable, {seen} {case.counted} so far"
         case Finding.TOO_YOUNG:
             return sentences.too_young(case, (delayed.ripe_at(memory, case) or now) - now)
         case Finding.SILENT:

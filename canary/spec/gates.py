@@ -159,6 +159,21 @@ def gate(written: "str | GateMapping | Gate") -> Gate:
     return _normalised(line, better=None, window=window, by=line.label.text if line.label else None)
 
 
+def unit_of_values(text: str) -> Unit:
+    """The unit of what a gate measures, by the gate's text: its metric's, or for an owner's own figure the limit's.
+
+    A margin of 3 % says nothing about the figure itself, which may be a share or a mark from one to five: a number.
+    What is no gate, such as the hard stop's count of failures, is a share.
+    """
+    try:
+        line = read_line(text)
+        unit = metrics.find(line.metric.text).unit
+    except Unreadable:
+        return "share"
+    relative = line.operator not in {"<=", ">="} and line.value.text.endswith("%")
+    return unit or ("number" if relative else unit_of(line.value.text))
+
+
 def criterion(written: "str | Criterion") -> Criterion:
     """The criterion that a line means. Raises `Unreadable`."""
     if isinstance(written, Criterion):

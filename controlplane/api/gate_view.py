@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from pydantic import BaseModel, Field
 
+from canary.judge.docket import counted
 from canary.judge.interval import Interval
 from canary.spec.models import CanarySpec, Gate
 from canary.weights import ARMS, Arm
@@ -59,7 +60,7 @@ def gate_view(row: GateRow, looked: Looked, spec: CanarySpec, band: Mapping[Arm,
     """The gate of this row; `band` has both arms' intervals where there are any."""
     gate = next((each for each in spec.stages[looked.rollout.stage].gates if each.text == row.gate), None)
     symbol, style = of_answer(UNICODE, row.verdict)
-    needed = _needed(row, looked)
+    needed = _needed(row, gate, looked)
     query = _query(gate, looked)
     samples = ", ".join(f"{fmt.count(row.samples[arm])} on {arm}" for arm in ARMS if arm in row.samples)
     return GateView(
@@ -109,10 +110,11 @@ def _band(ends: Interval, row: GateRow) -> Band:
     return Band(low=low, high=high, text=f"{fmt.measure(shown, row.unit)} to {fmt.measure(high, row.unit)}")
 
 
-def _needed(row: GateRow, looked: Looked) -> Value:
-    """Gathered so far, and what will have come at the present rate when it is decided."""
+def _needed(row: GateRow, gate: Gate | None, looked: Looked) -> Value:
+    """Gathered so far, and what will have come when it is decided, at the present rate of requests."""
     rate, gathered = looked.rates.get("canary"), row.samples.get("canary")
-    if row.eta is None or rate is None or gathered is None:
+    one_each = gate is not None and counted(gate) == "requests"
+    if row.eta is None or rate is None or gathered is None or not one_each:
         return Value(value=None, text=fmt.DASH)
     needed = gathered + row.eta * rate
     return Value(value=needed, text=fmt.count(needed))

@@ -81,7 +81,7 @@ def _numbers(plan: ModelCanary, why: Event | None) -> list[str]:
     for arm in ("canary", "stable", "limit"):
         value = evidence.get(arm)
         if value is not None:
-            behind = f"  ({samples[arm]:,.0f} requests)" if arm in samples else ""
+            behind = f"  ({samples[arm]:,.0f} samples)" if arm in samples else ""
             lines.append(f"  {arm:<7} {fmt.measure(value, unit)}{behind}")
     return [*lines, ""]
 

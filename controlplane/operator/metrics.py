@@ -78,7 +78,9 @@ def _gates(under_way: Sequence[tuple[str, Rollout]]) -> Iterator[Metric]:
     """What the judge says now: the status repeats it only where an answer changed."""
     labels = ["namespace", "name", "metric"]
     value = GaugeMetricFamily("canary_analysis_value", "A gate's value in its base unit.", labels=[*labels, "track"])
-    samples = GaugeMetricFamily("canary_analysis_samples", "Requests behind it.", labels=[*labels, "track"])
+    samples = GaugeMetricFamily(
+        "canary_analysis_samples", "Samples behind it: requests, or what a KPI counts.", labels=[*labels, "track"]
+    )
     verdict = GaugeMetricFamily(
         "canary_analysis_verdict", "1 for the gate's present answer, else 0.", labels=[*labels, "verdict"]
     )

@@ -3,15 +3,14 @@
 Made from the plan and the judge's verdicts; used by the picture. Values stay in base units.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from canary.rollout import Rollout
-from canary.spec.metrics import find
+from canary.spec.gates import unit_of_values
 from canary.spec.models import CanarySpec, Gate
-from canary.spec.units import Unit, Unreadable, unit_of
+from canary.spec.units import Unit
 from canary.verdict import Answer, GateVerdict
 from controlplane.view import format as fmt
 from controlplane.view.marks import Marks
@@ -66,7 +65,7 @@ def gate_row(gate: Gate | None, verdict: GateVerdict) -> GateRow:
         at_most = gate.better == "lower" if relative else gate.comparison == "max"
     return GateRow(
         label=fmt.clean(verdict.gate if gate is None else " ".join(filter(None, (gate.metric, gate.statistic)))),
-        unit="share" if gate is None else unit_of_gate(gate),
+        unit=unit_of_values(verdict.gate if gate is None else gate.text),
         stable=verdict.stable,
         canary=verdict.canary,
         limit=verdict.limit if verdict.limit is not None else own_limit,
@@ -98,14 +97,3 @@ def limit(row: GateRow, marks: Marks, *, margin: bool) -> str:
     if row.limit is None:
         return f"{sign} {relative}"
     return f"{absolute} ({relative})" if margin else absolute
-
-
-def unit_of_gate(gate: Gate) -> Unit:
-    """The unit in which a gate's values are shown; a KPI's is the one that its owner wrote."""
-    try:
-        unit = find(gate.metric).unit
-    except Unreadable:
-        unit = None  # a metric of the owner's own query
-    if unit is not None:
-        return unit
-    return "share" if gate.relative else unit_of(re.split("[<>]=?", gate.text)[-1])

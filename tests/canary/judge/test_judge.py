@@ -266,6 +266,19 @@ def test_with_little_traffic_it_waits_and_says_how_long() -> None:
     assert court.scrapes(60, until=Answer.PASS) < 40
 
 
+def test_what_few_users_say_takes_as_long_as_it_is_said_to_take() -> None:
+    """One in fifty rates an answer: it is their ratings that are missing, and those come fifty times as slowly."""
+    enough = Gate(text="conversion >= 15%", metric="kpi/conversion", comparison="min", limit=0.15, better="higher")
+    court = Court(plan(enough, shares=(0.5, 1.0)), World(rated=0.02), scrape=5.0)
+    court.scrapes(8)
+    verdict = court.gate(enough.text)
+    assert verdict.verdict is Answer.WAIT
+    assert "more canary samples, about" in verdict.why
+    assert verdict.eta is not None
+    took = 5.0 * court.scrapes(400, until=Answer.PASS)
+    assert verdict.eta / 3 < took < verdict.eta * 3
+
+
 def test_silence_is_neither_pass_nor_fail_and_says_for_how_long() -> None:
     court = demo()
     court.scrapes(14, until=Answer.PASS)

@@ -64,6 +64,8 @@ class World:
     seed: int = 1
     pods: Mapping[Arm, int] = field(default_factory=lambda: {"stable": 2, "canary": 1})
     health: dict[Arm, Health] = field(default_factory=lambda: {"stable": Health(), "canary": Health()})
+    rated: float = 1.0
+    """Share of requests of which it is known whether they ended in a conversion."""
 
     def __post_init__(self) -> None:
         self.rng = np.random.default_rng(self.seed)
@@ -78,11 +80,12 @@ class World:
                 n = self.rng.poisson(requests * part / self.pods[arm])
                 times = self.rng.lognormal(math.log(health.latency), 0.35, n)
                 below = np.searchsorted(np.sort(times), BOUNDS, side="right")
+                rated = n if self.rated == 1.0 else self.rng.binomial(n, self.rated)
                 totals += [
                     n,
                     self.rng.binomial(n, health.errors),
-                    self.rng.binomial(n, health.conversion),
-                    n,
+                    self.rng.binomial(rated, health.conversion),
+                    rated,
                     *below,
                     n,
                 ]

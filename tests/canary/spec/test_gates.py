@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from canary.spec import metrics, units
-from canary.spec.gates import Gate, GateMapping, criterion, gate
+from canary.spec.gates import Gate, GateMapping, criterion, gate, unit_of_values
 from canary.spec.units import Unreadable
 
 
@@ -209,6 +209,24 @@ def test_a_mapping_that_makes_no_sense_is_refused_at_its_key(said: dict[str, Any
         gate(GateMapping.model_validate(said))
     assert refused.value.key == key
     assert words in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "unit"),
+    [
+        ("latency p95 not worse than stable by 20%", "seconds"),
+        ("kpi/own <= $3", "dollars"),
+        ("kpi/own <= 3m over 1h per tenant", "seconds"),
+        ("kpi/own >= 3 over 1h", "number"),
+        ("kpi/own <= 3%", "share"),
+        ("csat drop <= 3%", "number"),
+        ("csat drop <= 3pp per tenant", "share"),
+        ("hard stop", "share"),
+    ],
+)
+def test_a_gate_s_text_tells_the_unit_of_its_values(text: str, unit: str) -> None:
+    """A mark from one to five that may drop by 3 % is shown as 4.3, and not as 430 %."""
+    assert unit_of_values(text) == unit
 
 
 def test_a_figure_of_ones_own_can_say_its_direction() -> None:

@@ -9,9 +9,8 @@ from canary.observation import EvidenceSeen, RouteSeen, VariantSeen
 from canary.rollout import Phase
 from canary.verdict import Answer, GateVerdict
 from canary.weights import Weights
-from controlplane.view.gates import unit_of_gate
 from controlplane.view.model import picture
-from tests.controlplane.view.scenes import CONVERSION, PASSES, analyzing, plan, preparing, rolled_back, seen
+from tests.controlplane.view.scenes import PASSES, analyzing, plan, preparing, rolled_back, seen
 
 
 def test_a_stage_being_judged_shows_how_long_it_has_been_held() -> None:
@@ -90,13 +89,3 @@ def test_a_value_that_is_no_number_is_kept_as_it_is() -> None:
     rollout, world, now = analyzing()
     odd = dataclasses.replace(PASSES, canary=math.nan)
     assert math.isnan(picture(plan(), dataclasses.replace(rollout, verdicts=(odd,)), world, now).gates[0].canary or 0.0)
-
-
-def test_a_kpi_of_ones_own_has_the_unit_that_its_owner_wrote() -> None:
-    def unit(text: str, metric: str = "kpi/own") -> str:
-        return unit_of_gate(CONVERSION.model_copy(update={"comparison": "max", "text": text, "metric": metric}))
-
-    assert unit("kpi/own <= $3") == "dollars"
-    assert unit("kpi/own <= 3m") == "seconds"
-    assert unit("kpi/own <= 3") == "number"
-    assert unit("what a query answers <= 3%", metric="no such metric") == "share"
