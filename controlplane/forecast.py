@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from canary import lessons
 from canary.judge import noise_floor
+from canary.judge.docket import counted
 from canary.observation import Counters
 from canary.rollout import Phase
 from canary.spec.models import CanarySpec, Gate, ModelCanary, Variant
@@ -39,7 +40,9 @@ class GateForecast:
     passes_after: float | None
     """Seconds after the stage's weights came into force; None if it did not pass."""
     samples: float | None
-    """Canary requests (or events) behind that verdict."""
+    """Canary samples behind that verdict,"""
+    counted: str = "requests"
+    """and what they are, in the plural."""
 
     @property
     def below_noise(self) -> bool:
@@ -107,6 +110,7 @@ def forecast(
     *,
     rps: float,
     noise: str = "real",
+    rated: float = 1.0,
     seed: int = 0,
     known: Catalogue | None = None,
     past: Sequence[Counters] = (),
@@ -114,16 +118,17 @@ def forecast(
     """Play the plan at so many requests a second and read off what it takes; GPUs are looked up in `known`.
 
     `past` is what stable has done lately, oldest first: noise floors are then its own. How long verdicts take is played
-    with the noise that is named.
+    with the noise that is named, and with KPIs known of the share `rated` of the requests.
     """
     horizon = PATIENCE * length_of(plan.spec) + plan.spec.progress_deadline
     if plan.spec.shadow:
         horizon += plan.spec.shadow.for_
-    healthy = simulate(plan, SCENARIOS["healthy"], seed=seed, rps=rps, noise=noise, horizon=horizon)
-    found = {
-        words: _found_after(simulate(plan, SCENARIOS[name], seed=seed, rps=rps, noise=noise, horizon=horizon))
-        for name, words in HARMS.items()
-    }
+
+    def played(scenario: str) -> Story:
+        return simulate(plan, SCENARIOS[scenario], seed=seed, rps=rps, noise=noise, rated=rated, horizon=horizon)
+
+    healthy = played("healthy")
+    found = {words: _found_after(played(name)) for name, words in HARMS.items()}
     variants = (plan.spec.stable, plan.spec.canary)
     catalogue = known or builtin()
     gpus = [each for variant in variants if (each := _gpus(plan.spec, variant, catalogue)) is not None]
@@ -168,8 +173,8 @@ def _gate(
         passed = event.event == "verdict" and event.stage == stage and evidence.get("verdict") == "pass"
         if start is not None and passed and evidence.get("gate") == gate.text:
             samples = evidence.get("samples", {}).get("canary")
-            return GateForecast(gate.text, margin, floor, event.t - start, samples)
-    return GateForecast(gate.text, margin, floor, None, None)
+            return GateForecast(gate.text, margin, floor, event.t - start, samples, counted(gate))
+    return GateForecast(gate.text, margin, floor, None, None, counted(gate))
 
 
 def _found_after(story: Story) -> float | None:

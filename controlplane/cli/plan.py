@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from controlplane.cli.catalogue import catalogue_option
+from controlplane.cli.share import SHARE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,6 +26,13 @@ if TYPE_CHECKING:
 @click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
 @click.option("--rps", type=click.FloatRange(min=0, min_open=True), default=200.0, show_default=True)
 @click.option("--noise", type=click.Choice(["iid", "real", "harsh"]), default="real", show_default=True)
+@click.option(
+    "--rated",
+    type=SHARE,
+    default="100%",
+    show_default=True,
+    help="Share of requests that KPIs are known of, as where few users rate an answer.",
+)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--settings", type=click.Path(path_type=Path), help="Completes a short form instead of serinus.yml.")
 @catalogue_option
@@ -42,6 +50,7 @@ def command(
     file: Path,
     rps: float,
     noise: str,
+    rated: float,
     seed: int,
     settings: Path | None,
     additions: tuple[Path, ...],
@@ -74,7 +83,7 @@ def command(
         except WorldError as error:
             click.echo(f"{error}\nNothing was forecast.", err=True)
             raise SystemExit(1) from error
-    result = forecast(plan, rps=rps, noise=noise, seed=seed, known=known, past=past)
+    result = forecast(plan, rps=rps, noise=noise, rated=rated, seed=seed, known=known, past=past)
     if prometheus is not None and result.learnt_from is None:
         few = f"has {len(past)} readings of {plan.spec.stable.name}" if past else f"knows no {plan.spec.stable.name}"
         click.echo(f"Prometheus on {prometheus} {few}: too few to learn from. The noise is simulated.", err=True)
@@ -127,8 +136,8 @@ def lines(forecast: "Forecast", name: str, rps: float) -> list[str]:
     if forecast.learnt_from is not None:
         told.append(f"How stable differs from itself is learnt from its own last {duration(forecast.learnt_from)}.")
     for harm, seconds in forecast.found_after.items():
-        found = f"rolled back {duration(seconds)} after its first traffic" if seconds is not None else "not found"
-        told.append(f"A canary with {harm} would be {found}.")
+        found = f"be rolled back {duration(seconds)} after its first traffic" if seconds is not None else "not be found"
+        told.append(f"A canary with {harm} would {found}.")
     told += [_gpus(each, forecast.seconds) for each in forecast.gpus]
     return told
 
@@ -159,7 +168,7 @@ def _stage(number: int, stage: "StageForecast") -> list[str]:
         if gate.passes_after is None:
             told.append(f"    ◌ {gate.gate}: not decided with this traffic")
         else:
-            samples = f", {gate.samples:,.0f} canary requests" if gate.samples else ""
+            samples = f", {gate.samples:,.0f} canary {gate.counted}" if gate.samples else ""
             told.append(f"    ✔ {gate.gate}: passes after {duration(gate.passes_after)}{samples}")
         if gate.below_noise and gate.margin is not None and gate.noise_floor is not None:
             noise = f"the {gate.noise_floor:.1%} by which stable differs from itself in that time"

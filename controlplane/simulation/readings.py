@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from canary.spec.models import Gate
 from canary.weights import ARMS, Arm
-from controlplane.simulation.traffic import ERRORS, REQUESTS, Traffic
+from controlplane.simulation.traffic import ERRORS, RATED, REQUESTS, Traffic
 
 Floats = NDArray[np.float64]
 USUAL_WINDOW = 300.0
@@ -52,7 +52,8 @@ class Windows:
         if not grown[REQUESTS]:
             return math.nan
         if gate.metric in self._columns:
-            return float(grown[self._columns[gate.metric].start] / grown[REQUESTS])
+            known = grown[RATED]
+            return float(grown[self._columns[gate.metric].start] / known) if known else math.nan
         if gate.metric in self._bounds:
             return self._quantile(gate, grown[self._columns[f"histogram/{gate.metric}"]])
         return float(grown[ERRORS] / grown[REQUESTS]) if gate.metric == "error_rate" else math.nan

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from canary.observation import PodCounters
 from canary.weights import ARMS, Arm
 from controlplane.simulation.faults import Faults, Timeline
-from controlplane.simulation.traffic import ERRORS, REQUESTS, Blocks, Strain, Traffic
+from controlplane.simulation.traffic import ERRORS, RATED, REQUESTS, Blocks, Strain, Traffic
 
 Floats = NDArray[np.float64]
 
@@ -137,7 +137,7 @@ class Service:
                 for name, bounds in levels.bounds.items()
             },
             totals={name: totals[columns[f"total/{name}"].start] for name in self.traffic.engine.totals},
-            kpis={name: (totals[columns[f"kpi/{name}"].start], totals[REQUESTS]) for name in levels.kpis},
+            kpis={name: (totals[columns[f"kpi/{name}"].start], totals[RATED]) for name in levels.kpis},
             gauges=self.traffic.engine.gauges(self.load),
             started_at=epoch + self.pods[row].ready_at,
         )

@@ -72,6 +72,7 @@ def simulate(
     seed: int = 0,
     rps: float = 200.0,
     noise: str = "real",
+    rated: float = 1.0,
     interval: float | None = None,
     horizon: float | None = None,
     fatal: Collection[int] = (),
@@ -79,11 +80,12 @@ def simulate(
 ) -> Story:
     """Play one rollout. The same arguments give the same story.
 
+    `rated`: the share of requests that KPIs are known of, as where few users rate an answer.
     `interval` fixes the seconds between scrapes, `horizon` the virtual seconds after which it is given up; `fatal`
     lines of the controller's work end it there (see `Story.lines`); `watch` sees every pass. Raises `BugError` when an
     invariant breaks.
     """
-    setting = Setting(plan, scenario, seed, rps, noise, fatal)
+    setting = Setting(plan, scenario, seed, rps, noise, fatal, rated)
     pace = Pace(plan.spec, interval)
     limit = horizon if horizon is not None else usual_horizon(plan.spec)
     return play(_Player(setting, pace, limit, watch).play())

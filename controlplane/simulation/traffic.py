@@ -28,8 +28,8 @@ PAUSE_SLOT = 5.0
 """Seconds in which a pod either has collector pauses or has none."""
 GAPS_TIMED = 4
 """Gaps between tokens that are timed for each request; timing all of a long answer would only cost time."""
-REQUESTS, ERRORS = 0, 1
-"""The first two columns of every table of totals."""
+REQUESTS, ERRORS, RATED = 0, 1, 2
+"""The first columns of every table of totals; of the rated requests KPIs are known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,16 +88,19 @@ class Traffic:
         fleet: Fleet,
         *,
         rps: float,
+        rated: float = 1.0,
         flaw: Regression,
         period: float,
         leak: float,
     ) -> None:
-        """`period`: seconds between two peaks of the load. `leak`: seconds until a growing flaw is full."""
+        """`rated`: share of requests that KPIs are known of. `period`: seconds between two peaks of the load. `leak`:
+        seconds until a growing flaw is full.
+        """
         # each kind of weather has its own stream: load and outages are the same whatever the controller does
         skies, storms, winds, self._rng = rng.spawn(4)
         self.levels, self.fleet, self.flaw = levels, fleet, flaw
         self.engine = Engine(levels.engine)
-        self._noise, self._rps, self._leak = noise, rps, leak
+        self._noise, self._rps, self._rated, self._leak = noise, rps, rated, leak
         self._stable, self._canary = fleet.rows("stable"), fleet.rows("canary")
         self._load = Load(skies, noise, period)
         self._outages = Spells(storms, noise.outages_per_hour, (20, 120), (2, 14))
@@ -113,7 +116,7 @@ class Traffic:
 
     def _columns(self) -> dict[str, slice]:
         """Which columns of a table of totals hold what. Histograms are cumulative, their last column is the total."""
-        widths = {"requests": 1, "errors": 1}
+        widths = {"requests": 1, "errors": 1, "rated": 1}
         widths |= {f"histogram/{name}": len(bounds) + 1 for name, bounds in self.levels.bounds.items()}
         widths |= {f"kpi/{name}": 1 for name in self.levels.kpis}
         widths |= {f"total/{name}": 1 for name in self.engine.totals}
@@ -134,7 +137,11 @@ class Traffic:
         grown = np.empty((*requests.shape, self.width))
         grown[..., REQUESTS], grown[..., ERRORS] = requests, errors
         self._fill_times(grown, requests, slowness, seconds)
-        self._fill_kpis(grown, requests - errors, kpi_mood)
+        grown[..., RATED], sessions = requests, requests - errors
+        if self._rated < 1:
+            grown[..., RATED] = self._rng.binomial(requests, self._rated)
+            sessions = np.minimum(sessions, grown[..., RATED].astype(np.int64))
+        self._fill_kpis(grown, sessions, kpi_mood)
         for name, more in self.engine.increments(self._rng, requests, errors, slowness).items():
             grown[..., self.columns[f"total/{name}"].start] = more
         return Blocks(edges, grown, load, lost)

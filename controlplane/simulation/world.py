@@ -48,6 +48,8 @@ class Setting:
     noise: str = "real"
     fatal: Collection[int] = ()
     """Lines of the controller's work, counted from 0, at which it is killed; besides what the scenario does."""
+    rated: float = 1.0
+    """Share of requests that KPIs are known of."""
 
 
 class World:
@@ -67,6 +69,7 @@ class World:
             healthy,
             Fleet.of({arm: max(count, FEWEST_PODS) for arm, count in replicas.items()}),
             rps=0.0 if faults.no_traffic else setting.rps,
+            rated=setting.rated,
             flaw=flaw,
             period=min(WAVE, length / 2),
             leak=min(LEAK_SECONDS, length / 2),

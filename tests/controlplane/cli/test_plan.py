@@ -22,6 +22,17 @@ def test_a_plan_is_forecast_as_text_and_as_json(tmp_path: Path) -> None:
     assert plain["stages"][0]["traffic"] == 0.1
 
 
+def test_few_ratings_are_forecast_as_such(tmp_path: Path) -> None:
+    file = tmp_path / "canary.yml"
+    file.write_text(PLAN.replace("error_rate <= 1%", "conversion >= 15%"))
+    told = CliRunner().invoke(serinus, ["plan", str(file), "--rated", "5%"])
+    assert told.exit_code == 0, told.output
+    assert " canary samples\n" in told.output
+    refused = CliRunner().invoke(serinus, ["plan", str(file), "--rated", "5"])
+    assert refused.exit_code == 2
+    assert '"5" may be meant in percent or not' in " ".join(refused.output.split())
+
+
 def test_a_plan_that_cannot_be_decided_is_exit_code_1(tmp_path: Path) -> None:
     """With what to change."""
     file = tmp_path / "canary.yml"
