@@ -36,7 +36,7 @@ def windows(**fields: object) -> Windows:
 
 def totals(requests: float, errors: float, conversions: float) -> dict[Arm, Floats]:
     """Both arms; nine of ten answers within 0.2 s, all of them within 0.4 s."""
-    values = np.array([requests, errors, 0.5 * requests, 0.9 * requests, requests, requests, conversions])
+    values = np.array([requests, errors, requests, 0.5 * requests, 0.9 * requests, requests, requests, conversions])
     return {"stable": values, "canary": values * 0.5}
 
 
