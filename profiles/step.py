@@ -83,9 +83,9 @@ class StepModel:
 
     def terms(self, batch: float, context: float) -> StepTime:
         """One decode step of `batch` sequences with `context` tokens each, by its terms."""
-        read = self._attention_read + self.experts_touched(batch) * self._expert_read + self._head_read
-        # Unpacking pays from the batch at which it beats the products of one sequence after the other.
-        read += min(self._unpack, max(batch - 1, 0.0) * read)
+        read = self._read_together(batch)
+        # Unpacking pays from the batch at which it beats one sequence after the other, each with experts of its own.
+        read += min(self._unpack, max(batch * self._read_together(1.0) - read, 0.0))
         compute = batch * self._token_compute
         joined = read + compute
         if self._overlap != 1.0:
@@ -95,6 +95,10 @@ class StepModel:
         communication = self._reduce_start + batch * self._reduce_token
         overhead = self._fixed + batch * self._sequence
         return StepTime(read * share, compute * share, kv_cache, communication, overhead)
+
+    def _read_together(self, tokens: float) -> float:
+        """Seconds to read the weights that so many tokens need, each of them once."""
+        return self._attention_read + self.experts_touched(tokens) * self._expert_read + self._head_read
 
     def step(self, batch: float, context: float) -> float:
         """Seconds of one decode step."""
