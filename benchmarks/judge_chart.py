@@ -1,18 +1,13 @@
 """Draws what `judge.py` found: how long each rule takes to see each kind of harm, as one picture.
 
-`python -m benchmarks.judge_chart` reads `results/judge.json` and writes `docs/pictures/judge.svg`. All rules are
-re-tuned to roll back one healthy canary in twenty, since a rule that rolls everything back is always the first.
+Called by `judge_publish.py`, which writes it to `docs/pictures/judge.svg`. All rules are re-tuned to roll back one
+healthy canary in twenty, since a rule that rolls everything back is always the first.
 """
 
-import json
 import math
 from html import escape
-from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).parent
-RESULTS = HERE / "results" / "judge.json"
-PICTURE = HERE.parent / "docs" / "pictures" / "judge.svg"
 HARMS = {
     "err20": "errors × 20",
     "err2": "errors × 2",
@@ -38,8 +33,8 @@ line { stroke: #d0d7de } .other { fill: #8c959f; fill-opacity: .55 } .ours { fil
 """
 
 
-def chart(delays: dict[str, dict[str, Any]]) -> str:
-    """The picture as SVG; `delays` by harm and rule: median and 90 % in seconds, None: not seen in four hours."""
+def chart(found: dict[str, Any]) -> str:
+    """The picture as SVG; `found` by harm, `retuned` and rule: median and 90 % in seconds, None: not seen."""
     height = TOP + ROW * len(HARMS) + 40
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 860 {height}" width="860" height="{height}" role="img">',
@@ -56,7 +51,7 @@ def chart(delays: dict[str, dict[str, Any]]) -> str:
     parts.append(_text(NEVER, bottom + 18, "not seen", "faint", 1))
     parts.append(_text(800, TOP - 20, "sooner", "faint"))
     for number, (harm, words) in enumerate(HARMS.items()):
-        parts += _row(TOP + ROW * number + 8, words, delays[harm])
+        parts += _row(TOP + ROW * number + 8, words, found[harm]["retuned"])
     return "\n".join([*parts, "</svg>", ""])
 
 
@@ -88,16 +83,3 @@ def _text(x: float, y: float, words: str, kind: str = "", middle: int = 0) -> st
 
 def _line(x1: float, y1: float, x2: float, y2: float) -> str:
     return f'<line x1="{x1:.0f}" y1="{y1}" x2="{x2:.0f}" y2="{y2}"/>'
-
-
-def main() -> None:
-    """Read the results, write the picture."""
-    found = json.loads(RESULTS.read_text(encoding="utf-8"))
-    PICTURE.parent.mkdir(exist_ok=True)
-    PICTURE.write_text(
-        chart({harm: rules["retuned"] for harm, rules in found["regressions"].items()}), encoding="utf-8"
-    )
-
-
-if __name__ == "__main__":
-    main()

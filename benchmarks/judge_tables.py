@@ -1,17 +1,11 @@
-"""Writes what `judge.py` found into the tables of `docs/judge.md`, so that nobody copies figures by hand.
+"""What `judge.py` found as the tables of `docs/judge.md`, so that nobody copies figures by hand.
 
-`python -m benchmarks.judge_tables` reads `results/judge.json`; a test holds the document to it. A table is known by its
-first line, after the one before it, and replaced up to its last.
+Called by `judge_publish.py`. A table is known by its first line, after the one before it, and replaced up to its last.
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).parent
-RESULTS = HERE / "results" / "judge.json"
-DOCUMENT = HERE.parent / "docs" / "judge.md"
 OURS = {
     "ours": "**this judge**",
     "ours at 5%": "**this judge, `falseRollback: 5%`**",
@@ -102,13 +96,3 @@ def _seconds(value: float | None) -> str:
 
 def _percent(share: float) -> str:
     return "100 %" if share == 1 else f"{share * 100:.1f} %"
-
-
-def main() -> None:
-    """Read the results, write the document."""
-    found = json.loads(RESULTS.read_text(encoding="utf-8"))
-    DOCUMENT.write_text(written_into(DOCUMENT.read_text(encoding="utf-8"), found), encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()
