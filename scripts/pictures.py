@@ -87,6 +87,7 @@ def program(module: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
             yield started
         finally:
             started.terminate()
+            started.communicate()  # what it says last
 
 
 def lines(of: subprocess.Popen[str]) -> Iterator[str]:
