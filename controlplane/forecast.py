@@ -96,6 +96,8 @@ class Forecast:
     found_after: Mapping[str, float | None]
     """Harm in words to the seconds from the canary's first traffic to its rollback; None if it was not found."""
     gpus: Sequence[GpuForecast]
+    put_back_by: str = ""
+    """Why a canary as good as stable was rolled back; empty where it was not."""
     learnt_from: float | None = None
     """Seconds of stable's real past that the noise floors are from; None where they are simulated."""
 
@@ -135,7 +137,7 @@ def forecast(
     floors = {(floor.stage, floor.gate): floor.noise for floor in lessons.floors(plan.spec, past)}
     learnt_from = past[-1].at - past[0].at if len(past) >= lessons.ENOUGH else None
     stages = _stages(plan, healthy, floors if learnt_from is not None else None)
-    return Forecast(stages, healthy.seconds, healthy.result, found, gpus, learnt_from)
+    return Forecast(stages, healthy.seconds, healthy.result, found, gpus, _put_back_by(healthy), learnt_from)
 
 
 Floors = Mapping[tuple[int, str], float]
@@ -175,6 +177,10 @@ def _gate(
             samples = evidence.get("samples", {}).get("canary")
             return GateForecast(gate.text, margin, floor, event.t - start, samples, counted(gate))
     return GateForecast(gate.text, margin, floor, None, None, counted(gate))
+
+
+def _put_back_by(story: Story) -> str:
+    return next((each.message for each in story.events if each.phase is Phase.ROLLING_BACK), "")
 
 
 def _found_after(story: Story) -> float | None:

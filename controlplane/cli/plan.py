@@ -130,6 +130,9 @@ def lines(forecast: "Forecast", name: str, rps: float) -> list[str]:
         told += _stage(number, stage)
     if forecast.decidable:
         told += ["", f"Promoted after {duration(forecast.seconds)}."]
+    elif forecast.put_back_by:
+        told += ["", f"Rolled back after {duration(forecast.seconds)}, though nothing is wrong: {forecast.put_back_by}"]
+        told.append("Its gate takes chance for harm: give it more traffic, a longer window or a wider limit.")
     else:
         advice = "give it more traffic, longer holds or wider gates"
         told += ["", f"Not promoted within {duration(forecast.seconds)}: {advice}."]

@@ -33,6 +33,17 @@ def test_few_ratings_are_forecast_as_such(tmp_path: Path) -> None:
     assert '"5" may be meant in percent or not' in " ".join(refused.output.split())
 
 
+def test_a_gate_that_takes_chance_for_harm_is_named(tmp_path: Path) -> None:
+    """A query's answer is read as it is, and few ratings make it jump: better to hear of it before."""
+    file = tmp_path / "canary.yml"
+    jumpy = "{metric: kpi/conversion, query: sum(x), drift: 2%, window: 1m}"
+    file.write_text(PLAN.replace("error_rate <= 1%", jumpy))
+    told = CliRunner().invoke(serinus, ["plan", str(file), "--rated", "5%"])
+    assert told.exit_code == 1
+    assert "though nothing is wrong: conversion: " in told.output
+    assert "takes chance for harm" in told.output
+
+
 def test_a_plan_that_cannot_be_decided_is_exit_code_1(tmp_path: Path) -> None:
     """With what to change."""
     file = tmp_path / "canary.yml"
