@@ -27,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks import judge_fleet as fleet
 from benchmarks.judge_baselines import RULES, Course, minutes
 from benchmarks.judge_speed import speed
+from benchmarks.judge_tables import seconds
 from benchmarks.judge_traffic import PROFILES, REGRESSIONS, STAGES, draw
 from canary.spec import parse
 from canary.spec.models import CanarySpec
@@ -282,7 +283,7 @@ def _advances(pool: ProcessPoolExecutor, seed: int, rollouts: int) -> dict[str, 
     print(f"\nPassed at 25 % within an hour ({rollouts} rollouts each): at the margin; healthy: median / 90 % seconds")
     for gate, by_profile in found.items():
         cells = [
-            f"{name} {cell['wrong']:.1%}; {_seconds(cell['healthy median'])} / {_seconds(cell['healthy p90'])}"
+            f"{name} {cell['wrong']:.1%}; {seconds(cell['healthy median'])} / {seconds(cell['healthy p90'])}"
             for name, cell in by_profile.items()
         ]
         print(f"  {gate:48s} {' | '.join(cells)}")
@@ -323,12 +324,7 @@ def _print_table(title: str, columns: dict[str, dict[str, Any]], show: Callable[
 def _delay(cell: dict[str, Any]) -> str:
     """Median and 90 %, and how many were found if not all."""
     share = "" if cell["found"] == 1 else f" ({cell['found']:.0%})"
-    return f"{_seconds(cell['median'])}/{_seconds(cell['p90'])}{share}"
-
-
-def _seconds(value: float | None) -> str:
-    """Seconds, or a dash for never."""
-    return "-" if value is None else f"{value:.0f}"
+    return f"{seconds(cell['median'])}/{seconds(cell['p90'])}{share}"
 
 
 if __name__ == "__main__":

@@ -60,18 +60,7 @@ def _delays(harms: Cells, kind: str, rules: Sequence[str]) -> list[str]:
 
 
 def _passes(advance: Cells) -> list[str]:
-    lines = [
-        [
-            f"`{gate}`",
-            *(
-                f"{cell['wrong']:.1%}; {_seconds(cell['healthy median'])} / {_seconds(cell['healthy p90'])}".replace(
-                    "%", " %"
-                )
-                for cell in cells.values()
-            ),
-        ]
-        for gate, cells in advance.items()
-    ]
+    lines = [[f"`{gate}`", *map(_pass, cells.values())] for gate, cells in advance.items()]
     return _table(["gate", *next(iter(advance.values()))], lines)
 
 
@@ -84,13 +73,19 @@ def _line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
+def _pass(cell: Cells) -> str:
+    """`3.5 %; 160 / 445`: wrong passes, and the seconds of right ones."""
+    return f"{cell['wrong'] * 100:.1f} %; {seconds(cell['healthy median'])} / {seconds(cell['healthy p90'])}"
+
+
 def _delay(cell: Cells) -> str:
     """`20 / 40`, and the share that was found at all where that is not every one."""
-    both = f"{_seconds(cell['median'])} / {_seconds(cell['p90'])}"
-    return both if cell["found"] == 1 else f"{both} ({cell['found']:.0%})".replace("%", " %")
+    both = f"{seconds(cell['median'])} / {seconds(cell['p90'])}"
+    return both if cell["found"] == 1 else f"{both} ({cell['found'] * 100:.0f} %)"
 
 
-def _seconds(value: float | None) -> str:
+def seconds(value: float | None) -> str:
+    """Seconds, or a dash for never."""
     return "-" if value is None else f"{value:.0f}"
 
 

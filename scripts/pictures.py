@@ -18,6 +18,9 @@ from typing import Any
 import yaml
 from playwright.sync_api import Page, sync_playwright
 
+from controlplane.adapters.envoy_config import addresses_in
+from controlplane.adapters.process_files import read_json
+
 OUTPUT = Path(__file__).parent.parent / "docs" / "pictures"
 PORT = 18080
 CSAT, FALLS_TO = 0.94, 0.88
@@ -44,7 +47,7 @@ PLAN: dict[str, Any] = {
 
 
 def main() -> None:
-    """Play the rollout, and take a picture of the page while it goes up and one when it is back."""
+    """Play the rollout, and take pictures of its page when it is back: one wide, one on a phone in the dark."""
     chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if chromium is None:
         sys.exit("There is no Chromium on this machine: no picture was taken. Debian: apt install chromium.")
@@ -105,11 +108,9 @@ def until(events: Iterator[dict[str, Any]], **wanted: object) -> None:
 
 def make_readers_less_content(state: Path) -> None:
     """Turn the knob of the canary's server, which is where Envoy finds it."""
-    clusters = json.loads((state / "envoy" / "clusters.json").read_text())["resources"]
-    canary = next(cluster for cluster in clusters if cluster["name"].startswith("canary"))
-    place = canary["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]["address"]["socket_address"]
+    canary = addresses_in(read_json(state / "envoy" / "clusters.json"))["canary-0"]
     knobs = json.dumps({"kpis": {"csat": FALLS_TO}}).encode()
-    urllib.request.urlopen(f"http://{place['address']}:{place['port_value']}/knobs", knobs).close()
+    urllib.request.urlopen(f"http://{canary}/knobs", knobs).close()
 
 
 def take(page: Page, name: str) -> None:

@@ -19,6 +19,7 @@ from canary.spec.units import Unit, Unreadable
 
 Kind = Literal["counts", "sums", "readings"]
 Series = Literal["errors", "histogram", "kpi", "total", "gauge", "rate", "query"]
+Counted = Literal["requests", "samples"]
 FAMILY_WEIGHTS = {"errors": 0.4, "latency": 0.4, "business": 0.2}
 """How the chance of a false rollback is split among kinds of gates that a spec has."""
 AGAINST_STABLE = share.grid(1.15, 12.0, POINTS)
@@ -43,7 +44,7 @@ class Case:
     """0.95 for `p95`; None for what is no quantile."""
     unit: Unit
     """Of its value."""
-    counted: str
+    counted: Counted
     """What its samples are, in the plural."""
     rho: float
     """For relative counts other than latencies: the rate of bad events that the canary may have, as a multiple of
@@ -198,7 +199,7 @@ def kind_of(gate: Gate) -> tuple[Kind, Series, str]:
     return "sums", series, name
 
 
-def counted(gate: Gate) -> str:
+def counted(gate: Gate) -> Counted:
     """What the gate's samples are: `requests`, or plain `samples` where they are tokens, ratings or sessions."""
     series, name = _series_of(gate)
     if gate.delay:

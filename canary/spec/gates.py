@@ -5,6 +5,7 @@ reading the text gives the same gate again, apart from what only a mapping can s
 treated).
 """
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
@@ -159,6 +160,7 @@ def gate(written: "str | GateMapping | Gate") -> Gate:
     return _normalised(line, better=None, window=window, by=line.label.text if line.label else None)
 
 
+@lru_cache(maxsize=1024)
 def unit_of_values(text: str) -> Unit:
     """The unit of what a gate measures, by the gate's text: its metric's, or for an owner's own figure the limit's.
 

@@ -10,13 +10,11 @@ from typing import Any
 
 from canary.rollout import Event, Phase, Rollout
 from canary.serial import event_line, rfc3339
+from canary.spec.gates import unit_of_values
 from canary.spec.models import ModelCanary
-from canary.spec.units import Unit
-from canary.verdict import Answer, GateVerdict
 from canary.wording import duration
 from controlplane.gitops.ledger import Origin
 from controlplane.view import format as fmt
-from controlplane.view.gates import gate_row
 
 SUBJECT = 72
 WIDTH = 76
@@ -65,18 +63,18 @@ def _message(
         **({"Serinus-Commit": origin.commit} if origin else {}),
         "Serinus-Evidence": _evidence(why),
     }
-    body = [*_wrapped(told), "", *_numbers(plan, why), *_times(plan, rollout), *_what_next(rollout, origin, retry)]
+    body = [*_wrapped(told), "", *_numbers(why), *_times(plan, rollout), *_what_next(rollout, origin, retry)]
     lines = [_clean(subject)[:SUBJECT], "", *body, "", *(f"{key}: {_clean(value)}" for key, value in trailers.items())]
     return "\n".join(lines) + "\n"
 
 
-def _numbers(plan: ModelCanary, why: Event | None) -> list[str]:
+def _numbers(why: Event | None) -> list[str]:
     """Both arms' values of the gate that spoke."""
     evidence: Mapping[str, Any] = why.evidence if why else {}
     if "gate" not in evidence:
         return []
     samples = evidence.get("samples") or {}
-    unit = _unit(plan, evidence["gate"])
+    unit = unit_of_values(evidence["gate"])
     lines = [f"  gate    {_clean(evidence['gate'])}"]
     for arm in ("canary", "stable", "limit"):
         value = evidence.get(arm)
@@ -84,13 +82,6 @@ def _numbers(plan: ModelCanary, why: Event | None) -> list[str]:
             behind = f"  ({samples[arm]:,.0f} samples)" if arm in samples else ""
             lines.append(f"  {arm:<7} {fmt.measure(value, unit)}{behind}")
     return [*lines, ""]
-
-
-def _unit(plan: ModelCanary, text: str) -> Unit:
-    """The unit of a gate's metric; plain failures are a share, as the hard stop counts them."""
-    gates = (gate for stage in plan.spec.stages for gate in stage.gates if gate.text == text)
-    gate = next(gates, None)
-    return gate_row(gate, GateVerdict(text, Answer.FAIL, "")).unit
 
 
 def _times(plan: ModelCanary, rollout: Rollout) -> list[str]:

@@ -65,7 +65,7 @@ def gate_row(gate: Gate | None, verdict: GateVerdict) -> GateRow:
         at_most = gate.better == "lower" if relative else gate.comparison == "max"
     return GateRow(
         label=fmt.clean(verdict.gate if gate is None else " ".join(filter(None, (gate.metric, gate.statistic)))),
-        unit=unit_of_values(verdict.gate if gate is None else gate.text),
+        unit=unit_of_values(verdict.gate),
         stable=verdict.stable,
         canary=verdict.canary,
         limit=verdict.limit if verdict.limit is not None else own_limit,

@@ -19,6 +19,8 @@ import pytest
 from playwright.sync_api import sync_playwright
 
 from canary.edit import promoted
+from controlplane.adapters.envoy_config import addresses_in
+from controlplane.adapters.process_files import read_json
 from controlplane.program import stop_all
 from controlplane.sample.load import Load, Stats
 from tests.controlplane.alerts.receivers import Receiver
@@ -100,10 +102,8 @@ async def _users_become_less_content(run: Run, state: Path) -> Stats:
 
 def _canary(state: Path) -> str:
     """Where the canary's server listens, as Envoy was told."""
-    clusters = json.loads((state / "rollouts" / "real" / "envoy" / "clusters.json").read_text())["resources"]
-    cluster = next(each for each in clusters if each["name"].startswith("canary"))
-    endpoint = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]["address"]["socket_address"]
-    return f"{endpoint['address']}:{endpoint['port_value']}"
+    clusters = read_json(state / "rollouts" / "real" / "envoy" / "clusters.json")
+    return str(addresses_in(clusters)["canary-0"])
 
 
 def _traffic_went_back(end: dict[str, Any], stats: Stats, sentence: str) -> None:

@@ -1,7 +1,6 @@
 """One tenant of three suffers from the canary, for real: it is rolled back, and everybody is told which tenant."""
 
 import asyncio
-import json
 import random
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,8 @@ from typing import Any
 import httpx2
 import pytest
 
+from controlplane.adapters.envoy_config import addresses_in
+from controlplane.adapters.process_files import read_json
 from controlplane.adapters.prometheus_server import MISSING, find_prometheus
 from controlplane.sample.load import Load
 from tests.controlplane.real import LeftBehind, running, write_plan
@@ -46,9 +47,6 @@ async def test_a_canary_that_fails_one_tenant_is_rolled_back_and_the_tenant_name
 
 async def _fail(state: Path, tenant: str) -> None:
     """Make the canary fail three in five of this tenant's requests."""
-    clusters = json.loads((state / "envoy" / "clusters.json").read_text())
-    canary = next(cluster for cluster in clusters["resources"] if cluster["name"].startswith("canary"))
-    at = canary["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]["address"]["socket_address"]
+    canary = addresses_in(read_json(state / "envoy" / "clusters.json"))["canary-0"]
     async with httpx2.AsyncClient(timeout=60) as client:
-        address = f"http://{at['address']}:{at['port_value']}/knobs"
-        (await client.post(address, json={"tenant_error_rates": {tenant: 0.6}})).raise_for_status()
+        (await client.post(f"http://{canary}/knobs", json={"tenant_error_rates": {tenant: 0.6}})).raise_for_status()
