@@ -1,7 +1,6 @@
 """The whole program with alert channels, for real: processes, Envoy, requests, and a server that is told."""
 
 import asyncio
-import json
 import random
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,8 @@ from typing import Any
 import httpx2
 import pytest
 
+from controlplane.adapters.envoy_config import addresses_in
+from controlplane.adapters.process_files import read_json
 from controlplane.sample.load import Load
 from tests.controlplane.alerts.receivers import Receiver
 from tests.controlplane.real import LeftBehind, running, write_plan
@@ -50,9 +51,6 @@ async def test_a_rollback_is_told_once_in_the_words_of_the_history(tmp_path: Pat
 
 
 async def _make_the_canary_fail(state: Path) -> None:
-    clusters = json.loads((state / "envoy" / "clusters.json").read_text())
-    canary = next(cluster for cluster in clusters["resources"] if cluster["name"].startswith("canary"))
-    at = canary["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]["address"]["socket_address"]
+    canary = addresses_in(read_json(state / "envoy" / "clusters.json"))["canary-0"]
     async with httpx2.AsyncClient(timeout=60) as client:
-        address = f"http://{at['address']}:{at['port_value']}/knobs"
-        (await client.post(address, json={"error_rate": 0.8})).raise_for_status()
+        (await client.post(f"http://{canary}/knobs", json={"error_rate": 0.8})).raise_for_status()

@@ -14,6 +14,8 @@ import httpx2
 import pytest
 import yaml
 
+from controlplane.adapters.envoy_config import addresses_in
+from controlplane.adapters.process_files import read_json
 from controlplane.adapters.sqlite_store import SqliteStore
 from controlplane.sample.load import Load, Stats
 from tests.controlplane.real import LeftBehind, running, write_plan
@@ -71,13 +73,8 @@ async def turn_the_canarys_knobs(state: Path, **knobs: float) -> None:
 
 
 def _addresses(state: Path, arm: str) -> list[str]:
-    clusters = json.loads((state / "envoy" / "clusters.json").read_text())
-    found = []
-    for cluster in clusters["resources"]:
-        if cluster["name"].startswith(arm):
-            endpoint = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]["address"]
-            found.append(f"{endpoint['socket_address']['address']}:{endpoint['socket_address']['port_value']}")
-    return found
+    clusters = addresses_in(read_json(state / "envoy" / "clusters.json"))
+    return [str(address) for name, address in clusters.items() if name.startswith(arm)]
 
 
 async def test_a_healthy_canary_is_promoted_and_nothing_is_left_running(tmp_path: Path) -> None:
