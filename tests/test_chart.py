@@ -143,13 +143,13 @@ WRONG: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("values", "path"), WRONG, ids=str)
-def test_a_wrong_value_is_refused_with_its_path(values: dict[str, Any], path: str) -> None:
+def test_s11_a_wrong_value_is_refused_with_its_path(values: dict[str, Any], path: str) -> None:
     with pytest.raises(jsonschema.ValidationError) as refused:
         jsonschema.validate(merged(VALUES, values), SCHEMA)
     assert "/".join(str(each) for each in refused.value.absolute_path) == path
 
 
-def test_the_roles_grant_what_the_operator_asks_for_and_nothing_else() -> None:
+def test_s10_the_roles_grant_what_the_operator_asks_for_and_nothing_else() -> None:
     """Cluster-wide by one ClusterRole; in one namespace by a Role, and a ClusterRole that only reads."""
     assert granted(only(BASE, "ClusterRole")) == ASKED | READS
     assert granted(only(NAMESPACED, "Role")) == ASKED
@@ -167,7 +167,7 @@ def test_the_doctor_asks_for_the_same_permissions() -> None:
     assert needed == ASKED | READS | ELECTION
 
 
-def test_in_one_namespace_nothing_else_is_granted() -> None:
+def test_s10_in_one_namespace_nothing_else_is_granted() -> None:
     """Nothing in the cluster but what is read, nothing in another namespace."""
     objects = read(NAMESPACED)
     assert {each["metadata"].get("namespace", "") for each in objects} == {"models", ""}
@@ -175,7 +175,7 @@ def test_in_one_namespace_nothing_else_is_granted() -> None:
     assert bare == {"ClusterRole/serinus-models-reads", "ClusterRoleBinding/serinus-models-reads"}
 
 
-def test_no_role_reads_secrets_or_has_a_wildcard() -> None:
+def test_s10_no_role_reads_secrets_or_has_a_wildcard() -> None:
     """Secrets are readable only in the namespaces that `secretNamespaces` names."""
     for path in (BASE, NAMESPACED):
         roles = [each for each in read(path) if each["kind"] in {"Role", "ClusterRole"}]
@@ -183,7 +183,7 @@ def test_no_role_reads_secrets_or_has_a_wildcard() -> None:
         assert not words & {"*", "secrets", "escalate", "bind", "impersonate"}
 
 
-def test_people_get_what_the_edit_role_of_kubernetes_means() -> None:
+def test_s10_people_get_what_the_edit_role_of_kubernetes_means() -> None:
     """Annotations ask for promotion or abortion, so whoever may patch may ask; the status is the operator's alone."""
     edit, view = only(BASE, "ClusterRole", "serinus-edit"), only(BASE, "ClusterRole", "serinus-view")
     kinds = ("modelcanaries", "gitsources")
@@ -195,7 +195,7 @@ def test_people_get_what_the_edit_role_of_kubernetes_means() -> None:
 
 
 @pytest.mark.parametrize("path", [BASE, NAMESPACED], ids=["base", "namespaced"])
-def test_the_pods_are_fit_for_the_restricted_level(path: Path) -> None:
+def test_s11_the_pods_are_fit_for_the_restricted_level(path: Path) -> None:
     """What Kubernetes' strictest level asks, and a root that cannot be written to."""
     pod = only(path, "Deployment")["spec"]["template"]["spec"]
     assert pod["securityContext"]["runAsNonRoot"]
@@ -213,7 +213,7 @@ def test_the_pods_are_fit_for_the_restricted_level(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", [BASE, NAMESPACED], ids=["base", "namespaced"])
-def test_the_command_line_understands_what_the_deployment_says(path: Path) -> None:
+def test_r15_the_command_line_understands_what_the_deployment_says(path: Path) -> None:
     """And the probes, the Service and the NetworkPolicy speak of the port on which it listens."""
     (container,) = only(path, "Deployment")["spec"]["template"]["spec"]["containers"]
     name, *words = container["args"]
@@ -277,7 +277,7 @@ def test_the_image_is_made_of_what_the_build_context_lets_through() -> None:
     assert set(project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]) <= copied
 
 
-def test_the_image_runs_as_nobody_and_starts_the_operator() -> None:
+def test_s11_the_image_runs_as_nobody_and_starts_the_operator() -> None:
     """By the number that the pod asks for: a name would hide from `runAsNonRoot` who it is."""
     told = {name: words for name, *words in dockerfile()}
     assert told["USER"] == ["65532:65532"]

@@ -18,7 +18,7 @@ def phase_diagram() -> str:
     return "\n".join(lines)
 
 
-def test_the_phase_diagram_in_the_docs_is_the_table() -> None:
+def test_r15_the_phase_diagram_in_the_docs_is_the_table() -> None:
     """docs/architecture.md shows what canary/transitions.py says."""
     assert phase_diagram() in (ROOT / "docs" / "architecture.md").read_text()
 
@@ -69,7 +69,7 @@ def test_every_file_is_small_enough_for_one_sitting() -> None:
     assert long == []
 
 
-def test_the_documents_name_every_command_that_exists() -> None:
+def test_r15_the_documents_name_every_command_that_exists() -> None:
     """README speaks of each command."""
     from controlplane.cli.main import COMMANDS
 

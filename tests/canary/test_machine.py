@@ -15,7 +15,7 @@ from canary.weights import ALL_STABLE, Weights
 from tests.canary.story import ERRORS, Story, plan
 
 
-def test_a_healthy_canary_walks_through_every_stage_and_is_promoted() -> None:
+def test_r12_a_healthy_canary_walks_through_every_stage_and_is_promoted() -> None:
     """5, 25, 100 %: each stage is held, passed and left once."""
     story = Story()
     story.at(1).expect(Phase.PREPARING, Reason.VARIANTS_STARTING, weight=0)
@@ -166,7 +166,7 @@ def test_a_paused_rollout_still_rolls_back() -> None:
     story.at(60).expect(Phase.ROLLED_BACK, weight=0)
 
 
-def test_abort_wins_in_every_phase() -> None:
+def test_r12_abort_wins_in_every_phase() -> None:
     """Before traffic, with traffic, paused: everything goes back, and the result says who asked."""
     for moment in (1, 20, 70):
         story = Story().ready(5) if moment > 5 else Story()
@@ -236,21 +236,21 @@ def test_a_shadow_that_wins_two_days_running_gets_its_first_traffic() -> None:
     story.shadowed(400, ShadowSeen(at=400, days=tuple(days))).expect(Phase.ANALYZING, weight=0.05)
 
 
-def test_a_finished_rollout_stays_finished_whatever_the_world_does() -> None:
+def test_r12_a_finished_rollout_stays_finished_whatever_the_world_does() -> None:
     """No readiness, request or route brings it back."""
     story = Story().ready(5).at(20).ask(21, "abort").expect(Phase.ROLLED_BACK)
     story.ready(30, canary=False).ask(31, "promote").expect(Phase.ROLLED_BACK, weight=0)
     assert story.rollout.result == "aborted"
 
 
-def test_the_same_inputs_give_the_same_decision() -> None:
+def test_r12_the_same_inputs_give_the_same_decision() -> None:
     """Replay and simulation rest on it."""
     story = Story().ready(5).at(20)
     decisions = [advance(story.spec, story.rollout, story.seen, 33.0) for _ in range(2)]
     assert decisions[0] == decisions[1]
 
 
-def test_a_change_that_the_table_does_not_have_is_refused_and_changes_nothing() -> None:
+def test_r12_a_change_that_the_table_does_not_have_is_refused_and_changes_nothing() -> None:
     """The table is the law: a bug cannot move a finished rollout."""
     story = Story().ready(5).at(20).ask(21, "abort")
     look = Look(story.spec, story.rollout, story.seen, 30.0)

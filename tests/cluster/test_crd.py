@@ -89,7 +89,9 @@ def test_explain_reads_like_documentation(light: Light, server: Server) -> None:
     assert "Where the rollout is." in light.kubectl("explain", "mcan.status")
 
 
-def test_a_canary_yml_is_applied_as_it_stands_and_means_the_same(light: Light, server: Server, namespace: str) -> None:
+def test_r11_a_canary_yml_is_applied_as_it_stands_and_means_the_same(
+    light: Light, server: Server, namespace: str
+) -> None:
     """Also what `kubectl get` then shows, from a status that the operator would write."""
     text = (MANIFESTS / "examples" / "four-week.canary.yml").read_text(encoding="utf-8")
     text = text.replace("namespace: models", f"namespace: {namespace}")
@@ -123,7 +125,7 @@ def test_a_canary_yml_is_applied_as_it_stands_and_means_the_same(light: Light, s
 
 @given(data=st.data())
 @settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_whatever_the_operator_carries_out_the_server_takes(server: Server, data: st.DataObject) -> None:
+def test_r11_whatever_the_operator_carries_out_the_server_takes(server: Server, data: st.DataObject) -> None:
     """And gives back as the same plan. So whatever the server refuses, the operator refuses too."""
     object_ = data.draw(resources())
     kept, against = server.tried(object_)
@@ -134,7 +136,7 @@ def test_whatever_the_operator_carries_out_the_server_takes(server: Server, data
 
 @given(data=st.data())
 @settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_plans_that_make_sense_are_taken(server: Server, data: st.DataObject) -> None:
+def test_r11_plans_that_make_sense_are_taken(server: Server, data: st.DataObject) -> None:
     """So that the property above does not hold for want of sound plans."""
     object_ = data.draw(resources(junk=0))
     kept, against = server.tried(object_)
@@ -144,7 +146,7 @@ def test_plans_that_make_sense_are_taken(server: Server, data: st.DataObject) ->
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_what_the_server_can_see_it_refuses_at_apply(server: Server, name: str) -> None:
+def test_r11_what_the_server_can_see_it_refuses_at_apply(server: Server, name: str) -> None:
     """The parser refuses the same (`tests/canary/spec/test_crd.py`)."""
     path, value, where = FAULTS[name]
     against = server.refusals(changed(sound(), path, value))
@@ -155,7 +157,7 @@ def test_what_the_server_can_see_it_refuses_at_apply(server: Server, name: str) 
 
 
 @pytest.mark.parametrize("name", ONLY_PARSED)
-def test_what_only_the_parser_can_see_the_server_takes(server: Server, name: str) -> None:
+def test_r11_what_only_the_parser_can_see_the_server_takes(server: Server, name: str) -> None:
     """If one of these is refused some day, it belongs with the others."""
     path, value, _ = ONLY_PARSED[name]
     base = changed(sound(), "spec.stable.uri", "hf://a/b") if name == "a canary that is stable" else sound()

@@ -54,7 +54,7 @@ def test_helm_lints_the_chart_and_the_server_takes_it(light: Light, namespace: s
 
 
 @pytest.mark.parametrize(("wrong", "path"), WRONG, ids=str)
-def test_helm_refuses_a_wrong_value_with_its_path(tmp_path: Path, wrong: dict[str, Any], path: str) -> None:
+def test_s11_helm_refuses_a_wrong_value_with_its_path(tmp_path: Path, wrong: dict[str, Any], path: str) -> None:
     """The words are Helm's; what was written stands in them."""
     file = tmp_path / "values.yaml"
     file.write_text(yaml.safe_dump(wrong))
@@ -115,14 +115,14 @@ def kustomized(folder: Path) -> dict[tuple[str, str, str], dict[str, Any]]:
     ],
     ids=["base", "namespaced"],
 )
-def test_the_manifests_are_what_the_chart_renders(folder: str, options: tuple[str, ...]) -> None:
+def test_s11_the_manifests_are_what_the_chart_renders(folder: str, options: tuple[str, ...]) -> None:
     """Where this fails, the chart was changed and scripts/manifests.sh was not run."""
     found = kustomized(MANIFESTS / folder)
     bare = {key: unmarked(each) for key, each in found.items() if each["kind"] != "Namespace"}
     assert bare == {key: unmarked(each) for key, each in rendered(*options).items()}
 
 
-def test_the_overlay_for_kind_changes_what_kind_needs_and_nothing_else() -> None:
+def test_r15_the_overlay_for_kind_changes_what_kind_needs_and_nothing_else() -> None:
     """Its patches name places by number; each still hits what it means."""
     base, kind = kustomized(MANIFESTS / "base"), kustomized(MANIFESTS / "overlays" / "kind")
     assert base.keys() - kind.keys() == {("PodDisruptionBudget", "serinus-system", "serinus")}
@@ -188,7 +188,7 @@ def leader(where: Bed, namespace: str) -> str:
     return str(lease.get("spec", {}).get("holderIdentity") or "").rpartition("-")[0]
 
 
-def test_the_chart_lives_through_a_lost_leader_an_upgrade_and_an_uninstall(
+def test_r10_the_chart_lives_through_a_lost_leader_an_upgrade_and_an_uninstall(
     node: Node, own_image: str, namespace: str
 ) -> None:
     """Under the restricted level, with traffic all the while: no request is lost, and what serves stays."""

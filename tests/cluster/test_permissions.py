@@ -207,7 +207,7 @@ def pod_of(service: str, namespace: str) -> dict[str, Any]:
     }
 
 
-def test_the_roles_are_what_whole_rollouts_ask_for(light: Light, namespace: str, tmp_path: Path) -> None:
+def test_s10_the_roles_are_what_whole_rollouts_ask_for(light: Light, namespace: str, tmp_path: Path) -> None:
     """Promotion, repair, rollback, retry, deletion: nothing is forbidden, nothing granted for nothing."""
     install_crd(light)
     given = {"crds.install": False, "userRoles": False, "watch.allNamespaces": False, "secretNamespaces": [namespace]}
@@ -232,7 +232,7 @@ def test_the_roles_are_what_whole_rollouts_ask_for(light: Light, namespace: str,
         assert ready == "ok\n"
 
 
-def test_an_operator_that_sees_its_namespace_alone_says_what_it_goes_without(
+def test_s10_an_operator_that_sees_its_namespace_alone_says_what_it_goes_without(
     light: Light, namespace: str, tmp_path: Path
 ) -> None:
     """With no ClusterRole at all it leads, is ready, and has one sentence for each kind that it may not read."""
@@ -249,7 +249,7 @@ def test_an_operator_that_sees_its_namespace_alone_says_what_it_goes_without(
         assert "forbidden" in sentence.lower()
 
 
-def test_cluster_wide_the_account_may_the_same_everywhere_and_the_kind_stays(light: Light, namespace: str) -> None:
+def test_s10_cluster_wide_the_account_may_the_same_everywhere_and_the_kind_stays(light: Light, namespace: str) -> None:
     """By one ClusterRole, which reads no Secret. After an uninstall every ModelCanary is still there."""
     given = {"replicas": 1, "secretNamespaces": [namespace]}
     # Other tests may have applied the resource by hand; on a cluster without it, Helm needs no such leave.

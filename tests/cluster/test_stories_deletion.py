@@ -88,7 +88,7 @@ def test_a_deleted_gateway_is_told_and_a_deleted_namespace_hangs_on_nothing(
         assert operator.process is not None
 
 
-def test_edits_of_the_route_and_of_the_canary_are_put_right(node: Node, namespace: str, tmp_path: Path) -> None:
+def test_r5_edits_of_the_route_and_of_the_canary_are_put_right(node: Node, namespace: str, tmp_path: Path) -> None:
     """By kubectl, in mid-rollout: the share is back within a tick, stable is not touched, and the editor is named."""
     with told(node, namespace, tmp_path) as story:
         story.operator()

@@ -16,7 +16,7 @@ SAID_S = 20.0
 CONTROLLER = ("deployment/envoy-gateway", "-n", "envoy-gateway-system")
 
 
-def test_a_gateway_class_that_nobody_handles_is_told_soon_and_ends_the_attempt_at_its_deadline(
+def test_r5_a_gateway_class_that_nobody_handles_is_told_soon_and_ends_the_attempt_at_its_deadline(
     node: Node, namespace: str, tmp_path: Path
 ) -> None:
     """Which Gateway and class, what stays and until when: then the canary's GPU is free, and stable is as it was."""
@@ -60,7 +60,7 @@ def test_a_gateway_class_that_nobody_handles_is_told_soon_and_ends_the_attempt_a
             node.kubectl("delete", "gatewayclass", nobody, "--ignore-not-found", "--wait=false")
 
 
-def test_a_rollout_that_begins_while_the_gateways_controller_is_down_goes_on_once_it_is_back(
+def test_r5_a_rollout_that_begins_while_the_gateways_controller_is_down_goes_on_once_it_is_back(
     node: Node, namespace: str, tmp_path: Path
 ) -> None:
     """The Gateway was accepted before, so the sentence asks for its controller and not for its class."""

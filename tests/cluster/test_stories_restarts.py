@@ -19,7 +19,7 @@ LOST_S = 15.0
 """How long clients may fail while the only proxy of the gateway is replaced."""
 
 
-def test_an_operator_that_is_killed_again_and_again_still_brings_a_rollout_to_its_end(
+def test_r1_an_operator_that_is_killed_again_and_again_still_brings_a_rollout_to_its_end(
     node: Node, namespace: str, tmp_path: Path
 ) -> None:
     """`kill -9` at random moments, from its first steps on: no request fails, and the share never runs ahead."""
@@ -44,7 +44,7 @@ def test_an_operator_that_is_killed_again_and_again_still_brings_a_rollout_to_it
         until("the old variant to go", lambda: story.services() == {"chat-v2"}, 60)
 
 
-def test_a_standby_takes_over_from_a_leader_that_leaves_and_from_one_that_is_killed(
+def test_r2_a_standby_takes_over_from_a_leader_that_leaves_and_from_one_that_is_killed(
     node: Node, namespace: str, tmp_path: Path
 ) -> None:
     """The first leaves in order; the second is killed in the moment in which the canary breaks."""

@@ -19,7 +19,7 @@ NEVER: Mapping[str, tuple[Mapping[str, Any], str, float]] = {
 """By name of the rollout: what is wrong with its canary, words of the sentence, seconds until it must be said."""
 
 
-def test_canaries_that_never_come_up_are_given_up_and_free_what_they_held(
+def test_r5_canaries_that_never_come_up_are_given_up_and_free_what_they_held(
     node: Node, namespace: str, tmp_path: Path
 ) -> None:
     """Five rollouts at the same time; the stable of one of them holds a GPU and keeps it."""

@@ -14,7 +14,7 @@ SELF_HEALS = 6
 ONE_GPU = {"profile": {"gpu": "L40S", "count": 1}}
 
 
-def test_a_quota_is_told_and_a_route_that_its_gateway_refuses_is_waited_for(
+def test_r5_a_quota_is_told_and_a_route_that_its_gateway_refuses_is_waited_for(
     node: Node, namespace: str, tmp_path: Path
 ) -> None:
     """Two rollouts at the same time: one canary may have no pod; one route has a host that no listener serves."""
@@ -45,7 +45,7 @@ def test_a_quota_is_told_and_a_route_that_its_gateway_refuses_is_waited_for(
         assert "greedy-v2" not in story.services()
 
 
-def test_kserves_webhook_is_waited_for_while_it_is_down(node: Node, namespace: str, tmp_path: Path) -> None:
+def test_r5_kserves_webhook_is_waited_for_while_it_is_down(node: Node, namespace: str, tmp_path: Path) -> None:
     """Its manager is away when the rollout begins: that is nobody's fault, and the rollout begins once it is back."""
     manager = ("deployment/kserve-controller-manager", "-n", "kserve")
     with told(node, namespace, tmp_path) as story:
@@ -66,7 +66,7 @@ def test_kserves_webhook_is_waited_for_while_it_is_down(node: Node, namespace: s
         assert story.services() == {"chat-v1", "chat-v2"}
 
 
-def test_argo_cd_that_heals_what_is_ours_is_named_and_does_not_win_the_traffic(
+def test_r5_argo_cd_that_heals_what_is_ours_is_named_and_does_not_win_the_traffic(
     node: Node, namespace: str, tmp_path: Path
 ) -> None:
     """Its repository has older weights and other arguments, and it applies them again and again.

@@ -258,7 +258,7 @@ class KubePromises:
         with pytest.raises(Conflict):
             await kube.patch(SAMPLE, namespace, "chat", first, subresource="status")
 
-    async def test_a_status_is_compared_and_swapped_whatever_else_was_edited(
+    async def test_r3_a_status_is_compared_and_swapped_whatever_else_was_edited(
         self, kube: Kube, other: Kube, namespace: str
     ) -> None:
         await kube.apply(SAMPLE, a_sample(namespace, 1))
@@ -392,7 +392,7 @@ class KubePromises:
         events = await heard(kube, namespace, version, enough=3, labels="app=chat")
         assert [event.type for event in events] == ["ADDED", "DELETED", "ADDED"]
 
-    async def test_a_version_that_is_too_old_to_go_on_from_is_gone(
+    async def test_r3_a_version_that_is_too_old_to_go_on_from_is_gone(
         self, kube: Kube, namespace: str, too_old: Callable[[], tuple[Resource, str]]
     ) -> None:
         await kube.create(CONFIG_MAP, a_map(namespace))

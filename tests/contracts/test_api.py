@@ -57,7 +57,7 @@ def operations(served: Serving | Shown, token: str | None = None) -> list[Operat
 
 
 @pytest.mark.parametrize("token", [None, ""])
-def test_whatever_the_description_allows_is_answered_as_described(served: Serving, token: str | None) -> None:
+def test_s8_whatever_the_description_allows_is_answered_as_described(served: Serving, token: str | None) -> None:
     """No server error, only described answers; without a token only health answers."""
     found = operations(served)
     assert len(found) == 9
@@ -66,7 +66,7 @@ def test_whatever_the_description_allows_is_answered_as_described(served: Servin
 
 
 @pytest.mark.parametrize("token", ["viewer-token", "editor-token", "stranger-token", "wrong-audience-token", ""])
-def test_in_a_cluster_too_whoever_asks(shown: Shown, token: str) -> None:
+def test_s8_in_a_cluster_too_whoever_asks(shown: Shown, token: str) -> None:
     """Nobody's token is answered as no token is; the routes are those of one machine, without the metrics."""
     found = operations(shown, "viewer-token")
     assert len(found) == 10
@@ -104,7 +104,7 @@ def _signs_in(operation: Operation) -> bool:
     return (operation.method.upper(), operation.path) == ("POST", "/api/v1/session")
 
 
-def test_nothing_was_changed_by_all_that(served: Serving) -> None:
+def test_s8_nothing_was_changed_by_all_that(served: Serving) -> None:
     with served.client() as client:
         assert client.get("/api/v1/rollouts/fraud-scorer").json()["waiting"] == []
 

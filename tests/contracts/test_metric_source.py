@@ -269,7 +269,7 @@ async def test_totals_are_totals_at_every_reading_and_time_goes_forward(bench: B
     assert (await bench.source.read()).at >= later.at
 
 
-async def test_a_counter_that_was_reset_is_a_smaller_number(bench: Bench) -> None:
+async def test_r4_a_counter_that_was_reset_is_a_smaller_number(bench: Bench) -> None:
     """Nothing is smoothed over: what it means is for the judge to say."""
     await _shown(bench, {"canary": {"canary-0": FULL}})
     again = await _shown(bench, {"canary": {"canary-0": PodCounters(requests=1, errors=0)}})
@@ -292,7 +292,7 @@ async def test_a_gates_own_query_gives_one_value_for_each_arm(bench: Bench) -> N
     assert counters.readings == {BY_QUERY.text: wanted}
 
 
-async def test_a_source_that_is_down_says_so_and_reads_on_when_it_is_back(bench: Bench) -> None:
+async def test_r4_a_source_that_is_down_says_so_and_reads_on_when_it_is_back(bench: Bench) -> None:
     before = await _shown(bench, {"canary": {"canary-0": BARE}})
     await bench.go_down()
     with pytest.raises(Unavailable) as caught:

@@ -67,7 +67,7 @@ async def test_each_save_raises_the_version(store: RolloutStore) -> None:
 
 
 @pytest.mark.parametrize("stale", [0, 1, 3])
-async def test_a_stale_version_is_a_conflict_and_nothing_is_written(store: RolloutStore, stale: int) -> None:
+async def test_r2_a_stale_version_is_a_conflict_and_nothing_is_written(store: RolloutStore, stale: int) -> None:
     """Neither the state nor the events nor the answers to requests."""
     await store.save(a_rollout(history=(an_event(1),)), "first", 0)
     await store.save(a_rollout(stage=1, history=(an_event(1), an_event(2))), "second", 1)

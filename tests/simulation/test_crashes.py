@@ -20,13 +20,13 @@ def undisturbed(name: str) -> Story:
 
 
 @pytest.mark.parametrize("name", ["healthy", "errors-x20"])
-def test_every_kind_of_line_is_reached(name: str) -> None:
+def test_r1_every_kind_of_line_is_reached(name: str) -> None:
     """Deaths are enumerated over these; a kind that is never reached would not be tested."""
     assert set(undisturbed(name).lines) == LINES
 
 
 @pytest.mark.parametrize("name", ["healthy", "errors-x20"])
-def test_a_death_at_any_single_line_leads_to_the_same_end(name: str) -> None:
+def test_r1_a_death_at_any_single_line_leads_to_the_same_end(name: str) -> None:
     """Every save and every change of the route, before it and after it, one story each."""
     expected = undisturbed(name)
     for line, what in enumerate(expected.lines):
@@ -39,7 +39,7 @@ def test_a_death_at_any_single_line_leads_to_the_same_end(name: str) -> None:
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_many_deaths_at_random_lines_lead_to_the_same_end(seed: int) -> None:
+def test_r1_many_deaths_at_random_lines_lead_to_the_same_end(seed: int) -> None:
     """No stage repeated or skipped, never a weight above the recorded one."""
     draw = random.Random(seed)
     fatal = {draw.randrange(len(undisturbed("healthy").lines)) for _ in range(draw.randrange(2, 8))}

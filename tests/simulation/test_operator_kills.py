@@ -88,7 +88,7 @@ def _has_its_whole_history(town: Town, rollout: Rollout) -> None:
 
 
 @pytest.mark.parametrize("bad", [False, True], ids=["good", "bad"])
-def test_an_operator_that_is_killed_at_any_write_is_healed_by_the_next(bad: bool) -> None:
+def test_r1_an_operator_that_is_killed_at_any_write_is_healed_by_the_next(bad: bool) -> None:
     """Every write of a whole life, one after the other: after it the process is dead."""
     writes = _lives(bad=bad)
     assert writes > 20
@@ -102,7 +102,7 @@ def test_an_operator_that_is_killed_at_any_write_is_healed_by_the_next(bad: bool
         play(one())
 
 
-def test_two_operators_that_both_believe_to_lead_do_no_harm() -> None:
+def test_r2_two_operators_that_both_believe_to_lead_do_no_harm() -> None:
     """The older term cannot save, so it raises nothing; what it lowers stays lowered. The newer one ends it."""
 
     async def story() -> None:
@@ -124,7 +124,7 @@ def test_two_operators_that_both_believe_to_lead_do_no_harm() -> None:
     play(story())
 
 
-def test_a_rollback_that_could_not_be_saved_is_finished_by_the_next_operator() -> None:
+def test_r1_a_rollback_that_could_not_be_saved_is_finished_by_the_next_operator() -> None:
     """The route was lowered, the state was not: what was taken away is not given back."""
 
     async def story() -> None:

@@ -19,7 +19,7 @@ PASSES = 40
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("first", range(0, WORLDS, CHUNK))
-def test_no_random_world_breaks_an_invariant(first: int) -> None:
+def test_r12_no_random_world_breaks_an_invariant(first: int) -> None:
     """Forty passes of chaos, then a person aborts in a calm world: all invariants hold, and it ends on stable."""
     for seed in range(first, first + CHUNK):
         world = SmallWorld(seed)
@@ -46,7 +46,7 @@ def report(world: SmallWorld, wrong: list[str]) -> str:
     return "\n".join([f"SmallWorld({world.seed}): {'; '.join(wrong)}", *world.story])
 
 
-def test_the_random_worlds_reach_every_phase() -> None:
+def test_r12_the_random_worlds_reach_every_phase() -> None:
     """Chaos that never got anywhere would prove nothing."""
     reached: set[Phase] = set()
     for seed in range(150):

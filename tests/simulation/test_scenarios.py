@@ -55,14 +55,14 @@ def test_kpi_harm_is_found_by_the_kpi_gate() -> None:
     assert [event.evidence["gate"] for event in failed] == ["conversion drop <= 3%"]
 
 
-def test_a_shared_outage_is_waited_out() -> None:
+def test_r4_a_shared_outage_is_waited_out() -> None:
     """Both variants fail while it lasts; the story is the healthy one, perhaps later."""
     story = played("shared-outage", 3)
     assert story.seconds >= simulate(SHORT_PLAN, SCENARIOS["healthy"], seed=3).seconds
     assert not any(event.phase is Phase.ROLLING_BACK for event in story.events)
 
 
-def test_nothing_is_decided_without_traffic() -> None:
+def test_r4_nothing_is_decided_without_traffic() -> None:
     """It waits at the first stage with the whole patience of the simulation, and says so."""
     story = played("no-traffic", 0)
     assert story.seconds >= story.horizon
@@ -70,7 +70,7 @@ def test_nothing_is_decided_without_traffic() -> None:
     assert sum(story.requests.values()) == 0
 
 
-def test_a_silent_prometheus_blinds_and_freezes() -> None:
+def test_r4_a_silent_prometheus_blinds_and_freezes() -> None:
     """No weight moves between the moment of blindness and its end."""
     story = played("prometheus-down", 1)
     blind = next(event for event in story.events if event.phase is Phase.BLIND)
@@ -92,7 +92,7 @@ def test_a_slow_start_gets_no_traffic_before_it_is_ready() -> None:
     assert story.shifts[0].t >= 0.8 * SHORT_PLAN.spec.progress_deadline
 
 
-def test_a_crashing_canary_loses_its_traffic_at_once() -> None:
+def test_r5_a_crashing_canary_loses_its_traffic_at_once() -> None:
     """The world says that the replicas are gone, and half a second later nobody is sent there."""
     story = played("crash-loop", 0)
     assert rollback_seconds(story) < 0.5
@@ -107,7 +107,7 @@ def test_a_killed_controller_is_really_killed() -> None:
 
 @pytest.mark.parametrize("trouble", ["store-down", "writes-rejected", "controller-killed", "clock-jump"])
 @pytest.mark.parametrize("seed", SEEDS)
-def test_no_trouble_around_it_keeps_a_bad_canary_in_service(trouble: str, seed: int) -> None:
+def test_r6_no_trouble_around_it_keeps_a_bad_canary_in_service(trouble: str, seed: int) -> None:
     """It is rolled back all the same."""
     story = simulate(SHORT_PLAN, both("errors-x20", trouble), seed=seed)
     assert story.result == "rolled_back"
@@ -115,7 +115,7 @@ def test_no_trouble_around_it_keeps_a_bad_canary_in_service(trouble: str, seed: 
     assert exposure_without_record(story) == []
 
 
-def test_a_store_that_is_down_does_not_delay_a_rollback() -> None:
+def test_r6_a_store_that_is_down_does_not_delay_a_rollback() -> None:
     """The canary crashes while nothing can be saved: the route goes first, the record follows when it can."""
     down = both("healthy", "store-down")
     crash = SCENARIOS["crash-loop"].faults.crashes

@@ -17,7 +17,7 @@ DAYS = 200 if NIGHTLY else 2
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
 @pytest.mark.parametrize("scenario", ["healthy", "errors-x20"])
-def test_the_right_thing_comes_of_every_seed(scenario: str, first: int) -> None:
+def test_r8_the_right_thing_comes_of_every_seed(scenario: str, first: int) -> None:
     """With realistic noise, and always with its exposure on record first."""
     for seed in range(first, first + CHUNK):
         story = simulate(SHORT_PLAN, SCENARIOS[scenario], seed=seed)
@@ -27,7 +27,7 @@ def test_the_right_thing_comes_of_every_seed(scenario: str, first: int) -> None:
 
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("noise", ["real", "harsh"])
-def test_a_healthy_canary_survives_a_day_of_noise(noise: str) -> None:
+def test_r8_a_healthy_canary_survives_a_day_of_noise(noise: str) -> None:
     """The sample plan has nine gates, most of them against stable; none of them convicts a healthy canary."""
     rolled_back = [
         seed

@@ -47,6 +47,6 @@ def test_the_watchers_bring_a_rollout_to_the_same_end(scenario: str) -> None:
     assert play(carried(scenario))[0] == SCENARIOS[scenario].result
 
 
-def test_a_rollback_does_not_wait_for_any_watcher() -> None:
+def test_r6_a_rollback_does_not_wait_for_any_watcher() -> None:
     """From the verdict to no traffic: only the router's own delay."""
     assert play(carried("errors-x20"))[1] < 0.1

@@ -55,7 +55,7 @@ def test_evidence_beyond_all_floats_is_still_only_evidence() -> None:
     assert conviction.total(docket.of(SPEC), _memory(SPEC, errors=570.0, latency=0.0, kpi=-600.0)) < 571
 
 
-def test_the_chance_of_a_false_rollback_is_the_users() -> None:
+def test_r8_the_chance_of_a_false_rollback_is_the_users() -> None:
     """The same errors convict at 20 % and not yet at 0.01 %."""
     verdicts = {}
     for alpha in (0.2, 0.0001):

@@ -15,7 +15,7 @@ from tests.canary.judge.test_judge import Court
 from tests.canary.judge.worlds import CONVERSION, ERRORS_AT_MOST, FAST, World, plan
 
 
-def test_the_true_share_is_hardly_ever_left_out_however_often_one_looks() -> None:
+def test_r8_the_true_share_is_hardly_ever_left_out_however_often_one_looks() -> None:
     """300 runs of 60 looks each: at 5 % fewer than one run in twenty is ever wrong (it is conservative)."""
     rng = np.random.default_rng(3)
     wrong = 0

@@ -29,7 +29,7 @@ def test_before_anything_was_seen_the_evidence_is_one() -> None:
     assert sn.over_starts([0.0], [0.0], 1.0, 5.0) == pytest.approx(1.0)
 
 
-def test_a_fair_contrast_is_seldom_ever_accused() -> None:
+def test_r8_a_fair_contrast_is_seldom_ever_accused() -> None:
     """300 walks of 400 looks each at level 5 %: heavy tails included."""
     rng = np.random.default_rng(5)
     r, accused = sn.tuning(0.05), 0
@@ -40,7 +40,7 @@ def test_a_fair_contrast_is_seldom_ever_accused() -> None:
     assert accused <= 300 * 0.05 + 3 * math.sqrt(300 * 0.05 * 0.95)
 
 
-def test_a_steady_drift_is_found() -> None:
+def test_r8_a_steady_drift_is_found() -> None:
     assert sn.log_mixture(60.0, 200.0, sn.tuning(0.01)) > math.log(100)
 
 

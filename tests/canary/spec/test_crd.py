@@ -81,7 +81,7 @@ def test_the_schema_is_structural() -> None:
             assert "items" in node, path
 
 
-def test_everything_is_bounded() -> None:
+def test_r11_everything_is_bounded() -> None:
     """The server has to know how dear its rules can become, and a status fits into what it stores."""
     for path, node in nodes(SCHEMA):
         if node.get("type") == "array":
@@ -120,7 +120,7 @@ def test_what_people_see_of_a_rollout_stands_in_columns() -> None:
     assert version["subresources"] == {"status": {}}
 
 
-def test_the_file_in_manifests_is_what_the_models_say() -> None:
+def test_r11_the_file_in_manifests_is_what_the_models_say() -> None:
     """Made again by `serinus schema --crd > manifests/crd/modelcanaries.serinus.dev.yaml`."""
     from controlplane.cli.schema import crd_as_yaml
 
@@ -131,7 +131,7 @@ def test_the_file_in_manifests_is_what_the_models_say() -> None:
     assert len(json.dumps(custom_resource_definition())) < 200_000
 
 
-def test_defaults_that_the_server_writes_change_no_plan() -> None:
+def test_r11_defaults_that_the_server_writes_change_no_plan() -> None:
     """A plan is the same before and after the server has written them into it."""
 
     def filled(node: Node, value: Any) -> Any:
@@ -160,7 +160,7 @@ def test_an_example_is_a_resource() -> None:
 
 @given(resources())
 @settings(deadline=None)
-def test_what_runs_in_a_cluster_has_the_types_of_the_schema(object_: dict[str, Any]) -> None:
+def test_r11_what_runs_in_a_cluster_has_the_types_of_the_schema(object_: dict[str, Any]) -> None:
     """Nothing that the operator would carry out is refused at the door; so what is refused there, it refuses too."""
     if not refusals(object_):
         STRICT.validate(without_nulls(object_))

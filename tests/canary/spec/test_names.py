@@ -71,6 +71,6 @@ def test_honest_texts_are_taken_as_they_are(kind: Any, text: str) -> None:
         (Location, "a b"),
     ],
 )
-def test_texts_that_could_mean_something_else_are_refused(kind: Any, text: str) -> None:
+def test_s5_texts_that_could_mean_something_else_are_refused(kind: Any, text: str) -> None:
     with pytest.raises(ValidationError):
         TypeAdapter(kind).validate_python(text)

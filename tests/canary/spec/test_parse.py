@@ -25,7 +25,7 @@ spec:
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.canary.yml")), ids=lambda path: path.name)
-def test_every_example_is_a_plan(path: Path) -> None:
+def test_r15_every_example_is_a_plan(path: Path) -> None:
     """The samples work as they stand, in all three forms."""
     canary = parse(path.read_bytes(), path.name)
     assert canary.spec.stages[-1].traffic == 1.0

@@ -71,7 +71,7 @@ def faults(text: str | bytes) -> tuple[Fault, ...]:
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_hostile_input_is_refused(name: str) -> None:
+def test_s3_hostile_input_is_refused(name: str) -> None:
     """Each with at least one fault that says where and why."""
     found = faults(HOSTILE[name])
     assert found
@@ -79,7 +79,7 @@ def test_hostile_input_is_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_hostile_input_needs_little_memory(name: str) -> None:
+def test_s3_hostile_input_needs_little_memory(name: str) -> None:
     """Less than 50 MB beyond the input itself."""
     source = Source("x.yml", HOSTILE[name])
     tracemalloc.start()
@@ -91,7 +91,7 @@ def test_hostile_input_needs_little_memory(name: str) -> None:
     assert peak < 50e6
 
 
-def test_hostile_input_is_stopped_by_counting_not_by_luck() -> None:
+def test_s3_hostile_input_is_stopped_by_counting_not_by_luck() -> None:
     """A bomb ends at the first limit that it passes, not at the end of the file."""
     assert f"more than {NODE_LIMIT:,} values" in faults(ALIAS_BOMB)[0].message
     assert f"more than {DEPTH_LIMIT} levels" in faults("[" * 10_000)[0].message
@@ -122,7 +122,7 @@ def test_a_refusal_says_where_and_why(text: str | bytes, place: tuple[int, int],
     assert words in fault.message
 
 
-def test_every_duplicate_key_is_named_with_its_path() -> None:
+def test_s3_every_duplicate_key_is_named_with_its_path() -> None:
     """Reading goes on after a duplicate, so that all of them and everything else is said at once."""
     found = faults("a: {b: 1, b: 2}\nc: [1, {d: 1, d: 2}]\na: 3\n")
     assert [fault.path for fault in found] == ["a.b", "c[1].d", "a"]
@@ -205,7 +205,7 @@ def test_options_become_a_tree_at_one_place() -> None:
 
 @given(st.binary(max_size=300))
 @settings(deadline=None)
-def test_any_bytes_are_a_tree_or_faults(raw: bytes) -> None:
+def test_s3_any_bytes_are_a_tree_or_faults(raw: bytes) -> None:
     """Nothing but faults ever comes out of unreadable input."""
     root, found = read(Source("x.yml", raw))
     assert (root is not None) or found
@@ -214,7 +214,7 @@ def test_any_bytes_are_a_tree_or_faults(raw: bytes) -> None:
 
 @given(st.text(alphabet=st.sampled_from("ab:-[]{},&*!|>'\"#%@` \n\t?~0"), max_size=60))
 @settings(max_examples=400, deadline=None)
-def test_any_text_of_yaml_marks_is_a_tree_or_faults(text: str) -> None:
+def test_s3_any_text_of_yaml_marks_is_a_tree_or_faults(text: str) -> None:
     """The characters that mean something to YAML, in every order."""
     root, found = read(Source("x.yml", text))
     assert (root is not None) or found

@@ -45,7 +45,7 @@ def faults(**spec: Any) -> list[tuple[str, str]]:
     return [(fault.path, fault.message) for fault in caught.value.faults]
 
 
-def test_an_example_means_the_same_in_a_file_and_in_a_cluster() -> None:
+def test_r11_an_example_means_the_same_in_a_file_and_in_a_cluster() -> None:
     text = EXAMPLE.read_text(encoding="utf-8")
     root, _ = read(Source("canary.yml", text))
     assert root is not None
@@ -53,7 +53,7 @@ def test_an_example_means_the_same_in_a_file_and_in_a_cluster() -> None:
     assert from_object(stored) == parse(text, "canary.yml")
 
 
-def test_what_the_server_and_others_keep_there_changes_no_plan() -> None:
+def test_r11_what_the_server_and_others_keep_there_changes_no_plan() -> None:
     """Status, server-side metadata and annotations (people's requests among them) are not looked at."""
     object_ = resource()
     before = copy.deepcopy(object_)
@@ -107,7 +107,7 @@ def test_a_resource_without_a_name_is_refused_and_never_an_accident(metadata: An
         from_object({**resource(), "metadata": metadata})
 
 
-def test_hostile_depth_and_size_end_with_a_sentence() -> None:
+def test_s3_hostile_depth_and_size_end_with_a_sentence() -> None:
     deep: Any = "x"
     for _ in range(5000):
         deep = {"a": deep}

@@ -54,7 +54,7 @@ def test_the_schema_is_a_schema() -> None:
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.canary.yml")), ids=lambda path: path.name)
-def test_the_schema_accepts_every_example(path: Path) -> None:
+def test_r15_the_schema_accepts_every_example(path: Path) -> None:
     VALIDATOR.validate(as_an_editor_reads(path.read_bytes()))
 
 
@@ -74,7 +74,7 @@ def test_every_mapping_refuses_unknown_keys() -> None:
     assert open_ones == []
 
 
-def test_the_reference_names_every_field_metric_and_figure() -> None:
+def test_r15_the_reference_names_every_field_metric_and_figure() -> None:
     """docs/canary-yml.md cannot fall behind the models."""
     keys = {key for each in SCHEMA["$defs"].values() for key in each.get("properties", {})}
     named = set(re.findall(r"[\w/$]+", REFERENCE))
@@ -83,7 +83,7 @@ def test_the_reference_names_every_field_metric_and_figure() -> None:
     assert [sentence for sentence in sentences if sentence not in REFERENCE] == []
 
 
-def test_every_sample_in_the_reference_is_read() -> None:
+def test_r15_every_sample_in_the_reference_is_read() -> None:
     """Plans are plans, parts of a spec are parts, and the settings complete a short form."""
     samples = re.findall(r"```yaml\n(.*?)```", REFERENCE, re.DOTALL)
     assert len(samples) == 7
@@ -184,7 +184,7 @@ def short_forms(draw: st.DrawFn) -> str:
 
 @given(plans() | short_forms())
 @settings(deadline=None)
-def test_what_the_parser_accepts_the_schema_accepts(text: str) -> None:
+def test_r11_what_the_parser_accepts_the_schema_accepts(text: str) -> None:
     """Nothing that works is ever underlined; so whatever the schema refuses, the parser refuses too."""
     root, faults = read(Source("x.yml", text))
     if root is None or faults:

@@ -66,7 +66,7 @@ async def tended(router: EnvoyRouter) -> AsyncIterator[None]:
         tending.cancel()
 
 
-async def test_no_request_is_lost_by_forty_five_shifts_and_shares_are_right(folder: Path, both: Endpoints) -> None:
+async def test_r5_no_request_is_lost_by_forty_five_shifts_and_shares_are_right(folder: Path, both: Endpoints) -> None:
     """To and from nothing as well; and once everything is on stable, no request that begins later meets the canary.
 
     A worker of Envoy that the machine kept waiting may find the route and one more request of each connection together.
@@ -227,7 +227,7 @@ async def test_a_pid_that_now_belongs_to_somebody_else_is_neither_taken_over_nor
     await end(Child(first, record["created"]), PATIENCE_S)
 
 
-async def test_an_envoy_that_dies_is_back_with_its_routes_and_its_addresses(folder: Path, both: Endpoints) -> None:
+async def test_r5_an_envoy_that_dies_is_back_with_its_routes_and_its_addresses(folder: Path, both: Endpoints) -> None:
     said: list[str] = []
     async with envoy(folder, say=said.append) as router:
         await router.set_endpoints(both, both)
@@ -296,7 +296,7 @@ async def test_a_silent_envoy_is_an_error_that_says_what_happens_next(
         assert "does not answer" in seen.problem
 
 
-async def test_routes_that_envoy_refuses_change_nothing(
+async def test_r5_routes_that_envoy_refuses_change_nothing(
     folder: Path, both: Endpoints, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Routes to a cluster that is not there are an error in Envoy's words, and the file is put back as well."""

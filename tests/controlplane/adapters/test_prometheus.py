@@ -91,7 +91,7 @@ async def test_the_question_is_a_post_for_raw_samples_of_three_intervals(
         (422, '{"status":"error","errorType":"execution","error":"too many samples"}', "too many samples"),
     ],
 )
-async def test_an_answer_of_no_use_is_said_and_is_not_an_outage(
+async def test_r4_an_answer_of_no_use_is_said_and_is_not_an_outage(
     server: PageServer, source: PrometheusSource, status: int, body: str, what: str
 ) -> None:
     server.put(QUERY, body, status=status)
@@ -117,7 +117,7 @@ async def test_an_answer_of_no_use_is_said_and_is_not_an_outage(
         ({"body": '{"status": "success"}'}, "without data"),
     ],
 )
-async def test_what_is_no_answer_of_a_prometheus_is_an_outage(
+async def test_r4_what_is_no_answer_of_a_prometheus_is_an_outage(
     server: PageServer, source: PrometheusSource, page: dict[str, Any], what: str
 ) -> None:
     server.put(QUERY, page.pop("body"), **page)
@@ -125,14 +125,16 @@ async def test_what_is_no_answer_of_a_prometheus_is_an_outage(
         await source.read()
 
 
-async def test_nobody_there_is_an_outage(server: PageServer, source: PrometheusSource) -> None:
+async def test_r4_nobody_there_is_an_outage(server: PageServer, source: PrometheusSource) -> None:
     await server.stop()
     with pytest.raises(Unavailable, match="nobody listens there"):
         await source.read()
 
 
 @pytest.mark.parametrize("value", ["NaN", "+Inf", "-Inf"])
-async def test_what_is_no_number_is_missing_and_said(server: PageServer, source: PrometheusSource, value: str) -> None:
+async def test_r4_what_is_no_number_is_missing_and_said(
+    server: PageServer, source: PrometheusSource, value: str
+) -> None:
     stable = {**CANARY, "arm": "stable", "replica": "stable-0"}
     server.put(QUERY, _matrix((CANARY, [[1.0, "4"], [2.0, value]]), (stable, [[2.0, "9"]])))
     counters = await source.read()

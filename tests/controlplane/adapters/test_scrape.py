@@ -138,7 +138,7 @@ async def test_an_envoy_that_does_not_answer_is_unavailable(bench: Bench) -> Non
         await bench.source.read()
 
 
-async def test_redirects_are_refused_and_nobody_is_asked_elsewhere(bench: Bench) -> None:
+async def test_s4_redirects_are_refused_and_nobody_is_asked_elsewhere(bench: Bench) -> None:
     bench.server.put(ENVOY, "", status=302, headers={"location": bench.server.url("/secret")})
     with pytest.raises(Unavailable, match="redirect, which is not followed"):
         await bench.source.read()
@@ -152,7 +152,7 @@ async def test_a_compressed_answer_nobody_asked_for_is_refused(bench: Bench) -> 
         await bench.source.read()
 
 
-async def test_proxies_of_the_environment_are_not_used(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_s4_proxies_of_the_environment_are_not_used(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.setenv(variable, "http://127.0.0.1:1")
     bench.server.put(ENVOY, envoy_page({"canary-0": {"200": 1}}))

@@ -101,7 +101,7 @@ async def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> N
         await store.load("chat")
 
 
-async def test_a_file_of_a_newer_serinus_is_refused_untouched(file: Path) -> None:
+async def test_r10_a_file_of_a_newer_serinus_is_refused_untouched(file: Path) -> None:
     older = SqliteStore(file)
     await older.save(a_rollout(), "", 0)
     await older.close()
@@ -115,7 +115,7 @@ async def test_a_file_of_a_newer_serinus_is_refused_untouched(file: Path) -> Non
 
 
 @pytest.mark.parametrize("format_", range(1, LATEST))
-async def test_a_file_of_an_older_serinus_goes_on_with_its_requests(file: Path, format_: int) -> None:
+async def test_r10_a_file_of_an_older_serinus_goes_on_with_its_requests(file: Path, format_: int) -> None:
     with closing(sqlite3.connect(file)) as connection, connection:
         for migration in MIGRATIONS[:format_]:
             connection.executescript(migration)
@@ -183,7 +183,7 @@ def _write_until_killed(file: Path, saves: int) -> int:
 
 
 @pytest.mark.real
-async def test_a_program_killed_while_it_writes_leaves_a_whole_state(file: Path) -> None:
+async def test_r1_a_program_killed_while_it_writes_leaves_a_whole_state(file: Path) -> None:
     """What it said it had saved is there, and state and events agree to the last one."""
     said = _write_until_killed(file, saves=20)
     store = SqliteStore(file)

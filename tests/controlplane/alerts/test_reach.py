@@ -32,25 +32,25 @@ HIDDEN_LOOPBACK = ["2130706433", "0177.0.0.1", "0x7f.1", "127.1", "::ffff:127.0.
 
 
 @pytest.mark.parametrize("host", NEVER)
-async def test_metadata_and_link_local_addresses_are_never_dialled(host: str) -> None:
+async def test_s4_metadata_and_link_local_addresses_are_never_dialled(host: str) -> None:
     with pytest.raises(Refused):
         await Reach().addresses(host, 80)
 
 
 @pytest.mark.parametrize("host", ["2852039166", "0251.0376.0251.0376", "0xa9fea9fe"])
-async def test_another_spelling_of_the_metadata_address_changes_nothing(host: str) -> None:
+async def test_s4_another_spelling_of_the_metadata_address_changes_nothing(host: str) -> None:
     with pytest.raises(Refused, match="metadata"):
         await Reach().addresses(host, 80)
 
 
 @pytest.mark.parametrize("host", HIDDEN_LOOPBACK)
-async def test_this_machine_under_another_spelling_is_refused(host: str) -> None:
+async def test_s4_this_machine_under_another_spelling_is_refused(host: str) -> None:
     with pytest.raises(Refused, match=r"back to this machine|private"):
         await Reach(private=False).addresses(host, 80)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1"])
-async def test_this_machine_is_dialled_where_it_is_written_out_and_allowed(host: str) -> None:
+async def test_s4_this_machine_is_dialled_where_it_is_written_out_and_allowed(host: str) -> None:
     assert await Reach().addresses(host, 80)
     with pytest.raises(Refused, match="back to this machine"):
         await Reach(loopback=False).addresses(host, 80)
@@ -69,7 +69,7 @@ def resolving(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> list[str]:
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "169.254.169.254"])
-async def test_a_name_that_leads_to_a_forbidden_address_is_refused(
+async def test_s4_a_name_that_leads_to_a_forbidden_address_is_refused(
     monkeypatch: pytest.MonkeyPatch, address: str
 ) -> None:
     """DNS rebinding: the name is innocent, its answer is not, even among innocent ones."""
@@ -78,7 +78,7 @@ async def test_a_name_that_leads_to_a_forbidden_address_is_refused(
         await Reach().addresses("hooks.example.com", 443)
 
 
-async def test_a_name_is_looked_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_s4_a_name_is_looked_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """What was checked is what is dialled."""
     asked = resolving(monkeypatch, "8.8.8.8", "8.8.8.8")
     assert await Reach(private=False).addresses("hooks.example.com", 443) == [ip_address("8.8.8.8")]
@@ -86,7 +86,7 @@ async def test_a_name_is_looked_up_once(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.parametrize("address", ["10.0.0.5", "192.168.1.1", "172.20.0.1", "100.64.0.1", "fd12::1"])
-async def test_private_networks_are_the_platforms_decision(address: str) -> None:
+async def test_s4_private_networks_are_the_platforms_decision(address: str) -> None:
     assert await Reach().addresses(address, 80) == [ip_address(address)]
     with pytest.raises(Refused, match="private network"):
         await Reach(private=False).addresses(address, 80)

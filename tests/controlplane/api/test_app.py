@@ -200,7 +200,7 @@ def test_a_folder_of_another_name_is_part_of_the_id(tmp_path: Path) -> None:
         assert client.get("/api/v1/rollouts/Trial~fraud-scorer").json()["state"]["name"] == "fraud-scorer"
 
 
-def test_secrets_in_a_plan_are_not_shown(tmp_path: Path) -> None:
+def test_s7_secrets_in_a_plan_are_not_shown(tmp_path: Path) -> None:
     """S7: a marker in every place where a credential may stand comes out nowhere."""
     homes.under_way(tmp_path, secret="marker-c4n4ry")
     with serving(tmp_path) as served, served.client() as client:

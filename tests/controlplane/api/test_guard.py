@@ -44,7 +44,7 @@ async def waiting(home: Path) -> list[tuple[str, str, bool]]:
 
 @pytest.mark.parametrize("token", ["", "wrong", "wrong" * 1000])
 @pytest.mark.parametrize(("method", "path"), SECRET)
-def test_without_the_token_nothing_is_told_and_nothing_is_done(
+def test_s8_without_the_token_nothing_is_told_and_nothing_is_done(
     served: Serving, method: str, path: str, token: str
 ) -> None:
     with served.client(token) as client:
@@ -58,7 +58,7 @@ def test_the_page_itself_and_health_need_no_token(served: Serving, path: str) ->
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "", "localhost.evil"])
-def test_a_foreign_name_is_refused_even_with_the_token(served: Serving, host: str) -> None:
+def test_s8_a_foreign_name_is_refused_even_with_the_token(served: Serving, host: str) -> None:
     """DNS rebinding: a foreign name that leads here."""
     with served.client() as client:
         for path in ("/", "/healthz", "/api/v1/rollouts"):
@@ -78,14 +78,14 @@ def test_a_name_that_was_allowed_is_welcome(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://localhost:1", "https://127.0.0.1"])
 @pytest.mark.parametrize(("method", "path"), SECRET)
-def test_pages_of_other_sites_are_refused_even_with_the_token(
+def test_s8_pages_of_other_sites_are_refused_even_with_the_token(
     served: Serving, method: str, path: str, origin: str
 ) -> None:
     with served.client() as client:
         problem(client.request(method, path, headers={"origin": origin}, json={"verb": "abort"}), 403)
 
 
-def test_the_address_with_the_token_gives_a_cookie_that_only_reads(own: Serving) -> None:
+def test_s8_the_address_with_the_token_gives_a_cookie_that_only_reads(own: Serving) -> None:
     """The cookie is strict and hidden from scripts; an action needs the page's key and its origin besides."""
     with own.client("") as client:
         opened = client.get("/", params={"token": own.keys.token})
@@ -104,7 +104,7 @@ def test_the_address_with_the_token_gives_a_cookie_that_only_reads(own: Serving)
         assert client.post(ACTION, headers=ours | key, json=asked).status_code == 202
 
 
-def test_a_wrong_token_in_the_address_gives_no_cookie(served: Serving) -> None:
+def test_s8_a_wrong_token_in_the_address_gives_no_cookie(served: Serving) -> None:
     with served.client("") as client:
         answer = client.get("/", params={"token": "wrong"})
         problem(answer, 401)
@@ -112,13 +112,13 @@ def test_a_wrong_token_in_the_address_gives_no_cookie(served: Serving) -> None:
 
 
 @pytest.mark.parametrize("cookie", [b"serinus=x", b"=", b"a b; ;;", b"\xe9=\xff", b"x" * 5000])
-def test_strange_cookies_and_tokens_are_none(served: Serving, cookie: bytes) -> None:
+def test_s8_strange_cookies_and_tokens_are_none(served: Serving, cookie: bytes) -> None:
     with served.client("") as client:
         problem(client.get("/api/v1/session", headers=[(b"cookie", cookie)]), 401)
         problem(client.get("/metrics", headers=[(b"authorization", b"Bearer " + cookie)]), 401)
 
 
-async def test_read_only_shows_everything_and_allows_nothing(tmp_path: Path) -> None:
+async def test_s8_read_only_shows_everything_and_allows_nothing(tmp_path: Path) -> None:
     homes.under_way(tmp_path)
     with serving(tmp_path, read_only=True) as served, served.client() as client:
         assert client.get("/api/v1/rollouts/support-llm").status_code == 200
@@ -134,7 +134,7 @@ async def test_with_the_token_a_request_lands_where_the_loop_finds_it(own: Servi
     assert await waiting(own.home) == [("promote", "ada", True)]
 
 
-def test_a_large_body_is_refused_before_it_is_read(served: Serving) -> None:
+def test_s8_a_large_body_is_refused_before_it_is_read(served: Serving) -> None:
     with served.client() as client:
         problem(client.post(ACTION, content=b"x" * 70_000, headers={"content-type": "application/json"}), 413)
         problem(client.post(ACTION, content=iter([b"{}"]), headers={"content-type": "application/json"}), 413)

@@ -54,7 +54,9 @@ async def controlled(origin: Origin, state: Path, *flags: str) -> AsyncIterator[
 
 
 @pytest.mark.real
-async def test_a_commit_is_rolled_back_by_a_commit_although_the_controller_is_killed_meanwhile(tmp_path: Path) -> None:
+async def test_r1_a_commit_is_rolled_back_by_a_commit_although_the_controller_is_killed_meanwhile(
+    tmp_path: Path,
+) -> None:
     """Killed with -9 while the canary has traffic: the next start judges on, and git has one commit."""
     origin, state = Origin(tmp_path / "origin.git"), tmp_path / "state"
     text = write_plan(tmp_path, stages=STAGES, canary=["--error-rate", "0.6"]).read_text()
@@ -135,7 +137,7 @@ def test_s2_what_cannot_be_meant_is_refused_before_anything_starts(
     assert not (tmp_path / "state").exists()
 
 
-def test_the_document_names_only_options_that_exist_and_all_of_the_controllers() -> None:
+def test_r15_the_document_names_only_options_that_exist_and_all_of_the_controllers() -> None:
     """docs/gitops.md is what people type from."""
     text = (Path(__file__).parents[3] / "docs" / "gitops.md").read_text()
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text))

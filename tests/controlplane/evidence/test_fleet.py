@@ -190,7 +190,7 @@ async def test_a_warm_up_counts_from_when_the_arms_last_replica_became_ready(
         ({"body": answer(gateway(0, [(101.0, "NaN")]))}, "no number for the requests of chat", False),
     ],
 )
-async def test_an_answer_that_only_looks_good_is_told_to_everybody(
+async def test_r4_an_answer_that_only_looks_good_is_told_to_everybody(
     fleet: FleetMetrics, prometheus: Prometheus, page: dict[str, Any], what: str, down: bool
 ) -> None:
     """Down or of no use, as the local source tells them apart; and the next good answer ends it."""
@@ -205,7 +205,7 @@ async def test_an_answer_that_only_looks_good_is_told_to_everybody(
     assert fleet.newest(KEY).at == 102.0
 
 
-async def test_what_is_no_number_is_missing_and_said_to_its_rollout_alone(
+async def test_r4_what_is_no_number_is_missing_and_said_to_its_rollout_alone(
     fleet: FleetMetrics, prometheus: Prometheus
 ) -> None:
     for name in ("chat", "search"):
@@ -219,7 +219,7 @@ async def test_what_is_no_number_is_missing_and_said_to_its_rollout_alone(
     assert fleet.newest(("shop", "search")).problem == ""
 
 
-async def test_servers_that_cannot_be_read_cost_their_numbers_and_no_others(
+async def test_r4_servers_that_cannot_be_read_cost_their_numbers_and_no_others(
     fleet: FleetMetrics, prometheus: Prometheus
 ) -> None:
     fleet.register(KEY, places(gates=[TTFT]))
@@ -274,7 +274,7 @@ async def test_series_in_another_order_than_before_are_still_their_own(
     assert (_requests(fleet.newest(KEY), "stable"), _requests(fleet.newest(KEY), "canary")) == (10, 5)
 
 
-async def test_before_the_first_tick_and_after_the_last_the_source_counts_as_silent(
+async def test_r4_before_the_first_tick_and_after_the_last_the_source_counts_as_silent(
     fleet: FleetMetrics, prometheus: Prometheus, clock: Hand
 ) -> None:
     """Old numbers are never passed off as the present."""
@@ -345,7 +345,7 @@ def replace_text(gate: Gate, text: str) -> Gate:
     return gate.model_copy(update={"text": text})
 
 
-async def test_a_query_that_hangs_delays_nobody_elses_numbers(prometheus: Prometheus, clock: Hand) -> None:
+async def test_r4_a_query_that_hangs_delays_nobody_elses_numbers(prometheus: Prometheus, clock: Hand) -> None:
     """And its own rollout's for a moment only; the answer counts when it comes."""
     async with asyncio.TaskGroup() as background:
         fleet = _fleet(prometheus, clock, spawn=background.create_task)

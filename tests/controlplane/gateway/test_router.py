@@ -53,7 +53,7 @@ async def test_a_rollback_is_one_write(world: World) -> None:
 
 
 @told
-async def test_a_rollback_does_not_wait_for_a_gateway_that_is_silent(world: World) -> None:
+async def test_r5_a_rollback_does_not_wait_for_a_gateway_that_is_silent(world: World) -> None:
     """It is written, and returns; the weights in force are not known until the gateway speaks."""
     router = await started(world, FIVE)
     world.controller.silent = True
@@ -67,7 +67,7 @@ async def test_a_rollback_does_not_wait_for_a_gateway_that_is_silent(world: Worl
 
 
 @told
-async def test_a_rollback_overwrites_whatever_somebody_else_is_writing(world: World) -> None:
+async def test_r5_a_rollback_overwrites_whatever_somebody_else_is_writing(world: World) -> None:
     router = await started(world, FIVE)
     somebody = world.kube.acting_as("kubectl-edit")
     await somebody.patch(HTTP_ROUTE, NAMESPACE, "chat", [{"op": "replace", "path": WEIGHT.format(1), "value": 500_000}])
@@ -182,7 +182,7 @@ async def test_nothing_is_written_while_nothing_changes(world: World) -> None:
 
 
 @told
-async def test_a_rise_that_the_gateway_does_not_take_raises_in_time(world: World) -> None:
+async def test_r5_a_rise_that_the_gateway_does_not_take_raises_in_time(world: World) -> None:
     router = await started(world, FIVE)
     world.controller.silent = True
     began = world.clock.now()
@@ -192,7 +192,7 @@ async def test_a_rise_that_the_gateway_does_not_take_raises_in_time(world: World
 
 
 @told
-async def test_somebody_elses_route_of_this_name_is_left_as_it_is(world: World) -> None:
+async def test_r5_somebody_elses_route_of_this_name_is_left_as_it_is(world: World) -> None:
     theirs = {
         "apiVersion": HTTP_ROUTE.api_version,
         "kind": "HTTPRoute",
@@ -211,7 +211,7 @@ async def test_somebody_elses_route_of_this_name_is_left_as_it_is(world: World) 
 
 
 @told
-async def test_a_route_that_was_deleted_comes_back_with_everything_on_stable(world: World) -> None:
+async def test_r5_a_route_that_was_deleted_comes_back_with_everything_on_stable(world: World) -> None:
     """What was taken away is not given back: the loop sees less than it had, and rolls back."""
     router = await started(world, FIVE)
     await world.kube.acting_as("kubectl").delete(HTTP_ROUTE, NAMESPACE, "chat")
@@ -326,7 +326,7 @@ def share(split: Split) -> int:
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(DEEDS, max_size=10))
-def test_whatever_happens_the_gateway_never_has_a_gap_to_serve(deeds: list[tuple[str, Any]]) -> None:
+def test_r5_whatever_happens_the_gateway_never_has_a_gap_to_serve(deeds: list[tuple[str, Any]]) -> None:
     """Kills, lost answers, a slow gateway, in any order: what is in force never jumps to or from nothing.
 
     And the canary never gets more than it had or was asked to get.

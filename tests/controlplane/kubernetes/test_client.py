@@ -43,7 +43,7 @@ async def refusal(kube: KubeClient) -> WorldError:
         (status(504, "Timeout"), Unavailable),
     ],
 )
-async def test_each_status_is_its_error_with_the_servers_words(
+async def test_r3_each_status_is_its_error_with_the_servers_words(
     script: Script, kube: KubeClient, answer: dict[str, Any], error: type[WorldError]
 ) -> None:
     script.says(answer, answer["code"])
@@ -69,7 +69,7 @@ async def test_a_group_that_the_server_does_not_serve_is_not_found(script: Scrip
         (status(429), {}, 1.0),
     ],
 )
-async def test_a_busy_server_says_when_to_come_back(
+async def test_r3_a_busy_server_says_when_to_come_back(
     script: Script, kube: KubeClient, body: dict[str, Any], headers: dict[str, str], seconds: float
 ) -> None:
     script.says(body, 429, **headers)
@@ -94,7 +94,7 @@ async def test_what_is_in_a_secret_is_in_no_sentence(script: Script, kube: KubeC
     assert "Invalid" in str(caught.value)
 
 
-async def test_an_answer_that_is_not_json_is_no_answer(script: Script, kube: KubeClient) -> None:
+async def test_r3_an_answer_that_is_not_json_is_no_answer(script: Script, kube: KubeClient) -> None:
     script.handler = lambda _request: done(web.Response(text="<html>log in</html>", content_type="text/html"))
     with pytest.raises(Unavailable, match="is it an API server"):
         await kube.get(POD, "models", "a")
@@ -107,7 +107,7 @@ async def test_a_server_that_is_not_there_is_unavailable(kube: KubeClient) -> No
     await gone.close()
 
 
-async def test_a_frozen_server_is_unavailable_after_the_timeout(script: Script) -> None:
+async def test_r3_a_frozen_server_is_unavailable_after_the_timeout(script: Script) -> None:
     """Whether it freezes before its answer or in the middle of it."""
     client = KubeClient(Access(Configuration(host=script.url)), timeout=0.2)
 
@@ -187,7 +187,7 @@ async def test_a_long_list_is_read_page_by_page(script: Script, kube: KubeClient
     assert script.asked[0][2]["limit"] == "500"
 
 
-async def test_a_list_whose_pages_expire_is_read_in_one_piece(script: Script, kube: KubeClient) -> None:
+async def test_r3_a_list_whose_pages_expire_is_read_in_one_piece(script: Script, kube: KubeClient) -> None:
     async def expiring(request: web.Request) -> web.StreamResponse:
         if "continue" in request.query:
             return web.json_response(status(410, "the provided continue parameter is too old"), status=410)
@@ -273,7 +273,7 @@ async def test_an_error_line_of_a_watch_is_its_error(
         await streamed(script, kube, json.dumps({"type": "ERROR", "object": status(code)}).encode() + b"\n")
 
 
-async def test_a_silent_watch_is_given_up(script: Script) -> None:
+async def test_r3_a_silent_watch_is_given_up(script: Script) -> None:
     client = KubeClient(Access(Configuration(host=script.url)), silence=0.2)
 
     async def silent(request: web.Request) -> web.StreamResponse:

@@ -163,7 +163,7 @@ async def test_a_renewal_under_way_at_the_stop_does_not_keep_the_lease() -> None
 
 
 @story
-async def test_a_leader_on_a_frozen_server_stops_within_the_lease_by_its_own_clock() -> None:
+async def test_r2_a_leader_on_a_frozen_server_stops_within_the_lease_by_its_own_clock() -> None:
     """No answer, no error, nothing: the server is stopped, or the network is gone."""
     async with cluster() as made:
         a = made.start("a")
@@ -190,7 +190,7 @@ async def test_slow_work_has_ended_before_it_is_said_that_the_lead_is_lost() -> 
 
 
 @story
-async def test_a_partitioned_leader_and_its_successor_never_work_together() -> None:
+async def test_r2_a_partitioned_leader_and_its_successor_never_work_together() -> None:
     """The leader loses its connection for half a minute, again and again; the other one takes over each time."""
     async with cluster() as made:
         a, b = made.start("a", ending=1.0), made.start("b", ending=1.0)
@@ -205,7 +205,7 @@ async def test_a_partitioned_leader_and_its_successor_never_work_together() -> N
 
 
 @story
-async def test_every_term_has_a_higher_fence_even_if_the_lease_is_deleted() -> None:
+async def test_r2_every_term_has_a_higher_fence_even_if_the_lease_is_deleted() -> None:
     async with cluster() as made:
         a, b = made.start("a"), made.start("b")
         for _ in range(3):
@@ -265,7 +265,7 @@ async def test_a_short_outage_does_not_end_the_lead_and_is_told_while_it_lasts()
 
 
 @story
-async def test_a_follower_trusts_what_it_saw_and_no_ones_wall_clock() -> None:
+async def test_r14_a_follower_trusts_what_it_saw_and_no_ones_wall_clock() -> None:
     """A lease renewed long ago by its own words is waited for in full from when it was first seen."""
     async with cluster() as made:
         old = {"holderIdentity": "z", "leaseDurationSeconds": 8, "leaseTransitions": 41}
@@ -315,7 +315,7 @@ async def test_work_that_is_done_ends_the_lead() -> None:
 
 
 @story
-async def test_no_more_than_one_of_many_candidates_wins_a_free_lease() -> None:
+async def test_r2_no_more_than_one_of_many_candidates_wins_a_free_lease() -> None:
     """All find it free in the same moment; the server takes the first write."""
     async with cluster() as made:
         for number in range(10):

@@ -93,7 +93,7 @@ async def test_a_watch_that_ends_goes_on_where_it_was() -> None:
 
 
 @story
-async def test_a_broken_watch_is_opened_again_after_a_short_wait() -> None:
+async def test_r3_a_broken_watch_is_opened_again_after_a_short_wait() -> None:
     async with following("a") as followed:
         followed.kube.break_watches(Unavailable("connection reset"))
         followed.kube.seed(POD, a_pod("b"))
@@ -105,7 +105,7 @@ async def test_a_broken_watch_is_opened_again_after_a_short_wait() -> None:
 
 
 @story
-async def test_an_expired_watch_is_replaced_by_a_list_at_once() -> None:
+async def test_r3_an_expired_watch_is_replaced_by_a_list_at_once() -> None:
     async with following("a", "b") as followed:
         followed.kube.compact(watches=True)
         await followed.kube.delete(POD, "models", "a")
@@ -117,7 +117,7 @@ async def test_an_expired_watch_is_replaced_by_a_list_at_once() -> None:
 
 
 @story
-async def test_a_version_that_is_gone_after_an_absence_is_listed_again() -> None:
+async def test_r3_a_version_that_is_gone_after_an_absence_is_listed_again() -> None:
     async with following("a", "b") as followed:
         followed.kube.stop()
         followed.kube.server.delete(POD, ("models", "a"))
@@ -132,7 +132,7 @@ async def test_a_version_that_is_gone_after_an_absence_is_listed_again() -> None
 
 
 @story
-async def test_a_server_that_expires_every_watch_is_not_asked_in_a_fast_loop() -> None:
+async def test_r3_a_server_that_expires_every_watch_is_not_asked_in_a_fast_loop() -> None:
     async with following("a") as followed:
         followed.kube.server.version += 10
         for _ in range(600):
@@ -142,7 +142,7 @@ async def test_a_server_that_expires_every_watch_is_not_asked_in_a_fast_loop() -
 
 
 @story
-async def test_a_silent_watch_is_given_up_and_nothing_is_lost() -> None:
+async def test_r3_a_silent_watch_is_given_up_and_nothing_is_lost() -> None:
     """A connection that died without a word: bookmarks are missed, then it is opened anew from the same version."""
     async with following("a") as followed:
         followed.kube.stalled = True
@@ -169,7 +169,7 @@ async def test_bookmarks_count_as_signs_of_life_and_carry_the_version_on() -> No
 
 
 @story
-async def test_a_busy_server_is_left_alone_as_long_as_it_asks() -> None:
+async def test_r3_a_busy_server_is_left_alone_as_long_as_it_asks() -> None:
     async with following("a") as followed:
         followed.kube.fail_next(Busy("too many requests", after=17.0), verb="watch")
         watches = followed.kube.counts[WATCH]
@@ -191,7 +191,7 @@ async def test_waits_between_failures_grow_to_half_a_minute() -> None:
 
 
 @story
-async def test_a_server_restored_from_a_backup_is_believed() -> None:
+async def test_r3_a_server_restored_from_a_backup_is_believed() -> None:
     """Its versions are smaller than before; the next bookmark says so, and a list is the truth."""
     async with following("a", "b") as followed:
         followed.kube.server.version += 500
@@ -222,7 +222,7 @@ async def test_a_kind_that_is_not_installed_is_an_empty_cache_and_found_later() 
 
 
 @story
-async def test_one_mistaken_not_found_deletes_nothing() -> None:
+async def test_r3_one_mistaken_not_found_deletes_nothing() -> None:
     """Every reader would think its objects deleted; only the second in a row is believed."""
     async with following("a") as followed:
         followed.kube.fail_next(NotFound("404 page not found"), verb="watch")
@@ -244,7 +244,7 @@ async def test_a_kind_that_was_uninstalled_empties_its_cache() -> None:
 
 
 @story
-async def test_a_watch_that_ends_at_once_every_time_is_a_problem_with_growing_waits() -> None:
+async def test_r3_a_watch_that_ends_at_once_every_time_is_a_problem_with_growing_waits() -> None:
     async with following("a") as followed:
         watches = followed.kube.counts[WATCH]
         for _ in range(1000):

@@ -50,7 +50,7 @@ class Mirror:
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(STEPS, min_size=3, max_size=30))
-def test_the_cache_ends_equal_to_the_server_whatever_happened(steps: list[tuple[str, object, object]]) -> None:
+def test_r3_the_cache_ends_equal_to_the_server_whatever_happened(steps: list[tuple[str, object, object]]) -> None:
     play(_story(steps))
 
 

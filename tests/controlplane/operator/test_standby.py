@@ -143,7 +143,7 @@ async def test_what_the_leader_saves_is_made_ready_again(town: Town) -> None:
 
 
 @plays
-async def test_what_was_saved_behind_the_standbys_back_is_read_before_anything_is_decided(town: Town) -> None:
+async def test_r2_what_was_saved_behind_the_standbys_back_is_read_before_anything_is_decided(town: Town) -> None:
     """Its watch is behind: the claim fails on the version, and the rollout is taken up from the newest state."""
     async with changing_hands(town) as (_, second, kill):
         second.kube.stalled = True
@@ -165,7 +165,7 @@ async def test_what_was_saved_behind_the_standbys_back_is_read_before_anything_i
 
 
 @plays
-async def test_a_late_write_of_the_old_leader_is_refused_after_a_warm_take_over(town: Town) -> None:
+async def test_r2_a_late_write_of_the_old_leader_is_refused_after_a_warm_take_over(town: Town) -> None:
     """A leader that stood still for a while and believes in its term saves nothing, so it raises nothing."""
     async with changing_hands(town) as (first, second, _kill):
         rollout = first.roster.charges[KEY].rollout
@@ -184,7 +184,7 @@ async def test_a_late_write_of_the_old_leader_is_refused_after_a_warm_take_over(
 
 
 @plays
-async def test_a_late_write_that_was_already_on_its_way_is_refused_by_the_server(town: Town) -> None:
+async def test_r2_a_late_write_that_was_already_on_its_way_is_refused_by_the_server(town: Town) -> None:
     """It was checked against the old fence and sent; the claim came first."""
     async with changing_hands(town) as (first, second, _kill):
         rollout = first.roster.charges[KEY].rollout

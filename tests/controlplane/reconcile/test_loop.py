@@ -25,14 +25,14 @@ async def abort(desk: Desk) -> None:
     await desk.store.ask("desk", OperatorRequest("a1", "abort", "ada", desk.clock.now()))
 
 
-async def test_a_rise_is_saved_before_it_is_routed() -> None:
+async def test_r1_a_rise_is_saved_before_it_is_routed() -> None:
     """A crash between the two leaves less traffic on the canary than was allowed, never more."""
     desk = Desk()
     await desk.until(Phase.ANALYZING)
     assert desk.order.index("save 5 %") < desk.order.index("route 5 %")
 
 
-async def test_a_fall_is_routed_before_it_is_saved() -> None:
+async def test_r1_a_fall_is_routed_before_it_is_saved() -> None:
     """The users come first."""
     desk = Desk()
     await desk.until(Phase.ANALYZING)
@@ -43,7 +43,7 @@ async def test_a_fall_is_routed_before_it_is_saved() -> None:
     assert "save 0 %" in desk.order
 
 
-async def test_a_store_that_is_down_never_delays_a_rollback() -> None:
+async def test_r6_a_store_that_is_down_never_delays_a_rollback() -> None:
     """The canary loses its traffic at once; the state follows when the store is back."""
     desk = Desk()
     await desk.until(Phase.ANALYZING)
@@ -70,7 +70,7 @@ async def test_a_store_that_is_down_lets_no_traffic_rise() -> None:
     await desk.until(Phase.ANALYZING, stage=1)
 
 
-async def test_a_controller_killed_after_the_rollback_was_routed_finishes_it() -> None:
+async def test_r1_a_controller_killed_after_the_rollback_was_routed_finishes_it() -> None:
     """The route is lower than the record: that traffic is not given back."""
     desk = Desk()
     await desk.until(Phase.ANALYZING)
@@ -86,7 +86,7 @@ async def test_a_controller_killed_after_the_rollback_was_routed_finishes_it() -
     assert desk.router.history[-1][1] == ALL_STABLE
 
 
-async def test_a_controller_killed_between_save_and_route_goes_on() -> None:
+async def test_r1_a_controller_killed_between_save_and_route_goes_on() -> None:
     """The saved weight is set by the next start, and no stage is repeated."""
     desk = Desk()
     await desk.until(Phase.PREPARING)
@@ -101,7 +101,7 @@ async def test_a_controller_killed_between_save_and_route_goes_on() -> None:
     assert desk.router.history[-1][1] == ALL_CANARY
 
 
-async def test_a_second_writer_makes_the_loop_read_again() -> None:
+async def test_r2_a_second_writer_makes_the_loop_read_again() -> None:
     """What somebody else saved stands; nothing of it is overwritten."""
     desk = Desk()
     await desk.until(Phase.ANALYZING)
@@ -154,7 +154,7 @@ async def test_everything_is_announced_at_least_once_and_in_order() -> None:
     assert desk.reconciler.done
 
 
-async def test_a_notifier_that_fails_delays_no_rollback() -> None:
+async def test_r6_a_notifier_that_fails_delays_no_rollback() -> None:
     """Route, then state, then the rest."""
     desk = Desk()
     desk.heard.failure = WorldError("the channel is down")
@@ -215,7 +215,7 @@ async def test_the_winner_of_the_last_rollout_serves_on_until_the_next_stable_ca
 
 
 @pytest.mark.parametrize("killed_at", range(1, 22))
-async def test_a_controller_killed_at_any_pass_comes_to_the_same_end(killed_at: int) -> None:
+async def test_r1_a_controller_killed_at_any_pass_comes_to_the_same_end(killed_at: int) -> None:
     """No stage is repeated or skipped, and events are numbered without gaps."""
     desk = Desk()
     await desk.passes(killed_at)
@@ -305,7 +305,7 @@ async def _another_release_wrote(desk: Desk) -> None:
     await desk.store.save(dataclasses.replace(stored.rollout, judge=judge), stored.spec_text, stored.version)
 
 
-async def test_a_judgement_of_another_release_is_begun_anew_from_the_past_and_said() -> None:
+async def test_r10_a_judgement_of_another_release_is_begun_anew_from_the_past_and_said() -> None:
     desk = Desk(LONG)
     source = await _away(desk, 30)
     await _another_release_wrote(desk)
@@ -320,7 +320,7 @@ async def test_a_judgement_of_another_release_is_begun_anew_from_the_past_and_sa
     assert len([each for each in desk.rollout.history if each.reason is Reason.JUDGED_ANEW]) == 1
 
 
-async def test_a_judgement_of_another_release_stops_no_rollback() -> None:
+async def test_r10_a_judgement_of_another_release_stops_no_rollback() -> None:
     desk = Desk(LONG)
     await _away(desk, 1)
     await desk.passes(1)
@@ -334,7 +334,7 @@ async def test_a_judgement_of_another_release_stops_no_rollback() -> None:
     await desk.until(Phase.ROLLED_BACK)
 
 
-async def test_another_release_that_writes_meanwhile_leaves_a_judge_that_begins_anew() -> None:
+async def test_r10_another_release_that_writes_meanwhile_leaves_a_judge_that_begins_anew() -> None:
     desk = Desk(LONG)
     await desk.until(Phase.ANALYZING)
     await _another_release_wrote(desk)

@@ -7,7 +7,7 @@ import pytest
 from controlplane.simulation.clock import EPOCH, VirtualClock, play
 
 
-def test_sleeps_and_timeouts_end_in_their_true_order() -> None:
+def test_r14_sleeps_and_timeouts_end_in_their_true_order() -> None:
     """A timeout of five seconds wins over a sleep of a day."""
     order: list[str] = []
 
@@ -39,7 +39,7 @@ def test_every_simulation_begins_at_the_same_moment() -> None:
     assert play(now()) == EPOCH
 
 
-def test_a_clock_can_be_wrong() -> None:
+def test_r14_a_clock_can_be_wrong() -> None:
     """Time itself goes on evenly."""
 
     async def read() -> tuple[float, float]:
