@@ -1,7 +1,7 @@
 """Asynchronous tests in virtual time: hours pass in no time, in their true order, and a late machine decides nothing.
 
-For tests whose world is all coroutines. A virtual loop hears neither sockets nor threads: what needs those runs on
-pytest's own loop, and there waits for what happens and never for how long it takes.
+For tests whose world is all coroutines. A virtual loop hears no sockets, and does in place what a thread would do. What
+needs sockets runs on pytest's own loop, and there waits for what happens and never for how long it takes.
 """
 
 import functools

@@ -58,3 +58,15 @@ def test_a_simulation_in_which_everybody_waits_says_so() -> None:
 
     with pytest.raises(RuntimeError, match="waits for something that never happens"):
         play(forever())
+
+
+def test_what_threads_do_is_done_in_place_and_takes_no_time() -> None:
+    """Its answer or its error comes back as from a thread."""
+
+    async def story() -> tuple[float, int]:
+        answer = await asyncio.to_thread(divmod, 7, 2)
+        with pytest.raises(ZeroDivisionError):
+            await asyncio.to_thread(divmod, 7, 0)
+        return VirtualClock().t, answer[0]
+
+    assert play(story()) == (0.0, 3)
