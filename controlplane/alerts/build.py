@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from canary.alert import SEVERITIES, Kind
 from canary.spec import alerts as plan
+from controlplane.adapters.reach import Reach
 from controlplane.alerts.channel import Channel
 from controlplane.alerts.channels.alertmanager import Alertmanager
 from controlplane.alerts.channels.discord import Discord
@@ -18,7 +19,6 @@ from controlplane.alerts.channels.slack import Slack
 from controlplane.alerts.channels.teams import Teams
 from controlplane.alerts.channels.webhook import Webhook
 from controlplane.alerts.post import Post
-from controlplane.alerts.reach import Reach
 from controlplane.alerts.secrets import Missing, Secrets
 
 PATIENCE = 2.0

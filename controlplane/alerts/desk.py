@@ -16,13 +16,13 @@ from canary.errors import BadInput
 from canary.rollout import Event
 from canary.spec import revision
 from canary.spec.models import ModelCanary
+from controlplane.adapters.reach import Reach, networks_of
 from controlplane.adapters.state_folder import default_state_folder
 from controlplane.alerts.build import World, channel_of, kinds_of, missing, names_of
 from controlplane.alerts.ledger import Ledger
 from controlplane.alerts.mailbox import Mailbox
 from controlplane.alerts.post import Post
 from controlplane.alerts.queue import WORTH_TELLING, Cap, Queue
-from controlplane.alerts.reach import Reach, networks_of
 from controlplane.alerts.secrets import LocalSecrets
 from controlplane.observability.counts import ALERTS, Counts
 from controlplane.ports import Clock, RolloutStore

@@ -13,8 +13,8 @@ import httpx2
 from pydantic import SecretStr
 
 from canary.errors import Unavailable
+from controlplane.adapters.reach import Address, NotDialled, Reach, is_public
 from controlplane.alerts.channel import SECONDS, Refused
-from controlplane.alerts.reach import Address, Reach, meant
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +56,11 @@ class Dial:
     ) -> Answer:
         """Try the host's addresses in turn until one can be connected to."""
         port = url.port or (443 if url.scheme == "https" else 80)
-        addresses = await self._reach.addresses(_host(url), port)
-        if url.scheme == "http" and any(meant(address).is_global for address in addresses):
+        try:
+            addresses = await self._reach.addresses(_host(url), port)
+        except NotDialled as error:
+            raise Refused(str(error)) from None
+        if url.scheme == "http" and any(map(is_public, addresses)):
             raise Refused("its address begins with http://, and what is sent over a public network is encrypted")
         for address in addresses:
             try:

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from pydantic import SecretStr
 
 from canary.errors import Unavailable
+from controlplane.adapters.reach import Reach
 from controlplane.alerts.channel import SECONDS, Busy, Refused
 from controlplane.alerts.dial import Answer, Dial
-from controlplane.alerts.reach import Reach
 
 LONGEST_WAIT = 3600.0
 """Seconds; a receiver that asks for more is tried all the same."""

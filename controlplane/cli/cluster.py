@@ -161,7 +161,7 @@ async def _operate(options: InACluster, interval: float, log_format: str) -> Non
 
 
 def _settings(options: InACluster, interval: float) -> "Settings":
-    from controlplane.alerts.reach import networks_of
+    from controlplane.adapters.reach import networks_of
     from controlplane.operator.settings import Settings
 
     return Settings(

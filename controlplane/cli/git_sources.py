@@ -56,7 +56,7 @@ def put_beside(
 ) -> "KubeClient":
     """Let an operator follow repositories as well; answers the client to close at the end. Raises `BadInput`."""
     from controlplane.adapters.listening import listen
-    from controlplane.alerts.reach import Reach
+    from controlplane.adapters.reach import Reach
     from controlplane.gitops.listener import Listener
     from controlplane.gitsources.follower import Means
     from controlplane.gitsources.origin import MANAGER

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 from canary.errors import BadInput, Conflict, Unavailable, WorldError
 from canary.rollout import FINISHED
+from controlplane.adapters.reach import Reach
 from controlplane.alerts.channel import Refused as Unreachable
-from controlplane.alerts.reach import Reach
 from controlplane.gitops.controller import Controller
 from controlplane.gitops.desk import Desk
 from controlplane.gitops.hosts.place import host_for

@@ -21,13 +21,13 @@ from canary.rollout import Event
 from canary.spec import revision
 from canary.spec.alerts import SecretRef
 from canary.spec.models import ModelCanary
+from controlplane.adapters.reach import Network, Reach
 from controlplane.alerts.build import World, channel_of, kinds_of, missing, names_of
 from controlplane.alerts.desk import CAP_OF_MACHINES, Desk
 from controlplane.alerts.ledger import Ledger
 from controlplane.alerts.mailbox import Mailbox
 from controlplane.alerts.post import Post
 from controlplane.alerts.queue import Cap, Queue
-from controlplane.alerts.reach import Network, Reach
 from controlplane.alerts.secrets import Missing
 from controlplane.kubernetes.api import Kube, NotFound, Object
 from controlplane.kubernetes.names import COMMIT

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from controlplane.adapters.prometheus_access import Access
-from controlplane.alerts.reach import Network
+from controlplane.adapters.reach import Network
 from profiles.catalogue import Catalogue
 
 LEASE_NAME = "serinus-controller"

@@ -11,6 +11,7 @@ import pytest
 
 from canary.errors import Unavailable, WorldError
 from canary.spec.alerts import Email
+from controlplane.adapters.reach import Reach, networks_of
 from controlplane.alerts.channel import Busy, Channel, Refused
 from controlplane.alerts.channels.alertmanager import Alertmanager
 from controlplane.alerts.channels.discord import Discord
@@ -21,9 +22,8 @@ from controlplane.alerts.channels.slack import Slack
 from controlplane.alerts.channels.teams import Teams
 from controlplane.alerts.channels.webhook import Webhook
 from controlplane.alerts.post import Post
-from controlplane.alerts.reach import Reach
 from controlplane.alerts.secrets import Missing
-from tests.controlplane.alerts.receivers import MailServer, Receiver, trusting
+from tests.controlplane.alerts.receivers import NAME, MailServer, Receiver, rebinding, trusting
 from tests.controlplane.alerts.samples import BLIND, ROLLED_BACK, SEES_AGAIN, Given, hostile, ref
 
 MARKER = "MARKER-9c41"
@@ -166,6 +166,36 @@ async def web(request: pytest.FixtureRequest) -> AsyncIterator[tuple[Channel, Re
     async with Receiver() as server:
         secrets = Given(url=server.url(), key="key", token="token")
         yield HTTP[request.param](secrets, Post(Reach(), seconds=0.3), server.url("")), server
+
+
+@pytest.mark.parametrize("kind", [*HTTP, "email"])
+async def test_s4_the_address_that_was_checked_is_the_one_that_is_dialled(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name that leads elsewhere as soon as it was checked gets nobody there: it is looked up once."""
+    reach = Reach(networks=networks_of("127.0.0.0/8"))
+    servers: tuple[Receiver | MailServer, Receiver | MailServer]
+    if kind == "email":
+        servers = MailServer(), MailServer(host="127.0.0.2")
+    else:
+        servers = Receiver(), Receiver(host="127.0.0.2")
+    checked, trap = servers
+    async with checked:
+        trap.port = checked.port
+        async with trap:
+            asked = rebinding(monkeypatch, "127.0.0.1", "127.0.0.2")
+            await at_name(kind, reach, checked.port).send(ROLLED_BACK)
+    assert asked == [NAME]
+    assert [each.connections for each in servers] == [1, 0]
+
+
+def at_name(kind: str, reach: Reach, port: int) -> Channel:
+    """A channel whose receiver is written as a name."""
+    url = f"http://{NAME}:{port}/"
+    if kind != "email":
+        return HTTP[kind](Given(url=url, key="key", token="token"), Post(reach), url)
+    plan = {"to": ["a@example.com"], "from": "s@example.com", "server": f"{NAME}:{port}", "security": "none"}
+    return Mail(Email.model_validate(plan), Given(), reach)
 
 
 async def test_a_redirect_is_not_followed(web: tuple[Channel, Receiver]) -> None:

@@ -22,8 +22,8 @@ from pydantic import SecretStr
 from canary.alert import Alert, text
 from canary.errors import Unavailable
 from canary.spec.alerts import Email
+from controlplane.adapters.reach import Address, NotDialled, Reach
 from controlplane.alerts.channel import SECONDS, Refused
-from controlplane.alerts.reach import Address, Reach
 from controlplane.alerts.secrets import Secrets
 
 DOMAIN = "alerts.serinus.dev"
@@ -46,7 +46,10 @@ class Mail:
         plan = self._plan
         host, _, port = plan.server.rpartition(":")
         host = host.strip("[]")
-        address = (await self._reach.addresses(host, int(port)))[0]
+        try:
+            address = (await self._reach.addresses(host, int(port)))[0]
+        except NotDialled as error:
+            raise Refused(str(error)) from None
         login = None
         if plan.username_from and plan.password_from:
             login = (await self._secrets.read(plan.username_from), await self._secrets.read(plan.password_from))

@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 from canary.errors import BadInput
 from canary.spec.alerts import SecretRef
 from canary.spec.source import printable, quoted
+from controlplane.adapters.reach import Reach, networks_of
 from controlplane.alerts.dial import Dial
-from controlplane.alerts.reach import Reach, networks_of
 from controlplane.alerts.secrets import LocalSecrets
 from controlplane.gitops.hosts.api import Door
 from controlplane.gitops.hosts.gitea import Gitea

@@ -156,7 +156,9 @@ async def test_s4_proxies_of_the_environment_are_not_used(bench: Bench, monkeypa
     for variable in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.setenv(variable, "http://127.0.0.1:1")
     bench.server.put(ENVOY, envoy_page({"canary-0": {"200": 1}}))
-    assert (await bench.source.read()).arms["canary"]["canary-0"].requests == 1
+    source = bench.new_source(CappedHttp())  # a client reads its environment when it is made
+    assert (await source.read()).arms["canary"]["canary-0"].requests == 1
+    await source.close()
 
 
 ANSWERS = {

@@ -7,6 +7,7 @@ import asyncio
 import base64
 import contextlib
 import json
+import socket
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,12 +17,33 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import pytest
+
 PEM = Path(__file__).with_name("localhost.pem")
 
 
 def trusting() -> ssl.SSLContext:
     """A client that trusts the certificate of these servers."""
     return ssl.create_default_context(cafile=str(PEM))
+
+
+NAME = "receiver.example.test"
+
+
+def rebinding(monkeypatch: pytest.MonkeyPatch, *answers: str) -> list[str]:
+    """Let `NAME` lead to each of these addresses in turn, then to the last for ever; answers what was looked up."""
+    asked: list[str] = []
+    real = socket.getaddrinfo
+
+    def getaddrinfo(host: Any, port: Any, *more: Any, **named: Any) -> Any:
+        host = host.decode() if isinstance(host, bytes) else host
+        if host != NAME:
+            return real(host, port, *more, **named)
+        asked.append(host)
+        return real(answers[min(len(asked), len(answers)) - 1], port, *more, **named)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    return asked
 
 
 def presenting() -> ssl.SSLContext:
@@ -51,6 +73,9 @@ class _Server:
 
     tls: bool = False
     port: int = 0
+    host: str = "127.0.0.1"
+    connections: int = 0
+    """That were ever made to it."""
     _server: asyncio.Server | None = None
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -66,7 +91,7 @@ class _Server:
     async def start(self) -> None:
         """Listen; after `stop`, on the same port again."""
         implicit = presenting() if self.tls else None
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, ssl=implicit)
+        self._server = await asyncio.start_server(self._serve, self.host, self.port, ssl=implicit)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
@@ -81,6 +106,7 @@ class _Server:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
+        self.connections += 1
         try:
             with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError, ssl.SSLError):
                 await self._talk(reader, writer)

@@ -7,9 +7,9 @@ import pytest
 
 from canary.alert import SEVERITIES
 from canary.spec.alerts import CHANNELS, Alert
+from controlplane.adapters.reach import Reach
 from controlplane.alerts.build import World, channel_of, kinds_of, missing, names_of
 from controlplane.alerts.post import Post
-from controlplane.alerts.reach import Reach
 from controlplane.alerts.secrets import LocalSecrets
 
 A = {"env": "A"}

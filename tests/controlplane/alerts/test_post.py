@@ -9,9 +9,9 @@ import pytest
 from pydantic import SecretStr
 
 from canary.errors import Unavailable
+from controlplane.adapters.reach import Reach
 from controlplane.alerts.channel import Refused
 from controlplane.alerts.post import Post
-from controlplane.alerts.reach import Reach
 from tests.controlplane.alerts.receivers import Receiver, trusting
 
 PLAIN = {"content-type": "text/plain"}

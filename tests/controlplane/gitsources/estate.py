@@ -16,8 +16,8 @@ from canary.errors import WorldError
 from canary.machine import begin
 from canary.rollout import Phase, Reason
 from canary.spec.stored import to_text
+from controlplane.adapters.reach import Reach
 from controlplane.adapters.system_clock import SystemClock
-from controlplane.alerts.reach import Reach
 from controlplane.gitsources.follower import Means
 from controlplane.gitsources.origin import MANAGER
 from controlplane.gitsources.sources import Sources

@@ -9,9 +9,9 @@ import pytest
 from canary.alert import text
 from canary.errors import Unavailable
 from canary.spec.alerts import Email
+from controlplane.adapters.reach import Reach
 from controlplane.alerts.channel import Refused
 from controlplane.alerts.channels.mail import Mail, message, page
-from controlplane.alerts.reach import Reach
 from tests.controlplane.alerts.receivers import MailServer, trusting
 from tests.controlplane.alerts.samples import BLIND, ROLLED_BACK, SEES_AGAIN, Given, hostile, ref
 

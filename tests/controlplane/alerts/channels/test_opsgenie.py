@@ -1,8 +1,8 @@
 """Opsgenie's Alert API v2, field by field: create and close by one alias."""
 
+from controlplane.adapters.reach import Reach
 from controlplane.alerts.channels.opsgenie import Opsgenie, message
 from controlplane.alerts.post import Post
-from controlplane.alerts.reach import Reach
 from tests.controlplane.alerts.receivers import Receiver
 from tests.controlplane.alerts.samples import BLIND, ROLLED_BACK, SEES_AGAIN, Given, ref
 

@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
+from controlplane.adapters.reach import Reach
 from controlplane.alerts.channels.pagerduty import ADDRESSES, PagerDuty, message
 from controlplane.alerts.post import Post
-from controlplane.alerts.reach import Reach
 from tests.controlplane.alerts.receivers import Receiver
 from tests.controlplane.alerts.samples import BLIND, ROLLED_BACK, SEES_AGAIN, Given, ref
 

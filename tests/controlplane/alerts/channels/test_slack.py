@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 from canary.alert_facts import Fact
+from controlplane.adapters.reach import Reach
 from controlplane.alerts.channels.slack import Slack, message
 from controlplane.alerts.post import Post
-from controlplane.alerts.reach import Reach
 from tests.controlplane.alerts.receivers import Receiver
 from tests.controlplane.alerts.samples import ROLLED_BACK, SEES_AGAIN, Given, hostile, ref, strings
 

@@ -10,10 +10,10 @@ from pydantic import SecretStr
 
 from canary.alert import Alert, text
 from canary.spec.alerts import TEMPLATE_FIELDS
+from controlplane.adapters.reach import Reach
 from controlplane.alerts.channel import Refused
 from controlplane.alerts.channels.webhook import Webhook, event, filled, signature
 from controlplane.alerts.post import Post
-from controlplane.alerts.reach import Reach
 from tests.controlplane.alerts.receivers import Receiver
 from tests.controlplane.alerts.samples import BLIND, HOSTILE, ROLLED_BACK, SEES_AGAIN, Given, hostile, ref
 

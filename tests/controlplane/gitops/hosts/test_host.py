@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from controlplane.adapters.reach import Reach
 from controlplane.alerts.dial import Dial
-from controlplane.alerts.reach import Reach
 from controlplane.gitops.hosts.host import Comment, Host, HostFailed, Status, Why
 from controlplane.gitops.hosts.place import door_of, host_at, place_of
 from controlplane.gitops.hosts.settings import GitSettings
