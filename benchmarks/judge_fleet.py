@@ -1,8 +1,8 @@
-"""The judge's evidence for thousands of simulated rollouts at once, by the judge's own arithmetic on arrays.
+"""The judge's evidence for thousands of simulated rollouts at once, by the judge's arithmetic on arrays.
 
 `judge.py` uses it because two thousand rollouts of 5760 scrapes would take hours one by one. What gates see of a drawn
-rollout and when harm may begin is worked out here, for all at once; everything else is `canary.judge.fleet`. A test
-holds it to `canary.judge` (`tests/benchmarks/test_judge_fleet.py`). Relative gates and KPIs only; all rollouts share
+rollout and when harm may begin is worked out here, for all at once; everything else is `judge_arrays.py`. A test holds
+both to `canary.judge` (`tests/benchmarks/test_judge_fleet.py`). Relative gates and KPIs only; all rollouts share
 one schedule.
 """
 
@@ -12,10 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks import judge_arrays as arrays
+from benchmarks.judge_columns import Blocks, Columns, Rules
 from benchmarks.judge_traffic import BOUNDS, Rollout
-from canary.judge import bounds, docket, fleet, selfnormalised, start_weights
-from canary.judge.columns import Blocks, Columns, Rules
-from canary.judge.docket import Case, Docket
+from canary.judge import bounds, compile_gates, selfnormalised, start_weights
+from canary.judge.config import GateConfig, JudgeConfig
 from canary.spec.models import CanarySpec
 
 Array = NDArray[np.float64]
@@ -39,7 +40,7 @@ class Counts:
 
 def counts(spec: CanarySpec, drawn: Rollout) -> Counts:
     """The gates' view of a drawn rollout."""
-    cases = docket.of(spec).tested
+    cases = compile_gates(spec).tested
     scrapes = len(drawn.t)
     bad = np.zeros((len(cases), 3, scrapes), np.float32)
     rho = np.ones((len(cases), scrapes), np.float32)
@@ -58,7 +59,7 @@ def counts(spec: CanarySpec, drawn: Rollout) -> Counts:
     return Counts(bad, drawn.requests.astype(np.float32), rho, told, changed)
 
 
-def _picks(case: Case, drawn: Rollout) -> tuple[NDArray[np.int64], Array, NDArray[np.bool_], NDArray[np.bool_]]:
+def _picks(case: GateConfig, drawn: Rollout) -> tuple[NDArray[np.int64], Array, NDArray[np.bool_], NDArray[np.bool_]]:
     """The bound in use at each scrape, the ratio it allows, whether there is one, and where it changes."""
     scrapes = len(drawn.t)
     index, rho = np.zeros(scrapes, np.int64), np.ones(scrapes)
@@ -92,9 +93,9 @@ class Course:
 
 def course(spec: CanarySpec, drawn: list[Counts], t: Array, stage: NDArray[np.int64]) -> Course:
     """Weigh all rollouts, scrape by scrape."""
-    of = docket.of(spec)
-    e = Columns.fresh(len(drawn) * len(of.tested))
-    rules = Rules.of([case.rule for case in of.tested if case.rule is not None] * len(drawn))
+    config = compile_gates(spec)
+    e = Columns.fresh(len(drawn) * len(config.tested))
+    rules = Rules.of([case.rule for case in config.tested if case.rule is not None] * len(drawn))
     bad = np.stack([each.bad for each in drawn])
     trials = np.stack([each.trials for each in drawn])
     rho = np.stack([each.rho for each in drawn])
@@ -103,35 +104,37 @@ def course(spec: CanarySpec, drawn: list[Counts], t: Array, stage: NDArray[np.in
     live = int(np.searchsorted(t, 0, side="right"))
     total = np.zeros((len(drawn), len(t) - live))
     cleared = np.zeros_like(total)
-    begins = _Beginnings(of, len(drawn), float(t[live]))
+    begins = _Beginnings(config, len(drawn), float(t[live]))
     for k in range(len(t)):
-        block = _block(bad[:, :, :, k].astype(float), trials[:, :, k].astype(float), rho[:, :, k], told[:, :, k], of)
+        block = _block(
+            bad[:, :, :, k].astype(float), trials[:, :, k].astype(float), rho[:, :, k], told[:, :, k], config
+        )
         other = changed[:, :, k].ravel()
         e.usual[:, other], e.fast[:, other] = 0.0, 0.0
-        stable = fleet.standing(e, block)
+        stable = arrays.standing(e, block)
         if k >= live:
             moved = k > live and stage[k] != stage[k - 1]
             if moved or k == live:
                 e.clear[:], e.clear_sums[:], e.log_clear[:] = 1.0, 0.0, 0.0
             asked = block.nv > 0
             spend, opens = begins.now(float(t[k]), asked, moved=moved)
-            fleet.weigh(e, rules, block, stable, asked, np.full_like(spend, t[k]), spend, opens)
-            total[:, k - live] = _together(e.log_e, of)
+            arrays.weigh(e, rules, block, stable, asked, spend, opens)
+            total[:, k - live] = _together(e.log_e, config)
             cleared[:, k - live] = e.log_clear.reshape(len(drawn), -1).min(axis=1)
-        fleet.learn(e, block, stable)
+        arrays.learn(e, block, stable)
     return Course(t[live:], total, cleared)
 
 
-def _block(bad: Array, trials: Array, rho: NDArray[np.float32], told: NDArray[np.bool_], of: Docket) -> Blocks:
+def _block(bad: Array, trials: Array, rho: NDArray[np.float32], told: NDArray[np.bool_], config: JudgeConfig) -> Blocks:
     """One scrape of all rollouts, a row for each gate of each; what `canary.judge.rows` does for one."""
     n = np.where(told[:, :, None], trials[:, None, :], 0.0)
     (xv, x1, x2), (nv, n1, n2) = (each.reshape(-1, 3).T.copy() for each in (bad, n))
     xc, nc = x1 + x2, n1 + n2
     both = np.maximum(nv + nc, 1.0)
     contrast = np.zeros_like(xv)
-    for i, case in enumerate(of.tested):
+    for i, case in enumerate(config.tested):
         if case.kind == "sums":
-            mine = slice(i, None, len(of.tested))
+            mine = slice(i, None, len(config.tested))
             sign = 1.0 if case.gate.better == "lower" else -1.0
             allowed = (1 + sign * case.gate.limit) * xc[mine] * nv[mine]
             contrast[mine] = sign * (xv[mine] * nc[mine] - allowed) / both[mine]
@@ -159,10 +162,10 @@ def _block(bad: Array, trials: Array, rho: NDArray[np.float32], told: NDArray[np
 class _Beginnings:
     """When harm may have begun, for each gate of each rollout: what `canary.judge.population` says of one."""
 
-    def __init__(self, of: Docket, rollouts: int, first: float) -> None:
-        self.planned, self.first, self.spent, self.next_start = of.planned, first, first, first
-        self.at_first = np.tile([start_weights.first(len(case.stages)) for case in of.tested], rollouts)
-        self.at_stage = np.tile([start_weights.later(len(case.stages)) for case in of.tested], rollouts)
+    def __init__(self, config: JudgeConfig, rollouts: int, first: float) -> None:
+        self.planned, self.first, self.spent, self.next_start = config.planned, first, first, first
+        self.at_first = np.tile([start_weights.first(len(case.stages)) for case in config.tested], rollouts)
+        self.at_stage = np.tile([start_weights.later(len(case.stages)) for case in config.tested], rollouts)
         self.started = np.zeros(len(self.at_first), bool)
 
     def now(self, t: float, asked: NDArray[np.bool_], *, moved: bool) -> tuple[Array, NDArray[np.bool_]]:
@@ -178,8 +181,8 @@ class _Beginnings:
         return spend, new | moved | due
 
 
-def _together(log_e: Array, of: Docket) -> Array:
+def _together(log_e: Array, config: JudgeConfig) -> Array:
     """`conviction.total` of each rollout."""
-    each = log_e.reshape(-1, len(of.tested)) + np.log([case.weight for case in of.tested])
+    each = log_e.reshape(-1, len(config.tested)) + np.log([case.weight for case in config.tested])
     together: Array = np.logaddexp.reduce(each, axis=1)
     return together

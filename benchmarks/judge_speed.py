@@ -18,16 +18,16 @@ from pydantic import TypeAdapter
 
 from benchmarks.judge_traffic import BOUNDS, REAL, Rollout, draw
 from canary import judge
-from canary.judge import Block, Heard, JudgeState, feed
+from canary.judge import Analysis, Block, JudgeConfig, JudgeState, compile_gates, feed
 from canary.observation import Counters, EvidenceSeen, PodCounters
 from canary.spec import parse
-from canary.spec.models import CanarySpec
 from canary.verdict import Judgement
 from canary.weights import Weights
-from controlplane.operator.hearing import TOGETHER
 
 EDGES = [*BOUNDS, math.inf]
 CANARIES, ROUNDS = 200, 7
+MANY = 1000
+"""Canaries of a large fleet."""
 GATES = (
     "error_rate not worse than stable by 10%, error_rate <= 5%, latency p50 not worse than stable by 5%, "
     "latency p99 not worse than stable by 5%, kpi/conversion drift <= 1%"
@@ -57,98 +57,72 @@ def speed() -> dict[str, Any]:
     """Microseconds of updates and passes with five gates, milliseconds of a tick of 200 canaries, and memory."""
     drawn = draw(np.random.default_rng(1), REAL, stages=((0.25, 4 * 3600.0),), history=1200.0)
     totals = _running_totals(drawn)
-    spec, by_thresholds = (parse(TEXT.replace("GATES", gates), "speed.yml").spec for gates in (GATES, THRESHOLDS))
-    state, live = _passes(spec, totals)
+    plan, by_thresholds = (_plan(gates) for gates in (GATES, THRESHOLDS))
+    state, live = _passes(plan, totals)
     fresh, late = live[: len(live) // 10], live[-len(live) // 10 :]
-    of_all = round(statistics.median(live))
     _, thresholds = _passes(by_thresholds, totals[: len(totals) // 3])
     more = _ten_more(totals[-1])
-    after, _ = _watch(spec, state, more)
+    after = _watch(plan, state, more)
     fleet = _fleet(totals)
     ticks = _without_collecting(lambda: [_tick(fleet) for _ in range(ROUNDS)])
+    large = [*fleet * (MANY // CANARIES)]
+    many = _without_collecting(lambda: [_tick(large) for _ in range(3)])
     return {
         "one update, five gates, median (µs)": round(statistics.median(one for tick in ticks for one in tick.updates)),
-        "one pass (totals in, verdicts out), five gates, median (µs)": of_all,
+        "one pass (totals in, verdicts out), five gates, median (µs)": round(statistics.median(live)),
         "first tenth of the rollout, median (µs)": round(statistics.median(fresh)),
         "last tenth of the rollout, median (µs)": round(statistics.median(late)),
-        "the same and every sentence read, median (µs)": _median(lambda: _read(_watch(spec, state, more)[1])),
+        "the same and every sentence read, median (µs)": _median(lambda: _read(_watch(plan, state, more).judgement)),
         "one pass with three thresholds alone, median (µs)": round(statistics.median(thresholds)),
-        "one pass over nothing new, median (µs)": _median(lambda: _watch(spec, after, more)),
-        "a tick of 200 canaries, updates one by one, median (ms)": _milliseconds([sum(tick.updates) for tick in ticks]),
-        "a tick of 200 canaries, updates together, median (ms)": _milliseconds([tick.together for tick in ticks]),
-        "a tick of 200 canaries, passes one by one, median (ms)": _milliseconds([sum(tick.passes) for tick in ticks]),
-        "a tick of 200 canaries, heard together and passed, median (ms)": _milliseconds([t.heard for t in ticks]),
-        "a tick of 200 canaries, heard 32 at a time and passed, median (ms)": _milliseconds([t.in_turn for t in ticks]),
+        "one pass over nothing new, median (µs)": _median(lambda: _watch(plan, after.state, more, after)),
+        "a tick of 200 canaries, updates, median (ms)": _milliseconds([sum(tick.updates) for tick in ticks]),
+        "a tick of 200 canaries, passes, median (ms)": _milliseconds([sum(tick.passes) for tick in ticks]),
+        "a tick of 1000 canaries, updates, median (ms)": _milliseconds([sum(tick.updates) for tick in many]),
+        "a tick of 1000 canaries, passes, median (ms)": _milliseconds([sum(tick.passes) for tick in many]),
         "memory of a rollout (bytes of JSON)": len(TypeAdapter(JudgeState).dump_json(state)),
     }
+
+
+def _plan(gates: str) -> JudgeConfig:
+    return compile_gates(parse(TEXT.replace("GATES", gates), "speed.yml").spec)
 
 
 @dataclass(frozen=True)
 class Member:
     """One of the canaries of a tick, each with a plan, an age and news of its own."""
 
-    spec: CanarySpec
+    plan: JudgeConfig
     state: JudgeState
-    """After what was heard last, together with the others,"""
-    alone: JudgeState
-    """and after the same heard by itself: updated one by one it is never anything else."""
     news: Counters
     block: Block
 
 
 def _fleet(totals: list[Counters]) -> list[Member]:
-    """Two hundred rollouts of all ages, each about to hear of its next scrape; the last one they heard together."""
-    specs = [parse(TEXT.replace("GATES", GATES), "speed.yml").spec for _ in range(CANARIES)]
+    """Two hundred rollouts of all ages, each about to take in its next scrape."""
     apart = (len(totals) - 301) // CANARIES
-    heard: list[Heard] = []
-    state = judge.begin(specs[0])
-    for k, seen in enumerate(totals[:-2]):
-        state, _ = _watch(specs[0], state, seen)
-        if k >= 300 and (k - 300) % apart == 0 and len(heard) < CANARIES:
-            heard.append(_news(specs[len(heard)], state, totals[k + 1]))
-    judge.ahead(heard)
-    after = {seen.at: following for seen, following in pairwise(totals)}
-    return [
-        Member(
-            each.spec,
-            _watch(each.spec, each.state, each.counters)[0],  # as it was worked out ahead
-            _watch(each.spec, each.state, each.counters)[0],  # anew, since what is worked out ahead is taken once
-            news,
-            _block(each.counters, news),
-        )
-        for each in heard
-        for news in [after[each.counters.at]]
-    ]
-
-
-def _news(spec: CanarySpec, state: JudgeState, counters: Counters) -> Heard:
-    """New totals, as `_watch` tells a judge of them."""
-    return Heard(spec, state, counters, 0, _weights(counters), 0.0)
+    plan = _plan(GATES)
+    state, fleet = judge.begin(plan), list[Member]()
+    for k, (seen, following) in enumerate(pairwise(totals)):
+        state = _watch(plan, state, seen).state
+        if k >= 300 and (k - 300) % apart == 0 and len(fleet) < CANARIES:
+            fleet.append(Member(_plan(GATES), state, following, _block(seen, following)))
+    return fleet
 
 
 @dataclass(frozen=True)
 class Tick:
-    """Processor times of one tick, each way (µs)."""
+    """Processor times of one tick (µs)."""
 
     updates: list[float]
     passes: list[float]
-    """Each canary's update, and whole pass, by itself."""
-    together: float
-    """All updates at once."""
-    heard: float
-    """All new totals taken in at once, then each canary's pass;"""
-    in_turn: float
-    """the same as an operator does it, some at a time."""
+    """Each canary's update, and whole pass."""
 
 
 def _tick(fleet: list[Member]) -> Tick:
-    """The same tick one canary after the other, and together."""
+    """Each canary takes in what is new to it."""
     return Tick(
-        updates=[_time(partial(judge.update, each.spec, each.alone, each.block)) for each in fleet],
-        passes=[_time(partial(_watch, each.spec, each.alone, each.news)) for each in fleet],
-        together=_time(partial(judge.update_all, [(each.spec, each.state, each.block) for each in fleet])),
-        heard=_time(partial(_heard, fleet, len(fleet))),
-        in_turn=_time(partial(_heard, fleet, TOGETHER)),
+        updates=[_time(partial(judge.update, each.plan, each.state, each.block)) for each in fleet],
+        passes=[_time(partial(_watch, each.plan, each.state, each.news)) for each in fleet],
     )
 
 
@@ -162,15 +136,6 @@ def _without_collecting(call: Callable[[], list[Tick]]) -> list[Tick]:
         gc.enable()
 
 
-def _heard(fleet: list[Member], together: int) -> None:
-    """So many at a time hear their totals together, then each has its pass."""
-    for begin in range(0, len(fleet), together):
-        some = fleet[begin : begin + together]
-        judge.ahead([_news(each.spec, each.state, each.news) for each in some])
-        for each in some:
-            _watch(each.spec, each.state, each.news)
-
-
 def _milliseconds(times: Sequence[float]) -> float:
     """The median of times in microseconds."""
     return round(statistics.median(times) / 1000, 1)
@@ -181,12 +146,12 @@ def _read(judgement: Judgement) -> int:
     return sum(len(verdict.why) for verdict in judgement.gates)
 
 
-def _passes(spec: CanarySpec, totals: list[Counters]) -> tuple[JudgeState, list[float]]:
+def _passes(plan: JudgeConfig, totals: list[Counters]) -> tuple[JudgeState, list[float]]:
     """The state after all totals, and the time that each pass with a canary took (µs)."""
-    state, times = judge.begin(spec), []
+    state, times = judge.begin(plan), []
     for seen in totals:
         begin = time.process_time_ns()
-        state, _ = _watch(spec, state, seen)
+        state = _watch(plan, state, seen).state
         times.append((time.process_time_ns() - begin) / 1000)
     return state, times[len(times) // 12 :]
 
@@ -208,16 +173,17 @@ def _block(before: Counters, now: Counters) -> Block:
     return feed.difference(before, now, stage=0, weight=0.25, warmup=0.0)
 
 
-def _watch(spec: CanarySpec, state: JudgeState, seen: Counters) -> tuple[JudgeState, Judgement]:
+def _watch(plan: JudgeConfig, state: JudgeState, seen: Counters, last: Analysis | None = None) -> Analysis:
     """One pass over new totals."""
     return judge.watch(
-        spec,
+        plan,
         state,
         stage=0,
         weights=_weights(seen),
         evidence=EvidenceSeen(seen.at, seen),
         now=seen.at,
         stage_since=0.0,
+        last=last,
     )
 
 

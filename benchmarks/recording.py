@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 from canary.frame import Looked
+from canary.judge import compile_gates
 from canary.machine import advance, begin
 from canary.observation import Counters, EvidenceSeen, PodCounters, RouteSeen, Seen, VariantSeen
 from canary.spec.parse import parse
@@ -73,8 +74,9 @@ def main() -> None:
     parser.add_argument("--looks", type=int, default=1800)
     frames = looks(parser.parse_args().looks, random.Random(1))
     spec = parse(SAMPLE.read_text(), SAMPLE.name).spec
-    before = begin(spec, name="bench", revision="r", attempt=1, now=0.0)
-    decision = advance(spec, before, frames[0].seen, 0.0)
+    config = compile_gates(spec)
+    before = begin(config, name="bench", revision="r", attempt=1, now=0.0)
+    decision = advance(config, before, frames[0].seen, 0.0)
 
     recording = Recording(MemoryStore())
     start = time.process_time()

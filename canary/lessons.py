@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from canary import judge, wording
+from canary.judge import JudgeConfig
 from canary.judge.lessons import learnt
 from canary.judge.lessons import taught as taught_judge
 from canary.machine import note
@@ -63,29 +64,29 @@ def ran_before(spec: CanarySpec, earlier: Rollout, plan: CanarySpec) -> bool:
     return earlier.finished and _same(served) == _same(spec.stable)
 
 
-def floors(spec: CanarySpec, history: Sequence[Counters]) -> tuple[Floor, ...]:
+def floors(config: JudgeConfig, history: Sequence[Counters]) -> tuple[Floor, ...]:
     """By stage and gate, for gates whose margin is a share of stable's value; without those where nothing is known."""
     if len(history) < ENOUGH:
         return ()
-    state, found = learnt(spec, history), []
-    for index, stage in enumerate(spec.stages):
+    state, found = learnt(config, history), []
+    for index, stage in enumerate(config.spec.stages):
         for gate in stage.gates:
-            noise = judge.noise_floor(spec, state, gate.text, over=stage.hold) if _by_share(gate) else None
+            noise = judge.noise_floor(config, state, gate.text, over=stage.hold) if _by_share(gate) else None
             if noise is not None:
                 found.append(Floor(index, gate.text, gate.limit, noise, stage.hold))
     return tuple(found)
 
 
-def taught(spec: CanarySpec, rollout: Rollout, history: Sequence[Counters], now: float) -> Rollout:
+def taught(config: JudgeConfig, rollout: Rollout, history: Sequence[Counters], now: float) -> Rollout:
     """The rollout whose judge knows this history (oldest first), with a word on every margin that is below the noise.
 
     A rollout whose canary may have traffic already is given back as it is, and so is one without enough of a history.
     """
     if rollout.phase not in BEFORE_TRAFFIC or rollout.peak.canary or len(history) < ENOUGH:
         return rollout
-    rollout = replace(rollout, judge=taught_judge(spec, rollout.judge, history))
+    rollout = replace(rollout, judge=taught_judge(config, rollout.judge, history))
     said = set[str]()
-    for floor in floors(spec, history):
+    for floor in floors(config, history):
         if floor.hides_the_margin and floor.gate not in said:
             said.add(floor.gate)
             sentence = wording.below_noise(floor.gate, floor.margin, floor.noise, floor.within)

@@ -20,11 +20,11 @@ from canary.awaited import AWAITED, awaited, is_news
 from canary.errors import BugError
 from canary.guards import first_objection, verdict_evidence
 from canary.intake import take_in
+from canary.judge import Analysis, JudgeConfig
 from canary.look import EXPOSED, JUDGED, Change, Look
 from canary.observation import Seen
 from canary.requests import answer, answered, next_request
 from canary.rollout import FINISHED, Decision, Event, EventKind, Phase, Reason, Rollout
-from canary.spec.models import CanarySpec
 from canary.steps import STEPS
 from canary.transitions import allowed
 from canary.verdict import Answer
@@ -38,48 +38,52 @@ BUSY_WAIT = 0.25
 """Seconds between looks while weights or readiness are on their way."""
 
 
-def begin(spec: CanarySpec, *, name: str, revision: str, attempt: int, now: float) -> Rollout:
+def begin(config: JudgeConfig, *, name: str, revision: str, attempt: int, now: float) -> Rollout:
     """A new rollout in Pending; its first event says what the plan is."""
-    rollout = Rollout(name=name, revision=revision, attempt=attempt, began=now, since=now, judge=judge.begin(spec))
-    plan = wording.accepted(name, [Weights.of_share(stage.traffic) for stage in spec.stages])
+    rollout = Rollout(name=name, revision=revision, attempt=attempt, began=now, since=now, judge=judge.begin(config))
+    plan = wording.accepted(name, [Weights.of_share(stage.traffic) for stage in config.spec.stages])
     rollout = replace(rollout, message=plan)
     return note(rollout, "phase", Reason.ACCEPTED, plan, {}, now)
 
 
-def advance(spec: CanarySpec, rollout: Rollout, seen: Seen, now: float) -> Decision:
-    """Decide once. Never raises for anything that the world does; `BugError` for what we did."""
-    look = _judge(Look(spec, rollout, seen, now))
-    look = _answer_requests(_compare(look))
+def advance(config: JudgeConfig, rollout: Rollout, seen: Seen, now: float, last: Analysis | None = None) -> Decision:
+    """Decide once. Never raises for anything that the world does; `BugError` for what we did.
+
+    `last` is the analysis of the decision before this one; it saves work where nothing is new and changes no decision.
+    """
+    look, analysis = _judge(config, Look(config.spec, rollout, seen, now), last)
+    look = _answer_requests(config, _compare(look))
     for _ in Phase:  # a pass can walk the table at most once through
         change = first_objection(look) or STEPS[look.rollout.phase](look)
         if change is None:
             break
-        look = _apply(look, change)
+        look = _apply(config, look, change)
     else:
         raise BugError(f"{rollout.name} runs in circles at {look.rollout.phase}; nothing was changed")
     look = _tell_what_is_awaited(_give_back(look))
-    return Decision(look.rollout, _actions(look), _wake_at(look))
+    return Decision(look.rollout, _actions(look), _wake_at(look), analysis)
 
 
-def _judge(look: Look) -> Look:
+def _judge(config: JudgeConfig, look: Look, last: Analysis | None) -> tuple[Look, Analysis | None]:
     """Let the judge take in what is new, count what was served, and note gates that changed their answer."""
     rollout, seen = look.rollout, look.seen
     if rollout.phase in FINISHED | {Phase.PENDING}:
-        return look
+        return look, None
     if rollout.judge.previous is None:
         rollout = _wait_for_stable(rollout, seen, look.now)
         if not _begins_steady(rollout, seen):
-            return replace(look, rollout=rollout)
-    rollout, judgement = take_in(look.spec, rollout, seen.evidence, look.now)
+            return replace(look, rollout=rollout), None
+    rollout, analysis = take_in(config, rollout, seen.evidence, look.now, last)
+    judgement = analysis.judgement
     if rollout.phase not in EXPOSED:
-        return replace(look, rollout=rollout)
+        return replace(look, rollout=rollout), analysis
     if judgement.gates is not rollout.verdicts:  # most passes hear nothing new and cost nothing
         answers = {verdict.gate: verdict.verdict for verdict in rollout.verdicts}
         rollout = replace(rollout, verdicts=judgement.gates)
         for verdict in judgement.gates:
             if answers.get(verdict.gate, Answer.WAIT) is not verdict.verdict:
                 rollout = note(rollout, "verdict", rollout.reason, verdict.why, verdict_evidence(verdict), look.now)
-    return replace(look, rollout=rollout, judgement=judgement)
+    return replace(look, rollout=rollout, judgement=judgement), analysis
 
 
 def _compare(look: Look) -> Look:
@@ -109,7 +113,7 @@ def _begins_steady(rollout: Rollout, seen: Seen) -> bool:
     return rollout.steady_since is not None and counters is not None and counters.at >= rollout.steady_since
 
 
-def _answer_requests(look: Look) -> Look:
+def _answer_requests(config: JudgeConfig, look: Look) -> Look:
     """Answer every open request, oldest first."""
     while request := next_request(look):
         change, sentence = answer(look, request)
@@ -118,11 +122,11 @@ def _answer_requests(look: Look) -> Look:
         rollout = note(rollout, "operator", change.reason if change else rollout.reason, sentence, evidence, look.now)
         look = replace(look, rollout=rollout)
         if change:
-            look = _apply(look, change)
+            look = _apply(config, look, change)
     return look
 
 
-def _apply(look: Look, change: Change) -> Look:
+def _apply(config: JudgeConfig, look: Look, change: Change) -> Look:
     """Change the phase along the table, with its events."""
     before = look.rollout
     if not allowed(before.phase, change.to):
@@ -136,7 +140,7 @@ def _apply(look: Look, change: Change) -> Look:
     if rollout.finished:
         rollout = note(rollout, "end", change.reason, change.message, _end_evidence(rollout), look.now)
     if change.to is not before.phase and change.to in EXPOSED and change.to not in JUDGED:
-        look = replace(look, judgement=judge.read(look.spec, rollout.judge, stage=rollout.stage, now=look.now))
+        look = replace(look, judgement=judge.read(config, rollout.judge, stage=rollout.stage, now=look.now))
     return replace(look, rollout=rollout)
 
 

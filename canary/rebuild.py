@@ -10,16 +10,15 @@ from dataclasses import replace
 
 from canary import wording
 from canary.intake import judged_since, take_in
-from canary.judge import begin
+from canary.judge import JudgeConfig, begin
 from canary.judge.legible import legible
 from canary.judge.lessons import taught
 from canary.machine import note
 from canary.observation import Counters, EvidenceSeen
 from canary.rollout import FINISHED, Phase, Reason, Rollout
-from canary.spec.models import CanarySpec
 
 
-def rebuilt(spec: CanarySpec, rollout: Rollout, history: Sequence[Counters]) -> Rollout:
+def rebuilt(config: JudgeConfig, rollout: Rollout, history: Sequence[Counters]) -> Rollout:
     """The rollout after these counters (oldest first); those that it knows already change nothing.
 
     A rollout that was not judged, because it had not begun or was over, is given back as it is.
@@ -29,13 +28,13 @@ def rebuilt(spec: CanarySpec, rollout: Rollout, history: Sequence[Counters]) -> 
         return rollout
     for counters in history:
         if counters.at > known.at:
-            rollout, _ = take_in(spec, rollout, _seen(counters), counters.at)
+            rollout, _ = take_in(config, rollout, _seen(counters), counters.at)
     return rollout
 
 
-def knows(spec: CanarySpec, rollout: Rollout) -> bool:
+def knows(config: JudgeConfig, rollout: Rollout) -> bool:
     """Whether its judge can go on: it has looked at something, and this build can read what it remembers of that."""
-    return rollout.judge.previous is not None and legible(spec, rollout.judge)
+    return rollout.judge.previous is not None and legible(config, rollout.judge)
 
 
 def judged_from(rollout: Rollout) -> float:
@@ -46,7 +45,7 @@ def judged_from(rollout: Rollout) -> float:
 
 
 def judged_anew(
-    spec: CanarySpec, rollout: Rollout, lesson: Sequence[Counters], history: Sequence[Counters], now: float
+    config: JudgeConfig, rollout: Rollout, lesson: Sequence[Counters], history: Sequence[Counters], now: float
 ) -> Rollout:
     """The rollout with a judge that begins with its stage, and a word on it if an older judgement was lost by that.
 
@@ -55,13 +54,13 @@ def judged_anew(
     judge that has only not looked yet keeps what it was taught, and needs no lesson.
     """
     counted = rollout.judge.previous
-    unreadable = not legible(spec, rollout.judge)
+    unreadable = not legible(config, rollout.judge)
     if unreadable:
-        judge = begin(spec) if history else replace(begin(spec), previous=counted)
-        rollout = replace(rollout, judge=taught(spec, judge, lesson) if lesson else judge)
+        judge = begin(config) if history else replace(begin(config), previous=counted)
+        rollout = replace(rollout, judge=taught(config, judge, lesson) if lesson else judge)
     for counters in history:
         before = rollout
-        rollout, _ = take_in(spec, rollout, _seen(counters), counters.at)
+        rollout, _ = take_in(config, rollout, _seen(counters), counters.at)
         if counted is not None and counters.at <= counted.at:
             rollout = replace(rollout, served=before.served, unrouted=before.unrouted)
     if unreadable:

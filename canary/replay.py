@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from canary import lessons
 from canary.counterfactual import Counterfactual
 from canary.frame import Begun, Frame, Looked, Rebuilt, Restated, Taught
+from canary.judge import JudgeConfig, compile_gates
 from canary.machine import advance, begin
 from canary.rebuild import rebuilt
 from canary.rollout import Event, Rollout
@@ -40,7 +41,7 @@ class Replayed:
 def decided_again(spec: CanarySpec, frames: Iterable[Frame]) -> Replayed:
     """The rollout by its own plan; raises `NoRecording` without its beginning."""
     rollout, events, gaps, at = None, list[Event](), list[float](), 0.0
-    for rollout, frame in _own_states(spec, frames):
+    for rollout, frame in _own_states(compile_gates(spec), frames):
         events += _new(rollout, events)
         at = max(at, frame.at)
         if isinstance(frame, Restated):
@@ -56,11 +57,11 @@ def decided_otherwise(own: CanarySpec, frames: Iterable[Frame], other: CanarySpe
     `own` is the plan that the record was made under. Ends with the recorded rollout: what its end did to the variants
     (a canary that is stopped) is no fact about the other plan. Raises `NoRecording` as above.
     """
-    player, at = None, 0.0
-    for recorded, frame in _own_states(own, frames):
+    player, at, otherwise = None, 0.0, compile_gates(other)
+    for recorded, frame in _own_states(compile_gates(own), frames):
         if isinstance(frame, Begun):
             player = _Player(
-                other, begin(other, name=frame.name, revision=revision, attempt=frame.attempt, now=frame.at)
+                otherwise, begin(otherwise, name=frame.name, revision=revision, attempt=frame.attempt, now=frame.at)
             )
         elif player is not None:
             player.take(frame)
@@ -75,8 +76,8 @@ def decided_otherwise(own: CanarySpec, frames: Iterable[Frame], other: CanarySpe
 class _Player:
     """The other plan's rollout, moved through the record."""
 
-    def __init__(self, spec: CanarySpec, rollout: Rollout) -> None:
-        self.spec, self.rollout = spec, rollout
+    def __init__(self, config: JudgeConfig, rollout: Rollout) -> None:
+        self.config, self.rollout = config, rollout
         self.events = list(rollout.history)
         self.gaps = list[float]()
         self._world = Counterfactual()
@@ -90,9 +91,9 @@ class _Player:
                 self._world.see(at, seen)
                 self._decide(at)
             case Taught(at, history):
-                self._becomes(lessons.taught(self.spec, self.rollout, history, at))
+                self._becomes(lessons.taught(self.config, self.rollout, history, at))
             case Rebuilt(at, history):
-                self._becomes(rebuilt(self.spec, self.rollout, [self._world.as_if(each) for each in history]))
+                self._becomes(rebuilt(self.config, self.rollout, [self._world.as_if(each) for each in history]))
             case Restated(at):
                 self.gaps.append(at)
             case Begun():
@@ -106,7 +107,7 @@ class _Player:
             self._decide(self._wake_at)
 
     def _decide(self, now: float) -> None:
-        decision = advance(self.spec, self.rollout, self._world.seen(now), now)
+        decision = advance(self.config, self.rollout, self._world.seen(now), now)
         self._world.carry_out(decision.actions)
         self._wake_at = decision.wake_at
         self._becomes(decision.rollout)
@@ -116,27 +117,27 @@ class _Player:
         self.events += _new(rollout, self.events)
 
 
-def _own_states(spec: CanarySpec, frames: Iterable[Frame]) -> Iterator[tuple[Rollout, Frame]]:
+def _own_states(config: JudgeConfig, frames: Iterable[Frame]) -> Iterator[tuple[Rollout, Frame]]:
     """The recorded rollout's state after each of its frames."""
     rollout: Rollout | None = None
     for frame in frames:
         if isinstance(frame, Begun):
-            rollout = begin(spec, name=frame.name, revision=frame.revision, attempt=frame.attempt, now=frame.at)
+            rollout = begin(config, name=frame.name, revision=frame.revision, attempt=frame.attempt, now=frame.at)
         elif rollout is None:
             raise NoRecording("it does not begin with the rollout's beginning")
         else:
-            rollout = _after(spec, rollout, frame)
+            rollout = _after(config, rollout, frame)
         yield rollout, frame
 
 
-def _after(spec: CanarySpec, rollout: Rollout, frame: Frame) -> Rollout:
+def _after(config: JudgeConfig, rollout: Rollout, frame: Frame) -> Rollout:
     match frame:
         case Looked(at, seen):
-            return advance(spec, rollout, seen, at).rollout
+            return advance(config, rollout, seen, at).rollout
         case Taught(at, history):
-            return lessons.taught(spec, rollout, history, at)
+            return lessons.taught(config, rollout, history, at)
         case Rebuilt(_, history):
-            return rebuilt(spec, rollout, history)
+            return rebuilt(config, rollout, history)
         case Restated(_, restated):
             return replace(restated, announced=rollout.announced)
         case Begun():

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
+from canary.judge.analysis import Analysis
 from canary.judge.state import JudgeState
 from canary.verdict import GateVerdict
 from canary.weights import ALL_STABLE, Arm, Weights
@@ -174,3 +175,5 @@ class Decision:
     """Of type `canary.action.Action`, safety first."""
     wake_at: float
     """Look again then at the latest, even if nothing is heard."""
+    analysis: Analysis | None = None
+    """What the judge found in this pass, for the next one; None where it was not asked."""

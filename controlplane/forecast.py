@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from canary import lessons
-from canary.judge import noise_floor
-from canary.judge.docket import counted
+from canary.judge import compile_gates, noise_floor
+from canary.judge.config import counted
 from canary.observation import Counters
 from canary.rollout import Phase
 from canary.spec.models import CanarySpec, Gate, ModelCanary, Variant
@@ -134,7 +134,7 @@ def forecast(
     variants = (plan.spec.stable, plan.spec.canary)
     catalogue = known or builtin()
     gpus = [each for variant in variants if (each := _gpus(plan.spec, variant, catalogue)) is not None]
-    floors = {(floor.stage, floor.gate): floor.noise for floor in lessons.floors(plan.spec, past)}
+    floors = {(floor.stage, floor.gate): floor.noise for floor in lessons.floors(compile_gates(plan.spec), past)}
     learnt_from = past[-1].at - past[0].at if len(past) >= lessons.ENOUGH else None
     stages = _stages(plan, healthy, floors if learnt_from is not None else None)
     return Forecast(stages, healthy.seconds, healthy.result, found, gpus, _put_back_by(healthy), learnt_from)
@@ -169,7 +169,7 @@ def _gate(
     if margin is not None and real is not None:
         floor = real.get((stage, gate.text))
     elif margin is not None and story.rollout is not None:
-        floor = noise_floor(plan.spec, story.rollout.judge, gate.text, over=plan.spec.stages[stage].hold)
+        floor = noise_floor(compile_gates(plan.spec), story.rollout.judge, gate.text, over=plan.spec.stages[stage].hold)
     for event in story.events:
         evidence = event.evidence
         passed = event.event == "verdict" and event.stage == stage and evidence.get("verdict") == "pass"

@@ -1,15 +1,14 @@
 """The judge: PASS, FAIL or WAIT for every gate, from counts of both arms over the same time."""
 
+from canary.judge.analysis import Analysis
 from canary.judge.block import Block, PodBlock
-from canary.judge.foresight import Heard
+from canary.judge.config import JudgeConfig, compile_gates
 from canary.judge.judge import (
-    ahead,
     begin,
     noise_floor,
     read,
     share_served,
     update,
-    update_all,
     watch,
     weight_of_evidence,
     what_would_flip,
@@ -17,17 +16,17 @@ from canary.judge.judge import (
 from canary.judge.state import JudgeState
 
 __all__ = [
+    "Analysis",
     "Block",
-    "Heard",
+    "JudgeConfig",
     "JudgeState",
     "PodBlock",
-    "ahead",
     "begin",
+    "compile_gates",
     "noise_floor",
     "read",
     "share_served",
     "update",
-    "update_all",
     "watch",
     "weight_of_evidence",
     "what_would_flip",

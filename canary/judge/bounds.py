@@ -9,7 +9,7 @@ import math
 from bisect import bisect_left
 from collections.abc import Sequence
 
-from canary.judge.docket import Case
+from canary.judge.config import GateConfig
 
 ENOUGH = 200
 """Stable requests before a bound is picked from its history."""
@@ -83,7 +83,7 @@ Pick = list[float]
 """Bound that accuses, bound that clears (-1: none), allowed ratio of exceedances, stable requests at the pick."""
 
 
-def pick(case: Case, before: Pick | None, edges: Sequence[float], history: Sequence[float] | None) -> Pick | None:
+def pick(case: GateConfig, before: Pick | None, edges: Sequence[float], history: Sequence[float] | None) -> Pick | None:
     """The bounds of a latency gate, given those of before and stable's cumulative history; None while unknown.
 
     Against stable the pick is reconsidered each time the history has grown by half, until it is long.

@@ -10,75 +10,75 @@ from collections.abc import Mapping
 from typing import Any
 
 from canary.judge import delayed, hard_stop, segments, sentences, tally, verdicts
-from canary.judge.docket import Case, Docket
+from canary.judge.config import GateConfig, JudgeConfig
 from canary.judge.facts import Facts, known_bounds
 from canary.judge.memory import Memory
-from canary.spec.models import CanarySpec, HardStop
+from canary.spec.models import HardStop
 from canary.verdict import Answer, GateVerdict
 
 
-def find(spec: CanarySpec, of: Docket, memory: Memory, stage: int, t: float) -> None:
+def find(config: JudgeConfig, memory: Memory, stage: int, t: float) -> None:
     """Write down in `memory["failed"]` what has just failed."""
-    present = of.by_stage[stage] if 0 <= stage < len(of.by_stage) else ()
+    present = config.by_stage[stage] if 0 <= stage < len(config.by_stage) else ()
     found: list[GateVerdict] = []
-    if hard_stop.stops(spec.judge.hard_stop, memory["hard"]) and verdicts.HARD_STOP not in memory["failed"]:
-        found.append(_stopped(spec.judge.hard_stop, memory["hard"]))
-    convicted = _convicted(of, memory, present)
+    if hard_stop.stops(config.spec.judge.hard_stop, memory["hard"]) and verdicts.HARD_STOP not in memory["failed"]:
+        found.append(_stopped(config.spec.judge.hard_stop, memory["hard"]))
+    convicted = _convicted(config, memory, present)
     if convicted is not None and convicted.gate.text not in memory["failed"]:
-        found.append(_where(of, memory, convicted).failed())
-    for case in of.read_by_stage[stage] if present else ():
+        found.append(_where(config, memory, convicted).failed())
+    for case in config.read_by_stage[stage] if present else ():
         looks = memory["looks"].get(case.text)
         breached = looks is not None and looks["breaches"] > case.gate.failures
         if breached and case.gate.on_breach == "rollback" and case.text not in memory["failed"]:
-            found.append(verdicts.by_readings(case, _facts(of, memory, case), t))
+            found.append(verdicts.by_readings(case, _facts(config, memory, case), t))
     if found:
         memory["failed"] = memory["failed"] | {verdict.gate: _kept(verdict) for verdict in found}
 
 
-def total(of: Docket, memory: Mapping[str, Any]) -> float:
+def total(config: JudgeConfig, memory: Mapping[str, Any]) -> float:
     """Log of all evidence against the canary together."""
-    heavy = _weighted(of, memory)
+    heavy = _weighted(config, memory)
     return _together(heavy) if heavy else 0.0
 
 
-def _together(heavy: list[tuple[float, Case]]) -> float:
+def _together(heavy: list[tuple[float, GateConfig]]) -> float:
     """Log of the sum."""
     top = max(value for value, _ in heavy)
     return top + math.log(sum([math.exp(value - top) for value, _ in heavy]))
 
 
-def _convicted(of: Docket, memory: Memory, present: tuple[Case, ...]) -> Case | None:
+def _convicted(config: JudgeConfig, memory: Memory, present: tuple[GateConfig, ...]) -> GateConfig | None:
     """The gate of this stage that the combined evidence is due to, if it is enough."""
-    if not _near(of, memory):
+    if not _near(config, memory):
         return None
-    heavy = _weighted(of, memory)
-    if not heavy or _together(heavy) < of.fails_at:
+    heavy = _weighted(config, memory)
+    if not heavy or _together(heavy) < config.fails_at:
         return None
     here = [(value, case) for value, case in heavy if case in present]
     return max(here, key=lambda pair: pair[0])[1] if here else None
 
 
-def _near(of: Docket, memory: Mapping[str, Any]) -> bool:
+def _near(config: JudgeConfig, memory: Mapping[str, Any]) -> bool:
     """Whether any part, as often as there are parts, would be enough: most of the time even the largest is not."""
     kept, combined = memory["evidence"], memory["combined"]
-    for case in of.weighty:
-        if case.log_weight + combined.get(case.text, kept[case.text]["log_e"]) >= of.heavy_from:
+    for case in config.weighty:
+        if case.log_weight + combined.get(case.text, kept[case.text]["log_e"]) >= config.heavy_from:
             return True
     return False
 
 
-def _weighted(of: Docket, memory: Mapping[str, Any]) -> list[tuple[float, Case]]:
+def _weighted(config: JudgeConfig, memory: Mapping[str, Any]) -> list[tuple[float, GateConfig]]:
     """Log of weight times evidence of every gate that has some and may roll back."""
     kept, combined, started = memory["evidence"], memory["combined"], memory["started"]
     return [
         (case.log_weight + combined.get(case.text, kept[case.text]["log_e"]), case)
-        for case in of.weighty
+        for case in config.weighty
         if case.text in started
         and (case.gate.min_samples is None or _served_enough(memory, case, case.gate.min_samples))
     ]
 
 
-def _served_enough(memory: Mapping[str, Any], case: Case, asked: int) -> bool:
+def _served_enough(memory: Mapping[str, Any], case: GateConfig, asked: int) -> bool:
     """Whether a gate has the samples that its owner asked for."""
     tallies = delayed.own(memory, case)["tally"] if case.gate.delay else memory["tally"]
     return tally.samples(case, tallies["canary"]) >= asked
@@ -101,17 +101,17 @@ def _stopped(settings: HardStop, memory: Mapping[str, Any]) -> GateVerdict:
     )
 
 
-def _facts(of: Docket, memory: Memory, case: Case) -> Facts:
+def _facts(config: JudgeConfig, memory: Memory, case: GateConfig) -> Facts:
     """The case's numbers now."""
-    return Facts(of, memory, case, known_bounds(memory), here=True)
+    return Facts(config, memory, case, known_bounds(memory), here=True)
 
 
-def _where(of: Docket, memory: Memory, case: Case) -> Facts:
+def _where(config: JudgeConfig, memory: Memory, case: GateConfig) -> Facts:
     """The convicted case's numbers: for a gate with `by`, those of its worst segment."""
     if not segments.named(memory, case):
-        return _facts(of, memory, case)
+        return _facts(config, memory, case)
     _, spoken, view = segments.worst(memory, case)
-    return Facts(of, view, spoken, known_bounds(view), here=True)
+    return Facts(config, view, spoken, known_bounds(view), here=True)
 
 
 def _kept(verdict: GateVerdict) -> dict[str, Any]:

@@ -14,8 +14,7 @@ from typing import Any
 from canary.judge import population, rows, tally
 from canary.judge.arms import ArmSums, Sides
 from canary.judge.block import Block
-from canary.judge.conversation import Conversation
-from canary.judge.docket import Case
+from canary.judge.config import GateConfig
 from canary.judge.memory import Memory
 from canary.judge.population import Beginnings
 
@@ -46,8 +45,8 @@ def fresh() -> Kept:
 
 
 def take_in(
-    memory: Memory, case: Case, block: Block, sides: Sides, begins: Beginnings, *, exposed: bool, new_stage: bool
-) -> Conversation[None]:
+    memory: Memory, case: GateConfig, block: Block, sides: Sides, begins: Beginnings, *, exposed: bool, new_stage: bool
+) -> None:
     """Take in a block for one gate: weigh what has grown old enough by it, if it fills a slot."""
     delay = case.gate.delay or 0.0
     kept: Kept = dict(memory["delayed"].get(case.text) or fresh())
@@ -64,28 +63,26 @@ def take_in(
             view["blocks"] += 1
             view["rate"] = (ripe.canary.requests or 0.0) / (delay / SLOTS)
     nothing = Sides(ArmSums(), ArmSums(), (ArmSums(), ArmSums()), [])
-    yield from population.take_in(
-        view, (case,), block, ripe or nothing, {}, begins, exposed=exposed, new_stage=new_stage
-    )
+    population.take_in(view, (case,), block, ripe or nothing, {}, begins, exposed=exposed, new_stage=new_stage)
     for key in ("evidence", "started", "told"):
         memory[key] = view[key]
     kept |= {key: view[key] for key in _OWN}
     memory["delayed"] = {**memory["delayed"], case.text: kept}
 
 
-def own(memory: Mapping[str, Any], case: Case) -> Memory:
+def own(memory: Mapping[str, Any], case: GateConfig) -> Memory:
     """The memory as this gate's verdict reads it: with the tallies of requests that are old enough."""
     kept = memory["delayed"].get(case.text) or fresh()
     return {**memory, **{key: kept[key] for key in _OWN}}
 
 
-def ripe_at(memory: Mapping[str, Any], case: Case) -> float | None:
+def ripe_at(memory: Mapping[str, Any], case: GateConfig) -> float | None:
     """When the first slot of the present share will be full; None before there is a share."""
     kept, delay = memory["delayed"].get(case.text), case.gate.delay or 0.0
     return kept["since"] + delay * (1 + 1 / SLOTS) if kept is not None and kept["weight"] else None
 
 
-def _ripe(case: Case, kept: Kept, block: Block, sides: Sides, delay: float) -> Sides | None:
+def _ripe(case: GateConfig, kept: Kept, block: Block, sides: Sides, delay: float) -> Sides | None:
     """Count the block; if it fills a slot, its events and the requests of a delay ago, if they can be held together."""
     if kept["weight"] != block.weight:
         kept["weight"], kept["since"] = block.weight, block.t
@@ -117,7 +114,7 @@ def _sums_at(t: float, ends: Sequence[float], sums: Sequence[Sequence[float]]) -
     return [a + (b - a) * part for a, b in zip(sums[index - 1], sums[index], strict=True)]
 
 
-def _arm(case: Case, group: ArmSums, events: float, of: float) -> ArmSums:
+def _arm(case: GateConfig, group: ArmSums, events: float, of: float) -> ArmSums:
     """What an arm did with those requests; requests without events have had their chance."""
     arm = ArmSums(pods=group.pods)
     if of > 0:

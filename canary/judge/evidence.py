@@ -65,10 +65,6 @@ class Numbers(NamedTuple):
     """Whether the placebo had to be one scrape against the next."""
 
 
-Told = tuple[float, ...]
-"""The same in the same order, without the names."""
-
-
 @dataclass
 class Evidence:
     """All that is remembered about a gate: about a hundred floats.
@@ -112,7 +108,7 @@ class Evidence:
     def of(cls, kept: Mapping[str, Any]) -> Self:
         """From what `kept` wrote."""
         e = cls.__new__(cls)
-        e.__dict__.update(kept if isinstance(kept, dict) else dict(kept.items()))
+        e.__dict__.update(kept)
         e.placebo = Placebo.of(e.__dict__["placebo"])
         return e
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from canary.judge import delayed, sentences, tally, threshold
 from canary.judge import eta as eta_
-from canary.judge.docket import Case, Docket, share_limit
+from canary.judge.config import GateConfig, JudgeConfig, share_limit
 from canary.judge.evidence import placebo_of
 from canary.judge.noise import CLEARING
 from canary.verdict import Answer, GateVerdict, Spoke
@@ -27,11 +27,11 @@ class Facts:
     """One case in numbers. `here` says whether the tallies are those of the stage that is asked about."""
 
     def __init__(
-        self, docket: Docket, memory: Memory, case: Case, known: dict[str, list[float]], *, here: bool
+        self, config: JudgeConfig, memory: Memory, case: GateConfig, known: dict[str, list[float]], *, here: bool
     ) -> None:
         if case.gate.delay:
             memory = delayed.own(memory, case)
-        self.docket, self.memory, self.case, self.known = docket, memory, case, known
+        self.config, self.memory, self.case, self.known = config, memory, case, known
         tallies = memory["tally"] if here else tally.NOTHING
         self.mine, self.theirs = tallies["canary"], tallies["stable"]
         if case.kind == "readings":
@@ -45,7 +45,7 @@ class Facts:
         self.evidence: Mapping[str, Any] = memory["evidence"].get(case.text, {})
         self.log_e: float = memory["combined"].get(case.text, self.evidence.get("log_e", 0.0))
         self.log_clear: float = self.evidence.get("log_clear", 0.0) if here else 0.0
-        self.needed = math.log(1 / docket.alpha)
+        self.needed = math.log(1 / config.alpha)
 
     @property
     def values(self) -> str:

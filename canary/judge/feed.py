@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from operator import sub
 
 from canary.judge.block import NONE, Block, PodBlock
-from canary.judge.docket import Docket
+from canary.judge.config import JudgeConfig
 from canary.observation import Counters, HistogramCounts, PodCounters
 from canary.weights import ARMS, Arm
 
@@ -79,26 +79,26 @@ def moved_on(previous: Counters, current: Counters) -> bool:
     return False
 
 
-def remember(previous: Counters | None, current: Counters, docket: Docket) -> Counters:
+def remember(previous: Counters | None, current: Counters, config: JudgeConfig) -> Counters:
     """The totals to difference against next time: the newest of each replica, without what no gate asks for."""
     unrouted = current.unrouted if current.unrouted is not None or previous is None else previous.unrouted
     before = previous if previous is not None else Counters(current.at, {})
     segments = {
         label: {
-            value: _kept(before.segments.get(label, {}).get(value, {}), arms, docket)
+            value: _kept(before.segments.get(label, {}).get(value, {}), arms, config)
             for value, arms in {**before.segments.get(label, {}), **current.segments.get(label, {})}.items()
         }
-        for label in docket.by_label
+        for label in config.by_label
         if label in current.segments or label in before.segments
     }
-    return Counters(current.at, _kept(before.arms, current.arms, docket), unrouted=unrouted, segments=segments)
+    return Counters(current.at, _kept(before.arms, current.arms, config), unrouted=unrouted, segments=segments)
 
 
-def _kept(before: ArmTotals, current: ArmTotals, docket: Docket) -> ArmTotals:
+def _kept(before: ArmTotals, current: ArmTotals, config: JudgeConfig) -> ArmTotals:
     """The newest totals of each replica, as far as a gate reads them."""
     arms: dict[Arm, Mapping[str, PodCounters]] = {}
     for arm in ARMS:
-        now = {name: _needed(pod, docket) for name, pod in current.get(arm, {}).items()}
+        now = {name: _needed(pod, config) for name, pod in current.get(arm, {}).items()}
         gone = {name: pod for name, pod in before.get(arm, {}).items() if name not in now}
         arms[arm] = {**dict(list(gone.items())[-REMEMBERED:]), **now}
     return arms
@@ -155,9 +155,9 @@ def _histogram(before: HistogramCounts, now: HistogramCounts) -> HistogramCounts
     return {bound: count - before[bound] for bound, count in now.items() if bound in before}
 
 
-def _needed(pod: PodCounters, docket: Docket) -> PodCounters:
+def _needed(pod: PodCounters, config: JudgeConfig) -> PodCounters:
     """A replica's totals without the series that no gate reads and without what is not a number."""
-    if _all_needed(pod, docket):
+    if _all_needed(pod, config):
         return pod
     return PodCounters(
         requests=_number(pod.requests),
@@ -166,20 +166,20 @@ def _needed(pod: PodCounters, docket: Docket) -> PodCounters:
             name: counts
             for name, counts in pod.histograms.items()
             # A sum is finite only if all its parts are.
-            if name in docket.histograms and math.isfinite(sum(counts.values()))
+            if name in config.histograms and math.isfinite(sum(counts.values()))
         },
-        totals={n: v for n, v in pod.totals.items() if n in docket.totals and math.isfinite(v)},
-        kpis={n: v for n, v in pod.kpis.items() if n in docket.kpis and all(map(math.isfinite, v))},
+        totals={n: v for n, v in pod.totals.items() if n in config.totals and math.isfinite(v)},
+        kpis={n: v for n, v in pod.kpis.items() if n in config.kpis and all(map(math.isfinite, v))},
         started_at=pod.started_at,
     )
 
 
-def _all_needed(pod: PodCounters, docket: Docket) -> bool:
+def _all_needed(pod: PodCounters, config: JudgeConfig) -> bool:
     """Whether there is nothing to leave out."""
     if pod.gauges or not (
-        pod.histograms.keys() <= docket.histograms
-        and pod.totals.keys() <= docket.totals
-        and pod.kpis.keys() <= docket.kpis
+        pod.histograms.keys() <= config.histograms
+        and pod.totals.keys() <= config.totals
+        and pod.kpis.keys() <= config.kpis
     ):
         return False
     # A sum is finite only if all its parts are.

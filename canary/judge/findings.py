@@ -10,7 +10,7 @@ from enum import Enum
 from typing import Any
 
 from canary.judge import delayed, tally
-from canary.judge.docket import Case, Docket
+from canary.judge.config import GateConfig, JudgeConfig
 from canary.verdict import Answer
 
 Memory = Mapping[str, Any]
@@ -48,7 +48,7 @@ MISSING = frozenset(
 """Findings of data that is not there."""
 
 
-def find(docket: Docket, case: Case, memory: Memory, now: float, *, here: bool) -> Finding:
+def find(config: JudgeConfig, case: GateConfig, memory: Memory, now: float, *, here: bool) -> Finding:
     """The first thing that is the case, in the order in which a gate may be answered.
 
     What has failed stays failed, what has no data waits, what is convicted fails, what is cleared passes, all else
@@ -69,17 +69,17 @@ def find(docket: Docket, case: Case, memory: Memory, now: float, *, here: bool) 
         return Finding.TOO_FEW
     evidence = memory["evidence"][text]
     log_e = memory["combined"].get(text, evidence["log_e"])
-    if gate.on_breach != "rollback" and log_e >= docket.fails_at:
+    if gate.on_breach != "rollback" and log_e >= config.fails_at:
         return Finding.CONVICTED
     if not memory["settled"]:
         return Finding.MOVING
     log_clear = evidence["log_clear"] if here else 0.0
-    if log_clear >= docket.passes_at and log_e + math.log(max(case.weight, 1e-9)) < 0:
+    if log_clear >= config.passes_at and log_e + math.log(max(case.weight, 1e-9)) < 0:
         return Finding.CLEARED
     return Finding.OPEN
 
 
-def of_readings(case: Case, memory: Memory) -> Finding:
+def of_readings(case: GateConfig, memory: Memory) -> Finding:
     """What is the case with a gate that counts readings beyond a limit and has some."""
     looks = memory["looks"][case.text]
     if looks["breaches"] > case.gate.failures:
@@ -97,7 +97,7 @@ def patience(memory: Memory) -> float:
     return max(STALE_SECONDS, STALE_INTERVALS * float(memory["interval"]))
 
 
-def _missing(case: Case, memory: Memory, served: float, now: float) -> Finding | None:
+def _missing(case: GateConfig, memory: Memory, served: float, now: float) -> Finding | None:
     """What data is missing; None when all is there."""
     unpicked = case.relative and case.series == "histogram" and case.text not in memory["picks"]
     if unpicked and memory["history"].get(case.name):

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 
 from canary.judge import bounds, difference, sentences, share
-from canary.judge.docket import Case
+from canary.judge.config import GateConfig
 from canary.judge.evidence import Evidence
 from canary.judge.facts import Facts
 from canary.verdict import Answer, GateVerdict
@@ -38,7 +38,7 @@ def smallest_change(facts: Facts, verdict: GateVerdict) -> str:
 
 def _more(facts: Facts, verdict: GateVerdict) -> str:
     """What a WAIT needs."""
-    more = facts.samples_missing(facts.docket.beta)
+    more = facts.samples_missing(facts.config.beta)
     if verdict.verdict is not Answer.WAIT or more is None or facts.beyond:
         return ""
     eta = facts.seconds_for(more)
@@ -71,7 +71,7 @@ def _turning_point(facts: Facts, *, failed: bool) -> float | None:
         needed = facts.needed - math.log(max(facts.case.weight, 1e-9))
     else:
         (xv, nv), (xc, nc), noise = facts.bad_of(facts.mine), facts.bad_of(facts.theirs), e.clearing_noise
-        needed = math.log(1 / facts.docket.beta)
+        needed = math.log(1 / facts.config.beta)
     if nv <= 0 or (relative and nc <= 0):
         return None
 
@@ -94,7 +94,7 @@ def _turning_point(facts: Facts, *, failed: bool) -> float | None:
     return _bisect(lambda allowed: (evidence(allowed) < needed) == failed, low, high)
 
 
-def _log_evidence(case: Case, hits: float, trials: float, null: float, noise: float) -> float:
+def _log_evidence(case: GateConfig, hits: float, trials: float, null: float, noise: float) -> float:
     """The likelihood ratio on totals, averaged over effect sizes, without the cap of single scrapes."""
     grid = case.rule.grid if case.rule is not None else ()
     growth = [(hits * log_ratio - trials * math.log1p(null * more)) / noise for more, log_ratio in grid]
@@ -117,7 +117,7 @@ def _bisect(turned: Callable[[float], bool], low: float, high: float) -> float |
     return high
 
 
-def _allowed(case: Case, turning: float, facts: Facts) -> str:
+def _allowed(case: GateConfig, turning: float, facts: Facts) -> str:
     """The turning point as a limit or margin in the gate's own terms."""
     if not case.relative:
         value = turning if case.gate.better == "lower" else 1 - turning

@@ -8,15 +8,13 @@ values (Howard and Ramdas 2022). Gates without counts have none. `docs/judge.md`
 
 from math import exp, expm1, lgamma, log
 
-from canary.judge import docket
 from canary.judge.bounds import quantile
-from canary.judge.docket import Case
+from canary.judge.config import GateConfig, JudgeConfig
 from canary.judge.evidence import placebo_of
 from canary.judge.facts import Facts, known_bounds
 from canary.judge.noise import CLEARING
 from canary.judge.state import VERSION, JudgeState
 from canary.judge.tally import Tally, events_of
-from canary.spec.models import CanarySpec
 from canary.weights import Arm
 
 Interval = tuple[float, float]
@@ -30,7 +28,7 @@ NOTHING = -700.0
 """The logarithm of a share that is as good as none."""
 
 
-def intervals(spec: CanarySpec, state: JudgeState, *, stage: int) -> dict[str, dict[Arm, Interval]]:
+def intervals(config: JudgeConfig, state: JudgeState, *, stage: int) -> dict[str, dict[Arm, Interval]]:
     """By gate text and arm the lowest and highest value that the stage's counts allow, in base units.
 
     Each holds at every look together with probability `judge.confidence`. Left out where there is nothing to count.
@@ -38,18 +36,18 @@ def intervals(spec: CanarySpec, state: JudgeState, *, stage: int) -> dict[str, d
     memory = state.memory
     if state.version != VERSION or not memory or memory["tally_stage"] != stage:
         return {}
-    of, known = docket.of(spec), known_bounds(memory)
+    known = known_bounds(memory)
     found: dict[str, dict[Arm, Interval]] = {}
     sides: tuple[tuple[Arm, Tally], ...]
-    for case in of.by_stage[stage]:
-        facts = Facts(of, memory, case, known, here=True)
+    for case in config.by_stage[stage]:
+        facts = Facts(config, memory, case, known, here=True)
         noise = placebo_of(facts.evidence).read(CLEARING) if facts.evidence else None
         sides = (("stable", facts.theirs), ("canary", facts.mine))
         for arm, tally in sides:
             bad, n = _counts(case, tally)
             if n > 0:
                 clumping = 1.0 if noise is None else max(noise.at(bad / max(memory["blocks"], 1)) * noise.vr, 1.0)
-                ends = _ends(case, tally, known, bad, n, clumping, of.beta)
+                ends = _ends(case, tally, known, bad, n, clumping, config.beta)
                 if ends is not None:
                     found.setdefault(case.text, {})[arm] = ends
     return found
@@ -83,7 +81,7 @@ def _lowest(hits: float, misses: float, bound: float) -> float:
     return exp(end)
 
 
-def _counts(case: Case, tally: Tally) -> tuple[float, float]:
+def _counts(case: GateConfig, tally: Tally) -> tuple[float, float]:
     """Events and trials of one arm; no trials where the gate's value is no count."""
     match case.series:
         case "errors":
@@ -98,7 +96,7 @@ def _counts(case: Case, tally: Tally) -> tuple[float, float]:
 
 
 def _ends(
-    case: Case, tally: Tally, known: dict[str, list[float]], bad: float, n: float, clumping: float, alpha: float
+    case: GateConfig, tally: Tally, known: dict[str, list[float]], bad: float, n: float, clumping: float, alpha: float
 ) -> Interval | None:
     low, high = share_interval(bad / clumping, n / clumping, alpha)
     if case.series != "histogram":

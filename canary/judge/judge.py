@@ -1,24 +1,21 @@
 """The judge itself: takes in a block or new totals, remembers, and reads the verdicts of a stage.
 
-Called by `canary.machine` at every pass (`watch`), before it for all rollouts at once (`ahead`), and by `serinus judge`
-and the benchmark (`update`, `read`). Pure: the same state and the same block give the same answer for ever. The
-statistics stand in `evidence.py` (and for many at once in `fleet.py`), whom they are asked about in `population.py` and
-`segments.py`, what is remembered in `memory.py`, what is enough to fail in `conviction.py`, and the answers in
-`verdicts.py`.
+Called by `canary.machine` at every pass (`watch`), and by `serinus judge` and the benchmark (`update`, `read`). Pure:
+the same arguments give the same answer for ever, whatever was asked before. The statistics stand in `evidence.py`, whom
+they are asked about in `population.py` and `segments.py`, what is remembered in `memory.py`, what is enough to fail in
+`conviction.py`, and the answers in `verdicts.py`.
 """
 
-from collections.abc import Sequence
+import math
 
 from canary.judge import (
     arms,
     conviction,
     delayed,
-    docket,
     feed,
     flip,
     hard_stop,
     population,
-    recall,
     replica_share,
     segments,
     share_check,
@@ -27,27 +24,25 @@ from canary.judge import (
     values,
     verdicts,
 )
+from canary.judge.analysis import Analysis, Question
 from canary.judge.arms import Sides
 from canary.judge.block import Block
-from canary.judge.conversation import Conversation, held, held_together
-from canary.judge.docket import Docket
+from canary.judge.config import JudgeConfig
 from canary.judge.facts import Facts, known_bounds
-from canary.judge.foresight import Heard, foresee, foreseen
 from canary.judge.memory import Memory, clock_moved, fresh, tick
 from canary.judge.state import VERSION, JudgeState
-from canary.observation import EvidenceSeen
-from canary.spec.models import CanarySpec
+from canary.observation import Counters, EvidenceSeen
 from canary.verdict import Judgement
 from canary.weights import Weights
 
 
-def begin(spec: CanarySpec) -> JudgeState:
+def begin(config: JudgeConfig) -> JudgeState:
     """The state before anything was seen."""
-    return JudgeState(memory=fresh(docket.of(spec)))
+    return JudgeState(memory=fresh(config))
 
 
 def watch(
-    spec: CanarySpec,
+    config: JudgeConfig,
     state: JudgeState,
     *,
     stage: int,
@@ -55,67 +50,44 @@ def watch(
     evidence: EvidenceSeen,
     now: float,
     stage_since: float | None,
-) -> tuple[JudgeState, Judgement]:
+    last: Analysis | None = None,
+) -> Analysis:
     """Take in the newest totals, if they are new, and answer for the stage. The same totals twice change nothing.
 
     `stage_since` is None while the stage's weights are not in force: then there is evidence against the canary, but
-    none for it.
+    none for it. `last` is what this answered before; it saves work where nothing is new, and changes no answer.
     """
-    state = _state_for(spec, state)
+    state = _state_for(config, state)
     if evidence.counters is not None:
-        heard = Heard(spec, state, evidence.counters, stage, weights, stage_since)
-        state = foreseen(heard) or held(_take_in(heard))
+        state = _take_in(config, state, evidence.counters, stage, weights, stage_since)
     problem = "" if evidence.up and not evidence.problem else evidence.problem or "the metric source does not answer"
-    question = stage, stage_since, problem
-    judgement = recall.given(spec, state.memory, question, now)
-    if judgement is None:
-        memory: Memory = dict(state.memory)
-        memory["settled"] = stage_since is not None and memory["settled"]
-        if problem:
-            memory["problems"] = [problem]
-        if memory["tally_stage"] != stage:
-            memory["began"] = stage_since
-        of = docket.of(spec)
-        judgement = verdicts.judgement(spec, of, memory, stage, now)
-        recall.give(spec, state.memory, question, now, verdicts.steady_until(spec, of, memory, stage, now), judgement)
-    return state, judgement
+    question: Question = stage, stage_since, problem
+    if last is not None and last.still_holds(state, question, now):
+        return last
+    memory: Memory = dict(state.memory)
+    memory["settled"] = stage_since is not None and memory["settled"]
+    if problem:
+        memory["problems"] = [problem]
+    if memory["tally_stage"] != stage:
+        memory["began"] = stage_since
+    judgement = verdicts.judgement(config, memory, stage, now)
+    until = verdicts.steady_until(config, memory, stage, now)
+    return Analysis(state, judgement, question, now, -math.inf if until is None else until)
 
 
-def update(spec: CanarySpec, state: JudgeState, block: Block) -> JudgeState:
+def update(config: JudgeConfig, state: JudgeState, block: Block) -> JudgeState:
     """The state after one more block."""
-    return held(_update(spec, _state_for(spec, state), block, settled=True, whole=True))
+    return _update(config, _state_for(config, state), block, settled=True, whole=True)
 
 
-def update_all(news: Sequence[tuple[CanarySpec, JudgeState, Block]]) -> list[JudgeState]:
-    """The states after one more block of each rollout: what `update` gives, to all but the last digits, and sooner."""
-    return held_together(
-        [_update(spec, _state_for(spec, state), block, settled=True, whole=True) for spec, state, block in news]
-    )
-
-
-def ahead(heard: Sequence[Heard]) -> None:
-    """Take in the new totals of many rollouts together; `watch` then finds its own already worked out.
-
-    What cannot be worked out so is left to `watch`: a state that this build does not know, or a bug met by one of them.
-    """
-    known = [each for each in heard if _state_for(each.spec, each.state) is each.state]
-    try:
-        after = held_together([_take_in(each) for each in known])
-    except Exception:  # noqa: BLE001 - whoever it concerns meets it again by itself, and the others do not
-        return
-    for each, state in zip(known, after, strict=True):
-        foresee(each, state)
-
-
-def read(spec: CanarySpec, state: JudgeState, *, stage: int, now: float) -> Judgement:
+def read(config: JudgeConfig, state: JudgeState, *, stage: int, now: float) -> Judgement:
     """The verdicts of a stage's gates from what is remembered."""
-    state = _state_for(spec, state)
-    return verdicts.judgement(spec, docket.of(spec), state.memory, stage, now)
+    return verdicts.judgement(config, _state_for(config, state).memory, stage, now)
 
 
-def weight_of_evidence(spec: CanarySpec, state: JudgeState) -> float:
+def weight_of_evidence(config: JudgeConfig, state: JudgeState) -> float:
     """Log of all evidence against the canary together; the rollout rolls back when it reaches log(1/falseRollback)."""
-    return conviction.total(docket.of(spec), _state_for(spec, state).memory)
+    return conviction.total(config, _state_for(config, state).memory)
 
 
 def share_served(state: JudgeState, *, stage: int) -> float | None:
@@ -126,70 +98,67 @@ def share_served(state: JudgeState, *, stage: int) -> float | None:
     return float(served / (served + other)) if served + other > 0 else None
 
 
-def what_would_flip(spec: CanarySpec, state: JudgeState, *, stage: int, now: float) -> dict[str, str]:
+def what_would_flip(config: JudgeConfig, state: JudgeState, *, stage: int, now: float) -> dict[str, str]:
     """By gate text the smallest change that would flip its verdict, one sentence each; empty where none is known."""
-    of, memory = docket.of(spec), _state_for(spec, state).memory
-    verdicts_by_text = {verdict.gate: verdict for verdict in verdicts.judgement(spec, of, memory, stage, now).gates}
+    memory = _state_for(config, state).memory
+    verdicts_by_text = {verdict.gate: verdict for verdict in verdicts.judgement(config, memory, stage, now).gates}
     known, here = known_bounds(memory), memory["tally_stage"] == stage
     return {
-        case.text: flip.smallest_change(Facts(of, memory, case, known, here=here), verdicts_by_text[case.text])
-        for case in of.by_stage[stage]
+        case.text: flip.smallest_change(Facts(config, memory, case, known, here=here), verdicts_by_text[case.text])
+        for case in config.by_stage[stage]
         if case.text in verdicts_by_text
     }
 
 
-def noise_floor(spec: CanarySpec, state: JudgeState, gate: str, *, over: float) -> float | None:
+def noise_floor(config: JudgeConfig, state: JudgeState, gate: str, *, over: float) -> float | None:
     """By how much stable differs from itself within `over` seconds, as a fraction of the metric; None if not known.
 
     A margin below it cannot be told from noise in that time. Meant for gates that compare with stable.
     """
-    of, memory = docket.of(spec), _state_for(spec, state).memory
-    case = next((case for case in of.tested if case.text == gate), None)
+    memory = _state_for(config, state).memory
+    case = next((case for case in config.tested if case.text == gate), None)
     if case is None:
         return None
-    return flip.noise_floor(Facts(of, memory, case, known_bounds(memory), here=True), over)
+    return flip.noise_floor(Facts(config, memory, case, known_bounds(memory), here=True), over)
 
 
-def _state_for(spec: CanarySpec, state: JudgeState) -> JudgeState:
+def _state_for(config: JudgeConfig, state: JudgeState) -> JudgeState:
     """The state, begun anew if it was made for other gates or by another version."""
-    of = docket.of(spec)
-    if state.version == VERSION and state.memory and state.memory["gates"] == list(of.texts):
+    if state.version == VERSION and state.memory and state.memory["gates"] == list(config.texts):
         return state
-    return JudgeState(previous=state.previous, memory=fresh(of))
+    return JudgeState(previous=state.previous, memory=fresh(config))
 
 
-def _take_in(heard: Heard) -> Conversation[JudgeState]:
+def _take_in(
+    config: JudgeConfig, state: JudgeState, counters: Counters, stage: int, weights: Weights, since: float | None
+) -> JudgeState:
     """The state after these totals. Older ones than the last are ignored, unless the clock was set back."""
-    spec, state, counters = heard.spec, heard.state, heard.counters
     previous, memory = state.previous, state.memory
     if previous is not None and counters.at == previous.at:
         return state
     if counters.segments:
         previous, counters = values.bounded(previous, counters, segments.settled(memory))
-    kept, present = feed.remember(previous, counters, docket.of(spec)), feed.present(counters)
+    kept, present = feed.remember(previous, counters, config), feed.present(counters)
     if previous is not None and counters.at < previous.at:
         if not feed.moved_on(previous, counters):
             return state
         memory = clock_moved(dict(memory), counters.at - previous.at)
         return JudgeState(version=state.version, previous=kept, memory=memory)
     if previous is not None:
-        share, since = heard.weights.share, heard.stage_since
-        block = feed.difference(previous, counters, stage=heard.stage, weight=share, warmup=spec.judge.warmup)
+        block = feed.difference(previous, counters, stage=stage, weight=weights.share, warmup=config.spec.judge.warmup)
         settled = since is not None and previous.at >= since
         whole = feed.whole(block, memory["present"], present)
-        after = yield from _update(spec, state, block, settled=settled, whole=whole, proxied=counters.proxied)
-        memory = after.memory
+        memory = _update(config, state, block, settled=settled, whole=whole, proxied=counters.proxied).memory
     return JudgeState(version=state.version, previous=kept, memory={**memory, "present": present})
 
 
 def _update(
-    spec: CanarySpec, state: JudgeState, block: Block, *, settled: bool, whole: bool, proxied: bool = False
-) -> Conversation[JudgeState]:
+    config: JudgeConfig, state: JudgeState, block: Block, *, settled: bool, whole: bool, proxied: bool = False
+) -> JudgeState:
     """One block: sums, bounds, tallies, hard stop, evidence, readings, and what has failed by now."""
-    of = docket.of(spec)
     memory: Memory = dict(state.memory)
     known = known_bounds(memory)
-    sides = arms.collect(block, known, of.histograms)
+    sides = arms.collect(block, known, config.histograms)
     if len(known) > len(memory["bounds"]):
         memory["bounds"] = {name: edges[:-1] for name, edges in known.items()}
     memory["problems"] = sides.problems[:4]
@@ -198,7 +167,7 @@ def _update(
     exposed = block.t >= 0 and block.weight > 0 and (sides.canary.pods > 0 or readings)
 
     if block.t >= 0:
-        memory["hard"] = hard_stop.look(spec.judge.hard_stop, memory["hard"], sides, block.t)
+        memory["hard"] = hard_stop.look(config.spec.judge.hard_stop, memory["hard"], sides, block.t)
     new_stage = exposed and settled and memory["tally_stage"] != block.stage
     if new_stage:
         _begin_stage(memory, block)
@@ -206,18 +175,18 @@ def _update(
     if exposed:
         memory["weight"] = block.weight
         tally.count(memory, sides)
-        _check_share(spec, of, memory, block, sides, whole=whole)
-        _check_replicas(of, memory, block, evenly=whole and memory["whole"] and not proxied)
+        _check_share(config, memory, block, sides, whole=whole)
+        _check_replicas(config, memory, block, evenly=whole and memory["whole"] and not proxied)
     memory["whole"] = whole and exposed
-    begins = population.beginnings(memory, of.planned, block) if exposed else population.NO_BEGINNING
-    yield from population.take_in(memory, of.prompt, block, sides, known, begins, exposed=exposed, new_stage=new_stage)
-    for case in of.late:
-        yield from delayed.take_in(memory, case, block, sides, begins, exposed=exposed, new_stage=new_stage)
-    if of.by_label:
-        yield from segments.take_in(memory, of, block, begins, exposed=exposed, new_stage=new_stage)
+    begins = population.beginnings(memory, config.planned, block) if exposed else population.NO_BEGINNING
+    population.take_in(memory, config.prompt, block, sides, known, begins, exposed=exposed, new_stage=new_stage)
+    for case in config.late:
+        delayed.take_in(memory, case, block, sides, begins, exposed=exposed, new_stage=new_stage)
+    if config.by_label:
+        segments.take_in(memory, config, block, begins, exposed=exposed, new_stage=new_stage)
     if exposed:
-        _read_thresholds(memory, of, block, sides, known)
-    conviction.find(spec, of, memory, block.stage, block.t)
+        _read_thresholds(memory, config, block, sides, known)
+    conviction.find(config, memory, block.stage, block.t)
     return JudgeState(version=state.version, previous=state.previous, memory=memory)
 
 
@@ -229,27 +198,29 @@ def _begin_stage(memory: Memory, block: Block) -> None:
     memory["share"] = dict(share_check.NOTHING)
 
 
-def _check_share(spec: CanarySpec, of: Docket, memory: Memory, block: Block, sides: Sides, *, whole: bool) -> None:
+def _check_share(config: JudgeConfig, memory: Memory, block: Block, sides: Sides, *, whole: bool) -> None:
     """Hold the share served against the share asked for, where every replica was counted in this block and the last."""
     told = sides.canary.requests is not None and sides.stable.requests is not None
-    if whole and memory["whole"] and told and memory["settled"] and block.weight < 1 and spec.cohort is None:
-        sticky = spec.sticky is not None
-        memory["share"] = share_check.look(memory["share"], sides, block.weight, of.alpha, sticky=sticky)
+    if whole and memory["whole"] and told and memory["settled"] and block.weight < 1 and config.spec.cohort is None:
+        sticky = config.spec.sticky is not None
+        memory["share"] = share_check.look(memory["share"], sides, block.weight, config.alpha, sticky=sticky)
 
 
-def _check_replicas(of: Docket, memory: Memory, block: Block, *, evenly: bool) -> None:
+def _check_replicas(config: JudgeConfig, memory: Memory, block: Block, *, evenly: bool) -> None:
     """Hold each replica's requests against its part of its arm's; anew whenever one comes, goes or starts again."""
     if evenly:
         before = memory["replicas"]
-        after = replica_share.look(before, block.arms, of.alpha, t=block.t, length=memory["length"])
+        after = replica_share.look(before, block.arms, config.alpha, t=block.t, length=memory["length"])
     else:
         after = dict(replica_share.NOTHING)
     memory["replicas"] = after
 
 
-def _read_thresholds(memory: Memory, of: Docket, block: Block, sides: Sides, known: dict[str, list[float]]) -> None:
+def _read_thresholds(
+    memory: Memory, config: JudgeConfig, block: Block, sides: Sides, known: dict[str, list[float]]
+) -> None:
     """Readings of the stage's gates that count readings."""
-    cases = of.read_by_stage[block.stage] if 0 <= block.stage < len(of.by_stage) else ()
+    cases = config.read_by_stage[block.stage] if 0 <= block.stage < len(config.by_stage) else ()
     if not cases:
         return
     looks, told, alone = dict(memory["looks"]), dict(memory["told"]), tally.both(tally.NOTHING, sides)

@@ -7,30 +7,29 @@ another layout is no evidence; judging by half of it would be worse than beginni
 from collections.abc import Mapping
 from typing import Any
 
-from canary.judge import docket, judge
+from canary.judge import judge
 from canary.judge.block import Block
+from canary.judge.config import JudgeConfig
 from canary.judge.memory import fresh
 from canary.judge.state import VERSION, JudgeState
-from canary.spec.models import CanarySpec
 
 UNREADABLE = (KeyError, IndexError, TypeError, ValueError, AttributeError, ArithmeticError)
 """How a memory of another layout shows itself."""
 
 
-def legible(spec: CanarySpec, state: JudgeState) -> bool:
+def legible(config: JudgeConfig, state: JudgeState) -> bool:
     """Whether the state can be judged by; one that has seen nothing can."""
     if not state.memory:
         return True
-    of = docket.of(spec)
-    if state.version != VERSION or not _has_all(state.memory, fresh(of)):
+    if state.version != VERSION or not _has_all(state.memory, fresh(config)):
         return False
     try:
-        if list(state.memory["gates"]) != list(of.texts):
+        if list(state.memory["gates"]) != list(config.texts):
             return False
         stage = int(state.memory["stage"] or 0)
-        told = judge.read(spec, state, stage=stage, now=float(state.memory["last"]))
+        told = judge.read(config, state, stage=stage, now=float(state.memory["last"]))
         _ = [verdict.why for verdict in told.gates]  # what is said is worked out only when somebody reads it
-        judge.update(spec, state, Block(float(state.memory["last"]), stage, 0.0, {}))
+        judge.update(config, state, Block(float(state.memory["last"]), stage, 0.0, {}))
     except UNREADABLE:
         return False
     return True

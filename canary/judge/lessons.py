@@ -7,41 +7,41 @@ gate. It is evidence neither for nor against anybody, so it moves no clock and o
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from canary.judge import docket, feed, judge
+from canary.judge import feed, judge
 from canary.judge.block import Block
+from canary.judge.config import JudgeConfig
 from canary.judge.feed import ArmTotals
 from canary.judge.state import JudgeState
 from canary.observation import Counters
-from canary.spec.models import CanarySpec
 
 TAUGHT = ("evidence", "bounds", "history", "picks", "segments")
 """What of the memory history may change."""
 
 
-def learnt(spec: CanarySpec, history: Sequence[Counters]) -> JudgeState:
+def learnt(config: JudgeConfig, history: Sequence[Counters]) -> JudgeState:
     """A judge that has seen nothing but this history (oldest first); for questions about noise."""
-    state = judge.begin(spec)
-    for block in _blocks(spec, history):
-        state = judge.update(spec, state, block)
+    state = judge.begin(config)
+    for block in _blocks(config, history):
+        state = judge.update(config, state, block)
     return state
 
 
-def taught(spec: CanarySpec, state: JudgeState, history: Sequence[Counters]) -> JudgeState:
+def taught(config: JudgeConfig, state: JudgeState, history: Sequence[Counters]) -> JudgeState:
     """The state with what this history (oldest first) teaches. Meant for one that has not seen the canary's traffic."""
     after = state
-    for block in _blocks(spec, history):
-        after = judge.update(spec, after, block)
+    for block in _blocks(config, history):
+        after = judge.update(config, after, block)
     return replace(after, memory={**state.memory, **{name: after.memory[name] for name in TAUGHT}})
 
 
-def _blocks(spec: CanarySpec, history: Sequence[Counters]) -> Iterator[Block]:
+def _blocks(config: JudgeConfig, history: Sequence[Counters]) -> Iterator[Block]:
     """What stable did between the readings, at times below 0: by that the judge knows history."""
-    of, previous = docket.of(spec), None
+    previous = None
     for counters in map(_of_stable, history):
         if previous is not None and counters.at > previous.at:
-            block = feed.difference(previous, counters, stage=0, weight=0.0, warmup=spec.judge.warmup)
+            block = feed.difference(previous, counters, stage=0, weight=0.0, warmup=config.spec.judge.warmup)
             yield replace(block, t=counters.at - history[-1].at - 1)
-        previous = feed.remember(previous, counters, of)
+        previous = feed.remember(previous, counters, config)
 
 
 def _of_stable(counters: Counters) -> Counters:

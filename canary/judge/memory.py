@@ -6,19 +6,19 @@ Made and moved on by `judge.py`. The layout belongs to `JudgeState.version`.
 from typing import Any
 
 from canary.judge import hard_stop, replica_share, share_check, tally
-from canary.judge.docket import Docket
+from canary.judge.config import JudgeConfig
 from canary.judge.evidence import Evidence
 
 Memory = dict[str, Any]
 _TIMES = ("began", "first", "last", "spent_until", "next_start")
 
 
-def fresh(of: Docket) -> Memory:
+def fresh(config: JudgeConfig) -> Memory:
     """Before anything was seen."""
     return {
-        "gates": list(of.texts),
+        "gates": list(config.texts),
         # evidence: by gate, what `evidence.py` remembers; the gates whose evidence has begun; when each last had data
-        "evidence": {case.gate.text: Evidence().kept() for case in of.tested},
+        "evidence": {case.gate.text: Evidence().kept() for case in config.tested},
         "started": [],
         "told": {},
         # gates with `by`: what `segments.py` remembers by label, and their evidence over all segments
@@ -71,9 +71,7 @@ def clock_moved(memory: Memory, by: float) -> Memory:
     """The source's clock was set: every time in memory moves along, so that ages stay what they were."""
     moved = memory | {name: memory[name] + by for name in _TIMES if memory[name] is not None}
     moved["told"] = {text: t + by for text, t in memory["told"].items()}
-    moved["evidence"] = {
-        text: dict(kept.items()) | {"low_at": kept["low_at"] + by} for text, kept in memory["evidence"].items()
-    }
+    moved["evidence"] = {text: kept | {"low_at": kept["low_at"] + by} for text, kept in memory["evidence"].items()}
     moved["delayed"] = {
         text: kept
         | {"since": kept["since"] + by, "slot": kept["slot"] + by, "ends": [end + by for end in kept["ends"]]}

@@ -1,8 +1,7 @@
 """A population taken in: all the traffic of both arms, or one segment of it. Bounds, evidence, and stable's history.
 
 Called by `judge.py` for all traffic together and by `segments.py` for each value of a label, on a memory that holds the
-population's own evidence beside the rollout's clock. What is asked of the evidence is answered by whoever holds the
-conversation (`conversation.py`). Decides nothing.
+population's own evidence beside the rollout's clock. Decides nothing.
 """
 
 from collections.abc import Sequence
@@ -11,13 +10,9 @@ from typing import NamedTuple
 from canary.judge import bounds, rows, selfnormalised, start_weights, sums
 from canary.judge.arms import Sides
 from canary.judge.block import Block
-from canary.judge.conversation import Conversation
-from canary.judge.docket import Case
-from canary.judge.evidence import NO_CASE_YET, NOTHING_USUAL, Numbers
+from canary.judge.config import GateConfig
+from canary.judge.evidence import NO_CASE_YET, NOTHING_USUAL, Evidence, learn, weigh
 from canary.judge.memory import Memory
-from canary.judge.weighing import Weighing
-
-_NV, _WEIGHT = map(Numbers._fields.index, ("nv", "weight"))
 
 
 class Beginnings(NamedTuple):
@@ -51,7 +46,7 @@ def beginnings(memory: Memory, planned: float, block: Block) -> Beginnings:
 
 def take_in(
     memory: Memory,
-    cases: Sequence[Case],
+    cases: Sequence[GateConfig],
     block: Block,
     sides: Sides,
     known: dict[str, list[float]],
@@ -59,14 +54,10 @@ def take_in(
     *,
     exposed: bool,
     new_stage: bool,
-) -> Conversation[None]:
-    """Weigh the block for these cases and learn from it. `exposed` says whether the canary may be blamed for it.
-
-    All cases are asked about at once; the memory is complete when the conversation is over.
-    """
-    evidence, picks = memory["evidence"], memory["picks"]
+) -> None:
+    """Weigh the block for these cases and learn from it. `exposed` says whether the canary may be blamed for it."""
+    evidence, picks = dict(memory["evidence"]), memory["picks"]
     started, told = memory["started"], dict(memory["told"])
-    questions: list[Weighing] = []
     arms = rows.told_apart(sides)
     lately, moved, due = begins
     for case in cases:
@@ -80,27 +71,29 @@ def take_in(
             if pick is not None and pick != before:
                 memory["picks"] = memory["picks"] | {text: pick}
                 if before is not None and before[0] != pick[0]:
-                    kept = dict(kept.items()) | NOTHING_USUAL
+                    kept = kept | NOTHING_USUAL
         if new_stage:
-            kept = dict(kept.items()) | NO_CASE_YET
-        numbers, held = rows.numbers(case, arms, pick, kept)
-        asked, spend, opens = False, 0.0, False
-        if exposed and (numbers[_NV] > 0 or numbers[_WEIGHT] > 0):  # the canary told something
+            kept = kept | NO_CASE_YET
+        numbers, held = rows.numbers(case, arms, pick, kept["held"])
+        e = Evidence.of(kept)
+        if held is not None:
+            e.held = held
+        stable = e.standing(numbers)
+        if exposed and (numbers.nv > 0 or numbers.weight > 0):  # the canary told something
             told[text] = block.t
-            asked = block.stage in case.stages
-            if asked:
+            if block.stage in case.stages:
                 new = text not in started
                 if new:
                     started = [*started, text]
                 spend, opens = _begins(case, begins, new=new) if new or moved else (lately, due)
-        questions.append((kept, rule, numbers, held, asked, block.t, spend, opens))
-    memory["started"], memory["told"] = started, told
+                weigh(e, rule, numbers, stable, t=block.t, spend=spend, opens=opens)
+        learn(e, numbers, stable)
+        evidence[text] = e.kept()
+    memory["evidence"], memory["started"], memory["told"] = evidence, started, told
     _learn_history(memory, sides)
-    answers = yield questions
-    memory["evidence"] = evidence | dict(zip([case.text for case in cases], answers or (), strict=True))
 
 
-def _begins(case: Case, begins: Beginnings, *, new: bool) -> tuple[float, bool]:
+def _begins(case: GateConfig, begins: Beginnings, *, new: bool) -> tuple[float, bool]:
     """Weight of harm that begins with this block, and whether the slow test starts anew.
 
     A case of other stages than the present one is not asked: it only learns what is usual for stable.

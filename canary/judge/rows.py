@@ -8,18 +8,19 @@ from collections.abc import Sequence
 
 from canary.judge.arms import ArmSums, Sides
 from canary.judge.bounds import Pick
-from canary.judge.docket import Case
-from canary.judge.evidence import Told
-from canary.judge.weighing import Kept
+from canary.judge.config import GateConfig
+from canary.judge.evidence import Numbers
 
 NOTHING = (0.0, 0.0)
 NO_SUM = (0.0, 0.0, 0.0)
 
 
-def numbers(case: Case, arms: Sequence[ArmSums], pick: Pick | None, kept: Kept) -> tuple[Told, Sequence[float] | None]:
+def numbers(
+    case: GateConfig, arms: Sequence[ArmSums], pick: Pick | None, held: Sequence[float]
+) -> tuple[Numbers, list[float] | None]:
     """What a block, by `told_apart`, means to one case, and what is held for the next one; None leaves it as it is.
 
-    The first has the order of `Numbers`. With a single stable replica a scrape is held, for the placebo of the next.
+    With a single stable replica a scrape is `held`, for the placebo of the next.
     """
     (xv, nv), (xc, nc), *halves = counts(case, arms, pick, 0)
     clear_xv, clear_xc, rho = xv, xc, case.rho
@@ -28,13 +29,13 @@ def numbers(case: Case, arms: Sequence[ArmSums], pick: Pick | None, kept: Kept) 
         if pick[0] != pick[1]:
             (clear_xv, _), (clear_xc, _) = counts(case, arms[:2], pick, 1)
     summed = _contrast(case, (xv, nv), (xc, nc)) if case.kind == "sums" else NO_SUM
+    seen = xv, nv, xc, nc, clear_xv, clear_xc, rho, *summed
     if halves:
-        return (xv, nv, xc, nc, clear_xv, clear_xc, rho, *summed, *halves[0], *halves[1], False), None
-    x1, n1 = kept["held"]
+        return Numbers(*seen, *halves[0], *halves[1]), None
+    x1, n1 = held
     if nc > 0 and n1 > 0:
-        return (xv, nv, xc, nc, clear_xv, clear_xc, rho, *summed, x1, n1, xc, nc, True), NOTHING
-    told = xv, nv, xc, nc, clear_xv, clear_xc, rho, *summed, *NOTHING, *NOTHING, True
-    return told, (xc, nc) if nc > 0 else None
+        return Numbers(*seen, x1, n1, xc, nc, single=True), [0.0, 0.0]
+    return Numbers(*seen, single=True), [xc, nc] if nc > 0 else None
 
 
 def told_apart(sides: Sides) -> tuple[ArmSums, ...]:
@@ -42,7 +43,7 @@ def told_apart(sides: Sides) -> tuple[ArmSums, ...]:
     return (sides.canary, sides.stable, *(sides.halves if sides.halves[1].pods else ()))
 
 
-def counts(case: Case, arms: Sequence[ArmSums], pick: Pick | None, side: int) -> list[tuple[float, float]]:
+def counts(case: GateConfig, arms: Sequence[ArmSums], pick: Pick | None, side: int) -> list[tuple[float, float]]:
     """Bad events and trials of each arm (for sums: the sum and its denominator); zeros where there is no data.
 
     Of a histogram these are the requests beyond the bound picked for this side (all of them where it is -1), and all.
@@ -65,7 +66,7 @@ def counts(case: Case, arms: Sequence[ArmSums], pick: Pick | None, side: int) ->
     return told
 
 
-def _events(case: Case, arm: ArmSums) -> tuple[float, float]:
+def _events(case: GateConfig, arm: ArmSums) -> tuple[float, float]:
     """Bad events and trials of a KPI or of a ratio of totals; for sums the sum and its denominator."""
     events, of = events_of(case, arm)
     if case.kind == "sums":
@@ -75,7 +76,7 @@ def _events(case: Case, arm: ArmSums) -> tuple[float, float]:
     return (events if case.gate.better == "lower" else of - events), of
 
 
-def events_of(case: Case, arm: ArmSums) -> tuple[float, float]:
+def events_of(case: GateConfig, arm: ArmSums) -> tuple[float, float]:
     """Numerator and denominator of a KPI or of a ratio of totals."""
     if case.series == "kpi":
         return arm.kpis.get(case.name, NOTHING)
@@ -84,7 +85,7 @@ def events_of(case: Case, arm: ArmSums) -> tuple[float, float]:
     return NOTHING if events is None or of is None else (events * case.scale, of)
 
 
-def _contrast(case: Case, canary: tuple[float, float], stable: tuple[float, float]) -> tuple[float, float, float]:
+def _contrast(case: GateConfig, canary: tuple[float, float], stable: tuple[float, float]) -> tuple[float, float, float]:
     """For sums: harm of the canary beyond what is allowed, what its variance is proportional to, and its worth.
 
     Both arms come as a sum and its denominator.

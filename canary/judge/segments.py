@@ -17,8 +17,7 @@ from typing import Any, NamedTuple
 
 from canary.judge import arms, population, tally
 from canary.judge.block import Block, PodBlock
-from canary.judge.conversation import Conversation
-from canary.judge.docket import Case, Docket
+from canary.judge.config import GateConfig, JudgeConfig
 from canary.judge.evidence import Evidence
 from canary.judge.facts import known_bounds
 from canary.judge.memory import Memory
@@ -43,22 +42,22 @@ class View(NamedTuple):
 
     value: str
     """The label's value; empty for all together."""
-    case: Case
+    case: GateConfig
     memory: Mapping[str, Any]
 
 
 def take_in(
     memory: Memory,
-    of: Docket,
+    config: JudgeConfig,
     block: Block,
     begins: Beginnings,
     *,
     exposed: bool,
     new_stage: bool,
-) -> Conversation[None]:
+) -> None:
     """Take in a block for each segment of each label that a gate names, and combine what they have shown."""
     after, combined = dict(memory["segments"]), dict(memory["combined"])
-    for label, cases in of.by_label.items():
+    for label, cases in config.by_label.items():
         given = block.segments.get(label, {})
         kept = after.get(label) or {"named": False, "parts": {}, "stakes": {}}
         kept = _named(memory, cases, kept, given) if exposed and given and not kept["named"] else kept
@@ -69,23 +68,23 @@ def take_in(
         for value in parts if new_stage else pods:
             view = {**memory, **parts[value]}
             known = known_bounds(view)
-            sides = arms.collect(Block(block.t, block.stage, block.weight, pods.get(value, {})), known, of.histograms)
+            sides = arms.collect(
+                Block(block.t, block.stage, block.weight, pods.get(value, {})), known, config.histograms
+            )
             view["bounds"] = {name: edges[:-1] for name, edges in known.items()}
             view["requests"] += (sides.canary.requests or 0.0) + (sides.stable.requests or 0.0)
             if new_stage:
                 tally.begin(view)
             if exposed:
                 tally.count(view, sides)
-            yield from population.take_in(
-                view, cases, block, sides, known, begins, exposed=exposed, new_stage=new_stage
-            )
+            population.take_in(view, cases, block, sides, known, begins, exposed=exposed, new_stage=new_stage)
             parts[value] = {key: view[key] for key in _OWN}
         after[label] = {**kept, "parts": parts}
         combined |= {case.text: _combined(memory, case, after[label]) for case in cases}
     memory["segments"], memory["combined"] = after, combined
 
 
-def named(memory: Mapping[str, Any], case: Case) -> bool:
+def named(memory: Mapping[str, Any], case: GateConfig) -> bool:
     """Whether a gate's segments are known and judged."""
     kept = memory["segments"].get(case.gate.by) if case.gate.by is not None else None
     return kept is not None and bool(kept["named"])
@@ -100,7 +99,7 @@ def settled(memory: Mapping[str, Any]) -> dict[str, frozenset[str]]:
     }
 
 
-def views(memory: Mapping[str, Any], case: Case) -> Iterator[View]:
+def views(memory: Mapping[str, Any], case: GateConfig) -> Iterator[View]:
     """All traffic together, then each segment."""
     base = case.spoken.partition(" (of all together")[0]
     yield View("", replace(case, spoken=f"{base} of all together"), memory)
@@ -109,7 +108,7 @@ def views(memory: Mapping[str, Any], case: Case) -> Iterator[View]:
         yield View(value, replace(case, spoken=spoken), {**memory, **part})
 
 
-def worst(memory: Mapping[str, Any], case: Case) -> View:
+def worst(memory: Mapping[str, Any], case: GateConfig) -> View:
     """Where the evidence against the canary is strongest."""
     return max(views(memory, case), key=lambda view: float(view.memory["evidence"][case.text]["log_e"]))
 
@@ -122,14 +121,14 @@ def waited_for(view: View, memory: Mapping[str, Any]) -> bool:
     return served >= RARE * max(tally.samples(view.case, memory["tally"]["canary"]), 1.0)
 
 
-def _fresh(cases: tuple[Case, ...]) -> Memory:
+def _fresh(cases: tuple[GateConfig, ...]) -> Memory:
     """A segment before anything was seen of it."""
     part: Memory = {"started": [], "told": {}, "picks": {}, "history": {}, "bounds": {}, "requests": 0.0}
     tally.begin(part)
     return part | {"evidence": {case.text: Evidence().kept() for case in cases}}
 
 
-def _named(memory: Memory, cases: tuple[Case, ...], kept: Kept, given: Mapping[str, Pods]) -> Kept:
+def _named(memory: Memory, cases: tuple[GateConfig, ...], kept: Kept, given: Mapping[str, Pods]) -> Kept:
     """Settle which segments are judged by themselves: by the traffic so far, or this block's if there was none."""
     traffic = {value: part["requests"] for value, part in kept["parts"].items()}
     if not sum(traffic.values()):
@@ -165,7 +164,7 @@ def _together(several: Iterable[Mapping[str, PodBlock]]) -> dict[str, PodBlock]:
     return pods
 
 
-def _combined(memory: Memory, case: Case, kept: Kept) -> float:
+def _combined(memory: Memory, case: GateConfig, kept: Kept) -> float:
     """Log of a gate's evidence over all its populations. It was one fortune until its segments were named."""
     whole: float = memory["evidence"][case.text]["log_e"]
     if not kept["named"]:

@@ -11,7 +11,7 @@ from canary.spec.models import Gate
 from canary.wording import duration
 
 if TYPE_CHECKING:
-    from canary.judge.docket import Case
+    from canary.judge.config import GateConfig
 
 
 def amount(unit: str, value: float | None) -> str:
@@ -65,13 +65,13 @@ def allowance(gate: Gate, unit: str) -> str:
     return f"not worse than stable by more than {by}"
 
 
-def both(case: "Case", canary: float | None, stable: float | None, n_canary: float, n_stable: float) -> str:
+def both(case: "GateConfig", canary: float | None, stable: float | None, n_canary: float, n_stable: float) -> str:
     """Both arms' values with what is behind them."""
     mine = f"{amount(case.unit, canary)} on the canary ({many(n_canary)} {case.counted})"
     return mine if stable is None else f"{mine}, {amount(case.unit, stable)} on stable ({many(n_stable)})"
 
 
-def failed(case: "Case", values: str, log_e: float, needed: float, since: str) -> str:
+def failed(case: "GateConfig", values: str, log_e: float, needed: float, since: str) -> str:
     """The sequential test convicted."""
     evidence = f"evidence {odds(log_e)} against the canary"
     # One gate may be blamed for what several have shown together.
@@ -81,13 +81,20 @@ def failed(case: "Case", values: str, log_e: float, needed: float, since: str) -
     return f"{case.spoken}: {values}{since}; allowed is {case.allowed}; {evidence}."
 
 
-def passed(case: "Case", values: str, confidence: float) -> str:
+def passed(case: "GateConfig", values: str, confidence: float) -> str:
     """The case for the canary is made."""
     return f"{case.spoken}: {values}; shown to be {case.allowed} with {percent(confidence)} confidence."
 
 
 def waiting(
-    case: "Case", values: str, more: float | None, eta: float | None, confidence: float, *, beyond: bool, buckets: str
+    case: "GateConfig",
+    values: str,
+    more: float | None,
+    eta: float | None,
+    confidence: float,
+    *,
+    beyond: bool,
+    buckets: str,
 ) -> str:
     """Not decided yet: what is missing and how long it should take."""
     goal = f"show {case.allowed} with {percent(confidence)} confidence"
@@ -100,29 +107,29 @@ def waiting(
     return f"{case.spoken}: {values}; {needed}{when} to {goal}{buckets}."
 
 
-def would_do(case: "Case", more: float | None) -> str:
+def would_do(case: "GateConfig", more: float | None) -> str:
     """The end of a sentence about missing data: how much of it would be enough."""
     return "." if more is None else f"; about {many(math.ceil(more))} canary {case.counted} without trouble would do."
 
 
-def too_young(case: "Case", left: float) -> str:
+def too_young(case: "GateConfig", left: float) -> str:
     """Events come late, and no request of these weights is old enough."""
     age = duration(case.gate.delay or 0.0)
     return f"{case.spoken}: requests count when they are {age} old, the first at these weights in {duration(left)}"
 
 
-def not_in_force(case: "Case") -> str:
+def not_in_force(case: "GateConfig") -> str:
     """The route is still moving."""
     return f"{case.spoken}: waiting for this stage's weights to be in force."
 
 
-def stable_beyond(case: "Case", values: str) -> str:
+def stable_beyond(case: "GateConfig", values: str) -> str:
     """Stable breaks the limit as well."""
     blame = "stable itself is beyond the limit, so this is not held against the canary unless it is clearly worse"
     return f"{case.spoken}: {values}; {case.allowed} was asked for, but {blame}."
 
 
-def shared_cause(case: "Case", canary: float, stable: float, usual: float) -> str:
+def shared_cause(case: "GateConfig", canary: float, stable: float, usual: float) -> str:
     """Both arms suffer."""
     return (
         f"Both arms are worse than stable's own history: {case.spoken} counts {percent(canary)} bad on the canary and "
@@ -141,34 +148,34 @@ def open_too(others: int) -> str:
     return f" {others} more of its segments wait too." if others else ""
 
 
-def reading(case: "Case", canary: float | None, stable: float | None, limit: float | None) -> str:
+def reading(case: "GateConfig", canary: float | None, stable: float | None, limit: float | None) -> str:
     """Momentary values and their limit."""
     theirs = f", {amount(case.unit, stable)} on stable" if stable is not None else ""
     return f"{amount(case.unit, canary)} on the canary{theirs}, limit {amount(case.unit, limit)}"
 
 
-def too_many_breaches(case: "Case", values: str, looks: Mapping[str, Any]) -> str:
+def too_many_breaches(case: "GateConfig", values: str, looks: Mapping[str, Any]) -> str:
     """The counted threshold spoke."""
     count = f"{looks['breaches']} of {looks['looks']} readings were beyond it and {case.gate.failures} are forgiven"
     return f"{case.spoken}: {values}; {count}."
 
 
-def forgiven(case: "Case", values: str, looks: Mapping[str, Any]) -> str:
+def forgiven(case: "GateConfig", values: str, looks: Mapping[str, Any]) -> str:
     """The last reading was beyond the limit, but may be."""
     return f"{case.spoken}: {values}; {looks['breaches']} of {case.gate.failures} forgiven readings are used up."
 
 
-def readings_fine(case: "Case", values: str, looks: Mapping[str, Any]) -> str:
+def readings_fine(case: "GateConfig", values: str, looks: Mapping[str, Any]) -> str:
     """The counted threshold is content."""
     return f"{case.spoken}: {values}; {looks['looks']} readings, {looks['breaches']} of them beyond it."
 
 
-def filling_window(case: "Case", left: float) -> str:
+def filling_window(case: "GateConfig", left: float) -> str:
     """No whole window has passed."""
     return f"{case.spoken}: the first window of {duration(case.gate.window or 0.0)} is full in {duration(left)}."
 
 
-def too_few(case: "Case", values: str, more: float) -> str:
+def too_few(case: "GateConfig", values: str, more: float) -> str:
     """The owner asked for more samples before the gate may speak."""
     asked = f"{many(more)} more canary {case.counted} before this gate may speak (minSamples {case.gate.min_samples})"
     return f"{case.spoken}: {values}; {asked}."

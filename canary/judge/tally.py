@@ -9,7 +9,7 @@ from typing import Any
 
 from canary.judge import bounds as bounds_
 from canary.judge.arms import ArmSums, Sides
-from canary.judge.docket import Case
+from canary.judge.config import GateConfig
 from canary.judge.sums import by_name, counts, pair
 from canary.weights import Arm
 
@@ -56,7 +56,7 @@ def count(memory: dict[str, Any], sides: Sides) -> None:
         memory["rate"] = rate if memory["rate"] == 0 else 0.9 * memory["rate"] + 0.1 * rate
 
 
-def events_of(case: Case, tally: Tally) -> tuple[float, float]:
+def events_of(case: GateConfig, tally: Tally) -> tuple[float, float]:
     """Numerator and denominator of a KPI or of a ratio of totals."""
     if case.series == "kpi":
         events, of = tally["kpis"].get(case.name, (0.0, 0.0))
@@ -65,7 +65,7 @@ def events_of(case: Case, tally: Tally) -> tuple[float, float]:
     return tally["totals"].get(case.name, 0.0) * case.scale, of
 
 
-def samples(case: Case, tally: Tally) -> float:
+def samples(case: GateConfig, tally: Tally) -> float:
     """Requests (or events' denominators) behind a case's value."""
     if case.series == "errors":
         return float(tally["errors_of"])
@@ -77,7 +77,7 @@ def samples(case: Case, tally: Tally) -> float:
     return float(tally["requests"])
 
 
-def value(case: Case, tally: Tally, known: dict[str, list[float]]) -> float | None:
+def value(case: GateConfig, tally: Tally, known: dict[str, list[float]]) -> float | None:
     """The metric's value over the tally, in base units; None without data. `known` are the histograms' bounds."""
     series = case.series
     if series == "errors":

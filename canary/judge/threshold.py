@@ -9,7 +9,7 @@ from typing import Any
 from canary.judge import tally as tally_
 from canary.judge.arms import Sides
 from canary.judge.block import Block
-from canary.judge.docket import Case
+from canary.judge.config import GateConfig
 from canary.judge.tally import Tally
 from canary.spec.models import Gate
 from canary.weights import Arm
@@ -33,7 +33,7 @@ def empty(t: float) -> Looks:
 
 
 def look(
-    case: Case,
+    case: GateConfig,
     looks: Looks,
     block: Block,
     sides: Sides,
@@ -100,7 +100,7 @@ def limit_of(gate: Gate, stable: float | None) -> float | None:
     return stable + sign * gate.limit if gate.margin == "points" else stable * (1 + sign * gate.limit)
 
 
-def _momentary(case: Case, block: Block, sides: Sides, seconds: float) -> tuple[float | None, float | None]:
+def _momentary(case: GateConfig, block: Block, sides: Sides, seconds: float) -> tuple[float | None, float | None]:
     """Momentary values of both arms: the query's answer, requests a second, or the worst replica's gauge."""
     if case.series == "rate":
         return _rate(sides.canary.requests, seconds), _rate(sides.stable.requests, seconds)

@@ -11,39 +11,38 @@ from functools import partial
 from typing import Any
 
 from canary.judge import blame, delayed, findings, replica_share, segments, sentences, share_check
-from canary.judge.docket import Case, Docket
+from canary.judge.config import GateConfig, JudgeConfig
 from canary.judge.evidence import Evidence
 from canary.judge.facts import Facts, Memory, known_bounds
 from canary.judge.findings import Finding
-from canary.spec.models import CanarySpec
 from canary.verdict import Answer, GateVerdict, Judgement
 from canary.wording import duration
 
 HARD_STOP = "hard stop"
 
 
-def judgement(spec: CanarySpec, docket: Docket, memory: Memory, stage: int, now: float) -> Judgement:
+def judgement(config: JudgeConfig, memory: Memory, stage: int, now: float) -> Judgement:
     """All gates of the stage, and the judge's own checks where they have something to say."""
     here = memory["tally_stage"] == stage
     gates: list[GateVerdict] = []
     listed = set()
-    for case in _asked(spec, docket, stage):
+    for case in _asked(config, stage):
         listed.add(case.text)
         answer = _by_segments if segments.named(memory, case) else _of_all
-        gates.append(answer(docket, case, memory, now, here=here))
+        gates.append(answer(config, case, memory, now, here=here))
     gates += [recorded(text, kept) for text, kept in memory["failed"].items() if text not in listed]
-    if share_check.fails(memory["share"], docket.alpha):
+    if share_check.fails(memory["share"], config.alpha):
         gates.append(share_check.verdict(memory["share"], memory["tally"]))
-    if replica_share.fails(memory["replicas"], docket.alpha):
+    if replica_share.fails(memory["replicas"], config.alpha):
         gates.append(replica_share.verdict(memory["replicas"]))
-    return Judgement(tuple(gates), problem=_shared_cause(docket, memory, stage))
+    return Judgement(tuple(gates), problem=_shared_cause(config, memory, stage))
 
 
-def steady_until(spec: CanarySpec, docket: Docket, memory: Memory, stage: int, now: float) -> float | None:
+def steady_until(config: JudgeConfig, memory: Memory, stage: int, now: float) -> float | None:
     """Until when `judgement` gives the same answer if nothing new is heard; None where the time is part of it."""
     told, looks, patience = memory["told"], memory["looks"], findings.patience(memory)
     until = math.inf
-    for case in _asked(spec, docket, stage):
+    for case in _asked(config, stage):
         if case.gate.by is not None or case.gate.delay:
             return None
         last, readings = told.get(case.text), looks.get(case.text)
@@ -53,10 +52,10 @@ def steady_until(spec: CanarySpec, docket: Docket, memory: Memory, stage: int, n
     return until if now <= until else None
 
 
-def _asked(spec: CanarySpec, docket: Docket, stage: int) -> tuple[Case, ...]:
+def _asked(config: JudgeConfig, stage: int) -> tuple[GateConfig, ...]:
     """The stage's gates that can be judged: at 100 % there is no stable to compare with."""
-    cases = docket.by_stage[stage]
-    return cases if spec.stages[stage].traffic < 1 else tuple(case for case in cases if not case.relative)
+    cases = config.by_stage[stage]
+    return cases if config.spec.stages[stage].traffic < 1 else tuple(case for case in cases if not case.relative)
 
 
 def recorded(gate: str, kept: Mapping[str, Any]) -> GateVerdict:
@@ -64,21 +63,21 @@ def recorded(gate: str, kept: Mapping[str, Any]) -> GateVerdict:
     return GateVerdict(gate, Answer.FAIL, **kept)
 
 
-def _of_all(docket: Docket, case: Case, memory: Memory, now: float, *, here: bool) -> GateVerdict:
+def _of_all(config: JudgeConfig, case: GateConfig, memory: Memory, now: float, *, here: bool) -> GateVerdict:
     """A gate's answer from all traffic together."""
-    finding = findings.find(docket, case, memory, now, here=here)
+    finding = findings.find(config, case, memory, now, here=here)
     if finding is Finding.RECORDED:
         return recorded(case.text, memory["failed"][case.text])
-    return GateVerdict.decided(case.text, finding.answer, partial(_told, docket, case, memory, finding, now, here=here))
+    return GateVerdict.decided(case.text, finding.answer, partial(_told, config, case, memory, finding, now, here=here))
 
 
-def _by_segments(docket: Docket, case: Case, memory: Memory, now: float, *, here: bool) -> GateVerdict:
+def _by_segments(config: JudgeConfig, case: GateConfig, memory: Memory, now: float, *, here: bool) -> GateVerdict:
     """A gate's answer from its worst segment: it passes only where all traffic together and every segment pass."""
     if case.text in memory["failed"]:
         return recorded(case.text, memory["failed"][case.text])
     asked = [view for view in segments.views(memory, case) if segments.waited_for(view, memory)]
     asked.sort(key=lambda view: -float(view.memory["evidence"][case.text]["log_e"]))
-    found = [(view, findings.find(docket, view.case, view.memory, now, here=here)) for view in asked]
+    found = [(view, findings.find(config, view.case, view.memory, now, here=here)) for view in asked]
     still_open = [pair for pair in found if pair[1].answer is not Answer.PASS]
     view, finding = (still_open or found)[0]
     if still_open:
@@ -87,17 +86,19 @@ def _by_segments(docket: Docket, case: Case, memory: Memory, now: float, *, here
         besides = f" {sentences.of_segments(case.gate.by or '', len(asked) - 1)}"
 
     def told() -> GateVerdict:
-        worst = _told(docket, view.case, view.memory, finding, now, here=here)
+        worst = _told(config, view.case, view.memory, finding, now, here=here)
         return replace(worst, why=f"{worst.why}{besides}")
 
     return GateVerdict.decided(case.text, finding.answer, told)
 
 
-def _told(docket: Docket, case: Case, memory: Memory, finding: Finding, now: float, *, here: bool) -> GateVerdict:
+def _told(
+    config: JudgeConfig, case: GateConfig, memory: Memory, finding: Finding, now: float, *, here: bool
+) -> GateVerdict:
     """What was found about a gate, with its numbers and in words."""
-    facts = Facts(docket, memory, case, known_bounds(memory), here=here)
+    facts = Facts(config, memory, case, known_bounds(memory), here=here)
     if finding in findings.MISSING:
-        more = facts.samples_missing(docket.beta) if case.rule is not None else None
+        more = facts.samples_missing(config.beta) if case.rule is not None else None
         why = _missing(facts, finding, now) + sentences.would_do(case, more)
         return facts.verdict(Answer.WAIT, why, eta=facts.seconds_for(more))
     if case.kind == "readings":
@@ -112,14 +113,14 @@ def _told(docket: Docket, case: Case, memory: Memory, finding: Finding, now: flo
         case Finding.MOVING:
             return facts.verdict(Answer.WAIT, sentences.not_in_force(case))
         case Finding.CLEARED:
-            return facts.verdict(Answer.PASS, sentences.passed(case, facts.values, 1 - docket.beta), "sequential")
+            return facts.verdict(Answer.PASS, sentences.passed(case, facts.values, 1 - config.beta), "sequential")
         case _:
             return _waiting(facts)
 
 
 def _waiting(facts: Facts) -> GateVerdict:
     """Shown neither way: because stable is no better, or for how many more requests."""
-    case, beta = facts.case, facts.docket.beta
+    case, beta = facts.case, facts.config.beta
     if _stable_is_beyond(facts):
         return facts.verdict(Answer.WAIT, sentences.stable_beyond(case, facts.values), "blame")
     more = facts.samples_missing(beta)
@@ -151,7 +152,7 @@ def _missing(facts: Facts, finding: Finding, now: float) -> str:
             return f"{case.spoken}: no reading at this stage's weights yet{because}"
 
 
-def by_readings(case: Case, facts: Facts, now: float) -> GateVerdict:
+def by_readings(case: GateConfig, facts: Facts, now: float) -> GateVerdict:
     """The answer of a gate that counts readings beyond a limit."""
     gate, looks = case.gate, facts.memory["looks"][case.text]
     values = sentences.reading(case, facts.canary, facts.stable, facts.limit)
@@ -182,9 +183,9 @@ def _stable_is_beyond(facts: Facts) -> bool:
     return blame.stable_beyond(e.fast, rule.limit, e.clearing_noise)
 
 
-def _shared_cause(docket: Docket, memory: Memory, stage: int) -> str:
+def _shared_cause(config: JudgeConfig, memory: Memory, stage: int) -> str:
     """Both arms worse than stable's own history at once: nobody's fault in particular; empty otherwise."""
-    for case in docket.by_stage[stage]:
+    for case in config.by_stage[stage]:
         if case.kind != "counts" or case.text in memory["failed"]:
             continue
         kept = memory["evidence"][case.text]

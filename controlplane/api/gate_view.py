@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from pydantic import BaseModel, Field
 
-from canary.judge.docket import counted
+from canary.judge.config import counted
 from canary.judge.interval import Interval
 from canary.spec.models import CanarySpec, Gate
 from canary.weights import ARMS, Arm

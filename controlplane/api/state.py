@@ -9,6 +9,7 @@ from functools import lru_cache
 
 from pydantic import BaseModel, Field
 
+from canary.judge import compile_gates
 from canary.judge.interval import Interval, intervals
 from canary.rollout import Phase
 from canary.serial import rfc3339
@@ -157,7 +158,7 @@ def _bands_of(id_: str, stored: Stored, spec: CanarySpec) -> Mapping[str, Mappin
     if key not in _BANDS:
         if len(_BANDS) >= MOST_BANDS:
             _BANDS.clear()
-        _BANDS[key] = intervals(spec, rollout.judge, stage=rollout.stage)
+        _BANDS[key] = intervals(compile_gates(spec), rollout.judge, stage=rollout.stage)
     return _BANDS[key]
 
 

@@ -13,7 +13,7 @@ import click
 
 from canary import judge
 from canary.errors import BadInput, SpecError
-from canary.judge import Block, JudgeState
+from canary.judge import Block, JudgeConfig, JudgeState
 from canary.spec.models import CanarySpec
 from canary.verdict import Answer, GateVerdict, Judgement
 from controlplane.block_lines import BlockLines
@@ -43,14 +43,15 @@ def command(context: click.Context, file: str) -> None:
 
 def _judge_lines(spec: CanarySpec) -> bool:
     """Read to the end, print a verdict for each block; whether a gate failed."""
-    state, failed = judge.begin(spec), False
+    config = judge.compile_gates(spec)
+    state, failed = judge.begin(config), False
     lines = BlockLines(spec)
     for number, text in enumerate(sys.stdin.buffer, start=1):
         if not text.strip():
             continue
         block = lines.read(number, text)
-        state = judge.update(spec, state, block)
-        answer, found = _answer(spec, state, block)
+        state = judge.update(config, state, block)
+        answer, found = _answer(config, state, block)
         failed = failed or answer is Answer.FAIL
         line = {
             "t": block.t,
@@ -64,9 +65,9 @@ def _judge_lines(spec: CanarySpec) -> bool:
     return failed
 
 
-def _answer(spec: CanarySpec, state: JudgeState, block: Block) -> tuple[Answer, Judgement]:
+def _answer(config: JudgeConfig, state: JudgeState, block: Block) -> tuple[Answer, Judgement]:
     """The answer for the block's stage. History is never passed: there is no canary in it."""
-    found = judge.read(spec, state, stage=block.stage, now=block.t)
+    found = judge.read(config, state, stage=block.stage, now=block.t)
     history = block.t < 0 and found.answer is Answer.PASS
     return (Answer.WAIT if history else found.answer), found
 

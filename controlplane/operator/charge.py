@@ -7,20 +7,17 @@ caches, decides, and acts; nothing in here asks the API server except to write.
 import asyncio
 import math
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from canary import intake
 from canary.errors import WorldError
 from canary.invariants import broken
-from canary.judge import Heard
 from canary.observation import Counters, OperatorRequest
 from canary.rollout import Decision, Event, Phase, Rollout
 from canary.spec.models import ModelCanary
 from canary.spec.stored import from_text
 from canary.weights import Arm
 from controlplane.kubernetes.api import Object
-from controlplane.operator.hearing import Hearing
 from controlplane.operator.reading import Reading, is_tidying
 from controlplane.operator.site import Drift, Site
 from controlplane.operator.status import Facts
@@ -60,8 +57,6 @@ class Means:
     """Runs a coroutine in the background; never raises."""
     decided: Callable[[str, Rollout, Decision], None]
     """Hears of every decision, with the rollout's namespace."""
-    hearing: Hearing = field(default_factory=Hearing)
-    """Through which they hear the numbers together."""
 
 
 class Charge:
@@ -95,7 +90,6 @@ class Charge:
         self._say = say
         self._clock = means.clock
         self._spawn = means.spawn
-        self._hearing = means.hearing
         self._started = 0
         self._comparing = False
         self._decided = means.decided
@@ -116,7 +110,6 @@ class Charge:
         self.reconciler.rollout = task.ended
         self._asked: dict[str, OperatorRequest] = {}
         self._overheard: list[Counters] = []
-        self._hearing.join(self)
 
     @property
     def rollout(self) -> Rollout | None:
@@ -199,7 +192,6 @@ class Charge:
 
     def close(self) -> None:
         """Let go of it; what serves, serves on."""
-        self._hearing.leave(self)
         self.notifier.desk_over.set()
         self.site.close()
 
@@ -210,7 +202,7 @@ class Charge:
         await self._try(board.look_at_route)
         await self._try(board.look_at_requests)
         if self.evidence_due:
-            await self._hearing.hear(self)
+            await self.listen()
         self._compare()
         board.requests = tuple({each.id: each for each in (*board.requests, *self._asked.values())}.values())
 
@@ -218,13 +210,6 @@ class Charge:
         """Look at the numbers of the last tick."""
         self.evidence_due = False
         await self._try(self.reconciler.board.look_at_evidence)
-
-    def heard(self) -> Heard | None:
-        """What its judge has to take in at the next pass, where that is known before it."""
-        rollout, counters = self.rollout, self.reconciler.board.counters
-        if self.over or rollout is None or counters is None:
-            return None
-        return intake.heard(self.reconciler.spec, rollout, counters)
 
     def _compare(self) -> None:
         """Ask the variants what they are, in the background, until what they say was told once."""

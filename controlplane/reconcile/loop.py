@@ -13,6 +13,7 @@ from typing import Any
 from canary import lessons
 from canary.action import Action, SetWeights
 from canary.errors import BugError, Conflict, WorldError
+from canary.judge import Analysis, compile_gates
 from canary.look import EXPOSED
 from canary.machine import advance, begin
 from canary.observation import Counters, Seen
@@ -71,6 +72,7 @@ class Reconciler:
         `save_every`: seconds after which evidence alone is saved; infinite where it can be read again after a restart.
         """
         self.spec = spec
+        self.config = compile_gates(spec)
         self.revision = revision
         self.ports = ports
         self.board = Board(ports, name, scrape_interval)
@@ -89,6 +91,8 @@ class Reconciler:
         self._busy: set[Action] = set()
         self._said: dict[str, str] = {}
         self._recording = Recording(ports.store)
+        self._analysis: Analysis | None = None
+        """The judge's last, so that a pass over nothing new costs next to nothing."""
         self._lesson: Sequence[Counters] = ()
         """Stable's history from before this rollout, until the judge has seen it."""
 
@@ -108,7 +112,7 @@ class Reconciler:
             return self.rollout
         self._version = stored.version if stored else 0
         self._saved = None
-        self.rollout = begin(self.spec, name=self._name, revision=self.revision, attempt=attempt, now=now)
+        self.rollout = begin(self.config, name=self._name, revision=self.revision, attempt=attempt, now=now)
         self._recording.begun(self.rollout, self._spec_text)
         if stored is not None and isinstance(self.ports.metrics, MetricHistory) and self._known_before(stored):
             await self._start(self._look_back(self.ports.metrics, now))
@@ -136,7 +140,7 @@ class Reconciler:
 
     async def _caught_up(self, rollout: Rollout, now: float) -> Rollout:
         """The rollout with the evidence of the time since its judge looked last, where the source remembers it."""
-        if not knows(self.spec, rollout):
+        if not knows(self.config, rollout):
             return await self._judged_anew(rollout, now)
         known, source, interval = rollout.judge.previous, self.ports.metrics, self.board.scrape_interval
         if rollout.phase not in EXPOSED or known is None or not isinstance(source, MetricHistory):
@@ -151,7 +155,7 @@ class Reconciler:
             self.tell("history", f"What happened meanwhile cannot be read again: {why} It counts as one long interval.")
             return rollout
         self._recording.rebuilt(history, now)
-        return rebuilt(self.spec, rollout, history)
+        return rebuilt(self.config, rollout, history)
 
     async def _judged_anew(self, rollout: Rollout, now: float) -> Rollout:
         """The rollout whose judge has seen nothing, or remembers in another release's way: what the source knows."""
@@ -168,7 +172,7 @@ class Reconciler:
             except (WorldError, TimeoutError) as error:
                 why = str(error) or f"no answer within {REBUILD_PATIENCE:g} s"
                 self.tell("history", f"What the judge could learn from the past cannot be read: {why}")
-        anew = judged_anew(self.spec, rollout, lesson, history, now)
+        anew = judged_anew(self.config, rollout, lesson, history, now)
         if anew is not rollout:
             self._recording.broken_off()
         return anew
@@ -187,9 +191,9 @@ class Reconciler:
     def show(self, history: Sequence[Counters]) -> None:
         """After `resume`: let the judge take these in (oldest first), and decide nothing yet."""
         rollout = self.rollout
-        if rollout is not None and rollout.phase in EXPOSED and knows(self.spec, rollout):
+        if rollout is not None and rollout.phase in EXPOSED and knows(self.config, rollout):
             self._recording.rebuilt(history, self.ports.clock.now())
-            self.rollout = rebuilt(self.spec, rollout, history)
+            self.rollout = rebuilt(self.config, rollout, history)
 
     def saved_as(self, version: int) -> None:
         """After `resume`: the store has the same state, and calls it this version by now."""
@@ -209,12 +213,13 @@ class Reconciler:
         now = self.ports.clock.now()
         if self._lesson:
             self._recording.taught(self._lesson, now)
-            before, self._lesson = lessons.taught(self.spec, before, self._lesson, now), ()
+            before, self._lesson = lessons.taught(self.config, before, self._lesson, now), ()
         decided = await self._decide(before, now)
         if decided is None:
             return now + RETRY
         seen, decision = decided
         self._recording.looked(before, seen, decision, now)
+        self._analysis = decision.analysis
         if self.on_decision:
             self.on_decision(before, decision)
         settled = await self._carry_out_safely(before, decision, now)
@@ -229,7 +234,7 @@ class Reconciler:
         Nobody is accused of having lowered the route on the word of an old copy of it.
         """
         seen = self.board.seen()
-        decision = advance(self.spec, before, seen, now)
+        decision = advance(self.config, before, seen, now, self._analysis)
         if not confirmation.is_called_for(before, decision, self.ports.router):
             return seen, decision
         if why := await confirmation.look_again(self.ports.router):
@@ -237,7 +242,7 @@ class Reconciler:
             return None
         await self.board.look_at_route()
         seen = self.board.seen()
-        return seen, advance(self.spec, before, seen, now)
+        return seen, advance(self.config, before, seen, now, self._analysis)
 
     @property
     def done(self) -> bool:
@@ -331,7 +336,7 @@ class Reconciler:
             self._recording.broken_off()
             self.rollout = self._saved = stored.rollout
             self._version = stored.version
-            if not knows(self.spec, stored.rollout):
+            if not knows(self.config, stored.rollout):
                 self.rollout = await self._judged_anew(stored.rollout, self.ports.clock.now())
 
     async def _do(self, action: Action) -> None:

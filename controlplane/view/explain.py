@@ -3,7 +3,7 @@
 Used by `serinus status` and `why`, and by `kubectl canary`. The sentences are the machine's and the judge's own.
 """
 
-from canary.judge import what_would_flip
+from canary.judge import compile_gates, what_would_flip
 from canary.judge.legible import legible
 from canary.rollout import Phase, Reason, Rollout
 from canary.spec.models import CanarySpec
@@ -44,8 +44,9 @@ def why_lines(spec: CanarySpec, rollout: Rollout) -> list[str]:
     first = cause_of(rollout) or clean(rollout.message)
     lines = [headline(rollout), first, *(each for each in noise if each not in first)]
     now = rollout.history[-1].at if rollout.history else rollout.since
-    known = legible(spec, rollout.judge)
-    flips = what_would_flip(spec, rollout.judge, stage=rollout.stage, now=now) if known else {}
+    config = compile_gates(spec)
+    known = legible(config, rollout.judge)
+    flips = what_would_flip(config, rollout.judge, stage=rollout.stage, now=now) if known else {}
     for verdict in rollout.verdicts:
         lines += ["", f"  {verdict.verdict.value:4}  {clean(verdict.gate)}", f"        {clean(verdict.why)}"]
         if flip := flips.get(verdict.gate):

@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from canary.judge import compile_gates
 from canary.judge.interval import Interval, intervals
 from canary.observation import Seen
 from canary.rollout import Rollout
@@ -54,7 +55,8 @@ class LiveRecord:
 
     def __init__(self, folder: Path, now: Callable[[], float], spec: CanarySpec | None = None) -> None:
         """`now`: seconds since the epoch. Without the plan there are no intervals."""
-        self._folder, self._now, self._spec = folder, now, spec
+        self._folder, self._now = folder, now
+        self._config = compile_gates(spec) if spec is not None else None
         self._pace = Pace()
         self._told: tuple[int, int] = (0, 0)
         self._split: tuple[Weights, Weights | None] | None = None
@@ -69,7 +71,7 @@ class LiveRecord:
             return
         self._written, self._told = now, told
         with suppress(OSError, ValueError, TypeError):  # a text that cannot be written must not stop a rollout either
-            bands = {} if self._spec is None else intervals(self._spec, rollout.judge, stage=rollout.stage)
+            bands = {} if self._config is None else intervals(self._config, rollout.judge, stage=rollout.stage)
             self._write(Live(rollout.name, *told, now, _without_totals(seen), rates, rollout.verdicts, bands))
             if moved or now - self._sampled >= max(PERIOD, (now - rollout.began) / SAMPLES_PER_AGE):
                 self._sampled = now

@@ -10,7 +10,7 @@ from benchmarks import judge_fleet
 from benchmarks.judge import GATES, MARGINS, spec_of
 from benchmarks.judge_traffic import BOUNDS, HARSH, Rollout, draw
 from canary import judge
-from canary.judge import Block, PodBlock
+from canary.judge import Block, PodBlock, compile_gates
 
 EDGES = [*BOUNDS, math.inf]
 STAGES = ((0.05, 400.0), (0.25, 400.0))
@@ -42,11 +42,12 @@ def test_the_fleet_weighs_evidence_as_the_judge_does(harm: str) -> None:
     spec = spec_of(GATES, STAGES)
     drawn = draw(np.random.default_rng(8), HARSH, harm=harm, stages=STAGES, history=900.0)
     went = judge_fleet.course(spec, [judge_fleet.counts(spec, drawn)], drawn.t, drawn.stage)
-    state, evidence = judge.begin(spec), []
+    config = compile_gates(spec)
+    state, evidence = judge.begin(config), []
     for block in _blocks(drawn):
-        state = judge.update(spec, state, block)
+        state = judge.update(config, state, block)
         if block.t > 0:
-            evidence.append(judge.weight_of_evidence(spec, state))
+            evidence.append(judge.weight_of_evidence(config, state))
     assert went.total[0] == pytest.approx(evidence, abs=1e-5)
 
 
@@ -55,9 +56,10 @@ def test_the_fleet_clears_a_canary_as_the_judge_does(which: int) -> None:
     spec = spec_of(MARGINS[which][:1], STAGES)
     drawn = draw(np.random.default_rng(9), HARSH, stages=STAGES, history=900.0)
     went = judge_fleet.course(spec, [judge_fleet.counts(spec, drawn)], drawn.t, drawn.stage)
-    state, cleared = judge.begin(spec), []
+    config = compile_gates(spec)
+    state, cleared = judge.begin(config), []
     for block in _blocks(drawn):
-        state = judge.update(spec, state, block)
+        state = judge.update(config, state, block)
         if block.t > 0:
             cleared.append(next(iter(state.memory["evidence"].values()))["log_clear"])
     assert went.clear[0] == pytest.approx(cleared, abs=1e-5)

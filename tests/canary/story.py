@@ -9,6 +9,7 @@ from typing import Self
 
 from canary.action import Action, SetWeights
 from canary.invariants import broken
+from canary.judge import compile_gates
 from canary.machine import advance, begin
 from canary.observation import (
     Counters,
@@ -48,11 +49,12 @@ class Story:
 
     def __init__(self, spec: CanarySpec | None = None, *, rps: float = 200.0) -> None:
         self.spec = spec or plan()
+        self.config = compile_gates(self.spec)
         self.now = 0.0
         self.rps = rps
         self.canary_errors = 0.0
         self.stable_errors = 0.0
-        self.rollout: Rollout = begin(self.spec, name="story", revision="r1", attempt=1, now=0.0)
+        self.rollout: Rollout = begin(self.config, name="story", revision="r1", attempt=1, now=0.0)
         self.seen = Seen(
             stable=VariantSeen(at=0, ready=0),
             canary=VariantSeen(at=0, ready=0),
@@ -121,7 +123,7 @@ class Story:
         self.seen = replace(self.seen, **changes)  # type: ignore[arg-type]  # names are checked by replace itself
         for _ in range(4):  # the route follows at once, and is seen to
             before = self.rollout
-            decision = advance(self.spec, before, self.seen, self.now)
+            decision = advance(self.config, before, self.seen, self.now)
             assert not (wrong := broken(self.spec, before, self.seen, decision)), f"{wrong}{self.tell()}"
             self.rollout, self.actions = decision.rollout, decision.actions
             asked = next((action.weights for action in self.actions if isinstance(action, SetWeights)), None)

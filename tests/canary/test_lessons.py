@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from canary.judge import compile_gates
 from canary.judge.judge import begin
 from canary.lessons import READINGS, floors, ran_before, seconds_back, taught
 from canary.rollout import Phase, Reason, Rollout
@@ -29,15 +30,16 @@ WIDE = Gate(
 )
 LIMIT = Gate(text="error_rate <= 5%", metric="error_rate", comparison="max", limit=0.05, better="lower")
 SPEC = plan(FINE, WIDE, LIMIT, hold=600.0)
+CONFIG = compile_gates(SPEC)
 
 
 def _rollout(spec: CanarySpec = SPEC, phase: Phase = Phase.PREPARING) -> Rollout:
-    return Rollout("r", "1", 2, 900.0, phase, message="Starting.", since=900.0, judge=begin(spec))
+    return Rollout("r", "1", 2, 900.0, phase, message="Starting.", since=900.0, judge=begin(compile_gates(spec)))
 
 
 def test_a_margin_below_the_noise_is_said_once_with_both_numbers() -> None:
     """Both stages have the gate; one sentence is enough."""
-    rollout = taught(SPEC, _rollout(), past(), 1000.0)
+    rollout = taught(CONFIG, _rollout(), past(), 1000.0)
     [event] = rollout.history
     assert (event.event, event.reason, event.at) == ("alert", Reason.NOISE_FLOOR, 1000.0)
     noise = event.evidence["noise"]
@@ -52,7 +54,7 @@ def test_a_margin_below_the_noise_is_said_once_with_both_numbers() -> None:
 
 def test_a_margin_that_can_be_told_from_noise_is_not_mentioned() -> None:
     spec = plan(WIDE, LIMIT, hold=600.0)
-    rollout = taught(spec, _rollout(spec), past(), 1000.0)
+    rollout = taught(compile_gates(spec), _rollout(spec), past(), 1000.0)
     assert rollout.history == ()
     assert rollout.judge.memory["evidence"][WIDE.text]["placebo"]["blocks"] == 119
 
@@ -61,7 +63,7 @@ def test_floors_are_known_for_gates_that_compare_by_a_share_and_fall_with_time()
     longer = SPEC.model_copy(
         update={"stages": (SPEC.stages[0], SPEC.stages[1].model_copy(update={"hold": 6000.0}), SPEC.stages[2])}
     )
-    found = floors(longer, past())
+    found = floors(compile_gates(longer), past())
     assert [(floor.stage, floor.gate) for floor in found] == [(s, g.text) for s in (0, 1) for g in (FINE, WIDE)]
     assert found[2].noise < found[0].noise
 
@@ -76,14 +78,14 @@ def test_floors_are_known_for_gates_that_compare_by_a_share_and_fall_with_time()
     ids=["has traffic", "over", "had traffic"],
 )
 def test_a_rollout_whose_canary_has_traffic_learns_from_the_present_only(rollout: Rollout) -> None:
-    assert taught(SPEC, rollout, past(), 1000.0) is rollout
+    assert taught(CONFIG, rollout, past(), 1000.0) is rollout
 
 
 def test_a_handful_of_readings_teaches_nothing() -> None:
     """A stable variant that has only just been started has no past."""
     rollout = _rollout()
-    assert taught(SPEC, rollout, past(5), 1000.0) is rollout
-    assert floors(SPEC, past(5)) == ()
+    assert taught(CONFIG, rollout, past(5), 1000.0) is rollout
+    assert floors(CONFIG, past(5)) == ()
 
 
 def test_the_past_is_that_of_the_variant_that_the_rollout_before_left_serving() -> None:

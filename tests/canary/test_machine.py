@@ -246,7 +246,7 @@ def test_r12_a_finished_rollout_stays_finished_whatever_the_world_does() -> None
 def test_r12_the_same_inputs_give_the_same_decision() -> None:
     """Replay and simulation rest on it."""
     story = Story().ready(5).at(20)
-    decisions = [advance(story.spec, story.rollout, story.seen, 33.0) for _ in range(2)]
+    decisions = [advance(story.config, story.rollout, story.seen, 33.0) for _ in range(2)]
     assert decisions[0] == decisions[1]
 
 
@@ -255,7 +255,7 @@ def test_r12_a_change_that_the_table_does_not_have_is_refused_and_changes_nothin
     story = Story().ready(5).at(20).ask(21, "abort")
     look = Look(story.spec, story.rollout, story.seen, 30.0)
     with pytest.raises(BugError, match="RolledBack may not become Shifting"):
-        _apply(look, Change(Phase.SHIFTING, Reason.RESUMED, "no"))
+        _apply(story.config, look, Change(Phase.SHIFTING, Reason.RESUMED, "no"))
 
 
 def test_both_variants_are_kept_running_while_traffic_may_reach_them() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from canary.judge import compile_gates
 from canary.judge.judge import begin
 from canary.machine import advance
 from canary.observation import Counters, EvidenceSeen, RouteSeen, Seen, VariantSeen
@@ -37,6 +38,7 @@ GATES = (
     ),
 )
 SPEC = plan(*GATES, hold=10_000.0)
+CONFIG = compile_gates(SPEC)
 SHARE = SPEC.stages[0].traffic
 FIVE = Weights.of_share(SHARE)
 
@@ -57,7 +59,7 @@ def _scrapes(count: int, health: Health) -> list[Counters]:
 def analyzing() -> Rollout:
     return Rollout(
         "r", "1", 1, 900.0, Phase.ANALYZING, since=950.0, stage_since=950.0, weights=FIVE, peak=FIVE,
-        judge=begin(SPEC),
+        judge=begin(CONFIG),
     )  # fmt: skip
 
 
@@ -68,8 +70,9 @@ def _seen(counters: Counters) -> Seen:
 
 
 def watched(spec: CanarySpec, rollout: Rollout, scrapes: list[Counters]) -> Rollout:
+    config = compile_gates(spec)
     for counters in scrapes:
-        rollout = advance(spec, rollout, _seen(counters), counters.at).rollout
+        rollout = advance(config, rollout, _seen(counters), counters.at).rollout
     return rollout
 
 
@@ -95,7 +98,7 @@ def test_after_a_kill_the_judge_and_its_verdicts_are_those_of_an_uninterrupted_r
     scrapes = _scrapes(121, health)
     uninterrupted = watched(SPEC, analyzing(), scrapes[:120])
     saved = rollout_from_text(rollout_to_text(watched(SPEC, analyzing(), scrapes[:40])))
-    back = rebuilt(SPEC, saved, scrapes[:120])
+    back = rebuilt(CONFIG, saved, scrapes[:120])
     assert uninterrupted.phase is Phase.ANALYZING
     same(dict(uninterrupted.judge.memory), dict(back.judge.memory))
     assert back.judge.previous == uninterrupted.judge.previous
@@ -107,7 +110,7 @@ def test_after_a_kill_the_judge_and_its_verdicts_are_those_of_an_uninterrupted_r
 def test_harm_that_began_while_nobody_looked_is_known_at_the_first_pass() -> None:
     scrapes = _scrapes(121, Health(errors=0.2))
     saved = watched(SPEC, analyzing(), scrapes[:2])
-    back = advance(SPEC, rebuilt(SPEC, saved, scrapes[:120]), _seen(scrapes[120]), 1120.0).rollout
+    back = advance(CONFIG, rebuilt(CONFIG, saved, scrapes[:120]), _seen(scrapes[120]), 1120.0).rollout
     assert back.phase is Phase.ROLLING_BACK
     assert any(each.verdict is Answer.FAIL for each in back.verdicts)
     assert back.harm_began is not None
@@ -118,7 +121,7 @@ def test_only_the_judge_moves() -> None:
     """What to do about it is for the next pass to decide, and to announce."""
     scrapes = _scrapes(60, Health(errors=0.2))
     saved = watched(SPEC, analyzing(), scrapes[:2])
-    back = rebuilt(SPEC, saved, scrapes)
+    back = rebuilt(CONFIG, saved, scrapes)
     assert replace(back, judge=saved.judge, served=saved.served) == saved
     assert back.judge != saved.judge
 
@@ -126,21 +129,21 @@ def test_only_the_judge_moves() -> None:
 def test_what_is_known_already_changes_nothing() -> None:
     scrapes = _scrapes(60, Health())
     saved = watched(SPEC, analyzing(), scrapes)
-    assert rebuilt(SPEC, saved, scrapes) is saved
-    assert rebuilt(SPEC, saved, []) is saved
+    assert rebuilt(CONFIG, saved, scrapes) is saved
+    assert rebuilt(CONFIG, saved, []) is saved
 
 
 @pytest.mark.parametrize("phase", [Phase.PENDING, Phase.SUCCEEDED, Phase.ROLLED_BACK])
 def test_a_rollout_that_is_not_judged_is_given_back(phase: Phase) -> None:
     scrapes = _scrapes(10, Health())
     saved = replace(watched(SPEC, analyzing(), scrapes[:5]), phase=phase)
-    assert rebuilt(SPEC, saved, scrapes) is saved
+    assert rebuilt(CONFIG, saved, scrapes) is saved
 
 
 def test_a_rollout_whose_judge_has_seen_nothing_is_given_back() -> None:
     """What stable did before it was complete is nobody's canary."""
     fresh = analyzing()
-    assert rebuilt(SPEC, fresh, _scrapes(10, Health())) is fresh
+    assert rebuilt(CONFIG, fresh, _scrapes(10, Health())) is fresh
     assert math.isclose(fresh.since, 950.0)
 
 
@@ -170,9 +173,9 @@ SPOILT = ["version", "a name that is missing", "evidence without its noise", "nu
 @pytest.mark.parametrize("spoilt", SPOILT)
 def test_a_memory_of_another_release_is_known_for_one(spoilt: str) -> None:
     saved = watched(SPEC, analyzing(), _scrapes(10, Health()))
-    assert knows(SPEC, saved)
-    assert knows(SPEC, rollout_from_text(rollout_to_text(saved)))
-    assert not knows(SPEC, _of_another_release(saved, spoilt))
+    assert knows(CONFIG, saved)
+    assert knows(CONFIG, rollout_from_text(rollout_to_text(saved)))
+    assert not knows(CONFIG, _of_another_release(saved, spoilt))
 
 
 @pytest.mark.parametrize("spoilt", SPOILT)
@@ -181,8 +184,8 @@ def test_a_judge_that_begins_anew_knows_what_happened_since_its_stage_began_and_
     scrapes = _scrapes(121, Health())
     uninterrupted = watched(SPEC, analyzing(), scrapes[:120])
     saved = _of_another_release(watched(SPEC, analyzing(), scrapes[:40]), spoilt)
-    back = judged_anew(SPEC, saved, (), scrapes[:120], 1119.0)
-    assert knows(SPEC, back)
+    back = judged_anew(CONFIG, saved, (), scrapes[:120], 1119.0)
+    assert knows(CONFIG, back)
     same(dict(uninterrupted.judge.memory), dict(back.judge.memory))
     assert back.served == uninterrupted.served
     event = back.history[-1]
@@ -197,22 +200,22 @@ def test_a_judge_that_begins_anew_knows_what_happened_since_its_stage_began_and_
 def test_harm_is_found_again_by_a_judge_that_begins_anew() -> None:
     scrapes = _scrapes(121, Health(errors=0.2))
     saved = _of_another_release(watched(SPEC, analyzing(), scrapes[:2]), "version")
-    back = judged_anew(SPEC, saved, (), scrapes[:120], 1119.0)
-    assert advance(SPEC, back, _seen(scrapes[120]), 1120.0).rollout.phase is Phase.ROLLING_BACK
+    back = judged_anew(CONFIG, saved, (), scrapes[:120], 1119.0)
+    assert advance(CONFIG, back, _seen(scrapes[120]), 1120.0).rollout.phase is Phase.ROLLING_BACK
 
 
 def test_without_a_history_the_next_look_is_a_short_one() -> None:
     saved = _of_another_release(watched(SPEC, analyzing(), _scrapes(40, Health())), "version")
-    back = judged_anew(SPEC, saved, (), [], 1039.0)
+    back = judged_anew(CONFIG, saved, (), [], 1039.0)
     assert back.judge.previous == saved.judge.previous
-    assert knows(SPEC, back)
+    assert knows(CONFIG, back)
     assert "with the traffic from now on" in back.history[-1].message
 
 
 def test_stables_past_teaches_a_judge_that_begins_anew_its_noise() -> None:
     scrapes = _scrapes(121, Health())
     saved = _of_another_release(watched(SPEC, analyzing(), scrapes[:80]), "version")
-    plain, taught = (judged_anew(SPEC, saved, lesson, scrapes[60:80], 1079.0) for lesson in ([], scrapes[:60]))
+    plain, taught = (judged_anew(CONFIG, saved, lesson, scrapes[60:80], 1079.0) for lesson in ([], scrapes[:60]))
     text = GATES[0].text
     blocks = [each.judge.memory["evidence"][text]["usual"][2] for each in (plain, taught)]
     assert (blocks[0] + 50 < blocks[1], taught.judge.memory["tally"]) == (True, plain.judge.memory["tally"])
@@ -220,7 +223,7 @@ def test_stables_past_teaches_a_judge_that_begins_anew_its_noise() -> None:
 
 def test_a_judge_that_has_seen_nothing_is_shown_the_stage_without_a_word() -> None:
     scrapes = _scrapes(60, Health())
-    back = judged_anew(SPEC, replace(analyzing(), steady_since=940.0), (), scrapes, 1060.0)
+    back = judged_anew(CONFIG, replace(analyzing(), steady_since=940.0), (), scrapes, 1060.0)
     same(dict(watched(SPEC, analyzing(), scrapes).judge.memory), dict(back.judge.memory))
     assert back.history == ()
 

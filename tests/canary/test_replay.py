@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from canary.frame import Begun, Frame, Looked, Restated
+from canary.judge import compile_gates
 from canary.machine import begin, note
 from canary.observation import EvidenceSeen, RouteSeen, Seen, VariantSeen
 from canary.replay import NoRecording, decided_again, decided_otherwise
@@ -15,6 +16,7 @@ from canary.weights import ALL_STABLE
 SPEC = CanarySpec.model_validate(
     {"model": {"name": "m"}, "stable": {"name": "v1"}, "canary": {"name": "v2"}, "stages": [{"traffic": 1.0}]}
 )
+CONFIG = compile_gates(SPEC)
 BEGUN = Begun(10.0, "chat", "r1", 1, "{}")
 
 
@@ -33,7 +35,7 @@ def test_a_record_without_its_beginning_is_refused(frames: list[Frame]) -> None:
 
 def test_what_the_record_restates_is_taken_over_and_told_as_a_gap() -> None:
     """Its events are known, though nobody can decide them again."""
-    rollout = begin(SPEC, name="chat", revision="r1", attempt=1, now=10.0)
+    rollout = begin(CONFIG, name="chat", revision="r1", attempt=1, now=10.0)
     rollout = note(replace(rollout, phase=Phase.PREPARING), "phase", Reason.VARIANTS_STARTING, "Lost.", {}, 12.0)
     again = decided_again(SPEC, [BEGUN, Restated(12.0, rollout), looked(13.0)])
     assert again.gaps == (12.0,)

@@ -1,6 +1,6 @@
 """What each arm has answered, exactly, whatever happens to the counters."""
 
-from canary.judge import begin, watch
+from canary.judge import begin, compile_gates, watch
 from canary.observation import Counters, EvidenceSeen, PodCounters
 from canary.served import served_since, unrouted_since
 from canary.weights import ALL_STABLE
@@ -35,12 +35,13 @@ def test_the_same_reading_twice_counts_nothing() -> None:
 
 def test_what_the_judge_remembers_is_enough_to_count_lost_requests_once() -> None:
     """The running total of unrouted requests is differenced, not added at every pass."""
-    spec = plan()
-    state = begin(spec)
+    config = compile_gates(plan())
+    state = begin(config)
     lost = 0.0
     for at in range(1, 6):
         counters = totals(float(at), 10.0 * at, 10.0 * at, unrouted=7.0)
         lost += unrouted_since(state.previous, counters) or 0.0
         seen = EvidenceSeen(at=float(at), counters=counters)
-        state, _ = watch(spec, state, stage=0, weights=ALL_STABLE, evidence=seen, now=float(at), stage_since=None)
+        analysis = watch(config, state, stage=0, weights=ALL_STABLE, evidence=seen, now=float(at), stage_since=None)
+        state = analysis.state
     assert lost == 0.0

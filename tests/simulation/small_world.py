@@ -12,6 +12,7 @@ from typing import Any
 
 from canary.action import SetWeights
 from canary.invariants import broken
+from canary.judge import Analysis, JudgeConfig, compile_gates
 from canary.machine import advance, begin
 from canary.observation import (
     Counters,
@@ -119,6 +120,7 @@ class SmallWorld:
     seed: int
     rng: Random = field(init=False)
     spec: CanarySpec = field(init=False)
+    config: JudgeConfig = field(init=False)
     rollout: Rollout = field(init=False)
     now: float = 1000.0
     latest: float = 1000.0
@@ -126,6 +128,7 @@ class SmallWorld:
     route: Weights = ALL_STABLE
     totals: dict[Arm, PodCounters] = field(init=False)
     errors: dict[Arm, float] = field(init=False)
+    analysis: Analysis | None = None
     asked: int = 0
     story: list[str] = field(default_factory=list)
     """What happened, a line a pass: printed when a test fails."""
@@ -134,7 +137,8 @@ class SmallWorld:
         """Draw the plan and how good both arms are."""
         self.rng = Random(self.seed)
         self.spec = random_plan(self.rng)
-        self.rollout = begin(self.spec, name="small", revision="r1", attempt=1, now=self.now)
+        self.config = compile_gates(self.spec)
+        self.rollout = begin(self.config, name="small", revision="r1", attempt=1, now=self.now)
         self.totals = dict.fromkeys(ARMS, ZERO)
         self.errors = {arm: self.rng.choice([0.0, 0.01, 0.01, 0.3, 0.9]) for arm in ARMS}
 
@@ -146,10 +150,13 @@ class SmallWorld:
         self.latest = max(self.latest, self.now)
         self._serve()
         before, seen = self.rollout, self._anything()
-        decision = advance(self.spec, before, seen, self.now)
+        decision = advance(self.config, before, seen, self.now, self.analysis)
         wrong = self._wrong(before, seen, decision)
-        if rng.random() < 0.1 and advance(self.spec, before, seen, self.now) != decision:
-            wrong.append("the same snapshot gave another decision")
+        if rng.random() < 0.1:
+            again = advance(self.config, before, seen, self.now)  # without what was worked out at the pass before
+            if (again.rollout, again.actions, again.wake_at) != (decision.rollout, decision.actions, decision.wake_at):
+                wrong.append("the same snapshot gave another decision")
+        self.analysis = decision.analysis
         self._carry_out(before, decision)
         return wrong
 
@@ -158,7 +165,7 @@ class SmallWorld:
         self.now = self.latest = self.latest + 5.0
         self._serve()
         before, seen = self.rollout, replace(self._well(), **changes)
-        decision = advance(self.spec, before, seen, self.now)
+        decision = advance(self.config, before, seen, self.now)
         self.rollout = decision.rollout
         self._route(decision)
         return self._wrong(before, seen, decision)

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from canary.judge import bounds, docket
+from canary.judge import bounds, compile_gates
 from tests.canary.judge.worlds import FAST, FAST_LIKE_STABLE, plan
 
 EDGES = [0.1, 0.2, 0.5, 1.0, math.inf]
@@ -43,7 +43,7 @@ def test_quantiles_lie_on_straight_lines_within_buckets_and_never_beyond_the_las
 
 
 def test_against_stable_a_bound_is_picked_only_from_enough_history_and_reconsidered_as_it_grows() -> None:
-    case = docket.of(plan(FAST_LIKE_STABLE)).tested[0]
+    case = compile_gates(plan(FAST_LIKE_STABLE)).tested[0]
     assert bounds.pick(case, None, EDGES, None) is None
     assert bounds.pick(case, None, EDGES, [count / 10 for count in HISTORY]) is None
     first = bounds.pick(case, None, EDGES, HISTORY)
@@ -54,5 +54,5 @@ def test_against_stable_a_bound_is_picked_only_from_enough_history_and_reconside
 
 
 def test_a_limit_needs_no_history() -> None:
-    case = docket.of(plan(FAST)).tested[0]
+    case = compile_gates(plan(FAST)).tested[0]
     assert bounds.pick(case, None, EDGES, None) == [2.0, 1.0, 1.0, 0.0]

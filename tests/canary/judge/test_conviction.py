@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from canary import judge
-from canary.judge import conviction, docket
+from canary.judge import compile_gates, conviction
 from canary.judge.memory import Memory, fresh
 from canary.spec.models import CanarySpec
 from tests.canary.judge.worlds import CONVERSION, ERRORS_LIKE_STABLE, FAST, block, plan
@@ -17,7 +17,7 @@ SPEC = plan(ERRORS_LIKE_STABLE, FAST, CONVERSION)
 
 def _memory(spec: CanarySpec, **log_e: float) -> Memory:
     """A memory in which gates have these logs of evidence, in the order of the plan."""
-    memory = fresh(docket.of(spec))
+    memory = fresh(compile_gates(spec))
     for text, value in zip(memory["gates"], log_e.values(), strict=False):
         memory["evidence"][text]["log_e"] = value
         memory["started"].append(text)
@@ -25,43 +25,43 @@ def _memory(spec: CanarySpec, **log_e: float) -> Memory:
 
 
 def test_the_evidence_of_all_gates_adds_up_by_their_weights() -> None:
-    of = docket.of(SPEC)
-    total = conviction.total(of, _memory(SPEC, errors=math.log(100), latency=math.log(50), kpi=math.log(10)))
+    config = compile_gates(SPEC)
+    total = conviction.total(config, _memory(SPEC, errors=math.log(100), latency=math.log(50), kpi=math.log(10)))
     assert total == pytest.approx(math.log(0.4 * 100 + 0.4 * 50 + 0.2 * 10))
 
 
 def test_gates_that_are_not_enough_alone_may_be_together_and_the_heaviest_is_blamed() -> None:
     """Three gates of 130 to 1: none reaches 100 by its own weight, all together do."""
-    of, memory = docket.of(SPEC), _memory(SPEC, errors=math.log(130), latency=math.log(140), kpi=math.log(130))
-    conviction.find(SPEC, of, memory, 0, 100.0)
+    config, memory = compile_gates(SPEC), _memory(SPEC, errors=math.log(130), latency=math.log(140), kpi=math.log(130))
+    conviction.find(config, memory, 0, 100.0)
     assert list(memory["failed"]) == [FAST.text]
 
 
 def test_just_short_of_enough_nobody_fails() -> None:
-    of, memory = docket.of(SPEC), _memory(SPEC, errors=math.log(99), latency=math.log(99), kpi=math.log(99))
-    conviction.find(SPEC, of, memory, 0, 100.0)
+    config, memory = compile_gates(SPEC), _memory(SPEC, errors=math.log(99), latency=math.log(99), kpi=math.log(99))
+    conviction.find(config, memory, 0, 100.0)
     assert memory["failed"] == {}
 
 
 @given(st.tuples(*[st.floats(-5, 8)] * 3))
 def test_gates_fail_exactly_when_all_their_evidence_together_is_enough(logs: tuple[float, float, float]) -> None:
     """Most blocks are settled by a look at the largest part; no failure may be lost by that, and none made."""
-    of, memory = docket.of(SPEC), _memory(SPEC, **dict(zip(("errors", "latency", "kpi"), logs, strict=True)))
-    conviction.find(SPEC, of, memory, 0, 100.0)
-    assert bool(memory["failed"]) == (conviction.total(of, memory) >= of.fails_at)
+    config, memory = compile_gates(SPEC), _memory(SPEC, **dict(zip(("errors", "latency", "kpi"), logs, strict=True)))
+    conviction.find(config, memory, 0, 100.0)
+    assert bool(memory["failed"]) == (conviction.total(config, memory) >= config.fails_at)
 
 
 def test_evidence_beyond_all_floats_is_still_only_evidence() -> None:
-    assert conviction.total(docket.of(SPEC), _memory(SPEC, errors=570.0, latency=0.0, kpi=-600.0)) < 571
+    assert conviction.total(compile_gates(SPEC), _memory(SPEC, errors=570.0, latency=0.0, kpi=-600.0)) < 571
 
 
 def test_r8_the_chance_of_a_false_rollback_is_the_users() -> None:
     """The same errors convict at 20 % and not yet at 0.01 %."""
     verdicts = {}
     for alpha in (0.2, 0.0001):
-        spec = plan(ERRORS_LIKE_STABLE, falseRollback=alpha)
-        state = judge.begin(spec)
+        config = compile_gates(plan(ERRORS_LIKE_STABLE, falseRollback=alpha))
+        state = judge.begin(config)
         for t in range(1, 5):
-            state = judge.update(spec, state, block(float(t), (250, 6), (375, 1), (375, 1)))
+            state = judge.update(config, state, block(float(t), (250, 6), (375, 1), (375, 1)))
         verdicts[alpha] = bool(state.memory["failed"])
     assert verdicts == {0.2: True, 0.0001: False}

@@ -5,7 +5,7 @@ import pytest
 
 from canary import judge
 from canary.judge import Block, JudgeState, PodBlock
-from canary.spec.models import CanarySpec, Gate
+from canary.spec.models import Gate
 from canary.verdict import Answer, GateVerdict
 from canary.weights import Arm
 from tests.canary.judge.worlds import plan
@@ -30,8 +30,8 @@ class Shop:
     def __init__(
         self, gate: Gate, *, canary: float, seed: int = 1, shares: tuple[float, ...] = (0.1, 0.5, 1.0)
     ) -> None:
-        self.spec: CanarySpec = plan(gate, shares=shares)
-        self.state: JudgeState = judge.begin(self.spec)
+        self.config = judge.compile_gates(plan(gate, shares=shares))
+        self.state: JudgeState = judge.begin(self.config)
         self.rng, self.rates = np.random.default_rng(seed), {"canary": canary, "stable": 0.2}
         self.t, self.coming = -1200.0, dict[tuple[Arm, str, float], int]()
 
@@ -56,11 +56,11 @@ class Shop:
                 arms[arm][pod] = PodBlock(float(n), 0.0, kpis={"conversion": (float(orders_now), float(n))})
             if not share:
                 del arms["canary"]
-            self.state = judge.update(self.spec, self.state, Block(self.t, stage, share, arms))
+            self.state = judge.update(self.config, self.state, Block(self.t, stage, share, arms))
 
     def verdict(self, stage: int) -> GateVerdict:
         """The gate's answer now."""
-        [verdict] = judge.read(self.spec, self.state, stage=stage, now=self.t).gates
+        [verdict] = judge.read(self.config, self.state, stage=stage, now=self.t).gates
         return verdict
 
 

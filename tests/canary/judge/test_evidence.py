@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from canary.judge import docket, start_weights
+from canary.judge import compile_gates, start_weights
 from canary.judge.evidence import NO_CASE_YET, Evidence, Numbers, Rule, learn, weigh
 from tests.canary.judge.worlds import ERRORS_AT_MOST, ERRORS_LIKE_STABLE, plan
 
-RELATIVE = docket.of(plan(ERRORS_LIKE_STABLE)).tested[0].rule
-ABSOLUTE = docket.of(plan(ERRORS_AT_MOST)).tested[0].rule
+RELATIVE = compile_gates(plan(ERRORS_LIKE_STABLE)).tested[0].rule
+ABSOLUTE = compile_gates(plan(ERRORS_AT_MOST)).tested[0].rule
 
 
 def _walk(

@@ -2,11 +2,11 @@
 
 import math
 
-from canary.judge import docket, feed
+from canary.judge import compile_gates, feed
 from canary.observation import Counters, PodCounters
 from tests.canary.judge.worlds import FAST, plan
 
-OF = docket.of(plan(FAST))
+OF = compile_gates(plan(FAST))
 
 
 def _counters(at: float, **pods: PodCounters) -> Counters:

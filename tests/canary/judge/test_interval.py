@@ -52,7 +52,7 @@ def test_both_arms_of_every_counted_gate_have_one_around_the_value_that_is_shown
     court = Court(plan(ERRORS_AT_MOST, FAST, CONVERSION, hardStop={"enabled": False}), World(2))
     court.enter(1)
     court.scrapes(12)
-    found = intervals(court.spec, court.state, stage=1)
+    found = intervals(court.config, court.state, stage=1)
     shown = {gate.gate: gate for gate in court.judgement.gates}
     assert set(found) >= {ERRORS_AT_MOST.text, FAST.text}
     for text, arms in found.items():
@@ -66,12 +66,12 @@ def test_both_arms_of_every_counted_gate_have_one_around_the_value_that_is_shown
 
 def test_without_counts_of_this_stage_there_is_none() -> None:
     court = Court(plan(ERRORS_AT_MOST), World())
-    assert intervals(court.spec, court.state, stage=0) == {}
+    assert intervals(court.config, court.state, stage=0) == {}
     court.enter(1)
     court.scrapes(3)
-    assert intervals(court.spec, court.state, stage=0) == {}
-    assert intervals(court.spec, JudgeState(), stage=1) == {}
-    assert intervals(court.spec, judge.begin(court.spec), stage=1) == {}
+    assert intervals(court.config, court.state, stage=0) == {}
+    assert intervals(court.config, JudgeState(), stage=1) == {}
+    assert intervals(court.config, judge.begin(court.config), stage=1) == {}
 
 
 @pytest.mark.parametrize("bad", [0.0, 1.0])

@@ -7,7 +7,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from canary import judge
-from canary.judge import JudgeState
+from canary.judge import JudgeState, compile_gates
 from canary.judge.state import VERSION
 from canary.observation import Counters, EvidenceSeen, PodCounters
 from canary.spec.models import CanarySpec, Gate
@@ -40,7 +40,8 @@ class Court:
     judgement: Judgement = field(default_factory=Judgement)
 
     def __post_init__(self) -> None:
-        self.state = judge.begin(self.spec)
+        self.config = judge.compile_gates(self.spec)
+        self.state = judge.begin(self.config)
         self.look()
 
     @property
@@ -52,8 +53,8 @@ class Court:
         found = counters or self.world.counters(self.now)
         evidence = EvidenceSeen(self.now, found, up, problem)
         weights = Weights.of_share(self.share)
-        self.state, self.judgement = judge.watch(
-            self.spec,
+        analysis = judge.watch(
+            self.config,
             self.state,
             stage=self.stage,
             weights=weights,
@@ -61,6 +62,7 @@ class Court:
             now=self.now,
             stage_since=self.since,
         )
+        self.state, self.judgement = analysis.state, analysis.judgement
         return self.judgement
 
     def scrapes(self, count: int, *, until: Answer | None = None) -> int:
@@ -187,7 +189,7 @@ def test_no_stage_passes_on_the_evidence_of_the_one_before() -> None:
     court.scrapes(14, until=Answer.PASS)
     court.enter(1)
     assert court.look().answer is Answer.WAIT
-    assert judge.read(court.spec, court.state, stage=1, now=court.now).answer is Answer.WAIT
+    assert judge.read(court.config, court.state, stage=1, now=court.now).answer is Answer.WAIT
 
 
 def test_the_share_that_was_served_is_counted_from_the_beginning_of_the_stage_on() -> None:
@@ -409,8 +411,8 @@ def test_a_state_made_for_other_gates_is_begun_anew() -> None:
     court = demo()
     court.scrapes(5)
     other = plan(CONVERSION)
-    state, judgement = judge.watch(
-        other,
+    analysis = judge.watch(
+        compile_gates(other),
         court.state,
         stage=0,
         weights=Weights.of_share(0.05),
@@ -418,6 +420,7 @@ def test_a_state_made_for_other_gates_is_begun_anew() -> None:
         now=court.now,
         stage_since=court.since,
     )
+    state, judgement = analysis.state, analysis.judgement
     assert [gate.gate for gate in judgement.gates] == [CONVERSION.text]
     assert state.memory["gates"] == [CONVERSION.text]
 

@@ -3,13 +3,13 @@
 import pytest
 
 from canary import judge
+from canary.judge import compile_gates
 from canary.judge.lessons import TAUGHT, learnt, taught
 from canary.observation import Counters, EvidenceSeen, PodCounters
-from canary.spec.models import CanarySpec
 from canary.weights import ALL_STABLE
 from tests.canary.judge.worlds import ERRORS_LIKE_STABLE, FAST_LIKE_STABLE, Health, World, plan
 
-SPEC: CanarySpec = plan(ERRORS_LIKE_STABLE, FAST_LIKE_STABLE, hold=600.0)
+CONFIG = compile_gates(plan(ERRORS_LIKE_STABLE, FAST_LIKE_STABLE, hold=600.0))
 
 
 def past(count: int = 120, *, errors: float = 0.02, clumps: int = 1) -> list[Counters]:
@@ -28,19 +28,19 @@ def past(count: int = 120, *, errors: float = 0.02, clumps: int = 1) -> list[Cou
 
 
 def test_history_teaches_noise_and_bounds_and_nothing_else() -> None:
-    before = judge.begin(SPEC)
-    after = taught(SPEC, before, past())
+    before = judge.begin(CONFIG)
+    after = taught(CONFIG, before, past())
     changed = {name for name in before.memory if after.memory[name] != before.memory[name]}
     assert changed == {"evidence", "bounds", "history", "picks"}
     assert changed <= set(TAUGHT)
     assert after.memory["evidence"][ERRORS_LIKE_STABLE.text]["placebo"]["blocks"] == 119
-    assert judge.weight_of_evidence(SPEC, after) == pytest.approx(judge.weight_of_evidence(SPEC, before))
+    assert judge.weight_of_evidence(CONFIG, after) == pytest.approx(judge.weight_of_evidence(CONFIG, before))
 
 
 def test_clumped_errors_of_the_past_raise_the_noise_floor() -> None:
     """As many errors in all, nine at a time: three times the standard deviation."""
-    calm, clumped = learnt(SPEC, past()), learnt(SPEC, past(errors=0.02 / 9, clumps=9))
-    floors = [judge.noise_floor(SPEC, state, ERRORS_LIKE_STABLE.text, over=600.0) for state in (calm, clumped)]
+    calm, clumped = learnt(CONFIG, past()), learnt(CONFIG, past(errors=0.02 / 9, clumps=9))
+    floors = [judge.noise_floor(CONFIG, state, ERRORS_LIKE_STABLE.text, over=600.0) for state in (calm, clumped)]
     assert floors[0] is not None
     assert floors[1] is not None
     assert floors[1] > 2 * floors[0]
@@ -49,18 +49,18 @@ def test_clumped_errors_of_the_past_raise_the_noise_floor() -> None:
 def test_totals_that_go_on_after_the_lesson_are_differenced_as_if_there_had_been_none() -> None:
     """The lesson is no reading: requests of the past are nobody's requests of this rollout."""
     history = past()
-    state = taught(SPEC, judge.begin(SPEC), history)
+    state = taught(CONFIG, judge.begin(CONFIG), history)
     assert state.previous is None
     for counters in history[-2:]:
-        state, _ = judge.watch(
-            SPEC,
+        state = judge.watch(
+            CONFIG,
             state,
             stage=0,
             weights=ALL_STABLE,
             evidence=EvidenceSeen(at=counters.at, counters=counters),
             now=counters.at,
             stage_since=None,
-        )
+        ).state
     assert state.memory["length"] == 0.0, "one block has no block before it"
     assert state.memory["evidence"][ERRORS_LIKE_STABLE.text]["placebo"]["blocks"] == 120
 
@@ -71,7 +71,7 @@ def test_a_replica_that_was_restarted_and_one_that_went_away_teach_no_nonsense()
         Counters(each.at, {"stable": {"stable-1": _restarted(each.arms["stable"]["stable-1"], history[29])}})
         for each in history[30:]
     ]
-    state = taught(SPEC, judge.begin(SPEC), history)
+    state = taught(CONFIG, judge.begin(CONFIG), history)
     x, n, _ = state.memory["evidence"][ERRORS_LIKE_STABLE.text]["usual"]
     assert x / n == pytest.approx(0.02, rel=0.2)
 

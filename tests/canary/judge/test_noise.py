@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from canary.judge import begin, read, update
+from canary.judge import begin, compile_gates, read, update
 from canary.judge.noise import CLEARING, REPLICAS, SINGLE, Placebo
 from canary.spec.models import Gate
 from canary.verdict import Answer
@@ -123,18 +123,18 @@ def test_noise_that_is_really_high_is_learnt_whatever_single_blocks_may_teach() 
 def _decided_after(gate: Gate, outage: float, seconds: int, canary: float, answer: Answer, seed: int) -> int:
     """Scrapes of a second until this answer; stable, one replica, fails for its first seconds, then hardly ever."""
     rng = np.random.default_rng(seed)
-    spec = plan(gate, shares=(0.25, 1.0), hold=3600.0)
+    config = compile_gates(plan(gate, shares=(0.25, 1.0), hold=3600.0))
 
     def served(requests: float, errors: float) -> tuple[float, float]:
         n = rng.poisson(requests)
         return float(n), float(rng.binomial(n, errors))
 
-    state = begin(spec)
+    state = begin(config)
     for second in range(1, 31):
-        state = update(spec, state, block(second, None, served(40, outage if second <= seconds else 0.0), weight=0.0))
+        state = update(config, state, block(second, None, served(40, outage if second <= seconds else 0.0), weight=0.0))
     for second in range(31, 2000):
-        state = update(spec, state, block(second, served(10, canary), served(30, 0.0)))
-        if read(spec, state, stage=0, now=second).gates[0].verdict is answer:
+        state = update(config, state, block(second, served(10, canary), served(30, 0.0)))
+        if read(config, state, stage=0, now=second).gates[0].verdict is answer:
             return second - 30
     raise AssertionError("it was never decided")
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from canary import judge
-from canary.judge import replica_share
+from canary.judge import compile_gates, replica_share
 from canary.judge.block import PodBlock
 from canary.observation import Counters, EvidenceSeen, PodCounters
 from canary.verdict import Answer, GateVerdict
@@ -123,13 +123,13 @@ class Arms:
 
 def _watched(arms: Arms, minutes: float, change: Callable[[Arms, int, Counters], Counters]) -> list[GateVerdict]:
     """What the judge says of the spread at the end; `change` may meddle with every reading."""
-    spec = plan(ERRORS_AT_MOST, shares=(0.25, 1.0), hold=7200.0)
-    state = judge.begin(spec)
+    config = compile_gates(plan(ERRORS_AT_MOST, shares=(0.25, 1.0), hold=7200.0))
+    state = judge.begin(config)
     for number in range(round(minutes * 12)):
         at = 5.0 * (number + 1)
         counters = change(arms, number, arms.counters(at))
-        state, judgement = judge.watch(
-            spec,
+        analysis = judge.watch(
+            config,
             state,
             stage=0,
             weights=Weights.of_share(0.25),
@@ -137,6 +137,7 @@ def _watched(arms: Arms, minutes: float, change: Callable[[Arms, int, Counters],
             now=at,
             stage_since=0.0,
         )
+        state, judgement = analysis.state, analysis.judgement
     return [verdict for verdict in judgement.gates if verdict.gate == replica_share.GATE]
 
 

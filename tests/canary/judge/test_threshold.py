@@ -5,7 +5,7 @@ import math
 import pytest
 
 from canary import judge
-from canary.judge import Block, PodBlock
+from canary.judge import Block, PodBlock, compile_gates
 from canary.spec.models import Gate
 from canary.verdict import Answer, GateVerdict
 from tests.canary.judge.worlds import ERRORS_AT_MOST, FAST, plan
@@ -25,11 +25,11 @@ QUERY = Gate(
 
 def _play(gate: Gate, *blocks: Block) -> list[GateVerdict]:
     """The gate's verdict after each block."""
-    spec = plan(gate, hardStop={"enabled": False})
-    state, said = judge.begin(spec), []
+    config = compile_gates(plan(gate, hardStop={"enabled": False}))
+    state, said = judge.begin(config), []
     for block in blocks:
-        state = judge.update(spec, state, block)
-        said.append(judge.read(spec, state, stage=0, now=block.t).gates[0])
+        state = judge.update(config, state, block)
+        said.append(judge.read(config, state, stage=0, now=block.t).gates[0])
     return said
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import pytest
 
 from canary import judge
+from canary.judge import compile_gates
 from canary.judge.values import MOST, OTHER, bounded
 from canary.observation import Counters, EvidenceSeen, PodCounters
 from canary.spec.models import Gate
@@ -65,13 +66,13 @@ def test_once_segments_are_settled_both_readings_are_put_together_alike() -> Non
 @pytest.mark.parametrize("tenants", [200, 1000])
 def test_a_label_with_hundreds_of_values_leaves_a_small_state_with_exact_sums(tenants: int) -> None:
     """Looked at as a controller does, through the running totals."""
-    spec = plan(BY_TENANT, shares=(0.5, 1.0))
-    state = judge.begin(spec)
+    config = compile_gates(plan(BY_TENANT, shares=(0.5, 1.0)))
+    state = judge.begin(config)
     for step in range(12):
         counters = _counters(1000.0 + step, {f"t{number:04}": 5.0 * step for number in range(tenants)})
         weights = ALL_STABLE if step < 3 else Weights.of_share(0.5)
-        state, _ = judge.watch(
-            spec,
+        analysis = judge.watch(
+            config,
             state,
             stage=0,
             weights=weights,
@@ -79,6 +80,7 @@ def test_a_label_with_hundreds_of_values_leaves_a_small_state_with_exact_sums(te
             now=counters.at,
             stage_since=1000.0,
         )
+        state = analysis.state
     assert state.previous is not None
     assert len(state.previous.segments["tenant"]) <= MOST + 1
     parts = state.memory["segments"]["tenant"]["parts"]

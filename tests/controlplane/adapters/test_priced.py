@@ -150,7 +150,8 @@ async def judged(gate: str, *, stable: float, canary: float) -> Answer:
     spec: CanarySpec = parse(PLAN.replace("GATE", gate), "canary.yml").spec
     world = World(rates=dict(rates_of(spec)))
     speeds: dict[Arm, float] = {"stable": stable, "canary": canary}
-    state, answer = judge.begin(spec), Answer.WAIT
+    config = judge.compile_gates(spec)
+    state, answer = judge.begin(config), Answer.WAIT
     for second in range(600):
         world.now = 1_000.0 + second
         for arm, tokens in speeds.items():
@@ -158,10 +159,11 @@ async def judged(gate: str, *, stable: float, canary: float) -> Answer:
             world.memory.put(arm, f"{arm}-0", PodCounters(second * 10.0, 0.0, totals=totals, started_at=990.0))
         evidence = EvidenceSeen(world.now, await world.source.read())
         weights = Weights.of_share(0.5)
-        state, judgement = judge.watch(
-            spec, state, stage=0, weights=weights, evidence=evidence, now=world.now, stage_since=1_000.0
+        analysis = judge.watch(
+            config, state, stage=0, weights=weights, evidence=evidence, now=world.now, stage_since=1_000.0
         )
-        answer = next((each.verdict for each in judgement.gates if each.gate == gate), Answer.WAIT)
+        state = analysis.state
+        answer = next((each.verdict for each in analysis.judgement.gates if each.gate == gate), Answer.WAIT)
         if answer is not Answer.WAIT:
             break
     return answer

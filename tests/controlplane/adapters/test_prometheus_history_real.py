@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from canary.errors import WorldError
+from canary.judge import compile_gates
 from canary.observation import Counters, PodCounters
 from canary.rebuild import rebuilt
 from controlplane.adapters.prometheus import PrometheusSource
@@ -92,7 +93,7 @@ async def test_the_past_is_what_was_read_live_and_the_judge_knows_as_much(source
         assert by_time.get(counters.at) == counters or made_up_for
     uninterrupted = watched(SPEC, analyzing(), told)
     saved = watched(SPEC, analyzing(), told[:6])
-    back = rebuilt(SPEC, saved, await source.between(told[5].at, told[-1].at, most=1000))
+    back = rebuilt(compile_gates(SPEC), saved, await source.between(told[5].at, told[-1].at, most=1000))
     same(dict(uninterrupted.judge.memory), dict(back.judge.memory))
     few = await source.between(live[0].at, live[-1].at, most=5)
     assert 4 <= len(few) <= 6

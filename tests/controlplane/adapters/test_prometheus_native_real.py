@@ -13,6 +13,7 @@ from pydantic_core import to_json
 
 from canary import judge
 from canary.errors import WorldError
+from canary.judge import compile_gates
 from canary.observation import Counters, EvidenceSeen
 from canary.spec import native
 from canary.spec.models import Gate
@@ -164,13 +165,13 @@ async def test_counts_are_exact_at_every_bound_now_and_in_the_past_and_after_a_r
 async def test_a_slow_canary_fails_by_its_native_histogram_against_a_limit_and_against_stable(
     source: PrometheusSource,
 ) -> None:
-    specs = [plan(gate, shares=(0.5, 1.0), hold=600.0) for gate in (TTFT, LIKE_STABLE)]
-    states, answers = [judge.begin(spec) for spec in specs], [Answer.WAIT, Answer.WAIT]
+    configs = [compile_gates(plan(gate, shares=(0.5, 1.0), hold=600.0)) for gate in (TTFT, LIKE_STABLE)]
+    states, answers = [judge.begin(config) for config in configs], [Answer.WAIT, Answer.WAIT]
     async for counters in _scrapes(source):
         evidence = EvidenceSeen(counters.at, counters)
-        for number, spec in enumerate(specs):
-            states[number], judgement = judge.watch(
-                spec,
+        for number, config in enumerate(configs):
+            analysis = judge.watch(
+                config,
                 states[number],
                 stage=0,
                 weights=Weights.of_share(0.5),
@@ -178,6 +179,7 @@ async def test_a_slow_canary_fails_by_its_native_histogram_against_a_limit_and_a
                 now=counters.at,
                 stage_since=0.0,
             )
+            states[number], judgement = analysis.state, analysis.judgement
             answers[number] = judgement.gates[0].verdict
         if answers == [Answer.FAIL, Answer.FAIL]:
             return

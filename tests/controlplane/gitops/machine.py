@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from canary.errors import WorldError
+from canary.judge import compile_gates
 from canary.machine import begin
 from canary.observation import EvidenceSeen, RouteSeen, Seen, VariantSeen
 from canary.rollout import Event, Phase, Reason, Result, Rollout
@@ -63,7 +64,7 @@ class Machine:
                     self.superseded.append(name)
                 attempt = stored.rollout.attempt + 1 if stored else 1
                 now = SystemClock().now()
-                rollout = begin(plan.spec, name=name, revision=revision(plan), attempt=attempt, now=now)
+                rollout = begin(compile_gates(plan.spec), name=name, revision=revision(plan), attempt=attempt, now=now)
                 self.began.append(f"{name} {canary}")
                 version = await store.save(rollout, to_text(plan), version)
             for event in rollout.history:  # one that goes on tells what was told before

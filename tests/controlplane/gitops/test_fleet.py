@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from canary.errors import BadInput, WorldError
+from canary.judge import compile_gates
 from canary.machine import begin
 from canary.rollout import Phase, Rollout
 from canary.spec import revision
@@ -45,13 +46,15 @@ class Machine:
         if self.refuses.is_set():
             raise self.error
         if name in self.finishes:
-            rollout = begin(plan.spec, name=plan.metadata.name, revision=revision(plan), attempt=1, now=0.0)
+            rollout = begin(
+                compile_gates(plan.spec), name=plan.metadata.name, revision=revision(plan), attempt=1, now=0.0
+            )
             return replace(rollout, phase=Phase.SUCCEEDED, result="promoted")
         assert plan.metadata.name not in self.open
         self.open.append(plan.metadata.name)
         await controls.leave.wait()
         self.open.remove(plan.metadata.name)
-        return begin(plan.spec, name=plan.metadata.name, revision=revision(plan), attempt=1, now=0.0)
+        return begin(compile_gates(plan.spec), name=plan.metadata.name, revision=revision(plan), attempt=1, now=0.0)
 
 
 class Yard:

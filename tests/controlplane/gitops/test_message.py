@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+from canary.judge import compile_gates
 from canary.machine import begin
 from canary.rollout import Event, Phase, Reason, Rollout
 from canary.spec.models import ModelCanary
@@ -17,7 +18,7 @@ ORIGIN = Origin("apps/chat/canary.yml", 11, "r", "a", "c" * 40, f"Eve {EVIL}", E
 
 
 def rolled_back(message: str) -> tuple[Rollout, Event]:
-    started = begin(PLAN.spec, name="chat", revision="r" * 16, attempt=3, now=1000.0)
+    started = begin(compile_gates(PLAN.spec), name="chat", revision="r" * 16, attempt=3, now=1000.0)
     why = replace(
         started.history[0],
         event="phase",

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from canary.errors import WorldError
+from canary.judge import compile_gates
 from canary.machine import begin
 from canary.rollout import Phase, Reason
 from canary.spec.stored import to_text
@@ -109,7 +110,11 @@ class Clerk:
             canary = reading.plan.spec.canary.name
             self.began.append(f"{name} {canary}")
             new = begin(
-                reading.plan.spec, name=name, revision=reading.revision, attempt=attempt, now=SystemClock().now()
+                compile_gates(reading.plan.spec),
+                name=name,
+                revision=reading.revision,
+                attempt=attempt,
+                now=SystemClock().now(),
             )
             version = await self._store.save(new, to_text(reading.plan), stored.version if stored else 0)
             if canary.startswith("good"):

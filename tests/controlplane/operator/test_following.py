@@ -5,6 +5,7 @@ import json
 import sys
 from dataclasses import replace
 
+from canary.judge import compile_gates
 from canary.machine import begin
 from canary.rollout import Rollout
 from controlplane.kubernetes.cache import Cache
@@ -20,7 +21,7 @@ INF = float("inf")
 
 def a_rollout() -> Rollout:
     """With a judge that remembers much, infinity among it."""
-    rollout = begin(SHORT_PLAN.spec, name="chat", revision="r", attempt=2, now=12.1)
+    rollout = begin(compile_gates(SHORT_PLAN.spec), name="chat", revision="r", attempt=2, now=12.1)
     memory = {"noise": [{"at": number / 7, "worst": INF} for number in range(500)]}
     return replace(rollout, judge=replace(rollout.judge, memory=memory))
 

@@ -1,12 +1,12 @@
-"""The docket: every gate of a spec with how it is to be judged, worked out once from what the user wrote.
+"""How a plan is judged: every gate of it with its test, worked out once from what its owner wrote.
 
-Called by `judge.py`; a gate that stands in several stages is one case with one body of evidence. Holds no evidence.
+Made by `compile_gates` for whoever owns the rollout, who passes it to `canary.machine` and `canary.judge`. A gate that
+stands in several stages is listed once and has one body of evidence. Holds no evidence.
 """
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal
 
 from canary.judge import selfnormalised, sentences, share
@@ -14,7 +14,7 @@ from canary.judge.evidence import POINTS, Rule
 from canary.spec import metrics
 from canary.spec.gates import unit_of_values
 from canary.spec.metrics import Metric
-from canary.spec.models import CanarySpec, Gate, JudgeSettings, Stage
+from canary.spec.models import CanarySpec, Gate, JudgeSettings
 from canary.spec.units import Unit, Unreadable
 
 Kind = Literal["counts", "sums", "readings"]
@@ -28,7 +28,7 @@ AGAINST_LIMIT = share.grid(1.15, 30.0, POINTS)
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class GateConfig:
     """One gate and how it is judged."""
 
     gate: Gate
@@ -61,31 +61,32 @@ class Case:
     relative: bool
     """Whether stable is the yardstick."""
     spoken: str
-    """The metric as a person says it,"""
+    """The metric in words: `latency p95`."""
     allowed: str
-    """and what the gate allows; both stand in every sentence about it."""
+    """What the gate allows, in words: `at most 5 %`."""
 
 
 @dataclass(frozen=True, slots=True)
-class Docket:
-    """All cases of a spec."""
+class JudgeConfig:
+    """How a plan is judged; made once by `compile_gates` and passed to everything in `canary.judge`."""
 
-    cases: tuple[Case, ...]
-    by_stage: tuple[tuple[Case, ...], ...]
-    read_by_stage: tuple[tuple[Case, ...], ...]
-    """Those of them that count readings."""
-    tested: tuple[Case, ...]
-    """Those with evidence to weigh:"""
-    prompt: tuple[Case, ...]
-    """those whose events come at once,"""
-    late: tuple[Case, ...]
-    """and those whose events come late;"""
-    weighty: tuple[Case, ...]
-    """and of them all those that may roll back."""
+    spec: CanarySpec
+    cases: tuple[GateConfig, ...]
+    by_stage: tuple[tuple[GateConfig, ...], ...]
+    read_by_stage: tuple[tuple[GateConfig, ...], ...]
+    """Gates that count readings, by stage."""
+    tested: tuple[GateConfig, ...]
+    """Gates with evidence to weigh: all that do not count readings."""
+    prompt: tuple[GateConfig, ...]
+    """Tested gates whose events come at once."""
+    late: tuple[GateConfig, ...]
+    """Tested gates whose events come late (`delay`)."""
+    weighty: tuple[GateConfig, ...]
+    """Tested gates that may roll back."""
     texts: tuple[str, ...]
-    """And their gates' texts."""
-    by_label: Mapping[str, tuple[Case, ...]]
-    """Those that are judged by a label's values too, by label."""
+    """Texts of the tested gates."""
+    by_label: Mapping[str, tuple[GateConfig, ...]]
+    """Gates with `by`, by label."""
     planned: float
     """Sum of all holds in seconds."""
     histograms: frozenset[str]
@@ -94,32 +95,15 @@ class Docket:
     alpha: float
     beta: float
     fails_at: float
-    """Log of the evidence that is enough to fail,"""
+    """Log e-value of all gates together at which the rollout fails."""
     heavy_from: float
-    """of a part of it that would be enough if all were as large,"""
+    """Log e-value that one gate must reach before the sum over all can reach `fails_at`."""
     passes_at: float
-    """and of the case for the canary that is enough to pass."""
+    """Log e-value for the canary at which a gate passes."""
 
 
-MOST = 1024
-"""Dockets that are kept: one for each rollout that is under way."""
-_KEPT: dict[int, tuple[tuple[Stage, ...], JudgeSettings, Docket]] = {}
-
-
-def of(spec: CanarySpec) -> Docket:
-    """The docket of a spec; remembered while the spec object lives, since every pass asks for it."""
-    kept = _KEPT.get(id(spec.stages))
-    if kept is not None and kept[0] is spec.stages and kept[1] is spec.judge:
-        return kept[2]
-    docket = _draw_up(spec)
-    if len(_KEPT) > MOST:
-        _KEPT.clear()
-    _KEPT[id(spec.stages)] = (spec.stages, spec.judge, docket)
-    return docket
-
-
-def _draw_up(spec: CanarySpec) -> Docket:
-    """Work out the docket: one case for each distinct gate text, in the order of the file."""
+def compile_gates(spec: CanarySpec) -> JudgeConfig:
+    """How the judge judges this plan: one gate for each distinct text, in the order of the file."""
     gates: dict[str, Gate] = {}
     stages: dict[str, set[int]] = {}
     for index, stage in enumerate(spec.stages):
@@ -127,7 +111,7 @@ def _draw_up(spec: CanarySpec) -> Docket:
             gates.setdefault(gate.text, gate)
             stages.setdefault(gate.text, set()).add(index)
     weights = _weights(list(gates.values()))
-    cases: list[Case] = []
+    cases: list[GateConfig] = []
     for text, gate in gates.items():
         kind, series, name = kind_of(gate)
         weight = weights.get(text, 0.0)
@@ -135,7 +119,7 @@ def _draw_up(spec: CanarySpec) -> Docket:
         counts, scale = _ratio(gate)
         unit = unit_of_values(gate.text)
         cases.append(
-            Case(
+            GateConfig(
                 gate=gate,
                 kind=kind,
                 series=series,
@@ -162,7 +146,8 @@ def _draw_up(spec: CanarySpec) -> Docket:
     by_stage = tuple(tuple(by_text[gate.text] for gate in stage.gates) for stage in spec.stages)
     weighty = tuple(case for case in tested if case.weight > 0)
     fails_at = math.log(1 / spec.judge.false_rollback)
-    return Docket(
+    return JudgeConfig(
+        spec=spec,
         cases=tuple(cases),
         by_stage=by_stage,
         read_by_stage=tuple(tuple(case for case in stage if case.kind == "readings") for stage in by_stage),
@@ -265,7 +250,7 @@ def _rule(gate: Gate, kind: Kind, weight: float, settings: JudgeSettings) -> Rul
     """How the gate's evidence is weighed."""
     alpha = max(settings.false_rollback * max(weight, 0.05), 1e-9)
     beta = min(max(1 - settings.confidence, 1e-6), 0.5)
-    return _shared_rule(
+    return Rule(
         counts=kind == "counts",
         limit=None if gate.relative or kind != "counts" else share_limit(gate),
         points=gate.limit
@@ -275,10 +260,6 @@ def _rule(gate: Gate, kind: Kind, weight: float, settings: JudgeSettings) -> Rul
         r=selfnormalised.tuning(alpha),
         r_clear=selfnormalised.tuning(beta),
     )
-
-
-_shared_rule = lru_cache(MOST)(Rule)
-"""Gates alike share a rule, whatever plan they stand in: of a fleet's rules few are worked on."""
 
 
 def share_limit(gate: Gate) -> float:

@@ -1,11 +1,13 @@
-"""The evidence of many gates at once: what `evidence.py` works out for one gate on floats, for many on arrays.
+"""The judge's arithmetic on arrays, for a study of thousands of simulated rollouts at once. No part of the product.
 
-Called by `conversation.py` for all rollouts that hear of new numbers together, and by the benchmark for thousands of
-simulated ones. Formulas, constants and the order of every sum are those of `evidence.py` and its helpers, where they
-are explained; a test holds the two to each other. One rollout alone is quicker there.
+`judge_fleet.py` uses it because two thousand rollouts of 5760 scrapes would take hours one by one. The judge itself is
+`canary/judge`, which works on plain floats; formulas, constants and the order of every sum here are those of
+`canary/judge/evidence.py` and its helpers, where they are explained. `tests/benchmarks/test_judge_arrays.py` holds the
+two to each other. They agree to many digits and not to the last: what numpy makes of `exp` and `log` depends on the
+processor.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import reduce
 from math import erfc
 from operator import add
@@ -13,11 +15,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from benchmarks.judge_columns import Array, Blocks, Columns, Mask, Rules, begun_by
 from canary.judge import blame, difference, selfnormalised, share, special
-from canary.judge.columns import Array, Blocks, Columns, Mask, Rules, begun_by
 from canary.judge.evidence import BET, POINTS, RATIO, SCALE_STEP, SHARED_RATIO, SLOW_TEST
 from canary.judge.noise import CLEARING, LEVELS, REPLICAS, SINGLE, SURPRISE, TINY, Prior
-from canary.judge.weighing import Kept, Weighing
 
 
 class Noise(NamedTuple):
@@ -37,24 +38,6 @@ class Standing(NamedTuple):
 
     noise: Noise
     degraded: Mask
-
-
-def answered(questions: Sequence[Weighing]) -> Sequence[Kept]:
-    """What is remembered of each gate after its block, as `weighing.answered` has it.
-
-    Raises `FloatingPointError` where a number is not to be had; one by one, only those concerned would fail.
-    """
-    kept, rules, numbers, held, asked, t, spend, opens = zip(*questions, strict=True)
-    e, block = Columns.of(kept), Blocks.of(numbers)
-    anew = [number for number, one in enumerate(held) if one is not None]
-    if anew:
-        e.held[:, anew] = np.array([held[number] for number in anew]).T
-    with np.errstate(divide="raise", over="raise", invalid="raise"):
-        stable = standing(e, block)
-        moments = np.array(t, float), np.array(spend, float), np.array(opens)
-        weigh(e, Rules.of(rules), block, stable, np.array(asked), *moments)
-        learn(e, block, stable)
-    return e.kept()
 
 
 def standing(e: Columns, block: Blocks) -> Standing:
@@ -77,9 +60,7 @@ def learn(e: Columns, block: Blocks, stable: Standing) -> None:
     e.usual = np.where(block.nc > 0, renewed, e.usual)
 
 
-def weigh(
-    e: Columns, rules: Rules, block: Blocks, stable: Standing, asked: Mask, t: Array, spend: Array, opens: Mask
-) -> None:
+def weigh(e: Columns, rules: Rules, block: Blocks, stable: Standing, asked: Mask, spend: Array, opens: Mask) -> None:
     """`evidence.weigh`, for those that are `asked` about."""
     noise = _read(e, _prior(block.single))
     spent = np.where(asked, np.minimum(spend, e.unspent), 0.0)
@@ -98,10 +79,6 @@ def weigh(
     cleared = np.log(np.maximum(_sum(e.clear) / POINTS, 1e-300))
     e.log_clear = np.where(asked & rules.counts, cleared, e.log_clear)
     e.log_e = np.where(asked, np.log(np.maximum(evidence, 1e-300)), e.log_e)
-    lowest = asked & (e.log_e <= e.low)
-    e.low, e.low_at = np.where(lowest, e.log_e, e.low), np.where(lowest, t, e.low_at)
-    since = e.since + np.where(asked, np.stack([block.xv, block.nv, block.xc, block.nc]), 0.0)
-    e.since = np.where(lowest, 0.0, since)
 
 
 # What stable shows

@@ -1,0 +1,132 @@
+"""The study's arithmetic on arrays is the judge's: each number, after any blocks, for any rule."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from benchmarks import judge_arrays as arrays
+from benchmarks.judge_columns import Blocks, Columns, Rules
+from canary.judge import compile_gates
+from canary.judge.evidence import Evidence, Numbers, Rule, learn, weigh
+from canary.spec.models import Gate
+from tests.canary.judge.worlds import CONVERSION, ERRORS_AT_MOST, ERRORS_LIKE_STABLE, FAST, FAST_LIKE_STABLE, plan
+
+IN_POINTS = Gate(
+    text="error_rate not worse than stable by 1pp",
+    metric="error_rate",
+    comparison="notWorseThan",
+    limit=0.01,
+    margin="points",
+    better="lower",
+)
+PLAN = plan(ERRORS_AT_MOST, ERRORS_LIKE_STABLE, FAST, FAST_LIKE_STABLE, IN_POINTS, CONVERSION)
+RULES: Sequence[Rule] = [gate.rule for gate in compile_gates(PLAN).tested if gate.rule is not None]
+PLAIN = ("unspent", "slow_test", "scale", "log_e", "log_clear")
+LISTS = ("bet", "ratio", "clear", "pool", "clear_sums", "fast", "usual")
+PLACEBO = ("blocks", "x", "xx", "u", "ux", "vr", "partial", "grouped", "groups")
+
+
+class Both:
+    """The same gates by the judge and by the study's arrays."""
+
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        self.rules, self.one_by_one = rules, [Evidence() for _ in rules]
+        self.together, self.rules_together = Columns.fresh(len(rules)), Rules.of(rules)
+
+    def begin_stage(self) -> None:
+        for e in self.one_by_one:
+            e.clear, e.clear_sums, e.log_clear = [1.0] * len(e.clear), [0.0, 0.0], 0.0
+        self.together.clear[:], self.together.clear_sums[:], self.together.log_clear[:] = 1.0, 0.0, 0.0
+
+    def forget_what_is_usual(self) -> None:
+        for e in self.one_by_one:
+            e.usual, e.fast = [0.0] * 3, [0.0] * 4
+        self.together.usual[:], self.together.fast[:] = 0.0, 0.0
+
+    def take(self, blocks: Sequence[Numbers], *, asked: bool, spend: float, opens: bool) -> None:
+        """One block for each gate."""
+        for e, rule, block in zip(self.one_by_one, self.rules, blocks, strict=True):
+            stable = e.standing(block)
+            if asked:
+                weigh(e, rule, block, stable, t=0.0, spend=spend, opens=opens)
+            learn(e, block, stable)
+        columns = dict(zip(Numbers._fields, np.array(blocks, float).T.copy(), strict=True))
+        several = Blocks(single=columns.pop("single") > 0, **columns)
+        every = np.full(len(self.rules), fill_value=asked)
+        with np.errstate(divide="raise", over="raise", invalid="raise"):
+            usual = arrays.standing(self.together, several)
+            spent, opened = np.full(len(every), spend), np.full(len(every), fill_value=opens)
+            arrays.weigh(self.together, self.rules_together, several, usual, every, spent, opened)
+            arrays.learn(self.together, several, usual)
+        self.compare()
+
+    def compare(self) -> None:
+        """Each number to the ninth digit."""
+        for number, e in enumerate(self.one_by_one):
+            for name in (*PLAIN, *LISTS):
+                _same(getattr(e, name), getattr(self.together, name)[..., number])
+            for name in PLACEBO:
+                _same(getattr(e.placebo, name), getattr(self.together, name)[..., number])
+            _same(e.placebo.squares, self.together.z_squares[number])
+            assert len(e.totals) == self.together.starts[number]
+            for name in ("totals", "squares"):
+                _same(getattr(e, name), getattr(self.together, name)[: len(e.totals), number])
+
+
+def _same(one: Any, other: Any) -> None:
+    assert other == pytest.approx(one, rel=1e-9, abs=1e-12)
+
+
+counts = st.one_of(st.just(0.0), st.integers(0, 40).map(float), st.integers(0, 100_000).map(float))
+blocks = st.tuples(
+    st.tuples(*[counts] * 6),
+    st.floats(-1e4, 1e4),
+    st.floats(0, 1e4),
+    st.floats(1, 5),
+    st.booleans(),
+    st.integers(0, 20).map(float),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(blocks, min_size=1, max_size=30))
+def test_many_gates_together_come_to_what_the_judge_makes_of_each(told: list[Any]) -> None:
+    """Any counts, no canary or no stable, one replica or two, stages that begin, bounds that change, new beginnings."""
+    both = Both(RULES)
+    for k, ((x_v, more_v, x1, more_1, x2, more_2), contrast, weight, rho, single, happens) in enumerate(told):
+        n_v, n1, n2 = x_v + more_v, x1 + more_1, x2 + more_2
+        x_c, n_c = (x2, n2) if single else (x1 + x2, n1 + n2)
+        clear = min(x_v + happens, n_v), min(x_c + happens, n_c)
+        block = Numbers(x_v, n_v, x_c, n_c, *clear, rho, contrast, weight, min(weight, happens))
+        block = block._replace(x1=x1, n1=n1, x2=x2, n2=n2, single=single)
+        if happens == 1:
+            both.begin_stage()
+        if happens == 2:
+            both.forget_what_is_usual()
+        spend = 0.5 if k == 0 else 0.05 * (happens > 15)
+        both.take([block] * len(RULES), asked=happens != 3, spend=spend, opens=happens % 4 == 0)
+
+
+@pytest.mark.parametrize("harm", [1.0, 3.0, 30.0])
+def test_whole_rollouts_come_to_the_same_evidence_however_long_they_last(harm: float) -> None:
+    """Twelve gates of six kinds over 220 blocks, healthy and harmed; some answers come long after stable degraded."""
+    rng, both = np.random.default_rng(5), Both([*RULES, *RULES])
+    for k in range(-20, 200):
+        n_v, n1, n2 = rng.poisson([300 * (k >= 0), 500, 400]).tolist()
+        rate = 0.02 * (4.0 if 100 < k < 120 else 1.0)
+        x_v, x1, x2 = rng.binomial([n_v, n1, n2], [min(rate * harm ** (k > 60), 0.9), rate, rate]).tolist()
+        contrast, weight = x_v - n_v * rate, n_v * (n1 + n2) / max(n_v + n1 + n2, 1)
+        seen = []
+        for single in (False, True):
+            x_c, n_c = (x2, n2) if single else (x1 + x2, n1 + n2)
+            seen += [
+                Numbers(x_v, n_v, x_c, n_c, x_v, x_c, 1.1, contrast, weight, weight * 0.02, x1, n1, x2, n2, single)
+            ] * len(RULES)
+        spend = (0.5 if k == 0 else 1e-4) if k >= 0 else 0.0
+        both.take(seen, asked=k >= 0, spend=spend, opens=k >= 0 and k % 40 == 0)
+    assert any(e.log_e > math.log(100) for e in both.one_by_one) == (harm > 1)
