@@ -14,7 +14,7 @@ from pydantic import AfterValidator, Field, model_validator
 from pydantic.alias_generators import to_camel
 
 from canary.spec.base import Model, length
-from canary.spec.names import Name
+from canary.spec.names import ObjectName
 from canary.spec.source import quoted
 from canary.spec.units import Text, Unreadable
 
@@ -103,7 +103,7 @@ def _template(value: str) -> str:
 class SecretRef(Model):
     """Where a secret is kept: exactly one of a Secret and its key, a variable, or a file."""
 
-    secret: Name | None = None
+    secret: ObjectName | None = None
     """Name of the Secret; on one machine a folder of this name in `$SERINUS_SECRETS`."""
     key: Annotated[Text, AfterValidator(_secret_key)] | None = None
     """Key in the Secret; on one machine a file in that folder."""

@@ -8,6 +8,7 @@ found out by the operator, and stands in the conditions of the resource.
 import re
 from collections.abc import Iterator
 
+from canary.dns import is_label
 from canary.errors import Fault
 from canary.spec import metrics
 from canary.spec.crd_reading import read_otherwise
@@ -17,6 +18,7 @@ from canary.spec.faults import dotted
 from canary.spec.local import MONEY, Price, stated_price, unpriced
 from canary.spec.metrics import did_you_mean
 from canary.spec.models import KServePlatform, Variant
+from canary.spec.names import GATEWAY
 from canary.spec.parse import Document, in_order
 from canary.spec.pods import LABEL_VALUE
 from canary.spec.source import quoted
@@ -26,7 +28,6 @@ SERVICE = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 """A variant's name becomes part of the name of a Service, which has no dots."""
 ROLLOUT = "^[a-z]([-a-z0-9]*[a-z0-9])?$"
 """A rollout's name is the beginning of it, which KServe wants to be a letter."""
-GATEWAY = "^([a-z0-9]([-a-z0-9]*[a-z0-9])?/)?[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
 LONGEST_LABEL = 63
 """Characters of one part of a host name. KServe makes one of each InferenceService: `NAME-predictor-NAMESPACE`."""
 LONGEST_SERVICE = LONGEST_LABEL - len("-predictor")
@@ -107,6 +108,10 @@ def _names(plan: Draft) -> Iterator[Fault]:
         if node is not None and isinstance(node.value, str) and not _fits(pattern, node.value):
             message = f"a cluster makes names of Services of it: expected {expected}, got {quoted(node.value)}"
             yield node.place.fault(dotted(path), message)
+    namespace = plan.root.get("metadata", "namespace")
+    if namespace is not None and isinstance(namespace.value, str) and not is_label(namespace.value):
+        message = f"a namespace has no dots: expected letters, digits and -, got {quoted(namespace.value)}"
+        yield namespace.place.fault("metadata.namespace", message)
 
 
 def _hosts(plan: Draft) -> Iterator[Fault]:

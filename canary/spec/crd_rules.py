@@ -9,8 +9,9 @@ from typing import Any
 
 from canary.spec import alerts, models, pods
 from canary.spec.base import Model
-from canary.spec.cluster import GATEWAY, MOST_COHORT_VALUES, NOT_CARRIED_OUT, RENDERED, SERVICE
-from canary.spec.crd_types import Rule, is_share, literal, matching, percent
+from canary.spec.cluster import MOST_COHORT_VALUES, NOT_CARRIED_OUT, RENDERED, SERVICE
+from canary.spec.crd_types import Rule, is_share, literal, matching, percent, text
+from canary.spec.names import GATEWAY, LONGEST_GATEWAY
 
 Field = tuple[type[Model], str]
 
@@ -195,6 +196,7 @@ RULES_OF_FIELDS: Mapping[Field, tuple[Rule, ...]] = {
 """Rules of single fields, beside those of their types."""
 
 TYPES_OF_FIELDS: Mapping[Field, dict[str, Any]] = {
+    (models.KServePlatform, "gateway"): text(LONGEST_GATEWAY),
     (models.Variant, "resources"): {
         "type": "object",
         "maxProperties": pods.MOST,

@@ -118,6 +118,10 @@ KINDS: tuple[tuple[Any, Value], ...] = (
         names.Name,
         Value(text(63), (matching(names.NAME, "a name of lower-case letters, digits, - and ., such as support-llm"),)),
     ),
+    (
+        names.ObjectName,
+        Value(text(63), (matching(names.OBJECT, "the name of an object in a cluster, such as vllm-runtime"),)),
+    ),
     (names.Header, Value(text(128), (matching(names.HEADER, "the name of an HTTP header, such as x-session-id"),))),
     (names.HttpPath, Value(text(names.LONGEST_PATH), (matching(names.HTTP_PATH, "a path such as /health"),))),
     (

@@ -14,7 +14,18 @@ from canary.spec.alerts import Alert, SecretRef, Slack
 from canary.spec.base import Model, length
 from canary.spec.fingerprint import FingerprintSettings
 from canary.spec.gates import Comparison, Criterion, CriterionField, Gate, GateField, OnNoData
-from canary.spec.names import Header, Hostname, HttpPath, Listen, Location, Name, RelativePath, WebAddress
+from canary.spec.names import (
+    LONGEST_GATEWAY,
+    Header,
+    Hostname,
+    HttpPath,
+    Listen,
+    Location,
+    Name,
+    ObjectName,
+    RelativePath,
+    WebAddress,
+)
 from canary.spec.pods import Toleration, few, node_labels, resource_amounts
 from canary.spec.source import quoted
 from canary.spec.units import Chance, Dollars, Positive, Seconds, Share, Switch, Text, Unreadable, native
@@ -149,9 +160,9 @@ class Variant(Model):
     """Path of its Prometheus page; read when it is there."""
     labels: Mapping[str, Text] = {}
     """Labels for what is created for it."""
-    inference_service: Name | None = None
+    inference_service: ObjectName | None = None
     """Cluster: an InferenceService that runs it already, served as it is and never changed; made when left out."""
-    runtime: Name | None = None
+    runtime: ObjectName | None = None
     """Cluster: the ServingRuntime that runs it; one is made for it when left out."""
     image: Text | None = None
     """Cluster: the container image of its server; the runtime's when left out."""
@@ -163,7 +174,7 @@ class Variant(Model):
     """Cluster: taints of nodes that do not keep it away."""
     lora: Annotated[Mapping[Name, Location], AfterValidator(few)] = {}
     """Cluster: LoRA adapters that it serves, by the name that clients ask for."""
-    service_account: Name | None = None
+    service_account: ObjectName | None = None
     """Cluster: the ServiceAccount that its pods run as, such as one that may read the weights."""
 
 
@@ -192,7 +203,7 @@ class KServePlatform(Model):
 
     mode: Literal["standard", "knative", "native", "llm"] = "standard"
     """Which of KServe's ways of serving; it decides how traffic is moved."""
-    gateway: Text | None = None
+    gateway: Annotated[Text, Field(max_length=LONGEST_GATEWAY)] | None = None
     """Gateway that the route hangs on, as namespace/name."""
     hostname: Hostname | None = None
     """Host name that clients use."""

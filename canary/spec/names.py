@@ -10,6 +10,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
+from canary.dns import LABEL, SUBDOMAIN
 from canary.spec.source import quoted
 from canary.spec.units import Text, Unreadable
 
@@ -21,13 +22,23 @@ LONGEST_PATH = 1024
 LONGEST_HOST = 253
 """Characters: what browsers, file systems and DNS take; a cluster's rules need to know an end."""
 
+LONGEST_GATEWAY = 63 + 1 + 253
+LONGEST_NAME = 63
 NAME = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
+OBJECT = f"^{SUBDOMAIN}$"
+GATEWAY = f"^({LABEL}/)?{SUBDOMAIN}$"
 HEADER = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,127}$"
 HTTP_PATH = r"^/[A-Za-z0-9/._~%?=&+,:@-]*$"
 _LISTEN = r"^(([0-9]{1,3}\.){3}[0-9]{1,3}|\[[0-9a-fA-F:.]+\]|[a-z0-9]([a-z0-9.-]*[a-z0-9])?):[0-9]{1,5}$"
 _WEB = r"^https?://[A-Za-z0-9\[][^\s\\\"'<>]*$"
 HOSTNAME = r"^(\*\.)?[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$"
+_NAME = re.compile(NAME.replace("$", r"\Z"))
 _ESCAPES = re.compile(r"(^|/)\.\.(/|$)|%2e|%2f|%00|[$`~\\\n\r\0]|::", re.IGNORECASE)
+
+
+def is_name(value: str) -> bool:
+    """Whether a rollout or a variant may be called so; it is part of paths and of other names everywhere."""
+    return len(value) <= LONGEST_NAME and _NAME.match(value) is not None
 
 
 def _of_form(pattern: str, expected: str) -> AfterValidator:
@@ -73,11 +84,18 @@ def _schema(pattern: str) -> WithJsonSchema:
 
 Name = Annotated[
     Text,
-    Field(max_length=63),
+    Field(max_length=LONGEST_NAME),
     _of_form(NAME, "a name of lower-case letters, digits, - and ., such as support-llm"),
-    WithJsonSchema({"type": ["string", "number", "boolean"], "pattern": NAME, "maxLength": 63}),
+    WithJsonSchema({"type": ["string", "number", "boolean"], "pattern": NAME, "maxLength": LONGEST_NAME}),
 ]
 """What Kubernetes accepts as a name, since that is where most of them end up."""
+ObjectName = Annotated[
+    Text,
+    Field(max_length=LONGEST_NAME),
+    _of_form(OBJECT, "the name of an object in a cluster, such as vllm-runtime"),
+    WithJsonSchema({"type": ["string", "number", "boolean"], "pattern": OBJECT, "maxLength": LONGEST_NAME}),
+]
+"""Name of something that is in the cluster already: it becomes part of an address of the API server."""
 Header = Annotated[Text, _of_form(HEADER, "the name of an HTTP header, such as x-session-id"), _schema(HEADER)]
 """Name of an HTTP header."""
 HttpPath = Annotated[

@@ -11,13 +11,24 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from canary.errors import BadInput
+from canary.spec.source import quoted
 
 
 def default_state_folder(name: str, environment: dict[str, str] | None = None) -> Path:
-    """The user's state directory for this rollout: `$XDG_STATE_HOME/serinus/<name>`, else under `~/.local/state`."""
+    """The user's state directory for this rollout: `$XDG_STATE_HOME/serinus/<name>`, else under `~/.local/state`.
+
+    Raises `BadInput` for a name that would be another folder.
+    """
     variables = os.environ if environment is None else environment
     base = variables.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
-    return Path(base) / "serinus" / name
+    return folder_of(Path(base) / "serinus", name)
+
+
+def folder_of(root: Path, name: str) -> Path:
+    """The folder of a rollout below `root`. Raises `BadInput` for a name that would be another one."""
+    if name in {"", ".", ".."} or "/" in name or "\0" in name:
+        raise BadInput(f"{quoted(name)} cannot be the name of a rollout; nothing was read or written.")
+    return root / name
 
 
 @contextmanager

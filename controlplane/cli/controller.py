@@ -169,7 +169,7 @@ async def _follow(
 ) -> None:
     """Follow until a signal."""
     from controlplane.adapters.listening import shown
-    from controlplane.adapters.state_folder import default_state_folder
+    from controlplane.adapters.state_folder import default_state_folder, folder_of
     from controlplane.gitops.follow import follow
 
     stop, wake = asyncio.Event(), asyncio.Event()
@@ -179,7 +179,7 @@ async def _follow(
     door = hooks.open(there.branch, wake) if hooks else None
 
     def folder(name: str) -> Path:
-        return rollouts / name if rollouts else default_state_folder(name)
+        return folder_of(rollouts, name) if rollouts else default_state_folder(name)
 
     async with tracing(view.say) as tracer, asyncio.TaskGroup() as tasks:
         if tracer is not None:

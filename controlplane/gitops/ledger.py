@@ -10,11 +10,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
 from canary.errors import BadInput, Unavailable
+from canary.spec.names import is_name
 
 LONGEST_QUARANTINE = 200
 """Rejected revisions that are remembered for each rollout; git keeps all of them."""
@@ -141,6 +142,15 @@ class Book:
 _BOOK = TypeAdapter(Book)
 
 
+def _named(book: Book) -> Book:
+    """The book without rollouts of impossible names: a folder or an address is made of each."""
+    kept: dict[str, Any] = {
+        of: {name: each for name, each in getattr(book, of).items() if is_name(name)}
+        for of in ("origins", "withdrawn", "frozen", "rejected", "settled")
+    }
+    return replace(book, **kept)
+
+
 class Ledger:
     """The book and its file. Raises `BadInput` for a file that cannot be understood, `Unavailable` for a full disk."""
 
@@ -153,7 +163,7 @@ class Ledger:
         """Whether nothing had been remembered here; git then says what is rejected."""
         if text is not None:
             try:
-                self.book = _BOOK.validate_json(text)
+                self.book = _named(_BOOK.validate_json(text))
             except ValidationError as error:
                 raise BadInput(
                     f"{file} cannot be understood ({type(error).__name__}). Move it away to begin with what git knows; "

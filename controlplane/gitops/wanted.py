@@ -15,6 +15,7 @@ from canary.errors import BugError, Fault, SpecError
 from canary.spec import Source, local_faults, parse_document, revision
 from canary.spec.dialects import form_of, slug
 from canary.spec.models import ModelCanary
+from canary.spec.names import is_name
 from canary.spec.parse import Document, in_order
 from canary.spec.reader import Node, read
 from canary.spec.source import quoted
@@ -67,6 +68,9 @@ def understood(
     root, _ = read(Source(path, text))
     if root is not None and at_rest(root):
         name = _name_at_rest(root, settings)
+        if name and not is_name(name):  # the form of a file with a plan in it is checked by its parser
+            expected = "a name of at most 63 lower-case letters, digits, - and ., such as support-llm"
+            return Complaint(path, 1, f"{path}: metadata.name is {quoted(name)}; expected {expected}.")
         if name:
             return Wanted(path, name, _line(root), None, arms_of(root))
     try:

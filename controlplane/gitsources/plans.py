@@ -6,12 +6,13 @@ cluster` checks it, and read again as the operator will read it, so that both sp
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 
 from canary.errors import Fault, SpecError
 from canary.spec import Source, revision
-from canary.spec.cluster import cluster_faults
+from canary.spec.cluster import ROLLOUT, cluster_faults
 from canary.spec.parse import Document
 from canary.spec.reader import Node, read
 from canary.spec.resource import from_object
@@ -43,6 +44,8 @@ def for_namespace(namespace: str) -> Understand:
         resource = resource_of(root, settings) if root is not None else None
         if isinstance(wanted, Complaint) or resource is None:
             return wanted
+        if wanted.plan is None and not re.fullmatch(ROLLOUT.strip("^$"), wanted.name):
+            return _unfit(path, wanted)
         resource["metadata"] |= {"namespace": namespace, "name": wanted.name}
         plan = None
         if wanted.plan is not None:
@@ -56,6 +59,13 @@ def for_namespace(namespace: str) -> Understand:
         return Manifest(**known, object=resource, digest=hashlib.sha256(said).hexdigest()[:16])
 
     return understand
+
+
+def _unfit(path: str, wanted: Wanted) -> Complaint:
+    """The objection to a file at rest whose name no ModelCanary can have; of a plan it is one of its faults."""
+    expected = "a letter, then letters, digits and -"
+    sentence = f"{path}:{wanted.line}: metadata.name is {quoted(wanted.name)}; expected {expected}."
+    return Complaint(path, wanted.line, sentence)
 
 
 def _elsewhere(path: str, root: Node, namespace: str) -> Complaint | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
 
+from canary.dns import is_subdomain
 from canary.errors import BadInput
 from canary.spec.source import quoted
 from canary.spec.units import Unreadable, seconds
@@ -146,7 +147,7 @@ def read(object_: Object) -> GitSource:
         interval=_interval(spec.get("interval") or INTERVAL),
         suspended=spec.get("suspend") is True,
         user=str(spec.get("user") or "git"),
-        secret=str((spec.get("secretRef") or {}).get("name") or ""),
+        secret=_secret((spec.get("secretRef") or {}).get("name")),
         write=_one_of("spec.write", spec.get("write") or "auto", get_args(Write)),
         host=_one_of("spec.host.kind", host["kind"], get_args(Kind)) if host.get("kind") else None,
         api=str(host.get("api") or ""),
@@ -166,6 +167,15 @@ def _interval(written: Any) -> float:
     if not SHORTEST <= read_ <= LONGEST:
         raise BadInput(f"spec.interval is {quoted(str(written))}; expected between 1s and 1h.")
     return read_
+
+
+def _secret(written: Any) -> str:
+    """Of this namespace and nothing else: a name with a path in it would be a Secret of somebody else's."""
+    name = str(written or "")
+    if name and not is_subdomain(name):
+        expected = "the name of a Secret of this namespace, of lower-case letters, digits, - and ."
+        raise BadInput(f"spec.secretRef.name is {quoted(name)}; expected {expected}")
+    return name
 
 
 def _one_of(field: str, written: Any, known: tuple[Any, ...]) -> Any:

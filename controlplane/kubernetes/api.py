@@ -2,13 +2,16 @@
 
 Implemented by `client.py` (a real server) and `memory.py` (one in this process), which pass the same suite. Objects are
 dicts as the server sends them, because typed models refuse objects that real clusters hold. Knows no kind of its own
-and retries nothing: callers are level-based and come again.
+and retries nothing: callers are level-based and come again. `Resource.path` is the only place where names become
+addresses.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol, Self
+from urllib.parse import quote
 
+from canary.dns import LONGEST_LABEL, LONGEST_SUBDOMAIN, is_label, is_subdomain
 from canary.errors import Conflict, Unavailable, WorldError
 
 Object = dict[str, Any]
@@ -18,6 +21,8 @@ FIELD_MANAGER = "serinus"
 """By this name managed fields tell our writes from those of others."""
 SILENCE_SECONDS = 75.0
 """No watch is silent for longer while it lives: servers send a bookmark every minute."""
+SHOWN = 80
+"""Characters of a name that is none, in the sentence about it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,17 +35,44 @@ class Resource:
     plural: str
     kind: str
     namespaced: bool = True
+    labelled: bool = False
+    """Whether its names are single labels, as those of namespaces and Services are."""
 
     @property
     def api_version(self) -> str:
         """As it stands in objects: `gateway.networking.k8s.io/v1`."""
         return f"{self.group}/{self.version}" if self.group else self.version
 
-    def path(self, namespace: str | None = None, name: str = "", subresource: str = "") -> str:
-        """The request path; without a namespace all of them, without a name the collection."""
-        root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
-        scope = f"/namespaces/{namespace}" if self.namespaced and namespace else ""
-        return "".join((root, scope, f"/{self.plural}", f"/{name}" * bool(name), f"/{subresource}" * bool(subresource)))
+    def path(self, namespace: str | None = None, name: str | None = None, subresource: str = "") -> str:
+        """The request path; without a namespace all of them, without a name the collection.
+
+        Raises `Refused` for names that no object can have: they come out of what people wrote, and a path that they
+        could lead elsewhere would be followed with our own permissions.
+        """
+        parts = ["apis", self.group, self.version] if self.group else ["api", self.version]
+        if self.namespaced and namespace:
+            if not is_label(namespace):
+                raise self._no_name("a namespace", namespace, LONGEST_LABEL)
+            parts += ["namespaces", namespace]
+        elif self.namespaced and name is not None:
+            raise Refused(f"A {self.kind} is in a namespace, and none was named. The API server was not asked for it")
+        parts.append(self.plural)
+        if name is not None:
+            if not (is_label(name) if self.labelled else is_subdomain(name)):
+                raise self._no_name(f"a {self.kind}", name, LONGEST_LABEL if self.labelled else LONGEST_SUBDOMAIN)
+            parts.append(name)
+        if subresource:
+            if not is_label(subresource):
+                raise self._no_name("a subresource", subresource, LONGEST_LABEL)
+            parts.append(subresource)
+        return "".join(f"/{quote(part, safe='')}" for part in parts)
+
+    def _no_name(self, of: str, name: str, longest: int) -> "Refused":
+        shown = ascii(name if len(name) <= SHOWN else f"{name[: SHOWN - 1]}…")
+        return Refused(
+            f"{shown} cannot be the name of {of}: expected at most {longest} lower-case letters, digits and -"
+            f"{'' if longest == LONGEST_LABEL else ' or .'}. The API server was not asked for {self.plural}"
+        )
 
 
 class Request(NamedTuple):
@@ -83,7 +115,10 @@ class Exists(WorldError):  # noqa: N818 - the API's word for it
 
 
 class Refused(WorldError):  # noqa: N818 - the API's word for it
-    """The server understood and says no: a schema, a webhook, a quota, a missing permission. Its sentence is ours."""
+    """The server understood and says no: a schema, a webhook, a quota, a missing permission. Its sentence is ours.
+
+    Or it was not asked, because no object can have such a name.
+    """
 
 
 class Gone(WorldError):  # noqa: N818 - the API's word for it

@@ -117,19 +117,19 @@ class MemoryKube:
 
     async def get(self, resource: Resource, namespace: str | None, name: str) -> Object:
         """See `api.Kube`."""
-        async with self._request("get", resource):
+        async with self._request("get", resource, namespace, name):
             return copied(self.server.read(resource, (namespace or "", name)))
 
     async def list(self, resource: Resource, namespace: str | None = None, *, labels: str = "") -> Listing:
         """See `api.Kube`."""
-        async with self._request("list", resource):
+        async with self._request("list", resource, namespace):
             return self.server.listing(resource, namespace, labels)
 
     async def watch(
         self, resource: Resource, namespace: str | None, version: str, *, labels: str = ""
     ) -> AsyncGenerator[WatchEvent, None]:
         """See `api.Kube`; a bookmark every minute, ends in order after five."""
-        async with self._request("watch", resource):
+        async with self._request("watch", resource, namespace):
             watcher = self.server.open(resource, namespace, version, labels)
         loop = asyncio.get_running_loop()
         end = loop.time() + WATCH_SECONDS
@@ -152,7 +152,7 @@ class MemoryKube:
 
     async def create(self, resource: Resource, object_: Object) -> Object:
         """See `api.Kube`."""
-        async with self._request("create", resource):
+        async with self._request("create", resource, object_["metadata"].get("namespace")):
             new = _typed(resource, copied(object_))
             meta = new["metadata"]
             if "name" not in meta and "generateName" in meta:
@@ -165,8 +165,9 @@ class MemoryKube:
 
     async def apply(self, resource: Resource, object_: Object, *, force: bool = True, urgent: bool = False) -> Object:
         """See `api.Kube`."""
-        async with self._request("patch", resource):
-            if "managedFields" in object_["metadata"]:
+        meta = object_["metadata"]
+        async with self._request("patch", resource, meta.get("namespace"), meta["name"]):
+            if "managedFields" in meta:
                 raise Refused("metadata.managedFields must be nil")
             before = self.server.find(resource, key_of(object_))
             live = before or {"metadata": {}}
@@ -191,7 +192,7 @@ class MemoryKube:
         urgent: bool = False,
     ) -> Object:
         """See `api.Kube`."""
-        async with self._request("patch", resource, subresource):
+        async with self._request("patch", resource, namespace, name, subresource):
             before = self.server.read(resource, (namespace or "", name))
             after = merge_patched(before, patch) if isinstance(patch, Mapping) else _json_patched(before, patch)
             half = _writable(resource, before, after, subresource)
@@ -200,7 +201,7 @@ class MemoryKube:
 
     async def delete(self, resource: Resource, namespace: str | None, name: str, *, uid: str = "") -> None:
         """See `api.Kube`."""
-        async with self._request("delete", resource):
+        async with self._request("delete", resource, namespace, name):
             try:
                 self.server.delete(resource, (namespace or "", name), uid)
             except NotFound:
@@ -210,8 +211,16 @@ class MemoryKube:
         """See `api.Kube`."""
 
     @asynccontextmanager
-    async def _request(self, verb: str, resource: Resource, subresource: str = "") -> AsyncIterator[None]:
-        """The manners of a real server around every request: it is counted, takes its time and may fail."""
+    async def _request(
+        self,
+        verb: str,
+        resource: Resource,
+        namespace: str | None = None,
+        name: str | None = None,
+        subresource: str = "",
+    ) -> AsyncIterator[None]:
+        """The manners of a real server around every request: it has a path, is counted, takes its time and may fail."""
+        resource.path(namespace, name, subresource)
         self.counts[Request.of(verb, resource, subresource)] += 1
         if self.latency:
             await self.clock.sleep(self.latency)

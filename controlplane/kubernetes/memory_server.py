@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from canary.dns import is_subdomain
 from canary.errors import Conflict, WorldError
 from controlplane.kubernetes.api import Listing, NotFound, Object, Refused, Resource, WatchEvent
 from controlplane.kubernetes.cache import Key, key_of
@@ -20,7 +21,6 @@ from controlplane.kubernetes.resources import CONFIG_MAP, EVENT, LEASE, NAMESPAC
 
 WITHOUT_STATUS = frozenset({CONFIG_MAP, EVENT, LEASE, SECRET})
 """Kinds without a status subresource and a generation."""
-_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 _LABEL = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 
 
@@ -187,7 +187,7 @@ class MemoryServer:
         faults = []
         if (after["apiVersion"], after["kind"]) != (resource.api_version, resource.kind):
             faults.append(f"{after['kind']} in {after['apiVersion']} was sent to the place of {resource.plural}")
-        if not _NAME.fullmatch(name):
+        if not is_subdomain(name):
             faults.append(f'metadata.name: Invalid value: "{name}": a lowercase RFC 1123 subdomain is expected')
         if resource.namespaced and not meta.get("namespace"):
             faults.append("metadata.namespace: Required value: an empty namespace may not be set during creation")

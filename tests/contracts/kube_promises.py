@@ -170,6 +170,27 @@ class KubePromises:
         with pytest.raises(Refused, match=name[:50]):
             await kube.create(CONFIG_MAP, a_map(namespace, name))
 
+    @pytest.mark.parametrize("name", ["../other/configmaps/settings", "..", "a/b", "a%2fb", "A", "a?x=y", "a#b", ""])
+    async def test_s14_a_name_that_leads_elsewhere_is_refused_by_every_verb(
+        self, kube: Kube, namespace: str, name: str
+    ) -> None:
+        """And nothing is read, written or deleted by it: it would be with our permissions, not with its author's."""
+        there = await kube.create(CONFIG_MAP, a_map(namespace))
+        for asked in (
+            kube.get(CONFIG_MAP, namespace, name),
+            kube.get(CONFIG_MAP, f"{namespace}/configmaps/{name}", "settings"),
+            kube.list(CONFIG_MAP, f"../{name}"),
+            kube.apply(CONFIG_MAP, a_map(namespace, name)),
+            kube.patch(CONFIG_MAP, namespace, name, {"data": {"a": "2"}}),
+            kube.patch(CONFIG_MAP, namespace, "settings", {"data": {"a": "2"}}, subresource=f"../{name}"),
+            kube.delete(CONFIG_MAP, namespace, name),
+        ):
+            with pytest.raises(Refused, match=r"cannot be the name of|is invalid"):
+                await asked
+        with pytest.raises(Refused, match="cannot be the name of"):
+            await anext(aiter(kube.watch(CONFIG_MAP, f"../{name}", version_of(there))))
+        assert await kube.get(CONFIG_MAP, namespace, "settings") == there
+
     async def test_a_label_that_is_too_long_is_refused_and_nothing_is_made(self, kube: Kube, namespace: str) -> None:
         with pytest.raises(Refused, match="63"):
             await kube.apply(CONFIG_MAP, a_map(namespace, labels={"x": "y" * 64}))

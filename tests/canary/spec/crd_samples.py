@@ -245,6 +245,19 @@ FAULTS: dict[str, tuple[str, Any, str]] = {
     ),
     "no weights": ("spec.model.uri", NOTHING, "spec.canary"),
     "a gateway that is none": ("spec.platform.kserve.gateway", "a/b/c", "spec.platform.kserve.gateway"),
+    "a gateway that is another address": ("spec.platform.kserve.gateway", "a/b..c", "spec.platform.kserve.gateway"),
+    "an InferenceService that none can be": (
+        "spec.canary",
+        {"name": "b", "inferenceService": "running..already"},
+        "spec.canary.inferenceService",
+    ),
+    "a runtime that none can be": ("spec.canary.runtime", "a.-b", "spec.canary.runtime"),
+    "an account that none can be": ("spec.canary.serviceAccount", "../default", "spec.canary.serviceAccount"),
+    "a Secret of somebody else's": (
+        "spec.alerts",
+        [{"slack": {"urlFrom": {"secret": "../../other/secrets/x", "key": "url"}}}],
+        "spec.alerts[0].slack.urlFrom.secret",
+    ),
     "a change of what is served as it is": (
         "spec.canary",
         {"name": "b", "inferenceService": "running", "image": "x"},

@@ -32,3 +32,9 @@ def test_the_default_is_the_users_state_directory() -> None:
     """XDG first."""
     assert default_state_folder("m", {"XDG_STATE_HOME": "/x"}) == Path("/x/serinus/m")
     assert default_state_folder("m", {}).parts[-4:] == (".local", "state", "serinus", "m")
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../other", "/etc", "a/b", "a\0b"])
+def test_s14_no_name_leads_out_of_the_state_directory(name: str) -> None:
+    with pytest.raises(BadInput, match="cannot be the name of a rollout"):
+        default_state_folder(name, {"XDG_STATE_HOME": "/state"})

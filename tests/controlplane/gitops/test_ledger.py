@@ -79,3 +79,13 @@ def test_a_file_that_cannot_be_understood_is_said_and_left_alone(tmp_path: Path,
     with pytest.raises(BadInput, match="Move it away"):
         Ledger(tmp_path / "ledger.json")
     assert (tmp_path / "ledger.json").read_text() == content
+
+
+def test_s14_a_rollout_that_is_called_like_another_folder_is_not_remembered(tmp_path: Path) -> None:
+    """An earlier release took such names out of files at rest; what they would open lies somewhere else."""
+    ledger = Ledger(tmp_path / "ledger.json")
+    for name in ("../../other", "..", "chat"):
+        ledger.origin(name, ORIGIN)
+        ledger.withdraw(name, "gone")
+    again = Ledger(tmp_path / "ledger.json").book
+    assert (list(again.origins), list(again.withdrawn)) == (["chat"], ["chat"])

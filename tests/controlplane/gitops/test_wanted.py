@@ -35,6 +35,15 @@ def test_a_file_at_rest_keeps_its_name_and_names_nothing_to_try(text: str, setti
     assert (found.name, found.plan, found.revision) == (name, None, "")
 
 
+@pytest.mark.parametrize("name", ["../../../tmp/x", "..", "a/b", "Chat", "a b", "a" * 64, '"a\\0b"'])
+def test_s14_a_file_at_rest_has_a_name_like_any_other(name: str) -> None:
+    """No parser of plans has seen it, and folders and addresses are made of it."""
+    found = understood(PATH, file("chat", "v1").replace("{name: chat}", f"{{name: {name}}}").encode(), None)
+    assert isinstance(found, Complaint)
+    assert "metadata.name" in found.sentence
+    assert "expected a name of at most 63 lower-case letters" in found.sentence
+
+
 @pytest.mark.parametrize("text", [b"", b"\xff\xfea", b"version https://git-lfs.github.com/spec/v1\n", b"#" * 300_000])
 def test_s1_a_file_that_is_no_plan_is_a_complaint_with_its_place(text: bytes) -> None:
     """Empty, another encoding, a pointer of Git LFS, far too large."""

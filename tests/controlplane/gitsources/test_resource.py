@@ -1,5 +1,6 @@
 """What a GitSource may say; the schema of the resource knows the same fields."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -66,3 +67,20 @@ def test_several_patterns_match_what_any_of_them_does() -> None:
     assert pattern.matches("apps/a/canary.yml")
     assert pattern.matches("teams/x/y/canary.yml")
     assert not pattern.matches("apps/a/b/canary.yml")
+
+
+@pytest.mark.parametrize(
+    "name", ["../../models/secrets/models-git", "..", "a/b", "a%2fb", "A", "a_b", "a..b", "a" * 254]
+)
+def test_s14_a_secret_is_one_of_the_sources_own_namespace(name: str) -> None:
+    """A name with a path in it would be read with the operator's rights, and sent to an address of the source's."""
+    with pytest.raises(BadInput, match=r"spec\.secretRef\.name is .*; expected the name of a Secret of this namespace"):
+        read(source(secretRef={"name": name}))
+    (version,) = yaml.safe_load(CRD.read_text())["spec"]["versions"]
+    field = version["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]["secretRef"]["properties"]["name"]
+    (rule,) = field["x-kubernetes-validations"]
+    pattern = rule["rule"].removeprefix("self.matches('").removesuffix("')")
+    assert len(name) > field["maxLength"] or not re.search(pattern, name)
+    for sound in ("git", "models-git.v2", "0"):
+        assert re.search(pattern, sound)
+        assert read(source(secretRef={"name": sound})).secret == sound

@@ -13,6 +13,7 @@ import pytest
 from canary.errors import Unavailable
 from controlplane.kubectl.client import ThinClient
 from controlplane.kubectl.kubeconfig import Target
+from controlplane.kubernetes.api import Refused
 from controlplane.kubernetes.resources import CONFIG_MAP
 
 Answer = Callable[[BaseHTTPRequestHandler], tuple[int, str]]
@@ -118,6 +119,23 @@ def test_a_connection_that_the_server_closed_meanwhile_is_made_anew(server: Serv
 
     server.answer = answer
     assert got(ThinClient(target(server.url, tmp_path)), times=3) == {"metadata": {}}
+
+
+def test_s14_a_name_that_leads_elsewhere_is_not_sent(server: Server, tmp_path: Path) -> None:
+    async def asked() -> None:
+        client = ThinClient(target(server.url, tmp_path))
+        for each in (
+            client.get(CONFIG_MAP, "models", "../../other/configmaps/a"),
+            client.list(CONFIG_MAP, "../other"),
+            client.delete(CONFIG_MAP, "models", ""),
+            client.apply(CONFIG_MAP, {"metadata": {"namespace": "models", "name": "a?force=true"}}),
+        ):
+            with pytest.raises(Refused, match="cannot be the name of"):
+                await each
+        await client.close()
+
+    asyncio.run(asked())
+    assert server.asked == []
 
 
 def test_what_is_no_api_server_says_so(server: Server, tmp_path: Path) -> None:

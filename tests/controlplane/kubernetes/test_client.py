@@ -86,6 +86,24 @@ async def test_a_long_complaint_is_cut_and_a_page_of_html_is_one_line(script: Sc
     assert "\n" not in str(await refusal(kube))
 
 
+async def test_s14_a_name_that_leads_elsewhere_is_not_sent(script: Script, kube: KubeClient) -> None:
+    """An HTTP client makes one address of `a/../b`: what would arrive is another question than was asked."""
+    name = "../../victim/secrets/token"
+    for asked in (
+        kube.get(SECRET, "models", name),
+        kube.get(SECRET, name, "token"),
+        kube.list(SECRET, name),
+        kube.delete(SECRET, "models", name),
+        kube.delete(SECRET, "models", ""),
+        kube.patch(SECRET, "models", "token", {}, subresource="../../victim"),
+        kube.apply(SECRET, {"metadata": {"namespace": "models", "name": name}}),
+        kube.create(SECRET, {"metadata": {"namespace": name, "name": "token"}}),
+    ):
+        with pytest.raises(Refused, match="cannot be the name of"):
+            await asked
+    assert script.asked == []
+
+
 async def test_what_is_in_a_secret_is_in_no_sentence(script: Script, kube: KubeClient) -> None:
     script.says(status(422, 'data: Invalid value: "hunter2"', "Invalid"), 422)
     with pytest.raises(Refused) as caught:
