@@ -113,9 +113,9 @@ def networks_of(text: str) -> tuple[Network, ...]:
         raise BadInput(f"SERINUS_ALERT_NETWORKS is a list such as 10.1.0.0/16, fd00::/8: {error}.") from error
 
 
-def is_written_out(host: str) -> bool:
-    """Whether a host is an address in its plain spelling, or the name that always means this machine."""
-    if host == "localhost":
+def is_written_out(host: str, *, by_name: bool = True) -> bool:
+    """Whether a host is an address in its plain spelling, or (`by_name`) the name that always means this machine."""
+    if by_name and host == "localhost":
         return True
     try:
         return str(ip_address(host)) == host

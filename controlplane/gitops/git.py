@@ -32,6 +32,8 @@ PASSED_ON = (
 """Variables of ours that git may see; all others could change what it does."""
 OLDEST = (2, 31)
 """The first version that takes configuration from variables, which no repository can overrule."""
+OLDEST_TOLD_ADDRESSES = (2, 37)
+"""The first version that dials the addresses that it is given (`http.curloptResolve`)."""
 CONFIGURATION = {
     "core.hooksPath": "/dev/null",
     "core.symlinks": "false",
@@ -159,9 +161,10 @@ class Git:
         """Raises `BadInput` for a git so old that it would ignore our configuration without a word."""
         said = (await self.run("version")).decode("utf-8", "replace").strip()
         found = re.search(r"(\d+)\.(\d+)", said)
-        if found is None or (int(found[1]), int(found[2])) < OLDEST:
+        oldest = OLDEST if self.remote.addresses is None else OLDEST_TOLD_ADDRESSES
+        if found is None or (int(found[1]), int(found[2])) < oldest:
             raise BadInput(
-                f"{printable(said)} is too old; expected {OLDEST[0]}.{OLDEST[1]} or newer. Nothing was started."
+                f"{printable(said)} is too old; expected {oldest[0]}.{oldest[1]} or newer. Nothing was started."
             )
 
     async def run(
@@ -245,11 +248,12 @@ class Git:
             "GIT_LITERAL_PATHSPECS": "1",
             "GIT_ATTR_NOSYSTEM": "1",
             "GIT_NO_REPLACE_OBJECTS": "1",
-            "GIT_CONFIG_COUNT": str(len(CONFIGURATION)),
             "HOME": str(self.folder.parent),
             "LC_ALL": "C",
         }
-        for number, (key, value) in enumerate(CONFIGURATION.items()):
+        configuration = {**CONFIGURATION, **self.remote.configuration()}
+        settings["GIT_CONFIG_COUNT"] = str(len(configuration))
+        for number, (key, value) in enumerate(configuration.items()):
             settings |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
         return {**ours, **settings, **self.remote.environment(self._askpass)}
 

@@ -7,12 +7,14 @@ named by the file that they stand in; nothing here puts one into an address, an 
 
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from canary.errors import BadInput
 from canary.spec.source import printable, quoted
+from controlplane.adapters.reach import Address, is_written_out
 
 _HOST = r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?"
 _USER = r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*)"
@@ -26,6 +28,7 @@ _PASSWORD = re.compile(r"(?<=://)[^/@\s]*:[^/@\s]*@")
 _LOOPBACK = {"localhost", "127.0.0.1", "[::1]"}
 _FORMS = "https://host/path, ssh://user@host/path or user@host:path"
 _REDACTED = "[redacted]"
+_PORTS = {"https": 443, "http": 80, "ssh": 22}
 _LONGEST = 2000
 """Characters; an address or a name of a branch that is longer is a mistake or an attack."""
 
@@ -46,11 +49,21 @@ class Remote:
     """File with the private key, for ssh; None takes the agent's."""
     known_hosts: Path | None = None
     """File with the host's key, for ssh; None takes the user's own. A host that is not in it is refused."""
+    addresses: Callable[[], Sequence[Address]] | None = None
+    """The only addresses of the host that are dialled, asked for at each call; None: git looks the name up itself."""
 
     @property
     def ref(self) -> str:
         """The branch as git knows it there."""
         return f"refs/heads/{self.branch}"
+
+    def configuration(self) -> Mapping[str, str]:
+        """Settings of git for this repository: over the web, the addresses that its host may have."""
+        host, port = address_of(self.url)
+        if self.addresses is None or self.protocol not in {"http", "https"} or is_written_out(host, by_name=False):
+            return {}
+        known = ",".join(f"[{each}]" if each.version == 6 else str(each) for each in self.addresses())
+        return {"http.curloptResolve": f"{host}:{port}:{known}"}
 
     def environment(self, askpass: Path) -> Mapping[str, str]:
         """Variables that let git find the credentials without anybody else seeing them."""
@@ -83,7 +96,20 @@ class Remote:
             words += ["-oIdentitiesOnly=yes", "-oIdentityAgent=none", "-i", str(self.key)]
         if self.known_hosts is not None:
             words += [f"-oUserKnownHostsFile={self.known_hosts}"]
+        host, port = address_of(self.url)
+        if self.addresses is not None and self.protocol == "ssh" and not is_written_out(host, by_name=False):
+            # The key is still looked for under the name, as ssh writes it.
+            alias = host if port == _PORTS["ssh"] else f"[{host}]:{port}"
+            words += [f"-oHostName={self.addresses()[0]}", f"-oHostKeyAlias={alias}"]
         return shlex.join(words)
+
+
+def address_of(url: str) -> tuple[str, int]:
+    """Host and port that are dialled for a repository; those of ssh where the address has the short form."""
+    if "://" not in url:
+        return url.partition("@")[2].partition(":")[0], _PORTS["ssh"]
+    parts = urlsplit(url)
+    return parts.hostname or "", parts.port or _PORTS.get(parts.scheme, 0)
 
 
 def remote(

@@ -8,14 +8,15 @@ remembers is saved in the source's status before anything is done. No rollout ev
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.request import getproxies_environment
 
 from canary.errors import BadInput, Conflict, Unavailable, WorldError
 from canary.rollout import FINISHED
-from controlplane.adapters.reach import Reach
-from controlplane.alerts.channel import Refused as Unreachable
+from controlplane.adapters.reach import Address, NotDialled, Reach
 from controlplane.gitops.controller import Controller
 from controlplane.gitops.desk import Desk
 from controlplane.gitops.hosts.place import host_for
@@ -40,6 +41,8 @@ from controlplane.ports import Stored
 
 FIRST_WAIT, LONGEST_WAIT = 1.0, 60.0
 """Seconds between two tries after one that failed; they double."""
+NOWHERE = ip_address("192.0.2.1")
+"""An address that no host ever has (RFC 5737)."""
 _FINISHED = frozenset(phase.value for phase in FINISHED)
 
 
@@ -95,6 +98,8 @@ class Follower:
         self._desk: Desk | None = None
         self._fleet: ClusterFleet | None = None
         self._writing = asyncio.Lock()
+        self._addresses: list[Address] = []
+        """Of the repository's host as they were checked last; git dials no other."""
         self._heard: dict[Attempt, Stored] = {}
         """Attempts that ended, or run although rejected, as heard last; what was not dealt with yet, in order.
 
@@ -112,12 +117,12 @@ class Follower:
         vault = Vault()
         try:
             await self._unlock(vault)
-            remote = source.remote(vault.files, vault.user)
+            remote = replace(source.remote(vault.files, vault.user), addresses=lambda: self._addresses)
             ledger.follows(remote.url)
             settings = source.settings(vault.files, means.dashboard)
             identity = identity_of(settings.author, settings.sign_key)
             store = Store(means.cache / source.namespace / source.name, remote, identity=identity)
-            host = host_for(remote.url, remote.token, settings, means.now)
+            host = host_for(remote.url, remote.token, settings, means.now, means.reach)
             self._desk = desk = Desk(store, ledger, self._say_written, host=host, settings=settings)
             guard = DriftGuard(
                 means.kube,
@@ -231,11 +236,13 @@ class Follower:
         """Have the credentials as they are now, and an address that may be dialled."""
         host, port = self.source.address
         try:
-            await self._means.reach.addresses(host, port)
-        except Unreachable as error:
+            self._addresses = await self._means.reach.addresses(host, port)
+        except NotDialled as error:
             raise BadInput(f"{host} is not dialled: {error}.") from error
-        except Unavailable:
-            pass  # git says so itself, or reaches it by a proxy
+        except Unavailable as error:
+            if "https" not in getproxies_environment():
+                raise Unavailable(f"{host} is not dialled: {error}. Rollouts go on as they are.") from error
+            self._addresses = [NOWHERE]  # the proxy may know its name
         secrets = await secrets_of(self._means.kube, self.source)
         await asyncio.to_thread(vault.take, secrets)
 

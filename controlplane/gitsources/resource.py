@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
-from urllib.parse import urlsplit
 
 from canary.dns import is_subdomain
 from canary.errors import BadInput
@@ -16,7 +15,7 @@ from canary.spec.source import quoted
 from canary.spec.units import Unreadable, seconds
 from controlplane.gitops.hosts.settings import GitSettings, Kind, Write
 from controlplane.gitops.paths import Pattern
-from controlplane.gitops.remote import Remote, remote
+from controlplane.gitops.remote import Remote, address_of, remote
 from controlplane.kubernetes.api import Object
 
 OnDrift = Literal["repair", "report"]
@@ -97,11 +96,8 @@ class GitSource:
 
     @property
     def address(self) -> tuple[str, int]:
-        """Host and port that are dialled; those of ssh where the address has the short form."""
-        if "://" not in self.url:
-            return self.url.partition("@")[2].partition(":")[0], 22
-        parts = urlsplit(self.url)
-        return parts.hostname or "", parts.port or {"https": 443, "http": 80}.get(parts.scheme, 22)
+        """Host and port that are dialled."""
+        return address_of(self.url)
 
     def remote(self, files: Mapping[str, Path], user: str = "") -> Remote:
         """The repository, with credentials in these files. Raises `BadInput`."""

@@ -89,16 +89,19 @@ def door_of(place: Place, token: Path, now: Callable[[], float], reach: Reach | 
     return Door(place.root, lambda: secrets.read(reference), Dial(reach or Reach()), now)
 
 
-def host_for(url: str, token: Path | None, settings: GitSettings, now: Callable[[], float]) -> Host | None:
+def host_for(
+    url: str, token: Path | None, settings: GitSettings, now: Callable[[], float], reach: Reach | None = None
+) -> Host | None:
     """The host of a repository as an operator described it; None where there is no API to speak with.
 
-    `token` is the repository's own file. Raises `BadInput` where something was asked for that nobody could do.
+    `token` is the repository's own file; `reach`: what may be dialled, else what this machine's alerts may be sent to.
+    Raises `BadInput` where something was asked for that nobody could do.
     """
     place, token = place_of(url, settings), settings.api_token or token
     if token is not None and not token.is_file():
         raise BadInput(f"The file for the token, {printable(str(token))}, does not exist; nothing was started.")
     if place is not None and token is not None:
-        reach = Reach(networks=networks_of(os.environ.get("SERINUS_ALERT_NETWORKS", "")))
+        reach = reach or Reach(networks=networks_of(os.environ.get("SERINUS_ALERT_NETWORKS", "")))
         return host_at(place, door_of(place, token, now, reach))
     missing = "--host github, gitlab or gitea" if place is None else "--api-token-file"
     if settings.write == "pull-request" or settings.host or settings.api_token:

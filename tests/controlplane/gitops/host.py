@@ -19,8 +19,8 @@ from tests.controlplane.gitops.origin import ENVIRONMENT
 class Host:
     """What the host expects and what it saw."""
 
-    def __init__(self, folder: Path, token: str) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, token: str, address: str = "127.0.0.1") -> None:
+        self.folder, self.address = folder, address
         self.token = token
         self.refuses_with = 0
         """A status that every request is answered with; 0 for none."""
@@ -33,13 +33,17 @@ class Host:
 
     def url(self, name: str) -> str:
         """The address of a repository in the folder."""
-        return f"http://127.0.0.1:{self.port}/{name}"
+        return f"http://{self.address}:{self.port}/{name}"
+
+    def url_by_name(self, name: str) -> str:
+        """The same by a name, which leads to another address of this machine unless somebody says otherwise."""
+        return f"http://localhost:{self.port}/{name}"
 
 
 @contextmanager
-def hosted(folder: Path, token: str) -> Iterator[Host]:
+def hosted(folder: Path, token: str, address: str = "127.0.0.1") -> Iterator[Host]:
     """Serve the repositories in a folder to whoever knows the token."""
-    host = Host(folder, token)
+    host = Host(folder, token, address)
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -111,7 +115,7 @@ def hosted(folder: Path, token: str) -> Iterator[Host]:
                 self.end_headers()
                 self.wfile.write(content)
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    with ThreadingHTTPServer((address, 0), Handler) as server:
         host.port = server.server_address[1]
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()

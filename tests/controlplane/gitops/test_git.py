@@ -1,7 +1,10 @@
 """The way over HTTP, against the real `git http-backend`: tokens, what hosts say about them, and where they lead us."""
 
 import os
+import socket
 from collections.abc import Iterator
+from dataclasses import replace
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
@@ -126,6 +129,33 @@ async def test_s4_a_host_that_leads_elsewhere_is_not_followed(tmp_path: Path, ho
         with pytest.raises(WorldError):
             await store.fetch()
         assert elsewhere.authorizations == []
+
+
+async def test_s4_git_dials_the_addresses_that_were_checked_and_no_other(tmp_path: Path) -> None:
+    """The name leads to 127.0.0.1, where a trap waits; the address that was checked is another."""
+    origin = Origin(tmp_path / "origin.git")
+    origin.commit({"canary.yml": "old"})
+    with hosted(tmp_path, SECRET, "127.0.0.2") as host, socket.create_server(("127.0.0.1", host.port)) as trap:
+        there = remote(host.url_by_name("origin.git"), token=token(tmp_path), user="bot")
+        checked = replace(there, addresses=lambda: [ip_address("127.0.0.2")])
+        store = Store(tmp_path / "store", checked)
+        await store.open()
+        assert await store.writer.commit("canary.yml", lambda _: b"new", "Change", lambda _: False) == origin.head()
+        trap.settimeout(0)
+        with pytest.raises(BlockingIOError):
+            trap.accept()
+
+
+async def test_s4_a_git_that_would_ignore_the_addresses_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "git").write_text("#!/bin/sh\necho 'git version 2.36.6'\n")
+    (tmp_path / "git").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    there = remote("https://host.example/x")
+    await Store(tmp_path / "store", there).check()
+    with pytest.raises(BadInput, match=r"2\.37 or newer"):
+        await Store(tmp_path / "store", replace(there, addresses=lambda: [ip_address("127.0.0.2")])).check()
 
 
 async def test_s7_an_expired_token_delays_the_rollback_commit_and_is_told_without_it(

@@ -1,6 +1,8 @@
 """The way over ssh, to OpenSSH's own server on loopback: keys, a host that is not known, and a whole rollback."""
 
 from collections.abc import Iterator
+from dataclasses import replace
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
@@ -35,6 +37,21 @@ async def test_a_canary_comes_and_its_rollback_goes_over_ssh(tmp_path: Path, ser
         await town.until_commits(2)
     assert town.origin.text("apps/chat/canary.yml") == file("chat", "v1")
     assert "Accepted publickey" in server.log.read_text()
+
+
+async def test_s4_ssh_dials_the_address_that_was_checked_and_trusts_the_key_of_the_name(
+    tmp_path: Path, server: Server
+) -> None:
+    """A name that leads nowhere; its key is known under the name alone."""
+    origin = Origin(tmp_path / "origin.git")
+    origin.commit({"a": "1"})
+    name = "git.example.test"
+    server.known_hosts.write_text(server.known_hosts.read_text().replace("127.0.0.1", name))
+    url = server.url(origin.folder).replace("127.0.0.1", name)
+    there = remote(url, key=server.key, known_hosts=server.known_hosts)
+    store = Store(tmp_path / "store", replace(there, addresses=lambda: [ip_address("127.0.0.1")]))
+    await store.open()
+    assert await store.fetch() == origin.head()
 
 
 async def test_a_key_that_the_server_does_not_know_is_told_as_that(tmp_path: Path, server: Server) -> None:

@@ -1,6 +1,8 @@
 """S2: addresses, branches and credentials that could mean something else are refused; S7: secrets are never said."""
 
 import shlex
+from dataclasses import replace
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
@@ -113,3 +115,39 @@ def test_credentials_that_cannot_be_meant_are_refused(tmp_path: Path) -> None:
         remote(GOOD[2], token=tmp_path / "token")
     with pytest.raises(BadInput, match="does not exist"):
         remote(GOOD[0], token=tmp_path / "none")
+
+
+CHECKED = [ip_address("203.0.113.7"), ip_address("2001:db8::7")]
+
+
+@pytest.mark.parametrize(
+    ("url", "resolved"),
+    [
+        ("https://git.example.com/x", "git.example.com:443:203.0.113.7,[2001:db8::7]"),
+        ("https://git.example.com:8443/x", "git.example.com:8443:203.0.113.7,[2001:db8::7]"),
+    ],
+)
+def test_s4_git_is_given_the_addresses_of_a_web_host(url: str, resolved: str) -> None:
+    assert remote(url).configuration() == {}
+    assert replace(remote(url), addresses=lambda: CHECKED).configuration() == {"http.curloptResolve": resolved}
+
+
+def test_s4_an_address_that_is_written_out_is_dialled_as_it_is() -> None:
+    assert replace(remote("https://203.0.113.7/x"), addresses=lambda: CHECKED).configuration() == {}
+
+
+@pytest.mark.parametrize(
+    ("url", "alias"),
+    [
+        ("ssh://git@git.example.com/x", "git.example.com"),
+        ("ssh://git@git.example.com:2222/x", "[git.example.com]:2222"),
+        ("git@git.example.com:team/x", "git.example.com"),
+    ],
+)
+def test_s4_ssh_is_given_the_address_and_still_looks_for_the_key_of_the_name(
+    tmp_path: Path, url: str, alias: str
+) -> None:
+    there = replace(remote(url), addresses=lambda: CHECKED)
+    words = shlex.split(there.environment(tmp_path)["GIT_SSH_COMMAND"])
+    assert words[-2:] == ["-oHostName=203.0.113.7", f"-oHostKeyAlias={alias}"]
+    assert there.configuration() == {}

@@ -140,6 +140,7 @@ class Estate:
         """The client with which the sources write."""
         self.said: list[str] = []
         self.certain = True
+        self.reach = Reach()
         self.clerk: Clerk
         self.sources: Sources
         data = {"token": TOKEN, "username": "bot", "webhook": HOOK}
@@ -168,7 +169,7 @@ class Estate:
             canaries=canaries,
             events=events,
             cache=self.folder / cache,
-            reach=Reach(),
+            reach=self.reach,
             now=clock.now,
             certain=lambda: self.certain,
             say=self.said.append,
@@ -227,7 +228,7 @@ class Estate:
 
 
 @asynccontextmanager
-async def estate(folder: Path) -> AsyncIterator[Estate]:
-    """A host and a cluster, nobody leading yet."""
-    with hosted(folder, TOKEN) as host:
+async def estate(folder: Path, address: str = "127.0.0.1") -> AsyncIterator[Estate]:
+    """A host at this address and a cluster, nobody leading yet."""
+    with hosted(folder, TOKEN, address) as host:
         yield Estate(folder, host)
