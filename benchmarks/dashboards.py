@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from controlplane.kubernetes.api import Object
-from controlplane.kubernetes.resources import CONFIG_MAP, MODEL_CANARY
+from controlplane.kubernetes.resources import MODEL_CANARY, ROLLOUT_HISTORY
 from tests.controlplane.api.clusters import OWNER, Shown, showing
 from tests.controlplane.operator.town import PLACE, Town, a_spec
 
@@ -70,13 +70,13 @@ def serve(rollouts: int) -> None:
     """Serve until the standard input ends; one event a second for each rollout."""
     with showing(judged) as shown:
         first = shown.kube.objects(MODEL_CANARY)[PLACE, "chat"]
-        book = shown.kube.objects(CONFIG_MAP).get((PLACE, "chat-history"))
+        book = shown.kube.objects(ROLLOUT_HISTORY).get((PLACE, "chat"))
         names = [f"chat-{number}" for number in range(rollouts)]
         objects = {name: _named(first, name) for name in names}
         for name in names:
             shown.within(partial(shown.kube.seed, MODEL_CANARY, objects[name]))
             if book is not None:
-                shown.within(partial(shown.kube.seed, CONFIG_MAP, _named(book, f"{name}-history")))
+                shown.within(partial(shown.kube.seed, ROLLOUT_HISTORY, _named(book, name)))
         print(shown.url, flush=True)
         number = int(first["status"]["state"]["events"])
         asyncio.run_coroutine_threadsafe(_tell(shown, objects, number), shown.loop).result()

@@ -16,6 +16,7 @@ import time
 import urllib.request
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ os.environ.setdefault(
 ROOT = Path(__file__).parent.parent
 NAMESPACE = "scale"
 SERVICES = ("shared-stable", "shared-canary")
-CRD = "modelcanaries.serinus.dev"
+CRDS = ("modelcanaries.serinus.dev", "rollouthistories.serinus.dev")
 ESTABLISHED = 'jsonpath={.status.conditions[?(@.type=="Established")].status}'
 SHARE = 0.05
 CANARY_PLACE = 1
@@ -200,13 +201,18 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def _established(bed: Light, crd: str) -> bool:
+    return "True" in bed.kubectl("get", "crd", crd, "-o", ESTABLISHED)
+
+
 @contextlib.asynccontextmanager
 async def cluster() -> AsyncIterator[tuple[Light, KubeClient, Watch]]:
     """The light test bed with our resource, both InferenceServices, and a watch that goes on."""
     bed = Light.up()
-    bed.kubectl("apply", "--server-side", "-f", str(ROOT / "manifests" / "crd" / f"{CRD}.yaml"))
+    bed.kubectl("apply", "--server-side", "-k", str(ROOT / "manifests" / "crd"))
     # Not `kubectl wait`, which fails while there are no conditions at all yet.
-    until("our resource to be served", lambda: "True" in bed.kubectl("get", "crd", CRD, "-o", ESTABLISHED))
+    for crd in CRDS:
+        until("our resource to be served", partial(_established, bed, crd))
     if bed.kubectl("get", "namespace", NAMESPACE, "--ignore-not-found"):  # of a run that was killed
         bed.clear(NAMESPACE)
         bed.kubectl("wait", "--for=delete", f"namespace/{NAMESPACE}", "--timeout=120s")

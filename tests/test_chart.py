@@ -36,7 +36,7 @@ ASKED = {
     *((verb, "llminferenceservices") for verb in ("list", "watch", "create", "patch", "delete")),
     *((verb, "httproutes") for verb in ("list", "watch", "create", "patch")),
     *((verb, kind) for verb in ("list", "watch") for kind in ("deployments", "pods", "services")),
-    *((verb, "configmaps") for verb in ("get", "create", "patch")),
+    *((verb, "rollouthistories") for verb in ("get", "create", "patch")),
     ("create", "events"),
     ("get", "namespaces"),
 }
@@ -94,6 +94,7 @@ def leaves(values: Mapping[str, Any], path: str = "") -> Iterator[str]:
     [
         ("modelcanaries.yaml", "crd/modelcanaries.serinus.dev.yaml"),
         ("gitsources.yaml", "crd/gitsources.serinus.dev.yaml"),
+        ("rollouthistories.yaml", "crd/rollouthistories.serinus.dev.yaml"),
         ("rules.yaml", "prometheus/rules.yaml"),
     ],
 )
@@ -134,6 +135,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"prometheus": {"interval": "soon"}}, "prometheus/interval"),
     ({"prometheus": {"options": ["--listen=:1"]}}, "prometheus/options/0"),
     ({"secretNamespaces": "models"}, "secretNamespaces"),
+    ({"alerts": {"secrets": ["slack"]}}, "alerts/secrets/0"),
+    ({"histories": {"fromConfigMaps": "yes"}}, "histories/fromConfigMaps"),
     ({"git": {"secrets": [{"namespace": "models"}]}}, "git/secrets/0"),
     ({"git": {"cacheSize": "much"}}, "git/cacheSize"),
     ({"networkPolicy": {"apiServerPorts": []}}, "networkPolicy/apiServerPorts"),
@@ -187,7 +190,8 @@ def test_s10_people_get_what_the_edit_role_of_kubernetes_means() -> None:
     """Annotations ask for promotion or abortion, so whoever may patch may ask; the status is the operator's alone."""
     edit, view = only(BASE, "ClusterRole", "serinus-edit"), only(BASE, "ClusterRole", "serinus-view")
     kinds = ("modelcanaries", "gitsources")
-    assert granted(view) == {(verb, kind) for kind in kinds for verb in ("get", "list", "watch")}
+    seen = (*kinds, "rollouthistories")  # what is on record, nobody edits
+    assert granted(view) == {(verb, kind) for kind in seen for verb in ("get", "list", "watch")}
     changes = ("create", "update", "patch", "delete", "deletecollection")
     assert granted(edit) == {(verb, kind) for kind in kinds for verb in changes}
     assert view["metadata"]["labels"]["rbac.authorization.k8s.io/aggregate-to-view"] == "true"

@@ -20,7 +20,7 @@ NAME = "serinus-dashboard"
 READS = {
     ("list", "modelcanaries"),
     ("watch", "modelcanaries"),
-    ("get", "configmaps"),
+    ("get", "rollouthistories"),
     ("list", "pods"),
     ("watch", "pods"),
     ("list", "leases"),

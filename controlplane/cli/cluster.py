@@ -69,6 +69,9 @@ class InACluster:
     access: Access
     listen: str | None
     elect: bool
+    earlier_histories: bool
+    listed: tuple[str, ...]
+    """Secrets that may be read without a word of their own: `alerts:models/slack`."""
     additions: tuple[Path, ...]
     """YAML with GPUs, models and quantizations of one's own."""
     git_sources: bool
@@ -89,6 +92,19 @@ def in_a_cluster(command: F) -> F:
     @click.option("--listen", metavar="ADDR", help="With --cluster: host:port for /metrics, /healthz and /readyz.")
     @click.option(
         "--leader-elect/--no-leader-elect", "elect", default=True, help="With --cluster: agree on one that acts."
+    )
+    @click.option(
+        "--allow-secret",
+        "listed",
+        multiple=True,
+        metavar="PURPOSE:NAMESPACE/NAME",
+        help="With --cluster: a Secret that may be read for alerts or git without an annotation. Repeat it for more.",
+    )
+    @click.option(
+        "--histories-from-configmaps",
+        "earlier_histories",
+        is_flag=True,
+        help="With --cluster: take over the histories that a build before RolloutHistory kept in ConfigMaps.",
     )
     @git_sources_options
     @catalogue_option
@@ -162,6 +178,7 @@ async def _operate(options: InACluster, interval: float, log_format: str) -> Non
 
 def _settings(options: InACluster, interval: float) -> "Settings":
     from controlplane.adapters.reach import networks_of
+    from controlplane.kubernetes.consent import Listed
     from controlplane.operator.settings import Settings
 
     return Settings(
@@ -176,6 +193,8 @@ def _settings(options: InACluster, interval: float) -> "Settings":
         networks=networks_of(os.environ.get("SERINUS_ALERT_NETWORKS", "")),
         dashboard=os.environ.get("SERINUS_URL", ""),
         known=known_with(options.additions),
+        earlier_histories=options.earlier_histories,
+        listed=tuple(Listed.of(each) for each in options.listed),
     )
 
 

@@ -62,6 +62,7 @@ def put_beside(
     from controlplane.gitsources.origin import MANAGER
     from controlplane.gitsources.sources import Sources
     from controlplane.kubernetes.client import KubeClient
+    from controlplane.kubernetes.consent import Consent
 
     listening = listen(webhook) if webhook else None
     own = KubeClient(kube.access, manager=MANAGER, concurrency=PLACES)
@@ -72,6 +73,7 @@ def put_beside(
         events=operator.events,
         cache=cache or Path(tempfile.gettempdir()) / "serinus-git",
         reach=Reach(loopback=False, networks=settings.networks),
+        secrets=Consent(own, "git", settings.listed),
         now=clock.now,
         certain=lambda: operator.roster.certain(),  # noqa: PLW0108 - replaced once there is an election
         say=lambda sentence: say(None, sentence),

@@ -30,6 +30,7 @@ from controlplane.kubernetes.resources import (
     NAMESPACE,
     NODE,
     POD,
+    ROLLOUT_HISTORY,
     SERVING_RUNTIME,
 )
 from controlplane.ports import Clock
@@ -54,7 +55,7 @@ NEEDED: Sequence[tuple[Resource, str, Sequence[str]]] = (
     (GATEWAY, "", WATCHED),
     (NODE, "", WATCHED),
     (NAMESPACE, "", ("get",)),
-    (CONFIG_MAP, "", ("get", "create", "patch")),
+    (ROLLOUT_HISTORY, "", ("get", "create", "patch")),
     (EVENT, "", ("create",)),
     (LEASE, "", ("get", "create", "patch")),
 )

@@ -14,8 +14,7 @@ from pathlib import Path
 
 from canary.errors import BadInput
 from controlplane.gitsources.resource import SECRETS, GitSource
-from controlplane.kubernetes.api import Kube, NotFound, Refused
-from controlplane.kubernetes.resources import SECRET
+from controlplane.kubernetes.consent import Consent, NotAllowed
 
 MEMORY = Path("/dev/shm")  # noqa: S108 - a fresh folder of our own is made in it
 AS_TEXT = frozenset({"user", "webhook"})
@@ -56,18 +55,15 @@ class Vault:
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
-async def secrets_of(kube: Kube, source: GitSource) -> Mapping[str, bytes]:
+async def secrets_of(consent: Consent, source: GitSource) -> Mapping[str, bytes]:
     """What the Secret of a source holds, by what it is for. Raises `NoSecret`, or `Unavailable` for now."""
     if not source.secret:
         return {}
     where = f"Secret {source.namespace}/{source.secret}"
     try:
-        object_ = await kube.get(SECRET, source.namespace, source.secret)
-    except NotFound:
-        raise NoSecret(f"{where} does not exist.") from None
-    except Refused:
-        raise NoSecret(f"{where} may not be read; name it in the chart's git.secrets.") from None
-    data = object_.get("data") or {}
+        data = await consent.read(source.namespace, source.secret)
+    except NotAllowed as error:
+        raise NoSecret(f"{error}.") from None
     try:
         found = {
             name: _as_lines(base64.b64decode(data[key], validate=True))

@@ -34,6 +34,7 @@ from controlplane.gitsources.resource import GitSource
 from controlplane.gitsources.status import Drift, Look, status_of, stopped
 from controlplane.kubernetes.api import Kube, Object
 from controlplane.kubernetes.cache import Cache, Key
+from controlplane.kubernetes.consent import Consent
 from controlplane.kubernetes.resources import GIT_SOURCE
 from controlplane.operator.events import Events
 from controlplane.operator.store import stored_in
@@ -58,6 +59,8 @@ class Means:
     """Folder for bare copies of repositories; may be empty at any start."""
     reach: Reach
     """Which hosts may be dialled."""
+    secrets: Consent
+    """Which Secrets may be read."""
     now: Callable[[], float]
     certain: Callable[[], bool]
     """Whether nobody else can be leading; while it is not, nothing is written."""
@@ -243,7 +246,7 @@ class Follower:
             if "https" not in getproxies_environment():
                 raise Unavailable(f"{host} is not dialled: {error}. Rollouts go on as they are.") from error
             self._addresses = [NOWHERE]  # the proxy may know its name
-        secrets = await secrets_of(self._means.kube, self.source)
+        secrets = await secrets_of(self._means.secrets, self.source)
         await asyncio.to_thread(vault.take, secrets)
 
     async def _take_ends(self, controller: Controller) -> None:

@@ -109,7 +109,9 @@ class Sources:
         door = self._doors[key] = Door(None, "", "", now)
         try:
             source = read(object_)
-            secret = (await secrets_of(self._means.kube, source)).get("webhook", b"").decode("utf-8", "replace").strip()
+            secret = (
+                (await secrets_of(self._means.secrets, source)).get("webhook", b"").decode("utf-8", "replace").strip()
+            )
             if known is not None and known.doorman is not None and known.branch == source.branch:
                 known.doorman.renew(secret)
                 door.doorman = known.doorman

@@ -89,7 +89,7 @@ async def looked(session: Session, found: Record) -> Seen:
 async def events_of(session: Session, found: Record, attempt: int | None = None) -> Sequence[Event]:
     """All events of an attempt (None: the newest) that are kept, in order."""
     rollout, namespace = found.rollout, found.object_["metadata"]["namespace"]
-    books = Books(session.kube, namespace)
+    books = Books(session.kube, namespace, earlier=True)
     books.note(rollout.name, rollout.attempt, rollout.history)
     wanted = attempt or rollout.attempt
     try:

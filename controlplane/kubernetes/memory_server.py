@@ -17,9 +17,9 @@ from controlplane.kubernetes.api import Listing, NotFound, Object, Refused, Reso
 from controlplane.kubernetes.cache import Key, key_of
 from controlplane.kubernetes.memory_log import Change, Log, Watcher, selected
 from controlplane.kubernetes.patches import copied
-from controlplane.kubernetes.resources import CONFIG_MAP, EVENT, LEASE, NAMESPACE, SECRET
+from controlplane.kubernetes.resources import CONFIG_MAP, EVENT, LEASE, NAMESPACE, ROLLOUT_HISTORY, SECRET
 
-WITHOUT_STATUS = frozenset({CONFIG_MAP, EVENT, LEASE, SECRET})
+WITHOUT_STATUS = frozenset({CONFIG_MAP, EVENT, LEASE, ROLLOUT_HISTORY, SECRET})
 """Kinds without a status subresource and a generation."""
 _LABEL = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 

@@ -7,6 +7,7 @@ from controlplane.kubernetes.api import Resource
 
 MODEL_CANARY = Resource("serinus.dev", "v1alpha1", "modelcanaries", "ModelCanary")
 GIT_SOURCE = Resource("serinus.dev", "v1alpha1", "gitsources", "GitSource")
+ROLLOUT_HISTORY = Resource("serinus.dev", "v1alpha1", "rollouthistories", "RolloutHistory")
 INFERENCE_SERVICE = Resource("serving.kserve.io", "v1beta1", "inferenceservices", "InferenceService")
 LLM_INFERENCE_SERVICE = Resource("serving.kserve.io", "v1alpha2", "llminferenceservices", "LLMInferenceService")
 SERVING_RUNTIME = Resource("serving.kserve.io", "v1alpha1", "servingruntimes", "ServingRuntime")

@@ -8,7 +8,7 @@ import asyncio
 import base64
 import json
 import random
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,9 +29,9 @@ from controlplane.alerts.mailbox import Mailbox
 from controlplane.alerts.post import Post
 from controlplane.alerts.queue import Cap, Queue
 from controlplane.alerts.secrets import Missing
-from controlplane.kubernetes.api import Kube, NotFound, Object
+from controlplane.kubernetes.api import Kube, Object
+from controlplane.kubernetes.consent import Consent, Listed, NotAllowed
 from controlplane.kubernetes.names import COMMIT
-from controlplane.kubernetes.resources import SECRET
 from controlplane.operator.charge import Told
 from controlplane.operator.history import ALERTS, Books
 from controlplane.operator.store import StatusStore
@@ -44,10 +44,13 @@ LAST_WORDS = 300.0
 
 
 class ClusterSecrets:
-    """Secrets of one namespace, read anew for each delivery, so that a rotated one counts at once."""
+    """Secrets of one namespace, read anew for each delivery, so that a rotated one counts at once.
 
-    def __init__(self, kube: Kube, namespace: str) -> None:
-        self._kube, self._namespace = kube, namespace
+    And so does a consent that is taken back.
+    """
+
+    def __init__(self, consent: Consent, namespace: str) -> None:
+        self._consent, self._namespace = consent, namespace
 
     async def read(self, reference: SecretRef) -> SecretStr:
         """The secret; raises `Missing`. Variables and files would be the operator's own, and are never read."""
@@ -55,12 +58,12 @@ class ClusterSecrets:
             raise Missing(f"{reference} is on no machine of yours here; in a cluster, name a Secret and its key")
         where = f"Secret {self._namespace}/{reference.secret}"
         try:
-            found = await self._kube.get(SECRET, self._namespace, reference.secret)
-        except NotFound:
-            raise Missing(f"{where} does not exist") from None
+            found = await self._consent.read(self._namespace, reference.secret)
+        except NotAllowed as error:
+            raise Missing(str(error)) from None
         except WorldError as error:
             raise Missing(f"{where} cannot be read: {error}") from None
-        value = (found.get("data") or {}).get(reference.key)
+        value = found.get(reference.key)
         if value is None:
             raise Missing(f"{where} has no key {reference.key}")
         text = base64.b64decode(value).decode("utf-8", "replace").strip()
@@ -70,7 +73,7 @@ class ClusterSecrets:
 
 
 class ClusterLedger(Ledger):
-    """Remembers deliveries in the ConfigMap of the rollout's history, so that the next leader repeats none."""
+    """Remembers deliveries in the rollout's history, so that the next leader repeats none."""
 
     def __init__(self, books: Books, owner: Object, *, now: Callable[[], float], say: Callable[[str], None]) -> None:
         super().__init__(Path(ALERTS), now=now, say=say)
@@ -104,14 +107,17 @@ class Desks:
         clock: Clock,
         networks: Sequence[Network] = (),
         address: str = "",
+        listed: Iterable[Listed] = (),
         counted: Callable[[str, str], None] = lambda _channel, _outcome: None,
+        warn: Callable[[Object, str], None] = lambda _owner, _sentence: None,
     ) -> None:
         """`networks`: what may be dialled besides public and private addresses; `address`: of the dashboard.
 
-        `counted` hears of each attempt to tell a channel, see `Mailbox`.
+        `listed`: Secrets that may be read without a word of their own, see `Consent`. `counted` hears of each attempt
+        to tell a channel, see `Mailbox`; `warn` of channels that cannot be told, with the ModelCanary that names them.
         """
-        self._counted = counted
-        self._kube, self._clock, self._networks, self._address = kube, clock, networks, address
+        self._counted, self._warn, self._consent = counted, warn, Consent(kube, "alerts", listed)
+        self._clock, self._networks, self._address = clock, networks, address
 
     async def open(self, plan: ModelCanary, store: StatusStore, owner: Object, say: Callable[[str], None]) -> Desk:
         """The desk of a rollout, with what was missed before it was open; its mailboxes do not run yet.
@@ -125,7 +131,7 @@ class Desks:
     async def _made(self, plan: ModelCanary, books: Books, owner: Object, say: Callable[[str], None]) -> Desk:
         namespace = owner["metadata"]["namespace"]
         world = World(
-            ClusterSecrets(self._kube, namespace), Reach(loopback=False, networks=self._networks), self._clock.now
+            ClusterSecrets(self._consent, namespace), Reach(loopback=False, networks=self._networks), self._clock.now
         )
         post, alerts = Post(world.reach), plan.spec.alerts
         channels = [channel_of(alert, world, post) for alert in alerts]
@@ -147,7 +153,9 @@ class Desks:
         for alert, mailbox in zip(alerts, mailboxes, strict=True):
             await mailbox.open()
             for clause in await missing(alert, world.secrets):
-                say(f"Alerts to {mailbox.channel.name} cannot be sent as it is: {clause}. The rollout goes on.")
+                sentence = f"Alerts to {mailbox.channel.name} cannot be sent as it is: {clause}. The rollout goes on."
+                say(sentence)
+                self._warn(owner, sentence)
         commit = (owner["metadata"].get("annotations") or {}).get(COMMIT, "")
         commits = {revision(plan): commit} if commit else {}
         return NamespacedDesk(namespace, mailboxes, say=say, address=self._address, commits=commits)

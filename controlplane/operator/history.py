@@ -1,19 +1,21 @@
-"""The whole history of rollouts, beside their status: a ConfigMap a ModelCanary, one line of JSON an event, bounded.
+"""The whole history of rollouts, beside their status: a RolloutHistory each, one line of JSON an event, bounded.
 
 Written by the roster in the background, never before a decision: the status carries the newest events itself, so a
 crash between the two writes loses nothing. Events are recognised by their ids, so writing them again changes nothing.
+It is a kind of its own: the operator needs no right on ConfigMaps, and who may edit a rollout cannot edit its record.
 """
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from canary.errors import Conflict
 from canary.rollout import Event
 from canary.serial import event_from_text, event_to_text
-from controlplane.kubernetes.api import Exists, Kube, NotFound, Object
+from controlplane.kubernetes.api import Exists, Kube, NotFound, Object, Refused
 from controlplane.kubernetes.names import MANAGED_BY, ROLLOUT_LABEL
-from controlplane.kubernetes.resources import CONFIG_MAP, MODEL_CANARY
+from controlplane.kubernetes.resources import CONFIG_MAP, MODEL_CANARY, ROLLOUT_HISTORY
 
 EVENTS = "events.jsonl"
 ALERTS = "alerts.jsonl"
@@ -24,17 +26,18 @@ REMEMBERED = 300
 TRIES = 3
 
 
-def book_of(name: str) -> str:
-    """The ConfigMap of a rollout."""
-    return f"{name}-history"
+EARLIER = "{}-history"
+"""The ConfigMap of a rollout, in which builds before this kind kept its history."""
 
 
 class Books:
     """The histories of one namespace, and what was not written into them yet."""
 
-    def __init__(self, kube: Kube, namespace: str) -> None:
+    def __init__(self, kube: Kube, namespace: str, *, earlier: bool = False) -> None:
+        """`earlier`: what an earlier build left in a ConfigMap is read, and taken over at the first write."""
         self._kube = kube
         self._namespace = namespace
+        self._looks_earlier = earlier
         self._pending: dict[str, dict[str, str]] = {}
         """Rollout to event id to line."""
         self._written: dict[str, dict[str, None]] = {}
@@ -58,20 +61,21 @@ class Books:
 
     async def read(self, name: str, attempt: int) -> Sequence[Event]:
         """All events of an attempt, in order, written or not."""
-        lines = (await self.lines(name, EVENTS)) + list(self._pending.get(name, {}).values())
+        lines = _of_attempt(await self.lines(name, EVENTS), attempt)
+        if not lines:
+            lines = _of_attempt(_lines(await self._earlier(name), EVENTS), attempt)
         found: dict[str, Event] = {}
-        for line in lines:
-            if line.startswith(f'{{"attempt":{attempt},'):
-                event = event_from_text(line)
-                found.setdefault(event.id, event)
+        for line in (*lines, *_of_attempt(self._pending.get(name, {}).values(), attempt)):
+            event = event_from_text(line)
+            found.setdefault(event.id, event)
         return list(found.values())
 
     async def lines(self, name: str, key: str) -> list[str]:
         """What is kept under a key."""
         try:
-            return _lines(await self._kube.get(CONFIG_MAP, self._namespace, book_of(name)), key)
+            return _lines(await self._kube.get(ROLLOUT_HISTORY, self._namespace, name), key)
         except NotFound:
-            return []
+            return _lines(await self._earlier(name), key)
 
     async def flush(self, name: str, owner: Object) -> None:
         """Write what waits. `owner`: the ModelCanary, with which the history goes."""
@@ -96,21 +100,35 @@ class Books:
 
     async def _append(self, name: str, owner: Object, key: str, lines: Mapping[str, str]) -> None:
         try:
-            book = await self._kube.get(CONFIG_MAP, self._namespace, book_of(name))
+            book = await self._kube.get(ROLLOUT_HISTORY, self._namespace, name)
         except NotFound:
-            text = bounded(list(lines.values()))
-            await self._kube.create(CONFIG_MAP, _empty(name, self._namespace, owner) | {"data": {key: text}})
+            data = _added(await self._earlier(name), key, lines)
+            await self._create(_empty(name, self._namespace, owner) | {"data": data})
             return
-        here = _lines(book, key)
-        known = {json.loads(line).get("id") for line in here}
-        new = [line for id_, line in lines.items() if id_ not in known]
-        if new:
-            data = (book.get("data") or {}) | {key: bounded(here + new)}
+        data = _added(book, key, lines)
+        if data != book.get("data"):
             patch: list[Mapping[str, Any]] = [
                 {"op": "test", "path": "/metadata/resourceVersion", "value": book["metadata"]["resourceVersion"]},
                 {"op": "add", "path": "/data", "value": data},
             ]
-            await self._kube.patch(CONFIG_MAP, self._namespace, book_of(name), patch)
+            await self._kube.patch(ROLLOUT_HISTORY, self._namespace, name, patch)
+
+    async def _create(self, book: Object) -> None:
+        try:
+            await self._kube.create(ROLLOUT_HISTORY, book)
+        except NotFound as error:
+            where = f"{book['metadata']['namespace']}/{book['metadata']['name']}"
+            raise NotFound(
+                f"The history of {where} cannot be kept: {error}. Whoever runs the cluster applies manifests/crd. "
+                "The rollout goes on."
+            ) from error
+
+    async def _earlier(self, name: str) -> Object:
+        """The ConfigMap of an earlier build; empty where there is none, it may not be read, or nobody asks for it."""
+        if self._looks_earlier:
+            with suppress(NotFound, Refused):
+                return await self._kube.get(CONFIG_MAP, self._namespace, EARLIER.format(name))
+        return {}
 
 
 def bounded(lines: Sequence[str]) -> str:
@@ -123,6 +141,19 @@ def bounded(lines: Sequence[str]) -> str:
             break
         kept.append(line)
     return "".join(f"{line}\n" for line in reversed(kept))
+
+
+def _added(book: Object, key: str, lines: Mapping[str, str]) -> dict[str, str]:
+    """The data of a book with these lines, by id, as far as they are not there yet."""
+    here = _lines(book, key)
+    known = {json.loads(line).get("id") for line in here}
+    new = [line for id_, line in lines.items() if id_ not in known]
+    kept = {each: text for each in (EVENTS, ALERTS) if (text := (book.get("data") or {}).get(each))}
+    return kept | {key: bounded(here + new)} if new else kept
+
+
+def _of_attempt(lines: Iterable[str], attempt: int) -> list[str]:
+    return [line for line in lines if line.startswith(f'{{"attempt":{attempt},')]
 
 
 def _line(attempt: int, event: Event) -> str:
@@ -141,10 +172,10 @@ def _empty(name: str, namespace: str, owner: Object) -> Object:
         "uid": owner["metadata"]["uid"],
     }
     return {
-        "apiVersion": "v1",
-        "kind": CONFIG_MAP.kind,
+        "apiVersion": ROLLOUT_HISTORY.api_version,
+        "kind": ROLLOUT_HISTORY.kind,
         "metadata": {
-            "name": book_of(name),
+            "name": name,
             "namespace": namespace,
             "labels": {MANAGED_BY: "serinus", ROLLOUT_LABEL: name},
             "ownerReferences": [reference],

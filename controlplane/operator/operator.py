@@ -23,6 +23,7 @@ from controlplane.operator.metrics import Numbers, exposition
 from controlplane.operator.profile import Looks, look
 from controlplane.operator.roster import Roster
 from controlplane.operator.settings import LEASE_NAME, Settings
+from controlplane.operator.stores import Stores
 from controlplane.operator.sweeping import swept
 from controlplane.operator.tally import Tally
 from controlplane.operator.ticker import Ticker
@@ -75,11 +76,18 @@ class Operator:
             interval=self._period,
             events=self.events,
             desks=Desks(
-                kube, clock=clock, networks=settings.networks, address=settings.dashboard, counted=self.tally.told
+                kube,
+                clock=clock,
+                networks=settings.networks,
+                address=settings.dashboard,
+                listed=settings.listed,
+                counted=self.tally.told,
+                warn=lambda about, said: self.events.tell(about, said, "Warning", "AlertsNotSent", said),
             ),
             tally=self.tally,
             say=say,
             known=settings.known,
+            stores=Stores(kube, self.following.canaries, clock.now, earlier_histories=settings.earlier_histories),
         )
         self.roster.in_order, self.roster.is_alarming = self._world.in_order, self._world.is_alarming
         self.roster.hasten = getattr(kube, "hasten", self.roster.hasten)

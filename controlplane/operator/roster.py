@@ -35,6 +35,7 @@ from controlplane.operator.site import Absent, Site, Sites
 from controlplane.operator.standby import Ready, Standby
 from controlplane.operator.status import Facts, has_news
 from controlplane.operator.store import StatusStore, stored_in
+from controlplane.operator.stores import Stores
 from controlplane.operator.tally import Tally
 from controlplane.operator.timers import Timers
 from controlplane.operator.turns import Turns
@@ -73,9 +74,10 @@ class Roster:
         tally: Tally,
         say: Callable[[Key | None, str], None],
         known: Catalogue | None = None,
+        stores: Stores | None = None,
     ) -> None:
         """`canaries`: every ModelCanary; `interval`: seconds between two ticks; `say`: a sentence for the log.
-        `known`: GPUs and models that plans may name, the package's own if left out.
+        `known`: GPUs and models that plans may name, the package's own if left out; `stores`: where states are kept.
         """
         self.charges: dict[Key, Charge] = {}
         self.queue: WorkQueue[Key] = WorkQueue()
@@ -101,7 +103,10 @@ class Roster:
         self._farewell = Farewell(kube, events, clock, say)
         self._timers: Timers[Key] = Timers(self.poke)
         self.rollcall: RollCall[Key] = RollCall(self.poke, lambda keys: self.queue.through(keys))  # noqa: PLW0108 - made anew
-        self._stores: dict[str, StatusStore] = {}
+        self._stores = stores or Stores(kube, canaries, clock.now)
+        self._stores.fence = lambda: self.fence
+        self._stores.certain = lambda: self.certain()  # noqa: PLW0108 - set later
+        self._stores.facts = lambda namespace, name: self._facts((namespace, name))
         self._readings: dict[Key, Reading] = {}
         self._said: dict[Key, str] = {}
         self._scribe = Scribe(clock, self._background.spawn)
@@ -167,17 +172,7 @@ class Roster:
 
     def store(self, namespace: str) -> StatusStore:
         """Of a namespace."""
-        if namespace not in self._stores:
-            store = self._stores[namespace] = StatusStore(
-                self._kube,
-                self._canaries,
-                namespace,
-                now=self._clock.now,
-                fence=lambda: self.fence,
-                certain=lambda: self.certain(),  # noqa: PLW0108 - set later
-            )
-            store.facts = lambda name: self._facts((namespace, name))
-        return self._stores[namespace]
+        return self._stores.of(namespace)
 
     # One pass
 
@@ -377,7 +372,7 @@ class Roster:
             await self._farewell.finish(charge, object_)
             self._canaries.drop(key)  # it is gone, or waits for others; the watch says which
         else:
-            with suppress(Refused):  # somebody who may keep no history may roll out all the same
+            with suppress(Refused, NotFound):  # whoever may keep no history may roll out all the same
                 await self.store(key[0]).books.flush(key[1], object_)
             await self.store(key[0]).note(key[1])
         self._drop(key)

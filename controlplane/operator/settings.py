@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from controlplane.adapters.prometheus_access import Access
 from controlplane.adapters.reach import Network
+from controlplane.kubernetes.consent import Listed
 from profiles.catalogue import Catalogue
 
 LEASE_NAME = "serinus-controller"
@@ -35,7 +36,11 @@ class Settings:
     """`host:port` for /metrics, /healthz and /readyz; None: nobody is told."""
     networks: Sequence[Network] = ()
     """Networks that alerts may be sent to besides public and private ones."""
+    listed: Sequence[Listed] = ()
+    """Secrets that may be read without a word of their own."""
     known: Catalogue | None = None
     """GPUs, models and quantizations that plans may name; None: those that come with the package."""
+    earlier_histories: bool = False
+    """Whether histories that an earlier build kept in ConfigMaps are taken over."""
     dashboard: str = ""
     """Where the dashboard answers, for links in alerts."""

@@ -38,12 +38,14 @@ class StatusStore:
         now: Callable[[], float],
         fence: Callable[[], int] = lambda: 0,
         certain: Callable[[], bool] = lambda: True,
+        earlier_histories: bool = False,
     ) -> None:
         """`canaries`: the ModelCanaries as last heard; `now`: seconds; `fence`: the number of our term of office.
 
-        `certain`: whether nobody else can be in office; while it is not, nothing is written.
+        `certain`: whether nobody else can be in office; while it is not, nothing is written. `earlier_histories`: see
+        `Books`.
         """
-        self.books = Books(kube, namespace)
+        self.books = Books(kube, namespace, earlier=earlier_histories)
         self.facts: Callable[[str], Facts] = lambda _name: Facts()
         """What the status of a rollout says besides its state; asked at each write."""
         self._kube = kube

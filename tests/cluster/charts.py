@@ -19,8 +19,7 @@ from tests.cluster import bed
 from tests.cluster.bed import Bed
 from tests.test_chart import CHART, MANIFESTS
 
-CRD = MANIFESTS / "crd" / "modelcanaries.serinus.dev.yaml"
-GIT_SOURCES = MANIFESTS / "crd" / "gitsources.serinus.dev.yaml"
+CRDS = sorted((MANIFESTS / "crd").glob("*.serinus.dev.yaml"))
 PATIENCE = 240.0
 """Seconds for any one step: the machine may have much else to do."""
 OLDEST = "1.30.0"
@@ -75,7 +74,7 @@ def release(where: Bed, namespace: str, given: Mapping[str, Any], *options: str)
 
 def install_crd(where: Bed) -> None:
     """The resources alone, as `crds.install=false` expects it."""
-    for file in (CRD, GIT_SOURCES):
+    for file in CRDS:
         where.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(file))
         where.kubectl("wait", "--for=condition=Established", f"crd/{file.stem}")
 

@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Any, Self
 
 from tests.cluster.bed import Node, until
+from tests.cluster.charts import install_crd
 from tests.cluster.traffic import Hit, Load
 
 SERINUS = Path(sys.executable).parent / "serinus"
-CRD = Path(__file__).parents[2] / "manifests" / "crd" / "modelcanaries.serinus.dev.yaml"
 GATE = "error_rate <= 10%"
 RATE = 120.0
 """Requests a second of a rollout whose test names no other."""
@@ -381,8 +381,7 @@ class Story:
 @contextmanager
 def told(node: Node, namespace: str, folder: Path) -> Iterator[Story]:
     """A story with the resource installed; at its end operators leave, and none of them has met a bug of ours."""
-    node.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(CRD))
-    node.kubectl("wait", "--for=condition=Established", "crd/modelcanaries.serinus.dev")
+    install_crd(node)
     story = Story(node, namespace, folder)
     try:
         yield story

@@ -83,7 +83,8 @@ def town(light: Light, namespace: str, tmp_path: Path, monkeypatch: pytest.Monke
     }
     with socket.create_server(("127.0.0.1", 0)) as free:
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    flags = ("--git-sources", "--git-cache", str(tmp_path / "cache"), "--git-webhook", address)
+    flags = ["--git-sources", "--git-cache", str(tmp_path / "cache"), "--git-webhook", address]
+    flags += ["--allow-secret", f"git:{namespace}/git"]
     words = [f"--from-literal={key}={value}" for key, value in SECRET.items()]
     light.kubectl("create", "secret", "generic", "git", "-n", namespace, *words)
     origin = Origin(tmp_path / "origin.git")

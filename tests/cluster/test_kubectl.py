@@ -15,12 +15,11 @@ from controlplane.kubectl.kubeconfig import find
 from controlplane.kubernetes.api import FIELD_MANAGER, Resource
 from controlplane.kubernetes.resources import HTTP_ROUTE
 from tests.cluster.bed import Light, until
+from tests.cluster.charts import install_crd
 from tests.cluster.test_kube import DEFINITION, NAME
 from tests.contracts.kube_promises import KubePromises
 from tests.controlplane.kubectl.jsonpaths import OBJECT, PRINTED
 
-ROOT = Path(__file__).parent.parent.parent
-CRD = ROOT / "manifests" / "crd" / "modelcanaries.serinus.dev.yaml"
 BIN = Path(sys.executable).parent
 PLAN = """
 apiVersion: serinus.dev/v1alpha1
@@ -39,9 +38,8 @@ spec:
 def kinds(light: Light) -> None:
     """The server knows ModelCanaries and the suite's own kind."""
     light.apply(DEFINITION)
-    light.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(CRD))
-    for name in (NAME, "modelcanaries.serinus.dev"):
-        light.kubectl("wait", "--for=condition=Established", f"crd/{name}", "--timeout=30s")
+    light.kubectl("wait", "--for=condition=Established", f"crd/{NAME}", "--timeout=30s")
+    install_crd(light)
 
 
 class TestThinClient(KubePromises):

@@ -16,7 +16,8 @@ import pytest
 
 from tests.cluster import test_operator
 from tests.cluster.bed import Bed, KubectlError, Light, Node, until
-from tests.cluster.test_operator import CRD, Replica, operator
+from tests.cluster.charts import install_crd
+from tests.cluster.test_operator import Replica, operator
 
 WITHIN_S = 3.0
 """From the answer of `kubectl apply` to the condition as kubectl shows it: under a second on a quiet machine."""
@@ -34,16 +35,10 @@ def condition(bed: Bed, namespace: str, kind: str) -> dict[str, Any]:
     return next((each for each in found.get("conditions", ()) if each["type"] == kind), {})
 
 
-def install(bed: Bed) -> None:
-    """The resource itself."""
-    bed.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(CRD))
-    bed.kubectl("wait", "--for=condition=Established", "crd/modelcanaries.serinus.dev")
-
-
 @contextmanager
 def carried_out(bed: Node | Light, namespace: str, folder: Path) -> Iterator[Replica]:
     """With an operator that leads, and the CRD."""
-    install(bed)
+    install_crd(bed)
     with operator(bed, namespace, folder) as replica:
         until("a leader", replica.leads, 60)
         yield replica
@@ -78,7 +73,7 @@ AT_APPLY: Mapping[str, tuple[dict[str, Any], str]] = {
 def test_a_spec_that_kserve_would_swallow_is_refused_by_the_api_server(light: Light, namespace: str, slip: str) -> None:
     """With the path and the reason, before anybody reads it."""
     change, said = AT_APPLY[slip]
-    install(light)
+    install_crd(light)
     with pytest.raises(KubectlError, match=re.escape(said)):
         light.apply(a_canary(namespace, **change))
 

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.cluster.bed import Light, Node, until
+from tests.cluster.charts import install_crd
 
 SERINUS = Path(sys.executable).parent / "serinus"
-CRD = Path(__file__).parents[2] / "manifests" / "crd" / "modelcanaries.serinus.dev.yaml"
 RATE = 200.0
 GATE = "error_rate <= 5%"
 TAKEOVER_S = 12.0
@@ -96,8 +96,7 @@ def a_canary(namespace: str, **spec: Any) -> dict[str, Any]:
 
 def apply(node: Node, canary: Mapping[str, Any]) -> None:
     """Install the resource and apply this one."""
-    node.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(CRD))
-    node.kubectl("wait", "--for=condition=Established", "crd/modelcanaries.serinus.dev")
+    install_crd(node)
     node.apply(dict(canary))
 
 

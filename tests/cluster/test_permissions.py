@@ -23,6 +23,7 @@ import yaml
 
 from benchmarks.scale_prometheus import FakePrometheus
 from controlplane.kserve.caches import LLM_LABEL
+from controlplane.kubernetes.consent import ALLOW
 from tests.cluster.bed import Bed, Light, until
 from tests.cluster.charts import LONG, PATIENCE, a_canary, ask, at_rest, install_crd, phase, release, variant
 from tests.test_chart import ASKED, ELECTION, READS
@@ -219,6 +220,7 @@ def test_s10_the_roles_are_what_whole_rollouts_ask_for(light: Light, namespace: 
         light.kubectl(
             "create", "secret", "generic", "hook", "-n", namespace, "--from-literal=url=https://a.example.com/x"
         )
+        light.kubectl("annotate", "secret", "hook", "-n", namespace, f"{ALLOW}=alerts")
         with (
             kinds(light, Service=knative, LLMInferenceService=llm),
             operator(light, account, namespace, url, tmp_path) as replica,

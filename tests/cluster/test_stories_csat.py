@@ -21,6 +21,7 @@ import httpx2
 import pytest
 import yaml
 
+from controlplane.kubernetes.consent import ALLOW
 from tests.cluster.bed import Node, until
 from tests.cluster.stories import Rollout, plan, say, told
 from tests.controlplane.gitops.host import hosted
@@ -104,6 +105,7 @@ def _plan(namespace: str) -> str:
 def _secret(node: Node, namespace: str, name: str, **values: str) -> None:
     words = [f"--from-literal={key}={value}" for key, value in values.items()]
     node.kubectl("create", "secret", "generic", name, "-n", namespace, *words)
+    node.kubectl("annotate", "secret", name, "-n", namespace, f"{ALLOW}=alerts, git")
 
 
 def _follow(node: Node, namespace: str, url: str) -> None:

@@ -44,7 +44,7 @@ def test_a_deleted_modelcanary_and_a_deleted_secret_leave_stable_serving(
         assert node.get("httproute", "chat", namespace) is not None
         assert _sentences(story, "chat was deleted: v1 serves on") == 1
         assert _sentences(story, r"chat-alerts does not exist") == 1
-        assert not node.find("configmaps", namespace, "-l", "serinus.dev/rollout=chat")
+        assert not node.find("rollouthistories", namespace, "-l", "serinus.dev/rollout=chat")
 
 
 def test_a_deleted_gateway_is_told_and_a_deleted_namespace_hangs_on_nothing(

@@ -6,8 +6,8 @@ import pytest
 
 from canary.rollout import Rollout
 from canary.weights import ALL_STABLE
-from controlplane.kubernetes.resources import CONFIG_MAP, MODEL_CANARY
-from controlplane.operator.history import EVENTS, book_of
+from controlplane.kubernetes.resources import MODEL_CANARY, ROLLOUT_HISTORY
+from controlplane.operator.history import EVENTS
 from controlplane.operator.reading import is_at_rest
 from controlplane.simulation.clock import play
 from tests.controlplane.operator.town import KEY, NAME, PLACE, Office, Town, a_spec
@@ -82,7 +82,7 @@ def _is_as_it_should_be(town: Town, *, bad: bool) -> None:
 
 
 def _has_its_whole_history(town: Town, rollout: Rollout) -> None:
-    lines = town.kube.objects(CONFIG_MAP)[PLACE, book_of(NAME)]["data"][EVENTS].splitlines()
+    lines = town.kube.objects(ROLLOUT_HISTORY)[PLACE, NAME]["data"][EVENTS].splitlines()
     numbers = [int(line.split('"id":"')[1].split('"')[0].rsplit("/", 1)[1]) for line in lines]
     assert sorted(numbers) == list(range(1, rollout.events + 1))
 

@@ -57,9 +57,15 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
   resources: [pods]
   verbs: [list, watch]
 # The history of a rollout, and which alerts were delivered.
+- apiGroups: [serinus.dev]
+  resources: [rollouthistories]
+  verbs: [get, create, patch]
+{{- if .Values.histories.fromConfigMaps }}
+# What a build before RolloutHistory kept; only read, and only for as long as this value is set.
 - apiGroups: [""]
   resources: [configmaps]
-  verbs: [get, create, patch]
+  verbs: [get]
+{{- end }}
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create]
@@ -117,8 +123,8 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
   resources: [modelcanaries]
   verbs: [list, watch{{ if not .Values.dashboard.readOnly }}, patch{{ end }}]
 # The whole history of a rollout.
-- apiGroups: [""]
-  resources: [configmaps]
+- apiGroups: [serinus.dev]
+  resources: [rollouthistories]
   verbs: [get]
 # Those of both variants, shown to people who may list pods themselves.
 - apiGroups: [""]

@@ -10,7 +10,7 @@ import pytest
 
 from canary.errors import Unavailable
 from controlplane.kubernetes.api import Refused
-from controlplane.kubernetes.resources import CONFIG_MAP, LEASE, MODEL_CANARY
+from controlplane.kubernetes.resources import LEASE, MODEL_CANARY, ROLLOUT_HISTORY
 from controlplane.operator.request import requests_in
 from tests.controlplane.api.clusters import Shown, lease, showing
 from tests.controlplane.api.serving import until
@@ -79,7 +79,7 @@ def test_the_list_and_the_detail_say_what_the_status_says(back: Shown) -> None:
 
 
 def test_the_whole_history_is_read_though_a_status_keeps_its_newest_only(back: Shown) -> None:
-    book = back.within(lambda: back.kube.objects(CONFIG_MAP)[PLACE, "chat-history"])
+    book = back.within(lambda: back.kube.objects(ROLLOUT_HISTORY)[PLACE, "chat"])
     kept = [json.loads(line)["id"] for line in book["data"]["events.jsonl"].splitlines()]
     with back.client() as client:
         events = client.get(f"{CHAT}/events").json()
@@ -215,7 +215,7 @@ def test_a_change_is_pushed_by_the_watch(going: Shown) -> None:
         asked = {request.resource for request in going.kube.counts}
         after = going.within(lambda: sum(n for r, n in going.kube.counts.items() if r.resource != "leases"))
     assert after <= before
-    assert asked <= {"modelcanaries", "leases", "configmaps", "pods"}
+    assert asked <= {"modelcanaries", "leases", "rollouthistories", "pods"}
 
 
 def test_when_the_api_server_goes_away_the_page_is_told_and_goes_on_afterwards(going: Shown) -> None:
@@ -254,9 +254,9 @@ def test_one_that_is_deleted_is_said_to_be_gone(going: Shown) -> None:
 
 def test_who_may_not_read_the_history_sees_what_the_status_keeps() -> None:
     with showing(under_way) as shown, shown.client() as client:
-        shown.within(lambda: shown.kube.fail_next(Refused("forbidden"), resource=CONFIG_MAP, times=99))
+        shown.within(lambda: shown.kube.fail_next(Refused("forbidden"), resource=ROLLOUT_HISTORY, times=99))
         events = client.get(f"{CHAT}/events").json()
-        shown.within(lambda: shown.kube.fail_next(Unavailable("away"), resource=CONFIG_MAP))
+        shown.within(lambda: shown.kube.fail_next(Unavailable("away"), resource=ROLLOUT_HISTORY))
     kept = canary_ids(shown)
     assert [event["id"] for event in events] == kept
 

@@ -24,6 +24,7 @@ from controlplane.gitsources.origin import MANAGER
 from controlplane.gitsources.sources import Sources
 from controlplane.kubernetes.api import Object
 from controlplane.kubernetes.cache import Cache
+from controlplane.kubernetes.consent import ALLOW, Consent
 from controlplane.kubernetes.memory import MemoryKube
 from controlplane.kubernetes.reflector import Reflector
 from controlplane.kubernetes.resources import GIT_SOURCE, MODEL_CANARY, SECRET
@@ -145,7 +146,8 @@ class Estate:
         self.sources: Sources
         data = {"token": TOKEN, "username": "bot", "webhook": HOOK}
         encoded = {key: base64.b64encode(value.encode()).decode() for key, value in data.items()}
-        self.kube.seed(SECRET, {"metadata": {"name": "git", "namespace": NAMESPACE}, "data": encoded})
+        meta = {"name": "git", "namespace": NAMESPACE, "annotations": {ALLOW: "git"}}
+        self.kube.seed(SECRET, {"metadata": meta, "data": encoded})
 
     async def follow(self, name: str = SOURCE, **spec: Any) -> None:
         """What a person does with kubectl."""
@@ -170,6 +172,7 @@ class Estate:
             events=events,
             cache=self.folder / cache,
             reach=self.reach,
+            secrets=Consent(self.gits, "git"),
             now=clock.now,
             certain=lambda: self.certain,
             say=self.said.append,

@@ -13,7 +13,7 @@ from canary.edit import Written, at_rest
 from canary.errors import Unavailable
 from controlplane.adapters.reach import Reach, networks_of
 from controlplane.gitsources.origin import annotations, origin_line
-from controlplane.kubernetes.resources import CONFIG_MAP, EVENT, GIT_SOURCE, MODEL_CANARY
+from controlplane.kubernetes.resources import EVENT, GIT_SOURCE, MODEL_CANARY, ROLLOUT_HISTORY
 from tests.controlplane.gitops.deliveries import push, signed
 from tests.controlplane.gitops.origin import Origin
 from tests.controlplane.gitsources.estate import HOOK, NAMESPACE, SOURCE, TOKEN, Estate, estate, file, path_of
@@ -164,7 +164,7 @@ async def test_a_rollback_reaches_git_though_another_rollout_has_taken_its_place
         await town.clerk.roll_back("chat")
         await _edit(town, "chat", {"spec": {"canary": {"name": "slow5"}}})
         await town.until(lambda: town.clerk.began == ["chat slow1", "chat slow5"])
-        town.gits.fail_next(Unavailable("The API server did not answer."), verb="get", resource=CONFIG_MAP)
+        town.gits.fail_next(Unavailable("The API server did not answer."), verb="get", resource=ROLLOUT_HISTORY)
         town.host.answers.set()
         await town.until(lambda: "Roll back chat: v1 instead of slow1" in town.log())
         await town.until(lambda: "chat" in json.loads(town.source()["status"]["state"])["rejected"])

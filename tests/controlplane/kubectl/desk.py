@@ -16,11 +16,11 @@ from controlplane.kubectl.main import canary
 from controlplane.kubectl.session import Session, Where
 from controlplane.kubernetes.api import Object
 from controlplane.kubernetes.memory import MemoryKube
-from controlplane.kubernetes.resources import CONFIG_MAP, EVENT, MODEL_CANARY, NAMESPACE
+from controlplane.kubernetes.resources import EVENT, MODEL_CANARY, NAMESPACE, ROLLOUT_HISTORY
 from controlplane.simulation.clock import EPOCH, play
 from tests.controlplane.operator.town import PLACE, Office, Town, a_canary, a_spec
 
-KINDS = (MODEL_CANARY, CONFIG_MAP, EVENT)
+KINDS = (MODEL_CANARY, ROLLOUT_HISTORY, EVENT)
 NOW = EPOCH + 3600
 PERSON = "ann@example.com"
 

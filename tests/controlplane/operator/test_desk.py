@@ -14,30 +14,41 @@ from canary.spec.models import ModelCanary
 from controlplane.adapters.system_clock import SystemClock
 from controlplane.alerts.secrets import Missing
 from controlplane.kubernetes.cache import Cache
+from controlplane.kubernetes.consent import ALLOW, Consent
 from controlplane.kubernetes.memory import MemoryKube
 from controlplane.kubernetes.names import COMMIT
-from controlplane.kubernetes.resources import CONFIG_MAP, MODEL_CANARY, SECRET
+from controlplane.kubernetes.resources import MODEL_CANARY, ROLLOUT_HISTORY, SECRET
 from controlplane.operator.desk import ClusterSecrets, Desks
 from controlplane.operator.reading import read
 from controlplane.operator.store import StatusStore
 from tests.canary.rollouts import an_event
+from tests.controlplane.alerts.samples import ROLLED_BACK
 from tests.controlplane.operator.town import NAME, PLACE, a_canary, a_spec
 
 
-def _kube(**secret: str) -> MemoryKube:
+def _kube(allow: str = "alerts", **secret: str) -> MemoryKube:
     kube = MemoryKube(SystemClock())
     data = {key: base64.b64encode(value.encode()).decode() for key, value in secret.items()}
-    kube.seed(SECRET, {"metadata": {"name": "hook", "namespace": PLACE}, "data": data})
+    meta = {"name": "hook", "namespace": PLACE, "annotations": {ALLOW: allow} if allow else {}}
+    kube.seed(SECRET, {"metadata": meta, "data": data})
     return kube
 
 
+def _secrets(kube: MemoryKube) -> ClusterSecrets:
+    return ClusterSecrets(Consent(kube, "alerts"), PLACE)
+
+
 async def test_a_secret_is_read_from_its_namespace_and_anew_each_time() -> None:
-    """A rotated one counts at once."""
+    """A rotated one counts at once, and so does a consent that is taken back."""
     kube = _kube(url="https://hooks.example.com/1\n")
-    secrets, reference = ClusterSecrets(kube, PLACE), SecretRef(secret="hook", key="url")
+    secrets, reference = _secrets(kube), SecretRef(secret="hook", key="url")
     assert (await secrets.read(reference)).get_secret_value() == "https://hooks.example.com/1"
-    kube.seed(SECRET, {"metadata": {"name": "hook", "namespace": PLACE}, "data": {"url": "aHR0cHM6Ly9uZXc="}})
+    meta = {"name": "hook", "namespace": PLACE, "annotations": {ALLOW: "git, alerts"}}
+    kube.seed(SECRET, {"metadata": meta, "data": {"url": "aHR0cHM6Ly9uZXc="}})
     assert (await secrets.read(reference)).get_secret_value() == "https://new"
+    kube.seed(SECRET, {"metadata": {**meta, "annotations": {}}, "data": {"url": "aHR0cHM6Ly9uZXc="}})
+    with pytest.raises(Missing, match="does not allow"):
+        await secrets.read(reference)
 
 
 @pytest.mark.parametrize(
@@ -53,14 +64,14 @@ async def test_a_secret_is_read_from_its_namespace_and_anew_each_time() -> None:
 async def test_a_secret_that_cannot_be_had_says_why(reference: SecretRef, clause: str) -> None:
     """The operator's own variables and files are not for those who write plans."""
     with pytest.raises(Missing, match=clause):
-        await ClusterSecrets(_kube(url="x", empty=" "), PLACE).read(reference)
+        await _secrets(_kube(url="x", empty=" ")).read(reference)
 
 
 async def test_an_api_server_that_is_away_is_a_secret_that_is_missing_for_now() -> None:
     kube = _kube(url="x")
     kube.down = True
     with pytest.raises(Missing, match="cannot be read"):
-        await ClusterSecrets(kube, PLACE).read(SecretRef(secret="hook", key="url"))
+        await _secrets(kube).read(SecretRef(secret="hook", key="url"))
 
 
 async def test_what_was_delivered_is_known_to_the_next_leader() -> None:
@@ -76,7 +87,7 @@ async def test_what_was_delivered_is_known_to_the_next_leader() -> None:
     happened = SystemClock().now()
     sent = await _tell(kube, plan, owner, happened)
     assert [(each.key, each.commit) for each in sent] == [("models/chat/1/rolledBack", "4f2c1e9")]
-    assert "alerts.jsonl" in kube.objects(CONFIG_MAP)[PLACE, "chat-history"]["data"]
+    assert "alerts.jsonl" in kube.objects(ROLLOUT_HISTORY)[PLACE, "chat"]["data"]
     assert await _tell(kube, plan, owner, happened) == []
 
 
@@ -119,3 +130,25 @@ async def test_a_history_that_cannot_be_read_opens_no_desk_and_says_so() -> None
     store = StatusStore(kube, Cache(MODEL_CANARY), PLACE, now=SystemClock().now)
     with pytest.raises(Unavailable):
         await Desks(kube, clock=SystemClock()).open(plan, store, owner, lambda _sentence: None)
+
+
+async def test_s14_a_secret_that_nobody_gave_for_alerts_is_not_sent_to_whom_a_plan_names() -> None:
+    """The password of a database as the token of a webhook: the ModelCanary says what would be needed, and of whom."""
+    kube = _kube(url="https://hooks.example.com/1")
+    password = base64.b64encode(b"DBPASSWORD").decode()
+    kube.seed(SECRET, {"metadata": {"name": "db", "namespace": PLACE}, "data": {"password": password}})
+    hook = {"urlFrom": {"secret": "hook", "key": "url"}, "tokenFrom": {"secret": "db", "key": "password"}}
+    kube.seed(MODEL_CANARY, a_canary(spec=a_spec(alerts=[{"webhook": hook}])))
+    owner = kube.objects(MODEL_CANARY)[PLACE, NAME]
+    plan = read(owner).plan
+    assert plan is not None
+    warned: list[str] = []
+    desks = Desks(kube, clock=SystemClock(), warn=lambda _owner, sentence: warned.append(sentence))
+    store = StatusStore(kube, Cache(MODEL_CANARY), PLACE, now=SystemClock().now)
+    desk = await desks.open(plan, store, owner, lambda _sentence: None)
+    (sentence,) = warned
+    assert "Secret models/db does not allow to be read for alerts" in sentence
+    assert "kubectl annotate secret db -n models serinus.dev/allow=alerts" in sentence
+    assert "alerts.secrets" in sentence
+    with pytest.raises(Missing, match="does not allow"):
+        await desk.mailboxes[0].channel.send(ROLLED_BACK)

@@ -9,9 +9,8 @@ from canary.errors import Unavailable
 from canary.observation import OperatorRequest, Verb
 from canary.weights import ALL_STABLE, Weights
 from controlplane.kubernetes.api import Busy
-from controlplane.kubernetes.resources import CONFIG_MAP, EVENT, MODEL_CANARY, NAMESPACE
+from controlplane.kubernetes.resources import EVENT, MODEL_CANARY, NAMESPACE, ROLLOUT_HISTORY
 from controlplane.operator.finalizer import FINALIZER
-from controlplane.operator.history import book_of
 from controlplane.operator.site import Drift
 from tests.controlplane.operator.town import KEY, NAME, PLACE, Office, Town, a_spec, plays
 
@@ -374,7 +373,7 @@ async def test_a_rollback_does_not_wait_for_an_api_server_that_is_away(town: Tow
 async def test_the_whole_history_is_kept_beside_the_status(town: Town, office: Office) -> None:
     await town.apply()
     await town.until(town.at_rest)
-    book = town.kube.objects(CONFIG_MAP)[PLACE, book_of(NAME)]
+    book = town.kube.objects(ROLLOUT_HISTORY)[PLACE, NAME]
     [owner] = book["metadata"]["ownerReferences"]
     assert owner["uid"] == town.kube.objects(MODEL_CANARY)[KEY]["metadata"]["uid"]
     history = await office.roster.store(PLACE).history(NAME)

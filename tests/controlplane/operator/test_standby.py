@@ -12,7 +12,6 @@ from canary.weights import ALL_STABLE
 from controlplane.kubernetes.api import Request
 from controlplane.kubernetes.resources import MODEL_CANARY
 from controlplane.operator.charge import MOST_OVERHEARD
-from controlplane.operator.history import book_of
 from controlplane.operator.standby import Ready
 from controlplane.simulation.clock import play
 from tests.controlplane.operator.town import KEY, NAME, PLACE, Office, Town, a_spec
@@ -87,7 +86,7 @@ async def test_what_is_ready_costs_one_write_to_take_over_and_no_read(town: Town
         assert [second.kube.counts[each] for each in READS] == read
         assert town.status()["fence"] == second.fence
         await asyncio.sleep(30)
-        behind = {"create Event", f"patch ConfigMap/{book_of(NAME)} "}  # what the first one told last, once more
+        behind = {"create Event", f"patch RolloutHistory/{NAME} "}  # what the first one told last, once more
         assert [each for each in second.life.told if each not in behind] == [CLAIM]
         assert town.status()["phase"] == "Analyzing"
 

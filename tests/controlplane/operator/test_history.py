@@ -1,0 +1,96 @@
+"""Histories in a kind of their own: what is kept, how it grows, and what an earlier build left elsewhere."""
+
+import json
+from typing import Any
+
+import pytest
+
+from canary.errors import WorldError
+from controlplane.adapters.system_clock import SystemClock
+from controlplane.kubernetes.api import Object
+from controlplane.kubernetes.memory import MemoryKube
+from controlplane.kubernetes.resources import CONFIG_MAP, MODEL_CANARY, ROLLOUT_HISTORY
+from controlplane.operator.history import ALERTS, EVENTS, Books
+from tests.canary.rollouts import an_event
+from tests.controlplane.operator.town import NAME, PLACE, a_canary
+
+
+def _owned() -> tuple[MemoryKube, Object]:
+    kube = MemoryKube(SystemClock())
+    kube.seed(MODEL_CANARY, a_canary())
+    return kube, kube.objects(MODEL_CANARY)[PLACE, NAME]
+
+
+def _left_by_an_earlier_build(kube: MemoryKube, *numbers: int) -> None:
+    """A ConfigMap with these events of the first attempt, and an alert."""
+    lines = [json.dumps({"attempt": 1, **_plain(number)}, separators=(",", ":")) for number in numbers]
+    data = {EVENTS: "".join(f"{line}\n" for line in lines), ALERTS: '{"id":"sent/1"}\n'}
+    kube.seed(CONFIG_MAP, {"metadata": {"namespace": PLACE, "name": f"{NAME}-history"}, "data": data})
+
+
+def _plain(number: int) -> dict[str, Any]:
+    from canary.serial import event_to_text
+
+    told: dict[str, Any] = json.loads(event_to_text(an_event(number)))
+    return told
+
+
+async def test_s10_a_history_is_no_config_map_so_that_nobody_needs_a_right_on_those() -> None:
+    """Neither to write it, nor to read it, nor to grow it."""
+    kube, owner = _owned()
+    books = Books(kube, PLACE)
+    for number in (1, 2):
+        books.note(NAME, 1, [an_event(number)])
+        await books.flush(NAME, owner)
+    assert [event.id for event in await books.read(NAME, 1)] == [an_event(1).id, an_event(2).id]
+    assert {asked.resource for asked in kube.counts} == {"rollouthistories"}
+    (book,) = kube.objects(ROLLOUT_HISTORY).values()
+    assert book["metadata"]["ownerReferences"][0]["uid"] == owner["metadata"]["uid"]
+
+
+async def test_what_an_earlier_build_kept_is_taken_over_once_with_its_alerts() -> None:
+    kube, owner = _owned()
+    _left_by_an_earlier_build(kube, 1, 2)
+    books = Books(kube, PLACE, earlier=True)
+    assert len(await books.read(NAME, 1)) == 2
+    assert await books.lines(NAME, ALERTS) == ['{"id":"sent/1"}']
+    books.note(NAME, 1, [an_event(2), an_event(3)])
+    await books.flush(NAME, owner)
+    (book,) = kube.objects(ROLLOUT_HISTORY).values()
+    assert [json.loads(line)["id"] for line in book["data"][EVENTS].splitlines()] == [an_event(n).id for n in (1, 2, 3)]
+    assert book["data"][ALERTS] == '{"id":"sent/1"}\n'
+    before = sum(count for asked, count in kube.counts.items() if asked.resource == "configmaps")
+    books.note(NAME, 1, [an_event(4)])
+    await books.flush(NAME, owner)
+    assert len(await books.read(NAME, 1)) == 4
+    assert sum(count for asked, count in kube.counts.items() if asked.resource == "configmaps") == before
+
+
+async def test_nobody_looks_into_config_maps_without_being_asked_to() -> None:
+    kube, owner = _owned()
+    _left_by_an_earlier_build(kube, 1, 2)
+    books = Books(kube, PLACE)
+    books.note(NAME, 1, [an_event(3)])
+    await books.flush(NAME, owner)
+    assert [event.id for event in await books.read(NAME, 1)] == [an_event(3).id]
+
+
+async def test_an_attempt_of_an_earlier_build_is_still_shown_beside_a_newer_history() -> None:
+    """To people, who may read ConfigMaps by rights of their own; by an operator that took nothing over."""
+    kube, owner = _owned()
+    _left_by_an_earlier_build(kube, 1, 2)
+    mine = Books(kube, PLACE)
+    mine.note(NAME, 2, [an_event(1)])
+    await mine.flush(NAME, owner)
+    assert len(await Books(kube, PLACE, earlier=True).read(NAME, 1)) == 2
+    assert len(await Books(kube, PLACE, earlier=True).read(NAME, 2)) == 1
+
+
+async def test_a_cluster_without_the_kind_says_whose_turn_it_is() -> None:
+    kube, owner = _owned()
+    kube.missing.add(ROLLOUT_HISTORY)
+    books = Books(kube, PLACE)
+    books.note(NAME, 1, [an_event(1)])
+    with pytest.raises(WorldError, match="applies manifests/crd"):
+        await books.flush(NAME, owner)
+    assert books.waiting(NAME) == 1
