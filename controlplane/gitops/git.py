@@ -73,6 +73,8 @@ class Limits:
     """Bytes that one fetch may bring."""
     files: int = 200_000
     """Files in one commit."""
+    letters: int = 5_000_000
+    """Letters of their paths that are compared with the pattern: some seconds of work, beside the loop."""
     plans: int = 2_000
     """Files that match the pattern."""
 

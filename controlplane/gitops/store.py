@@ -157,16 +157,7 @@ class Store:
         """The ordinary files that match, and what matches and is none. Raises `WorldError` where they are too many."""
         listed = await self._git.run("ls-tree", "-r", "-z", "--full-tree", commit)
         # A large tree is taken apart beside the loop, which may have a rollback to carry out.
-        count, good, refused = await asyncio.to_thread(_taken_apart, listed, pattern)
-        for number, most, words in (
-            (count, self.limits.files, "files"),
-            (len(good), self.limits.plans, f"files that match {pattern.text}"),
-        ):
-            if number > most:
-                raise WorldError(
-                    f"Commit {commit[:7]} has {number:,} {words}, more than the {most:,} that are looked through. "
-                    f"Rollouts go on as they are."
-                )
+        good, refused = await asyncio.to_thread(_taken_apart, listed, pattern, commit[:7], self.limits)
         sizes = await self._sizes([id_ for _, id_ in good])
         return [Blob(path, id_, sizes[id_]) for path, id_ in good], refused
 
@@ -253,17 +244,31 @@ class Store:
         return contents
 
 
-def _taken_apart(listed: bytes, pattern: Pattern) -> tuple[int, list[tuple[str, str]], list[Refused]]:
-    """How many entries there are; path and id of the ordinary ones that match; and what matches and is none."""
+def _taken_apart(
+    listed: bytes, pattern: Pattern, commit: str, limits: Limits
+) -> tuple[list[tuple[str, str]], list[Refused]]:
+    """Path and id of the ordinary files that match, and what matches and is none. Raises `WorldError`."""
     good, refused = [], []
     entries = listed.decode("utf-8", "surrogateescape").split("\0")[:-1]
+    _bounded(commit, len(entries), limits.files, "files")
+    before = pattern.steps
     for each in entries:
         facts, _, path = each.partition("\t")
         if not pattern.matches(path):
+            _bounded(commit, pattern.steps - before, limits.letters, "letters in the names of its files")
             continue
         mode, kind, id_ = facts.split(" ")
         if why := why_refused(path, mode, kind):
             refused.append(Refused(printable(path), why))
         else:
             good.append((path, id_))
-    return len(entries), good, refused
+    _bounded(commit, len(good), limits.plans, f"files that match {pattern.text}")
+    return good, refused
+
+
+def _bounded(commit: str, number: int, most: int, what: str) -> None:
+    if number > most:
+        raise WorldError(
+            f"Commit {commit} has {number:,} {what}, more than the {most:,} that are looked through. "
+            f"Rollouts go on as they are."
+        )

@@ -54,19 +54,6 @@ SECRETS: Mapping[str, tuple[str, ...]] = {
 """What a source may need to keep secret, by the keys of its Secret; the first that is there counts."""
 
 
-class AnyOf(Pattern):
-    """Paths that match any of these."""
-
-    def __init__(self, texts: tuple[str, ...]) -> None:
-        """Raises `BadInput` for one that could match nothing."""
-        self._patterns = tuple(Pattern(text) for text in texts)
-        self.text = ", ".join(texts)
-
-    def matches(self, path: str) -> bool:
-        """Whether a path is one of these."""
-        return any(each.matches(path) for each in self._patterns)
-
-
 @dataclass(frozen=True, slots=True)
 class GitSource:
     """One repository as its owner asked for it."""
@@ -139,7 +126,7 @@ def read(object_: Object) -> GitSource:
         name=meta["name"],
         url=str(spec.get("url") or ""),
         branch=str(spec.get("branch") or "main"),
-        pattern=AnyOf(paths),
+        pattern=Pattern(*paths),
         interval=_interval(spec.get("interval") or INTERVAL),
         suspended=spec.get("suspend") is True,
         user=str(spec.get("user") or "git"),

@@ -172,6 +172,16 @@ async def test_s1_a_hundred_thousand_files_are_looked_through_or_refused(tmp_pat
         await few.matching(head, ALL)
 
 
+async def test_s2_paths_cost_no_more_letters_than_are_allowed(tmp_path: Path, origin: Origin) -> None:
+    """Whoever may push decides what files are called, and who writes the pattern what they are compared with."""
+    head = origin.commit({f"{'a' * 90}{number}b/x": "" for number in range(30)})
+    store = await opened(tmp_path, origin, letters=2_000)
+    await store.fetch()
+    assert await store.matching(head, Pattern("**/canary.yml")) == ([], [])
+    with pytest.raises(WorldError, match=r"letters in the names of its files, more than the 2,000 that are looked"):
+        await store.matching(head, Pattern("**/*a*z*/*"))
+
+
 async def test_a_commit_changes_one_file_and_is_made_once(tmp_path: Path, origin: Origin) -> None:
     """The same decision again finds its commit by its trailer."""
     before = origin.commit({"a/canary.yml": "one\r\n", "other": "kept"})
