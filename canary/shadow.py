@@ -5,19 +5,18 @@ alone would hardly do that: the average of the bets `W log(1+λ) + L log(1-λ)` 
 "no better than stable" (research on e-processes: Waudby-Smith and Ramdas, 2024). Collects nothing itself.
 """
 
-import math
 from collections.abc import Sequence
 
+from canary.judge.portable_math import log, log1p, log_sum, power
 from canary.observation import ShadowDay
 
-BETS = tuple(0.005 * (0.9 / 0.005) ** (i / 23) for i in range(24))
+BETS = tuple(0.005 * power(0.9 / 0.005, i / 23) for i in range(24))
 
 
 def evidence(day: ShadowDay) -> float:
     """Natural logarithm of the e-value against a net win rate of zero or less; ties say nothing."""
-    logs = [day.wins * math.log1p(bet) + day.losses * math.log1p(-bet) for bet in BETS]
-    top = max(logs)
-    return top + math.log(sum(math.exp(value - top) for value in logs) / len(logs))
+    logs = [day.wins * log1p(bet) + day.losses * log1p(-bet) for bet in BETS]
+    return log_sum(logs) - log(len(logs))
 
 
 def net_win_rate(day: ShadowDay) -> float:
@@ -28,7 +27,7 @@ def net_win_rate(day: ShadowDay) -> float:
 
 def won(day: ShadowDay, win_rate: float, chance: float) -> bool:
     """Whether this day counts as won, with at most `chance` that luck did it."""
-    return net_win_rate(day) >= win_rate and evidence(day) >= math.log(1 / chance)
+    return net_win_rate(day) >= win_rate and evidence(day) >= log(1 / chance)
 
 
 def days_won_running(days: Sequence[ShadowDay], win_rate: float, chance: float) -> int:

@@ -10,6 +10,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 
 from canary.judge.config import GateConfig
+from canary.judge.portable_math import log, power
 
 ENOUGH = 200
 """Stable requests before a bound is picked from its history."""
@@ -32,7 +33,7 @@ def nearest(share: float, cumulative: Sequence[float]) -> int | None:
     for i, count in enumerate(cumulative[:-1]):
         beyond = total - count
         if 0 < beyond < total:
-            off = abs(math.log(beyond / count) - math.log(share / (1 - share)))
+            off = abs(log(beyond / count) - log(share / (1 - share)))
             if off < distance:
                 best, distance = i, off
     return best
@@ -59,8 +60,8 @@ def _exceeding(value: float, cumulative: Sequence[float], bounds: Sequence[float
             if math.isinf(bound) or low <= 0 or low_count <= beyond:
                 part = 0.0 if math.isinf(bound) or bound <= low else (value - low) / (bound - low)
                 return low_count + (beyond - low_count) * part
-            part = math.log(value / low) / math.log(bound / low)
-            return float(low_count * (beyond / low_count) ** part)
+            part = log(value / low) / log(bound / low)
+            return low_count * power(beyond / low_count, part)
         low, low_count = bound, beyond
     return low_count
 

@@ -11,6 +11,7 @@ from typing import Literal
 
 from canary.judge import selfnormalised, sentences, share
 from canary.judge.evidence import POINTS, Rule
+from canary.judge.portable_math import log
 from canary.spec import metrics
 from canary.spec.gates import unit_of_values
 from canary.spec.metrics import Metric
@@ -132,7 +133,7 @@ def compile_gates(spec: CanarySpec) -> JudgeConfig:
                 rho=1 + gate.limit if gate.relative and kind == "counts" and series != "histogram" else 1.0,
                 rule=rule,
                 weight=weight,
-                log_weight=math.log(weight) if weight > 0 else -math.inf,
+                log_weight=log(weight) if weight > 0 else -math.inf,
                 stages=frozenset(stages[text]),
                 text=text,
                 relative=gate.relative,
@@ -145,7 +146,7 @@ def compile_gates(spec: CanarySpec) -> JudgeConfig:
     prompt = tuple(case for case in tested if not case.gate.delay)
     by_stage = tuple(tuple(by_text[gate.text] for gate in stage.gates) for stage in spec.stages)
     weighty = tuple(case for case in tested if case.weight > 0)
-    fails_at = math.log(1 / spec.judge.false_rollback)
+    fails_at = log(1 / spec.judge.false_rollback)
     return JudgeConfig(
         spec=spec,
         cases=tuple(cases),
@@ -160,15 +161,15 @@ def compile_gates(spec: CanarySpec) -> JudgeConfig:
             label: tuple(case for case in prompt if case.gate.by == label)
             for label in sorted({case.gate.by for case in prompt if case.gate.by})
         },
-        planned=sum(stage.hold for stage in spec.stages),
+        planned=math.fsum(stage.hold for stage in spec.stages),
         histograms=frozenset(case.name for case in cases if case.series == "histogram"),
         kpis=frozenset(case.name for case in cases if case.series == "kpi"),
         totals=frozenset(name for case in cases if case.series == "total" for name in (case.name, case.per)),
         alpha=spec.judge.false_rollback,
         beta=1 - spec.judge.confidence,
         fails_at=fails_at,
-        heavy_from=fails_at - math.log(max(len(weighty), 1)),
-        passes_at=math.log(1 / (1 - spec.judge.confidence)),
+        heavy_from=fails_at - log(max(len(weighty), 1)),
+        passes_at=log(1 / (1 - spec.judge.confidence)),
     )
 
 
@@ -242,7 +243,7 @@ def _weights(gates: list[Gate]) -> dict[str, float]:
     for gate in gates:
         if gate.on_breach == "rollback" and kind_of(gate)[0] != "readings":
             families.setdefault(_family(gate), []).append(gate.text)
-    total = sum(FAMILY_WEIGHTS[family] for family in families)
+    total = math.fsum(FAMILY_WEIGHTS[family] for family in families)
     return {text: FAMILY_WEIGHTS[family] / total / len(texts) for family, texts in families.items() for text in texts}
 
 
@@ -250,15 +251,18 @@ def _rule(gate: Gate, kind: Kind, weight: float, settings: JudgeSettings) -> Rul
     """How the gate's evidence is weighed."""
     alpha = max(settings.false_rollback * max(weight, 0.05), 1e-9)
     beta = min(max(1 - settings.confidence, 1e-6), 0.5)
+    in_points = gate.relative and gate.margin == "points" and kind == "counts" and not gate.quantile
+    limit = None if gate.relative or kind != "counts" else share_limit(gate)
+    grid = AGAINST_STABLE if gate.relative else AGAINST_LIMIT
     return Rule(
         counts=kind == "counts",
-        limit=None if gate.relative or kind != "counts" else share_limit(gate),
-        points=gate.limit
-        if gate.relative and gate.margin == "points" and kind == "counts" and not gate.quantile
-        else None,
-        grid=AGAINST_STABLE if gate.relative else AGAINST_LIMIT,
+        limit=limit,
+        points=gate.limit if in_points else None,
+        grid=grid,
         r=selfnormalised.tuning(alpha),
         r_clear=selfnormalised.tuning(beta),
+        misses=() if limit is None else share.misses_of(limit, grid),
+        clear_misses=() if limit is None else share.misses_of(1 - limit, grid),
     )
 
 

@@ -5,7 +5,6 @@ moment. The sum over gates of weight times evidence is itself an e-process, what
 other, so one number bounds the whole rollout's chance of a false rollback. Blame goes to the largest part.
 """
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +12,7 @@ from canary.judge import delayed, hard_stop, segments, sentences, tally, verdict
 from canary.judge.config import GateConfig, JudgeConfig
 from canary.judge.facts import Facts, known_bounds
 from canary.judge.memory import Memory
+from canary.judge.portable_math import log_sum
 from canary.spec.models import HardStop
 from canary.verdict import Answer, GateVerdict
 
@@ -43,8 +43,7 @@ def total(config: JudgeConfig, memory: Mapping[str, Any]) -> float:
 
 def _together(heavy: list[tuple[float, GateConfig]]) -> float:
     """Log of the sum."""
-    top = max(value for value, _ in heavy)
-    return top + math.log(sum([math.exp(value - top) for value, _ in heavy]))
+    return log_sum([value for value, _ in heavy])
 
 
 def _convicted(config: JudgeConfig, memory: Memory, present: tuple[GateConfig, ...]) -> GateConfig | None:

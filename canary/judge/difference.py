@@ -5,12 +5,12 @@ errors at all. Called by `evidence.py`; keeps nothing. Each function takes `eps`
 events and trials of canary (v) and stable (c).
 """
 
-import math
 from operator import mul
 
+from canary.judge.portable_math import exp, log1p, power
 from canary.judge.share import CAP, LEAST, LOG_CAP, MOST, Grid
 
-STAKES = tuple(0.9 * (0.01 / 0.9) ** (i / 7) for i in range(8))
+STAKES = tuple(0.9 * power(0.01 / 0.9, i / 7) for i in range(8))
 """Parts of the largest stake that the likelihood's bettors risk, from 0.9 down to 0.01."""
 
 
@@ -37,7 +37,7 @@ def bet(
         excess = eps * more
         factors.append(1 + min(excess / (variance + excess * excess), most) * surprise)
     if vr != 1:
-        factors = [factor ** (1 / vr) for factor in factors]
+        factors = [power(factor, 1 / vr) for factor in factors]
     return [min(mine, MOST) for mine in map(mul, wealth, (min(factor, CAP) for factor in factors))]
 
 
@@ -50,7 +50,7 @@ def likelihood(
     """
     grown = [growth / noise for growth in growths(counts, eps, harmful=harmful)]
     return [
-        max(min(mine * (math.exp(growth) if growth < LOG_CAP else CAP), MOST), LEAST)
+        max(min(mine * (exp(growth) if growth < LOG_CAP else CAP), MOST), LEAST)
         for mine, growth in zip(wealth, grown, strict=True)
     ]
 
@@ -70,9 +70,7 @@ def growths(counts: tuple[float, float, float, float], eps: float, *, harmful: b
     largest = 1 / -min(pay_v, pay_c, rest)
     good = nv + nc - xv - xc
     return [
-        xv * math.log1p(stake * largest * pay_v)
-        + xc * math.log1p(stake * largest * pay_c)
-        + good * math.log1p(stake * largest * rest)
+        xv * log1p(stake * largest * pay_v) + xc * log1p(stake * largest * pay_c) + good * log1p(stake * largest * rest)
         for stake in STAKES
     ]
 

@@ -12,12 +12,15 @@ from typing import Any, NamedTuple, Self
 
 from canary.judge import blame, difference, selfnormalised, share
 from canary.judge.noise import CLEARING, REPLICAS, SINGLE, Noise, Placebo
+from canary.judge.portable_math import log
 
 POINTS = 8
 BET, RATIO, SLOW_TEST = 0.5, 0.25, 0.25
 """How evidence from counts is averaged; evidence from sums has the self-normalised test alone."""
 SHARED_RATIO = 1.25
 """While stable itself is beyond a limit, a canary up to this much worse than stable is not held against that limit."""
+FLAT = 1e-9
+"""Nats by which evidence may rise and still count as having risen nowhere: rounding must not move harm's beginning."""
 SCALE_STEP = 0.05
 """Weight of a new block in the variance of a sum."""
 
@@ -37,6 +40,10 @@ class Rule:
     """Prior width of the self-normalised test,"""
     r_clear: float
     """and of the one that clears."""
+    misses: tuple[float, ...] = ()
+    """For absolute counts: `share.misses_of` the limit."""
+    clear_misses: tuple[float, ...] = ()
+    """For absolute counts: `share.misses_of` what is left of 1."""
 
 
 class Numbers(NamedTuple):
@@ -186,14 +193,14 @@ def weigh(e: Evidence, rule: Rule, block: Numbers, stable: Standing, *, t: float
     if e.pool[2] >= selfnormalised.ENOUGH:
         _take_in_pool(e, rule, noise, stable.noise)
     if rule.counts:
-        bet, ratio = sum(e.bet) / POINTS + e.unspent, sum(e.ratio) / POINTS + e.unspent
+        bet, ratio = math.fsum(e.bet) / POINTS + e.unspent, math.fsum(e.ratio) / POINTS + e.unspent
         evidence = BET * bet + RATIO * ratio + SLOW_TEST * e.slow_test
-        e.log_clear = math.log(max(sum(e.clear) / POINTS, 1e-300))
+        e.log_clear = log(max(math.fsum(e.clear) / POINTS, 1e-300))
     else:
         evidence = e.slow_test
-    e.log_e = math.log(max(evidence, 1e-300))
-    if e.log_e <= e.low:
-        e.low, e.low_at, e.since = e.log_e, t, [0.0] * 4
+    e.log_e = log(max(evidence, 1e-300))
+    if e.log_e <= e.low + FLAT:
+        e.low, e.low_at, e.since = min(e.log_e, e.low), t, [0.0] * 4
     else:
         xv, nv, xc, nc = e.since
         e.since = [xv + block.xv, nv + block.nv, xc + block.xc, nc + block.nc]
@@ -206,6 +213,7 @@ def _accuse(e: Evidence, rule: Rule, block: Numbers, noise: Noise, lasting: floa
     decides by its own counts alone which question a block answers, so each factor stays valid.
     """
     hits, nv, nc = block.xv, block.nv, block.nc
+    misses: tuple[float, ...] = ()
     if rule.points is not None:
         _accuse_by_points(e, rule, rule.points, block, noise, lasting)
         return
@@ -218,12 +226,12 @@ def _accuse(e: Evidence, rule: Rule, block: Numbers, noise: Noise, lasting: floa
         size = trials
     else:
         trials, null = nv, rule.limit
-        size = nv * null
+        size, misses = nv * null, rule.misses
     if not share.usable(trials, null):
         return
     spread = noise.at(size)
     e.bet = share.bet(e.bet, hits, trials, null, spread, lasting, rule.grid)
-    e.ratio = share.likelihood(e.ratio, hits, trials, null, spread, lasting, rule.grid)
+    e.ratio = share.likelihood(e.ratio, hits, trials, null, spread, lasting, rule.grid, misses)
     variance = trials * null * (1 - null)
     _pool(e, hits - trials * null, variance * spread, variance)
 
@@ -253,16 +261,16 @@ def _clear(e: Evidence, rule: Rule, block: Numbers, stable: Standing) -> None:
             e.clear = difference.likelihood(e.clear, counts, rule.points, tempered, harmful=False)
         return
     if rule.limit is not None:
-        trials, null, size = block.nv, rule.limit, block.nv * rule.limit
+        trials, null, size, misses = block.nv, rule.limit, block.nv * rule.limit, rule.clear_misses
     else:
         if block.nc <= 0 or stable.degraded:
             return
         trials = block.clear_xv + block.clear_xc
         null = block.nv * block.rho / (block.nv * block.rho + block.nc)
-        size = trials
+        size, misses = trials, ()
     if share.usable(trials, null):
-        spread = noise.at(size)
-        e.clear = share.likelihood(e.clear, trials - block.clear_xv, trials, 1 - null, spread, noise.vr, rule.grid)
+        spread, hits = noise.at(size), trials - block.clear_xv
+        e.clear = share.likelihood(e.clear, hits, trials, 1 - null, spread, noise.vr, rule.grid, misses)
 
 
 def _pool(e: Evidence, contrast: float, variance: float, information: float) -> None:

@@ -12,6 +12,7 @@ from canary.judge import eta as eta_
 from canary.judge.config import GateConfig, JudgeConfig, share_limit
 from canary.judge.evidence import placebo_of
 from canary.judge.noise import CLEARING
+from canary.judge.portable_math import log
 from canary.verdict import Answer, GateVerdict, Spoke
 from canary.wording import duration
 
@@ -45,7 +46,7 @@ class Facts:
         self.evidence: Mapping[str, Any] = memory["evidence"].get(case.text, {})
         self.log_e: float = memory["combined"].get(case.text, self.evidence.get("log_e", 0.0))
         self.log_clear: float = self.evidence.get("log_clear", 0.0) if here else 0.0
-        self.needed = math.log(1 / config.alpha)
+        self.needed = log(1 / config.alpha)
 
     @property
     def values(self) -> str:
@@ -110,7 +111,7 @@ class Facts:
     def samples_missing(self, beta: float) -> float | None:
         """Canary samples that the case for a pass still needs, if all goes on as it does; None if unknown."""
         case = self.case
-        missing = max(math.log(1 / beta) - max(self.log_clear, 0.0), 0.1)
+        missing = max(log(1 / beta) - max(self.log_clear, 0.0), 0.1)
         if case.kind != "counts":
             return self._by_growth(missing)
         noise = placebo_of(self.evidence).read(CLEARING)

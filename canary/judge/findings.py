@@ -4,13 +4,13 @@ Called by `verdicts.py`, which puts a finding into words only when somebody read
 and their sentences would cost more than all that is decided. Looks at what the judge remembers; changes nothing.
 """
 
-import math
 from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
 from canary.judge import delayed, tally
 from canary.judge.config import GateConfig, JudgeConfig
+from canary.judge.portable_math import log
 from canary.verdict import Answer
 
 Memory = Mapping[str, Any]
@@ -74,7 +74,7 @@ def find(config: JudgeConfig, case: GateConfig, memory: Memory, now: float, *, h
     if not memory["settled"]:
         return Finding.MOVING
     log_clear = evidence["log_clear"] if here else 0.0
-    if log_clear >= config.passes_at and log_e + math.log(max(case.weight, 1e-9)) < 0:
+    if log_clear >= config.passes_at and log_e + log(max(case.weight, 1e-9)) < 0:
         return Finding.CLEARED
     return Finding.OPEN
 

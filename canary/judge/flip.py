@@ -13,6 +13,7 @@ from canary.judge import bounds, difference, sentences, share
 from canary.judge.config import GateConfig
 from canary.judge.evidence import Evidence
 from canary.judge.facts import Facts
+from canary.judge.portable_math import exp, log, log1p, log_sum
 from canary.verdict import Answer, GateVerdict
 from canary.wording import duration
 
@@ -68,10 +69,10 @@ def _turning_point(facts: Facts, *, failed: bool) -> float | None:
     relative = facts.case.relative
     if failed:
         (xv, nv, xc, nc), noise = e.since, e.noise(single=False)
-        needed = facts.needed - math.log(max(facts.case.weight, 1e-9))
+        needed = facts.needed - log(max(facts.case.weight, 1e-9))
     else:
         (xv, nv), (xc, nc), noise = facts.bad_of(facts.mine), facts.bad_of(facts.theirs), e.clearing_noise
-        needed = math.log(1 / facts.config.beta)
+        needed = log(1 / facts.config.beta)
     if nv <= 0 or (relative and nc <= 0):
         return None
 
@@ -97,14 +98,13 @@ def _turning_point(facts: Facts, *, failed: bool) -> float | None:
 def _log_evidence(case: GateConfig, hits: float, trials: float, null: float, noise: float) -> float:
     """The likelihood ratio on totals, averaged over effect sizes, without the cap of single scrapes."""
     grid = case.rule.grid if case.rule is not None else ()
-    growth = [(hits * log_ratio - trials * math.log1p(null * more)) / noise for more, log_ratio in grid]
+    growth = [(hits * log_ratio - trials * log1p(null * more)) / noise for more, log_ratio in grid]
     return _log_mean(growth)
 
 
 def _log_mean(growth: list[float]) -> float:
     """Log of the mean of the exponentials."""
-    top = max(growth)
-    return top + math.log(sum(math.exp(each - top) for each in growth) / len(growth))
+    return log_sum(growth) - log(len(growth))
 
 
 def _bisect(turned: Callable[[float], bool], low: float, high: float) -> float | None:
@@ -143,7 +143,7 @@ def noise_floor(facts: Facts, over: float) -> float | None:
     events = placebo.x / placebo.blocks
     # Two halves of the events: the log of their ratio has variance noise / (events θ(1-θ)) a block, with θ = 1/2.
     spread = math.sqrt(4 * noise.at(events) * noise.vr / events / max(over / interval, 1.0))
-    ratio = math.exp(2 * spread)
+    ratio = exp(2 * spread)
     if facts.case.series != "histogram":
         return ratio - 1
     return _slower(facts, ratio)

@@ -6,6 +6,7 @@ average and the last one alone does: an outage of so many scrapes less one is en
 `judge.py` at every block, in every stage, at 100 % too. Says nothing about small harm.
 """
 
+import math
 from typing import Any
 
 from canary.judge.arms import ArmSums, Sides
@@ -51,7 +52,7 @@ def stops(settings: HardStop, memory: Memory) -> bool:
         settings.enabled
         and len(shares) >= settings.scrapes
         and shares[-1] >= settings.failures
-        and sum(shares) >= settings.failures * len(shares)
+        and math.fsum(shares) >= settings.failures * len(shares)
     )
 
 

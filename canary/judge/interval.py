@@ -6,13 +6,12 @@ counts divided by the noise that the judge has measured; that of a quantile is t
 values (Howard and Ramdas 2022). Gates without counts have none. `docs/judge.md` says what the noise is.
 """
 
-from math import exp, expm1, lgamma, log
-
 from canary.judge.bounds import quantile
 from canary.judge.config import GateConfig, JudgeConfig
 from canary.judge.evidence import placebo_of
 from canary.judge.facts import Facts, known_bounds
 from canary.judge.noise import CLEARING
+from canary.judge.portable_math import exp, expm1, log, log_gamma
 from canary.judge.state import VERSION, JudgeState
 from canary.judge.tally import Tally, events_of
 from canary.weights import Arm
@@ -109,4 +108,4 @@ def _ends(
 
 
 def _log_beta(a: float, b: float) -> float:
-    return lgamma(a) + lgamma(b) - lgamma(a + b)
+    return log_gamma(a) + log_gamma(b) - log_gamma(a + b)

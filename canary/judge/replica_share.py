@@ -12,6 +12,7 @@ from typing import Any
 
 from canary.judge import selfnormalised, sentences
 from canary.judge.block import PodBlock
+from canary.judge.portable_math import log
 from canary.verdict import Answer, GateVerdict
 from canary.weights import Arm
 
@@ -63,7 +64,7 @@ def _tested(memory: Memory, pool: Pool, alpha: float, t: float) -> Memory:
     for arm, served in pool.items():
         known = memory["rows"].get(arm, {})
         known = known if known.keys() == served.keys() else dict.fromkeys(served, UNSEEN)
-        total, part = sum(served.values()), 1 / len(served)
+        total, part = math.fsum(served.values()), 1 / len(served)
         if total * part * (1 - part) < selfnormalised.ENOUGH:
             rows[arm], left[arm] = known, served
             continue
@@ -72,7 +73,7 @@ def _tested(memory: Memory, pool: Pool, alpha: float, t: float) -> Memory:
         within = within and all(fewest <= requests <= most for requests in served.values())
     fine = memory["fine"] + 1 if within else 0
     worst = _worst(rows, alpha)
-    if fine >= FORGET and worst[0] >= math.log(1 / alpha):
+    if fine >= FORGET and worst[0] >= log(1 / alpha):
         rows = {arm: {name: [row[0], *UNSEEN[1:]] for name, row in each.items()} for arm, each in rows.items()}
         worst = _worst(rows, alpha)
     return {"since": t, "fine": fine, "pool": left, "rows": rows, "worst": worst}
@@ -96,14 +97,14 @@ def _plus(row: Sequence[float], requests: float, total: float, part: float) -> l
 def fails(memory: Memory, alpha: float) -> bool:
     """Whether some replica is shown to get far less or far more than its part, wrongly with a chance of `alpha`."""
     log_e: float = memory["worst"][0]
-    return log_e >= math.log(1 / alpha)
+    return log_e >= log(1 / alpha)
 
 
 def verdict(memory: Memory) -> GateVerdict:
     """The failure in words, with the replica that it is due to."""
     log_e, arm, name = memory["worst"]
     rows = memory["rows"][arm]
-    total = sum(row[0] for row in rows.values())
+    total = math.fsum(row[0] for row in rows.values())
     share, part = rows[name][0] / total if total else 0.0, 1 / len(rows)
     why = (
         f"traffic: replica {name} served {sentences.percent(share)} of the {sentences.many(total)} requests of the "
@@ -137,4 +138,4 @@ def _worst(replicas: Rows, alpha: float) -> list[Any]:
     if not found:
         return [0.0, "stable", ""]
     log_e, arm, name = max(found)
-    return [log_e - math.log(2 * len(rows)), arm, name]
+    return [log_e - log(2 * len(rows)), arm, name]

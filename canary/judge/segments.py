@@ -22,6 +22,7 @@ from canary.judge.evidence import Evidence
 from canary.judge.facts import known_bounds
 from canary.judge.memory import Memory
 from canary.judge.population import Beginnings
+from canary.judge.portable_math import LOG_TWO, log, log_sum
 from canary.judge.values import OTHER
 from canary.weights import ARMS, Arm
 
@@ -131,9 +132,9 @@ def _fresh(cases: tuple[GateConfig, ...]) -> Memory:
 def _named(memory: Memory, cases: tuple[GateConfig, ...], kept: Kept, given: Mapping[str, Pods]) -> Kept:
     """Settle which segments are judged by themselves: by the traffic so far, or this block's if there was none."""
     traffic = {value: part["requests"] for value, part in kept["parts"].items()}
-    if not sum(traffic.values()):
+    if not any(traffic.values()):
         traffic = {value: _requests(pods) for value, pods in given.items()}
-    enough = RARE * sum(traffic.values())
+    enough = RARE * math.fsum(traffic.values())
     largest = sorted(traffic, key=lambda value: (-traffic[value], value))[:MOST]
     chosen = [value for value in largest if value != OTHER and traffic[value] >= enough]
     parts = {value: kept["parts"].get(value) or _fresh(cases) for value in chosen}
@@ -143,7 +144,7 @@ def _named(memory: Memory, cases: tuple[GateConfig, ...], kept: Kept, given: Map
 
 def _requests(pods: Pods) -> float:
     """Requests of both arms."""
-    return sum(pod.requests or 0.0 for arm in ARMS for pod in pods.get(arm, {}).values())
+    return math.fsum(pod.requests or 0.0 for arm in ARMS for pod in pods.get(arm, {}).values())
 
 
 def _by_part(given: Mapping[str, Pods], parts: Mapping[str, Memory], *, named: bool) -> dict[str, Pods]:
@@ -170,7 +171,6 @@ def _combined(memory: Memory, case: GateConfig, kept: Kept) -> float:
     if not kept["named"]:
         return whole
     parts: list[float] = [part["evidence"][case.text]["log_e"] for part in kept["parts"].values()]
-    each: float = kept["stakes"][case.text] - math.log(len(parts))
+    each: float = kept["stakes"][case.text] - log(len(parts))
     logs = [whole, *(each + log_e for log_e in parts)]
-    top = max(logs)
-    return top + math.log(sum(math.exp(log_e - top) for log_e in logs) / 2)
+    return log_sum(logs) - LOG_TWO

@@ -6,8 +6,9 @@ mixture with a half-normal prior (Robbins; Howard et al. 2021), `V = vr Σz²`. 
 """
 
 import math
-from math import erfc, exp, sqrt
+from math import sqrt
 
+from canary.judge.portable_math import exp, log, scaled_erfc
 from canary.judge.special import ROOT_HALF, log_normal_cdf
 
 ENOUGH = 5.0
@@ -23,13 +24,13 @@ NEAR = 30.0
 
 def tuning(alpha: float) -> float:
     """The prior's width that makes the boundary tightest at `V_BEST`."""
-    return V_BEST / (2 * math.log(1 / alpha) + math.log(1 + 2 * math.log(1 / alpha)))
+    return V_BEST / (2 * log(1 / alpha) + log(1 + 2 * log(1 / alpha)))
 
 
 def log_mixture(total: float, variance: float, r: float) -> float:
     """Log evidence that standardised contrasts drift upwards; 0 before anything was seen."""
     v = variance + r
-    return 0.5 * math.log(4 * r / v) + total * total / (2 * v) + log_normal_cdf(total / math.sqrt(v))
+    return 0.5 * log(4 * r / v) + total * total / (2 * v) + log_normal_cdf(total / math.sqrt(v))
 
 
 def over_starts(totals: list[float], squares: list[float], vr: float, r: float) -> float:
@@ -42,7 +43,8 @@ def over_starts(totals: list[float], squares: list[float], vr: float, r: float) 
         scale = 1 / sqrt(vr * square + r)
         x = total * scale
         if -NEAR < x < NEAR:  # the mixture without its logarithm
-            values.append(root * scale * exp(0.5 * x * x) * erfc(-x * ROOT_HALF))
+            u = x * ROOT_HALF  # exp(u * u) * erfc(-u)
+            values.append(root * scale * (scaled_erfc(-u) if u <= 0 else 2 * exp(u * u) - scaled_erfc(u)))
         else:
             values.append(exp(min(log_mixture(total, vr * square, r), 500.0)))
-    return FIRST * values[0] + OTHERS * (sum(values[1:]) + STARTS - len(values))
+    return FIRST * values[0] + OTHERS * (math.fsum(values[1:]) + STARTS - len(values))

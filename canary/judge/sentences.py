@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from canary.judge.portable_math import exp, log
 from canary.spec.models import Gate
 from canary.wording import duration
 
@@ -44,9 +45,9 @@ def odds(log_e: float) -> str:
     """Evidence as a bet: `340 to 1`."""
     if log_e <= 0:
         return "none"
-    if log_e > math.log(999_999):
+    if log_e > log(999_999):
         return "more than a million to 1"
-    return f"{many(math.exp(log_e))} to 1" if log_e > math.log(10) else f"{math.exp(log_e):.1f} to 1"
+    return f"{many(exp(log_e))} to 1" if log_e > log(10) else f"{exp(log_e):.1f} to 1"
 
 
 def name(gate: Gate) -> str:

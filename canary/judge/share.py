@@ -9,12 +9,13 @@ Turned round (`trials - hits`, `1 - null`) the same formula clears instead of ac
 nothing. Sources and proofs: `docs/judge.md`.
 """
 
-import math
-from math import exp, log1p
+from collections.abc import Sequence
+
+from canary.judge.portable_math import exp, log, log1p, power
 
 CAP = 30.0
 """No scrape may multiply evidence by more than this, so that no single one can decide: three at least must agree."""
-LOG_CAP = math.log(CAP)
+LOG_CAP = log(CAP)
 TINY = 1e-12
 MOST = 1e250
 """Wealth is kept below this, so that nothing overflows in weeks; less than due is always valid."""
@@ -27,8 +28,8 @@ Grid = tuple[tuple[float, float], ...]
 
 def grid(low: float, high: float, points: int = 8) -> Grid:
     """Odds ratios from `low` to `high`, evenly spaced in their logarithms."""
-    step = math.log(high / low) / (points - 1)
-    return tuple((low * math.exp(step * i) - 1, math.log(low) + step * i) for i in range(points))
+    step = log(high / low) / (points - 1)
+    return tuple((low * exp(step * i) - 1, log(low) + step * i) for i in range(points))
 
 
 def bet(wealth: list[float], hits: float, trials: float, null: float, noise: float, vr: float, on: Grid) -> list[float]:
@@ -49,24 +50,31 @@ def bet(wealth: list[float], hits: float, trials: float, null: float, noise: flo
         stake = 1 / (reach * independent + lasting / reach)
         factor = 1 + (stake if stake < most else most) * surprise  # noqa: FURB136 - a call of min costs as much as all
         if temper != 1:
-            factor **= temper
+            factor = power(factor, temper)
         after.append(mine * (factor if factor < CAP else CAP))  # noqa: FURB136 - as above
     return after if max(after) < MOST else [min(mine, MOST) for mine in after]
 
 
 def likelihood(
-    wealth: list[float], hits: float, trials: float, null: float, noise: float, vr: float, on: Grid
+    wealth: list[float],
+    hits: float,
+    trials: float,
+    null: float,
+    noise: float,
+    vr: float,
+    on: Grid,
+    misses: Sequence[float] = (),
 ) -> list[float]:
     """Wealth multiplied by the likelihood ratio of each odds ratio against `null`, tempered by noise and capped.
 
-    Exact for independent events; `noise * vr` tempers it for others.
+    Exact for independent events; `noise * vr` tempers it for others. `misses` is `misses_of(null, on)`, for whoever
+    knows it already.
     """
     scale = 1 / (noise * vr)
     hits, trials = hits * scale, trials * scale
-    # With odds `ratio` times those of the null, a trial misses with chance (1 - null) / (1 + null (ratio - 1)).
     after = []
-    for mine, (more, log_ratio) in zip(wealth, on, strict=True):
-        growth = hits * log_ratio - trials * log1p(null * more)
+    for mine, (_, log_ratio), log_miss in zip(wealth, on, misses or misses_of(null, on), strict=True):
+        growth = hits * log_ratio - trials * log_miss
         now = mine * (exp(growth) if growth < LOG_CAP else CAP)
         if now < LEAST:
             now = LEAST
@@ -74,6 +82,14 @@ def likelihood(
             now = MOST
         after.append(now)
     return after
+
+
+def misses_of(null: float, on: Grid) -> tuple[float, ...]:
+    """By how many nats a trial speaks against each odds ratio.
+
+    With odds `ratio` times those of the null, a trial misses with chance (1 - null) / (1 + null (ratio - 1)).
+    """
+    return tuple([log1p(null * more) for more, _ in on])
 
 
 def usable(trials: float, null: float) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 
 from canary.judge import selfnormalised, sentences
 from canary.judge.arms import Sides
+from canary.judge.portable_math import exp, log
 from canary.judge.tally import Tally
 from canary.verdict import Answer, GateVerdict
 
@@ -47,7 +48,7 @@ def fails(memory: Memory, alpha: float) -> bool:
     """Whether the split is shown not to be what was asked; wrongly so with a chance of `alpha` a stage at most."""
     if memory["more"][0] <= 0 and memory["less"][0] <= 0:  # as nearly always; neither mixture is above 1 then
         return False
-    return evidence(memory, alpha) >= math.log(1 / alpha)
+    return evidence(memory, alpha) >= log(1 / alpha)
 
 
 def evidence(memory: Memory, alpha: float) -> float:
@@ -57,8 +58,8 @@ def evidence(memory: Memory, alpha: float) -> float:
     r = selfnormalised.tuning(alpha / 2)
     both = 0.0
     for total, squares in (memory["more"], memory["less"]):
-        both += math.exp(min(selfnormalised.log_mixture(total, squares, r), 500.0))
-    return math.log(max(both / 2, 1e-300))
+        both += exp(min(selfnormalised.log_mixture(total, squares, r), 500.0))
+    return log(max(both / 2, 1e-300))
 
 
 def verdict(memory: Memory, tallies: dict[str, Tally]) -> GateVerdict:

@@ -5,11 +5,10 @@ most of it evenly over the plan, the rest ever thinner beyond. The weights of al
 which is what keeps the guarantee. Called by `judge.py`; keeps nothing.
 """
 
-import math
+from canary.judge.portable_math import LOG_TWO, log
 
 AT_FIRST, AT_STAGES, EVENLY, BEYOND = 0.5, 0.25, 0.1875, 0.0625
 SLOT = 60.0
-LOG_TWO = math.log(2)
 
 
 def first(stages: int) -> float:
@@ -31,4 +30,4 @@ def between(before: float, now: float, planned: float) -> float:
         return 0.0
     # Uniform, and with density 1/((t+2) log²(t+2)) without end.
     evenly = (min(now, planned) - min(before, planned)) / planned if planned > 0 else 0.0
-    return EVENLY * evenly + BEYOND * LOG_TWO * (1 / math.log(2 + before / SLOT) - 1 / math.log(2 + now / SLOT))
+    return EVENLY * evenly + BEYOND * LOG_TWO * (1 / log(2 + before / SLOT) - 1 / log(2 + now / SLOT))

@@ -5,6 +5,7 @@ and of now are put together alike: a value that changes its place must not look 
 by themselves is the business of `segments.py`; once that is settled no others are kept.
 """
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
@@ -99,4 +100,6 @@ def _sum(a: float | None, b: float | None) -> float | None:
 def _requests(pods: Pods) -> float:
     """Size of a value, by which those that are told apart are chosen: requests, or a KPI's trials without them."""
     every = [pod for arm in ARMS for pod in pods.get(arm, {}).values()]
-    return sum(pod.requests if pod.requests is not None else sum(of for _, of in pod.kpis.values()) for pod in every)
+    return math.fsum(
+        pod.requests if pod.requests is not None else math.fsum(of for _, of in pod.kpis.values()) for pod in every
+    )

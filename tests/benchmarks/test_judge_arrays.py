@@ -13,17 +13,16 @@ from benchmarks import judge_arrays as arrays
 from benchmarks.judge_columns import Blocks, Columns, Rules
 from canary.judge import compile_gates
 from canary.judge.evidence import Evidence, Numbers, Rule, learn, weigh
-from canary.spec.models import Gate
-from tests.canary.judge.worlds import CONVERSION, ERRORS_AT_MOST, ERRORS_LIKE_STABLE, FAST, FAST_LIKE_STABLE, plan
-
-IN_POINTS = Gate(
-    text="error_rate not worse than stable by 1pp",
-    metric="error_rate",
-    comparison="notWorseThan",
-    limit=0.01,
-    margin="points",
-    better="lower",
+from tests.canary.judge.worlds import (
+    CONVERSION,
+    ERRORS_AT_MOST,
+    ERRORS_LIKE_STABLE,
+    FAST,
+    FAST_LIKE_STABLE,
+    IN_POINTS,
+    plan,
 )
+
 PLAN = plan(ERRORS_AT_MOST, ERRORS_LIKE_STABLE, FAST, FAST_LIKE_STABLE, IN_POINTS, CONVERSION)
 RULES: Sequence[Rule] = [gate.rule for gate in compile_gates(PLAN).tested if gate.rule is not None]
 PLAIN = ("unspent", "slow_test", "scale", "log_e", "log_clear")

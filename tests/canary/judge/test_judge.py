@@ -163,6 +163,18 @@ def test_the_same_totals_twice_change_nothing() -> None:
     assert court.state == before
 
 
+def test_a_rollout_comes_to_the_same_numbers_whoever_is_judged_beside_it() -> None:
+    """To the last bit: alone, and in turn with others of the same plan and of another."""
+    alone = demo(3)
+    alone.scrapes(12)
+    beside = [demo(3), demo(4), Court(plan(ERRORS_LIKE_STABLE, CONVERSION), World(5))]
+    for _ in range(12):
+        for court in beside:
+            court.scrapes(1)
+    assert beside[0].state == alone.state
+    assert beside[0].judgement == alone.judgement
+
+
 def test_a_restart_changes_nothing() -> None:
     """Through JSON and back after every scrape, the story is the same."""
     adapter = TypeAdapter(JudgeState)

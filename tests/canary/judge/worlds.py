@@ -35,6 +35,15 @@ CONVERSION = Gate(
     text="conversion drop <= 1%", metric="kpi/conversion", comparison="drift", limit=0.01, better="higher"
 )
 
+IN_POINTS = Gate(
+    text="error_rate not worse than stable by 1pp",
+    metric="error_rate",
+    comparison="notWorseThan",
+    limit=0.01,
+    margin="points",
+    better="lower",
+)
+
 
 def plan(*gates: Gate, shares: Sequence[float] = (0.05, 0.25, 1.0), hold: float = 5.0, **judge: object) -> CanarySpec:
     """A plan with these gates in every stage below 100 %."""
