@@ -4,7 +4,7 @@ Filled by `controlplane.reconcile.observe` from the ports, and by the virtual wo
 what *happened*: whoever missed an event sees the same snapshot as whoever did not.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -53,6 +53,16 @@ class Counters:
     """Whether what counts as a replica is a proxy before the servers: its share of the traffic says nothing of them."""
     segments: Mapping[str, Mapping[str, Mapping[Arm, Mapping[str, PodCounters]]]] = field(default_factory=dict)
     """The same totals once more by label and its value, for gates with `by`; empty where nobody tells them apart."""
+
+
+MOST_CLAUSES = 4
+
+
+def clauses(problems: Iterable[str]) -> str:
+    """Several problems as one, the first of them in words and the others counted; empty ones are none."""
+    told = [problem for problem in problems if problem]
+    more = [f"and {len(told) - MOST_CLAUSES} more"] if len(told) > MOST_CLAUSES else []
+    return "; ".join([*told[:MOST_CLAUSES], *more])
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,8 +51,10 @@ def cumulative(buckets: Sequence[Bucket], among: Sequence[Bound]) -> list[tuple[
     """How many observations lie at or below each bound that this histogram can tell; without the total.
 
     None for a histogram whose bounds are not powers of two of one resolution (custom buckets): which of them it lists
-    changes with what it holds.
+    changes with what it holds. None also for what cannot be bounds at all.
     """
+    if not all(bucket.left <= bucket.right for bucket in buckets):  # so for NaN, too
+        return None
     schema = _schema(buckets)
     if schema is None:
         return None
@@ -78,7 +80,9 @@ def _schema(buckets: Sequence[Bucket]) -> int | None:
     for bucket in buckets:
         if bucket.left > 0 and not math.isinf(bucket.right):
             width = math.log2(bucket.right / bucket.left)
-            schema = -math.log2(width) if width > 0 else math.nan
+            if not 0 < width < math.inf:
+                return None
+            schema = -math.log2(width)
             if not abs(schema - round(schema)) < 1e-6 or not COARSEST <= round(schema) <= FINEST:
                 return None
             place = math.log2(bucket.left) / width

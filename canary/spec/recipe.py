@@ -11,10 +11,22 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from canary.observation import HistogramCounts, PodCounters
+from canary.spec.source import quoted
 from canary.spec.sources import Profile, Row
 
 NATIVE = "__native__"
 """Label of a series that was spelled out of a native histogram (`controlplane.adapters.prometheus_native`)."""
+LARGEST = 2.0**63
+"""No count is larger, and no sum of such numbers overflows."""
+MOST_BUCKETS = 256
+"""Bounds of one histogram. Envoy has 20, vLLM 30, a native histogram 73; a judge remembers each of them."""
+MOST_PROBLEMS = 4
+"""Clauses about one replica's series; whoever sends more nonsense is not quoted at length."""
+
+
+def is_number(value: float) -> bool:
+    """Whether a value can be counted with: not NaN, not infinite, and no larger than a counter can be."""
+    return -LARGEST <= value <= LARGEST
 
 
 class SeriesId(NamedTuple):
@@ -43,6 +55,8 @@ class Recipe:
         pool: dict[str, list[int]] = defaultdict(list)
         for place in _told_once(series):
             pool[series[place].name].append(place)
+        self.problems: list[str] = []
+        """What is wrong with these series, one clause each; the metrics that they feed are missing."""
         self._series = series
         self._requests: Places | None = None
         self._errors: Places | None = None
@@ -56,7 +70,7 @@ class Recipe:
                 self._take(row, found)
 
     def totals(self, values: Sequence[float]) -> PodCounters:
-        """The running totals; `values` are finite, one for each series."""
+        """The running totals; `values` are numbers (`is_number`), one for each series."""
         requests = None if self._requests is None else _sum(values, self._requests)
         totals = {name: _sum(values, places) for name, places in self._totals.items()}
         broken = totals.pop("broken_answers", 0.0) - totals.pop("garbled_answers", 0.0)
@@ -80,7 +94,9 @@ class Recipe:
                     self._errors = tuple(one for one in found if _matches(row.failed, self._series[one].labels))
         elif row.kind == "histogram":
             if all(each.feeds != row.feeds for each in self._histograms):
-                self._histograms.append(self._histogram(row, found))
+                histogram = self._histogram(row, found)
+                if histogram is not None:
+                    self._histograms.append(histogram)
         elif row.kind == "gauge":
             # Of several engines in one server the fullest is the one that hurts.
             self._gauges.setdefault(row.feeds, tuple(found))
@@ -92,19 +108,33 @@ class Recipe:
             for name, places in parts.items():
                 self._totals.setdefault(name, tuple(places))
 
-    def _histogram(self, row: Row, found: list[int]) -> _Histogram:
-        """Cumulative counts by upper bound in seconds, added over engines, on the bounds that all of them have."""
+    def _histogram(self, row: Row, found: list[int]) -> _Histogram | None:
+        """Cumulative counts by upper bound in seconds, added over engines, on the bounds that all of them have.
+
+        A bucket whose bound is no number is left out; None where no bucket is left, or where there are too many.
+        """
         engines: dict[frozenset[tuple[str, str]], dict[float, int]] = defaultdict(dict)
         for place in found:
             labels = self._series[place].labels
-            bound = float(labels.get("le", "nan"))
-            if not math.isnan(bound):
+            bound = _bound(labels.get("le", ""))
+            if bound is None:
+                self._complain(f"bucket bound {quoted(labels.get('le'))} of {row.series} is no number")
+            else:
                 engines[_rest(labels)][bound] = place
         series = list(engines.values())
         common = sorted(set.intersection(*map(set, series))) if series else []
+        if len(common) > MOST_BUCKETS:
+            self._complain(f"{row.series} has {len(common)} buckets, more than the {MOST_BUCKETS} that are read")
+            return None
+        if not common:
+            return None
         # Rounded, so that 200 ms is 0.2 s and not its neighbour among the floats.
         bounds = tuple(round(bound * row.scale, 12) for bound in common)
         return _Histogram(row.feeds, bounds, tuple(tuple(each[bound] for each in series) for bound in common))
+
+    def _complain(self, problem: str) -> None:
+        if len(self.problems) < MOST_PROBLEMS and problem not in self.problems:
+            self.problems.append(problem)
 
     def _failed(self, values: Sequence[float], requests: float | None) -> float | None:
         if requests is None:
@@ -112,6 +142,15 @@ class Recipe:
         if self._errors is not None:
             return _sum(values, self._errors)
         return 0.0 if requests == 0 else None
+
+
+def _bound(le: str) -> float | None:
+    """A bucket's upper bound; None for what is no number, and for what no time or size can be."""
+    try:
+        bound = float(le)
+    except ValueError:
+        return None
+    return bound if 0 <= bound <= LARGEST or bound == math.inf else None
 
 
 def _rest(labels: Mapping[str, str]) -> frozenset[tuple[str, str]]:

@@ -5,7 +5,6 @@ mean. Numbers that are missing stay missing, no total is ever differenced, and n
 the next.
 """
 
-import math
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,7 +14,7 @@ from typing import NamedTuple
 
 from canary.observation import HistogramCounts, PodCounters
 from canary.spec import labels as labels_
-from canary.spec.recipe import Recipe, SeriesId
+from canary.spec.recipe import Recipe, SeriesId, is_number
 from canary.spec.sources import UNROUTED, Profile, by_label
 from canary.weights import ARMS, Arm
 
@@ -32,6 +31,16 @@ Replica = tuple[Arm, str]
 Owner = Callable[[Mapping[str, str]], Replica | None]
 """Whose series it is, by its labels; None for nobody's."""
 Pods = Mapping[Arm, Mapping[str, PodCounters]]
+
+
+class Totals(NamedTuple):
+    """What samples say."""
+
+    arms: Pods
+    """Running totals of every replica that has any, by arm."""
+    problems: list[str]
+    """What of it makes no sense and is missing, one clause each, with the name of the replica."""
+
 
 _ENVOYS_OWN_LISTENERS = {"admin", "async-client"}
 
@@ -54,13 +63,15 @@ def by_gateway_slot(labels: Mapping[str, str]) -> Replica | None:
     return (ARMS[int(found[1])], labels.get("pod") or labels.get("instance") or "gateway") if found else None
 
 
-def pods(samples: Iterable[Sample], profile: Profile, owner: Owner) -> Pods:
-    """Running totals of every replica that has any, by arm. Values that are not finite numbers count as missing."""
+def pods(samples: Iterable[Sample], profile: Profile, owner: Owner) -> Totals:
+    """Running totals of every replica that has any, by arm. Values that are no numbers count as missing."""
     arms: dict[Arm, dict[str, PodCounters]] = defaultdict(dict)
+    problems = []
     for (arm, name), pool in _by_replica(samples, owner):
         recipe = Recipe([SeriesId(sample.name, sample.labels) for sample in pool], profile)
         arms[arm][name] = recipe.totals([sample.value for sample in pool])
-    return with_empty_histograms(arms)
+        problems += [f"no data from {name}: {problem}" for problem in recipe.problems]
+    return Totals(with_empty_histograms(arms), problems)
 
 
 def segments(
@@ -83,7 +94,7 @@ def _by_replica(samples: Iterable[Sample], owner: Owner) -> list[tuple[Replica, 
     """Samples that are numbers, by the replica that they are of, in the order of names."""
     pools: dict[Replica, list[Sample]] = defaultdict(list)
     for sample in samples:
-        replica = owner(sample.labels) if math.isfinite(sample.value) else None
+        replica = owner(sample.labels) if is_number(sample.value) else None
         if replica:
             pools[replica].append(sample)
     return sorted(pools.items(), key=itemgetter(0))
@@ -96,7 +107,7 @@ def unrouted(samples: Iterable[Sample]) -> float | None:
         for sample in samples
         if sample.name in UNROUTED
         and sample.labels.get("envoy_http_conn_manager_prefix") not in _ENVOYS_OWN_LISTENERS
-        and math.isfinite(sample.value)
+        and is_number(sample.value)
     ]
     return sum(counts) if counts else None
 

@@ -4,33 +4,39 @@ Behind the ports `MetricSource` and `MetricHistory`. Counters are asked for as r
 comes with the time when it was scraped; what is older than three scrape intervals is not there at all. Differences,
 rates and quantiles are left to the judge: a rate that Prometheus extrapolates is not a count.
 
+The proxy and the replicas are asked for apart: what a replica says of itself is extra, and nothing that it says, nor
+how much, keeps the proxy's counters of its requests from counting or adds to them.
+
 A gate's own query (`prometheus_gates.py`) without a usable answer leaves its reading out and says why; counters are not
 touched by it.
 """
 
 import asyncio
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from canary.errors import WorldError
-from canary.observation import Counters
+from canary.observation import Counters, clauses
 from canary.spec.labels import labels_of
 from canary.spec.models import Gate
-from canary.spec.samples import Owner, Replica, Sample, by_labels, pods, segments, unrouted
-from canary.spec.sources import PROFILES, UNROUTED, Profile, asked_names, by_label
+from canary.spec.recipe import is_number
+from canary.spec.samples import Replica, Sample, by_labels, pods, segments, unrouted
+from canary.spec.sources import ENVOY, PROFILES, SERVERS, UNROUTED, asked_names, by_label, wire_names
 from canary.weights import Arm
 from controlplane.adapters.prometheus_api import PrometheusApi
 from controlplane.adapters.prometheus_gates import Reading, arms_by_name, duration, query_of, reading
 from controlplane.adapters.prometheus_history import Past, Scrape, past, readings
 from controlplane.adapters.prometheus_series import Series
 
+PROXY_JOB, REPLICAS_JOB = "serinus-proxy", "serinus-replicas"
+"""What a Prometheus of ours calls our proxy's target and those of the replicas."""
+_PROFILE = PROFILES["envoy"]
 NO_NUMBERS = "(NaN, infinite, or native histograms with buckets of their own)"
 STALE_INTERVALS = 3
 """Scrape intervals after which a sample is not the present any more."""
 
 
 class PrometheusSource:
-    """Reads everything in one round: one query for all counters and one for each gate with a query."""
+    """Reads everything in one round: a query for the proxy, one for the replicas, one for each gate with a query."""
 
     def __init__(
         self,
@@ -39,48 +45,57 @@ class PrometheusSource:
         interval: float,
         names: Mapping[Arm, str],
         gates: Sequence[Gate] = (),
-        selector: str = 'job=~"serinus-.*"',
-        profile: Profile = PROFILES["envoy"],
-        owner: Owner = by_labels,
     ) -> None:
-        """`interval`: seconds between scrapes; `names`: the variants'; `selector`: label matchers of our targets."""
+        """`interval`: seconds between scrapes; `names`: the variants'."""
         self.api = api
         self._window = STALE_INTERVALS * interval
         self._variants = arms_by_name(names)
         self._gates = {gate.text: gate for gate in gates if gate.query}
-        self._profile = profile
-        self._owner = owner
         self._labels = labels_of(gates)
-        wanted = sorted(asked_names((*profile, *by_label(())) if self._labels else profile) | UNROUTED)
         self._interval = interval
-        self._series = f'{{__name__=~"{"|".join(wanted)}",{selector}}}'
-        self._counters = f"{self._series}[{duration(self._window)}]"
-        self._counts_requests = frozenset(row.wire_name for row in profile if row.feeds == "requests")
+        own = (*SERVERS, *by_label(())) if self._labels else SERVERS
+        self._counted = wire_names(ENVOY) | UNROUTED
+        """What only the proxy may say,"""
+        self._own = wire_names(own)
+        """and what replicas say of themselves."""
+        self._proxy = _selector(PROXY_JOB, asked_names(ENVOY) | UNROUTED)
+        self._replicas = _selector(REPLICAS_JOB, asked_names(own))
+        self._counts_requests = frozenset(row.wire_name for row in ENVOY if row.feeds == "requests")
 
     async def read(self) -> Counters:
         """The newest totals; raises `Unavailable` when Prometheus is down, `WorldError` when it has none of use."""
-        series, answers = await asyncio.gather(self.api.counters(self._counters), self._answers())
-        at = self._scraped_at(series)
-        samples = [Sample(each.name, each.metric, each.points[-1][1]) for each in series if each.points]
+        since = f"[{duration(self._window)}]"
+        counted, (own, unread), answers = await asyncio.gather(
+            self.api.counters(self._proxy + since), self._replicas_own(self._replicas + since), self._answers()
+        )
+        at = self._scraped_at(counted)
+        proxied = _samples(counted, self._counted)
+        samples = [*proxied, *_samples(own, self._own)]
         readings = {gate: values for gate, (values, _) in answers.items() if values}
-        problems = [problem for _, problem in answers.values() if problem]
-        missing = sum(not math.isfinite(sample.value) for sample in samples)
-        if missing:
-            problems.insert(0, f"{missing} series in Prometheus are not numbers {NO_NUMBERS}")
+        missing = sum(not is_number(sample.value) for sample in samples)
+        arms, problems = pods(samples, _PROFILE, by_labels)
         return Counters(
             at=at,
-            arms=(arms := pods(samples, self._profile, self._owner)),
-            segments=segments(samples, self._profile, self._owner, self._labels, arms),
+            arms=arms,
+            segments=segments(samples, _PROFILE, by_labels, self._labels, arms),
             readings=readings,
-            unrouted=unrouted(samples),
-            problem="; ".join(problems),
+            unrouted=unrouted(proxied),
+            problem=clauses(
+                [
+                    f"{missing} series in Prometheus are not numbers {NO_NUMBERS}" if missing else "",
+                    unread,
+                    *problems,
+                    *(problem for _, problem in answers.values()),
+                ]
+            ),
         )
 
     async def between(self, start: float, end: float, most: int) -> list[Counters]:
         """Totals as they were after `start` until `end`, about `most` of them at most; raises as `read` does."""
         found = await past(
             self.api,
-            [self._series],
+            [self._proxy],
+            besides=[self._replicas],
             counts=lambda labels: labels.get("__name__") in self._counts_requests,
             start=start,
             end=end,
@@ -95,14 +110,15 @@ class PrometheusSource:
     def _then(self, found: Past, scrape: Scrape, answers: Mapping[str, Mapping[float, list[Series]]]) -> Counters:
         """The totals at one moment of the past."""
         samples = [
-            Sample(found.series[number]["__name__"], found.series[number], value)
-            for number, (_, value) in scrape.points.items()
+            Sample(labels["__name__"], labels, value)
+            for labels, value in ((found.series[number], value) for number, (_, value) in scrape.points.items())
+            if labels.get("__name__") in (self._own if labels.get("job") == REPLICAS_JOB else self._counted)
         ]
         told = {gate: reading(gate, vectors[scrape.at], self._variants).values for gate, vectors in answers.items()}
         return Counters(
             at=scrape.at,
-            arms=(arms := pods(samples, self._profile, self._owner_then)),
-            segments=segments(samples, self._profile, self._owner_then, self._labels, arms),
+            arms=(arms := pods(samples, _PROFILE, self._owner_then).arms),
+            segments=segments(samples, _PROFILE, self._owner_then, self._labels, arms),
             readings={gate: values for gate, values in told.items() if values},
             unrouted=unrouted(samples),
         )
@@ -111,15 +127,13 @@ class PrometheusSource:
         """Whose a series of the past is: who won as the canary is the next plan's stable, and has kept its name."""
         variant, replica = labels.get("variant"), labels.get("replica")
         if variant is None or replica is None:
-            return self._owner(labels)
+            return by_labels(labels)
         arm = self._variants.get(variant)
         return (arm, replica) if arm else None
 
     def _scraped_at(self, series: Sequence[Series]) -> float:
         """When the requests were counted: whatever else was scraped later waits for its turn."""
-        times = [
-            each.points[-1][0] for each in series if each.metric["__name__"] in self._counts_requests and each.points
-        ]
+        times = [each.points[-1][0] for each in series if each.name in self._counts_requests and each.points]
         if times:
             return max(times)
         if series:
@@ -130,6 +144,13 @@ class PrometheusSource:
         raise WorldError(
             f"Prometheus on {self.api.url} has no sample younger than {self._window:g} s: it scrapes nothing of ours."
         )
+
+    async def _replicas_own(self, query: str) -> tuple[list[Series], str]:
+        """What the replicas say of themselves, or the clause why that is missing."""
+        try:
+            return await self.api.counters(query), ""
+        except WorldError as error:
+            return [], f"no data from the replicas' own metrics pages: {error}"
 
     async def _answers(self) -> dict[str, Reading]:
         """By gate text: the reading of each arm, and the clause about what is missing."""
@@ -145,3 +166,12 @@ class PrometheusSource:
     async def close(self) -> None:
         """Give the connections back."""
         await self.api.close()
+
+
+def _selector(job: str, names: Iterable[str]) -> str:
+    return f'{{__name__=~"{"|".join(sorted(names))}",job="{job}"}}'
+
+
+def _samples(series: Iterable[Series], names: Collection[str]) -> list[Sample]:
+    """The newest point of each series with one of these names."""
+    return [Sample(each.name, each.metric, each.points[-1][1]) for each in series if each.points and each.name in names]

@@ -2,28 +2,25 @@
 
 An answer counts when Prometheus says success, warns of nothing, calls nothing partial and has the expected shape;
 partial answers arrive as successes with a warning, which is why that matters. Queries are handed in whole; nothing is
-put together here.
+put together here. However large an answer is, reading it never keeps the event loop for more than a moment.
 """
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any, NoReturn
 
-from pydantic import TypeAdapter, ValidationError
-from pydantic_core import from_json, to_json
+from pydantic_core import from_json
 
 from canary.errors import Unavailable, WorldError
 from controlplane.adapters.capped_http import Answer, CappedHttp
 from controlplane.adapters.prometheus_native import spelled_out
 from controlplane.adapters.prometheus_series import Series
-from controlplane.adapters.prometheus_text import Newest, cut
+from controlplane.adapters.prometheus_text import Newest, newest_in, newest_of, parted, read_in, series_in
 
-RawSeries = Mapping[str, Any]
-"""A series as it stands in the answer: `metric`, labels by name, and `values`, pairs of a time and a number as text."""
 REFUSED = {400, 422}
 """Answers about the query itself; other failures are those of the server."""
-
-
-_SERIES = TypeAdapter(list[Series])
+LONGEST_WHOLE = 4 * 1024 * 1024
+"""Characters of an answer in another form than Prometheus writes, which can only be read as a whole."""
 
 
 class PrometheusApi:
@@ -42,7 +39,7 @@ class PrometheusApi:
         no use: it refuses the query, or warns that the answer is not whole.
         """
         form = {"query": query} if at is None else {"query": query, "time": f"{at:.3f}"}
-        return self._checked(await self._ask("query", form, seconds or self._seconds))
+        return await self._series("query", form, seconds or self._seconds)
 
     async def counters(self, query: str, *, at: float | None = None) -> list[Series]:
         """The same of raw counters, with native histograms spelled out as classic series."""
@@ -51,18 +48,22 @@ class PrometheusApi:
     async def query_range(self, query: str, *, start: float, end: float, step: float) -> list[Series]:
         """The answer at `start` and every `step` seconds after it until `end`; raises as `query` does."""
         form = {"query": query, "start": f"{start:.3f}", "end": f"{end:.3f}", "step": f"{step:.3f}"}
-        return self._checked(await self._ask("query_range", form, self._seconds))
+        return await self._series("query_range", form, self._seconds)
 
     async def newest(self, query: str) -> Newest:
-        """The newest point of every series of a range of raw samples; raises as `query` does. Made for thousands."""
-        status, text = await self._text("query", {"query": query}, self._seconds)
-        if status == 200 and (found := cut(text)):
-            envelope, points = found
-            self._whole(self._parsed(envelope, status), status)
-            return points
-        result = spelled_out(self._checked(self._whole(self._parsed(text, status), status)), newest=True)
-        told = [(to_json(each.metric).decode()[:-1], *each.points[-1]) for each in result if each.points]
-        return Newest([labels for labels, _, _ in told], [at for _, at, _ in told], [value for _, _, value in told])
+        """The newest point of every series of a range of raw samples; raises as `query` does. Made for thousands.
+
+        Series that make no sense are left out and counted, for they are nobody else's business.
+        """
+        status, result, pieces = await self._ask("query", {"query": query}, self._seconds)
+        found = Newest([], [], [])
+        try:
+            async for piece in _in_turns(pieces):
+                found.add(newest_in(piece))
+            found.add(newest_of(*read_in(result)))
+        except ValueError as error:
+            raise self.not_understood(f"{status}, no series") from error
+        return found
 
     def not_understood(self, what: str) -> Unavailable:
         """The error of an answer that is not Prometheus' kind of answer."""
@@ -72,9 +73,30 @@ class PrometheusApi:
         """Give the connections back."""
         await self._http.close()
 
-    async def _ask(self, endpoint: str, form: Mapping[str, str], seconds: float) -> list[RawSeries]:
+    async def _series(self, endpoint: str, form: Mapping[str, str], seconds: float) -> list[Series]:
+        """All series of an answer, each of which has to make sense."""
+        status, result, pieces = await self._ask(endpoint, form, seconds)
+        try:
+            found, unreadable = read_in(result)
+            async for piece in _in_turns(pieces):
+                more, bad = series_in(piece)
+                found += more
+                unreadable += bad
+        except ValueError as error:
+            raise self.not_understood(f"{status}, no series") from error
+        if unreadable:
+            raise self.not_understood(f"{status}, {unreadable} series without sense")
+        return found
+
+    async def _ask(
+        self, endpoint: str, form: Mapping[str, str], seconds: float
+    ) -> tuple[int, list[Any], Iterator[str]]:
+        """The answer's status and its series, once it is known to be whole: parsed ones, and the text of all others."""
         status, text = await self._text(endpoint, form, seconds)
-        return self._whole(self._parsed(text, status), status)
+        envelope, pieces = (parted(text) if status == 200 else None) or (text, iter(()))
+        if len(envelope) > LONGEST_WHOLE:
+            raise self.not_understood(f"{status}, in another form")
+        return status, self._whole(self._parsed(envelope, status), status), pieces
 
     async def _text(self, endpoint: str, form: Mapping[str, str], seconds: float) -> Answer:
         """What it answers, if that speaks of the query at all."""
@@ -88,7 +110,7 @@ class PrometheusApi:
             raise Unavailable(f"Prometheus on {self.url} answers {answer.status}{credentials}.")
         return answer
 
-    def _whole(self, answer: Mapping[str, Any], status: int) -> list[RawSeries]:
+    def _whole(self, answer: Mapping[str, Any], status: int) -> list[Any]:
         """The series of the answer, once it is known to be one and to be whole."""
         if answer.get("status") == "error":
             self._refused(answer)
@@ -104,7 +126,7 @@ class PrometheusApi:
             answer = from_json(text)
         except ValueError as error:
             raise self.not_understood(f"{status}, no JSON") from error
-        if not isinstance(answer, dict) or answer.get("status") not in {"success", "error"}:
+        if not isinstance(answer, dict) or answer.get("status") not in ("success", "error"):
             raise self.not_understood(f"{status}, without its status")
         return answer
 
@@ -112,24 +134,26 @@ class PrometheusApi:
         kind, why = str(answer.get("errorType", "")), str(answer.get("error", ""))
         raise WorldError(f"Prometheus on {self.url} refuses the query ({_shortened(kind)}): {_shortened(why)}.")
 
-    def _result(self, answer: Mapping[str, Any], status: int) -> list[RawSeries]:
+    def _result(self, answer: Mapping[str, Any], status: int) -> list[Any]:
         data = answer.get("data")
         if data is None:
             raise Unavailable(f"Prometheus on {self.url} answers without data.")
         if (
             not isinstance(data, dict)
-            or data.get("resultType") not in {"matrix", "vector"}
+            or data.get("resultType") not in ("matrix", "vector")
             or not isinstance(data.get("result"), list)
         ):
             raise self.not_understood(f"{status}, no series")
-        result: list[RawSeries] = data["result"]
+        result: list[Any] = data["result"]
         return result
 
-    def _checked(self, result: list[RawSeries]) -> list[Series]:
-        try:
-            return _SERIES.validate_python(result)
-        except ValidationError as error:
-            raise self.not_understood(error.errors()[0]["type"]) from error
+
+async def _in_turns(pieces: Iterator[str]) -> AsyncIterator[str]:
+    """The pieces, with a turn for everybody else between two of them."""
+    for number, piece in enumerate(pieces):
+        if number:
+            await asyncio.sleep(0)
+        yield piece
 
 
 def _shortened(text: str, longest: int = 300) -> str:

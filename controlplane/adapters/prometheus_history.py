@@ -6,9 +6,11 @@ with their own times; a longer span is sampled evenly. Says nothing about what s
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from itertools import pairwise
 from typing import NamedTuple
 
+from canary.errors import WorldError
 from controlplane.adapters.prometheus_api import PrometheusApi
 from controlplane.adapters.prometheus_gates import duration
 from controlplane.adapters.prometheus_native import spelled_out
@@ -45,6 +47,7 @@ async def past(
     api: PrometheusApi,
     selectors: Iterable[str],
     *,
+    besides: Iterable[str] = (),
     counts: Callable[[Labels], bool],
     start: float,
     end: float,
@@ -54,12 +57,16 @@ async def past(
     """Scrapes after `start` until `end`, at most about so many, of the series that any of the selectors selects.
 
     `counts` says whether a series counts requests: a moment is a scrape when such a series was read. Raises as
-    `PrometheusApi.query` does; an answer that is not whole is none.
+    `PrometheusApi.query` does; an answer that is not whole is none. What `besides` selects is extra: where it cannot be
+    had, it is missing.
     """
     step = max(interval, (end - start) / max(most, 1))
     found: dict[frozenset[tuple[str, str]], list[Point]] = {}
     for selector in selectors:
         await _gather(api, selector, found, start, end, step, exact=step == interval)
+    for selector in besides:
+        with suppress(WorldError):
+            await _gather(api, selector, found, start, end, step, exact=step == interval)
     labels, points = [dict(key) for key in found], list(found.values())
     times = {at for each, pairs in zip(labels, points, strict=True) if counts(each) for at, _ in pairs if at > start}
     moments = _moments(sorted(times), interval / 2)

@@ -1,8 +1,11 @@
 """One series of an answer of Prometheus, as all who read answers know it. Asks nothing and interprets nothing."""
 
-from pydantic import BaseModel
+from typing import Annotated
 
-Point = tuple[float, float]
+from pydantic import BaseModel, Field
+
+Time = Annotated[float, Field(allow_inf_nan=False)]
+Point = tuple[Time, float]
 """Time in seconds since the epoch, value (may be NaN or infinite)."""
 
 
@@ -21,8 +24,8 @@ class Series(BaseModel):
     metric: dict[str, str]
     value: Point | None = None
     values: list[Point] = []
-    histogram: tuple[float, Native] | None = None
-    histograms: list[tuple[float, Native]] = []
+    histogram: tuple[Time, Native] | None = None
+    histograms: list[tuple[Time, Native]] = []
     """The same for native histograms, which have no value; `prometheus_native.py` spells them out."""
 
     @property

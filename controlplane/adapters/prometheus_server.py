@@ -18,6 +18,7 @@ from canary.weights import ARMS, Arm
 from controlplane.adapters.process_child import Child, end, last_line, start, status_in_words
 from controlplane.adapters.process_files import read_json, write_json
 from controlplane.adapters.process_ports import free_port, port_is_free
+from controlplane.adapters.prometheus import PROXY_JOB, REPLICAS_JOB
 from controlplane.adapters.scrape import Pages
 
 MISSING = (
@@ -27,7 +28,9 @@ MISSING = (
 RESTART_AFTER_S = 2.0
 """Seconds between two starts of a Prometheus that ends by itself."""
 TERM_PATIENCE_S = 5.0
-MOST_BYTES_A_PAGE = "8MB"
+MOST_BYTES_A_PAGE = "4MB"
+MOST_SAMPLES, MOST_LABELS, LONGEST_LABEL = 20_000, 64, 4096
+"""On one page of a replica. A page with more is not read at all: nothing of it would be worth what it costs."""
 
 
 def find_prometheus(environment: Mapping[str, str] | None = None) -> Path | None:
@@ -180,7 +183,7 @@ class PrometheusServer:
             "global": {"scrape_interval": interval, "scrape_timeout": f"{round(self._interval * 800)}ms"},
             "scrape_configs": [
                 {
-                    "job_name": "serinus-proxy",
+                    "job_name": PROXY_JOB,
                     "metrics_path": "/stats/prometheus",
                     "params": {"filter": [ENVOY_STATS]},
                     "file_sd_configs": [{"files": [str(self._folder / "targets-proxy.json")]}],
@@ -188,8 +191,13 @@ class PrometheusServer:
                     **every,
                 },
                 {
-                    "job_name": "serinus-replicas",
+                    "job_name": REPLICAS_JOB,
                     "file_sd_configs": [{"files": [str(self._folder / "targets-replicas.json")]}],
+                    "sample_limit": MOST_SAMPLES,
+                    "label_limit": MOST_LABELS,
+                    "label_value_length_limit": LONGEST_LABEL,
+                    # When a replica counted something is when it was asked, whatever it says.
+                    "honor_timestamps": False,
                     **every,
                 },
             ],

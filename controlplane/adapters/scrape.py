@@ -1,38 +1,33 @@
 """Reads running totals from the source: our Envoy's admin page and each replica's own metrics page.
 
 Behind the port `MetricSource`, where there is no Prometheus or nobody wants one. All pages are read at the same time
-and within half a scrape interval. Envoy has to answer. A replica's page is extra: one that is not there is absent, one
-that hangs or makes no sense is left out and said, and one that hung is not waited for again for a while. Remembers no
+and within half a scrape interval, parsing included. Envoy has to answer. A replica's page is extra: one that is not
+there is absent, what hangs or makes no sense is left out and said, and one that took too long is not waited for again
+for a while. Nothing that it says keeps Envoy's counters of that replica from counting, nor changes them. Remembers no
 totals and computes no differences.
 """
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from concurrent.futures import ThreadPoolExecutor
 
 from canary.errors import Unavailable
-from canary.observation import Counters
-from canary.spec.samples import Replica, Sample, by_envoy_cluster, by_labels, pods, segments, unrouted
+from canary.observation import Counters, clauses
+from canary.spec.samples import Replica, by_envoy_cluster, by_labels, pods, segments, unrouted
 from canary.spec.sources import ENVOY, ENVOY_STATS, PROFILES, SERVERS, UNROUTED, by_label, wire_names
-from canary.weights import Arm
+from canary.weights import ARMS, Arm
 from controlplane.adapters.capped_http import CappedHttp, NotThere, TooSlow
-from controlplane.adapters.exposition import samples
+from controlplane.adapters.exposition import Page, read
 from controlplane.ports import Clock
 
 LONGEST_PATIENCE_S = 5.0
 LEFT_ALONE_INTERVALS = 5
 """Scrape intervals for which a page that hung is not asked again: each time costs all the others half an interval."""
-_NOT_THE_FORMAT = "its page is not in the Prometheus text format"
+MOST_BYTES_A_PAGE = 4 * 1024 * 1024
+"""A metrics page of a large model server has 60 kB; whoever sends many times that is broken or hostile."""
 
 Pages = Callable[[], Mapping[Arm, Mapping[str, str]]]
 """Arm to replica name (`canary-0`, as Envoy's cluster is named) to the URL of its metrics page, of ready replicas."""
-
-
-class Page(NamedTuple):
-    """What one page said, or the clause why it said nothing."""
-
-    samples: list[Sample]
-    problem: str = ""
 
 
 class ScrapeSource:
@@ -57,7 +52,9 @@ class ScrapeSource:
         self._labels = labels
         self._own = wire_names((*SERVERS, *by_label(())) if labels else SERVERS)
         """What is read of replicas' own pages."""
-        self._http = http or CappedHttp()
+        self._http = http or CappedHttp(most_bytes=MOST_BYTES_A_PAGE)
+        self._parsers = {arm: ThreadPoolExecutor(1, f"pages of {arm}") for arm in ARMS}
+        """Replicas' pages are parsed here: what a canary sends must keep neither the event loop nor stable's pages."""
         self._left_alone: dict[str, float] = {}
         """URL to the time from which it may be asked again."""
 
@@ -69,17 +66,19 @@ class ScrapeSource:
         if proxy.problem:
             raise Unavailable(proxy.problem)
         everything = [sample for page in (proxy, *own) for sample in page.samples]
-        arms = pods(everything, PROFILES["envoy"], _owner)
+        arms, problems = pods(everything, PROFILES["envoy"], _owner)
         return Counters(
             at=at,
             arms=arms,
             segments=segments(everything, PROFILES["envoy"], _owner, self._labels, arms),
             unrouted=unrouted(proxy.samples),
-            problem="; ".join(page.problem for page in own if page.problem),
+            problem=clauses([*(page.problem for page in own), *problems]),
         )
 
     async def close(self) -> None:
         """Give the connections back."""
+        for parser in self._parsers.values():
+            parser.shutdown(wait=False, cancel_futures=True)
         await self._http.close()
 
     async def _envoy_page(self) -> Page:
@@ -89,33 +88,38 @@ class ScrapeSource:
                 f"http://{address}/stats/prometheus", seconds=self._patience, query={"filter": ENVOY_STATS}
             )
             if answer.status == 200:
-                return Page(samples(answer.text, wire_names(ENVOY) | UNROUTED))
-            problem = f"it answers {answer.status}"
+                page = read(answer.text, wire_names(ENVOY) | UNROUTED)
+                problem = page.problem
+                if not problem:
+                    return page
+            else:
+                problem = f"it answers {answer.status}"
         except Unavailable as error:
             problem = str(error)
-        except ValueError:
-            problem = _NOT_THE_FORMAT
         return Page([], f"Envoy's metrics on {address} cannot be read: {problem}")
 
     async def _replica_page(self, url: str, arm: Arm, replica: str) -> Page:
         """A replica's own page, its samples marked as this replica's. A replica without a page is no problem."""
         now = self._clock.now()
         if self._left_alone.get(url, now) > now:
-            return Page([], f"{replica}: its metrics page hung and is left alone for a while")
+            return Page([], f"{replica}: its metrics page took too long and is left alone for a while")
         try:
-            answer = await self._http.get(url, seconds=self._patience)
-            found = samples(answer.text, self._own) if answer.status == 200 else []
+            async with asyncio.timeout(self._patience):
+                answer = await self._http.get(url, seconds=self._patience)
+                found = Page([])
+                if answer.status == 200:
+                    loop = asyncio.get_running_loop()
+                    found = await loop.run_in_executor(self._parsers[arm], read, answer.text, self._own)
         except NotThere:
             return Page([])
-        except TooSlow as error:
+        except (TooSlow, TimeoutError):
             self._left_alone[url] = now + LEFT_ALONE_INTERVALS * self._interval
-            return Page([], f"{replica}: its metrics page gives {error}")
+            return Page([], f"{replica}: its metrics page is not read within {self._patience:g} s")
         except Unavailable as error:
             return Page([], f"{replica}: its metrics page cannot be read: {error}")
-        except ValueError:
-            return Page([], f"{replica}: {_NOT_THE_FORMAT}")
         marked = {"arm": arm, "replica": replica}
-        return Page([sample._replace(labels={**sample.labels, **marked}) for sample in found])
+        samples = [sample._replace(labels={**sample.labels, **marked}) for sample in found.samples]
+        return Page(samples, f"{replica}: {found.problem}" if found.problem else "")
 
 
 def _owner(labels: Mapping[str, str]) -> Replica | None:

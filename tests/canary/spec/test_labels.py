@@ -35,7 +35,7 @@ def _page() -> list[Sample]:
 
 
 def test_each_value_has_what_its_own_series_say() -> None:
-    arms = pods(_page(), PROFILES["envoy"], by_labels)
+    arms = pods(_page(), PROFILES["envoy"], by_labels).arms
     found = segments(_page(), PROFILES["envoy"], by_labels, ("tenant",), arms)
     assert found == {
         "tenant": {
@@ -56,7 +56,7 @@ def test_each_value_has_what_its_own_series_say() -> None:
 
 
 def test_what_a_server_counts_by_label_is_not_added_to_what_the_proxy_counts() -> None:
-    pod = pods(_page(), PROFILES["envoy"], by_labels)["canary"]["canary-0"]
+    pod = pods(_page(), PROFILES["envoy"], by_labels).arms["canary"]["canary-0"]
     assert (pod.requests, pod.errors, pod.kpis) == (100, 0, {"sold": (4, 40)})
 
 

@@ -4,6 +4,8 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as some
 
 from canary.spec.native import Bound, Bucket, bounds, cumulative
 
@@ -82,3 +84,28 @@ def test_custom_buckets_tell_nothing(buckets: list[Bucket]) -> None:
 def test_a_series_in_milliseconds_has_the_same_bounds_a_thousand_times_as_high() -> None:
     assert (bounds(milliseconds=True)[0].at, bounds()[0].at) == (1.0, 2.0**-10)
     assert len(bounds(milliseconds=True)) == len(bounds()) == 73
+
+
+@pytest.mark.parametrize(
+    "buckets",
+    [
+        [Bucket(0, 0.25, -0.5, 3.0)],
+        [Bucket(0, 0.5, 0.5, 3.0)],
+        [Bucket(0, 5e-324, 1e308, 3.0)],
+        [Bucket(0, 0.5, math.nan, 3.0)],
+        [Bucket(0, math.nan, math.nan, 3.0)],
+    ],
+    ids=["falling", "empty", "too-wide", "half-a-number", "no-number"],
+)
+def test_r4_bounds_that_make_no_sense_tell_nothing(buckets: list[Bucket]) -> None:
+    assert cumulative(buckets, bounds()) in (None, [])
+
+
+EDGES = some.one_of(some.floats(), some.sampled_from([0.0, 0.25, 0.5, 1.0, 2.0, 2**0.25, math.inf, -math.inf]))
+
+
+@given(some.lists(some.builds(Bucket, some.integers(-9, 9), EDGES, EDGES, some.floats())))
+def test_r4_whatever_a_server_calls_buckets_counting_them_raises_nothing(buckets: list[Bucket]) -> None:
+    for milliseconds in (False, True):
+        told = cumulative(buckets, bounds(milliseconds=milliseconds))
+        assert told is None or len(told) <= len(bounds())

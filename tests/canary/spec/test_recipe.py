@@ -15,7 +15,7 @@ def test_a_recipe_says_the_same_as_reading_the_samples_anew() -> None:
     """One meaning of the table, whichever way it is read."""
     series, values = [*CLASSES, *BUCKETS], [90.0, 10.0, 1.0, 60.0, 100.0]
     samples = [Sample(*each, value) for each, value in zip(series, values, strict=True)]
-    told = pods(samples, PROFILES["envoy"], lambda _: ("canary", "p"))["canary"]["p"]
+    told = pods(samples, PROFILES["envoy"], lambda _: ("canary", "p")).arms["canary"]["p"]
     assert Recipe(series, PROFILES["envoy"]).totals(values) == told
     assert told == PodCounters(requests=100, errors=10, histograms={"latency": {0.001: 1, 0.2: 60, math.inf: 100}})
 

@@ -4,17 +4,21 @@ import math
 from collections.abc import Mapping
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as some
 
 from canary.observation import PodCounters
-from canary.spec.samples import Sample, by_envoy_cluster, by_gateway_slot, by_labels, pods, unrouted
-from canary.spec.sources import PROFILES
+from canary.spec.recipe import MOST_BUCKETS, NATIVE
+from canary.spec.samples import Sample, by_envoy_cluster, by_gateway_slot, by_labels, pods, segments, unrouted
+from canary.spec.source import quoted
+from canary.spec.sources import PROFILES, UNROUTED, by_label, wire_names
 
 ENVOY = "envoy_cluster_upstream_"
 
 
 def _one(samples: list[Sample], profile: str) -> PodCounters:
     """The totals of a single replica that all these samples belong to."""
-    return pods(samples, PROFILES[profile], lambda _: ("canary", "c"))["canary"]["c"]
+    return pods(samples, PROFILES[profile], lambda _: ("canary", "c")).arms["canary"]["c"]
 
 
 def _envoy(cluster: str, **answers: float) -> list[Sample]:
@@ -34,7 +38,7 @@ def test_answers_of_class_4_are_requests_and_not_errors() -> None:
 
 
 def test_a_proxy_that_has_answered_nothing_says_zero_and_an_unknown_replica_says_nothing() -> None:
-    found = pods(_envoy("canary-0"), PROFILES["envoy"], by_envoy_cluster)
+    found = pods(_envoy("canary-0"), PROFILES["envoy"], by_envoy_cluster).arms
     assert (found["canary"]["canary-0"].requests, found["canary"]["canary-0"].errors) == (0, 0)
     assert "stable" not in found
 
@@ -62,7 +66,7 @@ def test_a_replica_before_its_first_request_has_an_empty_histogram() -> None:
         Sample(f"{ENVOY}rq_time_bucket", {"envoy_cluster_name": "stable-0", "le": le}, 9) for le in ("200", "+Inf")
     ]
     samples = [*_envoy("stable-0", c2=9), *buckets, *_envoy("canary-0"), *_envoy("canary-1", c2=2)]
-    found = pods(samples, PROFILES["envoy"], by_envoy_cluster)
+    found = pods(samples, PROFILES["envoy"], by_envoy_cluster).arms
     assert found["canary"]["canary-0"].histograms == {"latency": {0.2: 0, math.inf: 0}}
     assert found["canary"]["canary-1"].histograms == {}
 
@@ -91,10 +95,10 @@ def test_an_older_servers_names_are_read_and_the_newer_one_wins() -> None:
     assert _one([older, Sample("vllm:kv_cache_usage_perc", {}, 0.4)], "vllm").gauges == {"kv_cache_usage": 0.4}
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 1.7e308, -1.7e308, 10**300])
 def test_what_is_no_number_counts_as_missing(value: float) -> None:
     samples = [Sample(f"{ENVOY}rq_completed", {}, value), Sample("vllm:kv_cache_usage_perc", {}, value)]
-    assert pods(samples, PROFILES["envoy"], lambda _: ("canary", "c")) == {}
+    assert pods(samples, PROFILES["envoy"], lambda _: ("canary", "c")).arms == {}
 
 
 def test_a_kpi_needs_both_of_its_series() -> None:
@@ -173,3 +177,56 @@ def test_requests_that_reached_nobody_are_counted_apart() -> None:
     ]
     assert unrouted(samples) == 4
     assert unrouted(_envoy("canary-0", c2=1)) is None
+
+
+@pytest.mark.parametrize("le", ["abc", "", "NaN", "-1", "-Inf", "1e300"])
+def test_r4_a_bucket_whose_bound_is_no_number_is_missing_and_said_and_costs_no_other(le: str) -> None:
+    name = "vllm:time_to_first_token_seconds_bucket"
+    samples = [Sample(name, {"le": each}, 5) for each in ("0.5", le, "+Inf")]
+    found = pods([*samples, Sample("vllm:generation_tokens_total", {}, 7)], PROFILES["vllm"], lambda _: ("canary", "c"))
+    pod = found.arms["canary"]["c"]
+    assert (pod.histograms["ttft"].keys() - {math.inf}, pod.totals["generation_tokens"]) == ({0.5}, 7)
+    assert found.problems == [
+        f"no data from c: bucket bound {quoted(le)} of vllm:time_to_first_token_seconds is no number"
+    ]
+
+
+def test_r4_a_histogram_with_buckets_without_end_is_missing_and_said() -> None:
+    samples = [Sample("vllm:e2e_request_latency_seconds_bucket", {"le": f"{n}"}, 5) for n in range(MOST_BUCKETS + 1)]
+    found = pods(samples, PROFILES["vllm"], lambda _: ("canary", "c"))
+    assert found.arms["canary"]["c"].histograms == {}
+    assert found.problems == [
+        "no data from c: vllm:e2e_request_latency_seconds has 257 buckets, more than the 256 that are read"
+    ]
+
+
+NUMBERS = some.one_of(some.floats(), some.integers(-(10**320), 10**320), some.sampled_from([1.7e308, 2.0**63, -0.0]))
+LABELS = some.fixed_dictionaries(
+    {"le": some.one_of(some.text(max_size=6), some.floats().map(str), some.sampled_from(["+Inf", "0.5"]))},
+    optional={
+        "kpi": some.text(max_size=3),
+        "tenant": some.text(max_size=3),
+        "finished_reason": some.text(max_size=3),
+        "reporter": some.sampled_from(["source", "destination"]),
+        "envoy_response_code_class": some.sampled_from("2345x"),
+        NATIVE: some.just("1"),
+    },
+)
+
+
+@given(some.sampled_from(sorted(PROFILES)), some.data())
+def test_r4_whatever_samples_say_totals_are_numbers_and_nothing_is_raised(profile: str, data: some.DataObject) -> None:
+    """Sums overflow only where no counter ever gets to."""
+    names = sorted(wire_names((*PROFILES[profile], *by_label(PROFILES[profile]))) | UNROUTED)
+    samples = data.draw(some.lists(some.builds(Sample, some.sampled_from(names), LABELS, NUMBERS), max_size=30))
+    found = pods(samples, PROFILES[profile], lambda _: ("canary", "c"))
+    segments(samples, PROFILES[profile], lambda _: ("canary", "c"), ("tenant",), found.arms)
+    for pod in found.arms.get("canary", {}).values():
+        told = [pod.requests, pod.errors, pod.started_at, *pod.totals.values(), *pod.gauges.values()]
+        told += [number for pair in pod.kpis.values() for number in pair]
+        for counts in pod.histograms.values():
+            assert all(bound >= 0 for bound in counts)
+            told += counts.values()
+        assert all(number is None or math.isfinite(number) for number in told)
+    rest = unrouted(samples)
+    assert rest is None or math.isfinite(rest)

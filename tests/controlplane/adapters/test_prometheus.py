@@ -64,17 +64,66 @@ async def test_the_newest_sample_of_each_series_counts_and_its_time_is_the_scrap
     assert (counters.at, pod.requests, pod.totals["generation_tokens"]) == (101.0, 5, 40)
 
 
-async def test_the_question_is_a_post_for_raw_samples_of_three_intervals(
+async def test_the_questions_are_posts_for_raw_samples_of_three_intervals(
     server: PageServer, source: PrometheusSource
 ) -> None:
+    """One for the proxy, and one for what replicas say of themselves."""
     server.put(QUERY, _matrix((CANARY, [[1.0, "1"]])))
     await source.read()
-    (asked,) = server.asked
-    (query,) = asked.fields["query"]
-    assert asked.method == "POST"
-    assert query.endswith(',job=~"serinus-.*"}[3000ms]')
-    assert f"|{COMPLETED}|" in query
-    assert "authorization" not in asked.headers
+    proxy, replicas = sorted(asked.fields["query"][0] for asked in server.asked)
+    assert proxy.endswith(',job="serinus-proxy"}[3000ms]')
+    assert f"|{COMPLETED}|" in proxy
+    assert replicas.endswith(',job="serinus-replicas"}[3000ms]')
+    assert "envoy_" not in replicas
+    assert {(asked.method, "authorization" in asked.headers) for asked in server.asked} == {("POST", False)}
+
+
+class Jobs(PageServer):
+    """Answers the proxy's question with one text and the replicas' with another."""
+
+    def path_of(self, path: str, fields: Query) -> str:
+        """By the job that is asked for."""
+        return "/replicas" if "serinus-replicas" in fields["query"][0] else "/proxy"
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "problem"),
+    [
+        ("x" * 200_000, 200, "larger than 100000 bytes"),
+        ("", 503, "answers 503"),
+        (_answer("matrix", [], warnings=["x"]), 200, "may not be whole"),
+        (_matrix(({**CANARY, "__name__": "vllm:generation_tokens_total"}, [[101.0, "1e308"]])), 200, "not numbers"),
+        (
+            _matrix(({**CANARY, "__name__": "vllm:time_to_first_token_seconds_bucket", "le": "abc"}, [[101.0, "1"]])),
+            200,
+            'no data from canary-0: bucket bound "abc" of vllm:time_to_first_token_seconds is no number',
+        ),
+    ],
+)
+async def test_s14_whatever_a_replica_says_of_itself_the_proxys_counters_of_it_count(
+    body: str, status: int, problem: str
+) -> None:
+    """A canary cannot hide its own outage."""
+    async with Jobs() as server:
+        failed = {**CANARY, "__name__": "envoy_cluster_upstream_rq_xx", "envoy_response_code_class": "5"}
+        server.put("/proxy", _matrix((failed, [[101.0, "40"]])))
+        server.put("/replicas", body, status=status)
+        source = _source(server)
+        counters = await source.read()
+        assert problem in counters.problem
+        pod = counters.arms["canary"]["canary-0"]
+        assert (counters.at, pod.requests, pod.errors) == (101.0, 40, 40)
+        await source.close()
+
+
+async def test_s14_what_only_the_proxy_may_count_does_not_count_on_a_replicas_own_page() -> None:
+    """Good answers that a canary makes up would thin its bad ones out."""
+    async with Jobs() as server:
+        server.put("/proxy", _matrix((CANARY, [[101.0, "40"]])))
+        server.put("/replicas", _matrix(({**CANARY, "job": "serinus-replicas"}, [[101.0, "999999"]])))
+        source = _source(server)
+        assert (await source.read()).arms["canary"]["canary-0"].requests == 40
+        await source.close()
 
 
 @pytest.mark.parametrize(

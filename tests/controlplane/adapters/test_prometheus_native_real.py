@@ -20,7 +20,7 @@ from canary.spec.models import Gate
 from canary.verdict import Answer
 from canary.weights import ARMS, Weights
 from controlplane.adapters.process_ports import free_port
-from controlplane.adapters.prometheus import PrometheusSource
+from controlplane.adapters.prometheus import PROXY_JOB, REPLICAS_JOB, PrometheusSource
 from controlplane.adapters.prometheus_api import PrometheusApi
 from controlplane.adapters.prometheus_server import MISSING, find_prometheus
 from tests.canary.judge.worlds import plan
@@ -93,9 +93,14 @@ async def source(program: Path, servers: Servers, tmp_path: Path) -> AsyncIterat
     every = {"scrape_interval": "200ms", "scrape_timeout": "160ms"}
     jobs = [
         {
-            "job_name": f"serinus-{arm}",
+            "job_name": arm,
             "metrics_path": f"/{arm}",
             "static_configs": [{"targets": [servers.address], "labels": {"arm": arm, "replica": f"{arm}-0"}}],
+            # One page says here what the proxy and the server say elsewhere.
+            "metric_relabel_configs": [
+                {"target_label": "job", "replacement": REPLICAS_JOB},
+                {"source_labels": ["__name__"], "regex": "envoy_.*", "target_label": "job", "replacement": PROXY_JOB},
+            ],
         }
         for arm in ARMS
     ]

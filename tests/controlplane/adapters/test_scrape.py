@@ -6,15 +6,22 @@ import math
 import shutil
 import subprocess
 import sysconfig
-from collections.abc import AsyncIterator, Iterator
+import threading
+from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx2
 import pytest
+from hypothesis import given
+from hypothesis import strategies as some
 
 from canary.errors import Unavailable
+from canary.spec.samples import by_envoy_cluster, by_labels, pods
+from canary.spec.sources import ENVOY as ENVOY_ROWS
+from canary.spec.sources import PROFILES, SERVERS, UNROUTED, wire_names
 from canary.weights import Arm
+from controlplane.adapters import exposition, scrape
 from controlplane.adapters.capped_http import CappedHttp
 from controlplane.adapters.process_ports import free_port
 from controlplane.adapters.scrape import LEFT_ALONE_INTERVALS, ScrapeSource
@@ -102,7 +109,7 @@ async def test_a_page_that_hangs_costs_nobody_else_and_is_left_alone_for_a_while
     counters = await bench.source.read()
     assert counters.arms["stable"]["stable-0"].totals["generation_tokens"] == 7
     assert (counters.arms["canary"]["canary-0"].requests, counters.arms["canary"]["canary-0"].totals) == (1, {})
-    assert counters.problem == "canary-0: its metrics page gives no answer within 0.2 s"
+    assert counters.problem == "canary-0: its metrics page is not read within 0.2 s"
     await bench.source.read()
     assert [asked.path for asked in bench.server.asked].count("/slow") == 1
     bench.clock.time += LEFT_ALONE_INTERVALS * INTERVAL
@@ -113,18 +120,99 @@ async def test_a_page_that_hangs_costs_nobody_else_and_is_left_alone_for_a_while
 @pytest.mark.parametrize(
     ("body", "problem"),
     [
-        ("vllm:generation_tokens_total{oops 3\n", "not in the Prometheus text format"),
+        ("vllm:generation_tokens_total{oops 3\n", "1 line of its page is not in the Prometheus text format"),
         ("# a very long page\n" + "x 1\n" * 1000, "larger than 3000 bytes"),
+        (
+            'vllm:time_to_first_token_seconds_bucket{le="abc"} 3\n',
+            'no data from canary-0: bucket bound "abc" of vllm:time_to_first_token_seconds is no number',
+        ),
+        (
+            'vllm:time_to_first_token_seconds_bucket{le=""} 3\n',
+            'no data from canary-0: bucket bound "" of vllm:time_to_first_token_seconds is no number',
+        ),
+        ('vllm:generation_tokens_total{engine="0"} 1.7e308\nvllm:generation_tokens_total{engine="1"} 1.7e308\n', ""),
+        (f"vllm:generation_tokens_total {'9' * 300}\n", ""),
+        (f"process_start_time_seconds {'9' * 400}\n", "1 line of its page is not in the Prometheus text format"),
     ],
 )
-async def test_a_page_that_cannot_be_used_is_left_out_and_said(bench: Bench, body: str, problem: str) -> None:
-    bench.server.put(ENVOY, envoy_page({"canary-0": {"200": 1}}))
+async def test_r4_a_page_that_cannot_be_used_is_left_out_and_said(bench: Bench, body: str, problem: str) -> None:
+    """What the proxy counts of that replica counts all the same: a canary cannot hide its own outage."""
+    bench.server.put(ENVOY, envoy_page({"canary-0": {"200": 1, "500": 9}}))
     bench.server.put("/metrics", body)
     bench.has_page("canary", "canary-0", bench.server.url("/metrics"))
     bench.source = bench.new_source(CappedHttp(most_bytes=3000))
     counters = await bench.source.read()
     assert problem in counters.problem
-    assert counters.arms["canary"]["canary-0"].requests == 1
+    pod = counters.arms["canary"]["canary-0"]
+    assert (pod.requests, pod.errors, pod.totals, pod.histograms, pod.started_at) == (10, 9, {}, {}, None)
+
+
+async def test_s14_what_only_the_proxy_may_count_does_not_count_on_a_replicas_own_page(bench: Bench) -> None:
+    bench.server.put(ENVOY, envoy_page({"canary-0": {"500": 9}}))
+    bench.server.put("/metrics", envoy_page({"canary-0": {"200": 10_000}, "stable-0": {"500": 10_000}}))
+    bench.has_page("canary", "canary-0", bench.server.url("/metrics"))
+    counters = await bench.source.read()
+    assert counters.arms.keys() == {"canary"}
+    assert counters.arms["canary"]["canary-0"].requests == 9
+
+
+async def test_r4_a_page_is_parsed_beside_the_event_loop_and_within_its_own_time(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And one arm's does not wait for the other's."""
+    begun, free = threading.Event(), threading.Event()
+
+    def parse(page: str, wanted: Collection[str]) -> exposition.Page:
+        if "slow" in page:
+            begun.set()
+            assert free.wait(PATIENCE_S)
+        return exposition.read(page, wanted)
+
+    monkeypatch.setattr(scrape, "read", parse)
+    bench.server.put(ENVOY, envoy_page({"stable-0": {"200": 1}, "canary-0": {"500": 9}}))
+    bench.server.put("/slow", f"# slow\n{server_page(tokens=1)}")
+    bench.server.put("/quick", server_page(tokens=7))
+    bench.has_page("stable", "stable-0", bench.server.url("/quick"))
+    bench.has_page("canary", "canary-0", bench.server.url("/slow"))
+    counters = await bench.source.read()
+    assert begun.is_set()
+    assert counters.arms["stable"]["stable-0"].totals["generation_tokens"] == 7
+    assert (counters.arms["canary"]["canary-0"].errors, counters.arms["canary"]["canary-0"].totals) == (9, {})
+    assert counters.problem == "canary-0: its metrics page is not read within 0.2 s"
+    free.set()
+
+
+NUMBERS = some.one_of(
+    some.floats().map(str), some.integers(-(10**320), 10**320).map(str), some.text("0123456789eE+-.Inf")
+)
+LINES = some.builds(
+    "{}{{{}}} {}".format,
+    some.sampled_from(sorted(wire_names(PROFILES["envoy"]) | UNROUTED)),
+    some.one_of(
+        some.just(""),
+        some.text('le=",\\0.1x+Inf{}', max_size=30),
+        some.builds('le="{}"'.format, NUMBERS),
+        some.just('envoy_cluster_name="canary-0"'),
+        some.just('arm="stable",replica="stable-0"'),
+    ),
+    NUMBERS,
+)
+
+
+@given(some.lists(some.one_of(LINES, some.text(max_size=40)), max_size=30))
+def test_s14_whatever_a_replicas_page_says_the_proxys_counters_of_it_are_as_without_it(lines: list[str]) -> None:
+    proxy = exposition.read(
+        envoy_page({"canary-0": {"200": 8, "500": 2}}, latency_ms={"canary-0": {200: 9, math.inf: 10}}),
+        wire_names(ENVOY_ROWS) | UNROUTED,
+    )
+    own = exposition.read("\n".join(lines), wire_names(SERVERS))
+    marked = [each._replace(labels={**each.labels, "arm": "canary", "replica": "canary-0"}) for each in own.samples]
+    found = pods(
+        [*proxy.samples, *marked], PROFILES["envoy"], lambda labels: by_labels(labels) or by_envoy_cluster(labels)
+    )
+    pod = found.arms["canary"]["canary-0"]
+    assert (pod.requests, pod.errors, pod.histograms["latency"]) == (10, 2, {0.2: 9, math.inf: 10})
+    assert found.arms.keys() == {"canary"}
 
 
 async def test_an_envoy_that_does_not_answer_is_unavailable(bench: Bench) -> None:
@@ -153,6 +241,8 @@ async def test_a_compressed_answer_nobody_asked_for_is_refused(bench: Bench) -> 
 
 
 async def test_s4_proxies_of_the_environment_are_not_used(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(variable, raising=False)
     for variable in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.setenv(variable, "http://127.0.0.1:1")
     bench.server.put(ENVOY, envoy_page({"canary-0": {"200": 1}}))
