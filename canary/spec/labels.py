@@ -1,8 +1,8 @@
 """One replica's totals once more for each value of a label, from those of its series that carry the label.
 
 For gates with `by: tenant`. Used by `samples.py` for pages, and by sources that read the same series again and again.
-Labels are looked at once; series without the label are in no part. Remembers no number, and knows no bound on how many
-values there are: the judge keeps that (`canary.judge.values`).
+Labels are looked at once; series without the label are in no part. Remembers no number. How many values are told apart
+is the judge's to say (`canary.judge.values`); what is here only keeps a label without end from costing without end.
 """
 
 from collections import defaultdict
@@ -15,6 +15,8 @@ from canary.spec.recipe import Recipe, SeriesId
 from canary.spec.sources import Profile
 from canary.weights import Arm
 
+MOST_VALUES = 512
+"""Values of a label that are read of one replica; the rest is left out."""
 Parts = Mapping[str, Mapping[str, PodCounters]]
 """Of one replica: label to value to totals."""
 Segments = Mapping[str, Mapping[str, Mapping[Arm, Mapping[str, PodCounters]]]]
@@ -37,11 +39,12 @@ class Labelled:
             for place, each in enumerate(series):
                 if value := each.labels.get(label):
                     values[value].append(place)
-            for value, places in values.items():
+            for value in sorted(values)[:MOST_VALUES]:
+                places = values[value]
                 self._parts.append((label, value, places, Recipe([series[place] for place in places], profile)))
 
     def totals(self, values: Sequence[float], started_at: float | None) -> Parts:
-        """The running totals by label and value; `values` are finite, one for each series.
+        """The running totals by label and value; `values` are numbers, one for each series.
 
         `started_at` is the replica's: what is counted of a part is as warm as the whole.
         """

@@ -63,6 +63,8 @@ class PrometheusApi:
             found.add(newest_of(*read_in(result)))
         except ValueError as error:
             raise self.not_understood(f"{status}, no series") from error
+        if found.unreadable and not found.labels:
+            raise self.not_understood(f"{status}, no series")
         return found
 
     def not_understood(self, what: str) -> Unavailable:

@@ -4,6 +4,7 @@ Used by the metric sources for the port `MetricHistory`. Where there are not too
 with their own times; a longer span is sampled evenly. Says nothing about what series mean, and differences nothing.
 """
 
+import asyncio
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -23,6 +24,8 @@ FIRST_ANSWER_STEPS = 60
 MOST_STEPS = 10_000
 """Prometheus itself refuses more than 11 000 points of one series."""
 STALE_INTERVALS = 3
+MOST_POINTS = 1_000_000
+"""Points of one span: 8000 series at 120 times; they take a hundred megabytes."""
 
 Labels = Mapping[str, str]
 
@@ -69,8 +72,11 @@ async def past(
             await _gather(api, selector, found, start, end, step, exact=step == interval)
     labels, points = [dict(key) for key in found], list(found.values())
     times = {at for each, pairs in zip(labels, points, strict=True) if counts(each) for at, _ in pairs if at > start}
-    moments = _moments(sorted(times), interval / 2)
-    return Past(labels, [_scrape(at, points, STALE_INTERVALS * step) for at in moments])
+    scrapes = []
+    for at in _moments(sorted(times), interval / 2):
+        scrapes.append(_scrape(at, points, STALE_INTERVALS * step))
+        await asyncio.sleep(0)
+    return Past(labels, scrapes)
 
 
 async def _gather(
@@ -84,13 +90,19 @@ async def _gather(
     exact: bool,
 ) -> None:
     """Add the series of one selector, answer by answer; each covers as many steps as its size allows."""
-    begin, steps = start, FIRST_ANSWER_STEPS
+    begin, steps, room = start, FIRST_ANSWER_STEPS, MOST_POINTS - sum(map(len, found.values()))
     while begin < end:
         until = min(begin + steps * step, end)
         answer = await _answer(api, selector, begin, until, None if exact else step)
         for each in answer:
             known = found.setdefault(frozenset(each.metric.items()), [])
-            known += [point for point in each.points if not known or point[0] > known[-1][0]]
+            new = [point for point in each.points if not known or point[0] > known[-1][0]]
+            known += new
+            room -= len(new)
+        if room < 0:
+            raise WorldError(
+                f"Prometheus on {api.url} remembers more than {MOST_POINTS} points of it: too many to read."
+            )
         begin = until
         steps = max(1, min(POINTS_AN_ANSWER // max(len(answer), 1), MOST_STEPS))
 

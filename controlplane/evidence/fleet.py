@@ -3,24 +3,25 @@
 The operator registers rollouts, calls `tick` every `period`, and gives each rollout its `source`. Counters are raw
 samples of a short range, as in `controlplane.adapters.prometheus`, so each comes with the time of its scrape; the
 answer is split by owner (`owners.py`) into ledgers (`ledger.py`). What makes an answer useless for everybody is told to
-everybody; what makes it useless for one rollout, to that one alone. Differences nothing and decides nothing.
+everybody; what makes it useless for one rollout, to that one alone: a series, a rollout that fails is missing data of
+that one. However large an answer is, the event loop has its turn while it is taken in. Differences nothing and decides
+nothing.
 """
 
 import asyncio
 from collections.abc import Mapping, Sequence
-
-from pydantic_core import from_json
+from typing import NamedTuple
 
 from canary.errors import Unavailable, WorldError
-from canary.observation import Counters
+from canary.observation import Counters, clauses
 from canary.spec.sources import PROFILES
 from canary.weights import Arm
-from controlplane.adapters.prometheus import NO_NUMBERS, STALE_INTERVALS
+from controlplane.adapters.prometheus import STALE_INTERVALS
 from controlplane.adapters.prometheus_api import PrometheusApi
 from controlplane.adapters.prometheus_gates import duration, query_of
-from controlplane.adapters.prometheus_text import Newest
+from controlplane.adapters.prometheus_text import Newest, labels_in
 from controlplane.evidence.history import history
-from controlplane.evidence.ledger import Cell, Ledger
+from controlplane.evidence.ledger import Cell, Ledger, Surplus
 from controlplane.evidence.owners import Owners
 from controlplane.evidence.places import Key, Labels, Places, SlotsSeen
 from controlplane.evidence.questions import Family, family_of, selectors
@@ -32,8 +33,10 @@ LONGEST_PERIOD_S = 5.0
 TICKS_A_SCRAPE = 5
 """How often Prometheus is asked between two scrapes that lie far apart: news must not wait for as long as a scrape."""
 SHORTEST_PERIOD_S = 1.0
-ROLLOUTS_AT_ONCE = 50
-"""Ledgers that are added up before the rest of the program has its turn."""
+SERIES_AT_ONCE = 4096
+"""Series that are taken in, or added up, before the rest of the program has its turn."""
+FORGET_AFTER_S = 60.0
+"""Seconds after which a rollout that has had too many series may be met anew: they may have gone since."""
 LONGEST_PATIENCE_S = 0.5
 """How long a rollout's counters wait for the answers to its own gates' queries."""
 PASTS_AT_ONCE = 4
@@ -41,6 +44,8 @@ MOST_OLD_SERIES = 10_000
 """Series that are remembered after they vanished, besides as many as there are."""
 MOST_BYTES = 64 * 1024 * 1024
 """An answer for a thousand rollouts has some 20 MB; `CappedHttp` has to let it through."""
+Place = Cell | Surplus | None
+"""Where the numbers of a series go; None for one that is nobody's."""
 
 
 def period_of(interval: float) -> float:
@@ -80,10 +85,17 @@ class FleetMetrics:
         self._owners = Owners(self.labels)
         self._ledgers: dict[Key, Ledger] = {}
         self._slots: dict[Key, SlotsSeen] = {}
-        self._cells: dict[str, Cell | None] = {}
+        self._cells: dict[str, Place] = {}
         """By the labels of a series, as they stand in answers: its place, or None where it is nobody's."""
-        self._answered: dict[Family, tuple[list[str], Sequence[Cell | None]]] = {}
+        self._answered: dict[Family, tuple[list[str], Sequence[Place]]] = {}
         """The series of the last answer, and their places."""
+        self._senseless: set[str] = set()
+        """Texts of labels that are none."""
+        self._forgotten = 0
+        """How often places were forgotten: what was looked up before is not to be kept."""
+        self._listed = 0
+        """Series in the answers of the last tick."""
+        self._met_anew_at = float("-inf")
         self._news: dict[Key, Counters | WorldError] = {}
         self._suspicion: dict[Key, float] = {}
         self._awaited: dict[Key, asyncio.Event] = {}
@@ -93,7 +105,11 @@ class FleetMetrics:
         self._answered_at: float | None = None
 
     def register(self, key: Key, places: Places) -> None:
-        """From the next tick on this rollout's numbers are read. Registering it again moves it."""
+        """From the next tick on this rollout's numbers are read. Registering it again moves it.
+
+        Raises `BugError` for names that are none, which would spoil the question for everybody.
+        """
+        selectors([places], self.labels)
         self.forget(key)
         self._ledgers[key] = Ledger(places)
         self._questions = None
@@ -149,7 +165,8 @@ class FleetMetrics:
         self._note_time(self._clock.now())
         if not self._ledgers:
             return
-        self._look_at_slots()
+        self._meet_anew()
+        bugs = self._look_at_slots()
         if self._questions is None:
             selected = selectors([each.places for each in self._ledgers.values()], self.labels)
             self._questions = {family: f"{each}[{duration(self.window)}]" for family, each in selected.items()}
@@ -157,24 +174,26 @@ class FleetMetrics:
         await self._readings.ask(own)
         families, asked = list(self._questions), [self.api.newest(query) for query in self._questions.values()]
         found = await asyncio.gather(*asked, return_exceptions=True)
-        failures: dict[Family, WorldError] = {}
         for ledger in self._ledgers.values():
             ledger.begin()
+        failures: dict[Family, WorldError] = {}
+        senseless, self._listed = 0, 0
         for family, answer in zip(families, found, strict=True):
-            if isinstance(answer, WorldError):
-                failures[family] = answer
-            elif isinstance(answer, BaseException):
-                raise answer
+            if isinstance(answer, Newest):
+                senseless += answer.unreadable + await self._take(family, answer)
+                self._listed += len(answer.labels)
+            elif isinstance(answer, Exception):
+                failures[family] = answer if isinstance(answer, WorldError) else _bug(answer)
             else:
-                self._take(family, answer)
-            await asyncio.sleep(0)
+                raise answer
         if len(failures) < len(families):
             self._answered_at = self._clock.now()
+        told = _Told(failures, bugs, senseless)
         # Nobody waits for the queries of others.
-        await self._publish([key for key, each in self._ledgers.items() if not each.asks], failures, {})
+        await self._publish([key for key, each in self._ledgers.items() if not each.asks], told, {})
         if own:
             answers = await self._readings.taken(min(self.period / 4, LONGEST_PATIENCE_S))
-            await self._publish([key for key, each in self._ledgers.items() if each.asks], failures, answers)
+            await self._publish([key for key, each in self._ledgers.items() if each.asks], told, answers)
 
     def _note_time(self, now: float) -> None:
         due = now if self._due is None else self._due
@@ -183,11 +202,32 @@ class FleetMetrics:
             self.slipped += 1
         self._due = max(due + self.period, now)
 
-    def _look_at_slots(self) -> None:
-        """A place of which somebody else took possession begins a new replica."""
+    def _meet_anew(self) -> None:
+        """Forget series that have gone, before they fill the memory or a rollout's share."""
+        if len(self._cells) > 2 * self._listed + MOST_OLD_SERIES:
+            crowded = list(self._ledgers.values())
+            self._cells.clear()
+            self._senseless.clear()
+        elif self._clock.now() - self._met_anew_at >= FORGET_AFTER_S:
+            crowded = [ledger for ledger in self._ledgers.values() if ledger.left_out]
+        else:
+            return
+        self._met_anew_at = self._clock.now()
+        for ledger in crowded:
+            ledger.forget()
+        if crowded:
+            self._forget_cells(crowded)
+
+    def _look_at_slots(self) -> dict[Key, WorldError]:
+        """A place of which somebody else took possession begins a new replica. Answers whose places cannot be told."""
+        bugs: dict[Key, WorldError] = {}
         changed = []
         for key, ledger in self._ledgers.items():
-            slots = tuple(ledger.places.slots())
+            try:
+                slots = tuple(ledger.places.slots())
+            except Exception as error:  # noqa: BLE001 - a bug met by one rollout must not make the others blind
+                bugs[key] = _bug(error)
+                continue
             if self._slots.get(key) != slots:
                 self._owners.put(key, ledger.places, slots)
                 self._slots[key] = slots
@@ -195,80 +235,99 @@ class FleetMetrics:
                 changed.append(ledger)
         if changed:
             self._forget_cells(changed)
+        return bugs
 
     def _forget_cells(self, of: Sequence[Ledger]) -> None:
         """Look again whose these series are, and those that were nobody's."""
+        self._forgotten += 1
         self._answered.clear()
         self._cells = {
             labels: cell for labels, cell in self._cells.items() if cell is not None and cell.ledger not in of
         }
 
-    def _take(self, family: Family, answer: Newest) -> None:
-        """Put every series' newest point into its place."""
-        for cell, at, value in zip(self._cells_of(family, answer.labels), answer.at, answer.values, strict=True):
-            if cell is not None:
-                cell.put(at, value)
+    async def _take(self, family: Family, answer: Newest) -> int:
+        """Put every series' newest point into its place; answers how many have labels that are none."""
+        cells = await self._cells_of(family, answer.labels)
+        for first in range(0, len(cells), SERIES_AT_ONCE):
+            few = slice(first, first + SERIES_AT_ONCE)
+            for cell, at, value in zip(cells[few], answer.at[few], answer.values[few], strict=True):
+                if cell is not None:
+                    cell.put(at, value)
+            await asyncio.sleep(0)
+        return sum(labels in self._senseless for labels in answer.labels) if self._senseless else 0
 
-    def _cells_of(self, family: Family, labels: list[str]) -> Sequence[Cell | None]:
+    async def _cells_of(self, family: Family, labels: list[str]) -> Sequence[Place]:
         """The places of an answer's series; mostly they are the same series in the same order as the last time."""
         if (known := self._answered.get(family)) is not None and known[0] == labels:
             return known[1]
-        cells = self._cells
-        if len(cells) > 2 * len(labels) + MOST_OLD_SERIES:
-            cells.clear()
-        for text in labels:
-            if text not in cells:
-                cells[text] = self._place(from_json(text + "}"))
-        found = [cells[text] for text in labels]
-        self._answered[family] = labels, found
+        forgotten = self._forgotten
+        for first in range(0, len(labels), SERIES_AT_ONCE):
+            cells = self._cells
+            for text in labels[first : first + SERIES_AT_ONCE]:
+                if text not in cells:
+                    cells[text] = self._place(text)
+            await asyncio.sleep(0)
+        # Whoever was forgotten meanwhile has no places in this tick.
+        found = [self._cells.get(text) for text in labels]
+        if forgotten == self._forgotten:
+            self._answered[family] = labels, found
         return found
 
-    def _place(self, labels: Mapping[str, str]) -> Cell | None:
+    def _place(self, text: str) -> Place:
+        labels = labels_in(text)
+        if labels is None:
+            self._senseless.add(text)
+            return None
         owner = self._owners.of(labels)
         return self._ledgers[owner.key].cell(owner, labels) if owner else None
 
-    async def _publish(
-        self, keys: Sequence[Key], failures: Mapping[Family, WorldError], answers: Mapping[str, Answer]
-    ) -> None:
+    async def _publish(self, keys: Sequence[Key], told: "_Told", answers: Mapping[str, Answer]) -> None:
         """These rollouts' counters, or why there are none."""
-        for number, key in enumerate(keys, 1):
-            if number % ROLLOUTS_AT_ONCE == 0:
-                await asyncio.sleep(0)
-            if (ledger := self._ledgers.get(key)) is not None:
-                before = self._news.get(key)
-                news = self._news[key] = self._counters(ledger, before, failures, answers)
+        added_up = 0
+        for key in keys:
+            if (ledger := self._ledgers.get(key)) is None:
+                continue
+            before = self._news.get(key)
+            try:
+                news = self._news[key] = told.bugs.get(key) or self._counters(ledger, before, told, answers)
                 if isinstance(news, Counters):
                     self._suspicion[key] = suspicion(before if isinstance(before, Counters) else None, news)
+            except Exception as error:  # noqa: BLE001 - a bug met by one rollout must not make the others blind
+                self._news[key] = _bug(error)
+            added_up += 1 + ledger.size
+            if added_up >= SERIES_AT_ONCE:
+                added_up = 0
+                await asyncio.sleep(0)
 
     def _counters(
-        self,
-        ledger: Ledger,
-        before: Counters | WorldError | None,
-        failures: Mapping[Family, WorldError],
-        answers: Mapping[str, Answer],
+        self, ledger: Ledger, before: Counters | WorldError | None, told: "_Told", answers: Mapping[str, Answer]
     ) -> Counters | WorldError:
         places = ledger.places
         counting = {family_of(row) for row in PROFILES[places.profile] if row.feeds == "requests"}
-        if failed := [failures[family] for family in counting if family in failures]:
+        if failed := [told.failures[family] for family in counting if family in told.failures]:
             return failed[0]
         if ledger.at < 0:
             return self._nothing(ledger)
         if isinstance(before, Counters) and before.at == ledger.at:
             return before
         own = {gate.text: read(gate, answers, places.variants) for gate in places.gates if gate.query}
-        problems = [reading.problem for reading in own.values() if reading.problem]
-        problems += [str(error) for error in failures.values()]
-        if ledger.unusable:
-            problems.insert(0, f"{ledger.unusable} series in Prometheus are not numbers {NO_NUMBERS}")
         readings: dict[str, Mapping[Arm, float]] = {text: each.values for text, each in own.items() if each.values}
         arms = ledger.totals()
+        senseless = f"{told.senseless} series of its answer make no sense" if told.senseless else ""
         return Counters(
             at=ledger.at,
             arms=arms,
             proxied=ledger.proxied,
             segments=ledger.segments(arms),
             readings=readings,
-            problem="; ".join(problems),
+            problem=clauses(
+                [
+                    *ledger.problems,
+                    *(reading.problem for reading in own.values()),
+                    *map(str, told.failures.values()),
+                    senseless and f"Prometheus on {self.api.url}: {senseless}",
+                ]
+            ),
         )
 
     def _nothing(self, ledger: Ledger) -> WorldError:
@@ -283,6 +342,21 @@ class FleetMetrics:
         return WorldError(
             f"{where} has no sample younger than {self.window:g} s for {ledger.places.route}: it scrapes nothing of it."
         )
+
+
+class _Told(NamedTuple):
+    """What is wrong with a tick besides series."""
+
+    failures: Mapping[Family, WorldError]
+    """Questions without an answer of use, which concern everybody who needs them."""
+    bugs: Mapping[Key, WorldError]
+    """Rollouts whose places cannot be told."""
+    senseless: int
+    """Series that are none; nobody knows whose they are."""
+
+
+def _bug(error: Exception) -> WorldError:
+    return WorldError(f"A bug of ours keeps these numbers from being read, please report it: {error!r}.")
 
 
 class FleetSource:

@@ -10,15 +10,21 @@ from dataclasses import replace
 
 from canary.observation import PodCounters
 from canary.spec.labels import Labelled, Parts, Segments, gathered, labels_of
-from canary.spec.recipe import Recipe, SeriesId
+from canary.spec.recipe import Recipe, SeriesId, is_number
 from canary.spec.samples import Pods, with_empty_histograms
 from canary.spec.sources import PROFILES, by_label
 from canary.weights import ARMS, Arm
+from controlplane.adapters.prometheus import NO_NUMBERS
 from controlplane.evidence.owners import GATEWAY_PROFILES, Owner
 from controlplane.evidence.places import Places
 
 PROXIES = GATEWAY_PROFILES | {"istio"}
 """Profiles that are counted by whoever calls the servers."""
+
+
+MOST_SERIES, MOST_OF_A_REPLICA = 20_000, 4_000
+"""Series of one rollout, and of one pod or proxy, that are read: ten times what real ones have. Each costs time that
+all rollouts share."""
 
 
 class Replica:
@@ -38,6 +44,11 @@ class Replica:
             series = [self.series[place] for place in self.read]
             self._recipe = self.read, Recipe(series, PROFILES[places.profile])
         return self._recipe[1].totals(self.values)
+
+    @property
+    def problems(self) -> Sequence[str]:
+        """What of it made no sense when totals were made."""
+        return self._recipe[1].problems if self._recipe else ()
 
     def parts(self, places: Places, labels: Sequence[str], started_at: float | None) -> Parts:
         """The same once more by label and value."""
@@ -68,13 +79,26 @@ class Cell:
         if at < self.since:
             return
         ledger = self.ledger
-        if not math.isfinite(value):
+        if not is_number(value):
             ledger.unusable += 1
             return
         if self.counts and at > ledger.at:
             ledger.at = at
         self.replica.read.append(self.place)
         self.replica.values.append(value)
+
+
+class Surplus:
+    """The place of a series that is one too many: it is counted and not read."""
+
+    __slots__ = ("ledger",)
+
+    def __init__(self, ledger: "Ledger") -> None:
+        self.ledger = ledger
+
+    def put(self, at: float, value: float) -> None:
+        """One more that is left out."""
+        self.ledger.left_out += 1
 
 
 class Ledger:
@@ -87,27 +111,39 @@ class Ledger:
         """When requests were counted last, in this round; whatever was scraped later waits for its turn."""
         self.unusable = 0
         """Series in this round that are no numbers."""
+        self.left_out = 0
+        """Series in this round that were too many."""
         self.asks = any(gate.query for gate in places.gates)
         """Whether some of its gates bring a query of their own."""
         self.proxied = places.profile in PROXIES
         """Whether its replicas are proxies or callers, which share the traffic among them as they like."""
         self._labels = labels_of(places.gates)
         self._replicas: dict[tuple[Arm, str], Replica] = {}
+        self._met = 0
 
-    def cell(self, owner: Owner, labels: Mapping[str, str]) -> Cell:
+    def cell(self, owner: Owner, labels: Mapping[str, str]) -> Cell | Surplus:
         """The place of a series that was not met before."""
         replica = self._replicas.setdefault((owner.arm, owner.replica), Replica())
+        if self._met >= MOST_SERIES or len(replica.series) >= MOST_OF_A_REPLICA:
+            return Surplus(self)
+        self._met += 1
         return Cell(self, replica, labels, owner.since)
 
     def forget(self) -> None:
         """No series is known any more: whose they are has changed."""
         self._replicas.clear()
+        self._met = 0
 
     def begin(self) -> None:
         """A new round: nothing has been read."""
-        self.at, self.unusable = -math.inf, 0
+        self.at, self.unusable, self.left_out = -math.inf, 0, 0
         for replica in self._replicas.values():
             replica.read, replica.values = [], []
+
+    @property
+    def size(self) -> int:
+        """How many series have a number in this round."""
+        return sum(len(replica.read) for replica in self._replicas.values())
 
     @property
     def anything(self) -> bool:
@@ -125,6 +161,24 @@ class Ledger:
                     totals = replace(totals, started_at=warm[arm])
                 arms[arm][name] = totals
         return with_empty_histograms({arm: found for arm, found in arms.items() if found})
+
+    @property
+    def problems(self) -> list[str]:
+        """What of this round could not be counted, one clause each; to be asked after `totals`."""
+        unusable = f"{self.unusable} series in Prometheus are not numbers {NO_NUMBERS}" if self.unusable else ""
+        surplus = (
+            f"{self.left_out} series are left out: no more than {MOST_OF_A_REPLICA} of a pod and {MOST_SERIES} of a "
+            "rollout are read"
+            if self.left_out
+            else ""
+        )
+        senseless = [
+            f"no data from {name}: {problem}"
+            for (_, name), replica in self._replicas.items()
+            if replica.read
+            for problem in replica.problems
+        ]
+        return [unusable, surplus, *senseless]
 
     def segments(self, arms: Pods) -> Segments:
         """The totals once more by label and value, for gates with `by`; `arms` is what `totals` gave."""
