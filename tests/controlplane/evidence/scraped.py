@@ -5,9 +5,14 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from canary.observation import Counters
 from canary.spec.models import Gate
 from canary.weights import Arm
+from controlplane.adapters.capped_http import CappedHttp
+from controlplane.adapters.prometheus_api import PrometheusApi
+from controlplane.evidence.fleet import FleetMetrics
 from controlplane.evidence.places import Places, Slot, SlotsSeen
+from controlplane.ports import Clock
 from tests.controlplane.adapters.pages import PageServer, Query
 
 Metric = dict[str, Any]
@@ -120,3 +125,15 @@ class Prometheus(PageServer):
         """From now on these are the series."""
         self.put("/gateway", answer([each for found in gateways for each in found], **more))
         self.put("/pods", answer(pods))
+
+
+def fleet_on(prometheus: Prometheus, clock: Clock, **more: Any) -> FleetMetrics:
+    """A fleet that asks this one, and is soon out of patience."""
+    api = PrometheusApi(prometheus.url(""), seconds=0.3, http=CappedHttp(most_bytes=100_000))
+    return FleetMetrics(api, clock=clock, interval=1.0, **more)
+
+
+def requests_of(counters: Counters, arm: Arm) -> float | None:
+    """The requests of an arm's only replica."""
+    (pod,) = counters.arms[arm].values()
+    return pod.requests

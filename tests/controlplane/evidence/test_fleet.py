@@ -2,23 +2,16 @@
 
 import asyncio
 import math
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from canary.errors import BugError, Unavailable, WorldError
-from canary.observation import Counters, PodCounters
+from canary.errors import Unavailable, WorldError
+from canary.observation import PodCounters
 from canary.spec.models import Gate
-from canary.weights import Arm
-from controlplane.adapters import prometheus_api, prometheus_text
-from controlplane.adapters.capped_http import CappedHttp
 from controlplane.adapters.prometheus import NO_NUMBERS
-from controlplane.adapters.prometheus_api import PrometheusApi
-from controlplane.adapters.prometheus_text import PIECE, Newest
-from controlplane.evidence import ledger
-from controlplane.evidence.fleet import FORGET_AFTER_S, SERIES_AT_ONCE, FleetMetrics
+from controlplane.evidence.fleet import FleetMetrics
 from controlplane.evidence.places import Labels, Slot
 from tests.controlplane.evidence.scraped import (
     CANARY,
@@ -26,13 +19,14 @@ from tests.controlplane.evidence.scraped import (
     LATENCY,
     STABLE,
     TTFT,
-    Metric,
     Prometheus,
     Standing,
     answer,
     buckets,
+    fleet_on,
     gateway,
     places,
+    requests_of,
     server,
 )
 from tests.controlplane.reconcile.desk import Hand
@@ -48,35 +42,6 @@ OWN = Gate(
     window=60.0,
 )
 OWN_QUERY = "sum by (variant) (rate(refunds_total[60000ms]))"
-
-
-@pytest.fixture
-async def prometheus() -> AsyncIterator[Prometheus]:
-    async with Prometheus() as found:
-        yield found
-
-
-@pytest.fixture
-def clock() -> Hand:
-    return Hand()
-
-
-@pytest.fixture
-async def fleet(prometheus: Prometheus, clock: Hand) -> AsyncIterator[FleetMetrics]:
-    found = _fleet(prometheus, clock)
-    yield found
-    await found.api.close()
-
-
-def _requests(counters: Counters, arm: Arm) -> float | None:
-    """The requests of an arm's only replica."""
-    (pod,) = counters.arms[arm].values()
-    return pod.requests
-
-
-def _fleet(prometheus: Prometheus, clock: Hand, **more: Any) -> FleetMetrics:
-    api = PrometheusApi(prometheus.url(""), seconds=0.3, http=CappedHttp(most_bytes=100_000))
-    return FleetMetrics(api, clock=clock, interval=1.0, **more)
 
 
 async def test_what_a_gateway_counts_goes_to_the_arm_that_stands_at_the_place(
@@ -131,14 +96,14 @@ async def test_one_question_serves_all_rollouts(fleet: FleetMetrics, prometheus:
     assert 'envoy_cluster_name=~"httproute/(shop/(chat|search|sum[.]up))/rule/0/backend/[01]"' in query
     assert query.endswith("}[3000ms]")
     assert "rq_time_bucket" not in query, "no gate asks for it"
-    assert [_requests(fleet.newest(("shop", name)), "stable") for name in ("chat", "search")] == [7, 8]
+    assert [requests_of(fleet.newest(("shop", name)), "stable") for name in ("chat", "search")] == [7, 8]
     with pytest.raises(WorldError, match=r"no sample younger than 3 s for sum\.up") as caught:
         fleet.newest(("shop", "sum.up"))
     assert not isinstance(caught.value, Unavailable)
 
 
 async def test_servers_are_asked_only_for_what_gates_need(prometheus: Prometheus, clock: Hand) -> None:
-    fleet = _fleet(prometheus, clock, labels=Labels(selector='cluster="eu"'))
+    fleet = fleet_on(prometheus, clock, labels=Labels(selector='cluster="eu"'))
     fleet.register(KEY, places(gates=[ERRORS, LATENCY, TTFT]))
     prometheus.show(
         gateway(1, [(101.0, 10)]),
@@ -230,7 +195,7 @@ async def test_r4_servers_that_cannot_be_read_cost_their_numbers_and_no_others(
     prometheus.show(gateway(1, [(101.0, 10)]))
     prometheus.put("/pods", "", status=500)
     await fleet.tick()
-    assert _requests(fleet.newest(KEY), "canary") == 10
+    assert requests_of(fleet.newest(KEY), "canary") == 10
     assert "answers 500" in fleet.newest(KEY).problem
 
 
@@ -275,7 +240,7 @@ async def test_series_in_another_order_than_before_are_still_their_own(
     await fleet.tick()
     prometheus.show(gateway(1, [(102.0, 5)]), gateway(0, [(102.0, 10)]))
     await fleet.tick()
-    assert (_requests(fleet.newest(KEY), "stable"), _requests(fleet.newest(KEY), "canary")) == (10, 5)
+    assert (requests_of(fleet.newest(KEY), "stable"), requests_of(fleet.newest(KEY), "canary")) == (10, 5)
 
 
 async def test_r4_before_the_first_tick_and_after_the_last_the_source_counts_as_silent(
@@ -319,7 +284,7 @@ async def test_a_rollout_that_comes_later_finds_series_that_were_nobodys(
     await fleet.tick()
     fleet.register(KEY, places())
     await fleet.tick()
-    assert _requests(fleet.newest(KEY), "stable") == 9
+    assert requests_of(fleet.newest(KEY), "stable") == 9
 
 
 async def test_ticks_that_begin_late_are_counted(fleet: FleetMetrics, clock: Hand) -> None:
@@ -352,7 +317,7 @@ def replace_text(gate: Gate, text: str) -> Gate:
 async def test_r4_a_query_that_hangs_delays_nobody_elses_numbers(prometheus: Prometheus, clock: Hand) -> None:
     """And its own rollout's for a moment only; the answer counts when it comes."""
     async with asyncio.TaskGroup() as background:
-        fleet = _fleet(prometheus, clock, spawn=background.create_task)
+        fleet = fleet_on(prometheus, clock, spawn=background.create_task)
         fleet.register(KEY, places(gates=[OWN]))
         fleet.register(("shop", "search"), places("search"))
         prometheus.show(*(gateway(0, [(101.0, 9)], route=f"shop/{name}") for name in ("chat", "search")))
@@ -395,223 +360,3 @@ async def test_gates_by_a_label_tell_its_values_apart_in_what_the_pods_count(
     assert (bolt.requests, bolt.errors) == (50, 30)
     assert sorted(counters.segments["tenant"]) == ["acme", "bolt"]
     assert sum(pod.requests or 0.0 for pod in counters.arms["canary"].values()) == 90
-
-
-OTHER = ("shop", "search")
-TTFT_BUCKET = "vllm:time_to_first_token_seconds_bucket"
-CANARYS_POD = "chat-int4-predictor-5f-x1"
-
-
-def _native(*buckets: tuple[int, str, str, str]) -> Metric:
-    histogram = {"count": "60", "sum": "14.5", "buckets": list(map(list, buckets))}
-    labels = {"__name__": "vllm:time_to_first_token_seconds", "namespace": "shop", "pod": CANARYS_POD}
-    return {"metric": labels, "histograms": [[101.0, histogram]]}
-
-
-SENSELESS: dict[str, tuple[list[Any], str]] = {
-    "a bound that is none": (
-        [server(TTFT_BUCKET, CANARYS_POD, 4, le="abc")],
-        f'no data from {CANARYS_POD}: bucket bound "abc" of vllm:time_to_first_token_seconds is no number',
-    ),
-    "no bound": ([server(TTFT_BUCKET, CANARYS_POD, 4, le="")], f'no data from {CANARYS_POD}: bucket bound ""'),
-    "sums without end": (
-        [server(TTFT_BUCKET, CANARYS_POD, "1.7e308", le="0.5", engine=str(n)) for n in range(2)],
-        f"2 series in Prometheus are not numbers {NO_NUMBERS}",
-    ),
-    "integers without end": ([server(TTFT_BUCKET, CANARYS_POD, "9" * 300, le="0.5")], "1 series in Prometheus"),
-    "native bounds below zero": ([_native((0, "0.25", "-0.5", "3"))], "1 series in Prometheus"),
-    "native bounds without width": ([_native((0, "0.25", "0.25", "3"))], "1 series in Prometheus"),
-    "native bounds far apart": ([_native((0, "5e-324", "1e308", "3"))], "1 series in Prometheus"),
-    "native bounds that are none": ([_native((0, "NaN", "NaN", "3"))], "1 series in Prometheus"),
-    "a label that is a number": (
-        [{"metric": {"__name__": TTFT_BUCKET, "pod": 7}, "values": [[101, "1"]]}],
-        "1 series of its answer make no sense",
-    ),
-    "a label that is a list": (
-        [{"metric": {"__name__": TTFT_BUCKET, "pod": ["x"]}, "values": [[101, "1"]]}],
-        "1 series of its answer make no sense",
-    ),
-    "a time that is none": (
-        [{"metric": {"__name__": TTFT_BUCKET, "pod": "x"}, "values": [["x", "1"]]}],
-        "1 series of its answer make no sense",
-    ),
-}
-
-
-@pytest.mark.parametrize("what", SENSELESS)
-async def test_r4_numbers_without_sense_are_missing_data_of_their_series_alone(
-    fleet: FleetMetrics, prometheus: Prometheus, what: str
-) -> None:
-    """And said; the others' numbers are there at every tick, and so are the rollout's own others."""
-    series, problem = SENSELESS[what]
-    fleet.register(KEY, places(gates=[TTFT]))
-    fleet.register(OTHER, places("search", gates=[TTFT]))
-    good = [
-        server("vllm:time_to_first_token_seconds_bucket", f"search-{name}-predictor-5f-x1", 5, le="0.5")
-        for name in ("bf16", "int4")
-    ]
-    for at in (101.0, 102.0):
-        both = [gateway(1, [(at, 10)], route=f"shop/{name}") for name in ("chat", "search")]
-        prometheus.show(*both, pods=[*series, *good])
-        await fleet.tick()
-        assert (fleet.newest(KEY).at, _requests_of_proxies(fleet.newest(KEY))) == (at, 10)
-        assert problem in fleet.newest(KEY).problem
-        assert (fleet.newest(OTHER).at, _requests_of_proxies(fleet.newest(OTHER))) == (at, 10)
-        histograms = [pod.histograms.get("ttft") for pods in fleet.newest(OTHER).arms.values() for pod in pods.values()]
-        assert histograms.count({0.5: 5}) == 2
-        if "series of its answer" not in problem:  # nobody knows whose those are
-            assert fleet.newest(OTHER).problem == ""
-
-
-def _requests_of_proxies(counters: Counters) -> float:
-    return sum(pod.requests or 0.0 for pods in counters.arms.values() for pod in pods.values())
-
-
-@pytest.mark.parametrize("labels", ["{foo", '{"a":7', '{"envoy_cluster_name":3', '{"a":"b","c"', '{"a":null'])
-async def test_s14_labels_without_sense_cost_no_other_series(
-    fleet: FleetMetrics, prometheus: Prometheus, labels: str
-) -> None:
-    fleet.register(KEY, places())
-    text = answer(gateway(1, [(101.0, 10)]))
-    prometheus.put("/gateway", text.replace('"result":[', f'"result":[{{"metric":{labels}}},"values":[[1,"2"]]}},'))
-    for _ in range(2):
-        await fleet.tick()
-        assert _requests(fleet.newest(KEY), "canary") == 10
-        assert fleet.newest(KEY).problem.endswith("1 series of its answer make no sense")
-
-
-@pytest.mark.parametrize("status", ["[]", "{}", '{"a":1}', "7", "null"])
-async def test_s14_a_status_that_is_no_word_is_no_answer(
-    fleet: FleetMetrics, prometheus: Prometheus, status: str
-) -> None:
-    fleet.register(KEY, places())
-    for body in (f'{{"status":{status}}}', f'{{"status":"success","data":{{"resultType":{status},"result":[]}}}}'):
-        prometheus.put("/gateway", body)
-        await fleet.tick()
-        with pytest.raises(Unavailable, match="does not speak as Prometheus does"):
-            fleet.newest(KEY)
-
-
-async def test_r4_a_rollout_whose_places_cannot_be_told_costs_no_other(
-    fleet: FleetMetrics, prometheus: Prometheus
-) -> None:
-    """A bug of ours, if it ever comes to that."""
-
-    def slots() -> Any:
-        raise KeyError("slots")
-
-    fleet.register(KEY, replace(places(), slots=slots))
-    fleet.register(OTHER, places("search"))
-    prometheus.show(gateway(1, [(101.0, 10)], route="shop/search"))
-    await fleet.tick()
-    assert _requests(fleet.newest(OTHER), "canary") == 10
-    with pytest.raises(WorldError, match=r"A bug of ours keeps these numbers from being read.*KeyError"):
-        fleet.newest(KEY)
-
-
-async def test_r4_a_name_that_would_spoil_the_question_for_everybody_is_never_asked_for(
-    fleet: FleetMetrics, prometheus: Prometheus
-) -> None:
-    fleet.register(OTHER, places("search"))
-    with pytest.raises(BugError, match="not put into a query"):
-        fleet.register(KEY, places('chat"}'))
-    prometheus.show(gateway(1, [(101.0, 10)], route="shop/search"))
-    await fleet.tick()
-    assert _requests(fleet.newest(OTHER), "canary") == 10
-
-
-async def test_s14_series_without_end_are_left_out_and_said_to_their_rollout_alone(
-    fleet: FleetMetrics, prometheus: Prometheus, clock: Hand, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its other pods are read as before; and once they have gone, so is that one."""
-    monkeypatch.setattr(ledger, "MOST_OF_A_REPLICA", 5)
-    fleet.register(KEY, places(gates=[TTFT]))
-    fleet.register(OTHER, places("search", gates=[TTFT]))
-    both = [gateway(1, [(101.0, 10)], route=f"shop/{name}") for name in ("chat", "search")]
-    many = [server(TTFT_BUCKET, CANARYS_POD, 4, le="0.5", x=str(number)) for number in range(9)]
-    stables = server(TTFT_BUCKET, "chat-bf16-predictor-5f-x1", 5, le="0.5")
-    prometheus.show(*both, pods=[*many, stables])
-    await fleet.tick()
-    assert "4 series are left out: no more than 5 of a pod" in fleet.newest(KEY).problem
-    assert fleet.newest(KEY).arms["stable"]["chat-bf16-predictor-5f-x1"].histograms == {"ttft": {0.5: 5}}
-    assert _requests_of_proxies(fleet.newest(KEY)) == _requests_of_proxies(fleet.newest(OTHER)) == 10
-    assert fleet.newest(OTHER).problem == ""
-    for _ in range(2):
-        clock.time += FORGET_AFTER_S
-        both = [gateway(1, [(clock.time, 20)], route=f"shop/{name}") for name in ("chat", "search")]
-        prometheus.show(*both, pods=[*many[5:], stables])
-        await fleet.tick()
-    assert fleet.newest(KEY).problem == ""
-
-
-async def test_s14_labels_that_change_at_every_scrape_do_not_fill_the_memory(
-    fleet: FleetMetrics, prometheus: Prometheus, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("controlplane.evidence.fleet.MOST_OLD_SERIES", 50)
-    fleet.register(KEY, places(gates=[TTFT]))
-    for number in range(100):
-        fresh = [server(TTFT_BUCKET, CANARYS_POD, 4, le="0.5", x=f"{number}-{each}") for each in range(10)]
-        prometheus.show(gateway(1, [(101.0 + number, 10)]), pods=fresh)
-        await fleet.tick()
-        assert fleet.newest(KEY).at == 101.0 + number
-    assert len(fleet._cells) < 150
-    assert sum(len(replica.series) for replica in fleet._ledgers[KEY]._replicas.values()) < 150
-
-
-async def test_a_rollout_that_is_registered_anew_while_an_answer_is_taken_in_is_read_at_the_next_tick(
-    fleet: FleetMetrics, prometheus: Prometheus, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The event loop has its turn meanwhile, and places that were looked up before are not kept."""
-    monkeypatch.setattr("controlplane.evidence.fleet.SERIES_AT_ONCE", 1)
-    fleet.register(KEY, places())
-    fleet.register(OTHER, places("search"))
-    both = [gateway(1, [(101.0, 10)], [(101.0, 1)], route=f"shop/{name}") for name in ("chat", "search")]
-    prometheus.show(*both)
-
-    async def meanwhile() -> None:
-        while not fleet._cells:  # noqa: ASYNC110 - nothing says so
-            await asyncio.sleep(0)
-        fleet.register(KEY, places())
-
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(meanwhile())
-        await fleet.tick()
-    assert _requests(fleet.newest(OTHER), "canary") == 11
-    await fleet.tick()
-    assert _requests(fleet.newest(KEY), "canary") == _requests(fleet.newest(OTHER), "canary") == 11
-
-
-async def test_s14_an_answer_of_many_megabytes_never_keeps_the_event_loop(
-    prometheus: Prometheus, clock: Hand, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Others have their turn after every few milliseconds of work, whatever the answer is."""
-    api = PrometheusApi(prometheus.url(""), seconds=60, http=CappedHttp(most_bytes=64 * 1024 * 1024))
-    fleet = FleetMetrics(api, clock=clock, interval=1.0)
-    fleet.register(KEY, places(gates=[TTFT]))
-    many = [server(TTFT_BUCKET, "other-predictor-5f-x1", 4, le="0.5", x=f"{number:0200}") for number in range(20_000)]
-    prometheus.show(gateway(1, [(101.0, 10)]), pods=many)
-    turns, read_at = 0, []
-
-    async def others() -> None:
-        nonlocal turns
-        while True:
-            turns += 1
-            await asyncio.sleep(0)
-
-    def newest_in(piece: str) -> Newest:
-        read_at.append(turns)
-        assert len(piece) < 2 * PIECE
-        return prometheus_text.newest_in(piece)
-
-    monkeypatch.setattr(prometheus_api, "newest_in", newest_in)
-    async with asyncio.TaskGroup() as tasks:
-        watching = tasks.create_task(others())
-        found = await api.newest('{__name__=~"x",namespace=~"y"}')
-        before = turns
-        await fleet._take("pods", found)
-        taken = turns - before
-        watching.cancel()
-    assert len(found.labels) == 20_000
-    assert len(set(read_at)) == len(read_at) > 6_000_000 // (2 * PIECE)
-    assert taken >= 2 * 20_000 // SERIES_AT_ONCE
-    await api.close()
