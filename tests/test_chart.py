@@ -25,7 +25,9 @@ ROOT = Path(__file__).parents[1]
 CHART = ROOT / "charts" / "serinus"
 MANIFESTS = ROOT / "manifests"
 
-READS = {(verb, kind) for verb in ("list", "watch") for kind in ("clusterservingruntimes", "gateways", "nodes")}
+READS = {
+    (verb, kind) for verb in ("list", "watch") for kind in ("clusterservingruntimes", "gateways", "httproutes", "nodes")
+}
 """What the operator asks about kinds that stand outside the namespaces of its rollouts: verb and resource."""
 ELECTION = {("get", "leases"), ("create", "leases"), ("patch", "leases")}
 ASKED = {
@@ -137,6 +139,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"secretNamespaces": "models"}, "secretNamespaces"),
     ({"alerts": {"secrets": ["slack"]}}, "alerts/secrets/0"),
     ({"histories": {"fromConfigMaps": "yes"}}, "histories/fromConfigMaps"),
+    ({"hostNames": {"team-a": "chat.example.com"}}, "hostNames/team-a"),
+    ({"hostNames": {"team-a": ["https://chat.example.com"]}}, "hostNames/team-a/0"),
     ({"git": {"secrets": [{"namespace": "models"}]}}, "git/secrets/0"),
     ({"git": {"cacheSize": "much"}}, "git/cacheSize"),
     ({"networkPolicy": {"apiServerPorts": []}}, "networkPolicy/apiServerPorts"),

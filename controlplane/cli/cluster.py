@@ -70,6 +70,8 @@ class InACluster:
     listen: str | None
     elect: bool
     earlier_histories: bool
+    hosts: tuple[str, ...]
+    """Which host names each namespace may have: `team-a=*.team-a.example.com`."""
     listed: tuple[str, ...]
     """Secrets that may be read without a word of their own: `alerts:models/slack`."""
     additions: tuple[Path, ...]
@@ -92,6 +94,13 @@ def in_a_cluster(command: F) -> F:
     @click.option("--listen", metavar="ADDR", help="With --cluster: host:port for /metrics, /healthz and /readyz.")
     @click.option(
         "--leader-elect/--no-leader-elect", "elect", default=True, help="With --cluster: agree on one that acts."
+    )
+    @click.option(
+        "--host-names",
+        "hosts",
+        multiple=True,
+        metavar="NAMESPACE=NAME,…",
+        help="With --cluster: host names that a namespace may have; *=… for all others. Repeat it for more.",
     )
     @click.option(
         "--allow-secret",
@@ -178,6 +187,7 @@ async def _operate(options: InACluster, interval: float, log_format: str) -> Non
 
 def _settings(options: InACluster, interval: float) -> "Settings":
     from controlplane.adapters.reach import networks_of
+    from controlplane.gateway.hostnames import Allowed
     from controlplane.kubernetes.consent import Listed
     from controlplane.operator.settings import Settings
 
@@ -195,6 +205,7 @@ def _settings(options: InACluster, interval: float) -> "Settings":
         known=known_with(options.additions),
         earlier_histories=options.earlier_histories,
         listed=tuple(Listed.of(each) for each in options.listed),
+        hosts=Allowed.of(options.hosts) if options.hosts else None,
     )
 
 

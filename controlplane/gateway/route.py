@@ -68,10 +68,18 @@ def gateway_of(plan: ModelCanary, namespace: str) -> tuple[str, str]:
     return place or namespace, name
 
 
-def http_route(plan: ModelCanary, namespace: str, slots: Slots) -> Object:
-    """The whole object for these slots. Raises `BadInput` for a cohort that no rule can hold."""
+def host_of(plan: ModelCanary) -> str:
+    """The host name of its route; empty where it has none."""
+    return _platform(plan).hostname or ""
+
+
+def http_route(plan: ModelCanary, namespace: str, slots: Slots, *, attached: bool = True) -> Object:
+    """The whole object for these slots. Raises `BadInput` for a cohort that no rule can hold.
+
+    One that is not `attached` hangs on no Gateway, and nobody is served through it.
+    """
     gateway_namespace, gateway = gateway_of(plan, namespace)
-    hostname = _platform(plan).hostname
+    hostname = host_of(plan)
     parent = {
         "group": HTTP_ROUTE.group,
         "kind": "Gateway",
@@ -88,7 +96,7 @@ def http_route(plan: ModelCanary, namespace: str, slots: Slots) -> Object:
             "annotations": {SLOTS_ANNOTATION: annotation(slots)},
         },
         "spec": {
-            "parentRefs": [parent],
+            "parentRefs": [parent] if attached else [],
             **({"hostnames": [hostname]} if hostname else {}),
             "rules": _rules(plan, slots),
         },

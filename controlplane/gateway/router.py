@@ -13,7 +13,8 @@ from canary.errors import Conflict, WorldError
 from canary.observation import RouteSeen
 from canary.spec.models import ModelCanary
 from canary.weights import ALL_CANARY, Arm, Weights
-from controlplane.gateway.route import RouteState, http_route
+from controlplane.gateway.claims import Claims
+from controlplane.gateway.route import RouteState
 from controlplane.gateway.sight import RouteSight
 from controlplane.gateway.slots import Slots, all_on, in_millionths, named, next_step, rest, stamped
 from controlplane.kubernetes.api import Exists, Kube, Object, Refused
@@ -41,15 +42,16 @@ class GatewayRouter:
         namespace: str,
         clock: Clock,
         gateways: Cache | None = None,
+        claims: Claims | None = None,
     ) -> None:
         """`routes` is a cache of HTTPRoutes that a reflector keeps, at least of this namespace.
 
         `gateways` is one of Gateways in all namespaces; without it nobody notices a Gateway that is deleted, because
-        its controller leaves the routes' status as it was.
+        its controller leaves the routes' status as it was. `claims`: who has which host name.
         """
         self._kube = kube
         self._clock = clock
-        self._sight = RouteSight(routes, gateways, plan, namespace=namespace, clock=clock)
+        self._sight = RouteSight(routes, gateways, plan, namespace=namespace, clock=clock, claims=claims)
         self._wanted: Weights | None = None
         """What was asked for last in this process."""
         self._turn = 0
@@ -99,6 +101,12 @@ class GatewayRouter:
             await self._write(step.slots, over=state)
         return False
 
+    async def attach(self) -> None:
+        """Let the route hang on its Gateway, and on none while its host name is another's. Call it at every pass."""
+        state = self._sight.state()
+        if state is not None and state.ours and not self._moving and self._sight.hangs_wrong:
+            await self._write(in_millionths(state.slots), over=state)
+
     def idle(self, arm: Arm) -> bool:
         """Whether nothing can reach the arm through the route any more, so that it may be deleted."""
         return self._sight.idle(arm)
@@ -116,6 +124,10 @@ class GatewayRouter:
         `set_weights` with what is wanted anyway puts it right.
         """
         return self._sight.drift()
+
+    def contest(self) -> str:
+        """Who else has the route's host name although it had it first, as a sentence; empty where nobody has."""
+        return self._sight.contest()
 
     def refused(self) -> str:
         """Why the gateway does not serve the route, as a clause; empty while it does, or has not answered yet."""
@@ -167,7 +179,7 @@ class GatewayRouter:
         sight = self._sight
         slots = stamped(all_on(sight.backends["stable"]), None, self._clock.now())
         try:
-            sight.take(await self._kube.create(HTTP_ROUTE, http_route(sight.plan, sight.namespace, slots)))
+            sight.take(await self._kube.create(HTTP_ROUTE, sight.wanted(slots)))
         except Exists as error:
             raise Conflict(f"{sight.where} has just been made by somebody else") from error
 
@@ -175,7 +187,7 @@ class GatewayRouter:
         """Write these slots: over this very state, or (None) over whatever is there, ahead of all other writes."""
         sight, before = self._sight, self._sight.state()
         slots = stamped(named(slots, sight.backends), before.slots if before else None, self._clock.now())
-        wanted = http_route(sight.plan, sight.namespace, slots)
+        wanted = sight.wanted(slots)
         if over is None:
             answer = await self._kube.apply(HTTP_ROUTE, wanted, force=True, urgent=True)
         else:

@@ -4,17 +4,20 @@ Used by `router.py`, which does the writing. Looks only into caches, so two hund
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from canary.errors import WorldError
 from canary.observation import RouteSeen
 from canary.spec.models import ModelCanary
 from canary.weights import ARMS, Arm, Weights
+from controlplane.gateway.claims import Claims
 from controlplane.gateway.drift import changed_by
 from controlplane.gateway.route import (
     RouteState,
     backends_of,
     differences,
     gateway_of,
+    host_of,
     http_route,
     read_route,
     under_gateway,
@@ -32,8 +35,16 @@ class RouteSight:
     """One route, as the caches have it."""
 
     def __init__(
-        self, routes: Cache, gateways: Cache | None, plan: ModelCanary, *, namespace: str, clock: Clock
+        self,
+        routes: Cache,
+        gateways: Cache | None,
+        plan: ModelCanary,
+        *,
+        namespace: str,
+        clock: Clock,
+        claims: Claims | None = None,
     ) -> None:
+        """`claims`: who has which host name; None where nobody looks."""
         self.plan = plan
         self.namespace = namespace
         self.backends = backends_of(plan)
@@ -42,6 +53,7 @@ class RouteSight:
         self._routes = routes
         self._gateways = gateways
         self._clock = clock
+        self._claims = claims
         self._read_last: tuple[Object, RouteState] | None = None
         self._in_force: tuple[int, float] = (-1, 0.0)
         """The generation that was last seen in force, and since when."""
@@ -55,6 +67,33 @@ class RouteSight:
     def complete(self) -> bool:
         """Whether a route that is not in the cache does not exist either."""
         return self._routes.synced
+
+    def yields(self) -> str:
+        """To whom the route has to leave its host name, as a clause; empty where it may keep it."""
+        host = host_of(self.plan)
+        return self._claims.yields(self._key, self.gateway, host) if self._claims is not None and host else ""
+
+    def contest(self) -> str:
+        """Who else has the host name although our route had it first, as a sentence; empty where nobody has."""
+        host = host_of(self.plan)
+        return self._claims.contest(self._key, self.gateway, host) if self._claims is not None and host else ""
+
+    def wanted(self, slots: Slots) -> Object:
+        """The route for these slots, which hangs on no Gateway while its host name is another's."""
+        return http_route(self.plan, self.namespace, slots, attached=not self.yields())
+
+    @property
+    def hangs_wrong(self) -> bool:
+        """Whether the route hangs on its Gateway and must not, or does not and may: by our own hand, not another's."""
+        route = self.object
+        if route is None or (self._claims is None):
+            return False
+        hangs = bool(route.get("spec", {}).get("parentRefs"))
+        return hangs if self.yields() else not hangs and not self.drift()
+
+    @property
+    def _key(self) -> tuple[str, str]:
+        return self.namespace, self.plan.metadata.name
 
     def take(self, route: Object) -> None:
         """A newer state that the API server has just answered."""
@@ -70,6 +109,8 @@ class RouteSight:
         state = self._read_last[1]
         if self._gateways is not None and self._gateways.synced:
             state = under_gateway(state, self.gateway, self._gateways.get(*self.gateway))
+        if why := self.yields():
+            state = replace(state, in_force=False, behind=False, refused=True, problem=why)
         if state.in_force and self._in_force[0] != state.generation:
             self._in_force = state.generation, self._clock.now()
         return state
@@ -130,12 +171,12 @@ class RouteSight:
         route, state = self.object, self.state()
         if route is None or state is None or state.written is None:
             return ""
-        return changed_by(route, http_route(self.plan, self.namespace, state.written))
+        return changed_by(route, self.wanted(state.written))
 
     def differs(self, state: RouteState) -> bool:
         """Whether the route says anything else than its own weights under this plan."""
         route, slots = self.object or {}, in_millionths(state.slots)
-        wanted = http_route(self.plan, self.namespace, slots)
+        wanted = self.wanted(slots)
         spec, labels = route.get("spec", {}), route["metadata"].get("labels", {})
         return (
             any(differences(wanted["spec"], spec, "spec"))

@@ -75,6 +75,8 @@ class Caches:
     runtimes: Cache = field(default_factory=lambda: Cache(SERVING_RUNTIME))
     cluster_runtimes: Cache = field(default_factory=lambda: Cache(CLUSTER_SERVING_RUNTIME))
     routes: Cache = field(default_factory=lambda: Cache(HTTP_ROUTE))
+    routes_elsewhere: Cache = field(default_factory=lambda: Cache(HTTP_ROUTE))
+    """Of all namespaces, where `routes` are those of one: only what they claim of their Gateways."""
     nodes: Cache = field(default_factory=lambda: Cache(NODE))
     llm_services: Cache = field(default_factory=lambda: Cache(LLM_INFERENCE_SERVICE))
     llm_deployments: Cache = field(default_factory=lambda: Cache(DEPLOYMENT))
@@ -94,6 +96,7 @@ class Caches:
             self.runtimes,
             self.cluster_runtimes,
             self.routes,
+            self.routes_elsewhere,
             self.nodes,
             self.llm_services,
             self.llm_deployments,

@@ -17,6 +17,7 @@ from controlplane.kubernetes.resources import (
     CLUSTER_SERVING_RUNTIME,
     DEPLOYMENT,
     GATEWAY,
+    HTTP_ROUTE,
     KNATIVE_SERVICE,
     LLM_INFERENCE_SERVICE,
     MODEL_CANARY,
@@ -37,6 +38,7 @@ LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
 WITHOUT: Mapping[Resource, str] = {
+    HTTP_ROUTE: "Whether a route of another namespace has a host name already is not seen.",
     CLUSTER_SERVING_RUNTIME: "Runtimes of the whole cluster are taken as the plans name them.",
     NODE: "How many GPUs are free is not said.",
     LLM_INFERENCE_SERVICE: "Plans of mode llm wait.",
@@ -108,6 +110,8 @@ def following(
 
     follow(canaries)
     follow(caches.routes)
+    if namespace is not None:
+        follow(caches.routes_elsewhere, needed=False, slim=slim_route, everywhere=True)
     follow(caches.services)
     follow(caches.runtimes)
     follow(caches.deployments, labels=KSERVE_PODS, slim=without_managed_fields)
@@ -132,6 +136,19 @@ def slim_canary(object_: Object) -> Object:
     if isinstance(status, dict) and isinstance(status.get("state"), dict):
         slim["status"] = {**status, "state": packed(status["state"])}
     return slim
+
+
+def slim_route(object_: Object) -> Object:
+    """A route of somebody else's, with what it claims of its Gateways."""
+    meta, spec = object_["metadata"], object_.get("spec") or {}
+    kept = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
+    claims = {key: spec[key] for key in ("hostnames", "parentRefs") if key in spec}
+    rules = [{"matches": rule["matches"]} if "matches" in rule else {} for rule in spec.get("rules") or ()]
+    return {
+        **{key: object_[key] for key in ("apiVersion", "kind") if key in object_},
+        "metadata": {key: meta[key] for key in kept if key in meta},
+        "spec": {**claims, **({"rules": rules} if rules else {})},
+    }
 
 
 def slim_pod(object_: Object) -> Object:

@@ -3,7 +3,7 @@
 One table, read by `world.py`. What a cluster lacks is said before anything is made of a plan.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -11,7 +11,8 @@ from canary.spec.cluster import TELLING_APART
 from canary.spec.metrics import did_you_mean
 from canary.spec.models import KServePlatform, ModelCanary
 from canary.weights import Arm
-from controlplane.gateway.route import gateway_of
+from controlplane.gateway.claims import Claims
+from controlplane.gateway.route import gateway_of, host_of
 from controlplane.gateway.router import GatewayRouter
 from controlplane.kserve.caches import Caches
 from controlplane.kserve.group import LlmRouter
@@ -47,6 +48,8 @@ class Ground:
     """GPUs, models and quantizations."""
     close: Callable[[], None]
     """Lets go of the rollout's numbers."""
+    claims: Claims
+    """Who has which host name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +115,7 @@ def _standard(ground: Ground, plan: ModelCanary) -> StandardSite:
         namespace=namespace,
         clock=clock,
         gateways=None if caches.gateways.missing else caches.gateways,
+        claims=ground.claims,
     )
 
     def platform(may_stop: Callable[[Arm], bool]) -> KServeStandard:
@@ -119,15 +123,19 @@ def _standard(ground: Ground, plan: ModelCanary) -> StandardSite:
             kube, caches, plan, namespace=namespace, now=clock.now, may_stop=may_stop, known=ground.known
         )
 
-    def lost() -> str:
+    def troubles() -> Iterator[str]:
         there = not caches.gateways.synced or caches.gateways.missing or caches.gateways.get(*gateway) is not None
         if not there:
-            return LOST.format("/".join(gateway))
-        why = router.refused()
-        return REFUSED.format(why) if why else ""
+            yield LOST.format("/".join(gateway))
+        elif why := router.refused():
+            yield REFUSED.format(why)
+        if other := router.contest():
+            yield other
 
     gateway = gateway_of(plan, namespace)
-    return StandardSite(platform, router, ground.metrics, plan, ground.close, lost)
+    if taken := ground.claims.refusal((namespace, plan.metadata.name), gateway, host_of(plan)):
+        raise Absent(taken)
+    return StandardSite(platform, router, ground.metrics, plan, ground.close, troubles)
 
 
 def _knative(ground: Ground, plan: ModelCanary) -> ServiceSite:

@@ -90,6 +90,7 @@ class Operator:
             stores=Stores(kube, self.following.canaries, clock.now, earlier_histories=settings.earlier_histories),
         )
         self.roster.in_order, self.roster.is_alarming = self._world.in_order, self._world.is_alarming
+        self._world.claims.concerns = self.roster.touch
         self.roster.hasten = getattr(kube, "hasten", self.roster.hasten)
         caches = self.following.caches
         for cache in (
@@ -207,6 +208,7 @@ class Operator:
             find=Looks(look, self._clock),
             ask=CappedHttp(most_bytes=MOST_BYTES),
             known=settings.known,
+            allowed=settings.hosts,
         )
 
     def _health(self) -> Health:

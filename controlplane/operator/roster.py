@@ -170,6 +170,12 @@ class Roster:
         if self._background.is_open:
             self.queue.poke(key, urgent=self._is_urgent(key, self.charges.get(key)))
 
+    def touch(self, key: Key) -> None:
+        """Something that this one stands on has changed: let it be compared, if it is under way."""
+        if (charge := self.charges.get(key)) is not None:
+            charge.changed = True
+            self.poke(key)
+
     def store(self, namespace: str) -> StatusStore:
         """Of a namespace."""
         return self._stores.of(namespace)
@@ -425,15 +431,12 @@ class Roster:
 
     def _on_gateway(self, before: Object | None, after: Object | None) -> None:
         if before is None or after is None:
-            for key, charge in self.charges.items():
-                charge.changed = True
-                self.poke(key)
+            for key in self.charges:
+                self.touch(key)
 
     def _on_related(self, before: Object | None, after: Object | None) -> None:
         for key in rollouts_of(before, after):
-            if key in self.charges:
-                self.charges[key].changed = True
-                self.poke(key)
+            self.touch(key)
 
     def _is_urgent(self, key: Key, charge: Charge | None) -> bool:
         """Whether it lowers traffic, may have to, or somebody wants it to."""

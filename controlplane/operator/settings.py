@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from controlplane.adapters.prometheus_access import Access
 from controlplane.adapters.reach import Network
+from controlplane.gateway.hostnames import Allowed
 from controlplane.kubernetes.consent import Listed
 from profiles.catalogue import Catalogue
 
@@ -38,6 +39,8 @@ class Settings:
     """Networks that alerts may be sent to besides public and private ones."""
     listed: Sequence[Listed] = ()
     """Secrets that may be read without a word of their own."""
+    hosts: Allowed | None = None
+    """Which host names each namespace may have; None: any that no other has."""
     known: Catalogue | None = None
     """GPUs, models and quantizations that plans may name; None: those that come with the package."""
     earlier_histories: bool = False

@@ -4,7 +4,7 @@ Made by `modes.py`. `StandardSite` moves the traffic itself, by our own HTTPRout
 share or a weight that it is told. Decides nothing.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from canary.serial import rfc3339
@@ -58,23 +58,23 @@ class StandardSite:
         metrics: MetricSource,
         plan: ModelCanary,
         close: Callable[[], None],
-        lost: Callable[[], str] = str,
+        troubles: Callable[[], Iterable[str]] = tuple,
     ) -> None:
-        """`platform` is made with the answer to whether an arm may be stopped; `lost` says what the route hangs on.
-
-        It answers with a sentence once the Gateway is gone, and with nothing before.
+        """`platform` is made with the answer to whether an arm may be stopped; `troubles` says what is wrong with what
+        the route stands on, a sentence each: its Gateway is gone, its host name is another's.
         """
         self.router = router
         self.metrics = metrics
         self.identity: Identity | None = None
         self._plan = plan
-        self._lost = lost
+        self._troubles = troubles
         self._forced = False
         self._close = close
         self.platform = platform(self._may_stop)
 
     async def tend(self) -> None:
-        """Let the canary's slot go to rest once it has no traffic."""
+        """Let the canary's slot go to rest once it has no traffic, and leave a host name to whom it belongs."""
+        await self.router.attach()
         await self.router.settle("canary")
 
     async def put_away(self, arm: Arm, *, force: bool = False) -> bool:
@@ -98,9 +98,7 @@ class StandardSite:
         if clause := self.router.drift():
             told = f"HTTPRoute {self._plan.metadata.name}: {clause}."
             found.append(Drift(told, clause.split(" ", 1)[0], of_route=True))
-        if sentence := self._lost():
-            found.append(Drift(sentence))
-        return found
+        return found + [Drift(sentence) for sentence in self._troubles()]
 
     def close(self) -> None:
         """Read no more numbers for it."""

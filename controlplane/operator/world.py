@@ -18,6 +18,8 @@ from controlplane.adapters.prometheus_access import Access, Credentials
 from controlplane.adapters.prometheus_api import PrometheusApi
 from controlplane.evidence.fleet import MOST_BYTES, FleetMetrics, period_of
 from controlplane.evidence.places import Key, Places
+from controlplane.gateway.claims import Claims
+from controlplane.gateway.hostnames import Allowed
 from controlplane.kserve.caches import Caches
 from controlplane.kubernetes.api import Kube
 from controlplane.operator.background import Background
@@ -71,18 +73,20 @@ class ClusterWorld:
         find: Find | None = None,
         ask: CappedHttp | None = None,
         known: Catalogue | None = None,
+        allowed: Allowed | None = None,
     ) -> None:
         """`prometheus`: the operator's own, and `access` what it asks for; `interval`: seconds between scrapes.
 
         `find` says which metrics profile fits; None takes each mode's default. `ask` asks pods what they are, and is
-        closed with this; None asks nobody. `known`: GPUs and models, the package's own if left out. Raises `BadInput`
-        for an access that cannot be used.
+        closed with this; None asks nobody. `known`: GPUs and models, the package's own if left out. `allowed`: which
+        host names each namespace may have, any if left out. Raises `BadInput` for an access that cannot be used.
         """
         self.tell: Tell = tell_nobody
         self.say: Callable[[str], None] = lambda _: None
         self._kube, self._caches, self._clock = kube, caches, clock
         self._prometheus, self._interval, self._access = prometheus, interval, access or Access()
         self._find, self._ask, self._known = find, ask, known or builtin()
+        self.claims = Claims(caches.routes, caches.routes_elsewhere, allowed)
         self._fleets: dict[str, FleetMetrics] = {}
         self._open: dict[Key, Open] = {}
         self._background = Background(self._note)
@@ -114,7 +118,7 @@ class ClusterWorld:
                 fleet.forget(key)
 
         source = fleet.source(key)
-        ground = Ground(self._kube, self._caches, self._clock, namespace, source, self._known, close)
+        ground = Ground(self._kube, self._caches, self._clock, namespace, source, self._known, close, self.claims)
         site = mode.make(ground, plan)
         neighbours = (*self._caches.pods.items(), *self._caches.llm_pods.items())
         if sentence := lacking(plan, self._caches.nodes.items(), neighbours, self._known):

@@ -246,7 +246,7 @@ def test_s10_an_operator_that_sees_its_namespace_alone_says_what_it_goes_without
         with operator(light, account, namespace, url, tmp_path) as replica:
             ready, said = replica.page("/readyz"), replica.said()
     assert ready == "ok\n"
-    for kind in ("clusterservingruntimes", "gateways", "nodes"):
+    for kind in ("clusterservingruntimes", "gateways", "nodes", "httproutes"):
         (sentence,) = [json.loads(line)["message"] for line in said.splitlines() if f"{kind} cannot" in line]
         assert "forbidden" in sentence.lower()
 

@@ -94,9 +94,9 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 - apiGroups: [serving.kserve.io]
   resources: [clusterservingruntimes]
   verbs: [list, watch]
-# Whether the gateway of a route is there and serves.
+# Whether the gateway of a route is there and serves, and which host names routes of other namespaces have on it.
 - apiGroups: [gateway.networking.k8s.io]
-  resources: [gateways]
+  resources: [gateways, httproutes]
   verbs: [list, watch]
 # Why a pod finds no place.
 - apiGroups: [""]

@@ -69,6 +69,9 @@ class Controller:
         generation = route["metadata"].get("generation")
         if self.silent or generation in {None, *(each["observedGeneration"] for each in _conditions(route))}:
             return
+        if not any((each["namespace"], each["name"]) == self.gateway for each in route["spec"].get("parentRefs", ())):
+            await self._say(route, [])
+            return
         self.splits.append(_split(route))
         conditions = [
             {"type": kind, "status": status, "reason": reason, "message": "", "observedGeneration": generation}
@@ -76,13 +79,11 @@ class Controller:
         ]
         reference = {"namespace": self.gateway[0], "name": self.gateway[1]}
         parents = [{"parentRef": reference, "controllerName": "example.com/gateway", "conditions": conditions}]
-        await self.kube.patch(
-            HTTP_ROUTE,
-            metadata["namespace"],
-            metadata["name"],
-            {"status": {"parents": parents}},
-            subresource="status",
-        )
+        await self._say(route, parents)
+
+    async def _say(self, route: Object, parents: list[Any]) -> None:
+        key = route["metadata"]["namespace"], route["metadata"]["name"]
+        await self.kube.patch(HTTP_ROUTE, *key, {"status": {"parents": parents}}, subresource="status")
 
 
 def _split(route: Object) -> Split:

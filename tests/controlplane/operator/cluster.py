@@ -114,7 +114,8 @@ class Cluster:
         client = self.kube.acting_as("serinus")
 
         def world(caches: Caches) -> ClusterWorld:
-            counted = CountedWorld(client, caches, clock=self.clock, prometheus="http://prometheus:9090", interval=1.0)
+            known: dict[str, Any] = {"prometheus": "http://prometheus:9090", "interval": 1.0, "allowed": made.hosts}
+            counted = CountedWorld(client, caches, clock=self.clock, **known)
             counted.numbers = self.numbers
             return counted
 
