@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pydantic import TypeAdapter
+from pydantic_core import from_json
 
 from canary.observation import Counters, Seen
 from canary.rollout import Rollout
@@ -97,7 +98,7 @@ class FramesFromText:
 
     def frame(self, line: str) -> Frame:
         """One frame; raises ValueError for anything else."""
-        plain = json.loads(line)
+        plain = from_json(line)
         if not isinstance(plain, dict) or plain.get("frame") not in _KINDS:
             raise ValueError("not a frame of a recording")
         kind = plain.pop("frame")

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pydantic import TypeAdapter
+from pydantic_core import from_json
 
 from canary.rollout import Event, Rollout
 
@@ -31,7 +32,7 @@ def rollout_from_text(text: str) -> Rollout:
     Fields that are missing take their defaults and fields that are unknown are left out, so a state written by the
     release before or after this one can be read.
     """
-    return rollout_from_plain(json.loads(text))
+    return rollout_from_plain(from_json(text))
 
 
 def rollout_from_plain(plain: Any) -> Rollout:
@@ -46,7 +47,7 @@ def event_to_text(event: Event) -> str:
 
 def event_from_text(text: str) -> Event:
     """The event that `event_to_text` wrote; raises ValueError for anything else."""
-    return _EVENT.validate_python(json.loads(text))
+    return _EVENT.validate_python(from_json(text))
 
 
 def event_line(event: Event) -> dict[str, Any]:

@@ -19,7 +19,7 @@ import yaml
 from playwright.sync_api import Page, sync_playwright
 
 from controlplane.adapters.envoy_config import addresses_in
-from controlplane.adapters.process_files import read_json
+from controlplane.private_files import read_json
 
 OUTPUT = Path(__file__).parent.parent / "docs" / "pictures"
 PORT = 18080

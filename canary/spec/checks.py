@@ -30,7 +30,7 @@ IDENTITY = {
     "node_selector",
     "lora",
 }
-"""Fields that make a variant what it is, beside its command and its `env`."""
+"""Fields that make a variant what it is, beside its command and its variables."""
 
 
 def faults_between(draft: Draft) -> list[Fault]:
@@ -184,4 +184,4 @@ def _identity(variant: Variant) -> dict[str, object]:
     filled = tuple(word.replace("{name}", variant.name) for word in variant.command)
     environment = {key: value.replace("{name}", variant.name) for key, value in variant.env.items()}
     said = variant.model_dump(include=IDENTITY)
-    return {**said, "command": filled, "env": environment}
+    return {**said, "command": filled, "env": environment, "passEnv": variant.pass_env}

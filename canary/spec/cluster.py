@@ -51,6 +51,7 @@ NOT_CARRIED_OUT = {
     "sticky": "requests are not kept together in a cluster yet; take sticky out, or write a cohort",
 }
 """Parts of a plan that the operator does not carry out, by their key in `spec`."""
+VARIABLES = "names variables of one machine; in a cluster write env"
 RENDERED = (
     "engine",
     "env",
@@ -191,6 +192,8 @@ def _variant(plan: Draft, role: str, variant: Variant) -> Iterator[Fault]:
     if variant.command:
         message = "starts a server on one machine; in a cluster image, runtime and engine say what runs"
         yield plan.place(("spec", role, "command"), key=True).fault(f"{at}.command", message)
+    if variant.pass_env:
+        yield plan.place(("spec", role, "passEnv"), key=True).fault(f"{at}.passEnv", VARIABLES)
     if variant.metrics != "/metrics":
         message = "is where a scrape configuration says; a cluster's is not made of the plan, so take it out"
         yield plan.place(("spec", role, "metrics"), key=True).fault(f"{at}.metrics", message)

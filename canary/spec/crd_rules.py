@@ -9,7 +9,7 @@ from typing import Any
 
 from canary.spec import alerts, models, pods
 from canary.spec.base import Model
-from canary.spec.cluster import MOST_COHORT_VALUES, NOT_CARRIED_OUT, RENDERED, SERVICE
+from canary.spec.cluster import MOST_COHORT_VALUES, NOT_CARRIED_OUT, RENDERED, SERVICE, VARIABLES
 from canary.spec.crd_types import Rule, is_share, literal, matching, percent, text
 from canary.spec.names import GATEWAY, LONGEST_GATEWAY
 
@@ -109,6 +109,7 @@ RULES: Mapping[type[Model], tuple[Rule, ...]] = {
             "starts a server on one machine; in a cluster image, runtime and engine say what runs",
             ".command",
         ),
+        Rule("!has(self.passEnv) || self.passEnv.size() == 0", VARIABLES, ".passEnv"),
         *(
             Rule(
                 f"!has(self.inferenceService) || !has(self.{key})",

@@ -40,6 +40,8 @@ IN_A_CLUSTER = {
     "serviceAccount",
 }
 """Fields of a variant that only a cluster carries out."""
+MOST_REPLICAS = 64
+"""Processes of one variant that one machine runs: four times its GPUs, and far below its ports and its processes."""
 PROMPT = "{systemPrompt}"
 """What stands for the prompt's text (or its file's path) in a command or in `env`."""
 
@@ -80,6 +82,9 @@ def _variants(plan: Draft) -> Iterator[Fault]:
             if plan.root.get("spec", role, key) is not None:
                 message = "counts only in a cluster; take it out to run here"
                 yield plan.place(("spec", role, key), key=True).fault(f"spec.{role}.{key}", message)
+        if variant is not None and variant.replicas > MOST_REPLICAS:
+            message = f"is {variant.replicas}; one machine runs at most {MOST_REPLICAS} processes of a variant"
+            yield plan.place(("spec", role, "replicas")).fault(f"spec.{role}.replicas", message)
         if variant is None or not variant.command:
             continue
         if variant.engine:

@@ -82,6 +82,12 @@ def _environment(value: Mapping[str, str]) -> Mapping[str, str]:
     return value
 
 
+def _variables(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Names of variables, as those of `env`."""
+    _environment(dict.fromkeys(names, ""))
+    return names
+
+
 class HardStop(Model):
     """Plain outage: this share of at least so many canary requests fails over so many scrapes running."""
 
@@ -151,7 +157,9 @@ class Variant(Model):
     command: Annotated[tuple[Text, ...], *length(most=300)] = ()
     """Local platform: the server's command line; `{port}`, `{name}`, `{address}`, `{systemPrompt}` are filled in."""
     env: Annotated[Mapping[str, Text], AfterValidator(_environment)] = {}
-    """Local platform: environment variables of the server."""
+    """Environment variables of the server."""
+    pass_env: Annotated[tuple[Text, ...], *length(), AfterValidator(_variables)] = ()
+    """Local platform: variables of Serinus' own environment that the server gets as well, by name: `[HF_TOKEN]`."""
     replicas: Positive = 1
     """How many of it run."""
     ready: HttpPath = "/health"

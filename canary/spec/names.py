@@ -17,6 +17,7 @@ from canary.spec.units import Text, Unreadable
 URI_SCHEMES = ("hf", "s3", "gs", "https", "http", "pvc", "oci", "file", "hdfs", "webhdfs", "abfs", "model")
 """Where weights and data sets may come from."""
 
+LONGEST_NAME = 63
 LONGEST_PLACE = 2048
 LONGEST_PATH = 1024
 LONGEST_HOST = 253

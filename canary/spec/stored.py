@@ -4,9 +4,11 @@ Used by the shell, which keeps the plan beside the rollout's state so that a kil
 they wrote stays in their file.
 """
 
-import json
 from typing import Any
 
+from pydantic_core import from_json
+
+from canary.errors import WorldError
 from canary.spec.gates import Criterion, Gate
 from canary.spec.models import ModelCanary
 
@@ -17,15 +19,21 @@ def to_text(plan: ModelCanary) -> str:
 
 
 def from_text(text: str) -> ModelCanary:
-    """The plan that `to_text` was given."""
-    data = json.loads(text)
-    spec = data["spec"]
-    for holder in (spec, *spec["stages"]):
-        holder["gates"] = _gates(holder.get("gates", ()))
-    if spec.get("evaluation"):
-        metrics = spec["evaluation"]["metrics"]
-        spec["evaluation"]["metrics"] = tuple(Criterion.model_validate(criterion) for criterion in metrics)
-    return ModelCanary.model_validate(data)
+    """The plan that `to_text` was given; raises `WorldError` for anything else."""
+    try:
+        data = from_json(text)
+        spec = data["spec"]
+        for holder in (spec, *spec["stages"]):
+            holder["gates"] = _gates(holder.get("gates", ()))
+        if spec.get("evaluation"):
+            metrics = spec["evaluation"]["metrics"]
+            spec["evaluation"]["metrics"] = tuple(Criterion.model_validate(criterion) for criterion in metrics)
+        return ModelCanary.model_validate(data)
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        why = str(error).partition("\n")[0]
+        raise WorldError(
+            f"The stored plan is damaged, or was written by another Serinus, and cannot be read: {why}."
+        ) from error
 
 
 def _gates(dumped: list[dict[str, Any]]) -> tuple[Gate, ...]:

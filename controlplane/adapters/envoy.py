@@ -24,7 +24,7 @@ from controlplane.adapters import envoy_config
 from controlplane.adapters.envoy_admin import Kind
 from controlplane.adapters.envoy_config import Address, Json
 from controlplane.adapters.envoy_process import CLUSTERS_FILE, ROUTES_FILE, EnvoyProcess
-from controlplane.adapters.process_files import read_json, write_json
+from controlplane.private_files import private_folder, read_json, write_json
 
 TEND_EVERY_S = 0.05
 LONGEST_PAUSE_S = 5.0
@@ -71,7 +71,7 @@ class EnvoyRouter:
 
     async def __aenter__(self) -> Self:
         """Start Envoy, or take over the one that an earlier run left, with the routes that it has."""
-        self._folder.mkdir(parents=True, exist_ok=True)
+        private_folder(self._folder, ours=True)
         self._take_up_files()
         await self._envoy.adopt_or_start(self._listen, self._limits_ms)
         await self._note_what_was_taken()
@@ -183,7 +183,7 @@ class EnvoyRouter:
             self._written = {"clusters": clusters["resources"], "routes": routes["resources"]}
             self._revisions = {"clusters": _revision(clusters), "routes": _revision(routes)}
             self._ready = frozenset(self._all_clusters())
-        except (TypeError, KeyError, IndexError, ValueError):
+        except (TypeError, KeyError, IndexError, ValueError, OverflowError, AttributeError):
             if clusters or routes:
                 self._say(f"The routes in {self._folder} could not be read and begin anew, everything on stable.")
             self._replicas = {arm: {} for arm in ARMS}

@@ -18,9 +18,10 @@ from canary.errors import BadInput, WorldError
 from controlplane.adapters import envoy_config
 from controlplane.adapters.envoy_admin import EnvoyAdmin
 from controlplane.adapters.envoy_config import Address
-from controlplane.adapters.process_child import Child, end, last_line, start, status_in_words
-from controlplane.adapters.process_files import read_json, write_json
+from controlplane.adapters.process_child import Child, child_of, end, last_line, start, status_in_words
+from controlplane.adapters.process_environment import for_own_program
 from controlplane.adapters.process_ports import free_port, port_is_free
+from controlplane.private_files import read_json, write_json
 
 LOOPBACK = "127.0.0.1"
 START_TIMEOUT_S = 15.0
@@ -164,7 +165,12 @@ class EnvoyProcess:
         files = (self._folder / CLUSTERS_FILE, self._folder / ROUTES_FILE)
         write_json(bootstrap, envoy_config.bootstrap(listen, admin, bounds_ms, *files))
         try:
-            child = start([str(binary), "-c", str(bootstrap), *_ARGUMENTS], log=self._folder / LOG_FILE)
+            child = start(
+                [str(binary), "-c", str(bootstrap), *_ARGUMENTS],
+                log=self._folder / LOG_FILE,
+                env=for_own_program(os.environ),
+                private=True,
+            )
         except OSError as error:
             raise WorldError(f"Envoy could not be started from {binary}: {error}") from error
         self._running = Running(child, listen, admin, bounds_ms)
@@ -190,14 +196,17 @@ class EnvoyProcess:
     def _recorded(self) -> Running | None:
         """What an earlier run wrote down; None when there is nothing, or nothing that makes sense."""
         record = read_json(self._folder / RECORD_FILE)
+        child = child_of(record)
+        if child is None:
+            return None
         try:
             return Running(
-                Child(int(record["pid"]), float(record["created"])),
+                child,
                 Address.parse(record["listen"]),
                 Address.parse(record["admin"]),
                 tuple(map(float, record["boundsMs"])),
             )
-        except (TypeError, KeyError, ValueError):
+        except (TypeError, KeyError, ValueError, OverflowError, AttributeError):
             return None
 
 

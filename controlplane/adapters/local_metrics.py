@@ -17,8 +17,7 @@ from canary.spec.models import CanarySpec, LocalPlatform
 from canary.weights import Arm
 from controlplane.adapters.envoy import EnvoyRouter
 from controlplane.adapters.priced import DOLLARS, PricedSource
-from controlplane.adapters.process_child import Child, end
-from controlplane.adapters.process_files import read_json
+from controlplane.adapters.process_child import child_of, end
 from controlplane.adapters.processes import ProcessPlatform
 from controlplane.adapters.prometheus import PrometheusSource
 from controlplane.adapters.prometheus_api import PrometheusApi
@@ -26,6 +25,7 @@ from controlplane.adapters.prometheus_local import LocalPrometheus
 from controlplane.adapters.prometheus_server import MISSING, TERM_PATIENCE_S, PrometheusServer, find_prometheus
 from controlplane.adapters.scrape import Pages, ScrapeSource
 from controlplane.ports import Clock, MetricSource
+from controlplane.private_files import read_json
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -91,9 +91,9 @@ def open_metrics(
 
 async def stop_left_behind(folder: Path) -> None:
     """End the Prometheus that an earlier run left with its record in this folder."""
-    record = read_json(folder / "prometheus.json")
-    if record:
-        await end(Child(int(record["pid"]), float(record["created"])), TERM_PATIENCE_S)
+    child = child_of(read_json(folder / "prometheus.json"))
+    if child:
+        await end(child, TERM_PATIENCE_S)
         (folder / "prometheus.json").unlink(missing_ok=True)
 
 

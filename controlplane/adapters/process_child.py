@@ -7,14 +7,18 @@ left alone. Keeps no files and makes no decisions.
 
 import asyncio
 import contextlib
+import math
 import os
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
+
+from controlplane.private_files import OTHERS, open_private
 
 SAME_CREATION_S = 2.0
 """Creation times this close are the same. Not zero: Linux derives them from its idea of when it booted, which a clock
@@ -82,17 +86,48 @@ class Child:
             return False
 
 
+def child_of(record: Any) -> Child | None:
+    """The process that a record names by `pid` and `created`; None where the record names none."""
+    try:
+        child = Child(int(record["pid"]), float(record["created"]))
+    except (TypeError, KeyError, ValueError, OverflowError):
+        return None
+    # Signals to the groups 0 and 1 would go to our own, and to everything.
+    return child if 1 < child.pid < 2**31 and math.isfinite(child.created) else None
+
+
+def port_of(record: Any) -> int | None:
+    """The port that a record names; None where it names none."""
+    port = record.get("port") if isinstance(record, Mapping) else None
+    return port if isinstance(port, int) and 0 < port < 2**16 else None
+
+
 _started: dict[Child, subprocess.Popen[bytes]] = {}
 """What this program itself started. Only a parent learns an exit status, whichever of its objects asks."""
 
 
 def start(
-    command: Sequence[str], *, log: Path, env: Mapping[str, str] | None = None, folder: Path | None = None
+    command: Sequence[str],
+    *,
+    log: Path,
+    env: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+    private: bool = False,
 ) -> Child:
-    """Start a program in its own session, its output appended to `log`; raises OSError when it cannot be started."""
-    with log.open("ab") as output:
+    """Start a program in its own session, its output appended to `log`; raises OSError when it cannot be started.
+
+    `private`: what it writes is for its owner alone.
+    """
+    with open_private(log, "ab") as output:
         popen = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=env, cwd=folder, start_new_session=True
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=env,
+            cwd=folder,
+            start_new_session=True,
+            umask=OTHERS if private else -1,
         )
     child = Child(popen.pid, psutil.Process(popen.pid).create_time())
     _started[child] = popen
@@ -143,13 +178,18 @@ def status_in_words(status: int | None) -> str:
 
 def last_line(log: Path, since: int = 0, longest: int = 200) -> str:
     """The last line with something in it that a program wrote after byte `since`; empty when there is none."""
+    lines = reversed(last_words(log, since).splitlines())
+    return next((line.strip()[:longest] for line in lines if line.strip()), "")
+
+
+def last_words(log: Path, since: int = 0) -> str:
+    """What a program wrote last, after byte `since` and 8 KiB at the most."""
     try:
-        with log.open("rb") as file:
+        with open_private(log, "rb") as file:
             file.seek(max(since, log.stat().st_size - 8192))
-            lines = file.read().decode(errors="replace").splitlines()
+            return str(file.read().decode(errors="replace"))
     except OSError:
         return ""
-    return next((line.strip()[:longest] for line in reversed(lines) if line.strip()), "")
 
 
 def _runs_in(group: int, pid: int) -> bool:

@@ -1,4 +1,6 @@
-"""Free ports on this machine. Used by `envoy_process.py` and `process_replica.py`; asks the kernel, keeps no list."""
+"""Free ports on this machine, and ports that are kept free. Used by `envoy_process.py`, `prometheus_server.py` and
+`process_replica.py`; asks the kernel, keeps no list.
+"""
 
 import socket
 
@@ -8,6 +10,20 @@ def free_port(host: str = "127.0.0.1") -> int:
     with _bound(host, 0) as bound:
         port: int = bound.getsockname()[1]
         return port
+
+
+def kept_port(host: str, port: int = 0) -> socket.socket | None:
+    """A port on which nobody else can listen until the socket is closed; 0 picks one. None where this one is in use.
+
+    Whoever connects meanwhile is refused, and a server can listen there at once afterwards.
+    """
+    try:
+        kept = _bound(host, port)
+    except OSError:
+        return None
+    # The kernel lets two sockets have a port while both say that they share it: this one does not any more.
+    kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
+    return kept
 
 
 def port_is_free(host: str, port: int) -> bool:

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from canary.spec.models import Variant
 from canary.weights import Arm
-from controlplane.adapters.process_child import Child
-from controlplane.adapters.process_files import read_json, write_json
+from controlplane.adapters.process_child import Child, child_of, port_of
+from controlplane.private_files import read_json, write_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,8 @@ class Records:
 def digest_of(variant: Variant, folder: Path) -> str:
     """What makes two starts of a variant the same process: all that it is started with, but for the port."""
     prompt = variant.system_prompt.model_dump() if variant.system_prompt else None
-    text = json.dumps([variant.name, list(variant.command), dict(variant.env), prompt, str(folder)], sort_keys=True)
+    parts = [variant.name, list(variant.command), dict(variant.env), prompt, str(folder), *variant.pass_env]
+    text = json.dumps(parts, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -110,20 +111,21 @@ def _read(file: Path) -> Iterator[tuple[str, Record]]:
     """Every entry that makes sense."""
     entries = read_json(file)
     for name, entry in entries.items() if isinstance(entries, Mapping) else ():
-        try:
-            yield (
-                str(name),
-                Record(
-                    child=Child(int(entry["pid"]), float(entry["created"])),
-                    port=int(entry["port"]),
-                    digest=str(entry["digest"]),
-                    ready_since=entry.get("readySince"),
-                    stopping=bool(entry.get("stopping")),
-                    starts=int(entry.get("starts", 1)),
-                ),
-            )
-        except (TypeError, KeyError, ValueError):
+        child, port = child_of(entry), port_of(entry)
+        if child is None or port is None:
             continue
+        since, starts = entry.get("readySince"), entry.get("starts")
+        yield (
+            str(name),
+            Record(
+                child=child,
+                port=port,
+                digest=str(entry.get("digest")),
+                ready_since=since if isinstance(since, float) else None,
+                stopping=bool(entry.get("stopping")),
+                starts=starts if isinstance(starts, int) else 1,
+            ),
+        )
 
 
 def _to_json(record: Record) -> dict[str, object]:

@@ -15,9 +15,11 @@ from pathlib import Path
 import httpx2
 
 from canary.spec.models import Variant
-from controlplane.adapters.process_child import Child, clear, end, last_line, start, status_in_words
+from controlplane.adapters.process_child import Child, clear, end, last_line, last_words, start, status_in_words
+from controlplane.adapters.process_environment import for_server, hint
 from controlplane.adapters.process_ports import free_port, port_is_free
 from controlplane.adapters.process_record import Record, Records, digest_of
+from controlplane.observability.redact import secrets_of, without
 
 HOST = "127.0.0.1"
 
@@ -81,6 +83,8 @@ class Replica:
         self._last_end = ""
         self._was_started = False
         self._starts = 0
+        self._secrets = secrets_of(variant.command, {**for_server(_ours(), variant.pass_env), **variant.env})
+        """What may stand in its log, and in no sentence of ours."""
         self._port: int | None = None
         self._take_over()
 
@@ -138,7 +142,8 @@ class Replica:
 
     def _start(self) -> None:
         """Start the process, or say in `problem` why that cannot be."""
-        env = _environment()
+        ours = _ours()
+        env = for_server(ours, self.variant.pass_env)
         # A port that somebody else took in the meantime is theirs.
         if self._port is None or not port_is_free(HOST, self._port):
             self._port = free_port(HOST)
@@ -174,8 +179,10 @@ class Replica:
                 await asyncio.sleep(self._pace.look_every_s)
             probing.cancel()
         settled = self.ready_since is not None and self._now() - self.ready_since >= self._pace.settled_s
-        words = last_line(self._log, self._log_before)
-        self.problem = self._last_end = f"{status_in_words(child.exit_status)}{f': {words}' if words else ''}"
+        words = without(last_line(self._log, self._log_before), self._secrets)
+        lack = hint(last_words(self._log, self._log_before), _ours(), self.variant.env, self.variant.pass_env)
+        ended = f"{status_in_words(child.exit_status)}{f': {words}' if words else ''}"
+        self.problem = self._last_end = f"{ended} ({lack})" if lack else ended
         self._child, self._ready, self.ready_since = None, False, None
         return settled
 
@@ -229,8 +236,8 @@ class Replica:
         return self._log.stat().st_size if self._log.exists() else 0
 
 
-def _environment() -> dict[str, str]:
-    """Our own. `python` is found even where only the one that runs Serinus exists."""
+def _ours() -> dict[str, str]:
+    """Our own environment. `python` is found even where only the one that runs Serinus exists."""
     path = os.environ.get("PATH", os.defpath)
     return {**os.environ, "PATH": f"{path}{os.pathsep}{Path(sys.executable).parent}"}
 

@@ -17,6 +17,7 @@ from controlplane.adapters.process_child import end
 from controlplane.adapters.process_http import loopback_client
 from controlplane.adapters.process_record import Records, digest_of
 from controlplane.adapters.process_replica import Pace, Replica
+from controlplane.private_files import private_folder
 
 RECORDS_FILE = "processes.json"
 LOGS_FOLDER = "logs"
@@ -48,7 +49,7 @@ class ProcessPlatform:
 
     async def __aenter__(self) -> Self:
         """Nothing is started before `run`."""
-        (self._folder / LOGS_FOLDER).mkdir(parents=True, exist_ok=True)
+        private_folder(self._folder / LOGS_FOLDER, ours=True)
         await self._supervisors.__aenter__()
         return self
 

@@ -15,11 +15,13 @@ from urllib.parse import urlsplit
 from canary.errors import Unavailable
 from canary.spec.sources import ENVOY_STATS
 from canary.weights import ARMS, Arm
-from controlplane.adapters.process_child import Child, end, last_line, start, status_in_words
-from controlplane.adapters.process_files import read_json, write_json
+from controlplane.adapters.process_child import Child, child_of, end, last_line, port_of, start, status_in_words
+from controlplane.adapters.process_environment import for_own_program
 from controlplane.adapters.process_ports import free_port, port_is_free
 from controlplane.adapters.prometheus import PROXY_JOB, REPLICAS_JOB
 from controlplane.adapters.scrape import Pages
+from controlplane.adapters.state_folder import default_cache_folder
+from controlplane.private_files import private_folder, read_json, write_json
 
 MISSING = (
     "There is no Prometheus on this machine (neither on PATH nor unpacked by scripts/prometheus.sh): "
@@ -38,8 +40,7 @@ def find_prometheus(environment: Mapping[str, str] | None = None) -> Path | None
     variables = os.environ if environment is None else environment
     if found := shutil.which("prometheus", path=variables.get("PATH", "")):
         return Path(found)
-    cache = Path(variables.get("XDG_CACHE_HOME") or Path(variables.get("HOME", "~")).expanduser() / ".cache")
-    unpacked = cache / "serinus" / "prometheus" / "usr" / "bin" / "prometheus"
+    unpacked = default_cache_folder("prometheus", variables) / "usr" / "bin" / "prometheus"
     return unpacked if os.access(unpacked, os.X_OK) else None
 
 
@@ -83,7 +84,7 @@ class PrometheusServer:
     def keep(self, now: float) -> None:
         """Have it run and scrape what there is to scrape now. Raises `Unavailable` while that is not so."""
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            private_folder(self._folder, ours=True)
             self._write_targets()
             if self._child is None:
                 self._take_over()
@@ -105,11 +106,11 @@ class PrometheusServer:
     def _take_over(self) -> None:
         """Go on with the one that an earlier run left, if it was started for the same plan."""
         record = read_json(self._folder / "prometheus.json")
-        if not record:
+        child, port = child_of(record), port_of(record)
+        if child is None:
             return
-        child = Child(int(record["pid"]), float(record["created"]))
-        if child.alive and record["configuration"] == self._configuration():
-            self._child, self._port = child, int(record["port"])
+        if child.alive and port and record.get("configuration") == self._configuration():
+            self._child, self._port = child, port
         else:
             child.kill()
             self._former = child
@@ -133,7 +134,7 @@ class PrometheusServer:
             "--scrape.discovery-reload-interval=100ms",
             "--log.level=warn",
         ]
-        self._child = start(command, log=self.log)
+        self._child = start(command, log=self.log, env=for_own_program(os.environ), private=True)
         self._started_at = now
         record = {"pid": self._child.pid, "created": self._child.created, "port": self._port}
         write_json(self._folder / "prometheus.json", {**record, "configuration": self._configuration()})

@@ -21,6 +21,7 @@ from controlplane.adapters import sqlite_frames
 from controlplane.adapters.pending_frames import PendingFrames
 from controlplane.adapters.sqlite_schema import NotOurs, prepare
 from controlplane.ports import Stored
+from controlplane.private_files import open_private, private_folder
 
 T = TypeVar("T")
 V = TypeVar("V")
@@ -37,6 +38,8 @@ _WORDS_FOR_CODES = {
     sqlite3.SQLITE_CORRUPT: "is damaged",
     sqlite3.SQLITE_NOTADB: "is not a database",
 }
+IN_MEMORY = ":memory:"
+"""What SQLite takes for no file at all."""
 _PRIMARY = 0xFF
 """SQLite's extended codes carry the primary one in their lowest byte."""
 
@@ -129,7 +132,10 @@ class SqliteStore:
             raise Unavailable(f"The state in {self.file} {_in_words(error)}. Nothing was written.") from error
 
     def _connect(self) -> sqlite3.Connection:
-        self.file.parent.mkdir(parents=True, exist_ok=True)
+        if self.file.name != IN_MEMORY and not self.file.exists():
+            private_folder(self.file.parent)
+            # SQLite gives the files beside it the permissions that this one has.
+            open_private(self.file, "a").close()
         # Autocommit mode: transactions begin and end where this file says so, and nowhere else.
         self._connection = sqlite3.connect(self.file, timeout=self._patience, isolation_level=None)
         prepare(self._connection)

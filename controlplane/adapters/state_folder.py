@@ -1,17 +1,18 @@
 """The folder where one rollout on this machine keeps its state and logs, held by one controller at a time.
 
 Opened by `controlplane.program`. The lock is the kernel's (it goes with the process, however that ends), so a killed
-run never leaves a lock behind.
+run never leaves a lock behind. What an older Serinus left open to other users is closed first.
 """
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from canary.errors import BadInput
 from canary.spec.source import quoted
+from controlplane.private_files import open_private, private_folder, repair
 
 
 def default_state_folder(name: str, environment: dict[str, str] | None = None) -> Path:
@@ -31,12 +32,25 @@ def folder_of(root: Path, name: str) -> Path:
     return root / name
 
 
+def default_cache_folder(name: str, environment: Mapping[str, str] | None = None) -> Path:
+    """The user's own folder for what can be had again: `$XDG_CACHE_HOME/serinus/<name>`, else under `~/.cache`."""
+    variables = os.environ if environment is None else environment
+    base = variables.get("XDG_CACHE_HOME") or Path(variables.get("HOME") or Path.home()) / ".cache"
+    return Path(base) / "serinus" / name
+
+
 @contextmanager
 def held(folder: Path) -> Iterator[Path]:
-    """Hold the folder while the block runs. Raises `BadInput` when somebody else holds it or it cannot be written."""
+    """Hold the folder while the block runs, closed to other users.
+
+    Raises `BadInput` when another process holds it, when it cannot be written, and when it cannot be made private.
+    """
+    home = default_state_folder("any").parent
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / "lock").open("a+")
+        if folder.parent == home:
+            private_folder(home, ours=True)
+        private_folder(folder)
+        lock = open_private(folder / "lock", "a+")
     except OSError as error:
         raise BadInput(
             f"The state folder {folder} cannot be used: {error.strerror}. "
@@ -55,4 +69,10 @@ def held(folder: Path) -> Iterator[Path]:
         lock.truncate(0)
         lock.write(f"Process {os.getpid()}")
         lock.flush()
+        try:
+            repair(folder)
+        except OSError as error:
+            raise BadInput(
+                f"What is in {folder} cannot be closed to other users of this machine: {error}. Nothing was started."
+            ) from error
         yield folder

@@ -11,7 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from pydantic_core import from_json
+
 from canary.alert import Alert
+from canary.errors import Unavailable
+from controlplane.private_files import open_private, read_file, replace_file
 
 MOST_LINES = 2000
 """Lines after which the file is written anew with what still matters."""
@@ -83,21 +87,19 @@ class Ledger:
         kept: list[dict[str, Any]] = [{"channel": channel, "since": since} for channel, since in self._since.items()]
         for (channel, key), (number, at) in list(self._told.items())[-MOST_LINES // 2 :]:
             kept.append({"channel": channel, "key": key, "number": number, "at": at})
-        new = self.file.with_suffix(".new")
-        new.write_text("".join(f"{json.dumps(line)}\n" for line in kept))
-        new.replace(self.file)
+        replace_file(self.file, "".join(f"{json.dumps(line)}\n" for line in kept))
 
 
 def lines_of(file: Path) -> list[dict[str, Any]]:
     """The lines that make sense, oldest first; none where there is no such file."""
     try:
-        content = file.read_text(encoding="utf-8", errors="replace")
-    except OSError:
+        content = read_file(file) or b""
+    except Unavailable:
         return []
     found = []
     for line in content.splitlines():
         try:
-            read = json.loads(line)
+            read = from_json(line)
         except ValueError:
             continue
         if isinstance(read, dict):
@@ -106,8 +108,8 @@ def lines_of(file: Path) -> list[dict[str, Any]]:
 
 
 def _append(file: Path, line: str) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("a") as opened:
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with open_private(file, "a") as opened:
         # After a line that a crash cut off, a new one begins.
         opened.write(f"\n{line}\n" if opened.tell() and not _ends_whole(file) else f"{line}\n")
         opened.flush()

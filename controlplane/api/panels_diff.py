@@ -11,7 +11,7 @@ from typing import Any
 
 from canary.spec.models import CanarySpec
 from controlplane.api.panels import Cell, Panel, cell
-from controlplane.api.plan_text import HIDDEN, hide, looks_secret
+from controlplane.observability.redact import hidden
 
 DIGEST = 12
 """Letters of a variant's digest that people read."""
@@ -23,8 +23,9 @@ MOST_LINES = 60
 def changes(stable: Mapping[str, Any], canary: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """By dotted field what each variant has there (None for nothing), fields that are the same left out."""
     before, after = dict(_fields(stable)), dict(_fields(canary))
+    was, is_ = dict(_fields(hidden(stable))), dict(_fields(hidden(canary)))
     return {
-        field: {"stable": _told(field, before.get(field)), "canary": _told(field, after.get(field))}
+        field: {"stable": was.get(field), "canary": is_.get(field)}
         for field in dict.fromkeys([*before, *after])
         if before.get(field) != after.get(field)
     }
@@ -34,15 +35,15 @@ def versions_panel(spec: CanarySpec) -> Panel:
     """Both variants side by side: what differs first, then what is the same."""
     variants = {arm: _variant(spec, arm) for arm in ("stable", "canary")}
     changed = list(changes(variants["stable"], variants["canary"]))
-    for variant in variants.values():
-        hide(variant)
-        variant["digest"] = _digest(variant)
+    for arm, variant in variants.items():
+        variants[arm] = hidden(variant)
+        variants[arm]["digest"] = _digest(variants[arm])
     stable, canary = dict(_fields(variants["stable"])), dict(_fields(variants["canary"]))
     if stable["digest"] != canary["digest"]:
         changed.append("digest")
     rows: list[list[Cell]] = []
     for field in sorted(dict.fromkeys([*changed, *stable, *canary]), key=lambda each: each not in changed):
-        rows += _row(field, _told(field, stable.get(field)), _told(field, canary.get(field)), differs=field in changed)
+        rows += _row(field, stable.get(field), canary.get(field), differs=field in changed)
     count = len([field for field in changed if field not in {"name", "digest"}])
     same = "Stable and canary are the same but for their names."
     return Panel(
@@ -109,7 +110,3 @@ def _fields(value: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any
             yield from _fields(inner, f"{path}{key}.")
         elif inner is not None:
             yield f"{path}{key}", inner
-
-
-def _told(field: str, value: Any) -> Any:
-    return HIDDEN if value is not None and looks_secret(field.rpartition(".")[2]) else value

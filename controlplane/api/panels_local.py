@@ -14,12 +14,12 @@ from canary.errors import SerinusError
 from canary.observation import Seen
 from canary.rollout import Rollout
 from canary.weights import ARMS
-from controlplane.adapters.process_child import Child
-from controlplane.adapters.process_files import read_json
+from controlplane.adapters.process_child import child_of, port_of
 from controlplane.adapters.process_record import Record, Records
 from controlplane.adapters.processes import RECORDS_FILE
 from controlplane.alerts.ledger import lines_of
 from controlplane.gitops.ledger import Book, Ledger
+from controlplane.private_files import read_json
 from controlplane.view.facts import Commit, Facts, Origin, Replica, Told
 from controlplane.view.format import clean
 from controlplane.view.weblinks import commit_link, file_link, pull_link, repository_link
@@ -39,18 +39,20 @@ def local_facts(folder: Path, rollout: Rollout, seen: Seen) -> Facts:
 
 def prometheus_port(folder: Path) -> int | None:
     """Where the rollout's own Prometheus answers on this machine; None while none of its runs."""
-    file = folder / "prometheus" / "prometheus.json"
-    record = read_json(file) if file.is_file() else None
     try:
-        alive = record is not None and Child(int(record["pid"]), float(record["created"])).alive
-        return int(record["port"]) if record is not None and alive else None
-    except (KeyError, TypeError, ValueError):
+        record = read_json(folder / "prometheus" / "prometheus.json")
+    except SerinusError:
         return None
+    child = child_of(record)
+    return port_of(record) if child is not None and child.alive else None
 
 
 def _replicas(file: Path, seen: Seen) -> Iterable[Replica]:
     """The processes on record that still run or ought to, stable first."""
-    records: Mapping[str, Record] = Records(file).all() if file.exists() else {}
+    try:
+        records = Records(file).all()
+    except SerinusError:
+        return
     for arm in reversed(ARMS) if ARMS[0] == "canary" else ARMS:
         problem = (seen.stable if arm == "stable" else seen.canary).problem
         for name, record in sorted(records.items()):

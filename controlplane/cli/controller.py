@@ -119,13 +119,20 @@ def retry(name: str, state: Path | None) -> None:
 
     It starts as soon as its file in git names something to try.
     """
+    from canary.errors import BadInput
     from controlplane.gitops.controller import ask_for_retry
+    from controlplane.gitops.ledger import Ledger
 
     folder = _places(state)[0]
     if not (folder / "ledger.json").is_file():
         click.echo(f"No controller has its state in {folder}; nothing was done.", err=True)
         raise SystemExit(2)
-    if name not in json.loads((folder / "ledger.json").read_text(encoding="utf-8")).get("origins", {}):
+    try:
+        followed = Ledger(folder / "ledger.json").book.origins
+    except BadInput as error:
+        click.echo(str(error), err=True)
+        raise SystemExit(2) from error
+    if name not in followed:
         click.echo(f"The controller in {folder} follows no rollout {name}; nothing was done.", err=True)
         raise SystemExit(2)
     ask_for_retry(folder, name)

@@ -3,7 +3,7 @@
 Used by `cluster.py`. What they do is in `controlplane.gitsources`, which is loaded only when it is meant.
 """
 
-import tempfile
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -28,7 +28,8 @@ def git_sources_options(command: F) -> F:
         click.option(
             "--git-cache",
             type=click.Path(path_type=Path, file_okay=False),
-            help="With --git-sources: folder for copies of the repositories; may be empty at any start.",
+            help="With --git-sources: folder for copies of the repositories, by default in your own cache; it may be "
+            "empty at any start.",
         ),
         click.option("--git-sources", is_flag=True, help="With --cluster: follow the repositories of GitSources."),
     ):
@@ -42,6 +43,30 @@ def check(cluster: bool, sources: bool, cache: Path | None, webhook: str | None)
         raise click.UsageError("--git-sources goes with --cluster; one repository is followed by --git.")
     if (cache or webhook) and not sources:
         raise click.UsageError("--git-cache and --git-webhook go with --git-sources.")
+
+
+def _cache(given: Path | None) -> Path:
+    """Where copies are kept: in the folder that was given, or in the user's own. Raises `BadInput`."""
+    from canary.errors import BadInput
+    from controlplane.adapters.state_folder import default_cache_folder
+    from controlplane.private_files import owner_of, private_folder
+
+    folder = given or default_cache_folder("git")
+    try:
+        if not folder.exists():
+            private_folder(folder)
+        owner = folder.stat().st_uid
+    except OSError as error:
+        raise BadInput(
+            f"Copies of repositories cannot be kept in {folder}: {error.strerror}. Name another folder with "
+            f"--git-cache. Nothing was started."
+        ) from error
+    if owner not in {0, os.geteuid()}:  # a volume of a pod belongs to root
+        raise BadInput(
+            f"Copies of repositories cannot be kept in {folder}: it belongs to {owner_of(owner)}, who could replace "
+            f"what git runs. Name another folder with --git-cache. Nothing was started."
+        )
+    return folder
 
 
 def put_beside(
@@ -71,7 +96,7 @@ def put_beside(
         kube=own,
         canaries=operator.following.canaries,
         events=operator.events,
-        cache=cache or Path(tempfile.gettempdir()) / "serinus-git",
+        cache=_cache(cache),
         reach=Reach(loopback=False, networks=settings.networks),
         secrets=Consent(own, "git", settings.listed),
         now=clock.now,

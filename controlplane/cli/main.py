@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 
+from canary.errors import BadInput, SerinusError, SpecError
+
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
@@ -70,6 +72,14 @@ class LazyGroup(click.Group):
         if not isinstance(command, click.Command):
             raise TypeError(f"{self.table[cmd_name][0]} is not a click command")
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; what it does not say itself of an error of ours is said here, and is no traceback."""
+        try:
+            return super().invoke(ctx)
+        except SerinusError as error:
+            click.echo(str(error), err=True)
+            ctx.exit(2 if isinstance(error, BadInput | SpecError) else 1)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> "list[CompletionItem]":
         """Names from the table with their lines, without importing anything, and the options."""

@@ -140,12 +140,26 @@ async def all_of(folders: "Sequence[Path]", told: Callable[[str], None]) -> "lis
     for folder in folders:
         store = SqliteStore(folder / "serinus.db")
         try:
-            kept += [each for name in await store.names() if (each := await store.load(name)) is not None]
+            found = [each for name in await store.names() if (each := await store.load(name)) is not None]
+            kept += [each for each in found if _is_readable(each, folder, told)]
         except SerinusError as error:
             told(str(error))
         finally:
             await store.close()
     return kept
+
+
+def _is_readable(stored: "Stored", folder: Path, told: Callable[[str], None]) -> bool:
+    """Whether its plan can be understood; where not, that is told."""
+    from canary.errors import WorldError
+    from canary.spec.stored import from_text
+
+    try:
+        from_text(stored.spec_text)
+    except WorldError as error:
+        told(f"{stored.rollout.name} in {folder}: {error}")
+        return False
+    return True
 
 
 def folders_in(root: Path) -> list[Path]:

@@ -27,6 +27,7 @@ from controlplane.gitops.rollouts import Rollouts
 from controlplane.gitops.store import Blob, Refused, Store
 from controlplane.gitops.waiting import first_of
 from controlplane.gitops.wanted import SETTINGS_NAME, Complaint, Wanted, claims, understood
+from controlplane.private_files import open_private, private_folder
 
 REJECTED = frozenset({"rolled_back", "failed", "aborted"})
 NOT_ITS_DOING = frozenset({Reason.STABLE_NOT_READY, Reason.ROUTE_NOT_READY})
@@ -395,5 +396,5 @@ class Controller:
 
 def ask_for_retry(folder: Path, name: str) -> None:
     """Leave word for the controller whose state is in this folder."""
-    (folder / "retry").mkdir(parents=True, exist_ok=True)
-    (folder / "retry" / name).touch()
+    private_folder(folder / "retry", ours=True)
+    open_private(folder / "retry" / name, "a").close()

@@ -18,6 +18,7 @@ from canary.errors import BadInput, WorldError
 from canary.spec.source import printable
 from controlplane.gitops.remote import Remote
 from controlplane.observability.counts import OPERATIONS, Counts, git_operations
+from controlplane.private_files import private_folder, replace_file
 
 PASSED_ON = (
     "PATH",
@@ -37,6 +38,7 @@ OLDEST_TOLD_ADDRESSES = (2, 37)
 CONFIGURATION = {
     "core.hooksPath": "/dev/null",
     "core.symlinks": "false",
+    "core.sharedRepository": "0600",  # of our copy alone: a umask would reach a repository of this machine as well
     "core.fsmonitor": "false",
     "protocol.allow": "user",
     "protocol.ext.allow": "never",
@@ -154,10 +156,14 @@ class Git:
         self._counts = Counts(folder.parent / OPERATIONS)
 
     def prepare(self) -> None:
-        """Write the little program that hands git the token. It holds none itself."""
-        self._askpass.parent.mkdir(parents=True, exist_ok=True)
-        self._askpass.write_text(ASKPASS, encoding="utf-8")
-        self._askpass.chmod(0o700)
+        """Write the little program that hands git the token; it holds none itself. Raises `WorldError`, `BadInput`."""
+        folder = self._askpass.parent
+        try:
+            private_folder(folder, ours=True)
+            replace_file(self._askpass, ASKPASS)
+            self._askpass.chmod(0o700)
+        except OSError as error:
+            raise WorldError(f"The folder {folder} for git cannot be used: {error.strerror or error}.") from error
 
     async def check(self) -> None:
         """Raises `BadInput` for a git so old that it would ignore our configuration without a word."""

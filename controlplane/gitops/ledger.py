@@ -5,7 +5,6 @@ Kept as one small JSON file, replaced atomically at every change. What happened 
 here is only what concerns git.
 """
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -16,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from canary.errors import BadInput, Unavailable
 from canary.spec.names import is_name
+from controlplane.private_files import read_file, replace_file
 
 LONGEST_QUARANTINE = 200
 """Rejected revisions that are remembered for each rollout; git keeps all of them."""
@@ -296,18 +296,13 @@ class Ledger:
     def _load(self) -> bytes | None:
         """What was saved; None where nothing was."""
         try:
-            return self.file.read_bytes() if self.file.exists() else None
-        except OSError as error:
-            raise BadInput(f"{self.file} cannot be read: {error.strerror}; nothing was started.") from error
+            return read_file(self.file)
+        except Unavailable as error:
+            raise BadInput(f"{error} Nothing was started.") from error
 
     def _save(self, book: Book) -> None:
-        beside = self.file.with_suffix(".new")
         try:
-            with beside.open("wb") as opened:
-                opened.write(as_text(book))
-                opened.flush()
-                os.fsync(opened.fileno())
-            beside.replace(self.file)
+            replace_file(self.file, as_text(book), durable=True)
         except OSError as error:
             raise Unavailable(f"{self.file} cannot be written: {error.strerror}.") from error
 

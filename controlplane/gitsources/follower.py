@@ -124,7 +124,8 @@ class Follower:
             ledger.follows(remote.url)
             settings = source.settings(vault.files, means.dashboard)
             identity = identity_of(settings.author, settings.sign_key)
-            store = Store(means.cache / source.namespace / source.name, remote, identity=identity)
+            # One folder, made by us: another user could replace one between, were it theirs. Namespaces have no dot.
+            store = Store(means.cache / f"{source.namespace}.{source.name}", remote, identity=identity)
             host = host_for(remote.url, remote.token, settings, means.now, means.reach)
             self._desk = desk = Desk(store, ledger, self._say_written, host=host, settings=settings)
             guard = DriftGuard(

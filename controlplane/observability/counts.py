@@ -4,10 +4,12 @@ Used for the git operations of a controller and the alerts of a rollout on this 
 operation; a file that cannot be written costs the counters, never the work.
 """
 
-import json
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
+
+from canary.errors import Unavailable
+from controlplane.private_files import read_json, write_json
 
 Key = tuple[str, str]
 """What was done, and how it went."""
@@ -28,16 +30,14 @@ class Counts:
         """One more; written at once, for operations are seconds apart."""
         self._counts[what, outcome] += 1
         with suppress(OSError):
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            written = self._file.with_suffix(".new")
-            written.write_text(json.dumps([[*key, count] for key, count in sorted(self._counts.items())]))
-            written.replace(self._file)
+            self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_json(self._file, [[*key, count] for key, count in sorted(self._counts.items())])
 
 
 def read_counts(file: Path) -> Counter[Key]:
     """What the file has; nothing where it is missing or damaged."""
     found: Counter[Key] = Counter()
-    with suppress(OSError, ValueError, TypeError):
-        for what, outcome, count in json.loads(file.read_text(encoding="utf-8")):
+    with suppress(Unavailable, ValueError, TypeError, OverflowError):
+        for what, outcome, count in read_json(file) or ():
             found[str(what), str(outcome)] += int(count)
     return found

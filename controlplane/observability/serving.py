@@ -14,9 +14,11 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from canary.errors import Unavailable
 from canary.observation import Counters, PodCounters
 from canary.spec.models import CanarySpec
 from canary.weights import ARMS
+from controlplane.private_files import read_json, replace_file
 
 FILE = "serving.json"
 PERIOD = 1.0
@@ -81,9 +83,7 @@ class ServingRecord:
 
     def write(self) -> None:
         """Replace the file whole."""
-        written = self._file.with_suffix(".new")
-        written.write_text(json.dumps(_SERVED.dump_python(self._served), separators=(",", ":")), encoding="utf-8")
-        written.replace(self._file)
+        replace_file(self._file, json.dumps(_SERVED.dump_python(self._served), separators=(",", ":")))
 
     def _add(self, version: str, replica: str, pod: PodCounters) -> None:
         totals, replicas = self._served.versions.setdefault(version, Version()), self._served.replicas
@@ -113,8 +113,8 @@ class ServingRecord:
 def read_served(folder: Path) -> Served | None:
     """What was served under this folder's rollouts; None where nothing is known or it cannot be understood."""
     try:
-        return _SERVED.validate_python(json.loads((folder / FILE).read_text(encoding="utf-8")))
-    except (OSError, ValueError, ValidationError):
+        return _SERVED.validate_python(read_json(folder / FILE))
+    except (Unavailable, ValidationError):
         return None
 
 

@@ -5,11 +5,12 @@ Used by every `serinus profile` command. Reads files; asks the Hugging Face hub 
 catalogue does not know and when `huggingface_hub` is installed.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+
+from pydantic_core import from_json
 
 from profiles.catalogue import Catalogue, Origin, builtin
 from profiles.config import read_config
@@ -95,8 +96,8 @@ def shape_on_disk(path: Path) -> ModelShape:
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object; anything else is `Malformed`."""
     try:
-        found = json.loads(read_text(path))
-    except json.JSONDecodeError as wrong:
+        found = from_json(read_text(path))
+    except ValueError as wrong:
         raise Malformed(f"{path} is not JSON: {wrong}") from None
     if not isinstance(found, dict):
         raise Malformed(f"{path} must hold a JSON object, got {type(found).__name__}")

@@ -122,8 +122,8 @@ class Reconciler:
         """Whether stable is the variant that the rollout before this one left serving."""
         try:
             plan = from_text(earlier.spec_text)
-        except (ValueError, LookupError, TypeError):
-            return False  # written by another release: then there is nothing to be learnt from it
+        except WorldError:  # then there is nothing to be learnt from it
+            return False
         return lessons.ran_before(self.spec, earlier.rollout, plan.spec)
 
     async def _look_back(self, source: MetricHistory, began: float) -> None:

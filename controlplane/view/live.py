@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import from_json
 
+from canary.errors import Unavailable
 from canary.judge import compile_gates
 from canary.judge.interval import Interval, intervals
 from canary.observation import Seen
@@ -20,6 +22,7 @@ from canary.rollout import Rollout
 from canary.spec.models import CanarySpec
 from canary.verdict import GateVerdict
 from canary.weights import Arm, Weights
+from controlplane.private_files import open_private, read_file, read_json, replace_file
 from controlplane.view.pace import Pace
 
 PERIOD = 1.0
@@ -78,11 +81,7 @@ class LiveRecord:
                 self._append(rollout, seen, rates, bands, now)
 
     def _write(self, live: Live) -> None:
-        """Replace the file whole, so that a reader never sees half of it."""
-        written = self._folder / "live.json.new"
-        text = json.dumps(_LIVE.dump_python(live), separators=(",", ":"))
-        written.write_text(text, encoding="utf-8")
-        written.replace(self._folder / "live.json")
+        replace_file(self._folder / "live.json", json.dumps(_LIVE.dump_python(live), separators=(",", ":")))
 
     def _append(
         self,
@@ -101,15 +100,15 @@ class LiveRecord:
             "gates": {v.gate: [v.stable, v.canary, v.limit] for v in rollout.verdicts},
             "bands": bands,
         }
-        with _samples_file(self._folder, rollout.name, rollout.attempt).open("a", encoding="utf-8") as file:
+        with open_private(_samples_file(self._folder, rollout.name, rollout.attempt), "a") as file:
             file.write(json.dumps(line, separators=(",", ":")) + "\n")
 
 
 def read_live(folder: Path, name: str) -> Live | None:
     """The last look at this rollout; None where there is none or it cannot be understood."""
     try:
-        live = _LIVE.validate_python(json.loads((folder / "live.json").read_text(encoding="utf-8")))
-    except (OSError, ValueError, ValidationError):
+        live = _LIVE.validate_python(read_json(folder / "live.json"))
+    except (Unavailable, ValidationError):
         return None
     return live if live.name == name else None
 
@@ -118,12 +117,12 @@ def read_samples(folder: Path, name: str, attempt: int) -> Sequence[Mapping[str,
     """The samples of one attempt, oldest first; a line that a crash cut off is left out."""
     samples = []
     try:
-        lines = _samples_file(folder, name, attempt).read_text(encoding="utf-8").splitlines()
-    except (OSError, ValueError):
+        lines = (read_file(_samples_file(folder, name, attempt)) or b"").splitlines()
+    except Unavailable:
         return []
     for line in lines:
         with suppress(ValueError):
-            sample = json.loads(line)
+            sample = from_json(line)
             if isinstance(sample, dict) and isinstance(sample.get("t"), int | float):
                 samples.append(sample)
     return samples

@@ -20,7 +20,7 @@ from playwright.sync_api import sync_playwright
 
 from canary.edit import promoted
 from controlplane.adapters.envoy_config import addresses_in
-from controlplane.adapters.process_files import read_json
+from controlplane.private_files import read_json
 from controlplane.program import stop_all
 from controlplane.sample.load import Load, Stats
 from tests.controlplane.alerts.receivers import Receiver

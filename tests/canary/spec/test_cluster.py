@@ -98,6 +98,7 @@ def test_native_mode_is_allowed_with_a_word_of_warning() -> None:
     ("variant", "path"),
     [
         ("command: [serve]", "command"),
+        ("passEnv: [HF_TOKEN]", "passEnv"),
         ("metrics: /stats", "metrics"),
         ("systemPrompt: {file: a.txt}", "systemPrompt.file"),
         ("labels: {a: b c}", "labels.a"),

@@ -48,6 +48,14 @@ def test_what_this_machine_does_not_carry_out_is_refused(more: str, path: str) -
     assert path in paths(PLAN + f"  {more}\n")
 
 
+@pytest.mark.parametrize("role", ["stable", "canary"])
+def test_more_processes_than_a_machine_runs_are_refused_before_anything_starts(role: str) -> None:
+    name = {"stable": "v1", "canary": "v2"}[role]
+    assert paths(PLAN.replace(f"name: {name}", f"name: {name}, replicas: 64")) == []
+    assert paths(PLAN.replace(f"name: {name}", f"name: {name}, replicas: 65")) == [f"spec.{role}.replicas"]
+    assert paths(PLAN.replace(f"name: {name}", f"name: {name}, replicas: 1000000")) == [f"spec.{role}.replicas"]
+
+
 @pytest.mark.parametrize("metric", metrics.BUILT_IN.values(), ids=lambda metric: metric.name)
 def test_a_gate_that_nothing_here_could_feed_is_refused(metric: metrics.Metric) -> None:
     """It would wait for ever. A query of the user's own may know more."""

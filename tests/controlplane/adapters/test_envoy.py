@@ -21,8 +21,8 @@ from controlplane.adapters.envoy_admin import EnvoyAdmin
 from controlplane.adapters.envoy_config import Address
 from controlplane.adapters.envoy_process import EnvoyProcess
 from controlplane.adapters.process_child import Child, end
-from controlplane.adapters.process_files import read_json
 from controlplane.adapters.processes import ProcessPlatform
+from controlplane.private_files import read_json
 from tests.controlplane.adapters.small_run import variant
 from tests.controlplane.adapters.upstreams import Answers, Stream, ask, load, upstream
 from tests.controlplane.adapters.waiting import PATIENCE_S, alive, until

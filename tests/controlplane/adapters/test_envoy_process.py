@@ -11,7 +11,7 @@ from canary.errors import WorldError
 from controlplane.adapters import envoy_config
 from controlplane.adapters.envoy_config import FINE_BOUNDS_MS
 from controlplane.adapters.envoy_process import CLUSTERS_FILE, ROUTES_FILE, EnvoyProcess, find_envoy
-from controlplane.adapters.process_files import write_json
+from controlplane.private_files import write_json
 
 
 def script(file: Path, text: str) -> Path:

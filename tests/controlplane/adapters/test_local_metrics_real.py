@@ -9,8 +9,8 @@ import httpx2
 import pytest
 
 from controlplane.adapters.envoy_config import addresses_in
-from controlplane.adapters.process_files import read_json
 from controlplane.adapters.prometheus_server import MISSING, find_prometheus
+from controlplane.private_files import read_json
 from controlplane.sample.load import Load
 from tests.controlplane.real import LeftBehind, running, write_plan
 

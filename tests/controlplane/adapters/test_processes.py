@@ -17,9 +17,9 @@ from canary.observation import VariantSeen
 from canary.spec.models import Variant
 from canary.weights import Arm
 from controlplane.adapters.process_child import Child, end
-from controlplane.adapters.process_files import read_json, write_json
 from controlplane.adapters.process_replica import Pace
 from controlplane.adapters.processes import ProcessPlatform
+from controlplane.private_files import read_json, write_json
 from tests.controlplane.adapters.upstreams import ask
 from tests.controlplane.adapters.waiting import PATIENCE_S, alive, until
 
@@ -75,6 +75,53 @@ async def test_port_name_and_address_are_filled_in_and_other_braces_stay(folder:
         seen = await until_seen(lambda seen: "exit status" in seen.problem, here)
         address = here.addresses()["stable"]["stable-0"]
         assert seen.problem == f'exit status 3: v7 at {address}: {{"json": {{}}}}'
+
+
+async def test_s7_a_server_sees_few_of_our_variables_and_what_the_plan_passes_on(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the kernel has it, for whoever may look into /proc."""
+    for name in ("SMTP_PASSWORD", "HF_TOKEN", "CUDA_VISIBLE_DEVICES"):
+        monkeypatch.setenv(name, f"of-{name}")
+    variant = server().model_copy(update={"env": {"OWN": "{name}"}, "pass_env": ("HF_TOKEN",)})
+    async with platform(folder) as here:
+        await here.run("stable", variant)
+        await until_seen(ready, here)
+        seen = psutil.Process(pid_of(folder)).environ()
+    assert "SMTP_PASSWORD" not in seen
+    assert (seen["HF_TOKEN"], seen["CUDA_VISIBLE_DEVICES"], seen["OWN"]) == (
+        "of-HF_TOKEN",
+        "of-CUDA_VISIBLE_DEVICES",
+        "v1",
+    )
+    assert "HOME" in seen or "HOME" not in os.environ
+
+
+async def test_a_server_that_misses_a_variable_says_how_it_gets_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "s3cret")
+    needs = Variant(name="v1", command=(sys.executable, "-c", "import os; os.environ['HF_TOKEN']"))
+    async with platform(folder) as here:
+        await here.run("stable", needs)
+        seen = await until_seen(lambda seen: "KeyError" in seen.problem, here)
+    assert "HF_TOKEN is set here and not passed on to it" in seen.problem
+    assert "passEnv: [HF_TOKEN]" in seen.problem
+
+
+async def test_s7_the_last_words_of_a_server_say_no_secret_of_its_plan(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Servers print their arguments when they end; the sentence goes to events, pages and alerts."""
+    monkeypatch.setenv("HF_TOKEN", "passed-marker")
+    talk = 'import os, sys; sys.exit(f\'bad: {sys.argv} {os.environ["DB_PASSWORD"]} {os.environ["HF_TOKEN"]} url\')'
+    command = (sys.executable, "-c", talk, "--api-key", "argv-marker", "--hf_token=flag-marker", "--kept", "shown")
+    variant = Variant(name="v1", command=command, env={"DB_PASSWORD": "env-marker"}, pass_env=("HF_TOKEN",))
+    async with platform(folder) as here:
+        await here.run("stable", variant)
+        seen = await until_seen(lambda seen: "bad:" in seen.problem, here)
+    assert "marker" not in seen.problem
+    assert "shown" in seen.problem
 
 
 async def test_python_is_found_even_where_only_ours_exists(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from canary.errors import BadInput
-from controlplane.adapters.state_folder import default_state_folder, held
+from controlplane.adapters.state_folder import default_cache_folder, default_state_folder, held
+from tests.controlplane.other_user import exposed
 
 
 def test_a_second_controller_is_refused_and_told_who_holds_the_folder(tmp_path: Path) -> None:
@@ -38,3 +39,35 @@ def test_the_default_is_the_users_state_directory() -> None:
 def test_s14_no_name_leads_out_of_the_state_directory(name: str) -> None:
     with pytest.raises(BadInput, match="cannot be the name of a rollout"):
         default_state_folder(name, {"XDG_STATE_HOME": "/state"})
+
+
+def test_s7_a_state_that_an_older_build_left_open_is_closed_at_the_start(tmp_path: Path) -> None:
+    state = tmp_path / "s"
+    (state / "logs").mkdir(parents=True)
+    (state / "logs" / "v1-0.log").write_text("a prompt")
+    for path in (state, state / "logs", state / "logs" / "v1-0.log"):
+        path.chmod(0o755)
+    with held(state):
+        assert exposed(state) == []
+
+
+def test_s7_the_users_folder_of_states_is_closed_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names of rollouts are no business of others either."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    (tmp_path / "serinus").mkdir()
+    (tmp_path / "serinus").chmod(0o755)
+    with held(default_state_folder("chat")):
+        assert exposed(tmp_path / "serinus") == []
+
+
+def test_s7_a_link_in_place_of_the_state_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "s").symlink_to("elsewhere")
+    with pytest.raises(BadInput, match="is a link"), held(tmp_path / "s"):
+        pass
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_copies_are_kept_in_the_users_own_cache(tmp_path: Path) -> None:
+    assert default_cache_folder("git", {"XDG_CACHE_HOME": "/x"}) == Path("/x/serinus/git")
+    assert default_cache_folder("git", {"HOME": "/home/ann"}) == Path("/home/ann/.cache/serinus/git")

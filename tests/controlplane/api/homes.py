@@ -66,11 +66,18 @@ def under_way(home: Path, name: str = "support-llm", *, secret: str = "", **chan
     if secret:
         variant = plan.spec.canary.model_copy(
             update={
-                "env": {"HF_TOKEN": secret},
-                "command": ("serve", "--api-key", secret, f"--auth-token={secret}", "--port", "{port}"),
-                "engine": {"apiKey": secret},
+                "uri": f"https://u:{secret}@models.example.com/x",
+                "env": {"HF_TOKEN": secret, "DATABASE_URL": f"postgres://u:{secret}@db/x"},
+                "command": (
+                    *("serve", "--api-key", secret, f"--auth-token={secret}", "--port", "{port}"),
+                    *("-e", f"API_KEY={secret}", "sh", "-c", f"exec serve --hf_token {secret}"),
+                ),
+                "engine": {"apiKey": secret, "nested": {"password": secret}},
+                "labels": {"token": secret},
             }
         )
+        metadata = plan.metadata.model_copy(update={"annotations": {"example.com/api-key": secret}})
+        plan = plan.model_copy(update={"metadata": metadata})
         plan = plan.model_copy(update={"spec": plan.spec.model_copy(update={"canary": variant})})
     rollout, _, then = scenes.analyzing()
     now = time.time()

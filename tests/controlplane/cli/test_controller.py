@@ -19,10 +19,13 @@ from click.testing import CliRunner
 
 from canary.edit import promoted
 from controlplane.cli.main import serinus
+from controlplane.gitops.ledger import Ledger
+from controlplane.gitops.ledger import Origin as Known
 from controlplane.program import stop_all
 from controlplane.sample.load import Load
 from tests.controlplane.gitops.deliveries import SECRET, push, signed
 from tests.controlplane.gitops.origin import Origin
+from tests.controlplane.other_user import exposed
 from tests.controlplane.real import LeftBehind, Run, write_plan
 
 STAGES: list[dict[str, Any]] = [
@@ -78,6 +81,7 @@ async def test_r1_a_commit_is_rolled_back_by_a_commit_although_the_controller_is
             stop.set()
             again.process.send_signal(signal.SIGTERM)
             assert await again.end() == 0
+        assert exposed(state) == []
         assert (end["result"], end["id"].split("/")[:2]) == ("rolled_back", ["real", "1"])
         assert {key: end["git"][key] for key in ("commit", "author", "path")} == {
             "commit": brought,
@@ -167,10 +171,13 @@ def test_a_retry_of_what_no_controller_follows_is_refused(tmp_path: Path) -> Non
     here = ["--state", str(tmp_path)]
     result = CliRunner().invoke(serinus, ["retry", "chat", *here])
     assert (result.exit_code, "No controller" in result.output) == (2, True)
-    (tmp_path / "ledger.json").write_text('{"origins": {"chat": {}}}')
+    Ledger(tmp_path / "ledger.json").origin("chat", Known("apps/chat/canary.yml", 1, "r", "a", "c", "Ann", "Try"))
     for name in ("other", "../chat"):
         result = CliRunner().invoke(serinus, ["retry", name, *here])
         assert (result.exit_code, "follows no rollout" in result.output) == (2, True)
     result = CliRunner().invoke(serinus, ["retry", "chat", *here])
     assert result.exit_code == 0
     assert [file.name for file in (tmp_path / "retry").iterdir()] == ["chat"]
+    (tmp_path / "ledger.json").write_text("[" * 100_000)
+    result = CliRunner().invoke(serinus, ["retry", "chat", *here])
+    assert (result.exit_code, "cannot be understood" in result.output) == (2, True)

@@ -4,6 +4,8 @@ import asyncio
 import json
 import os
 import signal
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +59,30 @@ def test_a_state_that_is_no_database_is_this_machines_fault(root: Path) -> None:
     result = invoke("get", "chat", "--state", root / "chat")
     assert result.exit_code == 1
     assert "is not a database" in result.stderr
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, '{"seen":' * 100_000, '{"name": 5}', "\0"])
+def test_s7_a_last_look_that_is_damaged_is_no_look(left: Path, content: str) -> None:
+    """The store alone is shown then, by every verb that joins both."""
+    (left / "live.json").write_text(content)
+    for verb in ("get", "report", "status", "why"):
+        told = invoke(verb, "search", "--state", left)
+        assert (told.exit_code, told.exception) == (0, None), verb
+        assert "search" in told.stdout
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, "{}", '{"spec": 5}', '{"spec": {"stages": [5]}}', ""])
+def test_s7_a_stored_plan_or_state_that_is_damaged_is_a_sentence(left: Path, content: str) -> None:
+    for column in ("spec_text", "state"):
+        with closing(sqlite3.connect(left / "serinus.db")) as connection, connection:
+            connection.execute(f"UPDATE rollouts SET {column} = ?", (content,))  # noqa: S608 - our own names
+        for verb in ("get", "report", "diff", "list"):
+            told = invoke(
+                verb, *([] if verb == "list" else ["search"]), "--state", left.parent if verb == "list" else left
+            )
+            assert isinstance(told.exception, SystemExit | None), verb
+            assert "damaged" in told.stderr, verb
+        assert "chat" in told.stdout, "one that cannot be read hides another"
 
 
 def test_where_nobody_carries_it_out_that_is_said(left: Path) -> None:

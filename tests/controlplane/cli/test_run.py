@@ -15,8 +15,8 @@ import pytest
 import yaml
 
 from controlplane.adapters.envoy_config import addresses_in
-from controlplane.adapters.process_files import read_json
 from controlplane.adapters.sqlite_store import SqliteStore
+from controlplane.private_files import read_json
 from controlplane.sample.load import Load, Stats
 from tests.controlplane.real import LeftBehind, running, write_plan
 

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from canary.errors import Conflict, WorldError
+from canary.errors import BadInput, Conflict, WorldError
 from controlplane.gitops.git import Limits
 from controlplane.gitops.log import Facts
 from controlplane.gitops.paths import Pattern
 from controlplane.gitops.remote import remote
 from controlplane.gitops.store import Store
 from tests.controlplane.gitops.origin import Origin
+from tests.controlplane.other_user import exposed, open_to_all, readable
 
 ALL = Pattern("**/canary.yml")
 
@@ -201,6 +202,44 @@ async def test_a_commit_changes_one_file_and_is_made_once(tmp_path: Path, origin
     assert await store.writer.commit("a/canary.yml", lambda _text: None, message, never) is None
     assert origin.head() == made
     assert "dangling" not in origin.git("fsck", "--strict")
+
+
+async def test_s7_a_copy_is_its_owner_s_alone_and_a_repository_of_this_machine_keeps_its_own_permissions(
+    origin: Origin,
+) -> None:
+    """A team may share the repository in a folder; what we push there is for them all, as their umask and it say."""
+    before = os.umask(0o002)
+    try:
+        with open_to_all() as shared:
+            origin.commit({"apps/chat/canary.yml": "a: 1\n"})
+            store = Store(shared / "store", remote(origin.url, local=True))
+            await store.open()
+            await store.fetch()
+            await store.writer.commit("apps/chat/canary.yml", lambda _text: b"a: 2\n", "Change it\n", never)
+            assert readable(shared / "store") == []
+            assert exposed(shared / "store") == []
+            assert all(path.stat().st_mode & 0o040 for path in (origin.folder / "objects").rglob("*"))
+    finally:
+        os.umask(before)
+
+
+async def test_s7_a_copy_is_not_kept_where_another_user_could_replace_what_git_runs(
+    tmp_path: Path, origin: Origin
+) -> None:
+    """A link in wait takes no program of ours, and no file of the victim changes."""
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    (tmp_path / "store").mkdir(mode=0o700)
+    for name in ("askpass", ".askpass.new"):
+        (tmp_path / "store" / name).symlink_to(victim)
+    store = Store(tmp_path / "store", remote(origin.url, local=True))
+    with pytest.raises(WorldError, match="for git cannot be used"):
+        await store.open()
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    with pytest.raises(BadInput, match="is a link"):
+        await Store(tmp_path / "link", remote(origin.url, local=True)).open()
+    assert victim.read_text() == "precious"
 
 
 async def test_r7_ten_writers_at_once_lose_nothing_of_each_other(tmp_path: Path, origin: Origin) -> None:
