@@ -30,6 +30,13 @@ class Stop:
 
 
 @dataclass(frozen=True, slots=True)
+class Retire:
+    """Nobody is sent to this variant any more, not even who is outside the cohort."""
+
+    arm: Arm
+
+
+@dataclass(frozen=True, slots=True)
 class Mirror:
     """A copy of this share of requests goes to the canary and its answers are compared; 0 ends it."""
 
@@ -41,4 +48,4 @@ class Evaluate:
     """The evaluation harness runs against the canary (and stable, where a criterion compares)."""
 
 
-Action = SetWeights | Run | Stop | Mirror | Evaluate
+Action = SetWeights | Run | Stop | Retire | Mirror | Evaluate

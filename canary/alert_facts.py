@@ -88,6 +88,8 @@ def _requests(counts: Any) -> list[Fact]:
     facts = [Fact("Requests answered", ", ".join(answered))] if answered else []
     if _known(lost := counts.get("failed_by_shift")):
         facts.append(Fact("Lost by shifts", many(lost)))
+    if _known(cut := counts.get("cut_by_stop")) and cut > 0:
+        facts.append(Fact("Cut off by the stop", many(cut)))
     return facts
 
 

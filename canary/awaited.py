@@ -1,4 +1,4 @@
-"""What a rollout waits for that does not come by itself: no room for a variant, a route that no gateway takes.
+"""What a rollout waits for that may take long: room for a variant, a gateway that takes a route, open requests.
 
 Asked by the machine at the end of every pass, after the guards and the phase's own step have found nothing to change.
 Says it in the rollout's reason and message, and once in its history, so that nobody waits for the deadline to read
@@ -7,16 +7,17 @@ why nothing happens. Moves no phase and no traffic: giving up is the guards' bus
 
 import re
 
-from canary import wording
+from canary import drain, wording
 from canary.look import Look
 from canary.rollout import Phase, Reason
 from canary.serial import rfc3339
+from canary.steps import stage_may_end
 
 PREPARED_S = 5.0
 """Seconds from a rollout's beginning until it is worth a word: a new route is usually taken within one."""
 SHIFTED_S = 10.0
 """The same for a change of weights: KServe's own controllers take up to 7 to carry one out (measured)."""
-AWAITED = frozenset({Reason.WAITING_FOR_STABLE, Reason.WAITING_FOR_CANARY, Reason.WAITING_FOR_ROUTE})
+AWAITED = frozenset({Reason.WAITING_FOR_STABLE, Reason.WAITING_FOR_CANARY, Reason.WAITING_FOR_ROUTE, Reason.DRAINING})
 
 
 def awaited(look: Look) -> tuple[Reason, str] | None:
@@ -26,6 +27,10 @@ def awaited(look: Look) -> tuple[Reason, str] | None:
             return _before_traffic(look)
         case Phase.SHIFTING | Phase.PROMOTING if _lasts(look, SHIFTED_S):
             return _on_the_way(look)
+        case Phase.ROLLING_BACK if drain.lasts(look, "canary"):
+            return Reason.DRAINING, f"{_traffic_back(look)} {drain.waits(look)}"
+        case Phase.WATCHING if drain.lasts(look, "stable") and isinstance(stage_may_end(look), str):
+            return Reason.DRAINING, f"{look.spec.canary.name} has passed. {drain.waits(look)}"
         case _:
             return None
 
@@ -53,6 +58,12 @@ def _on_the_way(look: Look) -> tuple[Reason, str] | None:
     if look.in_force or not look.seen.route.problem:
         return None
     return Reason.WAITING_FOR_ROUTE, wording.shift_awaited(look.rollout.weights, look.seen.route.problem)
+
+
+def _traffic_back(look: Look) -> str:
+    zero, decided = look.rollout.zero, look.rollout.decided
+    took = zero - decided if zero is not None and decided is not None else 0.0
+    return wording.back_on(look.spec.stable.name, took)
 
 
 def _until(look: Look) -> str:

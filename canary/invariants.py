@@ -26,6 +26,7 @@ def broken(spec: CanarySpec, before: Rollout, seen: Seen, decision: Decision) ->
         _reasons,
         _stable_outlives,
         _rollback_is_prompt,
+        _answers_are_finished,
         _history,
     )
     return [sentence for check in checks for sentence in check(spec, before, seen, decision)]
@@ -132,6 +133,20 @@ def _stable_outlives(spec: CanarySpec, before: Rollout, seen: Seen, decision: De
     if Stop("canary") in decision.actions and (rollout.weights.canary or Run("canary") in decision.actions):
         wrong.append("the canary is stopped while it has traffic")
     return wrong
+
+
+def _answers_are_finished(spec: CanarySpec, before: Rollout, seen: Seen, decision: Decision) -> list[str]:
+    """Nothing is stopped while it answers, unless it has had its time or a person does not want to wait."""
+    rollout = decision.rollout
+    drain, now = rollout.drain, rollout.since
+    if before.finished or not rollout.finished or drain is None or now >= drain.since + spec.drain:
+        return []
+    if before.answered != rollout.answered:
+        return []
+    count = seen.in_flight.get(drain.arm)
+    if count is None or count.open > 0 or count.at < drain.since:
+        return [f"{drain.arm} is stopped although it may still be answering"]
+    return []
 
 
 def _rollback_is_prompt(spec: CanarySpec, before: Rollout, seen: Seen, decision: Decision) -> list[str]:

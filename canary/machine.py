@@ -14,8 +14,8 @@ import math
 from dataclasses import replace
 from typing import Any
 
-from canary import fingerprint, judge, wording
-from canary.action import Action, Evaluate, Mirror, Run, SetWeights, Stop
+from canary import drain, fingerprint, judge, wording
+from canary.action import Action, Evaluate, Mirror, Retire, Run, SetWeights, Stop
 from canary.awaited import AWAITED, awaited, is_news
 from canary.errors import BugError
 from canary.guards import first_objection, verdict_evidence
@@ -25,7 +25,7 @@ from canary.look import EXPOSED, JUDGED, Change, Look
 from canary.observation import Seen
 from canary.requests import answer, answered, next_request
 from canary.rollout import FINISHED, Decision, Event, EventKind, Phase, Reason, Rollout
-from canary.steps import STEPS
+from canary.steps import STEPS, stage_may_end
 from canary.transitions import allowed
 from canary.verdict import Answer
 from canary.weights import ALL_STABLE, Weights
@@ -52,6 +52,7 @@ def advance(config: JudgeConfig, rollout: Rollout, seen: Seen, now: float, last:
     `last` is the analysis of the decision before this one; it saves work where nothing is new and changes no decision.
     """
     look, analysis = _judge(config, Look(config.spec, rollout, seen, now), last)
+    look = replace(look, rollout=drain.noted(look))
     look = _answer_requests(config, _compare(look))
     for _ in Phase:  # a pass can walk the table at most once through
         change = first_objection(look) or STEPS[look.rollout.phase](look)
@@ -165,9 +166,10 @@ def _tell_what_is_awaited(look: Look) -> Look:
     rollout, found = look.rollout, awaited(look)
     if found is not None:
         reason, message = found
+        told = replace(rollout, reason=reason, message=message)
         if reason is not rollout.reason or is_news(rollout.message, message):
-            rollout = note(replace(rollout, reason=reason, message=message), "alert", reason, message, {}, look.now)
-        return replace(look, rollout=rollout)
+            told = note(told, "alert", reason, message, {}, look.now)
+        return replace(look, rollout=told)
     if rollout.reason not in AWAITED:
         return look
     begun = [each for each in rollout.history if each.event == "phase" and each.phase is rollout.phase]
@@ -192,6 +194,8 @@ def _actions(look: Look) -> tuple[Action, ...]:
             return (weights, *running, Evaluate())
         case Phase.SHADOWING:
             return (weights, *running, Mirror(look.spec.shadow.traffic if look.spec.shadow else 0.0))
+        case Phase.WATCHING if look.spec.cohort and isinstance(stage_may_end(look), str):
+            return (weights, *running, Retire("stable"))
         case Phase.SUCCEEDED:
             return (weights, Run("canary"), Stop("stable"))
         case Phase.ROLLED_BACK | Phase.SUPERSEDED:
@@ -212,6 +216,8 @@ def _an_earlier_winner_serves(look: Look) -> bool:
 def _wake_at(look: Look) -> float:
     """When to look again at the latest."""
     rollout, now = look.rollout, look.now
+    if rollout.reason is Reason.DRAINING and rollout.drain is not None:
+        return min(drain.ends_at(look, rollout.drain), now + LONGEST_WAIT)
     match rollout.phase:
         case Phase.PENDING | Phase.SHIFTING | Phase.PROMOTING | Phase.ROLLING_BACK:
             return now + BUSY_WAIT
@@ -258,6 +264,8 @@ def _end_evidence(rollout: Rollout) -> dict[str, Any]:
         requests: dict[str, Any] = {arm: round(count) for arm, count in rollout.served.items()}
         if rollout.unrouted is not None:
             requests["failed_by_shift"] = round(rollout.unrouted)
+        if rollout.cut is not None:
+            requests["cut_by_stop"] = round(rollout.cut)
         evidence["requests"] = requests
     if rollout.decided is not None and rollout.zero is not None:
         evidence |= {

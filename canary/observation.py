@@ -33,6 +33,22 @@ class PodCounters:
     """Momentary values by metric name, such as `kv_cache_usage` (a fraction)."""
     started_at: float | None = None
     """When this replica became ready (seconds); None when unknown. Warm-up is counted from here."""
+    open: float | None = None
+    """Requests that it has begun and not ended, now; None where nobody counts them."""
+    broken: float | None = None
+    """Running total of answers that broke off after they had begun, which `errors` has as well; None likewise."""
+
+
+@dataclass(frozen=True, slots=True)
+class InFlight:
+    """What an arm has begun to answer and not ended."""
+
+    at: float
+    """Nothing in it was counted before this time."""
+    open: float
+    """Requests that are open."""
+    broken: float | None = None
+    """Running total of answers that broke off after they had begun; None where nobody counts them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +67,8 @@ class Counters:
     """One clause about what could not be read, such as a query without an answer; empty when nothing is missing."""
     proxied: bool = False
     """Whether what counts as a replica is a proxy before the servers: its share of the traffic says nothing of them."""
+    in_flight: Mapping[Arm, InFlight] = field(default_factory=dict)
+    """What each arm is answering, where it is counted with the totals."""
     segments: Mapping[str, Mapping[str, Mapping[Arm, Mapping[str, PodCounters]]]] = field(default_factory=dict)
     """The same totals once more by label and its value, for gates with `by`; empty where nobody tells them apart."""
 
@@ -213,5 +231,9 @@ class Seen:
     requests: tuple[OperatorRequest, ...] = ()
     fingerprint: FingerprintSeen | None = None
     """None where nobody compares, or while not both variants are ready."""
+    in_flight: Mapping[Arm, InFlight] = field(default_factory=dict)
+    """What each arm is answering; an arm of which nobody counts it is absent."""
+    idle: tuple[Arm, ...] = ()
+    """Arms that no request can reach any more, not even from outside the cohort; empty where nobody can say."""
     superseded_by: str = ""
     """Revision of a newer spec for the same rollout; empty while this one is current."""

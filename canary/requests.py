@@ -6,7 +6,7 @@ Called by the machine before the guards. A request that makes no sense now is an
 from canary.look import EXPOSED, Change, Look
 from canary.observation import OperatorRequest
 from canary.rollout import Phase, Reason, Rollout
-from canary.steps import enter_stage
+from canary.steps import enter_stage, given_back
 from canary.weights import ALL_CANARY, Weights
 
 REMEMBERED = 50
@@ -38,6 +38,9 @@ def answer(look: Look, request: OperatorRequest) -> tuple[Change | None, str]:
         case "abort" if not look.rollout.finished and phase is not Phase.ROLLING_BACK:
             message = f"{by} aborted: everything goes back to stable."
             return look.back(Reason.ABORTED, message, {"by": by}, result="aborted"), message
+        case "abort" if phase is Phase.ROLLING_BACK and look.rollout.drain is not None and not look.rollout.finished:
+            message = f"{by} aborted again: {look.spec.canary.name} is stopped, whatever it still answers."
+            return given_back(look), message
         case "pause" if phase in EXPOSED - {Phase.PAUSED}:
             message = f"{by} paused the rollout at {look.rollout.weights}. It rolls back by itself all the same."
             to = look.rollout.resume_to if phase is Phase.BLIND else phase

@@ -79,6 +79,7 @@ class Reason(StrEnum):
     WAITING_FOR_STABLE = "WaitingForStable"
     WAITING_FOR_CANARY = "WaitingForCanary"
     WAITING_FOR_ROUTE = "WaitingForRoute"
+    DRAINING = "Draining"
 
 
 EventKind = Literal["phase", "weights", "verdict", "alert", "git", "operator", "end"]
@@ -103,6 +104,19 @@ class Event:
     reason: Reason
     message: str
     evidence: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """The arm that gets no more traffic, while it may still answer what it had begun."""
+
+    arm: Arm
+    since: float
+    """When the route was first seen to send it nothing."""
+    open: float | None = None
+    """Requests that were open when somebody first counted them after that; None before."""
+    broken: float | None = None
+    """The running total of its broken answers at that count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +162,10 @@ class Rollout:
     """When the rollback was decided."""
     zero: float | None = None
     """When the route was first seen to send the canary nothing after that."""
+    drain: Drain | None = None
+    """The arm that is drained before it is stopped; None while both have traffic."""
+    cut: float | None = None
+    """Requests that the stopped arm had begun and did not answer to their end; None where nobody counts them."""
     result: Result | None = None
     served: Mapping[Arm, float] = field(default_factory=dict)
     """Requests that each arm has answered since the rollout began."""

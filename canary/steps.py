@@ -6,9 +6,9 @@ Called by the machine when no guard objects. A step answers with a change, or wi
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from canary import fingerprint, shadow, wording
+from canary import drain, fingerprint, shadow, wording
 from canary.look import Change, Look
-from canary.rollout import Phase, Reason
+from canary.rollout import Drain, Phase, Reason
 from canary.spec.models import Criterion
 from canary.verdict import Answer, GateVerdict
 from canary.weights import ALL_CANARY
@@ -102,12 +102,14 @@ def promoting(look: Look) -> Change | None:
     if not look.in_force:
         return None
     message = wording.watching(look.spec.canary.name, look.stage.hold)
-    return Change(Phase.WATCHING, Reason.WEIGHTS_IN_FORCE, message, {}, {"stage_since": look.now})
+    drained = None if look.spec.cohort else Drain("stable", look.now)  # who is outside the cohort still asks stable
+    updates = {"stage_since": look.now, "drain": drained}
+    return Change(Phase.WATCHING, Reason.WEIGHTS_IN_FORCE, message, {}, updates)
 
 
 def analyzing(look: Look) -> Change | None:
     """The hold has to be over and every gate has to pass."""
-    ready = _stage_may_end(look)
+    ready = stage_may_end(look)
     if not isinstance(ready, str):
         return ready
     if look.stage.approve:
@@ -117,15 +119,16 @@ def analyzing(look: Look) -> Change | None:
 
 
 def watching(look: Look) -> Change | None:
-    """Like a stage, and at its end the canary is what stable means."""
-    ready = _stage_may_end(look)
+    """Like a stage, and at its end, once stable has answered what it had begun, the canary is what stable means."""
+    ready = stage_may_end(look)
     if not isinstance(ready, str):
         return ready
-    if look.stage.approve:
+    if look.stage.approve or not drain.is_over(look, "stable"):
         return None  # nothing follows 100 % that could be approved; `checks.py` refuses such a plan
-    message = f"{look.spec.canary.name} is promoted: {ready}"
+    answered, updates = drain.ended(look)
+    message = " ".join(filter(None, (f"{look.spec.canary.name} is promoted: {ready}", answered)))
     passed = (*look.rollout.passed, look.rollout.stage)
-    return Change(Phase.SUCCEEDED, Reason.PROMOTED, message, {}, {"result": "promoted", "passed": passed})
+    return Change(Phase.SUCCEEDED, Reason.PROMOTED, message, {}, {"result": "promoted", "passed": passed, **updates})
 
 
 def blind(look: Look) -> Change | None:
@@ -143,19 +146,20 @@ def blind(look: Look) -> Change | None:
 
 
 def rolling_back(look: Look) -> Change | None:
-    """The canary has to be seen to get nothing."""
-    route = look.seen.route
-    to = Phase.SUPERSEDED if look.rollout.result == "superseded" else Phase.ROLLED_BACK
+    """The canary has to be seen to get nothing, and to have answered what it had begun."""
     if not look.rollout.peak.canary:
         message = f"{look.spec.canary.name} never had traffic; {look.spec.stable.name} serves as before."
-        return Change(to, Reason.TRAFFIC_BACK, message, {"decided_to_zero": 0.0}, {"zero": look.rollout.decided})
-    decided = look.rollout.decided if look.rollout.decided is not None else look.now
-    looked_before = route.at < decided <= look.now  # unless the clock was set back meanwhile
-    if look.rollout.weights.canary or route.weights is None or route.weights.canary or looked_before:
-        return None
-    took = max(route.at - decided, 0.0)
-    message = f"All traffic is on {look.spec.stable.name} again, {wording.duration(took)} after the decision."
-    return Change(to, Reason.TRAFFIC_BACK, message, {"decided_to_zero": took}, {"zero": decided + took})
+        return _over(look, message, took=0.0, zero=look.rollout.decided)
+    return given_back(look) if drain.is_over(look, "canary") else None
+
+
+def given_back(look: Look) -> Change:
+    """The end of a rollback whose traffic was seen to be back, however much the canary still answers."""
+    zero = look.rollout.zero if look.rollout.zero is not None else look.now
+    took = max(zero - (look.rollout.decided if look.rollout.decided is not None else zero), 0.0)
+    answered, updates = drain.ended(look)
+    message = " ".join(filter(None, (wording.back_on(look.spec.stable.name, took), answered)))
+    return _over(look, message, took=took, **updates)
 
 
 def waiting(look: Look) -> Change | None:
@@ -182,6 +186,12 @@ STEPS: Mapping[Phase, Step] = {
 }
 
 
+def _over(look: Look, message: str, *, took: float, **updates: Any) -> Change:
+    """A rollback is complete, `took` seconds after it was decided."""
+    to = Phase.SUPERSEDED if look.rollout.result == "superseded" else Phase.ROLLED_BACK
+    return Change(to, Reason.TRAFFIC_BACK, message, {"decided_to_zero": took}, updates)
+
+
 def _after_evaluation(look: Look, reason: Reason, why: str) -> Change:
     if look.spec.shadow:
         share = f"{look.spec.shadow.traffic * 100:g} %"
@@ -200,7 +210,7 @@ def _holds(criterion: Criterion, canary: Mapping[str, float], stable: Mapping[st
     return value <= limit if criterion.comparison == "max" else value >= limit
 
 
-def _stage_may_end(look: Look) -> str | Change | None:
+def stage_may_end(look: Look) -> str | Change | None:
     """The sentence why the stage may end; or the change that missing evidence brings; or None to wait."""
     if look.now < look.hold_ends or not look.both_usable or not look.in_force:
         return None

@@ -92,6 +92,34 @@ def lost(name: str, problem: str) -> str:
     return f"{name} stopped being ready{f' ({problem})' if problem else ''}; its traffic goes back to stable."
 
 
+def back_on(stable: str, took: float) -> str:
+    """A rollback has taken the traffic away."""
+    return f"All traffic is on {stable} again, {duration(took)} after the decision."
+
+
+def draining(name: str, open_: float | None, until: str) -> str:
+    """An arm without traffic that still answers; `until` is the moment when it is stopped at the latest."""
+    if open_ is None:
+        return f"How many requests {name} still answers is not known: it is stopped at {until} (drain)."
+    return (
+        f"Open requests of {name}: {open_:,.0f}. It is stopped once there are none, at {until} (drain) at the latest."
+    )
+
+
+def drained(name: str, cut: float, open_: float, waited: float) -> str:
+    """How it ended: requests that were cut off, of those that were open when the arm lost its traffic."""
+    if cut >= 1:
+        return f"{_requests(cut)} that {name} was still answering {'was' if round(cut) == 1 else 'were'} cut off."
+    if open_ >= 1:
+        return f"{name} answered the {_requests(open_)} that it had begun, within {duration(waited)}."
+    return ""
+
+
+def not_counted(name: str, waited: float) -> str:
+    """Nobody knows what an arm was still answering."""
+    return f"Nobody counts what {name} was still answering; it had {duration(waited)} for it (drain)."
+
+
 def route_lowered(found: Weights, recorded: Weights) -> str:
     """Somebody, or a rollback that could not be saved, took traffic away."""
     return (
@@ -118,6 +146,11 @@ def judged_anew(readings: int, since: float) -> str:
         f"{cannot}: it begins anew, with {readings} readings of the last {duration(since)} from the metric source. "
         "Weights and stage are unchanged; what was shown before that does not count any more."
     )
+
+
+def _requests(count: float) -> str:
+    """`1 request`, `1,812 requests`."""
+    return f"{round(count):,} request{'' if round(count) == 1 else 's'}"
 
 
 def _percent(share: float) -> str:

@@ -13,6 +13,7 @@ from canary.observation import (
     Counters,
     EvaluationSeen,
     FingerprintSeen,
+    InFlight,
     OperatorRequest,
     RouteSeen,
     ShadowSeen,
@@ -73,6 +74,28 @@ class Confirming(Protocol):
 
     async def confirm(self) -> None:
         """Read anew what `seen` tells of; raises `WorldError` where that cannot be done now."""
+        ...
+
+
+@runtime_checkable
+class Retiring(Protocol):
+    """What routers can besides that know cohorts: take an arm out of reach of those outside, too."""
+
+    async def retire(self, arm: Arm) -> object:
+        """Send nobody to an arm without a weight any more. Repeated at every pass; other weights take it back."""
+        ...
+
+    def idle(self, arm: Arm) -> bool:
+        """Whether no request can reach the arm."""
+        ...
+
+
+@runtime_checkable
+class Counting(Protocol):
+    """What routers can besides that see the requests themselves: say how many are open."""
+
+    async def in_flight(self) -> Mapping[Arm, InFlight]:
+        """What each arm has begun to answer and not ended; an arm that is not known has nothing open."""
         ...
 
 

@@ -63,6 +63,7 @@ class Recipe:
         """None where the series does not tell failed requests apart."""
         self._histograms: list[_Histogram] = []
         self._gauges: dict[str, Places] = {}
+        self._levels: dict[str, Places] = {}
         self._totals: dict[str, Places] = {}
         for row in profile:
             found = [place for place in pool.get(row.wire_name, ()) if _matches(row.where, series[place].labels)]
@@ -73,17 +74,20 @@ class Recipe:
         """The running totals; `values` are numbers (`is_number`), one for each series."""
         requests = None if self._requests is None else _sum(values, self._requests)
         totals = {name: _sum(values, places) for name, places in self._totals.items()}
-        broken = totals.pop("broken_answers", 0.0) - totals.pop("garbled_answers", 0.0)
+        garbled, broken = totals.pop("garbled_answers", 0.0), totals.pop("broken_answers", None)
+        broken = None if broken is None else max(broken - garbled, 0.0)
         gauges = {name: max(values[place] for place in places) for name, places in self._gauges.items()}
         errors = self._failed(values, requests)
         return PodCounters(
             requests=requests,
-            errors=None if errors is None else errors + max(broken, 0.0),
+            errors=None if errors is None else errors + (broken or 0.0),
             histograms={each.feeds: _counts(each, values) for each in self._histograms},
             kpis=_kpis(totals),
             totals={name: value for name, value in totals.items() if not name.startswith("kpi_")},
             started_at=gauges.pop("started_at", None),
             gauges=gauges,
+            open=self._open(values),
+            broken=broken,
         )
 
     def _take(self, row: Row, found: list[int]) -> None:
@@ -100,6 +104,8 @@ class Recipe:
         elif row.kind == "gauge":
             # Of several engines in one server the fullest is the one that hurts.
             self._gauges.setdefault(row.feeds, tuple(found))
+        elif row.kind == "level":
+            self._levels.setdefault(row.feeds, tuple(found))
         else:
             parts: dict[str, list[int]] = defaultdict(list)
             for place in found:
@@ -107,6 +113,14 @@ class Recipe:
                 parts[f"{row.feeds}/{value}" if row.by else row.feeds].append(place)
             for name, places in parts.items():
                 self._totals.setdefault(name, tuple(places))
+
+    def _open(self, values: Sequence[float]) -> float | None:
+        """As the proxy counts it, or else the server itself."""
+        if "open" in self._levels:
+            return _sum(values, self._levels["open"])
+        if "running" not in self._levels:
+            return None
+        return _sum(values, (*self._levels["running"], *self._levels.get("waiting", ())))
 
     def _histogram(self, row: Row, found: list[int]) -> _Histogram | None:
         """Cumulative counts by upper bound in seconds, added over engines, on the bounds that all of them have.

@@ -26,8 +26,9 @@ class Row:
     """`requests`, a built-in metric, or a running total that metrics are made of; see `canary.spec.metrics`."""
     series: str
     """Name on the wire; for histograms without `_bucket`."""
-    kind: Literal["total", "histogram", "gauge", "nothing"] = "total"
-    """`nothing`: where this series is, and those of the rows above are not, nothing has been counted yet."""
+    kind: Literal["total", "histogram", "gauge", "level", "nothing"] = "total"
+    """`gauge`: of several series the largest counts. `level`: a count of now, which adds up.
+    `nothing`: where this series is, and those of the rows above are not, nothing has been counted yet."""
     where: Mapping[str, str] = field(default_factory=dict)
     """Label to the regular expression that its whole value has to match; a missing label is an empty value."""
     failed: Mapping[str, str] = field(default_factory=dict)
@@ -66,6 +67,7 @@ ENVOY: Profile = (
     Row("broken_answers", "envoy_cluster_upstream_cx_protocol_error"),
     Row("garbled_answers", "envoy_cluster_upstream_rq", where={"envoy_response_code": "502"}),
     Row("latency", "envoy_cluster_upstream_rq_time", "histogram", scale=MILLISECONDS),
+    Row("open", "envoy_cluster_upstream_rq_active", "level"),
 )
 ENVOY_GATEWAY: Profile = (
     *ENVOY,
@@ -73,7 +75,7 @@ ENVOY_GATEWAY: Profile = (
     Row("requests", "envoy_cluster_membership_total", "nothing"),
 )
 ENVOY_STATS = (
-    r"^(cluster\.(stable|canary)-[^.]+\.(upstream_rq_([1-5]xx|completed|502|time)|upstream_cx_protocol_error)"
+    r"^(cluster\.(stable|canary)-[^.]+\.(upstream_rq_([1-5]xx|completed|502|time|active)|upstream_cx_protocol_error)"
     r"|http\.[^.]+\.no_(route|cluster))$"
 )
 """The same by Envoy's inner names, for `filter=` of its admin page, which then has kilobytes in place of megabytes."""
@@ -96,6 +98,8 @@ VLLM: Profile = (
     Row("preemptions", "vllm:num_preemptions_total"),
     Row("finished", "vllm:request_success_total"),
     Row("finish_reason", "vllm:request_success_total", by="finished_reason"),
+    Row("running", "vllm:num_requests_running", "level"),
+    Row("waiting", "vllm:num_requests_waiting", "level"),
     Row("kv_cache_usage", "vllm:kv_cache_usage_perc", "gauge"),
     Row("kv_cache_usage", "vllm:gpu_cache_usage_perc", "gauge"),
     # Its own web server. `status` is a class (`5xx`) or a code, and the fine histogram has no labels.

@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Self
 
 from canary.errors import Unavailable, WorldError
-from canary.observation import RouteSeen
+from canary.observation import InFlight, RouteSeen
 from canary.spec.models import Cohort, Sticky
 from canary.weights import ALL_CANARY, ALL_STABLE, ARMS, Arm, Weights
 from controlplane.adapters import envoy_config
 from controlplane.adapters.envoy_admin import Kind
-from controlplane.adapters.envoy_config import Address, Json
+from controlplane.adapters.envoy_config import Address, Json, arm_of
 from controlplane.adapters.envoy_process import CLUSTERS_FILE, ROUTES_FILE, EnvoyProcess
 from controlplane.private_files import private_folder, read_json, write_json
 
@@ -66,6 +66,7 @@ class EnvoyRouter:
         self._ready: frozenset[str] = frozenset()
         self._weights = ALL_STABLE
         self._cohort: Cohort | None = None
+        self._retired: Arm | None = None
         self._written: dict[Kind, list[Json]] = {}
         self._one_set_of_endpoints_at_a_time = asyncio.Lock()
 
@@ -106,6 +107,8 @@ class EnvoyRouter:
         self._refuse_to_route_nowhere(weights)
         before = (self._weights, self._cohort)
         self._weights, self._cohort = weights, self._wanted_cohort
+        if self._retired and _weight(weights, self._retired):
+            self._retired = None
         try:
             await self._put_routes()
         except EnvoyRefused:
@@ -142,6 +145,23 @@ class EnvoyRouter:
         if weights is None:
             return RouteSeen(self._now(), ALL_STABLE, "no replica is known yet, every request is answered 503")
         return RouteSeen(self._now(), weights)
+
+    async def retire(self, arm: Arm) -> None:
+        """Send those outside the cohort to the other arm too, until other weights are set; raises as `set_weights`."""
+        if not _weight(self._weights, arm):
+            self._retired = arm
+            await self._put_routes()
+
+    def idle(self, arm: Arm) -> bool:
+        """Whether no route leads to the arm: neither a weight, nor who is outside the cohort."""
+        routes = self._written.get("routes", [])
+        return not any(arm_of(name) == arm for each in routes for name in envoy_config.clusters_in(each))
+
+    async def in_flight(self) -> Mapping[Arm, InFlight]:
+        """What each arm is answering, by Envoy's own count; raises `Unavailable` when it does not say."""
+        at = self._now()
+        counted = await self._envoy.admin.in_flight()
+        return {arm: InFlight(at, open_, broken) for arm, (open_, broken) in counted.items()}
 
     async def tend(self) -> None:
         """For ever: start Envoy again the moment it dies. Run in the background; ends when cancelled or closed."""
@@ -233,7 +253,8 @@ class EnvoyRouter:
         }
         split = envoy_config.spread(self._weights, serving)
         # Once the canary has won, stable goes away, and whoever is outside the cohort is served by the winner too.
-        others = envoy_config.spread(ALL_STABLE, serving) or envoy_config.spread(ALL_CANARY, serving)
+        outside = [ALL_CANARY, ALL_STABLE] if self._retired == "stable" else [ALL_STABLE, ALL_CANARY]
+        others = envoy_config.spread(outside[0], serving) or envoy_config.spread(outside[1], serving)
         return envoy_config.routes(split, others, self._cohort, self._sticky)
 
     def _write(self, kind: Kind, resources: list[Json]) -> int:

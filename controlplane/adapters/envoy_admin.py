@@ -4,13 +4,15 @@ Answers are Envoy's own words: the version of the file it took last, how often i
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import httpx2
 
 from canary.errors import Unavailable
-from controlplane.adapters.envoy_config import LISTENER_STATS, ROUTES, Address, Json
+from canary.weights import ARMS, Arm
+from controlplane.adapters.envoy_config import LISTENER_STATS, ROUTES, Address, Json, arm_of
 from controlplane.adapters.process_http import loopback_client
 
 ANSWER_TIMEOUT_S = 1.0
@@ -62,6 +64,22 @@ class EnvoyAdmin:
         """Requests that have begun and not yet ended."""
         text = await self._text("/stats", filter=f"^http[.]{LISTENER_STATS}[.]downstream_rq_active$")
         return int(text.rpartition(":")[2] or 0)
+
+    async def in_flight(self) -> Mapping[Arm, tuple[float, float]]:
+        """By arm the requests that its replicas have begun and not ended, and how many of its answers broke off."""
+        names = "upstream_(rq_active|rq_pending_active|cx_protocol_error|rq_502)"
+        text = await self._text("/stats", filter=rf"^cluster[.]({'|'.join(ARMS)})-[^.]+[.]{names}$")
+        open_: dict[Arm, float] = dict.fromkeys(ARMS, 0.0)
+        broken: dict[Arm, float] = dict.fromkeys(ARMS, 0.0)
+        for line in text.splitlines():
+            name, _, value = line.partition(": ")
+            _, cluster, counter = name.split(".", 2)
+            arm = arm_of(cluster)
+            if counter.endswith("_active"):
+                open_[arm] += float(value)
+            else:  # what is no HTTP becomes a 502 and was never an answer
+                broken[arm] += float(value) if counter.endswith("_error") else -float(value)
+        return {arm: (open_[arm], max(broken[arm], 0.0)) for arm in ARMS}
 
     async def close(self) -> None:
         """Give the connections back."""

@@ -151,6 +151,16 @@ def weights_in(configuration: Json) -> Weights | None:
     return Weights(round(by_arm["canary"] * WHOLE / total)) if total else None
 
 
+def clusters_in(configuration: Json) -> frozenset[str]:
+    """Names of all clusters that a route configuration leads to."""
+    actions = (route.get("route", {}) for route in _routes_of(configuration))
+    return frozenset(
+        str(cluster["name"])
+        for action in actions
+        for cluster in action.get("weighted_clusters", {}).get("clusters", ())
+    )
+
+
 def cohort_in(configuration: Json) -> Cohort | None:
     """The cohort that a route configuration asks for."""
     headers = [

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from canary.errors import WorldError
-from canary.observation import RouteSeen, VariantSeen
+from canary.observation import InFlight, RouteSeen, VariantSeen
 from canary.spec.models import Variant
 from canary.weights import ALL_STABLE, ARMS, Arm, Weights
 
@@ -123,6 +123,8 @@ class MemoryRouter:
         self._addresses: Endpoints = addresses or {}
         self._refuses = ""
         self._silent = ""
+        self._open: dict[Arm, float] = dict.fromkeys(ARMS, 0.0)
+        self._broken: dict[Arm, float] = dict.fromkeys(ARMS, 0.0)
 
     def refuse(self, problem: str) -> None:
         """Fail every change from now on with this problem; empty ends it."""
@@ -131,6 +133,26 @@ class MemoryRouter:
     def fall_silent(self, problem: str) -> None:
         """Say nothing of the weights in force from now on, but this problem; empty ends it."""
         self._silent = problem
+
+    def begin(self, arm: Arm, requests: int = 1) -> None:
+        """The arm begins to answer so many requests."""
+        self._open[arm] += requests
+
+    def end(self, arm: Arm, requests: int = 1, *, broken: bool = False) -> None:
+        """It has answered so many of them, or (`broken`) only their beginnings."""
+        self._open[arm] -= requests
+        self._broken[arm] += requests if broken else 0
+
+    async def retire(self, arm: Arm) -> None:
+        """There is no cohort here, and so nobody outside it."""
+
+    def idle(self, arm: Arm) -> bool:
+        """Whether it has no weight."""
+        return not getattr(self._weights, arm)
+
+    async def in_flight(self) -> Mapping[Arm, InFlight]:
+        """What each arm is answering."""
+        return {arm: InFlight(self._now(), self._open[arm], self._broken[arm]) for arm in ARMS}
 
     async def set_weights(self, weights: Weights) -> None:
         """Make these weights the ones in force; raises WorldError where a real router would."""

@@ -91,6 +91,7 @@ def as_it_ended(newest: Rollout, events: Sequence[Event]) -> Rollout:
         result=end.get("result"),
         served={arm: count for arm in ARMS if (count := _number(served.get(arm))) is not None},
         unrouted=_number(lost),
+        cut=_number(served.get("cut_by_stop")),
         history=tuple(events),
         events=len(events),
     )

@@ -293,8 +293,16 @@ def _variants(arms: list[ArmView], drawn: Picture) -> Panel:
             ]
             for arm in arms
         ],
-        note=f"✖ {drawn.unrouted:.0f} requests could be sent to neither variant." if drawn.unrouted else "",
+        note=" ".join(filter(None, (_lost(drawn.unrouted), _cut(drawn.cut)))),
     )
+
+
+def _lost(count: float | None) -> str:
+    return f"✖ {count:.0f} requests could be sent to neither variant." if count else ""
+
+
+def _cut(count: float | None) -> str:
+    return f"✖ {count:.0f} requests were cut off when their variant was stopped." if count else ""
 
 
 def _readiness(arm: ArmView) -> Cell:

@@ -318,6 +318,7 @@ class FleetMetrics:
             at=ledger.at,
             arms=arms,
             proxied=ledger.proxied,
+            in_flight=ledger.in_flight(arms),
             segments=ledger.segments(arms),
             readings=readings,
             problem=clauses(

@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from canary.observation import PodCounters
+from canary.observation import InFlight, PodCounters
 from canary.spec.labels import Labelled, Parts, Segments, gathered, labels_of
 from canary.spec.recipe import Recipe, SeriesId, is_number
 from canary.spec.samples import Pods, with_empty_histograms
@@ -61,17 +61,19 @@ class Replica:
 class Cell:
     """One series' place in a ledger."""
 
-    __slots__ = ("counts", "ledger", "place", "replica", "since")
+    __slots__ = ("arm", "counts", "ledger", "place", "replica", "since", "tells_open")
 
-    def __init__(self, ledger: "Ledger", replica: Replica, labels: Mapping[str, str], since: float) -> None:
-        """`since`: points scraped before that are somebody else's."""
+    def __init__(self, ledger: "Ledger", replica: Replica, labels: Mapping[str, str], owner: Owner) -> None:
         name = labels.get("__name__", "")
         self.ledger = ledger
+        self.arm = owner.arm
         self.replica = replica
         self.place = len(replica.series)
-        self.since = since
+        self.since = owner.since
+        """Points scraped before that are somebody else's."""
         self.counts = name in ledger.request_names
         """Whether it counts requests: its time is the ledger's."""
+        self.tells_open = name in ledger.open_names
         replica.series.append(SeriesId(name, {label: value for label, value in labels.items() if label != "__name__"}))
 
     def put(self, at: float, value: float) -> None:
@@ -84,6 +86,8 @@ class Cell:
             return
         if self.counts and at > ledger.at:
             ledger.at = at
+        if self.tells_open:
+            ledger.open_at[self.arm] = min(ledger.open_at.get(self.arm, at), at)
         self.replica.read.append(self.place)
         self.replica.values.append(value)
 
@@ -107,8 +111,11 @@ class Ledger:
     def __init__(self, places: Places) -> None:
         self.places = places
         self.request_names = frozenset(row.wire_name for row in PROFILES[places.profile] if row.feeds == "requests")
+        self.open_names = frozenset(row.wire_name for row in PROFILES[places.profile] if row.kind == "level")
         self.at = -math.inf
         """When requests were counted last, in this round; whatever was scraped later waits for its turn."""
+        self.open_at: dict[Arm, float] = {}
+        """When the oldest count of open requests was read, by arm."""
         self.unusable = 0
         """Series in this round that are no numbers."""
         self.left_out = 0
@@ -127,7 +134,7 @@ class Ledger:
         if self._met >= MOST_SERIES or len(replica.series) >= MOST_OF_A_REPLICA:
             return Surplus(self)
         self._met += 1
-        return Cell(self, replica, labels, owner.since)
+        return Cell(self, replica, labels, owner)
 
     def forget(self) -> None:
         """No series is known any more: whose they are has changed."""
@@ -137,6 +144,7 @@ class Ledger:
     def begin(self) -> None:
         """A new round: nothing has been read."""
         self.at, self.unusable, self.left_out = -math.inf, 0, 0
+        self.open_at.clear()
         for replica in self._replicas.values():
             replica.read, replica.values = [], []
 
@@ -179,6 +187,17 @@ class Ledger:
             for problem in replica.problems
         ]
         return [unusable, surplus, *senseless]
+
+    def in_flight(self, arms: Pods) -> Mapping[Arm, InFlight]:
+        """What each arm is answering, where it is counted; `arms` is what `totals` gave."""
+        found: dict[Arm, InFlight] = {}
+        for arm, at in self.open_at.items():
+            told = [pod for pod in arms.get(arm, {}).values() if pod.open is not None]
+            # What the proxy and the servers behind it both count is there once.
+            pods = [pod for pod in told if pod.requests is not None] or told
+            broken = [pod.broken for pod in pods if pod.broken is not None]
+            found[arm] = InFlight(at, sum(pod.open or 0.0 for pod in pods), sum(broken) if broken else None)
+        return found
 
     def segments(self, arms: Pods) -> Segments:
         """The totals once more by label and value, for gates with `by`; `arms` is what `totals` gave."""

@@ -20,8 +20,10 @@ from controlplane.evidence.places import Labels, Places
 Family = Literal["gateway", "mesh", "pods"]
 """Where series come from; each family has labels of its own, so each is one query."""
 PREFIXES: Mapping[str, Family] = {"envoy_": "gateway", "istio_": "mesh"}
-ALWAYS = frozenset({"requests", "broken_answers", "garbled_answers", "started_at"})
-"""What is read whatever the gates are: traffic, its failures, and when a replica began."""
+ALWAYS = frozenset({"requests", "broken_answers", "garbled_answers", "open", "started_at"})
+"""What is read whatever the gates are: traffic, its failures, what is open, and when a replica began."""
+BY_SERVERS = frozenset({"running", "waiting"})
+"""What is open as servers count it themselves, where no proxy does."""
 _PLAIN = re.compile(r"[A-Za-z0-9._-]+")
 
 
@@ -35,7 +37,8 @@ def wanted(profile: Profile, gates: Sequence[Gate]) -> list[Row]:
 
     For gates with `by` also those series that may carry the label.
     """
-    feeds = ALWAYS.union(*map(_feeds, gates))
+    by_proxy = any(row.feeds == "open" for row in profile)
+    feeds = ALWAYS.union(() if by_proxy else BY_SERVERS, *map(_feeds, gates))
     rows = [row for row in profile if row.feeds in feeds]
     if labels_of(gates):
         rows += [row for row in by_label(profile) if row.feeds in feeds and row not in rows]

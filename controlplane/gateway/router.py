@@ -107,6 +107,10 @@ class GatewayRouter:
         if state is not None and state.ours and not self._moving and self._sight.hangs_wrong:
             await self._write(in_millionths(state.slots), over=state)
 
+    async def retire(self, arm: Arm) -> bool:
+        """A step towards sending nobody to an arm without traffic any more; answers whether that is so."""
+        return await self.settle(arm)
+
     def idle(self, arm: Arm) -> bool:
         """Whether nothing can reach the arm through the route any more, so that it may be deleted."""
         return self._sight.idle(arm)

@@ -98,6 +98,8 @@ def _times(plan: ModelCanary, rollout: Rollout) -> list[str]:
         lines.append(f"  peak    {rollout.peak} of the traffic on {_clean(plan.spec.canary.name)}")
     if rollout.served:
         lines.append(f"  served  {', '.join(f'{count:,.0f} on {arm}' for arm, count in rollout.served.items())}")
+    if rollout.cut:
+        lines.append(f"  cut     {rollout.cut:,.0f} open requests, by the stop")
     return lines
 
 

@@ -124,7 +124,15 @@ class Charge:
     @property
     def lowers(self) -> bool:
         """Whether traffic is on its way back, so that it goes before others."""
-        return self.rollout is not None and self.rollout.phase is Phase.ROLLING_BACK
+        rollout = self.rollout
+        return rollout is not None and rollout.phase is Phase.ROLLING_BACK and not self._drains
+
+    @property
+    def _drains(self) -> bool:
+        """Whether its traffic is back, and its canary still answers what it had begun."""
+        rollout = self.rollout
+        back = rollout is not None and rollout.phase is Phase.ROLLING_BACK and rollout.drain is not None
+        return back and rollout is not None and rollout.drain is not None and rollout.drain.arm == "canary"
 
     async def once(self) -> float:
         """One pass; answers in how many seconds the next is due at the latest."""
@@ -132,7 +140,8 @@ class Charge:
             await self._look()
             await self._try(self._look_at_drift)  # before this pass puts it right, or nobody would be named
             wake_at = await self.reconciler.once()
-            await self._try(self.site.tend)
+            if not self._drains:  # a slot that goes to rest is counted no more
+                await self._try(self.site.tend)
             await self._try(self._mend_route)
             if not self.over:
                 return wake_at - self._clock.now()

@@ -7,7 +7,7 @@ back, Unknown on the way.
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from canary.rollout import Phase, Rollout
+from canary.rollout import Phase, Reason, Rollout
 from canary.serial import rfc3339
 
 if TYPE_CHECKING:
@@ -45,8 +45,8 @@ def drifted(sentences: Sequence[str]) -> dict[str, Any]:
 
 
 def story(rollout: Rollout) -> tuple[str, str]:
-    """Reason and sentence for people: of a rollout that was put back, why it was, and then how it ended."""
-    if rollout.phase is Phase.ROLLED_BACK:
+    """Reason and sentence for people: of a rollout that was put back, why it was, and then how far it is."""
+    if rollout.phase is Phase.ROLLED_BACK or (rollout.phase in GOING_BACK and rollout.reason is Reason.DRAINING):
         back = [each for each in rollout.history if each.event == "phase" and each.phase is Phase.ROLLING_BACK]
         if back:
             return back[-1].reason.value, f"{back[-1].message} {rollout.message}"

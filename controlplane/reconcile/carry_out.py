@@ -5,10 +5,10 @@ Called by `loop.py` for everything but traffic, whose order against saving is th
 
 from typing import assert_never
 
-from canary.action import Action, Evaluate, Mirror, Run, SetWeights, Stop
+from canary.action import Action, Evaluate, Mirror, Retire, Run, SetWeights, Stop
 from canary.errors import WorldError
 from canary.spec.models import CanarySpec
-from controlplane.ports import Ports, Rehearsal
+from controlplane.ports import Ports, Rehearsal, Retiring
 
 
 def _rehearsal(ports: Ports) -> Rehearsal:
@@ -26,6 +26,9 @@ async def carry_out(action: Action, spec: CanarySpec, ports: Ports) -> None:
             await ports.platform.run(arm, spec.stable if arm == "stable" else spec.canary)
         case Stop(arm):
             await ports.platform.stop(arm)
+        case Retire(arm):
+            if isinstance(ports.router, Retiring):
+                await ports.router.retire(arm)
         case Mirror(share):
             await _rehearsal(ports).mirror(share)
         case Evaluate():

@@ -13,6 +13,7 @@ from canary.observation import (
     EvaluationSeen,
     EvidenceSeen,
     FingerprintSeen,
+    InFlight,
     OperatorRequest,
     RouteSeen,
     Seen,
@@ -20,7 +21,7 @@ from canary.observation import (
     VariantSeen,
 )
 from canary.weights import ARMS, Arm
-from controlplane.ports import Ports
+from controlplane.ports import Counting, Ports, Retiring
 
 SILENT_INTERVALS = 3
 """Scrape intervals without an answer after which the source counts as silent. Fewer would make a hiccup an alarm."""
@@ -37,6 +38,9 @@ class Board:
     superseded_by: str = ""
     variants: Mapping[Arm, VariantSeen] = field(default_factory=dict)
     route: RouteSeen = field(default_factory=lambda: RouteSeen(at=0.0, problem="not looked yet"))
+    in_flight: Mapping[Arm, InFlight] = field(default_factory=dict)
+    """As the router itself counts it; empty where it does not."""
+    idle: tuple[Arm, ...] = ()
     counters: Counters | None = None
     requests: tuple[OperatorRequest, ...] = ()
     evaluation: EvaluationSeen | None = None
@@ -55,9 +59,14 @@ class Board:
             self.variants = {arm: replace(seen, problem=str(error)) for arm, seen in self.variants.items()}
 
     async def look_at_route(self) -> None:
-        """The weights in force."""
+        """The weights in force, and what is open on either side of them, where the router knows."""
+        router = self.ports.router
         try:
-            self.route = await self.ports.router.seen()
+            self.route = await router.seen()
+            if isinstance(router, Counting):
+                self.in_flight = await router.in_flight()
+            if isinstance(router, Retiring):
+                self.idle = tuple(arm for arm in ARMS if router.idle(arm))
         except WorldError as error:
             self.route = RouteSeen(at=self.ports.clock.now(), problem=str(error))
 
@@ -133,6 +142,8 @@ class Board:
             shadow=self.shadow,
             fingerprint=self.fingerprint or self._not_told_yet(),
             requests=self.requests,
+            in_flight=self.in_flight or (self.counters.in_flight if self.counters is not None else {}),
+            idle=self.idle,
             superseded_by=self.superseded_by,
         )
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from numpy.random import Generator
 
 from canary.errors import Unavailable, WorldError
-from canary.observation import Counters, PodCounters, RouteSeen, VariantSeen
+from canary.observation import Counters, InFlight, PodCounters, RouteSeen, VariantSeen
 from canary.spec.models import Variant
 from canary.weights import ARMS, Arm, Weights
 from controlplane.simulation.clock import EPOCH, VirtualClock
@@ -113,6 +113,10 @@ class VirtualRouter:
     async def seen(self) -> RouteSeen:
         """The weights in force."""
         return RouteSeen(self._clock.now(), self._weights)
+
+    async def in_flight(self) -> Mapping[Arm, InFlight]:
+        """Nothing: requests of this world are answered within the moment."""
+        return {arm: InFlight(self._clock.now(), 0.0, 0.0) for arm in ARMS}
 
     def _put(self, weights: Weights) -> None:
         if weights != self._weights:

@@ -89,6 +89,8 @@ class Picture:
     served: Mapping[Arm, float]
     unrouted: float | None
     """Requests that the proxy could send to neither arm; None where nobody counts them."""
+    cut: float | None
+    """Requests that were still being answered when their arm was stopped; None where nobody counts them."""
     ending: Ending | None
     of_record: bool = False
     """Whether it shows what was written down, and not a look of just now: then the age of metrics says nothing."""
@@ -129,6 +131,7 @@ def picture(
         events=rollout.history,
         served=rollout.served,
         unrouted=rollout.unrouted,
+        cut=rollout.cut,
         ending=_ending(rollout),
         of_record=of_record,
     )

@@ -78,9 +78,11 @@ def ending_text(event: Event) -> str:
     if to_zero is not None:
         parts.append(f"verdict to no traffic {fmt.span(to_zero)}")
     requests = dict(event.evidence.get("requests", {}))
-    lost = requests.pop("failed_by_shift", None)
+    lost, cut = requests.pop("failed_by_shift", None), requests.pop("cut_by_stop", None)
     if requests:
         parts.append("answered: " + ", ".join(f"{count:,} on {arm}" for arm, count in requests.items()))
     if lost is not None:
         parts.append(f"lost by shifts: {lost}")
+    if cut:
+        parts.append(f"cut off by the stop: {cut}")
     return fmt.clean("; ".join(parts))

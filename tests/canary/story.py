@@ -31,7 +31,10 @@ ERRORS = Gate(text="error_rate <= 5%", metric="error_rate", comparison="max", li
 
 
 def plan(*stages: Stage, **fields: object) -> CanarySpec:
-    """A plan with two small variants; without stages 5/25/100 %, held for 60 s, under an error limit."""
+    """A plan with two small variants; without stages 5/25/100 %, held for 60 s, under an error limit.
+
+    What has no traffic is stopped at once: nothing here takes time to answer, unless a story says so.
+    """
     default = (*tuple(Stage(traffic=share, hold=60, gates=(ERRORS,)) for share in (0.05, 0.25)), Stage(traffic=1.0))
     return CanarySpec.model_validate(
         {
@@ -39,6 +42,7 @@ def plan(*stages: Stage, **fields: object) -> CanarySpec:
             "stable": Variant(name="v1"),
             "canary": Variant(name="v2"),
             "stages": stages or default,
+            "drain": 0.0,
             **fields,
         }
     )

@@ -4,8 +4,9 @@
 machine, which know addresses of replicas, come after them.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from controlplane.adapters.envoy import EnvoyRouter
 from controlplane.adapters.memory import MemoryRouter
 from controlplane.kserve.group import LlmRouter
 from controlplane.ports import Router
-from tests.controlplane.adapters.upstreams import upstream
+from tests.controlplane.adapters.upstreams import Stream, ask, upstream
 from tests.controlplane.adapters.waiting import PATIENCE_S
 from tests.controlplane.gateway.world import world
 from tests.controlplane.kserve.worlds import NAMESPACE, LlmWorld, RealTime
@@ -160,3 +161,74 @@ async def test_an_idle_arm_goes_when_its_replicas_go(local: LocalRouter, both: E
     await local.set_endpoints({"stable": both["stable"]}, {"stable": both["stable"]})
     with pytest.raises(WorldError, match="canary arm has an address"):
         await local.set_weights(Weights(50_000))
+
+
+@asynccontextmanager
+async def answering(local: LocalRouter, arm: Arm, stream: Stream) -> AsyncIterator[None]:
+    """One request is under way on this arm inside the block, and is answered at its end."""
+    if isinstance(local, MemoryRouter):
+        local.begin(arm)
+        yield
+        local.end(arm)
+        return
+    async with asyncio.TaskGroup() as clients:
+        clients.create_task(ask(local.address, "/stream"))
+        await stream.begun.wait()
+        yield
+        stream.go_on.set()
+
+
+async def until_open(local: LocalRouter, **wanted: float) -> None:
+    """Wait until so many requests are open on these arms."""
+    async with asyncio.timeout(PATIENCE_S):
+        while {arm: count.open for arm, count in (await local.in_flight()).items()} != wanted:  # noqa: ASYNC110 - told by none
+            await asyncio.sleep(0.01)
+
+
+async def test_open_requests_are_counted_by_arm_whatever_the_weights_are(local: LocalRouter) -> None:
+    stream = Stream()
+    async with upstream("stable") as stable, upstream("canary", stream=stream) as canary:
+        both: Endpoints = {"stable": {"stable-0": stable}, "canary": {"canary-0": canary}}
+        await local.set_endpoints(both, both)
+        await local.set_weights(ALL_CANARY)
+        await until_open(local, stable=0, canary=0)
+        before = now()
+        async with answering(local, "canary", stream):
+            await local.set_weights(ALL_STABLE)
+            await until_open(local, stable=0, canary=1)
+            assert (await local.in_flight())["canary"].at >= before
+        await until_open(local, stable=0, canary=0)
+        assert (await local.in_flight())["canary"].broken == 0
+
+
+async def test_an_answer_that_breaks_off_is_counted_as_broken(local: LocalRouter) -> None:
+    stream = Stream()
+    async with AsyncExitStack() as stack:
+        stable = await stack.enter_async_context(upstream("stable"))
+        async with upstream("canary", stream=stream) as canary:
+            both: Endpoints = {"stable": {"stable-0": stable}, "canary": {"canary-0": canary}}
+            await local.set_endpoints(both, both)
+            await local.set_weights(ALL_CANARY)
+            if isinstance(local, MemoryRouter):
+                local.begin("canary")
+                local.end("canary", broken=True)
+            else:
+                host, port = local.address.rsplit(":", 1)
+                _, writer = await asyncio.open_connection(host, int(port))
+                stack.enter_context(closing(writer))
+                writer.write(b"GET /stream HTTP/1.1\r\nhost: test\r\n\r\n")
+                await until_open(local, stable=0, canary=1)
+        await until_open(local, stable=0, canary=0)
+        assert (await local.in_flight())["canary"].broken == 1
+
+
+async def test_an_arm_without_traffic_can_be_put_out_of_reach(local: LocalRouter, both: Endpoints) -> None:
+    await local.set_weights(Weights(250_000))
+    assert not local.idle("stable")
+    await local.set_weights(ALL_CANARY)
+    await local.retire("stable")
+    assert local.idle("stable")
+    assert not local.idle("canary")
+    await local.set_weights(ALL_STABLE)
+    assert not local.idle("stable")
+    assert (await local.seen()).weights == ALL_STABLE

@@ -20,6 +20,7 @@ from canary.observation import (
     EvidenceSeen,
     FingerprintDifference,
     FingerprintSeen,
+    InFlight,
     OperatorRequest,
     PodCounters,
     RouteSeen,
@@ -233,6 +234,7 @@ class SmallWorld:
             route=RouteSeen(now, self.route),
             evidence=EvidenceSeen(now, Counters(now, totals, unrouted=0.0)),
             evaluation=EvaluationSeen(now, done=True, canary=GOOD, stable=GOOD),
+            in_flight={arm: InFlight(now, 0.0) for arm in ARMS},
             shadow=ShadowSeen(now, tuple(ShadowDay(day, 2500, 500, 1000) for day in (1, 2))),
         )
 
@@ -248,8 +250,16 @@ class SmallWorld:
             shadow=rng.choice([None, well.shadow, ShadowSeen(self.now, (ShadowDay(1, 10, 0, 4000),))]),
             fingerprint=self._fingerprint(),
             requests=self._requests(),
+            in_flight={arm: self._open() for arm in ARMS if rng.random() < 0.9},
+            idle=rng.choice([(), ("stable",), ARMS]),
             superseded_by="r2" if rng.random() < 0.01 else "",
         )
+
+    def _open(self) -> InFlight:
+        """Mostly nothing, and just counted; totals may begin anew."""
+        rng = self.rng
+        at = self.now - rng.choice([0.0, 0.0, 1.0, 900.0])
+        return InFlight(at, rng.choice([0.0, 0.0, 0.0, 3.0, 500.0]), rng.choice([None, 0.0, 7.0]))
 
     def _fingerprint(self) -> FingerprintSeen | None:
         """Mostly equal or not told; now and then other than stable, told late, and taken back again."""

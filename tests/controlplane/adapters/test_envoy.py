@@ -329,6 +329,21 @@ async def test_only_the_cohort_takes_part(folder: Path, both: Endpoints) -> None
         assert (await ask(router.address))[:2] == (200, "canary")
 
 
+async def test_retiring_stable_takes_those_outside_the_cohort_along(folder: Path, both: Endpoints) -> None:
+    """Until other weights are set: who puts everything back means everybody."""
+    async with envoy(folder, cohort=Cohort(header="x-group", values=("beta",))) as router:
+        await router.set_endpoints(both, both)
+        await router.set_weights(ALL_CANARY)
+        assert (await ask(router.address))[1] == "stable"
+        assert not router.idle("stable")
+        await router.retire("stable")
+        assert router.idle("stable")
+        assert [(await ask(router.address))[1] for _ in range(20)] == ["canary"] * 20
+        await router.set_weights(Weights(500_000))
+        assert not router.idle("stable")
+        assert (await ask(router.address))[1] == "stable"
+
+
 async def test_a_restart_does_not_widen_the_cohort(folder: Path, both: Endpoints) -> None:
     """A run without the cohort leaves the routes narrow until it sets weights of its own."""
     async with envoy(folder, cohort=Cohort(header="x-group", values=("beta",))) as router:

@@ -19,6 +19,7 @@ from tests.controlplane.evidence.scraped import (
     LATENCY,
     STABLE,
     TTFT,
+    Metric,
     Prometheus,
     Standing,
     answer,
@@ -27,6 +28,7 @@ from tests.controlplane.evidence.scraped import (
     gateway,
     places,
     requests_of,
+    series,
     server,
 )
 from tests.controlplane.reconcile.desk import Hand
@@ -360,3 +362,39 @@ async def test_gates_by_a_label_tell_its_values_apart_in_what_the_pods_count(
     assert (bolt.requests, bolt.errors) == (50, 30)
     assert sorted(counters.segments["tenant"]) == ["acme", "bolt"]
     assert sum(pod.requests or 0.0 for pod in counters.arms["canary"].values()) == 90
+
+
+def active(place: int, open_: float, *, at: float, pod: str = "envoy-a") -> Metric:
+    """How many requests one proxy has open at one place of the route."""
+    cluster = f"httproute/shop/chat/rule/0/backend/{place}"
+    labels = {"envoy_cluster_name": cluster, "namespace": "gateways", "pod": pod}
+    return series("envoy_cluster_upstream_rq_active", labels, (at, open_))
+
+
+async def test_open_requests_are_those_of_all_proxies_and_as_old_as_the_oldest_count(
+    fleet: FleetMetrics, prometheus: Prometheus
+) -> None:
+    """A proxy that was read before the traffic was gone says nothing of what came after."""
+    fleet.register(KEY, places(gates=[TTFT]))
+    own = [server("vllm:num_requests_running", "chat-int4-predictor-x-y", 7)]
+    found = [active(1, 3, at=104.0), active(1, 2, at=101.0, pod="envoy-b"), active(0, 9, at=104.0)]
+    counted = [gateway(0, [(104.0, 900)]), gateway(1, [(104.0, 60)]), gateway(1, [(101.0, 50)], pod="envoy-b")]
+    prometheus.show(*counted, found, pods=own)
+    await fleet.tick()
+    in_flight = fleet.newest(KEY).in_flight
+    assert (in_flight["canary"].open, in_flight["canary"].at) == (5, 101.0)
+    assert in_flight["stable"].open == 9
+
+
+async def test_where_no_proxy_counts_them_vllm_does(fleet: FleetMetrics, prometheus: Prometheus) -> None:
+    """What waits for its turn is open as well."""
+    fleet.register(KEY, places(profile="vllm"))
+    pods = ["chat-bf16-predictor-x-y", "chat-int4-predictor-x-y", "chat-int4-predictor-x-z"]
+    post: dict[str, Any] = {"handler": "/v1/completions", "method": "POST", "status": "2xx"}
+    own = [server("http_requests_total", pod, 40, **post) for pod in pods]
+    own += [server("vllm:num_requests_running", pod, 2, engine=engine) for pod in pods for engine in ("0", "1")]
+    own += [server("vllm:num_requests_waiting", pods[1], 5, engine="0")]
+    prometheus.show(pods=own)
+    await fleet.tick()
+    in_flight = fleet.newest(KEY).in_flight
+    assert {arm: count.open for arm, count in in_flight.items()} == {"stable": 4, "canary": 13}

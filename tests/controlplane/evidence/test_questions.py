@@ -29,8 +29,16 @@ def test_each_family_is_one_question_whatever_the_rollouts_profiles_are() -> Non
     assert found.keys() == {"gateway", "mesh", "pods"}
     assert 'envoy_cluster_name=~"httproute/(lab/(b)|shop/(a))/rule/0/backend/[01]"' in found["gateway"]
     assert 'destination_workload=~"(c-bf16|c-int4)(-.*)?"' in found["mesh"]
-    assert 'namespace=~"lab|shop",pod=~"(b-bf16|b-int4|d-bf16|d-int4)(-.*)?"' in found["pods"]
+    assert 'namespace=~"lab|shop",pod=~"(b-bf16|b-int4|c-bf16|c-int4|d-bf16|d-int4)(-.*)?"' in found["pods"]
     assert "http_requests_total" in found["pods"]
+
+
+def test_open_requests_are_asked_for_once_of_the_proxy_or_else_of_the_servers() -> None:
+    gateway, mesh, pods = (selectors([places(profile=each)], Labels()) for each in ("envoy-gateway", "istio", "vllm"))
+    assert "envoy_cluster_upstream_rq_active" in gateway["gateway"]
+    assert gateway.keys() == {"gateway"}
+    assert "vllm:num_requests_running|vllm:num_requests_waiting" in mesh["pods"]
+    assert "vllm:num_requests_running|vllm:num_requests_waiting" in pods["pods"]
 
 
 def test_gates_decide_which_names_are_worth_asking_for() -> None:

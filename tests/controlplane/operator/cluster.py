@@ -9,8 +9,9 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
-from canary.observation import Counters, PodCounters
+from canary.observation import Counters, InFlight, PodCounters
 from canary.spec.models import ModelCanary
+from canary.weights import ARMS
 from controlplane.kserve.caches import Caches
 from controlplane.kubernetes.api import Object
 from controlplane.kubernetes.memory import MemoryKube
@@ -76,7 +77,8 @@ class Numbers:
         self._at = now
         stable = PodCounters(requests=self._totals["v1"], errors=0.0)
         canary = PodCounters(requests=self._totals["v2"], errors=self._failed)
-        return Counters(now, {"stable": {"v1": stable}, "canary": {"v2": canary}})
+        open_ = {arm: InFlight(now, 0.0) for arm in ARMS}
+        return Counters(now, {"stable": {"v1": stable}, "canary": {"v2": canary}}, in_flight=open_)
 
 
 class CountedWorld(ClusterWorld):

@@ -9,9 +9,9 @@ from typing import Any, Protocol
 
 import pytest
 
-from canary.observation import Counters, PodCounters
+from canary.observation import Counters, InFlight, PodCounters
 from canary.spec.models import KServePlatform, ModelCanary
-from canary.weights import Arm
+from canary.weights import ARMS, Arm
 from controlplane.adapters.prometheus_access import Access
 from controlplane.evidence.discover import Choice
 from controlplane.kserve.caches import Caches
@@ -75,7 +75,8 @@ class Numbers:
         self._at = now
         stable = PodCounters(requests=self._totals["stable"], errors=0.0)
         canary = PodCounters(requests=self._totals["canary"], errors=self._failed)
-        return Counters(now, {"stable": {"s": stable}, "canary": {"c": canary}})
+        open_ = {arm: InFlight(now, 0.0) for arm in ARMS}
+        return Counters(now, {"stable": {"s": stable}, "canary": {"c": canary}}, in_flight=open_)
 
 
 class CountedWorld(ClusterWorld):

@@ -93,6 +93,7 @@ class Place:
                 "stable": {"stable-0": PodCounters(requests=(now - EPOCH) * RPS - canary, errors=0.0)},
                 "canary": {"canary-0": PodCounters(requests=canary, errors=failed)},
             },
+            in_flight=await self.router.in_flight(),
         )
 
     def _sent(self, until: float) -> float:

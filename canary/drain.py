@@ -1,0 +1,125 @@
+"""Whether the arm that gets no more traffic has answered what it had begun, so that it may be stopped.
+
+Asked by `machine.py`, `steps.py` and `awaited.py`: for the canary once a rollback has taken its traffic, and for stable
+once the canary has all of it. New traffic never waits for this; only the stop does, and for `spec.drain` at most. How
+many requests are open comes in with the snapshot, as the proxy in front or the servers themselves count them. Where
+nobody counts them, the arm has all of that time.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+from canary import wording
+from canary.look import Look
+from canary.observation import InFlight
+from canary.rollout import Drain, Phase, Rollout
+from canary.serial import rfc3339
+from canary.weights import Arm
+
+WORTH_A_WORD_S = 2.0
+"""Seconds without traffic after which what is still answered is worth a word: short requests always are."""
+SETTLED_S = 0.5
+"""Seconds after the last new request from which on a count of zero is believed: proxies have several workers."""
+
+
+def noted(look: Look) -> Rollout:
+    """The rollout with what is seen of its losing arm: since when it gets nothing, and how much it still answers."""
+    rollout = look.rollout
+    if rollout.phase is Phase.WATCHING and look.in_force and not _is_of(rollout, "stable"):
+        if not look.spec.cohort:
+            rollout = replace(rollout, drain=Drain("stable", rollout.stage_since))
+        elif "stable" in look.seen.idle:  # who is outside the cohort asks it until it is retired
+            rollout = replace(rollout, drain=Drain("stable", look.now))
+    elif rollout.phase is Phase.ROLLING_BACK and not _is_of(rollout, "canary") and _has_no_traffic(look):
+        at = look.seen.route.at
+        decided = rollout.decided if rollout.decided is not None else look.now
+        rollout = replace(rollout, drain=Drain("canary", at), zero=max(at, decided))
+    drain = rollout.drain
+    if drain is None or drain.open is not None:
+        return rollout
+    count = look.seen.in_flight.get(drain.arm)
+    if count is None or count.at < drain.since:
+        return rollout
+    return replace(rollout, drain=replace(drain, open=count.open, broken=count.broken))
+
+
+def is_over(look: Look, arm: Arm) -> bool:
+    """Whether this arm has no traffic any more, and has answered all that it had begun or has had its time."""
+    drain = look.rollout.drain
+    if drain is None or drain.arm != arm:
+        return arm == "stable" and look.spec.cohort is not None and look.now >= look.hold_ends + look.spec.drain
+    return ends_at(look, drain) <= look.now or _is_idle(look, drain)
+
+
+def lasts(look: Look, arm: Arm) -> bool:
+    """Whether this arm has answered for so long without traffic that it is worth a word."""
+    drain = look.rollout.drain
+    return (
+        drain is not None and drain.arm == arm and not is_over(look, arm) and look.now - drain.since >= WORTH_A_WORD_S
+    )
+
+
+def ends_at(look: Look, drain: Drain) -> float:
+    """When the arm is stopped at the latest."""
+    return drain.since + look.spec.drain
+
+
+def waits(look: Look) -> str:
+    """What is waited for, as a sentence; empty where nothing is."""
+    drain = look.rollout.drain
+    if drain is None:
+        return ""
+    count = _count(look, drain)
+    until = rfc3339(round(ends_at(look, drain)))
+    return wording.draining(_name(look, drain), None if count is None else count.open, until)
+
+
+def ended(look: Look) -> tuple[str, dict[str, Any]]:
+    """How it ended, as a sentence that follows another (empty where nothing was open), and what the rollout keeps."""
+    drain = look.rollout.drain
+    if drain is None:
+        return "", {}
+    count = _count(look, drain)
+    if count is None:
+        told = wording.not_counted(_name(look, drain), look.spec.drain) if look.spec.drain else ""
+        return told, {}
+    still_open = 0.0 if _is_idle(look, drain) else count.open
+    cut = still_open + _broken_since(drain, count)
+    waited = look.now - drain.since
+    open_ = drain.open or 0.0
+    return wording.drained(_name(look, drain), cut, open_ if waited >= WORTH_A_WORD_S else 0.0, waited), {"cut": cut}
+
+
+def _is_of(rollout: Rollout, arm: Arm) -> bool:
+    return rollout.drain is not None and rollout.drain.arm == arm
+
+
+def _has_no_traffic(look: Look) -> bool:
+    """Whether the route was seen to send the canary nothing, in a look after the decision."""
+    rollout, route = look.rollout, look.seen.route
+    if rollout.weights.canary or route.weights is None or route.weights.canary or not rollout.peak.canary:
+        return False
+    decided = rollout.decided if rollout.decided is not None else look.now
+    return not route.at < decided <= look.now  # unless the clock was set back meanwhile
+
+
+def _count(look: Look, drain: Drain) -> InFlight | None:
+    """What is open now; None where nobody has counted it since the arm lost its traffic."""
+    count = look.seen.in_flight.get(drain.arm)
+    return None if count is None or count.at < drain.since else count
+
+
+def _is_idle(look: Look, drain: Drain) -> bool:
+    count = _count(look, drain)
+    return count is not None and count.open <= 0 and count.at >= drain.since + SETTLED_S
+
+
+def _broken_since(drain: Drain, count: InFlight) -> float:
+    """Answers that broke off since the first count; a smaller total begins anew."""
+    if drain.broken is None or count.broken is None:
+        return 0.0
+    return count.broken - drain.broken if count.broken >= drain.broken else count.broken
+
+
+def _name(look: Look, drain: Drain) -> str:
+    return look.spec.stable.name if drain.arm == "stable" else look.spec.canary.name

@@ -1,0 +1,108 @@
+"""What users get from a whole rollout on this machine: real servers as processes, the real Envoy, requests of users."""
+
+import asyncio
+import contextlib
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.controlplane import rude_server
+from tests.controlplane.real import LeftBehind, Run, running, write_plan
+
+pytestmark = pytest.mark.real
+STREAMS = 24
+HALF: dict[str, Any] = {"traffic": "50%", "hold": "10m"}
+
+
+def rude(*flags: str) -> list[str]:
+    """The command of a server with these manners."""
+    return [sys.executable, rude_server.__file__, "{port}", *flags]
+
+
+class User:
+    """Asks one question, and reads what comes for as long as it comes."""
+
+    def __init__(self) -> None:
+        self.variant = ""
+        self.body = b""
+        self.answering = asyncio.Event()
+
+    @property
+    def finished(self) -> bool:
+        """Whether the answer came to its end."""
+        return self.body.endswith(b"[END]\r\n0\r\n\r\n")
+
+    async def ask(self, address: str) -> None:
+        """Until the connection is closed."""
+        host, port = address.rsplit(":", 1)
+        reader, writer = await asyncio.open_connection(host, int(port))
+        with contextlib.closing(writer):
+            writer.write(b"POST /v1/completions HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+            head = await reader.readuntil(b"\r\n\r\n")
+            self.variant = head.lower().partition(b"x-serinus-variant: ")[2].partition(b"\r")[0].decode()
+            self.answering.set()
+            while piece := await reader.read(65536):
+                self.body += piece
+
+
+async def users_of(run: Run, tasks: asyncio.TaskGroup) -> list[User]:
+    """Users with answers under way, at least so many from the canary."""
+    await run.until(event="phase", phase="Analyzing")
+    users: list[User] = []
+    while sum(user.variant == "canary" for user in users) < STREAMS:
+        users.append(User())
+        tasks.create_task(users[-1].ask(await run.address()))
+        await users[-1].answering.wait()
+    return users
+
+
+async def test_the_answers_under_way_at_a_rollback_are_finished(tmp_path: Path) -> None:
+    """The canary cuts its answers off when it is stopped, as vLLM does: so it is stopped after the last of them."""
+    done = tmp_path / "done"
+    variants = rude("--until", str(done))
+    plan = write_plan(tmp_path, stages=[HALF, {"traffic": "100%"}], stable=variants, canary=variants)
+    with LeftBehind(tmp_path / "state"):
+        async with running(plan, tmp_path / "state") as run, asyncio.TaskGroup() as streams:
+            users = await users_of(run, streams)
+            await command("abort", "real", "--yes", "--state", str(run.state))
+            waiting = await run.until(reason="Draining")
+            assert waiting["weight"] == 0
+            assert "Open requests of v2: " in waiting["message"]
+            done.touch()
+            end = await run.until(event="end")
+            assert await run.end() == 1
+    assert all(user.finished for user in users)
+    assert end["requests"]["cut_by_stop"] == 0
+    assert end["requests"]["failed_by_shift"] == 0
+    assert "that it had begun" in end["message"]
+
+
+async def test_what_is_not_finished_within_the_drain_is_cut_and_counted(tmp_path: Path) -> None:
+    """The way back itself is as quick as ever."""
+    variants = rude("--until", str(tmp_path / "never"))
+    plan = write_plan(tmp_path, stages=[HALF, {"traffic": "100%"}], stable=variants, canary=variants, drain="1s")
+    with LeftBehind(tmp_path / "state"):
+        async with running(plan, tmp_path / "state", "--keep") as run, asyncio.TaskGroup() as streams:
+            users = await users_of(run, streams)
+            await command("abort", "real", "--yes", "--state", str(run.state))
+            end = await run.until(event="end")
+            assert await run.end() == 1
+            await command("stop", str(plan), "--state", str(run.state))
+    mine = sum(user.variant == "canary" for user in users)
+    assert not any(user.finished for user in users)
+    assert end["requests"]["cut_by_stop"] == mine
+    assert end["requests"]["failed_by_shift"] == 0
+    assert f"{mine} requests that v2 was still answering were cut off" in end["message"]
+    assert end["decided_to_zero"] < 5
+
+
+async def command(*words: str) -> str:
+    """A command of ours; what it prints."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "controlplane.cli.main", *words, stdout=-1, stderr=-2, stdin=asyncio.subprocess.DEVNULL
+    )
+    told, _ = await process.communicate()
+    assert process.returncode == 0, told.decode()
+    return told.decode()
