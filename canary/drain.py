@@ -54,9 +54,10 @@ def is_over(look: Look, arm: Arm) -> bool:
 def lasts(look: Look, arm: Arm) -> bool:
     """Whether this arm has answered for so long without traffic that it is worth a word."""
     drain = look.rollout.drain
-    return (
-        drain is not None and drain.arm == arm and not is_over(look, arm) and look.now - drain.since >= WORTH_A_WORD_S
-    )
+    if drain is None or drain.arm != arm or is_over(look, arm) or look.now - drain.since < WORTH_A_WORD_S:
+        return False
+    count = _count(look, drain)
+    return count is None or count.open > 0
 
 
 def ends_at(look: Look, drain: Drain) -> float:

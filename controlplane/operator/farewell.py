@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 
 from canary.errors import WorldError
 from canary.observation import OperatorRequest
-from canary.rollout import Phase
+from canary.rollout import Phase, Rollout
 from canary.weights import ALL_STABLE
 from controlplane.kubernetes.api import Kube, Object
 from controlplane.kubernetes.cache import Key, key_of
@@ -20,7 +20,7 @@ from controlplane.operator.reading import Reading
 from controlplane.ports import Clock, Stored
 
 PATIENCE = 30.0
-"""Seconds that a deleted ModelCanary waits for the way back in order."""
+"""Seconds that a deleted ModelCanary waits for the way back in order; the time that its canary drains is its plan's."""
 AWAY_PATIENCE = 120.0
 """The same once its traffic is where it belongs: KServe's slower modes let go of a variant in several steps."""
 LAST_TRY = 5.0
@@ -44,7 +44,7 @@ class Farewell:
                 return True
             charge.left_at = now
             charge.ask(OperatorRequest("deleted", "abort", "Whoever deleted the ModelCanary", now))
-        if now - charge.left_at < (AWAY_PATIENCE if charge.over else PATIENCE):
+        if now - charge.left_at - _drained(charge.rollout, now) < (AWAY_PATIENCE if charge.over else PATIENCE):
             return False
         await self._break_off(charge, object_)
         return True
@@ -103,3 +103,10 @@ class Farewell:
         except (WorldError, TimeoutError) as error:
             self._say(key_of(object_), f"After the deletion: {str(error) or 'no answer'}. It is left as it is.")
             return False
+
+
+def _drained(rollout: Rollout | None, now: float) -> float:
+    """Seconds in which its traffic was back, and its canary had what it had begun to answer."""
+    if rollout is None or rollout.drain is None or rollout.drain.arm != "canary":
+        return 0.0
+    return (rollout.since if rollout.finished else now) - rollout.drain.since

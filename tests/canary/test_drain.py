@@ -164,7 +164,7 @@ def test_the_invariant_sees_a_stop_that_came_too_soon(open_: float) -> None:
     story.count(22, "canary", 0)
     seen = replace(story.seen, in_flight={"canary": InFlight(22, 0.0, 0.0)})
     story = aborted()
-    decision = advance(story.spec, story.rollout, seen, 22.0)
+    decision = advance(story.config, story.rollout, seen, 22.0)
     assert decision.rollout.phase is Phase.ROLLED_BACK
     told = replace(seen, in_flight={"canary": InFlight(22, open_, 0.0)})
     assert bool(broken(story.spec, story.rollout, told, decision)) == (open_ > 0)

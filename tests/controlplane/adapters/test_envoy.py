@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from canary.errors import BadInput, WorldError
-from canary.spec.models import Cohort, Sticky
+from canary.spec.models import Sticky
 from canary.weights import ALL_CANARY, ALL_STABLE, ARMS, Arm, Weights
 from controlplane.adapters import envoy_config
 from controlplane.adapters.envoy import EnvoyRouter
@@ -313,47 +313,6 @@ async def test_r5_routes_that_envoy_refuses_change_nothing(
         assert (await ask(router.address))[0] == 200
         await router.set_weights(Weights(500_000))
         assert (await router.seen()).weights == Weights(500_000)
-
-
-async def test_only_the_cohort_takes_part(folder: Path, both: Endpoints) -> None:
-    async with envoy(folder, cohort=Cohort(header="x-group", values=("beta", "staff"))) as router:
-        await router.set_endpoints(both, both)
-        await router.set_weights(ALL_CANARY)
-        groups: tuple[dict[str, str], ...] = ({"x-group": "beta"}, {"X-Group": "staff"}, {"x-group": "other"}, {})
-        served = [(await ask(router.address, headers=group))[1] for group in groups]
-        assert served == ["canary", "canary", "stable", "stable"]
-        assert (await router.seen()).weights == ALL_CANARY
-        # The canary has won and stable is stopped: whoever is outside the cohort must not be left without an answer.
-        winner: Endpoints = {"canary": both["canary"]}
-        await router.set_endpoints(winner, winner)
-        assert (await ask(router.address))[:2] == (200, "canary")
-
-
-async def test_retiring_stable_takes_those_outside_the_cohort_along(folder: Path, both: Endpoints) -> None:
-    """Until other weights are set: who puts everything back means everybody."""
-    async with envoy(folder, cohort=Cohort(header="x-group", values=("beta",))) as router:
-        await router.set_endpoints(both, both)
-        await router.set_weights(ALL_CANARY)
-        assert (await ask(router.address))[1] == "stable"
-        assert not router.idle("stable")
-        await router.retire("stable")
-        assert router.idle("stable")
-        assert [(await ask(router.address))[1] for _ in range(20)] == ["canary"] * 20
-        await router.set_weights(Weights(500_000))
-        assert not router.idle("stable")
-        assert (await ask(router.address))[1] == "stable"
-
-
-async def test_a_restart_does_not_widen_the_cohort(folder: Path, both: Endpoints) -> None:
-    """A run without the cohort leaves the routes narrow until it sets weights of its own."""
-    async with envoy(folder, cohort=Cohort(header="x-group", values=("beta",))) as router:
-        await router.set_endpoints(both, both)
-        await router.set_weights(ALL_CANARY)
-    async with envoy(folder) as router:
-        await router.set_endpoints(both, both)
-        assert (await ask(router.address))[1] == "stable"
-        await router.set_weights(ALL_CANARY)
-        assert (await ask(router.address))[1] == "canary"
 
 
 async def test_the_same_user_stays_on_the_same_variant_and_a_rise_takes_nobody_back(

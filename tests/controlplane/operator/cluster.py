@@ -11,7 +11,7 @@ from typing import Any
 
 from canary.observation import Counters, InFlight, PodCounters
 from canary.spec.models import ModelCanary
-from canary.weights import ARMS
+from canary.weights import ARMS, Arm
 from controlplane.kserve.caches import Caches
 from controlplane.kubernetes.api import Object
 from controlplane.kubernetes.memory import MemoryKube
@@ -65,6 +65,8 @@ class Numbers:
         self._failed = 0.0
         self._at = EPOCH
         self.broken = False
+        self.open: dict[Arm, float] = dict.fromkeys(ARMS, 0.0)
+        """Requests that each arm is answering."""
 
     async def read(self) -> Counters:
         """Totals until now."""
@@ -77,7 +79,7 @@ class Numbers:
         self._at = now
         stable = PodCounters(requests=self._totals["v1"], errors=0.0)
         canary = PodCounters(requests=self._totals["v2"], errors=self._failed)
-        open_ = {arm: InFlight(now, 0.0) for arm in ARMS}
+        open_ = {arm: InFlight(now, self.open[arm]) for arm in ARMS}
         return Counters(now, {"stable": {"v1": stable}, "canary": {"v2": canary}}, in_flight=open_)
 
 

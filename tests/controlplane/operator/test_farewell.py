@@ -112,3 +112,20 @@ async def test_in_a_mode_with_one_service_the_loser_is_said_to_be_part_of_it(tow
     await town.until(lambda: town.status().get("stage") == 1)
     await deleted(town)
     assert "v2 is still part of inferenceservice/chat in models, without traffic." in farewell(town)
+
+
+@plays
+async def test_a_deleted_canary_answers_what_it_had_begun_however_long_that_takes(
+    town: Town, clinging: Clinging
+) -> None:
+    """As long as its plan gives it; the two minutes for putting it away begin after that."""
+    await town.apply()
+    await town.until(lambda: town.status().get("stage") == 1)
+    town.place().router.begin("canary", 3)
+    await town.kube.delete(MODEL_CANARY, PLACE, NAME)
+    await asyncio.sleep(PATIENCE + AWAY_PATIENCE + 10)
+    assert town.place().router._weights == ALL_STABLE
+    assert clinging.forced == []
+    town.place().router.end("canary", 3)
+    await town.until(lambda: KEY not in town.kube.objects(MODEL_CANARY), seconds=2 * AWAY_PATIENCE)
+    assert clinging.forced == ["canary"]

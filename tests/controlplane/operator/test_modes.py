@@ -63,6 +63,8 @@ class Numbers:
         self._failed = 0.0
         self._at = EPOCH
         self.broken = False
+        self.open: dict[Arm, float] = dict.fromkeys(ARMS, 0.0)
+        """Requests that each arm is answering."""
 
     async def read(self) -> Counters:
         """Totals until now."""
@@ -75,7 +77,7 @@ class Numbers:
         self._at = now
         stable = PodCounters(requests=self._totals["stable"], errors=0.0)
         canary = PodCounters(requests=self._totals["canary"], errors=self._failed)
-        open_ = {arm: InFlight(now, 0.0) for arm in ARMS}
+        open_ = {arm: InFlight(now, self.open[arm]) for arm in ARMS}
         return Counters(now, {"stable": {"s": stable}, "canary": {"c": canary}}, in_flight=open_)
 
 
@@ -300,6 +302,33 @@ async def test_native_promotes_where_kserves_route_follows(world: World) -> None
     assert (world.status()["result"], world.status()["weight"]) == ("promoted", "100 %")
     service = world.kube.objects(INFERENCE_SERVICE)[PLACE, NAME]["spec"]
     assert (service["predictor"]["name"], service.get("canary")) == ("v2", None)
+
+
+def there(world: World, mode: str) -> bool:
+    """Whether the canary still has its pods."""
+    if mode == "llm":
+        return (PLACE, "chat-v2") in world.kube.objects(LLM_INFERENCE_SERVICE)
+    spec = world.kube.objects(INFERENCE_SERVICE)[PLACE, NAME]["spec"]
+    return bool(spec.get("canary")) if mode == "native" else spec["predictor"]["minReplicas"] > 0
+
+
+@pytest.mark.parametrize(("mode", "controller"), [("knative", knative), ("llm", llm), ("native", follows)])
+def test_in_every_mode_a_canary_answers_what_it_had_begun_before_its_pods_go(
+    mode: str, controller: Callable[[MemoryKube], Played]
+) -> None:
+    @played(controller)
+    async def story(world: World) -> None:
+        await world.apply(mode=mode)
+        await world.until(lambda: world.status().get("stage") == 1)
+        world.numbers.broken, world.numbers.open["canary"] = True, 3
+        await world.until(lambda: "zero" in world.status())
+        await asyncio.sleep(100)
+        assert there(world, mode)
+        world.numbers.open["canary"] = 0
+        await world.until(world.at_rest)
+        assert not there(world, mode)
+
+    story()
 
 
 @played(stands)

@@ -59,6 +59,44 @@ async def test_a_canary_that_fails_is_rolled_back_and_its_gpus_are_free(cluster:
 
 
 @plays
+async def test_a_canary_that_lost_its_traffic_answers_what_it_had_begun(cluster: Cluster) -> None:
+    """Its place in the route stays as well, or its gateway would count for it no more."""
+    stop = asyncio.Event()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(cluster.operator().run(stop))
+        await cluster.kube.acting_as("kubectl").apply(MODEL_CANARY, a_canary())
+        await cluster.until(lambda: cluster.status().get("stage") == 1)
+        cluster.numbers.broken, cluster.numbers.open["canary"] = True, 3
+        await cluster.until(lambda: cluster.status()["reason"] == "GateFailed" and "zero" in cluster.status())
+        await asyncio.sleep(100)
+        assert cluster.services() == {"chat-v1", "chat-v2"}
+        assert [slot["variant"] for slot in cluster.status()["slots"]] == ["v1", "v2"]
+        assert "Open requests of v2: 3." in cluster.status()["message"]
+        cluster.numbers.open["canary"] = 0
+        await cluster.until(cluster.at_rest)
+        stop.set()
+    assert cluster.services() == {"chat-v1"}
+    assert cluster.shares() == {"v1": 1.0}
+
+
+@plays
+async def test_a_stable_that_was_promoted_over_answers_what_it_had_begun(cluster: Cluster) -> None:
+    cluster.numbers.open["stable"] = 2
+    stop = asyncio.Event()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(cluster.operator().run(stop))
+        await cluster.kube.acting_as("kubectl").apply(MODEL_CANARY, a_canary())
+        await cluster.until(lambda: cluster.status().get("reason") == "Draining")
+        await asyncio.sleep(100)
+        assert cluster.status()["phase"] == "Watching"
+        assert cluster.services() == {"chat-v1", "chat-v2"}
+        cluster.numbers.open["stable"] = 0
+        await cluster.until(cluster.at_rest)
+        stop.set()
+    assert cluster.services() == {"chat-v2"}
+
+
+@plays
 async def test_a_canary_that_cannot_start_fails_with_the_reason(cluster: Cluster) -> None:
     """A crash loop: stable keeps all traffic, and the status has the pod's own words."""
     cluster.kserve.modes["chat-v2"] = "crash"
