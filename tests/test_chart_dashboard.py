@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 
 from controlplane.cli.dashboard import command, web_page
-from tests.controlplane.api.clusters import showing
+from tests.controlplane.api.clusters import EDITOR, showing
 from tests.controlplane.kubectl.desk import under_way
 from tests.controlplane.operator.town import PLACE
 from tests.test_chart import BASE, CHART, MANIFESTS, SCHEMA, VALUES, granted, merged, only, read
@@ -37,7 +37,7 @@ def test_the_roles_are_what_a_read_only_dashboard_asks_for() -> None:
 
 def test_acting_asks_for_one_right_more() -> None:
     """Everything that people can do is done, and the requests are counted."""
-    with showing(under_way, sign_in=True) as shown, shown.client("editor-token") as client:
+    with showing(under_way, sign_in=True) as shown, shown.client(EDITOR) as client:
         chat = f"/api/v1/rollouts/{PLACE}~chat"
         for path in ("/api/v1/rollouts", chat, f"{chat}/events", f"{chat}/series", "/api/v1/session", "/readyz"):
             assert client.get(path).status_code == 200

@@ -105,12 +105,12 @@ def meant(address: Address) -> Address:
     return address.sixtofour or (address.teredo[1] if address.teredo else None) or address
 
 
-def networks_of(text: str) -> tuple[Network, ...]:
-    """Networks from a list such as `10.1.0.0/16, fd00::/8`. Raises `BadInput`."""
+def networks_of(text: str, what: str = "SERINUS_ALERT_NETWORKS") -> tuple[Network, ...]:
+    """Networks from a list such as `10.1.0.0/16, fd00::/8`; `what`: where it stands. Raises `BadInput`."""
     try:
         return tuple(ip_network(each.strip()) for each in text.split(",") if each.strip())
     except ValueError as error:
-        raise BadInput(f"SERINUS_ALERT_NETWORKS is a list such as 10.1.0.0/16, fd00::/8: {error}.") from error
+        raise BadInput(f"{what} is a list such as 10.1.0.0/16, fd00::/8: {error}.") from error
 
 
 def is_written_out(host: str, *, by_name: bool = True) -> bool:

@@ -22,7 +22,7 @@ from canary.serial import event_line, rfc3339
 from controlplane.api import problem
 from controlplane.api.actions import why_not_again
 from controlplane.api.door import Caller, Door
-from controlplane.api.guard import CALLER, Guard, Rules
+from controlplane.api.guard import CALLER, Guard, Rules, sender_in
 from controlplane.api.lasting import earlier_detail, lasting_panels
 from controlplane.api.messages import PROBLEMS, Asked, Detail, Taken, plain
 from controlplane.api.metrics import Tally
@@ -87,7 +87,7 @@ def _pages(app: FastAPI, rules: Rules) -> None:
         """The list; with the token in the address, the browser is given its cookie and an address without it."""
         if not token or door.signs_in:  # an address is kept and logged: no place for somebody's own token
             return await page(request)
-        cookie = await door.opened(token, "")
+        cookie = await door.opened(token, "", sender_in(request.scope))
         if cookie is None:
             raise Refused(401, "Wrong token", "This is not the token of this dashboard: `serinus dashboard` prints it.")
         opened = RedirectResponse("/", 303)
@@ -109,7 +109,7 @@ def _address(request: Request) -> str:
 async def _is_known(door: Door, request: Request) -> bool:
     """Whether somebody known asks for a page; while nobody can be known the page is shown, which holds nothing."""
     try:
-        return await door.admit(request.headers) is not None
+        return await door.admit(request.headers, sender_in(request.scope)) is not None
     except SerinusError:
         return True
 
@@ -182,14 +182,16 @@ def _reading(app: FastAPI, sources: Sources, rules: Rules, hub: Hub, now: Callab
         request: Request, asker: Asker, id_: Id, last_event_id: Annotated[str, Header(max_length=200)] = ""
     ) -> StreamingResponse:
         """Server-sent events: `event` (event lines, by id) and `state` (about one a second while it runs)."""
-        source = sources.seen_by(asker.person)
+        source, sender = sources.seen_by(asker.person), sender_in(request.scope)
         place = await source.find(id_, "watch")
+        if hub.is_full(sender):
+            raise Refused(429, "Too many followers", "This address, or everybody together, follows too much already.")
 
         async def still_known() -> None:
-            if await rules.door.admit(request.headers) is None:
+            if await rules.door.admit(request.headers, sender) is None:
                 raise Refused(401, "Who are you?", rules.door.hint)
 
-        messages = kept(hub.listen(place, last_event_id), still_known)
+        messages = kept(hub.listen(place, last_event_id, sender), still_known)
         return StreamingResponse(source.kept(place, messages), media_type="text/event-stream")
 
 

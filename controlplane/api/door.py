@@ -73,11 +73,14 @@ class Door(Protocol):
         """What somebody should do who carries nothing that says who they are."""
         ...
 
-    async def admit(self, headers: Headers) -> Caller | None:
-        """Who asks; None for somebody unknown. Raises `Refused` where nobody can be known now."""
+    async def admit(self, headers: Headers, sender: str) -> Caller | None:
+        """Who asks; None for somebody unknown. `sender`: the address that asks, as limits know it.
+
+        Raises `Refused` where nobody can be known now, or where the sender has tried too often.
+        """
         ...
 
-    async def opened(self, token: str, origin: str) -> Cookie | None:
+    async def opened(self, token: str, origin: str, sender: str) -> Cookie | None:
         """The cookie for whoever has this token; None where it opens nothing. `origin`: of the page that asks."""
         ...
 
@@ -96,7 +99,7 @@ class KeyDoor:
         """`name`: whom requests are signed with."""
         self._keys, self._person = keys, Person(name)
 
-    async def admit(self, headers: Headers) -> Caller | None:
+    async def admit(self, headers: Headers, sender: str) -> Caller | None:
         """See `Door`; the token before the cookie."""
         keys = self._keys
         if same(bearer(headers), keys.token):
@@ -105,7 +108,7 @@ class KeyDoor:
             return Caller(self._person, keys.header, by_cookie=True)
         return None
 
-    async def opened(self, token: str, origin: str) -> Cookie | None:
+    async def opened(self, token: str, origin: str, sender: str) -> Cookie | None:
         """See `Door`; the cookie is not the token, and may only read."""
         keys = self._keys
         return Cookie(keys.cookie_name, keys.cookie, max_age=MONTH) if same(token, keys.token) else None

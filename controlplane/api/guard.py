@@ -6,25 +6,34 @@ of rollouts.
 """
 
 import ipaddress
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from canary.errors import SerinusError
+from controlplane.adapters.connection_limiter import Network, sender_of
+from controlplane.adapters.listening import RequestLimits
+from controlplane.adapters.rate_limiter import RateLimiter
 from controlplane.api.door import Caller, Door
 from controlplane.api.keys import same
 from controlplane.api.problem import Problem, Refused, answer
 
 ACTION_HEADER = "x-serinus-token"
 MOST_BODY = 64 * 1024
+REQUEST = RequestLimits(body=MOST_BODY)
+BURST, RATE = 1000.0, 100.0
+"""Requests that one sender may make at once, and how many more a second: a team behind one proxy has one address."""
 SAFE = frozenset({"GET", "HEAD"})
 CALLER = "serinus.caller"
 """Where a request's scope says who asks, as a `Caller`; routes that are open to all have none."""
 SESSION = "/api/v1/session"
 """Signing in and out changes no rollout: it is possible on a read-only dashboard as well."""
 SIGN_IN = "/sign-in"
-OPEN_PATHS = frozenset({"/", SIGN_IN, "/healthz", "/readyz", "/favicon.ico", "/api/v1/openapi.json"})
+HEALTH = frozenset({"/healthz", "/readyz"})
+OPEN_PATHS = HEALTH | {"/", SIGN_IN, "/favicon.ico", "/api/v1/openapi.json"}
 OPEN_FOLDERS = ("/static/", "/rollouts/")
 """The page itself holds nothing that is secret: what it shows comes from the API."""
 HEADERS = {
@@ -48,6 +57,15 @@ class Rules:
     read_only: bool = False
     hosts: frozenset[str] = frozenset()
     """Names besides `localhost` by which it may be called; addresses may always be used, as they cannot be rebound."""
+    proxies: Sequence[Network] = ()
+    """Proxies in front of it, whose word on who connects is believed (`X-Forwarded-For`)."""
+    rate: RateLimiter = field(default_factory=lambda: RateLimiter(BURST, RATE))
+    """How often each sender may ask for something."""
+    monotonic: Callable[[], float] = time.monotonic
+
+    def is_spent(self, sender: str) -> bool:
+        """Whether a sender has asked too often to be read now."""
+        return self.rate.is_spent(sender, self.monotonic())
 
 
 class Guard:
@@ -71,7 +89,7 @@ class Guard:
             await send(message)
 
         try:
-            scope[CALLER] = await self._checked(scope["method"], scope["path"], Headers(scope=scope))
+            scope[CALLER] = await self._checked(scope["method"], scope["path"], Headers(scope=scope), sender_in(scope))
         except Refused as refused:
             await _refuse(refused.problem)(scope, receive, send_with_headers)
             return
@@ -81,8 +99,10 @@ class Guard:
             return
         await self._app(scope, receive, send_with_headers)
 
-    async def _checked(self, method: str, path: str, headers: Headers) -> Caller | None:
+    async def _checked(self, method: str, path: str, headers: Headers, sender: str) -> Caller | None:
         """Who asks, where that matters; raises `Refused`."""
+        if path not in HEALTH and not self._rules.rate.take(sender, self._rules.monotonic()):
+            raise Refused(429, "Too many requests", "This address asks too often. Nothing was changed; try again soon.")
         host = headers.get("host", "")
         if not self._is_ours(host):
             raise Refused(403, "Wrong host", "This server is called by a name that is not its own.")
@@ -98,7 +118,7 @@ class Guard:
             if origin is None:
                 raise Refused(403, "Not from our page", "Signing in is for the sign-in page of this server.")
             return None
-        caller = await door.admit(headers)
+        caller = await door.admit(headers, sender)
         if caller is None:
             raise Refused(401, "Who are you?", door.hint)
         if method in SAFE:
@@ -118,6 +138,11 @@ class Guard:
         except ValueError:
             return False
         return True
+
+
+def sender_in(scope: Scope) -> str:
+    """Who asks, as limits know it: an address, or a network."""
+    return sender_of(str((scope.get("client") or ("",))[0]))
 
 
 def _size(headers: Headers) -> int:

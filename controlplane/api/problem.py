@@ -15,6 +15,8 @@ from starlette.responses import Response
 from canary.errors import SerinusError
 
 MEDIA_TYPE = "application/problem+json"
+LEAST_WAIT = 5
+"""Seconds that whoever asks too often is asked to wait."""
 
 
 class Problem(BaseModel):
@@ -36,8 +38,9 @@ class Refused(Exception):  # noqa: N818 - an answer, not an accident
 
 def answer(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
     """The problem as a response."""
+    wait = {"retry-after": str(LEAST_WAIT)} if problem.status == 429 else {}
     return Response(
-        json.dumps(problem.model_dump(), ensure_ascii=False), problem.status, dict(headers or {}), MEDIA_TYPE
+        json.dumps(problem.model_dump(), ensure_ascii=False), problem.status, {**wait, **(headers or {})}, MEDIA_TYPE
     )
 
 

@@ -7,15 +7,22 @@ token itself, which the browser hides from scripts: nothing is kept here, so rep
 """
 
 import asyncio
+import json
+import re
+from base64 import urlsafe_b64decode
 from collections.abc import Callable
 from hashlib import sha256
+from typing import TypeVar
 from weakref import WeakValueDictionary
 
 from starlette.datastructures import Headers
 
 from canary.errors import WorldError
+from controlplane.adapters.rate_limiter import RateLimiter
+from controlplane.adapters.turns import FairTurns
 from controlplane.api.door import Caller, Cookie, Person, bearer, cookies
 from controlplane.api.keys import Keys
+from controlplane.api.problem import Refused
 from controlplane.kubernetes.api import Kube, Resource
 
 REVIEW = Resource("authentication.k8s.io", "v1", "tokenreviews", "TokenReview", namespaced=False)
@@ -27,9 +34,12 @@ FRESH = 60.0
 FRESH_NO = 5.0
 """Seconds for which a token is known to open nothing; short, so that it may begin to."""
 MOST_KEPT = 2000
-LONGEST = 16 * 1024
-AT_ONCE = 8
-"""Reviews under way at the same time; whoever tries tokens by the thousand waits in line."""
+"""Tokens that are known, and as many that are known to open nothing: the latter take no place of the former."""
+LONGEST = 8 * 1024
+AT_ONCE, OF_ONE = 8, 4
+"""Reviews under way at the same time, of all senders and of one; who had fewest lately goes next."""
+BURST, RATE = 30.0, 1.0
+"""Unknown tokens that one sender may have reviewed at once, and how many more a second."""
 NOBODY = "system:anonymous"
 
 
@@ -41,51 +51,60 @@ class ReviewDoor:
     def __init__(self, kube: Kube, now: Callable[[], float], audience: str = AUDIENCE) -> None:
         """`now`: seconds; only differences count. `audience`: whom tokens have to be made for."""
         self._kube, self._now, self._audience = kube, now, audience
-        self._known: dict[bytes, tuple[float, Person | None]] = {}
+        self._known: dict[bytes, tuple[float, Person]] = {}
+        """By the hash of a token; whoever was known once is asked about first, and at nobody's expense."""
+        self._bogus: dict[bytes, float] = {}
         self._asking: WeakValueDictionary[bytes, asyncio.Lock] = WeakValueDictionary()
-        self._places = asyncio.Semaphore(AT_ONCE)
+        self._turns = FairTurns(AT_ONCE, OF_ONE)
+        self._rate = RateLimiter(BURST, RATE)
         self.how = f"kubectl create token NAME --namespace NAMESPACE --audience {audience}"
         self.hint = (
             f"This needs a token for the audience {audience}: sign in at /sign-in with the output of "
             f"`{self.how}`, or send it as `Authorization: Bearer …`."
         )
 
-    async def admit(self, headers: Headers) -> Caller | None:
+    async def admit(self, headers: Headers, sender: str) -> Caller | None:
         """See `door.Door`; a header that is no good is not made good by a cookie."""
         if "authorization" in headers:
-            return await self._caller(bearer(headers), by_cookie=False)
+            return await self._caller(bearer(headers), sender, by_cookie=False)
         for name in (SECURE_COOKIE, COOKIE):
             for token in cookies(headers, name):
-                return await self._caller(token, by_cookie=True)
+                return await self._caller(token, sender, by_cookie=True)
         return None
 
-    async def opened(self, token: str, origin: str) -> Cookie | None:
+    async def opened(self, token: str, origin: str, sender: str) -> Cookie | None:
         """See `door.Door`."""
-        if await self._person(token) is None:
+        if await self._person(token, sender) is None:
             return None
         secure = origin.startswith("https://")
         return Cookie(SECURE_COOKIE if secure else COOKIE, token, secure)
 
-    async def _caller(self, token: str, *, by_cookie: bool) -> Caller | None:
-        person = await self._person(token)
+    async def _caller(self, token: str, sender: str, *, by_cookie: bool) -> Caller | None:
+        person = await self._person(token, sender)
         return None if person is None else Caller(person, Keys(token).header, by_cookie)
 
-    async def _person(self, token: str) -> Person | None:
+    async def _person(self, token: str, sender: str) -> Person | None:
         """Whose token it is; None where it opens nothing. Raises `WorldError` while that cannot be asked."""
-        if not token or len(token) > LONGEST or not token.isascii() or not token.isprintable() or " " in token:
+        if not is_token(token):
             return None
         digest = sha256(token.encode()).digest()
         lock = self._asking.setdefault(digest, asyncio.Lock())
         async with lock:  # many requests with one token are one question
             known, now = self._known.get(digest), self._now()
-            if known is not None and 0 <= now - known[0] < (FRESH if known[1] else FRESH_NO):
+            if known is not None and 0 <= now - known[0] < FRESH:
                 return known[1]
-            async with self._places:
+            if 0 <= now - self._bogus.get(digest, float("-inf")) < FRESH_NO:
+                return None
+            if known is None and not self._rate.take(sender, now):
+                raise Refused(429, "Too many attempts", "This address has tried too many tokens; try again soon.")
+            # Nobody who was known a while ago waits behind tokens that nobody knows.
+            async with self._turns.held(digest.hex() if known else sender, urgent=known is not None):
                 person = await self._reviewed(token)
-            if len(self._known) >= MOST_KEPT:
-                self._known.pop(next(iter(self._known)))
             self._known.pop(digest, None)
-            self._known[digest] = (now, person)
+            if person is None:
+                _keep(self._bogus, digest, now)
+            else:
+                _keep(self._known, digest, (now, person))
             return person
 
     async def _reviewed(self, token: str) -> Person | None:
@@ -105,3 +124,28 @@ class ReviewDoor:
         except (TypeError, AttributeError) as error:
             raise WorldError(f"The API server's word on who asks cannot be read ({error}).") from error
         return Person(name, str(user.get("uid") or ""), tuple(str(each) for each in user.get("groups") or ()), extra)
+
+
+_JWT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
+
+
+def is_token(text: str) -> bool:
+    """Whether this has the form of a token that a cluster gives for an audience (a JWT); nothing else is sent on."""
+    if len(text) > LONGEST or not _JWT.fullmatch(text):
+        return False
+    head = text.partition(".")[0]
+    try:
+        return "alg" in json.loads(urlsafe_b64decode(head + "=" * (-len(head) % 4)))
+    except (ValueError, TypeError, RecursionError):
+        return False
+
+
+V = TypeVar("V")
+
+
+def _keep(known: dict[bytes, V], digest: bytes, value: V) -> None:
+    """Remember this, in the place of what was remembered first if need be."""
+    if len(known) >= MOST_KEPT:
+        known.pop(next(iter(known)))
+    known.pop(digest, None)
+    known[digest] = value

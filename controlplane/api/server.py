@@ -6,56 +6,32 @@ Opened by `serinus dashboard` and by tests. Streams never end by themselves, so 
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from pathlib import Path
 
 import uvicorn
 
-from canary.errors import BadInput
+from controlplane.adapters.connection_limiter import LIMITS, ConnectionLimiter, ConnectionLimits
+from controlplane.adapters.listening import configured, whole
 from controlplane.api.app import build
-from controlplane.api.guard import Rules
+from controlplane.api.guard import REQUEST, Rules
 from controlplane.api.places import Home, Sources
+from controlplane.api.problem import LEAST_WAIT
 from controlplane.api.stream import Hub
 
 
 class Server(uvicorn.Server):
     """Uvicorn, which otherwise waits for open streams for ever."""
 
-    def __init__(self, config: uvicorn.Config, hub: Hub) -> None:
+    def __init__(self, config: uvicorn.Config, hub: Hub, limiter: ConnectionLimiter) -> None:
         super().__init__(config)
-        self._hub = hub
+        self._hub, self._limiter = hub, limiter
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End the streams, then everything else."""
         self._hub.close()
         await super().shutdown(sockets)
-
-
-def listen(address: str) -> socket.socket:
-    """A bound socket for `host:port`; port 0 is any free one. Raises `BadInput` when it cannot be had."""
-    host, _, port = address.rpartition(":")
-    try:
-        return _bound(host.strip("[]"), int(port))
-    except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or str(error)
-        raise BadInput(
-            f"The dashboard cannot listen on {address}: {why}. Expected host:port such as 127.0.0.1:0 (any free port); "
-            f"nothing was started."
-        ) from error
-
-
-def _bound(host: str, port: int) -> socket.socket:
-    if not 0 <= port <= 65535:  # the system would quietly take the remainder
-        raise ValueError("a port is between 0 and 65535")
-    family, kind, protocol, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    found = socket.socket(family, kind, protocol)
-    try:
-        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        found.bind(place)
-        found.listen(128)  # who is quicker than the server's start waits instead of being refused
-    except OSError:
-        found.close()
-        raise
-    return found
+        self._limiter.close()
 
 
 @asynccontextmanager
@@ -68,16 +44,15 @@ async def opened(home_folder: Path, rules: Rules, *, now: Callable[[], float]) -
         await home.close()
 
 
-def server_of(sources: Sources, rules: Rules, *, now: Callable[[], float]) -> Server:
+def server_of(sources: Sources, rules: Rules, *, now: Callable[[], float], limits: ConnectionLimits = LIMITS) -> Server:
     """A server of these rollouts, to be run with `serve(sockets=[…])`."""
     hub = Hub(now)
-    config = uvicorn.Config(
-        build(sources, rules, hub, now=now),
-        access_log=False,
-        log_level="warning",
-        lifespan="off",
-        server_header=False,
-        timeout_graceful_shutdown=2,
-        ws="none",
+    limiter = ConnectionLimiter(
+        limits,
+        is_spent=rules.is_spent,
+        spent_answer=whole(HTTPStatus.TOO_MANY_REQUESTS, "Too many requests from this address.", wait=LEAST_WAIT),
+        full_answer=whole(HTTPStatus.SERVICE_UNAVAILABLE, "Too many connections.", wait=LEAST_WAIT),
+        proxies=rules.proxies,
     )
-    return Server(config, hub)
+    config = configured(build(sources, rules, hub, now=now), limiter, REQUEST, timeout_graceful_shutdown=2)
+    return Server(config, hub, limiter)

@@ -17,7 +17,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from canary.errors import SerinusError
 from controlplane.api.door import Caller, Cookie
-from controlplane.api.guard import CALLER, SESSION, SIGN_IN, Rules
+from controlplane.api.guard import CALLER, SESSION, SIGN_IN, Rules, sender_in
 from controlplane.api.messages import PROBLEMS, Session
 from controlplane.api.places import Sources
 from controlplane.api.problem import Problem, Refused
@@ -83,10 +83,10 @@ def _signing(app: FastAPI, rules: Rules) -> None:
         # A page that tells nobody where it is has its own form sent without an origin, which is refused.
         return HTMLResponse(shown, status, {"referrer-policy": "same-origin"})
 
-    async def opened(token: str, origin: str) -> Cookie:
+    async def opened(token: str, origin: str, request: Request) -> Cookie:
         if len(token) > LONGEST_TOKEN:
             raise Refused(413, "Too long", f"A token of more than {LONGEST_TOKEN} characters fits into no cookie.")
-        cookie = await rules.door.opened(token, origin)
+        cookie = await rules.door.opened(token, origin, sender_in(request.scope))
         if cookie is None:
             raise Refused(401, "Not accepted", f"The API server does not accept this token here. {rules.door.hint}")
         return cookie
@@ -102,7 +102,7 @@ def _signing(app: FastAPI, rules: Rules) -> None:
         given = parse_qs((await request.body()).decode("utf-8", "replace"))
         onward = given.get("next", ["/"])[0]
         try:
-            cookie = await opened(given.get("token", [""])[0].strip(), origin)
+            cookie = await opened(given.get("token", [""])[0].strip(), origin, request)
         except Refused as refused:
             return page(onward, refused.problem.detail, refused.problem.status)
         except SerinusError as error:
@@ -114,12 +114,13 @@ def _signing(app: FastAPI, rules: Rules) -> None:
     refusals: dict[int | str, dict[str, Any]] = {
         401: {"model": Problem, "description": "The token opens nothing."},
         413: {"model": Problem, "description": "The token is too long for a cookie."},
+        429: {"model": Problem, "description": "This address has tried too often."},
     }
 
     @app.post(SESSION, status_code=204, responses={**PROBLEMS, **refusals}, response_class=Response, tags=["session"])
-    async def sign_in(given: SignIn, origin: Annotated[str, Header(max_length=300)]) -> Response:
+    async def sign_in(request: Request, given: SignIn, origin: Annotated[str, Header(max_length=300)]) -> Response:
         """Sign in with a token; the answer gives the browser its cookie."""
-        cookie = await opened(given.token.strip(), origin)
+        cookie = await opened(given.token.strip(), origin, request)
         answer = Response(status_code=204)
         cookie.put(answer)
         return answer

@@ -6,6 +6,7 @@ nothing; states have no id, the newest is all that matters.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from itertools import takewhile
@@ -30,6 +31,8 @@ REST_PERIOD = 10.0
 MOST_WAITING = 256
 """Messages that a listener may be behind before it is sent away to come back and catch up."""
 RETRY = b"retry: 1000\n\n"
+MOST_FOLLOWERS, MOST_OF_ONE = 500, 250
+"""Open streams, of everybody and of one sender: each costs a connection and what it is behind."""
 
 
 def event_bytes(event: Event) -> bytes:
@@ -190,12 +193,26 @@ class Hub:
         self._channels: dict[Place, Channel] = {}
         self._pace = Pace()
         self._closed = False
+        self._followers: Counter[str] = Counter()
+        """Open streams by sender."""
 
-    async def listen(self, place: Place, last: str) -> AsyncGenerator[bytes]:
+    def is_full(self, sender: str) -> bool:
+        """Whether this sender may open no further stream now."""
+        return self._followers.total() >= MOST_FOLLOWERS or self._followers[sender] >= MOST_OF_ONE
+
+    async def listen(self, place: Place, last: str, sender: str = "") -> AsyncGenerator[bytes]:
         """Messages about this rollout, until the listener leaves or the server does."""
-        yield RETRY
-        if self._closed:
-            return
+        self._followers[sender] += 1
+        try:
+            yield RETRY
+            if not self._closed:
+                async with aclosing(self._follow(place, last)) as messages:
+                    async for message in messages:
+                        yield message
+        finally:
+            self._followers -= Counter({sender: 1})
+
+    async def _follow(self, place: Place, last: str) -> AsyncGenerator[bytes]:
         channel = self._channels.setdefault(place, Channel(place, self._now, self._pace))
         self._pace.followed = self.followed
         try:

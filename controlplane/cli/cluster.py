@@ -130,13 +130,13 @@ def in_a_cluster(command: F) -> F:
     return with_options  # type: ignore[return-value]  # the same command with more options
 
 
-def run_operator(options: InACluster, interval: float, log_format: str = "json") -> int:
-    """Be the operator until a signal; answers the exit code."""
+def run_operator(options: InACluster, interval: float, log_format: str = "json", proxies: tuple[str, ...] = ()) -> int:
+    """Be the operator until a signal; answers the exit code. `proxies`: in front of the listener for webhooks."""
     from canary.errors import BadInput, SerinusError
 
     code = 0
     try:
-        asyncio.run(_operate(options, interval, log_format))
+        asyncio.run(_operate(options, interval, log_format, proxies))
     except* BadInput as errors:
         complain(errors)
         code = 2
@@ -157,7 +157,7 @@ async def connected(kubeconfig: str | None, context: str | None) -> "KubeClient"
     return await KubeClient.connect(kubeconfig=kubeconfig, context=context)
 
 
-async def _operate(options: InACluster, interval: float, log_format: str) -> None:
+async def _operate(options: InACluster, interval: float, log_format: str, proxies: tuple[str, ...]) -> None:
     from controlplane.adapters.system_clock import SystemClock
     from controlplane.operator.operator import Operator
 
@@ -171,10 +171,17 @@ async def _operate(options: InACluster, interval: float, log_format: str) -> Non
             settings, clock = _settings(options, interval), SystemClock()
             operator = Operator(settings, kube, clock=clock, say=log.say)
             if options.git_sources:
-                cache, webhook = options.git_cache, options.git_webhook
-                clients.append(
-                    put_beside(operator, kube, settings, say=log.say, clock=clock, cache=cache, webhook=webhook)
+                own = put_beside(
+                    operator,
+                    kube,
+                    settings,
+                    say=log.say,
+                    clock=clock,
+                    cache=options.git_cache,
+                    webhook=options.git_webhook,
+                    proxies=proxies,
                 )
+                clients.append(own)
             log.trace = lambda key: _trace(operator, key)
             if tracer is not None:
                 operator.tally.heard = lambda namespace, event, history: tracer.happened(event, history, namespace)

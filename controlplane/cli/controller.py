@@ -19,6 +19,7 @@ from controlplane.cli.complaint import complain
 from controlplane.cli.git_options import git_options
 from controlplane.cli.signals import on_any_signal
 from controlplane.cli.telemetry import history_in, log_format, tracing
+from controlplane.cli.trusted_proxies import trusted_proxies
 from controlplane.gitops.hosts.settings import GitSettings
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ OWN_FOLDER = "_controller"
 @click.option("--webhook", metavar="ADDR", help="host:port at which pushes are told, so that none waits for a look.")
 @click.option("--webhook-secret-file", type=FILE, help="File with the secret that signs webhooks.")
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="What to print.")
+@trusted_proxies
 @git_options
 @log_format(None)
 @in_a_cluster
@@ -66,6 +68,7 @@ def command(
     webhook: str | None,
     webhook_secret_file: Path | None,
     output: str,
+    proxies: tuple[str, ...],
     git_settings: GitSettings,
     log_format: str | None,
     cluster: InACluster | None,
@@ -81,8 +84,10 @@ def command(
     from controlplane.gitops.paths import Pattern
     from controlplane.gitops.remote import remote
 
+    if proxies and not (webhook or (cluster and cluster.git_webhook)):
+        raise click.UsageError("--trusted-proxy goes with --webhook or --git-webhook.")
     if cluster is not None:
-        raise SystemExit(run_operator(cluster, 1.0 if interval is None else interval, log_format or "json"))
+        raise SystemExit(run_operator(cluster, 1.0 if interval is None else interval, log_format or "json", proxies))
     if url is None:
         raise click.UsageError("Missing option '--git' (or --cluster).")
     if webhook is not None and webhook_secret_file is None:
@@ -98,7 +103,7 @@ def command(
             key=ssh_key,
             known_hosts=known_hosts,
         )
-        hooks = Hooks(webhook, webhook_secret_file) if webhook and webhook_secret_file else None
+        hooks = Hooks(webhook, webhook_secret_file, proxies) if webhook and webhook_secret_file else None
         every = 5.0 if interval is None else interval
         page = Page(output, log_format or "text")
         asyncio.run(_follow(there, Pattern(paths), every, state, page, hooks, git_settings))
@@ -152,17 +157,20 @@ class Hooks:
 
     address: str
     secret: Path
+    proxies: tuple[str, ...] = ()
 
     def open(self, branch: str, wake: asyncio.Event) -> "tuple[Listener, socket.socket]":
         """Who answers, and where: `wake` is set for every push to the branch. Raises `BadInput`."""
         from controlplane.adapters.listening import listen
+        from controlplane.adapters.reach import networks_of
         from controlplane.gitops.listener import Listener, SecretFile, at_root
 
         async def fetch() -> None:
             wake.set()
 
         find = at_root(SecretFile(self.secret), branch, fetch)
-        return Listener(find), listen(self.address)
+        proxies = networks_of(",".join(self.proxies), "--trusted-proxy")
+        return Listener(find, proxies=proxies), listen(self.address)
 
 
 async def _follow(

@@ -15,9 +15,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from controlplane.cli.telemetry import log_format
+from controlplane.cli.trusted_proxies import trusted_proxies
 
 if TYPE_CHECKING:
     from controlplane.api.cluster import Cluster
+    from controlplane.api.door import Door
+    from controlplane.api.guard import Rules
     from controlplane.api.server import Server
     from controlplane.kubernetes.api import Kube
 
@@ -38,10 +41,16 @@ class Options:
     """Where browsers find the cluster's Prometheus, for links to graphs."""
     log_format: str = "text"
     """`json`: what is said are lines for a log store, without the token."""
+    proxies: tuple[str, ...] = ()
+    """Networks of proxies in front of it, whose word on who connects is believed."""
 
-    def names(self) -> frozenset[str]:
-        """By which it may be called besides localhost."""
-        return frozenset(name.lower() for name in self.hosts)
+    def rules(self, door: "Door") -> "Rules":
+        """What is allowed to whoever comes through this door. Raises `BadInput`."""
+        from controlplane.adapters.reach import networks_of
+        from controlplane.api.guard import Rules
+
+        names = frozenset(name.lower() for name in self.hosts)
+        return Rules(door, self.read_only, names, networks_of(",".join(self.proxies), "--trusted-proxy"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +66,7 @@ class Many:
 @click.option("--state-home", type=click.Path(path_type=Path, file_okay=False), help="Folder of state folders.")
 @click.option("--listen", default="127.0.0.1:0", show_default=True, help="Address and port; port 0 is any free one.")
 @click.option("--host", "hosts", multiple=True, help="A name besides localhost by which it may be called; repeatable.")
+@trusted_proxies
 @click.option("--read-only", is_flag=True, help="Show everything, allow nothing.")
 @click.option("--open/--no-open", "open_it", default=None, help="Open a browser (default: on a terminal).")
 @click.option("--cluster", is_flag=True, help="Show the rollouts of a Kubernetes cluster.")
@@ -77,6 +87,7 @@ def command(
     state_home: Path | None,
     listen: str,
     hosts: tuple[str, ...],
+    proxies: tuple[str, ...],
     read_only: bool,
     open_it: bool | None,
     cluster: bool,
@@ -102,7 +113,7 @@ def command(
     page = web_page(prometheus_page)
     if cluster and state_home:
         raise click.UsageError("--state-home names rollouts of this machine: leave it out, or --cluster.")
-    options = Options(listen, hosts, read_only, open_it, page, log_format)
+    options = Options(listen, hosts, read_only, open_it, page, log_format, proxies)
     many = Many(audience, os.environ.get("POD_NAMESPACE")) if sign_in else None
     work = (
         _in_a_cluster(kubeconfig, context, namespace, options, many)
@@ -141,11 +152,10 @@ async def _on_this_machine(state_home: Path | None, options: Options) -> None:
     from controlplane.adapters.system_clock import SystemClock
     from controlplane.api import keys, server
     from controlplane.api.door import KeyDoor
-    from controlplane.api.guard import Rules
 
     home = state_home or home_of_states()
     secret = keys.load_or_create(home)
-    rules = Rules(KeyDoor(secret, _user()), options.read_only, options.names())
+    rules = options.rules(KeyDoor(secret, _user()))
     async with server.opened(home, rules, now=SystemClock().now) as app:
         await _shown(app, f"Rollouts of {home}", secret.token, options)
 
@@ -179,7 +189,6 @@ async def serve_cluster(
     from controlplane.adapters.system_clock import SystemClock
     from controlplane.api.cluster import Cluster
     from controlplane.api.door import Door, KeyDoor
-    from controlplane.api.guard import Rules
     from controlplane.api.keys import load_or_create
     from controlplane.api.reviews import ReviewDoor
     from controlplane.api.rights import Rights
@@ -204,7 +213,7 @@ async def serve_cluster(
         rights=Rights(kube, clock.now) if many else None,
         prometheus=options.prometheus,
     )
-    app = server_of(cluster, Rules(door, options.read_only, options.names()), now=clock.now)
+    app = server_of(cluster, options.rules(door), now=clock.now)
     await _following(cluster, _shown(app, f"Rollouts of {where}", token, options))
 
 
@@ -218,9 +227,9 @@ async def _following(cluster: "Cluster", serving: Coroutine[Any, Any, None]) -> 
 
 async def _shown(app: "Server", what: str, token: str, options: Options) -> None:
     """Serve until Ctrl-C; says where, and opens a browser."""
-    from controlplane.api import server
+    from controlplane.adapters.listening import listen
 
-    with server.listen(options.listen) as bound:
+    with listen(options.listen, who="The dashboard") as bound:
         host, port = bound.getsockname()[:2]
         called = f"[{host}]" if ":" in host else host
         async with asyncio.TaskGroup() as tasks:

@@ -78,10 +78,11 @@ def put_beside(
     clock: "Clock",
     cache: Path | None,
     webhook: str | None,
+    proxies: tuple[str, ...] = (),
 ) -> "KubeClient":
     """Let an operator follow repositories as well; answers the client to close at the end. Raises `BadInput`."""
     from controlplane.adapters.listening import listen
-    from controlplane.adapters.reach import Reach
+    from controlplane.adapters.reach import Reach, networks_of
     from controlplane.gitops.listener import Listener
     from controlplane.gitsources.follower import Means
     from controlplane.gitsources.origin import MANAGER
@@ -89,6 +90,7 @@ def put_beside(
     from controlplane.kubernetes.client import KubeClient
     from controlplane.kubernetes.consent import Consent
 
+    trusted = networks_of(",".join(proxies), "--trusted-proxy")
     listening = listen(webhook) if webhook else None
     own = KubeClient(kube.access, manager=MANAGER, concurrency=PLACES)
     own.counts = kube.counts
@@ -109,5 +111,5 @@ def put_beside(
     operator.duties.append(sources.lead)
     operator.roster.petitions.allow = sources.allow
     if listening is not None:
-        operator.beside.append(lambda: Listener(sources.find).serve(listening))
+        operator.beside.append(lambda: Listener(sources.find, proxies=trusted).serve(listening))
     return own

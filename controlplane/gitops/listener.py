@@ -2,40 +2,33 @@
 
 Opened by `follow.py` on one machine and by the cluster's sources. An ASGI application. Nothing in a delivery is dialled
 or believed but that something was pushed; whatever is lost, refused or forged, the next look at the branch makes good.
-What a flood may cost is bounded before anything is verified: bodies, their number and time, and tries by one address
-(`turnstile.py`).
+What a flood may cost is bounded before anything is verified: connections, bodies, their number and time
+(`listening.py`), and tries by one sender.
 """
 
-import asyncio
 import socket
 import time
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 
 from canary.errors import BadInput
-from controlplane.adapters.listening import Receive, Scope, Send, serve
-from controlplane.gitops.turnstile import Lobby
+from controlplane.adapters.connection_limiter import LIMITS, ConnectionLimiter, ConnectionLimits, Network, sender_of
+from controlplane.adapters.listening import TEXT, Receive, RequestLimits, Scope, Send, serve, whole
+from controlplane.adapters.rate_limiter import RateLimiter
+from controlplane.adapters.turns import FairTurns
 from controlplane.gitops.webhook import LARGEST, Answer, Doorman
 
-TEXT = b"text/plain; charset=utf-8"
-BODIES = 16
-"""Bodies in memory at once; further deliveries wait for their turn."""
-BODY_SECONDS = 10.0
-"""A body that takes longer is not waited for."""
-BURST, REFILL = 100.0, 20.0
-"""Deliveries that one address may send at once, and how many more a second."""
-ADDRESSES = 1_000
-"""Addresses whose deliveries are counted; the one unheard of for longest is forgotten first."""
+BODIES, BODIES_OF_ONE = 16, 8
+"""Bodies in memory at once, of all senders and of one; further deliveries wait for their turn."""
+REQUEST = RequestLimits(body=LARGEST)
+BURST, RATE = 100.0, 20.0
+"""Deliveries that one sender may send at once, and how many more a second."""
 LEAST_WAIT = 5
 """Seconds that whoever sent too many is asked to wait."""
 TOO_MANY = "Too many deliveries from this address."
-REFUSAL = (
-    f"HTTP/1.1 429 Too Many Requests\r\ncontent-type: {TEXT.decode()}\r\ncontent-length: {len(TOO_MANY) + 1}\r\n"
-    f"retry-after: {LEAST_WAIT}\r\nconnection: close\r\n\r\n{TOO_MANY}\n"
-).encode()
-"""The same answer for a connection of whoever has sent too much already."""
+FULL = "Too many connections."
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +47,32 @@ Find = Callable[[str], Awaitable[Hook | None]]
 class Listener:
     """An ASGI application that takes webhooks and nothing else."""
 
-    def __init__(self, find: Find, *, clock: Callable[[], float] = time.time) -> None:
-        """`clock`: seconds since the epoch."""
-        self._find, self._clock = find, clock
-        self._bodies = asyncio.Semaphore(BODIES)
-        self._budgets = Budgets()
-        self._lobby = Lobby(lambda address: self._budgets.is_spent(address, self._clock()), REFUSAL)
+    def __init__(
+        self,
+        find: Find,
+        *,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+        proxies: Sequence[Network] = (),
+    ) -> None:
+        """`clock`: seconds since the epoch, for times that are signed; `proxies`: whose word on senders is believed."""
+        self._find, self._clock, self._monotonic = find, clock, monotonic
+        self._proxies = proxies
+        self._bodies = FairTurns(BODIES, BODIES_OF_ONE)
+        self._rate = RateLimiter(BURST, RATE)
 
-    async def serve(self, listening: socket.socket) -> None:
+    async def serve(
+        self, listening: socket.socket, *, limits: ConnectionLimits = LIMITS, request: RequestLimits = REQUEST
+    ) -> None:
         """Answer until cancelled."""
-        await serve(self, listening, http=self._lobby.protocol)
+        limiter = ConnectionLimiter(
+            limits,
+            is_spent=lambda sender: self._rate.is_spent(sender, self._monotonic()),
+            spent_answer=whole(HTTPStatus.TOO_MANY_REQUESTS, TOO_MANY, wait=LEAST_WAIT),
+            full_answer=whole(HTTPStatus.SERVICE_UNAVAILABLE, FULL, wait=LEAST_WAIT),
+            proxies=self._proxies,
+        )
+        await serve(self, listening, limiter=limiter, limits=request)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -74,7 +83,7 @@ class Listener:
         headers = [(b"content-type", TEXT), (b"content-length", str(len(body)).encode())]
         if answer.status == 429:
             headers.append((b"retry-after", str(LEAST_WAIT).encode()))
-        if answer.status in {408, 413, 429}:  # whatever is still on its way is not read
+        if answer.status in {413, 429}:  # whatever is still on its way is not read
             headers.append((b"connection", b"close"))
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
@@ -83,7 +92,8 @@ class Listener:
         if scope["method"] != "POST":
             return Answer(405, "Webhooks are sent by POST.")
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        if not self._budgets.take(str((scope.get("client") or ("",))[0]), self._clock()):
+        sender = sender_of(str((scope.get("client") or ("",))[0]))
+        if not self._rate.take(sender, self._monotonic()):
             return Answer(429, TOO_MANY)
         said = headers.get("content-length", "0")
         if not said.isascii() or not said.isdigit() or len(said) > 12 or int(said) > LARGEST:
@@ -94,59 +104,22 @@ class Listener:
             return Answer(403, str(error))
         if hook is None:
             return Answer(404, "No webhook is taken here.")
-        async with self._bodies:
-            try:
-                async with asyncio.timeout(BODY_SECONDS):
-                    body = await _read(receive)
-            except TimeoutError:
-                return Answer(408, "The body did not come in time.")
-            if body is None:
-                return Answer(413, "The body is larger than 1 MiB.")
-            answer = hook.doorman.answer(headers, body, self._clock())
+        async with self._bodies.held(sender):
+            answer = hook.doorman.answer(headers, await _read(receive), self._clock())
         if answer.fetch:
             await hook.fetch()
         return answer
 
 
-async def _read(receive: Receive) -> bytes | None:
-    """The body; None as soon as it is too large or its sender has gone."""
+async def _read(receive: Receive) -> bytes:
+    """The body, or what there is of it where its sender has gone."""
     pieces: list[bytes] = []
-    size = 0
-    while True:
+    more = True
+    while more:
         message = await receive()
-        if message["type"] != "http.request":
-            return None
         pieces.append(message.get("body", b""))
-        size += len(pieces[-1])
-        if size > LARGEST:
-            return None
-        if not message.get("more_body"):
-            return b"".join(pieces)
-
-
-class Budgets:
-    """How many deliveries each address may still send: a bucket that is filled again with time."""
-
-    def __init__(self) -> None:
-        self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
-
-    def is_spent(self, address: str, now: float) -> bool:
-        """Whether the next one would be too many."""
-        return self._now(self._left.get(address, (BURST, now)), now) < 1.0
-
-    def take(self, address: str, now: float) -> bool:
-        """Whether one more may come."""
-        left = self._now(self._left.pop(address, (BURST, now)), now)
-        granted = left >= 1.0
-        self._left[address] = (left - 1.0 if granted else left, now)
-        while len(self._left) > ADDRESSES:
-            self._left.popitem(last=False)
-        return granted
-
-    @staticmethod
-    def _now(known: tuple[float, float], now: float) -> float:
-        left, since = known
-        return min(BURST, left + max(now - since, 0.0) * REFILL)
+        more = message.get("more_body", False)
+    return b"".join(pieces)
 
 
 class SecretFile:

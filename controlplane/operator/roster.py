@@ -15,6 +15,7 @@ from dataclasses import replace
 from canary.errors import BadInput, WorldError
 from canary.rollout import Decision, Rollout
 from canary.spec.stored import to_text
+from controlplane.adapters.turns import Turns
 from controlplane.kubernetes.api import Kube, NotFound, Object, Refused
 from controlplane.kubernetes.cache import Cache, Key, key_of
 from controlplane.operator.background import Background
@@ -38,7 +39,6 @@ from controlplane.operator.store import StatusStore, stored_in
 from controlplane.operator.stores import Stores
 from controlplane.operator.tally import Tally
 from controlplane.operator.timers import Timers
-from controlplane.operator.turns import Turns
 from controlplane.ports import Clock, Stored
 from controlplane.reconcile.loop import RETRY
 from profiles.catalogue import Catalogue

@@ -12,7 +12,7 @@ from http import HTTPStatus
 MAX_HEAD_BYTES = 32 * 1024
 MAX_BODY_BYTES = 1024 * 1024
 IDLE_SECONDS = 120.0
-"""How long a connection may be silent; longer than Envoy keeps an idle upstream connection under load."""
+"""Until a request has come whole, body included; longer than Envoy keeps an idle upstream connection under load."""
 
 _PHRASES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
 
@@ -51,13 +51,12 @@ class Request:
 async def read_request(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Request | None:
     """The next request of the connection; None when the client has no more. Raises `UnreadableError`."""
     try:
-        async with asyncio.timeout(IDLE_SECONDS):
-            head = await reader.readuntil(b"\r\n\r\n")
-            method, target, version, headers = _parse_head(head)
-            if headers.get("expect", "").lower() == "100-continue":
-                writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            body = await _read_body(reader, headers)
-    except (asyncio.IncompleteReadError, ConnectionError, TimeoutError):
+        head = await reader.readuntil(b"\r\n\r\n")
+        method, target, version, headers = _parse_head(head)
+        if headers.get("expect", "").lower() == "100-continue":
+            writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        body = await _read_body(reader, headers)
+    except (asyncio.IncompleteReadError, ConnectionError):
         return None
     except asyncio.LimitOverrunError:
         raise UnreadableError(431, f"The request's head is longer than {MAX_HEAD_BYTES} bytes.") from None
@@ -91,7 +90,7 @@ async def _read_body(reader: asyncio.StreamReader, headers: Mapping[str, str]) -
 
 
 async def _read_chunks(reader: asyncio.StreamReader) -> bytes:
-    body = b""
+    body = bytearray()
     while True:
         line = await reader.readuntil(b"\r\n")
         try:
@@ -102,7 +101,7 @@ async def _read_chunks(reader: asyncio.StreamReader) -> bytes:
         chunk = await reader.readexactly(size + 2)
         body += chunk[:-2]
         if size == 0:
-            return body
+            return bytes(body)
 
 
 def _check_size(size: int) -> None:

@@ -18,12 +18,15 @@ from contextlib import suppress
 from ipaddress import ip_address
 from typing import TextIO
 
+from controlplane.adapters.connection_limiter import ConnectionLimiter, ConnectionLimits, LimitedConnection
 from controlplane.sample import http1, protocol
 from controlplane.sample.engine import ClientGoneError, Engine, EngineError
 from controlplane.sample.http1 import Answer, HttpError, Request
 from controlplane.sample.knobs import Knobs
 from controlplane.sample.metrics import ServerMetrics
 
+LIMITS = ConnectionLimits(total=4000, by_address=4000, idle_seconds=http1.IDLE_SECONDS)
+"""A router is one address, and has a connection for each answer that is on its way."""
 DRAIN_QUIET_SECONDS = 0.25
 """After TERM, how long a connection may stay silent before it is closed: a request may be on its way."""
 PROXY_HEADERS = frozenset({"x-forwarded-for", "x-forwarded-proto", "x-envoy-expected-rq-timeout-ms", "via", "origin"})
@@ -69,9 +72,23 @@ class ModelServer:
             "/metrics": ("GET", self._metrics),
         }
 
-    async def serve(self, host: str, port: int, stop: asyncio.Event, listening: Callable[[int], None]) -> None:
+    async def serve(
+        self,
+        host: str,
+        port: int,
+        stop: asyncio.Event,
+        listening: Callable[[int], None],
+        limits: ConnectionLimits = LIMITS,
+    ) -> None:
         """Answer until `stop` is set, then finish what has begun. `listening` learns the port."""
-        server = await asyncio.start_server(self._converse, host, port, limit=http1.MAX_HEAD_BYTES, backlog=1024)
+        loop = asyncio.get_running_loop()
+        limiter = ConnectionLimiter(limits)
+
+        def stream(_connection: LimitedConnection) -> asyncio.Protocol:
+            reader = asyncio.StreamReader(limit=http1.MAX_HEAD_BYTES, loop=loop)
+            return asyncio.StreamReaderProtocol(reader, self._converse, loop=loop)
+
+        server = await loop.create_server(lambda: limiter.protocol(stream), host, port, backlog=1024)
         listening(server.sockets[0].getsockname()[1])
         await stop.wait()
         self._draining = True
@@ -81,6 +98,7 @@ class ModelServer:
             if not busy:
                 task.cancel()
         await asyncio.gather(*self._connections, return_exceptions=True)
+        limiter.close()
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer the requests of one connection, one after the other."""
@@ -112,6 +130,17 @@ class ModelServer:
         if request is None:
             return False
         self._connections[task] = True
+        connection = writer.transport.get_protocol()
+        if not isinstance(connection, LimitedConnection):
+            raise TypeError("a connection of ours is limited")
+        connection.began()
+        try:
+            return await self._answer(request, reader, writer)
+        finally:
+            connection.ended()
+
+    async def _answer(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """Answer a request; whether the connection may take another."""
         began = self.engine.time()
         keep_alive = request.keep_alive and not self._draining
         answer = Answer(reader, writer, served_by=self.name, keep_alive=keep_alive)

@@ -4,7 +4,9 @@
 """
 
 import asyncio
+import json
 import threading
+from base64 import urlsafe_b64encode
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -12,6 +14,7 @@ from typing import Any, TypeVar
 
 import httpx2
 
+from controlplane.adapters.listening import listen
 from controlplane.adapters.system_clock import SystemClock
 from controlplane.api.cluster import Cluster
 from controlplane.api.door import Door, KeyDoor
@@ -19,7 +22,7 @@ from controlplane.api.guard import Rules
 from controlplane.api.keys import Keys
 from controlplane.api.reviews import ReviewDoor
 from controlplane.api.rights import Rights
-from controlplane.api.server import listen, server_of
+from controlplane.api.server import server_of
 from controlplane.kubernetes.api import Object, Resource
 from controlplane.kubernetes.memory import MemoryKube
 from controlplane.kubernetes.resources import LEASE
@@ -29,6 +32,16 @@ from tests.controlplane.operator.town import PLACE, Town
 
 T = TypeVar("T")
 OWNER = "dashboard-token-of-its-owner"
+
+
+def jwt(name: str) -> str:
+    """A token as a cluster gives it, but for what it says and its signature."""
+    parts = (json.dumps({"alg": "RS256", "typ": "JWT"}), json.dumps({"sub": name}), f"signature of {name}")
+    return ".".join(urlsafe_b64encode(part.encode()).decode().rstrip("=") for part in parts)
+
+
+VIEWER, EDITOR, PAUSER, STRANGER = map(jwt, ("viewer", "editor", "pauser", "stranger"))
+FOREIGN, EXPIRED = jwt("wrong-audience"), jwt("expired")
 READS = ("get", "list", "watch")
 ELSEWHERE = "elsewhere"
 
@@ -39,11 +52,11 @@ class People:
 
     tokens: dict[str, tuple[str, str]] = field(
         default_factory=lambda: {
-            "viewer-token": ("vera", "serinus"),
-            "editor-token": ("ed", "serinus"),
-            "pauser-token": ("paul", "serinus"),
-            "stranger-token": ("otto", "serinus"),
-            "wrong-audience-token": ("ed", "https://kubernetes.default.svc"),
+            VIEWER: ("vera", "serinus"),
+            EDITOR: ("ed", "serinus"),
+            PAUSER: ("paul", "serinus"),
+            STRANGER: ("otto", "serinus"),
+            FOREIGN: ("ed", "https://kubernetes.default.svc"),
         }
     )
     """Token to name and audience; one that has expired is not among them."""

@@ -10,11 +10,13 @@ from pathlib import Path
 
 import httpx2
 
+from controlplane.adapters.listening import listen
+from controlplane.adapters.rate_limiter import RateLimiter
 from controlplane.api import keys
 from controlplane.api.door import KeyDoor
-from controlplane.api.guard import Rules
+from controlplane.api.guard import BURST, RATE, Rules
 from controlplane.api.keys import Keys
-from controlplane.api.server import Server, listen, opened
+from controlplane.api.server import Server, opened
 from tests.controlplane.adapters.waiting import PATIENCE_S
 
 
@@ -46,15 +48,16 @@ def until(condition: Callable[[], bool]) -> None:
 
 @contextmanager
 def serving(
-    home: Path, *, read_only: bool = False, hosts: frozenset[str] = frozenset(), port: int = 0
+    home: Path, *, read_only: bool = False, hosts: frozenset[str] = frozenset(), port: int = 0, burst: float = BURST
 ) -> Iterator[Serving]:
-    """Serve this state directory, on any free port unless one is said."""
+    """Serve this state directory, on any free port unless one is said; each address may ask `burst` times at once."""
     secret = keys.load_or_create(home)
     bound = listen(f"127.0.0.1:{port}")
     started, servers = threading.Event(), list[Server]()
 
     async def serve() -> None:
-        rules = Rules(KeyDoor(secret, "ada"), read_only, hosts)
+        rate = RateLimiter(burst, RATE if burst == BURST else 0.0)
+        rules = Rules(KeyDoor(secret, "ada"), read_only, hosts, rate=rate)
         async with opened(home, rules, now=time.time) as server:
             servers.append(server)
             started.set()

@@ -4,8 +4,14 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
 
+from controlplane.adapters.rate_limiter import RateLimiter
 from controlplane.adapters.sqlite_store import SqliteStore
+from controlplane.api.door import KeyDoor
+from controlplane.api.guard import Guard, Rules
+from controlplane.api.keys import load_or_create
 from tests.controlplane.api import homes
 from tests.controlplane.api.serving import Serving, serving
 
@@ -148,3 +154,34 @@ def test_s12_every_answer_carries_the_rules_for_browsers(served: Serving) -> Non
             assert "unsafe" not in headers["content-security-policy"]
             assert (headers["x-content-type-options"], headers["referrer-policy"]) == ("nosniff", "no-referrer")
             assert "access-control-allow-origin" not in headers
+
+
+def test_s9_an_address_that_asks_too_often_is_told_when_to_come_again(tmp_path: Path) -> None:
+    """Before anything is looked up; health is answered all the same, for whoever watches over the process."""
+    with serving(tmp_path, burst=5) as served, served.client("wrong") as client:
+        statuses = [client.get("/api/v1/rollouts").status_code for _ in range(5)]
+        assert statuses == [401] * 5
+        # From then on nothing is read any more, whatever it is.
+        spent = client.get("/api/v1/rollouts")
+        assert (spent.status_code, spent.headers["retry-after"], spent.headers["connection"]) == (429, "5", "close")
+        with served.client() as owner:
+            assert owner.post(ACTION, json={"verb": "abort"}).status_code == 429
+
+
+async def test_s9_health_is_no_request_that_counts(tmp_path: Path) -> None:
+    told: list[int] = []
+
+    async def answer(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await Response(status_code=204)(_scope, _receive, send)
+
+    async def send(message: Message) -> None:
+        told.extend([message["status"]] if message["type"] == "http.response.start" else [])
+
+    async def receive() -> Message:
+        return {"type": "http.request"}
+
+    guard = Guard(answer, Rules(KeyDoor(load_or_create(tmp_path), "ada"), rate=RateLimiter(1.0, 0.0)))
+    for path in ("/healthz", "/readyz", "/healthz", "/", "/", "/healthz"):
+        scope = {"type": "http", "method": "GET", "path": path, "headers": [(b"host", b"localhost")]}
+        await guard({**scope, "client": ("198.51.100.1", 1)}, receive, send)
+    assert told == [204, 204, 204, 204, 429, 204]

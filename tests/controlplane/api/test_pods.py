@@ -14,7 +14,7 @@ from controlplane.kubernetes.memory import MemoryKube
 from controlplane.kubernetes.names import PREDICTOR, service_name
 from controlplane.kubernetes.resources import POD
 from controlplane.view.facts import Facts, Replica
-from tests.controlplane.api.clusters import Shown, showing
+from tests.controlplane.api.clusters import EDITOR, PAUSER, VIEWER, Shown, showing
 from tests.controlplane.api.serving import until
 from tests.controlplane.kserve.worlds import NAMESPACE, Time, plan
 from tests.controlplane.kubectl.desk import under_way
@@ -149,13 +149,13 @@ def panels(shown: Shown, token: str) -> dict[str, Any]:
 
 
 def test_pods_are_for_people_who_may_list_them_and_others_see_the_rest(shown: Shown) -> None:
-    seen = panels(shown, "viewer-token")["replicas"]
+    seen = panels(shown, VIEWER)["replicas"]
     assert seen["columns"] == ["Pod", "Arm", "Ready", "Restarts", "Age", "Node", "Image", "Trouble"]
     ((name, arm, ready, restarts, _, node, image, trouble),) = seen["rows"]
     assert [each["text"] for each in (name, arm, ready, restarts)] == ["canary-0", "canary", "not ready", "4"]
     assert [each["text"] for each in (node, image)] == ["node-a", "example/server:2"]
     assert "killed for memory" in trouble["text"]
-    others = panels(shown, "pauser-token")
+    others = panels(shown, PAUSER)
     assert "replicas" not in others
     assert "conditions" in others
 
@@ -168,19 +168,19 @@ def readiness(shown: Shown, token: str) -> dict[str, str]:
 
 
 def test_both_variants_say_how_many_of_their_pods_are_ready_to_whoever_may_see_these(shown: Shown) -> None:
-    assert readiness(shown, "viewer-token") == {"stable": "0 of 1", "canary": "0 of 1"}
+    assert readiness(shown, VIEWER) == {"stable": "0 of 1", "canary": "0 of 1"}
     pods = [
         of_service(f"chat-{name}", arm, f"isvc.chat-{name}{PREDICTOR}", namespace=PLACE)
         for arm, name in (("stable", "v1"), ("canary", "v2"))
     ]
     shown.within(lambda: shown.kube.seed(POD, *pods))
-    until(lambda: readiness(shown, "viewer-token") == {"stable": "1 of 1", "canary": "1 of 1"})
-    assert readiness(shown, "pauser-token") == {"stable": "–", "canary": "–"}
+    until(lambda: readiness(shown, VIEWER) == {"stable": "1 of 1", "canary": "1 of 1"})
+    assert readiness(shown, PAUSER) == {"stable": "–", "canary": "–"}
 
 
 def test_each_listener_of_one_rollout_is_told_what_they_may_see(shown: Shown) -> None:
     """One stream serves many people, but not those who may see less with those who may see more."""
-    for token, sees in (("viewer-token", True), ("pauser-token", False), ("editor-token", True)):
+    for token, sees in ((VIEWER, True), (PAUSER, False), (EDITOR, True)):
         with shown.client(token) as client, client.stream("GET", f"{CHAT}/stream") as answer:
             state = next(line for line in answer.iter_lines() if '"panels"' in line)
             assert ('"replicas"' in state) == sees

@@ -18,7 +18,19 @@ from controlplane.api.rights import Rights
 from controlplane.kubernetes.resources import MODEL_CANARY
 from controlplane.operator.request import requests_in
 from controlplane.simulation.clock import VirtualClock
-from tests.controlplane.api.clusters import ELSEWHERE, People, ReviewingKube, Shown, showing
+from tests.controlplane.api.clusters import (
+    EDITOR,
+    ELSEWHERE,
+    EXPIRED,
+    FOREIGN,
+    PAUSER,
+    STRANGER,
+    VIEWER,
+    People,
+    ReviewingKube,
+    Shown,
+    showing,
+)
 from tests.controlplane.kubectl.desk import under_way
 from tests.controlplane.operator.town import PLACE
 
@@ -28,11 +40,11 @@ ACTION = f"{CHAT}/requests"
 READS = (CHAT, f"{CHAT}/events", f"{CHAT}/series", f"{CHAT}/stream")
 NOBODY = {
     "nobody": "",
-    "a wrong audience": "wrong-audience-token",
-    "one that ended": "expired-token",
+    "a wrong audience": FOREIGN,
+    "one that ended": EXPIRED,
     "rubbish": "x" * 20_000,
 }
-PEOPLE = {"viewer": "viewer-token", "editor": "editor-token", "pauser": "pauser-token", "stranger": "stranger-token"}
+PEOPLE = {"viewer": VIEWER, "editor": EDITOR, "pauser": PAUSER, "stranger": STRANGER}
 VERBS = ("promote", "pause", "resume", "abort", "approve", "retry")
 
 
@@ -82,7 +94,7 @@ def test_s8_nobody_is_told_or_does_anything(shown: Shown, who: str) -> None:
 def test_s8_no_header_of_a_proxy_says_who_anybody_is(shown: Shown, header: str) -> None:
     with shown.client("") as client:
         assert client.get(CHAT, headers={header: "ed"}).status_code == 401
-    with shown.client("stranger-token") as client:
+    with shown.client(STRANGER) as client:
         assert client.get(CHAT, headers={header: "ed"}).status_code == 403
         assert client.get("/api/v1/session", headers={header: "ed"}).json()["user"] == "otto"
 
@@ -102,7 +114,7 @@ def test_s8_the_list_has_the_namespaces_that_one_may_list(shown: Shown) -> None:
 
 
 def test_s8_who_may_not_look_is_not_told_whether_there_is_anything(shown: Shown) -> None:
-    with shown.client("stranger-token") as client:
+    with shown.client(STRANGER) as client:
         there, not_there = client.get(CHAT), client.get(f"/api/v1/rollouts/{PLACE}~nobody")
     assert (there.status_code, there.json()) == (not_there.status_code, not_there.json())
     assert (there.status_code, "the role view" in there.json()["detail"]) == (403, True)
@@ -134,7 +146,7 @@ def test_s8_a_cookie_alone_never_acts(own: Shown) -> None:
     """CSRF and Origin, on each route that changes something."""
     ours = {"origin": own.url}
     with own.client("") as client:
-        assert client.post("/api/v1/session", headers=ours, json={"token": "editor-token"}).status_code == 204
+        assert client.post("/api/v1/session", headers=ours, json={"token": EDITOR}).status_code == 204
         told = client.get("/api/v1/session").json()
         assert (told["user"], told["signs_out"], told["read_only"]) == ("ed", True, False)
         key = {"x-serinus-token": told["token"]}
@@ -143,7 +155,7 @@ def test_s8_a_cookie_alone_never_acts(own: Shown) -> None:
             *(("POST", ACTION, {"verb": verb}) for verb in VERBS),
             ("DELETE", "/api/v1/session", None),
         ):
-            for headers in ({}, ours, key, evil, evil | key, ours | {"x-serinus-token": "editor-token"}):
+            for headers in ({}, ours, key, evil, evil | key, ours | {"x-serinus-token": EDITOR}):
                 assert client.request(method, path, headers=headers, json=body).status_code == 403
         assert asked(own) == []
         assert client.post(ACTION, headers=ours | key, json={"verb": "pause"}).status_code == 202
@@ -154,10 +166,10 @@ def test_s8_a_cookie_alone_never_acts(own: Shown) -> None:
 
 def test_s8_signing_in_is_for_our_page_and_for_tokens_that_open_something(shown: Shown) -> None:
     with shown.client("") as client:
-        good = {"token": "viewer-token"}
+        good = {"token": VIEWER}
         assert client.post("/api/v1/session", json=good).status_code == 403
         assert client.post("/api/v1/session", json=good, headers={"origin": "https://evil.example"}).status_code == 403
-        for token in ("wrong-audience-token", "expired-token", " ", "a b", "é", "x\nx"):
+        for token in (FOREIGN, EXPIRED, " ", "a b", "é", "x\nx"):
             refused = client.post("/api/v1/session", json={"token": token}, headers={"origin": shown.url})
             assert (refused.status_code, "set-cookie" in refused.headers) == (401, False)
         long = client.post("/api/v1/session", json={"token": "x" * 5000}, headers={"origin": shown.url})
@@ -166,7 +178,7 @@ def test_s8_signing_in_is_for_our_page_and_for_tokens_that_open_something(shown:
 
 def test_s8_the_cookie_is_strict_hidden_from_scripts_and_secure_over_tls(shown: Shown) -> None:
     with shown.client("") as client:
-        given = {"json": {"token": "viewer-token"}}
+        given = {"json": {"token": VIEWER}}
         plain = client.post("/api/v1/session", headers={"origin": shown.url}, **given).headers["set-cookie"]  # type: ignore[arg-type]  # - httpx's many arguments
         safe = {"origin": shown.url.replace("http:", "https:")}
         secure = client.post("/api/v1/session", headers=safe, **given).headers["set-cookie"]  # type: ignore[arg-type]  # - likewise
@@ -185,10 +197,8 @@ def test_a_page_sends_somebody_unknown_to_sign_in_and_brings_them_back(shown: Sh
         assert (sent.status_code, sent.headers["location"]) == (303, f"/sign-in?next=/rollouts/{PLACE}~chat")
         page = client.get("/sign-in")
         assert "kubectl create token NAME --namespace NAMESPACE --audience serinus" in page.text
-        assert (
-            client.get("/", params={"token": "viewer-token"}).status_code == 303
-        )  # an address is no place for a token
-    with shown.client("viewer-token") as client:
+        assert client.get("/", params={"token": VIEWER}).status_code == 303  # an address is no place for a token
+    with shown.client(VIEWER) as client:
         assert client.get("/").status_code == 200
 
 
@@ -218,18 +228,18 @@ def test_signing_in_leads_to_what_was_asked_for_and_never_to_another_site(shown:
     with shown.client("") as client:
         page = client.get("/sign-in", params={"next": asked})
         assert f'name="next" value="{escape(leads)}"' in page.text
-        form = {"token": "viewer-token", "next": asked}
+        form = {"token": VIEWER, "next": asked}
         sent = client.post("/sign-in", data=form, headers={"origin": shown.url})
         assert (sent.status_code, sent.headers["location"]) == (303, leads)
-        assert "serinus-session=viewer-token" in sent.headers["set-cookie"]
+        assert f"serinus-session={VIEWER}" in sent.headers["set-cookie"]
 
 
 def test_the_form_is_refused_to_other_sites_and_says_why_a_token_opens_nothing(shown: Shown) -> None:
     with shown.client("") as client:
-        good = {"token": "viewer-token"}
+        good = {"token": VIEWER}
         for headers in ({}, {"origin": "null"}, {"origin": "https://evil.example"}):
             assert client.post("/sign-in", data=good, headers=headers).status_code == 403
-        for token, code in (("wrong-audience-token", 401), ("", 401), ("<script>", 401), ("x" * 5000, 413)):
+        for token, code in ((FOREIGN, 401), ("", 401), ("<script>", 401), ("x" * 5000, 413)):
             refused = client.post("/sign-in", data={"token": token, "next": "/?q=a"}, headers={"origin": shown.url})
             assert (refused.status_code, "set-cookie" in refused.headers) == (code, False)
             assert 'role="alert"' in refused.text
@@ -253,7 +263,7 @@ def test_health_is_open_and_says_nothing_of_rollouts(shown: Shown) -> None:
 def test_read_only_lets_an_editor_read_sign_in_and_out_and_nothing_else() -> None:
     with showing(under_way, sign_in=True, read_only=True) as shown, shown.client("") as client:
         ours = {"origin": shown.url}
-        assert client.post("/api/v1/session", headers=ours, json={"token": "editor-token"}).status_code == 204
+        assert client.post("/api/v1/session", headers=ours, json={"token": EDITOR}).status_code == 204
         told = client.get("/api/v1/session").json()
         ours |= {"x-serinus-token": told["token"]}
         assert (told["read_only"], client.get(CHAT).json()["may"]) == (True, [])
@@ -264,7 +274,7 @@ def test_read_only_lets_an_editor_read_sign_in_and_out_and_nothing_else() -> Non
 
 def test_while_nobody_can_be_known_the_page_stays_and_nothing_is_told(own: Shown) -> None:
     own.within(own.kube.stop)
-    with own.client("viewer-token") as client:
+    with own.client(VIEWER) as client:
         assert client.get("/").status_code == 200
         answer = client.get(CHAT)
     assert (answer.status_code, answer.headers["content-type"]) == (503, "application/problem+json")
@@ -282,17 +292,17 @@ async def test_a_token_is_asked_about_once_a_minute_and_then_again() -> None:
     kube = on_a_desk()
     moment = 0.0
     door = ReviewDoor(kube, lambda: moment)
-    headers = Headers({"authorization": "Bearer viewer-token"})
+    headers = Headers({"authorization": f"Bearer {VIEWER}"})
     for _ in range(5):
-        assert await door.admit(headers) is not None
+        assert await door.admit(headers, "") is not None
     assert kube.people.asked == ["TokenReview"]
-    del kube.people.tokens["viewer-token"]
+    del kube.people.tokens[VIEWER]
     moment = reviews.FRESH - 0.1
-    assert await door.admit(headers) is not None
+    assert await door.admit(headers, "") is not None
     moment = reviews.FRESH
-    assert await door.admit(headers) is None
+    assert await door.admit(headers, "") is None
     assert reviews.FRESH <= 60
-    assert b"viewer-token" not in repr(door._known).encode()
+    assert VIEWER.encode() not in repr(door._known).encode()
 
 
 async def test_a_server_that_does_not_know_of_audiences_lets_nobody_in() -> None:
@@ -301,7 +311,7 @@ async def test_a_server_that_does_not_know_of_audiences_lets_nobody_in() -> None
             return {"status": {"authenticated": True, "user": {"username": "ed"}}}
 
     door = ReviewDoor(Old(VirtualClock()), lambda: 0.0)
-    assert await door.admit(Headers({"authorization": "Bearer editor-token"})) is None
+    assert await door.admit(Headers({"authorization": f"Bearer {EDITOR}"}), "") is None
 
 
 async def test_a_right_that_was_taken_away_is_gone_at_once_for_actions_and_in_seconds_for_reading() -> None:

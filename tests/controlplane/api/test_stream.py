@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import pytest
 
 from controlplane.adapters.sqlite_store import SqliteStore
+from controlplane.api import stream
 from controlplane.api.places import FolderPlace
 from controlplane.api.stream import MOST_WAITING, Channel, Hub
 from tests.controlplane.adapters.waiting import PATIENCE_S
 from tests.controlplane.api import homes
-from tests.controlplane.api.serving import Serving
+from tests.controlplane.api.serving import Serving, until
 
 PATH = "/api/v1/rollouts/support-llm/stream"
 
@@ -151,3 +153,39 @@ async def test_what_nobody_follows_any_more_takes_no_turn(tmp_path: Path) -> Non
     waiting[0].cancel()
     await asyncio.gather(waiting[0], return_exceptions=True)
     assert hub.followed == 0
+
+
+def test_s9_one_address_may_follow_so_much_and_no_more(own: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever leaves makes room."""
+    monkeypatch.setattr(stream, "MOST_OF_ONE", 2)
+    with listening(own) as first:
+        ids_until_state(first)
+        with listening(own) as second, own.client() as client:
+            ids_until_state(second)
+            refused = client.get(PATH)
+            assert (refused.status_code, refused.headers["retry-after"]) == (429, "5")
+            assert "follows too much" in refused.json()["detail"]
+        until(lambda: follows(own))
+
+
+def follows(served: Serving) -> bool:
+    """Whether a stream is opened."""
+    with served.client() as client, client.stream("GET", PATH) as answer:
+        return answer.status_code == 200
+
+
+async def test_s9_all_together_follow_no_more_than_a_server_bears(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "MOST_FOLLOWERS", 3)
+    hub = Hub(lambda: 0.0)
+    hub.close()
+    place = FolderPlace("any", "any", Path("nowhere"), SqliteStore(Path("nowhere")))
+    following = [hub.listen(place, "", f"198.51.100.{number}") for number in range(3)]
+    for each in following:
+        assert not hub.is_full("203.0.113.9")
+        await anext(each)
+    assert hub.is_full("203.0.113.9")
+    await following[0].aclose()
+    assert not hub.is_full("203.0.113.9")
+    for each in following:
+        await each.aclose()
+    assert not hub._followers

@@ -17,8 +17,10 @@ import httpx2
 import pytest
 
 from canary.errors import BadInput
-from controlplane.adapters.listening import listen
-from controlplane.gitops.listener import ADDRESSES, BURST, Budgets, Listener, SecretFile, at_root
+from controlplane.adapters.connection_limiter import LIMITS, ConnectionLimits
+from controlplane.adapters.listening import RequestLimits, listen
+from controlplane.adapters.reach import networks_of
+from controlplane.gitops.listener import BODIES, BODIES_OF_ONE, BURST, REQUEST, Listener, SecretFile, at_root
 from controlplane.gitops.webhook import LARGEST
 from tests.controlplane.gitops.deliveries import SECRET, push, signed
 
@@ -28,15 +30,15 @@ HOSTS = ["github", "gitea", "gitlab", "gitlab token", "standard"]
 class Door:
     """A listener that is open, and how often it let the branch be looked at."""
 
-    def __init__(self, secret: Path) -> None:
+    def __init__(self, secret: Path, proxies: str = "") -> None:
         self.fetches = 0
         self.now = time.time()
         self.port = 0
         self.client: httpx2.AsyncClient
-        self._secret = secret
+        self._secret, self._proxies = secret, networks_of(proxies)
 
     @asynccontextmanager
-    async def open(self) -> AsyncIterator["Door"]:
+    async def open(self, limits: ConnectionLimits = LIMITS, request: RequestLimits = REQUEST) -> AsyncIterator["Door"]:
         """Listen on a free port."""
 
         async def fetch() -> None:
@@ -46,7 +48,8 @@ class Door:
         listening = listen("127.0.0.1:0")
         self.port = listening.getsockname()[1]
         async with asyncio.TaskGroup() as tasks:
-            serving = tasks.create_task(Listener(find, clock=lambda: self.now).serve(listening))
+            listener = Listener(find, clock=lambda: self.now, monotonic=lambda: self.now, proxies=self._proxies)
+            serving = tasks.create_task(listener.serve(listening, limits=limits, request=request))
             url = f"http://127.0.0.1:{self.port}"
             async with httpx2.AsyncClient(base_url=url, timeout=60) as self.client:
                 yield self
@@ -170,13 +173,52 @@ async def test_s9_a_flood_fetches_nothing_breaks_nothing_and_fills_no_memory(doo
     assert door.fetches == 1
 
 
-async def test_s9_a_body_that_never_ends_is_not_waited_for(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("controlplane.gitops.listener.BODY_SECONDS", 0.05)
+POST = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+
+
+async def test_s9_a_body_that_never_ends_is_not_waited_for(secret: Path) -> None:
+    async with Door(secret).open(request=RequestLimits(body=LARGEST, body_seconds=0.05)) as door:
+        reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
+        writer.write(POST + b"Content-Length: 100\r\n\r\n{")
+        assert (await reader.readline()).startswith(b"HTTP/1.1 408 ")
+        assert door.fetches == 0
+        writer.close()
+
+
+async def test_s9_reading_stops_at_the_limit_though_nobody_said_how_much_would_come(door: Door) -> None:
+    """The sender has not finished, and would wait: the answer comes because the limit was passed, not at the end."""
     reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
-    writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{")
-    assert (await reader.readline()).startswith(b"HTTP/1.1 408 ")
+    writer.write(POST + b"Transfer-Encoding: chunked\r\n\r\n")
+    for _ in range(LARGEST // 65536 + 1):
+        writer.write(b"10000\r\n" + b"x" * 65536 + b"\r\n")
+        await writer.drain()
+    assert (await reader.readline()).startswith(b"HTTP/1.1 413 ")
     assert door.fetches == 0
     writer.close()
+
+
+async def test_s9_json_that_is_deeper_than_any_push_is_refused(door: Door) -> None:
+    """Within the limit of size, and genuinely signed."""
+    for text in (b"[" * 300, b"[" * (LARGEST - 1), b'{"ref":' * 1000):
+        assert await door.deliver("github", text) == 400
+    assert door.fetches == 0
+
+
+async def test_s9_slow_bodies_of_one_sender_keep_no_other_out(secret: Path) -> None:
+    """Behind a proxy that says who sends. All places would be taken, if one sender could have them all."""
+    for_ever = RequestLimits(body=LARGEST, body_seconds=3600, answer_seconds=3600)
+    async with Door(secret, "127.0.0.1/32").open(request=for_ever) as door:
+        slow = [await asyncio.open_connection("127.0.0.1", door.port) for _ in range(2 * BODIES)]
+        for _, writer in slow:
+            writer.write(POST + b"X-Forwarded-For: 198.51.100.1\r\nContent-Length: 100\r\nExpect: 100-continue\r\n\r\n")
+        # As many of them are asked to go on as may hold places at once.
+        for reader, _ in slow[:BODIES_OF_ONE]:
+            assert (await reader.readline()).startswith(b"HTTP/1.1 100 ")
+        body = push("github")
+        headers = signed("github", body, at=door.now) | {"X-Forwarded-For": "203.0.113.9"}
+        assert await door.send(headers, body) == 202
+        for _, writer in slow:
+            writer.close()
 
 
 def rotate(secret: Path) -> None:
@@ -205,44 +247,67 @@ def test_a_secret_that_is_missing_or_short_opens_nothing(tmp_path: Path) -> None
         at_root(SecretFile(tmp_path / "short"), "main", fetch)
 
 
-def test_addresses_have_budgets_of_their_own_and_cost_no_memory() -> None:
-    """Who floods takes nothing from the others, and comes back with time."""
-    budgets = Budgets()
-    assert [budgets.take("a", 0.0) for _ in range(int(BURST) + 1)].count(True) == BURST
-    assert budgets.take("b", 0.0)
-    assert budgets.take("a", 1.0)
-    for number in range(3 * ADDRESSES):
-        budgets.take(f"c{number}", 2.0)
-    assert len(budgets._left) == ADDRESSES
+async def closed(reader: asyncio.StreamReader) -> None:
+    """Return once the other side has ended the connection."""
+    async with asyncio.timeout(60):
+        with suppress(ConnectionResetError):
+            await reader.read()
 
 
+@pytest.mark.parametrize("after_a_first_request", [False, True])
+@pytest.mark.parametrize("said", [b"", b"POST / HTTP/1.1\r\nx: ", POST])
 async def test_s9_a_connection_that_says_nothing_or_never_ends_its_headers_is_closed(
-    door: Door, monkeypatch: pytest.MonkeyPatch
+    secret: Path, said: bytes, after_a_first_request: bool
 ) -> None:
-    monkeypatch.setattr("controlplane.gitops.turnstile.HEAD_SECONDS", 0.1)
-    for said in (b"", b"POST / HTTP/1.1\r\nHost: x\r\n"):
+    """Also one that was kept after an answer."""
+    async with Door(secret).open(ConnectionLimits(idle_seconds=0.2)) as door:
         reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
+        if after_a_first_request:
+            writer.write(POST + b"Content-Length: 2\r\n\r\n{}")
+            assert b" 401 " in await reader.readuntil(b"\r\n\r\n")
         writer.write(said)
-        async with asyncio.timeout(60):
-            with suppress(ConnectionResetError):
-                assert await reader.read() == b""
+        await closed(reader)
         writer.close()
 
 
-async def test_s9_silent_connections_are_bounded_and_keep_nobody_out(
-    door: Door, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_s9_headers_that_trickle_in_do_not_keep_a_connection(secret: Path) -> None:
+    async with Door(secret).open(ConnectionLimits(idle_seconds=0.2)) as door:
+        reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
+        writer.write(POST)
+        closing = asyncio.ensure_future(closed(reader))
+        while not closing.done():
+            with suppress(ConnectionError):
+                writer.write(b"x: y\r\n")
+                await writer.drain()
+            await asyncio.wait([closing], timeout=0.02)
+        writer.close()
+
+
+async def test_s9_a_body_that_nobody_wants_does_not_keep_a_connection(secret: Path) -> None:
+    """It is answered before it has come, and what trickles in after that is no reason to stay."""
+    async with Door(secret).open(ConnectionLimits(idle_seconds=0.2)) as door:
+        reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
+        writer.write(b"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n")
+        assert (await reader.readline()).startswith(b"HTTP/1.1 405 ")
+        closing = asyncio.ensure_future(closed(reader))
+        while not closing.done():
+            with suppress(ConnectionError):
+                writer.write(b"x")
+                await writer.drain()
+            await asyncio.wait([closing], timeout=0.02)
+        writer.close()
+
+
+async def test_s9_silent_connections_are_bounded_and_keep_nobody_out(secret: Path) -> None:
     """The one that has been silent for longest makes room; who speaks is heard."""
-    monkeypatch.setattr("controlplane.gitops.turnstile.MOST_SILENT", 3)
-    silent = [await asyncio.open_connection("127.0.0.1", door.port) for _ in range(5)]
-    for reader, _ in silent[:2]:
-        async with asyncio.timeout(60):
-            with suppress(ConnectionResetError):
-                assert await reader.read() == b""
-    assert await door.deliver("github", push("github")) == 202
-    assert not silent[-1][0].at_eof()
-    for _, writer in silent:
-        writer.close()
+    async with Door(secret).open(ConnectionLimits(total=3)) as door:
+        silent = [await asyncio.open_connection("127.0.0.1", door.port) for _ in range(5)]
+        for reader, _ in silent[:2]:
+            await closed(reader)
+        assert await door.deliver("github", push("github")) == 202
+        assert not silent[-1][0].at_eof()
+        for _, writer in silent:
+            writer.close()
 
 
 async def test_s9_whoever_sent_too_much_is_told_so_and_when_to_come_again(door: Door) -> None:

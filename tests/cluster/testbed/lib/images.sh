@@ -71,18 +71,23 @@ envoy_image() {
 }
 unzip_one() { python3 -c 'import sys,zipfile; sys.stdout.buffer.write(zipfile.ZipFile(sys.argv[1]).read(sys.argv[2]))' "$@"; }
 
+SAMPLE=() # what the sample server consists of: its package, and what it takes from the adapters
+for each in __init__.py sample adapters/__init__.py adapters/connection_limiter.py; do
+  SAMPLE+=(--add "$ROOT/controlplane/$each:/app/controlplane/$each")
+done
+
 sample_image() { # our own sample model server, straight from the working tree: quick, so that `up` looks each time
   local code=$ROOT/controlplane
-  same_image serinus-sim "$code/__init__.py" "$code/sample" "$PYTHON" && return
+  same_image serinus-sim "$code/__init__.py" "$code/sample" "$code/adapters/connection_limiter.py" "$PYTHON" && return
   python_root
   write_image serinus-sim --root "$CACHE/$PYTHON-root" --env PYTHONPATH=/app --user 1000 \
-    --add "$code/__init__.py:/app/controlplane/__init__.py" --add "$code/sample:/app/controlplane/sample" \
+    "${SAMPLE[@]}" \
     --entrypoint '["python3","-u","-m","controlplane.sample.server"]'
 }
 
 vllm_image() { # the same server behind the command line that KServe's preset for LLMInferenceServices runs in a shell
   local root=$CACHE/tmp.vllm code=$ROOT/controlplane
-  same_image serinus-vllm "$code/__init__.py" "$code/sample" "$HERE/samples/vllm" "$PYTHON" && return
+  same_image serinus-vllm "$code/__init__.py" "$code/sample" "$code/adapters/connection_limiter.py" "$HERE/samples/vllm" "$PYTHON" && return
   python_root
   rm -rf "$root"
   cp -a "$CACHE/$PYTHON-root" "$root"
@@ -90,7 +95,7 @@ vllm_image() { # the same server behind the command line that KServe's preset fo
   ln -sf mawk "$root/usr/bin/awk"
   slim "$root"
   write_image serinus-vllm --root "$root" --env PYTHONPATH=/app --user 1000 --add "$HERE/samples/vllm:/usr/local/bin/vllm" \
-    --add "$code/__init__.py:/app/controlplane/__init__.py" --add "$code/sample:/app/controlplane/sample"
+    "${SAMPLE[@]}"
   rm -rf "$root"
 }
 

@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from controlplane.api import reviews, rights
-from tests.controlplane.api.clusters import showing
+from tests.controlplane.api.clusters import EDITOR, FOREIGN, VIEWER, showing
 from tests.controlplane.kubectl.desk import left_by, under_way
 from tests.controlplane.operator.town import PLACE
 
@@ -33,14 +33,14 @@ def test_signing_in_brings_one_back_and_the_token_is_hidden_from_scripts(browser
         page.goto(f"{shown.url}/rollouts/{PLACE}~chat")
         expect(page.get_by_role("heading", level=1)).to_have_text("Sign in to Serinus")
         expect(page.get_by_text("--audience serinus")).to_be_visible()
-        sign_in(page, "wrong-audience-token")
+        sign_in(page, FOREIGN)
         expect(page.get_by_role("alert")).to_contain_text("does not accept this token")
         page.evaluate(AXE.read_text(encoding="utf-8"))
         assert page.evaluate(SERIOUS) == []
-        sign_in(page, "viewer-token")
+        sign_in(page, VIEWER)
         page.wait_for_url(f"{shown.url}/rollouts/{PLACE}~chat")
         expect(page.get_by_role("heading", level=1)).to_contain_text("chat")
-        assert "viewer-token" not in page.evaluate("document.cookie")
+        assert VIEWER not in page.evaluate("document.cookie")
         context.close()
 
 
@@ -58,8 +58,8 @@ def test_a_sign_in_that_ends_while_one_looks_is_said_and_leads_back_to_the_same_
         context.set_default_timeout(60_000)
         page = context.new_page()
         for address, heading, token in (
-            (f"/rollouts/{PLACE}~chat?attempt=1", "chat", "viewer-token"),
-            ("/?show=open", "Rollouts on", "editor-token"),
+            (f"/rollouts/{PLACE}~chat?attempt=1", "chat", VIEWER),
+            ("/?show=open", "Rollouts on", EDITOR),
         ):
             page.goto(f"{shown.url}{address}")
             sign_in(page, token)

@@ -3,7 +3,10 @@
 import asyncio
 from collections.abc import Sequence
 
-from controlplane.operator.turns import Turns
+import pytest
+
+from controlplane.adapters import turns
+from controlplane.adapters.turns import FairTurns, Turns
 from controlplane.simulation.clock import play
 
 
@@ -97,3 +100,64 @@ def test_nobody_waits_any_more_once_turns_are_over_and_who_has_one_finishes() ->
 
     crowd = play(story())
     assert (crowd.had, sorted(crowd.refused)) == (["a", "e"], ["b", "c", "d"])
+
+
+class Queue:
+    """Senders whose turns take a second each, and when each of them was over."""
+
+    def __init__(self, places: int, of_one: int) -> None:
+        self.turns = FairTurns(places, of_one)
+        self.over: list[tuple[str, float]] = []
+
+    async def ask(self, sender: str, *, urgent: bool = False) -> None:
+        async with self.turns.held(sender, urgent=urgent):
+            await asyncio.sleep(1)
+        self.over.append((sender, asyncio.get_running_loop().time()))
+
+    def when(self, sender: str) -> list[float]:
+        """When this one's turns were over, seconds from the beginning."""
+        return [moment for each, moment in self.over if each == sender]
+
+
+def told(*asking: tuple[float, str, bool], places: int = 4, of_one: int = 2) -> Queue:
+    """What becomes of those who ask: when, who, whether urgently."""
+
+    async def story() -> Queue:
+        queue = Queue(places, of_one)
+        begin = asyncio.get_running_loop().time()
+
+        async def come(after: float, sender: str, urgent: bool) -> None:
+            await asyncio.sleep(after)
+            await queue.ask(sender, urgent=urgent)
+
+        await asyncio.gather(*(come(*each) for each in asking))
+        queue.over = [(sender, moment - begin) for sender, moment in queue.over]
+        return queue
+
+    return play(story())
+
+
+def test_s9_one_sender_holds_a_share_of_the_places_however_much_it_asks() -> None:
+    queue = told(*[(0.0, "flood", False)] * 40, (0.5, "b", False), (0.5, "c", False))
+    assert queue.when("b") == queue.when("c") == [1.5]
+    assert max(queue.when("flood")) == 20.0
+
+
+def test_s9_who_had_fewest_turns_lately_goes_next() -> None:
+    """Ten senders have ten requests each in the queue: the eleventh waits behind one of each, not behind all."""
+    floods = [(0.0, f"flood {number}", False) for number in range(10)] * 10
+    queue = told(*floods, (1.5, "person", False))
+    assert queue.when("person")[0] <= 5.0
+    assert max(moment for _, moment in queue.over) >= 25.0
+
+
+def test_s9_the_urgent_go_first() -> None:
+    queue = told(*[(0.0, f"{number}", False) for number in range(100)], (0.5, "known", True))
+    assert queue.when("known") == [2.0]
+
+
+def test_s9_what_is_remembered_of_senders_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "MOST_REMEMBERED", 20)
+    queue = told(*[(0.0, f"{number}", False) for number in range(100)])
+    assert len(queue.turns._had) <= 21
+    assert not queue.turns._holds
