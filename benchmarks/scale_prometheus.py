@@ -53,7 +53,14 @@ class Traffic:
 @functools.cache
 def _metric(cluster: str, name: str, *labels: tuple[str, str]) -> str:
     """The beginning of a series, made once: what is measured shares its cores with whoever answers."""
-    told = {"__name__": name, "envoy_cluster_name": cluster, "pod": "envoy-0", "job": "envoy", **dict(labels)}
+    told = {
+        "__name__": name,
+        "envoy_cluster_name": cluster,
+        "namespace": "envoy-gateway-system",
+        "pod": "envoy-0",
+        "job": "envoy",
+        **dict(labels),
+    }
     return f'{{"metric":{json.dumps(told)},'
 
 

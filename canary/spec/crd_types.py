@@ -129,6 +129,18 @@ KINDS: tuple[tuple[Any, Value], ...] = (
         Value(text(names.LONGEST_HOST), (matching(names.HOSTNAME, "a host name such as llm.example.com"),)),
     ),
     (
+        names.Prometheus,
+        Value(
+            text(names.LONGEST_PLACE),
+            (
+                matching(
+                    names.PROMETHEUS,
+                    "the name of a Prometheus that the operator knows, or an address such as http://a:9090",
+                ),
+            ),
+        ),
+    ),
+    (
         names.WebAddress,
         Value(
             text(names.LONGEST_PLACE), (Rule("self.matches('^https?://.')", "expected an address such as http://a/b"),)

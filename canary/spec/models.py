@@ -23,6 +23,7 @@ from canary.spec.names import (
     Location,
     Name,
     ObjectName,
+    Prometheus,
     RelativePath,
     WebAddress,
 )
@@ -215,8 +216,8 @@ class KServePlatform(Model):
     """Gateway that the route hangs on, as namespace/name."""
     hostname: Hostname | None = None
     """Host name that clients use."""
-    prometheus: WebAddress | None = None
-    """Where Prometheus answers; the controller's when left out."""
+    prometheus: Prometheus | None = None
+    """Which Prometheus, by its name in the operator's registry, or where one answers if the operator allows it."""
     metrics_profile: Text | None = None
     """Which names the metrics have (`vllm`, `kserve`, `envoy-gateway`, …); found out when left out."""
     on_drift: Literal["repair", "pause"] = "repair"

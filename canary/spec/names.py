@@ -32,6 +32,10 @@ HEADER = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,127}$"
 HTTP_PATH = r"^/[A-Za-z0-9/._~%?=&+,:@-]*$"
 _LISTEN = r"^(([0-9]{1,3}\.){3}[0-9]{1,3}|\[[0-9a-fA-F:.]+\]|[a-z0-9]([a-z0-9.-]*[a-z0-9])?):[0-9]{1,5}$"
 _WEB = r"^https?://[A-Za-z0-9\[][^\s\\\"'<>]*$"
+PROMETHEUS = (
+    r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?|https?://([A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?"
+    r"(/[A-Za-z0-9_~.-]*)*)$"
+)
 HOSTNAME = r"^(\*\.)?[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$"
 _NAME = re.compile(NAME.replace("$", r"\Z"))
 _ESCAPES = re.compile(r"(^|/)\.\.(/|$)|%2e|%2f|%00|[$`~\\\n\r\0]|::", re.IGNORECASE)
@@ -78,6 +82,12 @@ def _location(value: str) -> str:
     return value
 
 
+def _no_way_up(value: str) -> str:
+    if re.search(r"/\.\.?(/|\Z)", value):
+        raise Unreadable(f"expected an address without . and .. in its path, got {quoted(value)}")
+    return value
+
+
 def _schema(pattern: str) -> WithJsonSchema:
     """For editors: texts have this form; a plain number or word without quotes is text here, too."""
     return WithJsonSchema({"type": ["string", "number", "boolean"], "pattern": pattern})
@@ -114,6 +124,18 @@ WebAddress = Annotated[
     _schema(_WEB),
 ]
 """`http://` or `https://`."""
+Prometheus = Annotated[
+    Text,
+    Field(max_length=LONGEST_PLACE),
+    _of_form(
+        PROMETHEUS,
+        "the name of a Prometheus that the operator knows, or an address such as http://prometheus.monitoring:9090 "
+        "without user, query and fragment",
+    ),
+    AfterValidator(_no_way_up),
+    _schema(PROMETHEUS),
+]
+"""A Prometheus, by its name in the operator's registry or by its address."""
 Hostname = Annotated[
     Text,
     Field(max_length=LONGEST_HOST),

@@ -1,8 +1,9 @@
 """Asks HTTP servers for one answer of bounded size in bounded time. Used by the metric sources.
 
 It dials the URL that it is handed and no other: redirects are not followed, proxies of the environment are not used, no
-credentials are attached that were not handed in, and an answer that is too large is dropped unread. What an answer
-means is the caller's.
+credentials are attached that were not handed in, and an answer that is too large is dropped unread. Where the URL
+comes from a plan, its host is resolved once, checked (`reach.py`), and the address that was checked is dialled. What an
+answer means is the caller's.
 """
 
 import asyncio
@@ -13,6 +14,7 @@ from typing import NamedTuple
 import httpx2
 
 from canary.errors import Unavailable
+from controlplane.adapters.reach import NotDialled, Reach
 
 MOST_BYTES = 8 * 1024 * 1024
 """A metrics page of a large model server has 60 kB; whoever sends a hundred times that is broken or hostile."""
@@ -42,12 +44,15 @@ class CappedHttp:
         most_bytes: int = MOST_BYTES,
         tls: ssl.SSLContext | None = None,
         headers: Callable[[], Mapping[str, str]] | None = None,
+        reach: Reach | None = None,
     ) -> None:
         """`tls` holds the certificates to trust; None trusts none, for loopback needs none and loading them is slow.
 
-        `headers` are asked for before each request, and sent with it.
+        `headers` are asked for before each request, and sent with it; `reach` says which addresses may be dialled, None
+        allows all.
         """
         self._most_bytes = most_bytes
+        self._reach = reach
         self._headers = headers
         self._client = httpx2.AsyncClient(
             follow_redirects=False,
@@ -80,6 +85,8 @@ class CappedHttp:
             request.headers.update(self._headers())
         try:
             async with asyncio.timeout(seconds):
+                if self._reach is not None:
+                    await self._check(request, self._reach)
                 response = await self._client.send(request, stream=True)
                 try:
                     return Answer(response.status_code, await self._read(response))
@@ -87,12 +94,22 @@ class CappedHttp:
                     await response.aclose()
         except TimeoutError as error:
             raise TooSlow(f"no answer within {seconds:g} s") from error
+        except NotDialled as error:
+            raise Unavailable(str(error)) from None
         except httpx2.ConnectError as error:
             if (refused := _tls_refused(error)) is not None:
                 raise Unavailable(f"there is no safe connection: {refused}") from error
             raise NotThere("nobody listens there") from error
         except (httpx2.HTTPError, httpx2.StreamError) as error:
             raise Unavailable(f"the connection broke ({type(error).__name__})") from error
+
+    async def _check(self, request: httpx2.Request, reach: Reach) -> None:
+        """Let it go to the host's address that was checked, and speak as if to the name."""
+        url = request.url
+        host = url.raw_host.decode("ascii")
+        address = (await reach.addresses(host, url.port or (443 if url.scheme == "https" else 80)))[0]
+        request.extensions = {**request.extensions, "sni_hostname": host}
+        request.url = url.copy_with(host=str(address))
 
     async def _read(self, response: httpx2.Response) -> str:
         if response.is_redirect:

@@ -6,7 +6,8 @@ put together here. However large an answer is, reading it never keeps the event 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
+from contextlib import nullcontext
 from typing import Any, NoReturn
 
 from pydantic_core import from_json
@@ -19,6 +20,8 @@ from controlplane.adapters.prometheus_text import Newest, newest_in, newest_of, 
 
 REFUSED = {400, 422}
 """Answers about the query itself; other failures are those of the server."""
+KINDS = {"bad_data", "canceled", "execution", "internal", "not_acceptable", "not_found", "timeout", "unavailable"}
+"""What Prometheus calls its errors."""
 LONGEST_WHOLE = 4 * 1024 * 1024
 """Characters of an answer in another form than Prometheus writes, which can only be read as a whole."""
 
@@ -26,11 +29,25 @@ LONGEST_WHOLE = 4 * 1024 * 1024
 class PrometheusApi:
     """The HTTP API under one base URL."""
 
-    def __init__(self, url: str, *, seconds: float, http: CappedHttp | None = None) -> None:
-        """`seconds`: how long Prometheus may take for one answer."""
+    def __init__(
+        self,
+        url: str,
+        *,
+        seconds: float,
+        http: CappedHttp | None = None,
+        trusted: bool = True,
+        turns: asyncio.Semaphore | None = None,
+    ) -> None:
+        """`seconds`: how long Prometheus may take for one answer.
+
+        Of one that is not `trusted`, because a plan names its address, no word is repeated in errors: it could be
+        anybody's. Those that share `turns` have their answers read one after the other.
+        """
         self.url = url.rstrip("/")
         self._seconds = seconds
         self._http = http or CappedHttp()
+        self._trusted = trusted
+        self._turns = turns or nullcontext()
 
     async def query(self, query: str, *, at: float | None = None, seconds: float | None = None) -> list[Series]:
         """The answer now, or as of `at`.
@@ -58,14 +75,27 @@ class PrometheusApi:
         status, result, pieces = await self._ask("query", {"query": query}, self._seconds)
         found = Newest([], [], [])
         try:
-            async for piece in _in_turns(pieces):
-                found.add(newest_in(piece))
-            found.add(newest_of(*read_in(result)))
+            async with self._turns:
+                async for piece in _in_turns(pieces):
+                    found.add(newest_in(piece))
+                found.add(newest_of(*read_in(result)))
         except ValueError as error:
             raise self.not_understood(f"{status}, no series") from error
         if found.unreadable and not found.labels:
             raise self.not_understood(f"{status}, no series")
         return found
+
+    async def values(self, label: str, matcher: str = "") -> frozenset[str]:
+        """The values of a label, of series that match; raises as `query` does."""
+        where = {"match[]": matcher} if matcher else {}
+        status, text = await self._answered(
+            self._http.get(f"{self.url}/api/v1/label/{label}/values", seconds=self._seconds, query=where)
+        )
+        answer = self._checked(self._parsed(text, status))
+        found = answer.get("data")
+        if not isinstance(found, list) or not all(isinstance(each, str) for each in found):
+            raise self.not_understood(f"{status}, no values")
+        return frozenset(found)
 
     def not_understood(self, what: str) -> Unavailable:
         """The error of an answer that is not Prometheus' kind of answer."""
@@ -79,11 +109,12 @@ class PrometheusApi:
         """All series of an answer, each of which has to make sense."""
         status, result, pieces = await self._ask(endpoint, form, seconds)
         try:
-            found, unreadable = read_in(result)
-            async for piece in _in_turns(pieces):
-                more, bad = series_in(piece)
-                found += more
-                unreadable += bad
+            async with self._turns:
+                found, unreadable = read_in(result)
+                async for piece in _in_turns(pieces):
+                    more, bad = series_in(piece)
+                    found += more
+                    unreadable += bad
         except ValueError as error:
             raise self.not_understood(f"{status}, no series") from error
         if unreadable:
@@ -96,15 +127,17 @@ class PrometheusApi:
         """The answer's status and its series, once it is known to be whole: parsed ones, and the text of all others."""
         status, text = await self._text(endpoint, form, seconds)
         envelope, pieces = (parted(text) if status == 200 else None) or (text, iter(()))
-        if len(envelope) > LONGEST_WHOLE:
-            raise self.not_understood(f"{status}, in another form")
-        return status, self._whole(self._parsed(envelope, status), status), pieces
+        return status, self._result(self._checked(self._parsed(envelope, status)), status), pieces
 
     async def _text(self, endpoint: str, form: Mapping[str, str], seconds: float) -> Answer:
-        """What it answers, if that speaks of the query at all."""
+        """What it answers to a question."""
         form = {**form, "timeout": f"{round(seconds * 1000)}ms"}
+        return await self._answered(self._http.post(f"{self.url}/api/v1/{endpoint}", seconds=seconds, form=form))
+
+    async def _answered(self, asked: Awaitable[Answer]) -> Answer:
+        """The answer, if it speaks of the question at all."""
         try:
-            answer = await self._http.post(f"{self.url}/api/v1/{endpoint}", seconds=seconds, form=form)
+            answer = await asked
         except Unavailable as error:
             raise Unavailable(f"Prometheus on {self.url} does not answer: {error}.") from error
         if answer.status != 200 and answer.status not in REFUSED:
@@ -112,18 +145,20 @@ class PrometheusApi:
             raise Unavailable(f"Prometheus on {self.url} answers {answer.status}{credentials}.")
         return answer
 
-    def _whole(self, answer: Mapping[str, Any], status: int) -> list[Any]:
-        """The series of the answer, once it is known to be one and to be whole."""
+    def _checked(self, answer: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The answer, once it is known to be one and to be whole."""
         if answer.get("status") == "error":
             self._refused(answer)
         if warnings := answer.get("warnings"):
             listed = "; ".join(map(str, warnings)) if isinstance(warnings, list) else str(warnings)
-            raise WorldError(f"Prometheus on {self.url} warns that its answer may not be whole: {_shortened(listed)}.")
+            raise WorldError(f"Prometheus on {self.url} warns that its answer may not be whole{self._quoted(listed)}.")
         if answer.get("isPartial"):  # VictoriaMetrics says it so
             raise WorldError(f"Prometheus on {self.url} says that its answer is partial.")
-        return self._result(answer, status)
+        return answer
 
     def _parsed(self, text: str, status: int) -> dict[str, Any]:
+        if len(text) > LONGEST_WHOLE:
+            raise self.not_understood(f"{status}, in another form")
         try:
             answer = from_json(text)
         except ValueError as error:
@@ -134,7 +169,12 @@ class PrometheusApi:
 
     def _refused(self, answer: Mapping[str, Any]) -> NoReturn:
         kind, why = str(answer.get("errorType", "")), str(answer.get("error", ""))
-        raise WorldError(f"Prometheus on {self.url} refuses the query ({_shortened(kind)}): {_shortened(why)}.")
+        known = f" ({kind})" if kind in KINDS else ""
+        raise WorldError(f"Prometheus on {self.url} refuses the query{known}{self._quoted(why)}.")
+
+    def _quoted(self, text: str) -> str:
+        """What it says, after a colon; nothing where it may be anybody who says it."""
+        return f": {_shortened(text)}" if self._trusted else ""
 
     def _result(self, answer: Mapping[str, Any], status: int) -> list[Any]:
         data = answer.get("data")

@@ -20,7 +20,7 @@ from controlplane.adapters.prometheus_access import Access
 from controlplane.cli.catalogue import catalogue_option
 from controlplane.cli.complaint import complain
 from controlplane.cli.git_sources import check, git_sources_options, put_beside
-from controlplane.cli.prometheus import prometheus_access
+from controlplane.cli.prometheus import prometheus_access, prometheus_registry
 from controlplane.cli.signals import on_any_signal
 from controlplane.cli.telemetry import tracing
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from controlplane.kubernetes.cache import Key
     from controlplane.kubernetes.client import KubeClient
     from controlplane.operator.operator import Operator
+    from controlplane.operator.registry import Addresses, Registry
     from controlplane.operator.settings import Settings
     from profiles.catalogue import Catalogue
 
@@ -67,6 +68,11 @@ class InACluster:
     context: str | None
     prometheus: str | None
     access: Access
+    registry_file: Path | None
+    addresses: "Addresses"
+    selector: str
+    gateways: str
+    queries: str
     listen: str | None
     elect: bool
     earlier_histories: bool
@@ -91,6 +97,7 @@ def in_a_cluster(command: F) -> F:
     @click.option("--context", metavar="NAME", help="With --cluster: which one of the kubeconfig's.")
     @click.option("--prometheus", metavar="URL", help="With --cluster: where it answers for plans that do not say.")
     @prometheus_access
+    @prometheus_registry
     @click.option("--listen", metavar="ADDR", help="With --cluster: host:port for /metrics, /healthz and /readyz.")
     @click.option(
         "--leader-elect/--no-leader-elect", "elect", default=True, help="With --cluster: agree on one that acts."
@@ -202,8 +209,8 @@ def _settings(options: InACluster, interval: float) -> "Settings":
         identity=f"{os.environ.get('POD_NAME') or socket.gethostname()}-{secrets.token_hex(3)}",
         home=os.environ.get("POD_NAMESPACE") or options.namespace or DEFAULT_HOME,
         namespace=options.namespace,
-        prometheus=options.prometheus,
-        access=options.access,
+        prometheus=_registry(options),
+        queries=options.queries == "on",
         interval=interval,
         elect=options.elect,
         listen=options.listen,
@@ -214,6 +221,17 @@ def _settings(options: InACluster, interval: float) -> "Settings":
         listed=tuple(Listed.of(each) for each in options.listed),
         hosts=Allowed.of(options.hosts) if options.hosts else None,
     )
+
+
+def _registry(options: InACluster) -> "Registry":
+    """Which Prometheus servers there are. Raises `BadInput`."""
+    from controlplane.evidence.places import GATEWAYS, Labels
+    from controlplane.operator.registry import Registry, checked_selector, registry_in
+
+    gateways = tuple(each.strip() for each in options.gateways.split(",") if each.strip()) or GATEWAYS
+    labels = Labels(selector=checked_selector(options.selector), gateways=gateways)
+    named = registry_in(options.registry_file) if options.registry_file else {}
+    return Registry.of(options.prometheus, options.access, named=named, addresses=options.addresses, labels=labels)
 
 
 def known_with(additions: tuple[Path, ...]) -> "Catalogue":

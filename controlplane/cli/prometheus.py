@@ -69,3 +69,48 @@ def prometheus_access(command: F) -> F:
         return command(*arguments, access=access, **options)
 
     return with_options  # type: ignore[return-value]  # the same command with more options
+
+
+def prometheus_registry(command: F) -> F:
+    """Add the options that say which Prometheus servers plans may name, and whom their series are believed of."""
+    for option in (
+        click.option(
+            "--prometheus-registry",
+            "registry_file",
+            type=FILE,
+            metavar="FILE",
+            help="With --cluster: those that plans may name, as NAME: {url: …, namespaces: […], tokenFile: …}.",
+        ),
+        click.option(
+            "--prometheus-addresses",
+            "addresses",
+            type=click.Choice(["named", "public", "private"]),
+            default="named",
+            show_default=True,
+            help="With --cluster: addresses in plans: none, of the internet over https, or of private networks too.",
+        ),
+        click.option(
+            "--prometheus-selector",
+            "selector",
+            metavar="MATCHERS",
+            default="",
+            help='With --cluster: label matchers for every counter of --prometheus, such as cluster="eu-1".',
+        ),
+        click.option(
+            "--prometheus-gateways",
+            "gateways",
+            metavar="NAMESPACES",
+            default="",
+            help="With --cluster: where gateways run their proxies, with commas; * believes whoever was scraped.",
+        ),
+        click.option(
+            "--prometheus-queries",
+            "queries",
+            type=click.Choice(["on", "off"]),
+            default="on",
+            show_default=True,
+            help="With --cluster: whether gates may bring queries of their own, which read whatever Prometheus has.",
+        ),
+    ):
+        command = option(command)
+    return command

@@ -57,6 +57,7 @@ class Standing:
             slots=lambda: slots,
             variants={arm: variant.name for arm, variant in zip(ARMS, _variants(plan), strict=True)},
             services=services,
+            gateway=(kserve.gateway or "").rpartition("/")[0] if kserve else "",
             profile=(kserve.metrics_profile if kserve else None) or "envoy-gateway",
             gates=_gates(plan),
         )

@@ -37,13 +37,12 @@ async def of_metrics(url: str | None, clock: Clock, *, namespace: str | None, ac
         ]
     try:
         credentials = Credentials(access, url)
-        discovery = Discovery(url, seconds=SECONDS, access=access)
     except (BadInput, WorldError) as error:
         return [Check("Prometheus", "problem", str(error), "Correct the options that begin with --prometheus.")]
     http = CappedHttp(tls=credentials.tls, headers=credentials.headers)
     api = PrometheusApi(url, seconds=SECONDS, http=http)
     try:
-        return await _looked(api, discovery, clock, namespace)
+        return await _looked(api, Discovery(api), clock, namespace)
     except WorldError as error:
         return [Check("Prometheus", "problem", str(error), "See its address, and whether it is reached from here.")]
     finally:
@@ -103,5 +102,5 @@ async def _interval(api: PrometheusApi, profile: str) -> Check:
 
 
 async def _clusters(discovery: Discovery) -> Check:
-    seen = sorted(each for each in await discovery.values("envoy_cluster_name") if PER_BACKEND.fullmatch(each))
+    seen = sorted(each for each in await discovery.clusters() if PER_BACKEND.fullmatch(each))
     return Check("clusters by backend", "ok", f"{len(seen)} are visible, such as {seen[0]}.")

@@ -1,22 +1,16 @@
 """Which metrics profile fits what a Prometheus has, and why. For `serinus doctor`; no verdict ever rests on it.
 
-Label values, targets and metadata come through `prometheus-api-client`, which is imported only here and only when it is
-asked. It drops warnings and would follow redirects with our credentials, so it gets a session that follows none, takes
-no proxy from the environment and reads bounded answers; counters are read by `controlplane.adapters.prometheus_api`.
+Asks for the values of labels through the same bounded client as everything else, and holds no thread: a Prometheus that
+drips or hangs costs its own look and nobody's. Whom gateways' counters are believed of, `places.py` says.
 """
 
-import asyncio
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
 
-from canary.errors import BadInput, Unavailable, WorldError
 from canary.spec.sources import PROFILES, asked_names
-from controlplane.adapters.prometheus_access import Access, Credentials
-
-MOST_BYTES = 32 * 1024 * 1024
-T = TypeVar("T")
+from controlplane.adapters.prometheus_api import PrometheusApi
+from controlplane.evidence.places import EVERYWHERE, Labels
 
 ENVOY_GATEWAYS_OWN = frozenset({"xds_cluster"})
 """A cluster that each of its proxies has, before there is any route."""
@@ -68,86 +62,30 @@ def choose(
 
 
 class Discovery:
-    """What one Prometheus has."""
+    """What one Prometheus has. Every method raises as `PrometheusApi.query` does."""
 
-    def __init__(self, url: str, *, seconds: float = 10.0, access: Access | None = None) -> None:
-        """Raises `BadInput` where the library is not installed, or the settings cannot be used."""
-        try:
-            from prometheus_api_client import PrometheusConnect
-            from urllib3.util.retry import Retry
-        except ImportError as error:
-            raise BadInput("prometheus-api-client is not installed: pip install 'serinus[cluster]'.") from error
-        self.url = url.rstrip("/")
-        session = _session(self.url, seconds, access or Access())
-        self._connect = PrometheusConnect(self.url, session=session, retry=Retry(total=0), timeout=int(seconds) or 1)
+    def __init__(self, api: PrometheusApi, labels: Labels | None = None) -> None:
+        self._api, self._labels = api, labels or Labels()
 
     async def names(self, matcher: str = "") -> frozenset[str]:
         """Names of the metrics that there are, of series that match."""
-        return await self.values("__name__", matcher)
+        return await self._api.values("__name__", matcher)
 
-    async def values(self, label: str, matcher: str = "") -> frozenset[str]:
-        """Values of a label."""
-        params = {"match[]": matcher} if matcher else None
-        return frozenset(await self._asked(lambda: self._connect.get_label_values(label, params=params)))
-
-    async def targets(self) -> Sequence[Mapping[str, Any]]:
-        """What is scraped, each with its labels and health."""
-        found = await self._asked(lambda: self._connect.get_targets(state="active"))
-        return list(found.get("activeTargets", ()))
+    async def clusters(self) -> frozenset[str]:
+        """Envoy clusters that gateways count."""
+        return await self._api.values("envoy_cluster_name", f'{{__name__=~"envoy_cluster_.*"{self._of_gateways()}}}')
 
     async def choice(
         self, namespace: str | None = None, *, among: Collection[str] = ORDER, ours_to_come: bool = False
     ) -> Choice:
         """The profile that fits the servers of this namespace (None: of all) and the gateways; see `choose`."""
-        pods = f'{{__name__=~".+",namespace="{namespace}"}}' if namespace else ""
-        everywhere = '{__name__=~"envoy_cluster_.*|istio_requests_total"}'
-        servers, proxies, clusters = (
-            await self.names(pods),
-            await self.names(everywhere),
-            await self.values("envoy_cluster_name"),
-        )
+        pods = f'{{__name__=~".+",{self._labels.namespace}="{namespace}"}}' if namespace else ""
+        everywhere = f'{{__name__=~"envoy_cluster_.*|istio_requests_total"{self._of_gateways(namespace)}}}'
+        servers, proxies, clusters = await self.names(pods), await self.names(everywhere), await self.clusters()
         return choose(servers | proxies, clusters, among=among, ours_to_come=ours_to_come)
 
-    async def _asked(self, ask: Callable[[], T]) -> T:
-        """In a thread, for the library knows no other way; raises `WorldError`."""
-        from prometheus_api_client.exceptions import PrometheusApiClientException
-        from requests import RequestException
-
-        try:
-            return await asyncio.to_thread(ask)
-        except RequestException as error:
-            raise Unavailable(f"Prometheus on {self.url} does not answer: {type(error).__name__}.") from error
-        except (PrometheusApiClientException, KeyError, ValueError) as error:
-            raise WorldError(f"Prometheus on {self.url} does not say what it has: {str(error)[:200]}.") from error
-
-
-def _session(url: str, seconds: float, access: Access) -> Any:
-    """A session that goes nowhere but where it was sent, with the credentials of now."""
-    import requests
-
-    credentials = Credentials(access, url)
-
-    class Guarded(requests.Session):
-        """Follows nothing, believes no environment, reads no more than it should."""
-
-        def request(self, method: Any, url: Any, **kwargs: Any) -> requests.Response:  # type: ignore[override]  # its callers name the rest
-            """One bounded answer; raises `RequestException`."""
-            kwargs |= {"allow_redirects": False, "timeout": seconds, "stream": True}
-            self.headers.update(credentials.headers())
-            response = super().request(method, url, **kwargs)
-            if response.is_redirect:
-                raise requests.TooManyRedirects("it answers with a redirect, which is not followed")
-            content = response.raw.read(MOST_BYTES + 1, decode_content=True)
-            if len(content) > MOST_BYTES:
-                raise requests.exceptions.ContentDecodingError("its answer is too large")
-            response._content = content  # noqa: SLF001 - the library knows no other way to bound what it reads
-            return response
-
-    session = Guarded()
-    session.trust_env = False
-    if access.ca_file:
-        session.verify = str(access.ca_file)
-    if access.certificate_file:
-        pair = (str(access.certificate_file), str(access.key_file))
-        session.cert = pair if access.key_file else pair[0]
-    return session
+    def _of_gateways(self, *besides: str | None) -> str:
+        """A further matcher, which leaves out what others make up."""
+        if EVERYWHERE in self._labels.gateways or None in besides:
+            return ""
+        return f',{self._labels.namespace}=~"{"|".join([*self._labels.gateways, *filter(None, besides)])}"'

@@ -22,8 +22,8 @@ from controlplane.adapters.prometheus_gates import duration, query_of
 from controlplane.adapters.prometheus_text import Newest, labels_in
 from controlplane.evidence.history import history
 from controlplane.evidence.ledger import Cell, Ledger, Surplus
-from controlplane.evidence.owners import Owners
-from controlplane.evidence.places import Key, Labels, Places, SlotsSeen
+from controlplane.evidence.owners import GATEWAY_PROFILES, Owners
+from controlplane.evidence.places import EVERYWHERE, Key, Labels, Places, SlotsSeen
 from controlplane.evidence.questions import Family, family_of, selectors
 from controlplane.evidence.readings import Answer, Readings, Spawn, read
 from controlplane.evidence.suspicion import suspicion
@@ -341,8 +341,16 @@ class FleetMetrics:
                 "it does not reach the proxy."
             )
         return WorldError(
-            f"{where} has no sample younger than {self.window:g} s for {ledger.places.route}: it scrapes nothing of it."
+            f"{where} has no sample younger than {self.window:g} s for {ledger.places.route}: it scrapes nothing of it"
+            f"{self._believed(ledger.places)}."
         )
+
+    def _believed(self, places: Places) -> str:
+        """Whose targets count for a rollout that gateways count, for whoever has them elsewhere."""
+        if places.profile not in GATEWAY_PROFILES or EVERYWHERE in self.labels.gateways:
+            return ""
+        known = sorted({each for each in (*self.labels.gateways, places.gateway) if each})
+        return f", or its gateway's pods have no label {self.labels.namespace} that is one of {', '.join(known)}"
 
 
 class _Told(NamedTuple):

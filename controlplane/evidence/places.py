@@ -43,6 +43,8 @@ class Places:
     """Names of the variants: what slots and the label `variant` of people's own queries say."""
     services: Mapping[Arm, str]
     """What each arm's pods are called after: its InferenceService, or its revision."""
+    gateway: str = ""
+    """Namespace of the Gateway that the route hangs on, whose proxies may run there; empty where there is none."""
     profile: str = "envoy-gateway"
     """Name of the metrics profile, a key of `canary.spec.sources.PROFILES`."""
     gates: Sequence[Gate] = ()
@@ -52,11 +54,26 @@ class Places:
     together, so what it counts is warm when the last of them is."""
 
 
+GATEWAYS = ("envoy-gateway-system", "istio-system", "istio-ingress")
+"""Where gateways run their proxies by default."""
+EVERYWHERE = "*"
+
+
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """What the scrape configuration calls things; the defaults are those of `manifests/monitoring`."""
+    """What the scrape configuration calls things, and whom it is believed of.
+
+    `namespace` and `pod` are labels of the target: service discovery sets them, and a page that has labels of these
+    names finds them renamed to `exported_…`. Everything else on a series may be the page's own word.
+    """
 
     namespace: str = "namespace"
     pod: str = "pod"
     selector: str = ""
     """Further label matchers for every counter, such as `cluster="eu-1"`."""
+    gateways: Sequence[str] = GATEWAYS
+    """Namespaces whose pods are believed when they count requests to others; `*` believes all."""
+
+    def counts_for(self, places: Places, target: str) -> bool:
+        """Whether pods of this namespace may count the requests of this rollout as its gateway."""
+        return EVERYWHERE in self.gateways or (target != "" and target in (*self.gateways, places.gateway))

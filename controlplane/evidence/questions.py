@@ -15,7 +15,7 @@ from canary.spec.models import Gate
 from canary.spec.sources import PROFILES, Profile, Row, asked_names, by_label
 from canary.spec.units import Unreadable
 from controlplane.evidence.owners import CLUSTER
-from controlplane.evidence.places import Labels, Places
+from controlplane.evidence.places import EVERYWHERE, Labels, Places
 
 Family = Literal["gateway", "mesh", "pods"]
 """Where series come from; each family has labels of its own, so each is one query."""
@@ -78,9 +78,12 @@ def _matchers(family: Family, found: Sequence[Places], labels: Labels) -> str:
     match family:
         case "gateway":
             routes = _nested((places.namespace, places.route) for places in found)
-            matchers = [f'{CLUSTER}=~"httproute/({routes})/rule/0/backend/[01]"']
+            gateways = {places.gateway for places in found}
+            matchers = [f'{CLUSTER}=~"httproute/({routes})/rule/0/backend/[01]"', *_targets(gateways, labels)]
         case "mesh":
             matchers = _servers(found, "destination_workload_namespace", "destination_workload")
+            targets = {each for places in found for each in (places.gateway, places.namespace)}
+            matchers += _targets(targets, labels)
         case "pods":
             matchers = _servers(found, labels.namespace, labels.pod)
     return ",".join([*matchers, labels.selector] if labels.selector else matchers)
@@ -90,6 +93,14 @@ def _servers(found: Sequence[Places], namespace: str, server: str) -> list[str]:
     namespaces = sorted({_plain(places.namespace) for places in found})
     services = sorted({_plain(service) for places in found for service in places.services.values()})
     return [f'{namespace}=~"{"|".join(namespaces)}"', f'{server}=~"({"|".join(services)})(-.*)?"']
+
+
+def _targets(namespaces: Iterable[str], labels: Labels) -> list[str]:
+    """A matcher for the namespaces of what was scraped; none where all are believed."""
+    if EVERYWHERE in labels.gateways:
+        return []
+    known = sorted({_plain(each) for each in (*namespaces, *labels.gateways) if each})
+    return [f'{labels.namespace}=~"{"|".join(known)}"']
 
 
 def _nested(routes: Iterable[tuple[str, str]]) -> str:

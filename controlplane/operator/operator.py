@@ -91,6 +91,7 @@ class Operator:
         )
         self.roster.in_order, self.roster.is_alarming = self._world.in_order, self._world.is_alarming
         self._world.claims.concerns = self.roster.touch
+        self._world.news = self.roster.hear
         self.roster.hasten = getattr(kube, "hasten", self.roster.hasten)
         caches = self.following.caches
         for cache in (
@@ -203,8 +204,8 @@ class Operator:
             caches,
             clock=self._clock,
             prometheus=settings.prometheus,
+            queries=settings.queries,
             interval=settings.interval,
-            access=settings.access,
             find=Looks(look, self._clock),
             ask=CappedHttp(most_bytes=MOST_BYTES),
             known=settings.known,

@@ -11,8 +11,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from canary.errors import BadInput, WorldError
-from controlplane.adapters.prometheus_access import Access
+from controlplane.adapters.prometheus_api import PrometheusApi
 from controlplane.evidence.discover import Choice, Discovery
+from controlplane.evidence.places import Labels
 from controlplane.ports import Clock
 
 SECONDS = 5.0
@@ -27,12 +28,12 @@ AGAIN = (5.0, 15.0, 60.0)
 class Question:
     """What is to be found out."""
 
-    url: str
-    access: Access
+    api: PrometheusApi
     namespace: str
     among: Sequence[str]
     """Profiles that can tell the variants apart, the best witness first."""
     default: str
+    labels: Labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,23 +52,24 @@ Find = Callable[[Question], Awaitable[Choice]]
 async def look(question: Question) -> Choice:
     """What there is in a Prometheus. Raises `WorldError`, `BadInput` or `TimeoutError` where nobody can say."""
     async with asyncio.timeout(SECONDS):
-        discovery = Discovery(question.url, seconds=SECONDS, access=question.access)
+        discovery = Discovery(question.api, question.labels)
         ours_to_come = question.default == "envoy-gateway"
         return await discovery.choice(question.namespace, among=question.among, ours_to_come=ours_to_come)
 
 
 class Looks:
-    """Looks one after the other, and once for all rollouts that want to know the same."""
+    """Looks at each Prometheus one after the other, and once for all rollouts that want to know the same."""
 
     def __init__(self, find: Find, clock: Clock) -> None:
         self._find, self._clock = find, clock
-        self._turn = asyncio.Lock()
-        self._answers: dict[tuple[str, str, str], tuple[float, Choice]] = {}
+        self._turns: dict[PrometheusApi, asyncio.Lock] = {}
+        """One that hangs keeps nobody from looking at another."""
+        self._answers: dict[tuple[PrometheusApi, str, str], tuple[float, Choice]] = {}
 
     async def __call__(self, question: Question) -> Choice:
         """The answer; raises as `look` does."""
-        key = (question.url, question.namespace, question.default)
-        async with self._turn:
+        key = (question.api, question.namespace, question.default)
+        async with self._turns.setdefault(question.api, asyncio.Lock()):
             at, choice = self._answers.get(key, (float("-inf"), None))
             if choice is None or self._clock.now() - at > FRESH:
                 choice = await self._find(question)

@@ -8,7 +8,7 @@ What one of them does in a pass is `charge.py`'s business; here is only which pl
 import asyncio
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 
@@ -91,9 +91,8 @@ class Roster:
         """and first of all those whose canary looks as if it had just broken."""
         self.hasten: Callable[[Key], None] = lambda _: None
         """Lets a write that a rollout waits for go before those of others."""
-        self._kube, self._canaries, self._sites = kube, canaries, sites
+        self._kube, self._canaries, self._sites, self._known = kube, canaries, sites, known
         self._clock, self._events, self._desks, self._tally, self._say = clock, events, desks, tally, say
-        self._known = known
         self._background = Background(functools.partial(say, None), self._count_bug)
         self._means = Means(clock, interval, self._background.spawn, self._decided)
         self.petitions = Petitions(events, self.store)
@@ -164,6 +163,12 @@ class Roster:
                 self.hasten(key)
         alarmed = {key for key, charge in self.charges.items() if charge.alarmed}
         await self.rollcall.begin(self.in_order(tuple(self.charges)), alarmed)
+
+    def hear(self, keys: Collection[Key]) -> None:
+        """Numbers of these rollouts were read beside the tick."""
+        for key in self.charges.keys() & set(keys):
+            self.charges[key].evidence_due, self.charges[key].alarmed = True, self.is_alarming(key)
+            self.poke(key)
 
     def poke(self, key: Key) -> None:
         """Let this one be looked at soon."""

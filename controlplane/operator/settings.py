@@ -6,10 +6,10 @@ Made by the command line, read by `operator.py`. Plans of rollouts are not setti
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from controlplane.adapters.prometheus_access import Access
 from controlplane.adapters.reach import Network
 from controlplane.gateway.hostnames import Allowed
 from controlplane.kubernetes.consent import Listed
+from controlplane.operator.registry import Registry
 from profiles.catalogue import Catalogue
 
 LEASE_NAME = "serinus-controller"
@@ -25,10 +25,10 @@ class Settings:
     """Namespace of the operator itself; the Lease is there."""
     namespace: str | None = None
     """The one namespace whose ModelCanaries are carried out; None: all of them."""
-    prometheus: str | None = None
-    """Where Prometheus answers for plans that do not say; None: each plan has to."""
-    access: Access = field(default_factory=Access)
-    """What that Prometheus asks for: tokens, headers, certificates. Nobody whom a plan names is shown any of it."""
+    prometheus: Registry = field(default_factory=Registry)
+    """Which Prometheus servers are asked, and which of them plans may name."""
+    queries: bool = True
+    """Whether gates may bring queries of their own, which read whatever that Prometheus has."""
     interval: float = 1.0
     """Seconds between two scrapes of Prometheus; the numbers are read as often."""
     elect: bool = True

@@ -1,11 +1,12 @@
 """The real world of rollouts in a cluster: a site for each, and one Prometheus for all. The one place where they meet.
 
-Used by `operator.py`. Adapters are chosen by `platform.kserve.mode` (`modes.py`); numbers come from the plan's
-Prometheus, or from the operator's own where the plan names none.
+Used by `operator.py`. Adapters are chosen by `platform.kserve.mode` (`modes.py`); numbers come from the Prometheus that
+the plan names (`registry.py`), or from the operator's own where it names none. Each but the operator's own is read in a
+task of its own, at its own pace: one that hangs, drips or sends too much is missing data of its own rollouts alone.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,7 +15,7 @@ from canary.spec.models import ModelCanary, Variant
 from canary.weights import ARMS, Arm
 from controlplane.adapters.capped_http import CappedHttp
 from controlplane.adapters.priced import rates_of
-from controlplane.adapters.prometheus_access import Access, Credentials
+from controlplane.adapters.prometheus_access import Credentials
 from controlplane.adapters.prometheus_api import PrometheusApi
 from controlplane.evidence.fleet import MOST_BYTES, FleetMetrics, period_of
 from controlplane.evidence.places import Key, Places
@@ -26,6 +27,7 @@ from controlplane.operator.background import Background
 from controlplane.operator.modes import Ground, Mode, check_runtimes, of_platform
 from controlplane.operator.money import PricedPods, asks_about_money
 from controlplane.operator.profile import Find, Found, Question, guess, search
+from controlplane.operator.registry import Known, Registry
 from controlplane.operator.room import lacking
 from controlplane.operator.sites import ClusterSite, ready_since
 from controlplane.ports import Clock
@@ -34,6 +36,8 @@ from profiles.catalogue import Catalogue, builtin
 
 ANSWER_WITHIN = 5.0
 """Seconds that Prometheus may take for one answer."""
+MOST_BYTES_OF_A_PLANS = 4 * 1024 * 1024
+"""The largest answer of a Prometheus whose address is a plan's: enough for two hundred rollouts."""
 ALARMING = 0.05
 """Share of a canary's newest requests that should not be as they are, from which on it is looked at before all others.
 Too small a share costs the others some milliseconds, too large a one lets a broken canary wait for them."""
@@ -67,31 +71,39 @@ class ClusterWorld:
         caches: Caches,
         *,
         clock: Clock,
-        prometheus: str | None,
+        prometheus: Registry | str | None,
         interval: float,
-        access: Access | None = None,
         find: Find | None = None,
         ask: CappedHttp | None = None,
         known: Catalogue | None = None,
         allowed: Allowed | None = None,
+        queries: bool = True,
     ) -> None:
-        """`prometheus`: the operator's own, and `access` what it asks for; `interval`: seconds between scrapes.
+        """`prometheus`: which may be asked, or just where the operator's own is; `interval`: seconds between scrapes.
 
         `find` says which metrics profile fits; None takes each mode's default. `ask` asks pods what they are, and is
         closed with this; None asks nobody. `known`: GPUs and models, the package's own if left out. `allowed`: which
-        host names each namespace may have, any if left out. Raises `BadInput` for an access that cannot be used.
+        host names each namespace may have, any if left out. `queries`: whether gates may bring queries of their own.
+        Raises `BadInput` for an access that cannot be used.
         """
         self.tell: Tell = tell_nobody
         self.say: Callable[[str], None] = lambda _: None
         self._kube, self._caches, self._clock = kube, caches, clock
-        self._prometheus, self._interval, self._access = prometheus, interval, access or Access()
+        self.news: Callable[[Collection[Key]], None] = lambda _: None
+        """Hears whose numbers were read beside a tick."""
+        self._registry = prometheus if isinstance(prometheus, Registry) else Registry.of(prometheus)
+        self._interval, self._queries = interval, queries
         self._find, self._ask, self._known = find, ask, known or builtin()
         self.claims = Claims(caches.routes, caches.routes_elsewhere, allowed)
         self._fleets: dict[str, FleetMetrics] = {}
         self._open: dict[Key, Open] = {}
         self._background = Background(self._note)
-        if prometheus is not None:
-            self._fleet_on(prometheus)
+        self._beside: set[str] = set()
+        """Prometheus servers that are being read just now, besides the operator's own."""
+        self._parsing = asyncio.Semaphore(1)
+        """Answers of those whose addresses are plans' are read one after the other."""
+        if self._registry.own is not None:
+            self._fleet_on(self._registry.own)
 
     async def run(self) -> None:
         """What goes on beside the rollouts, until cancelled: people's own queries, finding out profiles."""
@@ -107,10 +119,16 @@ class ClusterWorld:
         kserve = plan.spec.platform.kserve
         if kserve is None:
             raise BadInput(f"{plan.metadata.name} is no plan for a cluster: its platform is not kserve.")
+        own = [gate.text for stage in plan.spec.stages for gate in stage.gates if gate.query]
+        if own and not self._queries:
+            raise BadInput(
+                f"The gate `{own[0]}` of {plan.metadata.name} has a query, and this operator was started with "
+                "--prometheus-queries=off: queries read whatever its Prometheus has."
+            )
         mode = of_platform(kserve, self._caches)
         check_runtimes(plan, self._caches, namespace)
         key = (namespace, plan.metadata.name)
-        fleet = self._fleet(plan, kserve.prometheus or self._prometheus)
+        fleet = self._fleet_on(self._registry.find(plan.metadata.name, namespace, kserve.prometheus))
 
         def close() -> None:
             if self._open.get(key) is opened:
@@ -140,14 +158,41 @@ class ClusterWorld:
         return period_of(self._interval)
 
     async def tick(self) -> None:
-        """Ask each Prometheus once for all of its rollouts, under the names that their pods have by now."""
-        for key, opened in self._open.items():
-            if opened.profile and opened.servers != (servers := opened.site.servers()):
-                opened.servers = servers
-                self._register(key)
-        async with asyncio.TaskGroup() as tasks:
-            for fleet in self._fleets.values():
-                tasks.create_task(fleet.tick())
+        """Ask each Prometheus once for all of its rollouts, under the names that their pods have by now.
+
+        Waits for the operator's own alone.
+        """
+        for key, opened in list(self._open.items()):
+            try:
+                if opened.profile and opened.servers != (servers := opened.site.servers()):
+                    opened.servers = servers
+                    self._register(key)
+            except Exception as error:  # noqa: BLE001 - a bug met by one rollout must not make the others blind
+                self._note(f"{'/'.join(key)}: a bug of ours, please report it: {error!r}.")
+        own = self._registry.own
+        for name, fleet in list(self._fleets.items()):
+            if own is None or name != own.name:
+                await self._read_beside(name, fleet)
+        if own is not None:
+            await self._fleets[own.name].tick()
+
+    async def _read_beside(self, name: str, fleet: FleetMetrics) -> None:
+        """Read one more, unless its last answer is still on its way; nobody waits for it."""
+        if name in self._beside:
+            return
+
+        async def read() -> None:
+            try:
+                await fleet.tick()
+            finally:
+                self._beside.discard(name)
+            self.news([key for key, opened in self._open.items() if opened.fleet is fleet])
+
+        self._beside.add(name)
+        if self._background.is_open:
+            self._background.spawn(read())
+        else:
+            await read()
 
     def in_order(self, keys: Sequence[Key]) -> Sequence[Key]:
         """The same rollouts, those first whose newest numbers look worst."""
@@ -182,8 +227,8 @@ class ClusterWorld:
             return not counts
 
         told: dict[str, str] = {}
-        url = opened.fleet.api.url
-        question = Question(url, self._access_of(url), key[0], mode.profiles, mode.default)
+        fleet = opened.fleet
+        question = Question(fleet.api, key[0], mode.profiles, mode.default, fleet.labels)
         if self._find is None or not self._background.is_open:
             take(guess(question))
         else:
@@ -196,28 +241,27 @@ class ClusterWorld:
         opened = self._open[key]
         opened.fleet.register(key, places_of(opened.plan, key[0], opened.site, opened.profile))
 
-    def _fleet(self, plan: ModelCanary, url: str | None) -> FleetMetrics:
-        if url is None:
-            raise BadInput(
-                f"{plan.metadata.name}: nobody says where Prometheus answers. Write platform.kserve.prometheus, or "
-                f"start the controller with --prometheus."
+    def _fleet_on(self, known: Known) -> FleetMetrics:
+        """One for each Prometheus. What shows who we are goes to the one that it is for, and to no other."""
+        if known.name not in self._fleets:
+            credentials = Credentials(known.access, known.url)
+            http = CappedHttp(
+                most_bytes=MOST_BYTES if known.trusted else MOST_BYTES_OF_A_PLANS,
+                tls=credentials.tls,
+                headers=credentials.headers,
+                reach=known.reach,
             )
-        return self._fleet_on(url)
-
-    def _fleet_on(self, url: str) -> FleetMetrics:
-        """One for each address. What shows who we are goes to the operator's own and to nobody that a plan names."""
-        if url not in self._fleets:
-            credentials = Credentials(self._access_of(url), url)
-            http = CappedHttp(most_bytes=MOST_BYTES, tls=credentials.tls, headers=credentials.headers)
-            api = PrometheusApi(url, seconds=ANSWER_WITHIN, http=http)
-            self._fleets[url] = FleetMetrics(
-                api, clock=self._clock, interval=self._interval, spawn=self._background.spawn
+            api = PrometheusApi(
+                known.url,
+                seconds=ANSWER_WITHIN,
+                http=http,
+                trusted=known.trusted,
+                turns=None if known.trusted else self._parsing,
             )
-        return self._fleets[url]
-
-    def _access_of(self, url: str) -> Access:
-        own = (self._prometheus or "").rstrip("/")
-        return self._access if own and url.rstrip("/") == own else Access()
+            self._fleets[known.name] = FleetMetrics(
+                api, clock=self._clock, interval=self._interval, labels=known.labels, spawn=self._background.spawn
+            )
+        return self._fleets[known.name]
 
     def _note(self, sentence: str) -> None:
         self.say(sentence)
@@ -246,6 +290,7 @@ def places_of(plan: ModelCanary, namespace: str, site: ClusterSite, profile: str
         slots=site.places,
         variants={arm: variants[arm].name for arm in ARMS},
         services=site.servers(),
+        gateway=(spec.platform.kserve.gateway or "").rpartition("/")[0] if spec.platform.kserve else "",
         profile=profile,
         gates=tuple(gate for stage in spec.stages for gate in stage.gates),
         ready_since=newest if spec.judge.warmup else dict,

@@ -89,7 +89,7 @@ SENSIBLE: dict[str, Sequence[Any]] = {
     "spec.platform.kserve": [{"mode": "llm"}, {"mode": "knative", "onDrift": "pause"}, {"mode": "native"}],
     "spec.platform.kserve.gateway": ["a/b", "ingress", "ns/gate.way"],
     "spec.platform.kserve.hostname": ["*.example.com", "x", "a-1.b"],
-    "spec.platform.kserve.prometheus": ["http://prometheus.monitoring:9090", "https://[::1]/x"],
+    "spec.platform.kserve.prometheus": ["http://prometheus.monitoring:9090", "https://[::1]/x", "team-a"],
     "spec.platform.kserve.metricsProfile": ["vllm", "envoy-gateway", "knative"],
     "spec.platform.kserve.onDrift": ["pause", "repair"],
     "spec.stages": [

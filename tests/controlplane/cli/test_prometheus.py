@@ -15,6 +15,7 @@ from controlplane.cli.prometheus import prometheus_access
 from controlplane.kserve.caches import Caches
 from controlplane.kubernetes.memory import MemoryKube
 from controlplane.operator.reading import read
+from controlplane.operator.registry import Registry
 from controlplane.operator.world import ClusterWorld
 from tests.controlplane.operator.town import a_canary, a_spec
 
@@ -71,7 +72,8 @@ async def test_a_prometheus_that_only_a_plan_names_is_not_shown_who_we_are(tmp_p
     token.write_text("hidden")
     access = Access(bearer_file=token, headers={"X-Scope-OrgID": "team-a"})
     kube, own = MemoryKube(SystemClock()), "http://own:9090"
-    world = ClusterWorld(kube, Caches(), clock=SystemClock(), prometheus=own, interval=1.0, access=access)
+    registry = Registry.of(own, access, addresses="private")
+    world = ClusterWorld(kube, Caches(), clock=SystemClock(), prometheus=registry, interval=1.0)
     shown = {}
     for name, url in (("a", own), ("b", "http://theirs:9090")):
         spec = a_spec()
@@ -86,8 +88,6 @@ async def test_a_prometheus_that_only_a_plan_names_is_not_shown_who_we_are(tmp_p
 
 
 def test_an_access_that_cannot_be_used_is_said_before_anything_starts() -> None:
-    access = Access(ca_file=Path("ca.pem"))
+    registry = Registry.of("http://p", Access(ca_file=Path("ca.pem")))
     with pytest.raises(BadInput, match="which is not asked over https"):
-        ClusterWorld(
-            MemoryKube(SystemClock()), Caches(), clock=SystemClock(), prometheus="http://p", interval=1.0, access=access
-        )
+        ClusterWorld(MemoryKube(SystemClock()), Caches(), clock=SystemClock(), prometheus=registry, interval=1.0)

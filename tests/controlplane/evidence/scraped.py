@@ -70,7 +70,7 @@ def gateway(
     """What one proxy counts at one place of a route: good answers and bad ones, each at its times."""
     labels = {
         "envoy_cluster_name": f"httproute/{route}/rule/{rule}/backend/{place}",
-        "namespace": "gateways",
+        "namespace": "envoy-gateway-system",
         "pod": pod,
     }
     name = "envoy_cluster_upstream_rq_xx"
@@ -82,7 +82,7 @@ def buckets(place: int, at: float, counts: Mapping[float, float], *, route: str 
     """One proxy's latency histogram at one place, by upper bound in milliseconds."""
     labels = {
         "envoy_cluster_name": f"httproute/{route}/rule/0/backend/{place}",
-        "namespace": "gateways",
+        "namespace": "envoy-gateway-system",
         "pod": "envoy-a",
     }
     return [

@@ -33,6 +33,7 @@ def _place(number: int) -> dict[str, str]:
     return {
         "__name__": "envoy_cluster_upstream_rq_completed",
         "envoy_cluster_name": f"httproute/shop/chat/rule/0/backend/{number}",
+        "namespace": "envoy-gateway-system",
         "pod": "envoy-a",
     }
 

@@ -17,7 +17,7 @@ from controlplane.adapters.prometheus_api import PrometheusApi
 from controlplane.adapters.prometheus_server import MISSING, PrometheusServer, find_prometheus
 from controlplane.adapters.system_clock import SystemClock
 from controlplane.evidence.fleet import FleetMetrics
-from controlplane.evidence.places import Labels
+from controlplane.evidence.places import EVERYWHERE, Labels
 from tests.controlplane.adapters.pages import PageServer, envoy_lines
 from tests.controlplane.adapters.waiting import PATIENCE_S
 from tests.controlplane.evidence.scraped import ERRORS, LATENCY, places
@@ -59,7 +59,7 @@ class World:
         )
         self.server.keep(time.time())
         api = PrometheusApi(self.server.url, seconds=PATIENCE_S)
-        labels = Labels(selector='job="serinus-proxy"')
+        labels = Labels(selector='job="serinus-proxy"', gateways=(EVERYWHERE,))
         self.fleet = FleetMetrics(api, clock=SystemClock(), interval=INTERVAL, labels=labels)
         self.fleet.register(KEY, places(gates=[ERRORS, LATENCY]))
 

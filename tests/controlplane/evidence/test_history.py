@@ -27,6 +27,7 @@ def _cluster(place: int) -> dict[str, str]:
     return {
         "__name__": "envoy_cluster_upstream_rq_completed",
         "envoy_cluster_name": f"httproute/shop/chat/rule/0/backend/{place}",
+        "namespace": "envoy-gateway-system",
         "pod": "envoy-a",
     }
 

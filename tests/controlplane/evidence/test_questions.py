@@ -41,6 +41,15 @@ def test_open_requests_are_asked_for_once_of_the_proxy_or_else_of_the_servers() 
     assert "vllm:num_requests_running|vllm:num_requests_waiting" in pods["pods"]
 
 
+def test_s14_only_gateways_and_the_rollouts_own_namespaces_are_asked_about_their_requests() -> None:
+    """What others make up is not even fetched: a million series would crowd out everybody's."""
+    found = selectors([places("a", gateway="edge"), places("c", profile="istio", namespace="lab")], Labels())
+    assert 'namespace=~"edge|envoy-gateway-system|istio-ingress|istio-system"' in found["gateway"]
+    assert ',namespace=~"envoy-gateway-system|istio-ingress|istio-system|lab"' in found["mesh"]
+    believing = selectors([places("a")], Labels(gateways=("*",)))
+    assert "namespace=~" not in believing["gateway"]
+
+
 def test_gates_decide_which_names_are_worth_asking_for() -> None:
     """Requests and failures always; buckets, tokens and KPIs only where something rests on them."""
     plain, asking = (selectors([places(gates=gates)], Labels()) for gates in ((), (LATENCY, KPI)))

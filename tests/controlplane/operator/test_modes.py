@@ -12,8 +12,8 @@ import pytest
 from canary.observation import Counters, InFlight, PodCounters
 from canary.spec.models import KServePlatform, ModelCanary
 from canary.weights import ARMS, Arm
-from controlplane.adapters.prometheus_access import Access
 from controlplane.evidence.discover import Choice
+from controlplane.evidence.places import Labels
 from controlplane.kserve.caches import Caches
 from controlplane.kubernetes.api import Object, Refused
 from controlplane.kubernetes.memory import MemoryKube
@@ -389,7 +389,9 @@ async def test_gateways_that_may_not_be_read_are_done_without_and_said_once(worl
 
 async def istio(question: Question) -> Choice:
     """A Prometheus with Istio's metrics."""
-    assert question == Question(PROMETHEUS, Access(), PLACE, MODES["knative"].profiles, "knative")
+    mode = MODES["knative"]
+    assert question == Question(question.api, PLACE, mode.profiles, "knative", Labels())
+    assert question.api.url == PROMETHEUS
     return Choice("istio", "Istio counts requests by workload and answer, on either end")
 
 

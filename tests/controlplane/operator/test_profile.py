@@ -7,13 +7,15 @@ from dataclasses import replace
 import pytest
 
 from canary.errors import Unavailable
-from controlplane.adapters.prometheus_access import Access
+from controlplane.adapters.prometheus_api import PrometheusApi
 from controlplane.evidence.discover import Choice, choose
+from controlplane.evidence.places import Labels
 from controlplane.operator.profile import Found, Looks, Question, search
 from controlplane.simulation.clock import VirtualClock
 from tests.virtual import in_virtual_time
 
-QUESTION = Question("http://p:9090", Access(), "models", ("envoy-gateway", "vllm"), "envoy-gateway")
+API = PrometheusApi("http://p:9090", seconds=5)
+QUESTION = Question(API, "models", ("envoy-gateway", "vllm"), "envoy-gateway", Labels())
 VLLM = Choice("vllm", "the servers count")
 NOTHING = Choice(None, "no metric that counts requests is there")
 
@@ -83,6 +85,25 @@ async def test_hundreds_that_begin_at_once_look_once() -> None:
     await clock.sleep(60)
     await looks(QUESTION)
     assert prometheus.looks == 3
+
+
+@in_virtual_time
+async def test_s14_a_prometheus_that_hangs_keeps_nobody_from_looking_at_another() -> None:
+    async def find(question: Question) -> Choice:
+        if question.api is not API:
+            await asyncio.sleep(1000)
+        return VLLM
+
+    looks, clock = Looks(find, VirtualClock()), asyncio.get_running_loop()
+    hanging = [replace(QUESTION, api=PrometheusApi("http://tenant", seconds=5), namespace=str(n)) for n in range(9)]
+    async with asyncio.TaskGroup() as tasks:
+        waiting = [tasks.create_task(looks(each)) for each in hanging]
+        await asyncio.sleep(1)
+        before = clock.time()
+        assert await looks(QUESTION) == VLLM
+        assert clock.time() == before
+        for each in waiting:
+            each.cancel()
 
 
 @pytest.mark.parametrize("cluster", ["xds_cluster", "httproute/kserve/other/rule/0"])
