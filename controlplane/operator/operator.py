@@ -5,7 +5,7 @@ it stops, writes that have begun are finished, the lease is given back, and ever
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from typing import Literal
 
 from controlplane.adapters.capped_http import CappedHttp
@@ -91,7 +91,7 @@ class Operator:
         )
         self.roster.in_order, self.roster.is_alarming = self._world.in_order, self._world.is_alarming
         self._world.claims.concerns = self.roster.touch
-        self._world.news = self.roster.hear
+        self._world.news = self._hear
         self.roster.hasten = getattr(kube, "hasten", self.roster.hasten)
         caches = self.following.caches
         for cache in (
@@ -236,6 +236,13 @@ class Operator:
         self._say(key, sentence)
         if (object_ := self.following.canaries.get(*key)) is not None:
             self.events.tell(object_, f"{reason}-{sentence}", kind, reason, sentence)
+
+    def _hear(self, keys: Collection[Key]) -> None:
+        """Let rollouts look whose numbers were read beside the tick."""
+        for key in self.roster.charges.keys() & set(keys):
+            charge = self.roster.charges[key]
+            charge.evidence_due, charge.alarmed = True, self.roster.is_alarming(key)
+            self.roster.poke(key)
 
     def _note(self, sentence: str) -> None:
         self._say(None, sentence)

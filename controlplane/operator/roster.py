@@ -8,7 +8,7 @@ What one of them does in a pass is `charge.py`'s business; here is only which pl
 import asyncio
 import functools
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 
@@ -163,12 +163,6 @@ class Roster:
                 self.hasten(key)
         alarmed = {key for key, charge in self.charges.items() if charge.alarmed}
         await self.rollcall.begin(self.in_order(tuple(self.charges)), alarmed)
-
-    def hear(self, keys: Collection[Key]) -> None:
-        """Numbers of these rollouts were read beside the tick."""
-        for key in self.charges.keys() & set(keys):
-            self.charges[key].evidence_due, self.charges[key].alarmed = True, self.is_alarming(key)
-            self.poke(key)
 
     def poke(self, key: Key) -> None:
         """Let this one be looked at soon."""
