@@ -367,7 +367,7 @@ async def test_gates_by_a_label_tell_its_values_apart_in_what_the_pods_count(
 def active(place: int, open_: float, *, at: float, pod: str = "envoy-a") -> Metric:
     """How many requests one proxy has open at one place of the route."""
     cluster = f"httproute/shop/chat/rule/0/backend/{place}"
-    labels = {"envoy_cluster_name": cluster, "namespace": "gateways", "pod": pod}
+    labels = {"envoy_cluster_name": cluster, "namespace": "envoy-gateway-system", "pod": pod}
     return series("envoy_cluster_upstream_rq_active", labels, (at, open_))
 
 
