@@ -305,6 +305,19 @@ async def test_a_token_is_asked_about_once_a_minute_and_then_again() -> None:
     assert VIEWER.encode() not in repr(door._known).encode()
 
 
+@pytest.mark.parametrize("name", ["system:anonymous", ""])
+async def test_s8_an_api_server_that_knows_somebody_as_nobody_lets_nobody_in(name: str) -> None:
+    """One that takes any token may call its bearer anonymous, with our audience and everything."""
+
+    class Lax(ReviewingKube):
+        async def create(self, resource: object, object_: object) -> dict[str, object]:
+            return {"status": {"authenticated": True, "audiences": ["serinus"], "user": {"username": name}}}
+
+    door = ReviewDoor(Lax(VirtualClock()), lambda: 0.0)
+    assert await door.admit(Headers({"authorization": "Bearer any-token"})) is None
+    assert await door.opened("any-token", "https://serinus.example.com") is None
+
+
 async def test_a_server_that_does_not_know_of_audiences_lets_nobody_in() -> None:
     class Old(ReviewingKube):
         async def create(self, resource: object, object_: object) -> dict[str, object]:

@@ -121,6 +121,26 @@ async def test_s1_a_hostile_repository_is_read_without_harm(tmp_path: Path, orig
     assert not [path for path in (tmp_path / "store").rglob("*") if path.name == "canary.yml"]
 
 
+async def test_s1_hooks_on_this_side_never_run_and_those_of_a_folder_that_is_pushed_to_do(
+    tmp_path: Path, origin: Origin
+) -> None:
+    """The store may hold any hook, whoever put it there; the receiving folder's are its owner's rules."""
+    origin.commit({"canary.yml": "1"})
+    store = await opened(tmp_path, origin)
+    await store.fetch()
+    for name in ("pre-push", "reference-transaction", "post-commit", "pre-auto-gc"):
+        hook = tmp_path / "store" / "objects.git" / "hooks" / name
+        hook.parent.mkdir(exist_ok=True)
+        hook.write_text(f"#!/bin/sh\ntouch {tmp_path}/harm-{name}\n")
+        hook.chmod(0o755)
+    origin.hook("post-receive", f"touch {tmp_path}/told")
+    made = await store.writer.commit("canary.yml", lambda _: b"2", "Change it", lambda _: False)
+    assert made == origin.head()
+    await store.fetch()
+    assert (tmp_path / "told").exists()
+    assert not [each for each in outside(tmp_path) if "harm-" in str(each)]
+
+
 async def test_s1_names_that_only_raw_objects_can_have_are_refused(tmp_path: Path, origin: Origin) -> None:
     """`..` and `.git` as names of folders: git itself would not make them, a hostile host can."""
     blob = origin.git("hash-object", "-w", "--stdin", stdin=b"x").strip()
