@@ -119,7 +119,9 @@ def _answer_requests(config: JudgeConfig, look: Look) -> Look:
     while request := next_request(look):
         change, sentence = answer(look, request)
         rollout = replace(look.rollout, answered=answered(look.rollout, request))
-        evidence = {"id": request.id, "verb": request.verb, "by": request.by}
+        evidence: dict[str, Any] = {"id": request.id, "verb": request.verb, "by": request.by}
+        if request.verified is not None:
+            evidence["identity"] = "verified" if request.verified else "unverified"
         rollout = note(rollout, "operator", change.reason if change else rollout.reason, sentence, evidence, look.now)
         look = replace(look, rollout=rollout)
         if change:

@@ -216,6 +216,16 @@ class OperatorRequest:
     to: float | None = None
     """For `promote`: skip to the later stage that gives the canary this share (0.75 is 75 %); None for the next one.
     Whoever takes requests from people refuses `full` and `to` together; where both stand, `to` counts."""
+    groups: tuple[str, ...] = ()
+    """Groups for which the person speaks, as far as the plan asks for the word of any."""
+    verified: bool | None = None
+    """Whether name and groups are those that the platform knows the sender by; False where they are only what the
+    sender wrote; None where there is nobody who could tell, as on one machine."""
+
+    @property
+    def who(self) -> str:
+        """The person as sentences name them."""
+        return f"{self.by} (unverified)" if self.verified is False else self.by
 
 
 @dataclass(frozen=True, slots=True)

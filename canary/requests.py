@@ -3,9 +3,12 @@
 Called by the machine before the guards. A request that makes no sense now is answered too, and changes nothing.
 """
 
+from collections.abc import Iterable
+
 from canary.look import EXPOSED, Change, Look
 from canary.observation import OperatorRequest
 from canary.rollout import Phase, Reason, Rollout
+from canary.spec.models import CanarySpec
 from canary.steps import enter_stage, given_back
 from canary.weights import ALL_CANARY, Weights
 
@@ -24,6 +27,12 @@ def answered(rollout: Rollout, request: OperatorRequest) -> tuple[str, ...]:
     return (*rollout.answered, request.id)[-REMEMBERED:]
 
 
+def groups_asked(spec: CanarySpec, groups: Iterable[str]) -> tuple[str, ...]:
+    """Those of a person's groups whose word a plan asks for."""
+    asked = {stage.approve for stage in spec.stages}
+    return tuple(group for group in groups if group in asked)
+
+
 def wish(request: OperatorRequest) -> str:
     """What is asked for, behind `asked to`: `pause`, `promote`, `promote to 75 %`."""
     if request.to is not None:
@@ -33,7 +42,7 @@ def wish(request: OperatorRequest) -> str:
 
 def answer(look: Look, request: OperatorRequest) -> tuple[Change | None, str]:
     """The change that a request brings (None: no change) and the sentence that answers it."""
-    phase, by = look.rollout.phase, request.by
+    phase, by = look.rollout.phase, request.who
     match request.verb:
         case "abort" if not look.rollout.finished and phase is not Phase.ROLLING_BACK:
             message = f"{by} aborted: everything goes back to stable."
@@ -50,6 +59,8 @@ def answer(look: Look, request: OperatorRequest) -> tuple[Change | None, str]:
             to = look.rollout.resume_to or Phase.ANALYZING
             return Change(to, Reason.RESUMED, message, {"by": by}, {"resume_to": None}), message
         case "approve" if phase is Phase.AWAITING_APPROVAL and look.both_usable:
+            if group := _group_needed(look, request, look.rollout.stage + 1):
+                return None, _not_of(group, request)
             message = f"{by} approved."
             return enter_stage(look, look.rollout.stage + 1, Reason.APPROVED, message), message
         case "retry" if phase is Phase.PENDING and look.rollout.attempt > 1:
@@ -67,27 +78,47 @@ def _promote(look: Look, request: OperatorRequest) -> tuple[Change | None, str]:
     if paused_in not in can_skip or look.last_stage or not look.both_usable:
         return (
             None,
-            f"{request.by} asked to {wish(request)}, which is not possible {_while(look)}: nothing was changed.",
+            f"{request.who} asked to {wish(request)}, which is not possible {_while(look)}: nothing was changed.",
         )
     if request.to is not None:
-        return _promote_to(look, request.by, Weights.of_share(request.to))
+        return _promote_to(look, request, Weights.of_share(request.to))
     if request.full:
-        return _skip_to(look, request.by, len(look.spec.stages) - 1)
-    message = f"{request.by} skipped the rest of stage {look.rollout.stage + 1}."
+        return _skip_to(look, request, len(look.spec.stages) - 1)
+    if group := _group_needed(look, request, look.rollout.stage + 1):
+        return None, _not_of(group, request)
+    message = f"{request.who} skipped the rest of stage {look.rollout.stage + 1}."
     return enter_stage(look, look.rollout.stage + 1, Reason.STAGE_SKIPPED, message), message
 
 
-def _promote_to(look: Look, by: str, wanted: Weights) -> tuple[Change | None, str]:
+def _group_needed(look: Look, request: OperatorRequest, until: int) -> str:
+    """The group whose word is needed before stage `until` begins and that the person is not in; empty where none is.
+
+    Only where it is known who asks. Skipping a stage skips its approval too, so it takes the same word.
+    """
+    if request.verified is not True:
+        return ""
+    needed = [stage.approve for stage in look.spec.stages[look.rollout.stage : until] if stage.approve]
+    return next((group for group in needed if group not in request.groups), "")
+
+
+def _not_of(group: str, request: OperatorRequest) -> str:
+    return f"{request.who} asked to {wish(request)}, which only members of {group} may: nothing was changed."
+
+
+def _promote_to(look: Look, request: OperatorRequest, wanted: Weights) -> tuple[Change | None, str]:
     """Skip to the later stage with these weights; others are refused, because no gate and no hold is planned there."""
     later = {look.weights_of(stage): stage for stage in range(look.rollout.stage + 1, len(look.spec.stages))}
     if wanted not in later:
         shares = ", ".join(str(weights) for weights in later)
-        return None, f"{by} asked to promote to {wanted}, which no later stage has ({shares}): nothing was changed."
-    return _skip_to(look, by, later[wanted])
+        said = f"{request.who} asked to promote to {wanted}, which no later stage has ({shares}): nothing was changed."
+        return None, said
+    return _skip_to(look, request, later[wanted])
 
 
-def _skip_to(look: Look, by: str, stage: int) -> tuple[Change, str]:
-    message = f"{by} skipped to stage {stage + 1} ({look.weights_of(stage)})."
+def _skip_to(look: Look, request: OperatorRequest, stage: int) -> tuple[Change | None, str]:
+    if group := _group_needed(look, request, stage):
+        return None, _not_of(group, request)
+    message = f"{request.who} skipped to stage {stage + 1} ({look.weights_of(stage)})."
     return enter_stage(look, stage, Reason.STAGE_SKIPPED, message), message
 
 

@@ -23,6 +23,6 @@ render() {
 }
 
 render manifests/base/serinus.yaml serinus-system
-render manifests/overlays/namespaced/serinus.yaml models --set watch.allNamespaces=false --set userRoles=false
+render manifests/overlays/namespaced/serinus.yaml models --set watch.allNamespaces=false --set userRoles=false --set requestPolicy=false
 render manifests/dashboard/serinus-dashboard.yaml serinus-system --set dashboard.enabled=true --show-only templates/dashboard.yaml
 render tests/golden/chart_everything.yaml serinus-system --values charts/serinus/ci/everything-values.yaml

@@ -83,11 +83,20 @@ def test_s10_nothing_is_written_but_what_a_rollout_is_made_of(path: Path) -> Non
     """No ConfigMap of anybody's: whoever writes those owns the cluster's DNS and who is an administrator of it."""
     for _, rule in rules(path):
         for resource in rule["resources"]:
-            writes = set(rule["verbs"]) - {"get", "list", "watch"}
+            writes = set(rule["verbs"]) - {"get", "list", "watch", "attest"}
             assert not writes or resource in OURS | QUESTIONS, (resource, writes)
             assert resource not in QUESTIONS - {"leases"} or writes == {"create"}
+            assert "attest" not in rule["verbs"] or resource == "modelcanaries/requests"
             if resource in {"configmaps", "namespaces"}:
                 assert rule["verbs"] == ["get"]
+
+
+def test_s14_only_who_knows_people_by_the_api_servers_word_attests_who_asks() -> None:
+    """The dashboard that acts, and an operator that follows repositories; one that only reads has no use for it."""
+    for path in (BASE, NAMESPACED, DASHBOARD):
+        assert not [rule for _, rule in rules(path) if "attest" in rule["verbs"]]
+    attesting = {role["metadata"]["name"] for role, rule in rules(EVERYTHING) if "attest" in rule["verbs"]}
+    assert attesting == {"serinus", "serinus-dashboard"}
 
 
 @RENDERED

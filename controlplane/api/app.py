@@ -18,7 +18,9 @@ from starlette.responses import FileResponse, RedirectResponse, Response, Stream
 
 from canary.errors import SerinusError
 from canary.observation import OperatorRequest
+from canary.requests import groups_asked
 from canary.serial import event_line, rfc3339
+from canary.spec.stored import from_text
 from controlplane.api import problem
 from controlplane.api.actions import why_not_again
 from controlplane.api.door import Caller, Door
@@ -218,7 +220,9 @@ def _acting(app: FastAPI, sources: Sources, now: Callable[[], float]) -> None:
         if len(await place.store.requests(place.name)) >= MOST_WAITING:
             raise Refused(429, "Too many requests", f"{MOST_WAITING} requests wait for an answer: nothing was asked.")
         at = now()
-        request = OperatorRequest(f"{asked.verb}-{at:.6f}-{token_hex(3)}", asked.verb, user, at, asked.full, asked.to)
+        groups = groups_asked(from_text(stored.spec_text).spec, asker.person.groups) if asker.person.groups else ()
+        id_ = f"{asked.verb}-{at:.6f}-{token_hex(3)}"
+        request = OperatorRequest(id_, asked.verb, user, at, asked.full, asked.to, groups)
         await place.store.ask(place.name, request)
         return Taken(
             id=request.id,

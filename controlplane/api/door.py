@@ -95,9 +95,9 @@ class KeyDoor:
         "as `Authorization: Bearer …`."
     )
 
-    def __init__(self, keys: Keys, name: str) -> None:
-        """`name`: whom requests are signed with."""
-        self._keys, self._person = keys, Person(name)
+    def __init__(self, keys: Keys, name: str, groups: tuple[str, ...] = ()) -> None:
+        """`name`: whom requests are signed with; `groups`: for whom that person speaks besides."""
+        self._keys, self._person = keys, Person(name, groups=groups)
 
     async def admit(self, headers: Headers, sender: str) -> Caller | None:
         """See `Door`; the token before the cookie."""

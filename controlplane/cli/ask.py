@@ -7,7 +7,6 @@ the answer that the loop writes into the history. The loop decides; these comman
 import asyncio
 import sys
 from collections.abc import Callable, Mapping
-from getpass import getuser
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from canary.observation import Verb
+from controlplane.cli.person import os_user
 from controlplane.cli.share import SHARE, complete_shares
 from controlplane.cli.stored import found, named
 
@@ -81,7 +81,7 @@ def _confirm(target: str, state: Path | None, verb: Verb, far: Far) -> None:
     from controlplane.api.actions import effect_of
 
     here, now = found(target, state), SystemClock().now()
-    if effect := effect_of(here.spec, here.looked(now), OperatorRequest("meant", verb, getuser(), now, *far)):
+    if effect := effect_of(here.spec, here.looked(now), OperatorRequest("meant", verb, os_user(), now, *far)):
         click.echo(f"{here.name}: {effect}", err=True)
         click.confirm("Go on?", abort=True, err=True)
 
@@ -116,7 +116,7 @@ async def _put(name: str, folder: Path, verb: Verb, far: Far) -> tuple[int, str]
         stored = await store.load(name)
         if stored is None or stored.rollout.finished:
             return 1, f"{name} has no rollout under way: nothing was asked."
-        request = OperatorRequest(f"{verb}-{clock.now():.6f}", verb, getuser(), clock.now(), *far)
+        request = OperatorRequest(f"{verb}-{clock.now():.6f}", verb, os_user(), clock.now(), *far)
         await store.ask(name, request)
         for _ in range(int(PATIENCE / 0.1)):
             await clock.sleep(0.1)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from controlplane.cli.person import os_user
 from controlplane.cli.telemetry import log_format
 from controlplane.cli.trusted_proxies import trusted_proxies
 
@@ -155,7 +156,7 @@ async def _on_this_machine(state_home: Path | None, options: Options) -> None:
 
     home = state_home or home_of_states()
     secret = keys.load_or_create(home)
-    rules = options.rules(KeyDoor(secret, _user()))
+    rules = options.rules(KeyDoor(secret, os_user()))
     async with server.opened(home, rules, now=SystemClock().now) as app:
         await _shown(app, f"Rollouts of {home}", secret.token, options)
 
@@ -194,14 +195,15 @@ async def serve_cluster(
     from controlplane.api.rights import Rights
     from controlplane.api.server import server_of
     from controlplane.kubernetes.resources import MODEL_CANARY
-    from controlplane.kubernetes.whoami import own_name
+    from controlplane.kubernetes.whoami import own_identity
 
     clock, where = SystemClock(), f"namespace {namespace}, {name}" if namespace else name
     door: Door
     if many is None:
         await kube.list(MODEL_CANARY, namespace)  # says at once what is wrong, in the server's own words
         secret = load_or_create(home_of_states())
-        token, door = secret.token, KeyDoor(secret, await own_name(kube) or (user or _user)())
+        me = await own_identity(kube)
+        token, door = secret.token, KeyDoor(secret, me.name or (user or os_user)(), me.groups)
     else:
         token, door = "", ReviewDoor(kube, clock.now, many.audience)
     cluster = Cluster(
@@ -258,12 +260,3 @@ def _say_to_a_log(sentence: str, *, err: bool = False) -> None:
 def _has_browser() -> bool:
     """Whether somebody sits before this machine."""
     return sys.stdout.isatty() and bool(os.environ.get("DISPLAY") or sys.platform == "darwin")
-
-
-def _user() -> str:
-    from getpass import getuser
-
-    try:
-        return getuser()
-    except (OSError, KeyError):  # a container's user may have no name
-        return "the operator"

@@ -8,13 +8,13 @@ import asyncio
 import sys
 from collections.abc import Callable
 from functools import partial
-from getpass import getuser
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from controlplane.cli.catalogue import catalogue_option
+from controlplane.cli.person import os_user
 from controlplane.cli.signals import on_signals
 from controlplane.cli.telemetry import history_in, log_format, tracing
 
@@ -200,7 +200,7 @@ class Interrupts:
 
         self._aborted = True
         self._view.say(f"Putting everything back on {self._stable}. Ctrl-C again leaves at once.")
-        self._controls.ask("abort", _user(), SystemClock().now())
+        self._controls.ask("abort", os_user(), SystemClock().now())
 
 
 def _last_words(rollout: "Rollout", plan: "ModelCanary", keep: bool, again: str, say: Callable[[str], None]) -> int:
@@ -234,10 +234,3 @@ def _leaves(error: BaseException) -> list[BaseException]:
     if isinstance(error, BaseExceptionGroup):
         return [leaf for each in error.exceptions for leaf in _leaves(each)]
     return [error]
-
-
-def _user() -> str:
-    try:
-        return getuser()
-    except (OSError, KeyError):  # a container's user may have no name
-        return "the operator"

@@ -90,7 +90,7 @@ async def ask(
         return FAILED
     if verb in HARMFUL and not sure and not isinstance(found, str):
         _confirm(found, OperatorRequest("meant", verb, session.person, session.now(), full, to))
-    request = await _request(session, verb, full, to)
+    request = await _request(session, found, verb, full, to)
     asked = await _put(session, name, request)
     if patience is None:
         click.echo(f"{name} was asked to {verb}; the answer will be in `kubectl canary history {name}`.")
@@ -118,7 +118,7 @@ async def try_to_ask(session: Session, name: str, verb: Verb, *, full: bool = Fa
     if (sentence := _pointless(session, name, verb, found)) or isinstance(found, str):
         click.echo(sentence, err=True)
         return FAILED
-    meant = await _request(session, verb, full, to)
+    meant = await _request(session, found, verb, full, to)
     action = action_of(found.plan.spec, found.looked(), meant)
     if action.reason:
         click.echo(f"{found.rollout.name}: {action.reason}", err=True)
@@ -128,12 +128,20 @@ async def try_to_ask(session: Session, name: str, verb: Verb, *, full: bool = Fa
     return 0
 
 
-async def _request(session: Session, verb: Verb, full: bool, to: float | None) -> OperatorRequest:
-    """This person's request, by the name that the server knows them by, or else the kubeconfig."""
-    from controlplane.kubernetes.whoami import own_name
+async def _request(
+    session: Session, found: "Record | str", verb: Verb, full: bool, to: float | None
+) -> OperatorRequest:
+    """This person's request, by the name that the server knows them by, or else the kubeconfig.
 
-    by, now = await own_name(session.kube) or session.person, session.now()
-    return OperatorRequest(f"{verb}-{int(now)}-{secrets.token_hex(3)}", verb, by, now, full, to)
+    With those of their groups whose word the plan asks for: the server lets nobody speak for another one.
+    """
+    from canary.requests import groups_asked
+    from controlplane.kubernetes.whoami import own_identity
+
+    me, now = await own_identity(session.kube), session.now()
+    groups = () if isinstance(found, str) else groups_asked(found.plan.spec, me.groups)
+    id_ = f"{verb}-{int(now)}-{secrets.token_hex(3)}"
+    return OperatorRequest(id_, verb, me.name or session.person, now, full, to, groups)
 
 
 async def _put(session: Session, name: str, request: OperatorRequest) -> "Object | None":

@@ -1,15 +1,25 @@
 """Who we are to an API server. Used where a person's word is signed with their name."""
 
+from typing import NamedTuple
+
 from canary.errors import WorldError
 from controlplane.kubernetes.api import Kube, Resource
 
 REVIEW = Resource("authentication.k8s.io", "v1", "selfsubjectreviews", "SelfSubjectReview", namespaced=False)
 
 
-async def own_name(kube: Kube) -> str:
-    """The name that the server knows us by; empty where it does not say (servers before 1.28 cannot be asked)."""
+class Identity(NamedTuple):
+    """Somebody, as the API server knows them."""
+
+    name: str = ""
+    """Empty where it does not say."""
+    groups: tuple[str, ...] = ()
+
+
+async def own_identity(kube: Kube) -> Identity:
+    """Who we are; nobody where the server does not say (those before 1.28 cannot be asked)."""
     try:
-        told = await kube.create(REVIEW, {"metadata": {}})
-        return str(told["status"]["userInfo"]["username"])
+        told = (await kube.create(REVIEW, {"metadata": {}}))["status"]["userInfo"]
+        return Identity(str(told["username"]), tuple(str(each) for each in told.get("groups") or ()))
     except (WorldError, KeyError, TypeError):
-        return ""
+        return Identity()

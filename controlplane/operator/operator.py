@@ -21,6 +21,7 @@ from controlplane.operator.health import Health
 from controlplane.operator.home import release
 from controlplane.operator.metrics import Numbers, exposition
 from controlplane.operator.profile import Looks, look
+from controlplane.operator.request_policy import RequestPolicy
 from controlplane.operator.roster import Roster
 from controlplane.operator.settings import LEASE_NAME, Settings
 from controlplane.operator.stores import Stores
@@ -68,6 +69,7 @@ class Operator:
         self._period = self._world.period
         self.events = Events(kube, instance=settings.identity, now=clock.now, say=self._note)
         self._world.tell, self._world.say = self._told, self._note
+        stores = Stores(kube, self.following.canaries, clock.now, earlier_histories=settings.earlier_histories)
         self.roster = Roster(
             kube,
             self.following.canaries,
@@ -87,7 +89,7 @@ class Operator:
             tally=self.tally,
             say=say,
             known=settings.known,
-            stores=Stores(kube, self.following.canaries, clock.now, earlier_histories=settings.earlier_histories),
+            stores=stores,
         )
         self.roster.in_order, self.roster.is_alarming = self._world.in_order, self._world.is_alarming
         self._world.claims.concerns = self.roster.touch
@@ -104,6 +106,8 @@ class Operator:
         ):
             self.roster.follow(cache)
         self.roster.follow_gateways(caches.gateways)
+        self.policy = RequestPolicy(kube, clock, self._note)
+        stores.verified = lambda: self.policy.in_force
         self._election = Election(
             kube, settings.home, LEASE_NAME, settings.identity, clock=clock, tell=lambda words: say(None, f"{words}.")
         )
@@ -117,6 +121,7 @@ class Operator:
                     tasks.create_task(self.following.run(), name="reflectors"),
                     tasks.create_task(self.events.run(), name="writer of Events"),
                     tasks.create_task(self._world.run(), name="queries and what is found out"),
+                    tasks.create_task(self.policy.run(), name="look whether requests are verified"),
                 ]
                 helpers.append(tasks.create_task(self._release_home(), name="what waits in a namespace that goes"))
                 helpers += [tasks.create_task(each()) for each in self.beside]
@@ -140,6 +145,7 @@ class Operator:
         async with asyncio.TaskGroup() as tasks:
             reporter = tasks.create_task(self._report_missing())
             await self.following.synced()
+            await self.policy.known()
             reporter.cancel()
         if not self._settings.elect:
             await self._lead(0, stop)

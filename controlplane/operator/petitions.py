@@ -27,10 +27,10 @@ class Petitions:
         """Answer what nobody is there to answer: it is not possible while `why`."""
         for request in asked:
             if request.verb == "retry" and await self.allow(object_):
-                note = f"{request.by} lets it be tried again: it begins as soon as a commit brings it back."
+                note = f"{request.who} lets it be tried again: it begins as soon as a commit brings it back."
                 self._events.tell(object_, request.id, "Normal", "RequestGranted", note)
                 continue
-            note = f"{request.by} asked to {request.verb}, which is not possible while {why}: nothing was changed."
+            note = f"{request.who} asked to {request.verb}, which is not possible while {why}: nothing was changed."
             self._events.tell(object_, request.id, "Warning", "RequestRefused", note)
         await self.put_away(object_, also=[request.id for request in asked])
 

@@ -14,6 +14,7 @@ from canary.observation import OperatorRequest, Verb
 from canary.spec.units import share
 
 PREFIX = "requests.serinus.dev/"
+MOST_GROUPS = 16
 VERBS: Mapping[str, Verb] = {verb: verb for verb in get_args(Verb)}
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 
@@ -25,6 +26,8 @@ def annotation_of(request: OperatorRequest) -> tuple[str, str]:
         said["full"] = True
     if request.to is not None:
         said["to"] = request.to
+    if request.groups:  # at the end, and in this form: request_policy.yaml reads it
+        said["groups"] = list(request.groups)
     return _key(request.id), json.dumps(said, ensure_ascii=False)
 
 
@@ -40,6 +43,12 @@ def requests_in(object_: Mapping[str, Any]) -> dict[str, OperatorRequest | None]
 
 def _key(id_: str) -> str:
     return PREFIX + (id_ if _NAME.fullmatch(id_) else hashlib.sha256(id_.encode()).hexdigest()[:32])
+
+
+def _groups(said: Any) -> tuple[str, ...]:
+    """The groups for which somebody speaks; none where that is no list of texts."""
+    listed = said[:MOST_GROUPS] if isinstance(said, list) else []
+    return tuple(each for each in listed if isinstance(each, str))
 
 
 def _request(id_: str, value: str) -> OperatorRequest | None:
@@ -58,6 +67,7 @@ def _request(id_: str, value: str) -> OperatorRequest | None:
                     float(said.get("at", 0.0)),
                     said.get("full") is True,
                     share(said["to"]) if said.get("to") is not None else None,
+                    _groups(said.get("groups")),
                 )
     except (ValueError, TypeError):
         return None

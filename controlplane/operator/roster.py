@@ -315,7 +315,7 @@ class Roster:
         """What to begin, where nothing is under way: a new plan, or the same one again because somebody asked."""
         before = stored.rollout if stored else None
         same = before is not None and before.result != "superseded" and before.revision == reading.revision
-        asked = [request for request in requests_in(object_).values() if request]
+        asked = self.store(key[0]).asked(object_)
         again = before is not None and before.result != "promoted" and any(each.verb == "retry" for each in asked)
         if reading.plan is not None and (again or not same):
             return Task(reading.plan, to_text(reading.plan), reading.revision)

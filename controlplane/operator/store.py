@@ -38,12 +38,13 @@ class StatusStore:
         now: Callable[[], float],
         fence: Callable[[], int] = lambda: 0,
         certain: Callable[[], bool] = lambda: True,
+        verified: Callable[[], bool | None] = lambda: None,
         earlier_histories: bool = False,
     ) -> None:
         """`canaries`: the ModelCanaries as last heard; `now`: seconds; `fence`: the number of our term of office.
 
-        `certain`: whether nobody else can be in office; while it is not, nothing is written. `earlier_histories`: see
-        `Books`.
+        `certain`: whether nobody else can be in office; while it is not, nothing is written. `verified`: whether
+        requests are from whom they say, see `OperatorRequest`. `earlier_histories`: see `Books`.
         """
         self.books = Books(kube, namespace, earlier=earlier_histories)
         self.facts: Callable[[str], Facts] = lambda _name: Facts()
@@ -54,6 +55,7 @@ class StatusStore:
         self._now = now
         self._fence = fence
         self._certain = certain
+        self._verified = verified
 
     async def load(self, name: str) -> Stored | None:
         """The newest state, read from the server itself: an older one could make us undo what is right by now."""
@@ -176,7 +178,12 @@ class StatusStore:
         if object_ is None:
             return []
         done = _done(object_)
-        return [request for request in requests_in(object_).values() if request and request.id not in done]
+        return [request for request in self.asked(object_) if request.id not in done]
+
+    def asked(self, object_: Object) -> list[OperatorRequest]:
+        """Every request that can be understood, oldest first, and whether it is from whom it says."""
+        verified = self._verified()
+        return [replace(request, verified=verified) for request in requests_in(object_).values() if request]
 
     async def ask(self, name: str, request: OperatorRequest) -> None:
         """Write a request beside the spec, where everybody sees it."""

@@ -22,6 +22,8 @@ class Stores:
         """Number of our term of office."""
         self.certain: Callable[[], bool] = lambda: True
         """Whether nobody else can be in office."""
+        self.verified: Callable[[], bool | None] = lambda: None
+        """Whether requests are from whom they say; None where nobody could tell."""
         self.facts: Callable[[str, str], Facts] = lambda _namespace, _name: Facts()
         """What the status of a rollout says besides its state."""
         self._kube, self._canaries, self._now = kube, canaries, now
@@ -38,6 +40,7 @@ class Stores:
                 now=self._now,
                 fence=lambda: self.fence(),  # noqa: PLW0108 - set later
                 certain=lambda: self.certain(),  # noqa: PLW0108 - set later
+                verified=lambda: self.verified(),  # noqa: PLW0108 - set later
                 earlier_histories=self._earlier,
             )
             store.facts = lambda name: self.facts(namespace, name)

@@ -110,7 +110,11 @@ def kustomized(folder: Path) -> dict[tuple[str, str, str], dict[str, Any]]:
         ("base", ("--namespace", "serinus-system")),
         (
             "overlays/namespaced",
-            ("--namespace", "models", *values({"watch.allNamespaces": False, "userRoles": False})),
+            (
+                "--namespace",
+                "models",
+                *values({"watch.allNamespaces": False, "userRoles": False, "requestPolicy": False}),
+            ),
         ),
     ],
     ids=["base", "namespaced"],

@@ -86,6 +86,10 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 - apiGroups: [serinus.dev]
   resources: [gitsources/status]
   verbs: [patch]
+# To pass on by whose commit a revision may be tried again; nothing is asked under this name.
+- apiGroups: [serinus.dev]
+  resources: [modelcanaries/requests]
+  verbs: [attest]
 {{- end }}
 
 {{/* What has no namespace, or mostly stands in another one, and is only read. */}}
@@ -98,6 +102,11 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 - apiGroups: [gateway.networking.k8s.io]
   resources: [gateways, httproutes]
   verbs: [list, watch]
+# Whether the API server compares who a request says it is from with who wrote it.
+- apiGroups: [admissionregistration.k8s.io]
+  resources: [validatingadmissionpolicies, validatingadmissionpolicybindings]
+  resourceNames: [requests.serinus.dev]
+  verbs: [get]
 # Why a pod finds no place.
 - apiGroups: [""]
   resources: [nodes]
@@ -122,6 +131,12 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 - apiGroups: [serinus.dev]
   resources: [modelcanaries]
   verbs: [list, watch{{ if not .Values.dashboard.readOnly }}, patch{{ end }}]
+{{- if not .Values.dashboard.readOnly }}
+# To pass on who asks, whom the API server has named to it by their token.
+- apiGroups: [serinus.dev]
+  resources: [modelcanaries/requests]
+  verbs: [attest]
+{{- end }}
 # The whole history of a rollout.
 - apiGroups: [serinus.dev]
   resources: [rollouthistories]
