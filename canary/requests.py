@@ -46,18 +46,20 @@ def answer(look: Look, request: OperatorRequest) -> tuple[Change | None, str]:
     match request.verb:
         case "abort" if not look.rollout.finished and phase is not Phase.ROLLING_BACK:
             message = f"{by} aborted: everything goes back to stable."
-            return look.back(Reason.ABORTED, message, {"by": by}, result="aborted"), message
+            return look.back(Reason.ABORTED, message, {"by": request.by}, result="aborted"), message
         case "abort" if phase is Phase.ROLLING_BACK and look.rollout.drain is not None and not look.rollout.finished:
             message = f"{by} aborted again: {look.spec.canary.name} is stopped, whatever it still answers."
             return given_back(look), message
         case "pause" if phase in EXPOSED - {Phase.PAUSED}:
             message = f"{by} paused the rollout at {look.rollout.weights}. It rolls back by itself all the same."
             to = look.rollout.resume_to if phase is Phase.BLIND else phase
-            return Change(Phase.PAUSED, Reason.PAUSED_BY_OPERATOR, message, {"by": by}, {"resume_to": to}), message
+            return Change(
+                Phase.PAUSED, Reason.PAUSED_BY_OPERATOR, message, {"by": request.by}, {"resume_to": to}
+            ), message
         case "resume" if phase is Phase.PAUSED:
             message = f"{by} resumed the rollout."
             to = look.rollout.resume_to or Phase.ANALYZING
-            return Change(to, Reason.RESUMED, message, {"by": by}, {"resume_to": None}), message
+            return Change(to, Reason.RESUMED, message, {"by": request.by}, {"resume_to": None}), message
         case "approve" if phase is Phase.AWAITING_APPROVAL and look.both_usable:
             if group := _group_needed(look, request, look.rollout.stage + 1):
                 return None, _not_of(group, request)
