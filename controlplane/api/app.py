@@ -123,14 +123,14 @@ def _reading(app: FastAPI, sources: Sources, rules: Rules, hub: Hub, now: Callab
     async def rollouts(asker: Asker) -> Listing:
         """All rollouts that you may see, running or ended; those that may need somebody first."""
         places, problems = await sources.seen_by(asker.person).places()
-        found = [line for place in places if (line := await lines.of(place)) is not None]
+        found, unshown = await lines.all(places)
         lost = sources.lost()
         return Listing(
             at=rfc3339(now()),
             stale=lost.why,
             stale_since=lost.moment,
             rollouts=sorted(found, key=by_need),
-            unreadable=[Unreadable(folder=folder, problem=said) for folder, said in problems.items()],
+            unreadable=[Unreadable(folder=folder, problem=said) for folder, said in {**problems, **unshown}.items()],
             read_only=rules.read_only,
             panel=empty_list(cluster=sources.counted is None),
         )

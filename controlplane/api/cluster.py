@@ -31,6 +31,7 @@ from controlplane.kubernetes.api import Kube, Object
 from controlplane.kubernetes.cache import Cache, Key, key_of
 from controlplane.kubernetes.reflector import Reflector
 from controlplane.kubernetes.resources import MODEL_CANARY
+from controlplane.operator.shape import shaped
 from controlplane.ports import Clock
 
 ASKABLE = (*VERBS, "retry")
@@ -107,7 +108,7 @@ class Cluster:
         `prometheus`: where browsers find its page; else the addresses in the plans are taken.
         """
         self.where = where
-        self.canaries = Cache(MODEL_CANARY)
+        self.canaries = Cache(MODEL_CANARY, shaped)
         self.office = Office(kube, clock, office)
         self.pods = Pods(kube, clock, namespace)
         self.rights = rights

@@ -3,11 +3,12 @@
 Used by the routes. Shorter than a state: enough to see which rollout needs somebody.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from urllib.parse import quote
 
 from pydantic import BaseModel, Field
 
+from canary.errors import Unavailable
 from controlplane.api.panels import Cell, Panel, cell
 from controlplane.api.places import Place
 from controlplane.api.state import State, state_at
@@ -125,6 +126,22 @@ class Lines:
         """`now`: seconds since the epoch."""
         self._now = now
         self._drawn: dict[str, tuple[float, int, Summary]] = {}
+
+    async def all(self, places: Sequence[Place]) -> tuple[list[Summary], dict[str, str]]:
+        """The lines of these rollouts; and why there is none of one that cannot be shown, which hides no other."""
+        found: list[Summary] = []
+        problems: dict[str, str] = {}
+        for place in places:
+            try:
+                line = await self.of(place)
+            except Unavailable:
+                raise
+            except Exception as error:  # noqa: BLE001 - a state of another release, or one that somebody wrote to
+                problems[place.id] = f"This rollout cannot be shown: {str(error) or type(error).__name__}"
+                continue
+            if line is not None:
+                found.append(line)
+        return found, problems
 
     async def of(self, place: Place) -> Summary | None:
         """The line of this rollout; None where its state was removed."""

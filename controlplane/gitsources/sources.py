@@ -46,6 +46,7 @@ class Sources:
     def __init__(self, means: Means, *, clock: Clock, namespace: str | None) -> None:
         """`namespace`: the only one that is followed; None: all of them."""
         self.cache = Cache(GIT_SOURCE)
+        self.cache.complain = means.say
         self._means, self._clock = means, clock
         self._reflector = Reflector(
             means.kube, GIT_SOURCE, self.cache, clock=clock, namespace=namespace, slim=without_managed_fields
@@ -177,8 +178,12 @@ class Sources:
             self._followers[key].wake.set()
 
     def _on_canary(self, before: Object | None, after: Object | None) -> None:
-        for follower in self._followers.values():
-            follower.changed(before, after)
+        for follower in list(self._followers.values()):
+            try:
+                follower.changed(before, after)
+            except Exception as error:  # noqa: BLE001 - one follower's trouble keeps no other from hearing of a change
+                self._means.say(f"A bug of ours, please report it: {error!r}. The repository is looked at again.")
+                follower.wake.set()
 
 
 def _first(error: BaseException) -> BaseException:

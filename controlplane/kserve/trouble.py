@@ -13,6 +13,7 @@ from canary.observation import VariantSeen
 from canary.wording import duration
 from controlplane.kserve.pods import PATIENCE, Said, condition, doubt, leaving, ready_since, said_of, seconds
 from controlplane.kubernetes.api import Object
+from controlplane.kubernetes.quantity import whole
 
 HASH = "pod-template-hash"
 KSERVE_PATIENCE = 10.0
@@ -167,9 +168,9 @@ def _gpus_left(parts: Parts, unready: Sequence[Object]) -> str:
 def _gpus(pod: Object) -> int:
     containers = (pod.get("spec") or {}).get("containers") or ()
     limits = [(each.get("resources") or {}).get("limits") or {} for each in containers]
-    return sum(int(amount) for each in limits for name, amount in each.items() if name.endswith(".com/gpu"))
+    return sum(whole(amount) for each in limits for name, amount in each.items() if name.endswith(".com/gpu"))
 
 
 def _whole(node: Object, field: str) -> int:
     amounts = (node.get("status") or {}).get(field) or {}
-    return sum(int(amount) for name, amount in amounts.items() if name.endswith(".com/gpu"))
+    return sum(whole(amount) for name, amount in amounts.items() if name.endswith(".com/gpu"))

@@ -18,7 +18,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from canary.errors import Unavailable
 from controlplane.kubectl.kubeconfig import Target
-from controlplane.kubernetes.answers import error_of, event_of
+from controlplane.kubernetes.answers import error_of, event_of, items_of, object_of
 from controlplane.kubernetes.api import (
     SILENCE_SECONDS,
     Listing,
@@ -92,8 +92,7 @@ class ThinClient:
     async def list(self, resource: Resource, namespace: str | None = None, *, labels: str = "") -> Listing:
         """See `api.Kube`."""
         page = await self._object("list", "GET", resource, resource.path(namespace), {"labelSelector": labels})
-        kind = {"apiVersion": resource.api_version, "kind": resource.kind}
-        return Listing([{**kind, **each} for each in page.get("items") or ()], page["metadata"]["resourceVersion"])
+        return Listing(items_of(page, resource), str(page["metadata"].get("resourceVersion", "")))
 
     async def watch(
         self, resource: Resource, namespace: str | None, version: str, *, labels: str = ""
@@ -196,11 +195,9 @@ class ThinClient:
                 secret=resource == SECRET,
             )
         try:
-            read: Object = json.loads(answer.data)
+            return object_of(answer.data)
         except ValueError as error:
-            said = f"{what}: {self.target.server} answered what is not JSON; is it an API server?"
-            raise Unavailable(said) from error
-        return read
+            raise Unavailable(f"{what}: {self.target.server} answered {error}; is it an API server?") from error
 
     async def _exchange(
         self, what: str, method: str, path: str, query: Mapping[str, str] | None, body: Any, content: str

@@ -3,9 +3,8 @@
 Everything is read off the status, without understanding any plan, so that a thousand are listed in an instant.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 import click
 
@@ -14,6 +13,7 @@ from controlplane.kubectl.find import canaries
 from controlplane.kubectl.output import Shape, show_objects
 from controlplane.kubectl.session import Session, at_cluster, everywhere
 from controlplane.kubernetes.api import Object
+from controlplane.operator.shape import status_in
 from controlplane.view.urgency import urgency
 
 HEAD = ("NAME", "PHASE", "STAGE", "WEIGHT", "VERDICT", "SINCE")
@@ -47,7 +47,7 @@ async def command(session: Session, output: str, no_headers: bool) -> int:
 def row(object_: Object, session: Session, *, wide: bool) -> Sequence[str]:
     """One line."""
     meta, spec = object_["metadata"], object_.get("spec") or {}
-    status: Mapping[str, Any] = object_.get("status") or {}
+    status = status_in(object_)
     cells = [meta["namespace"]] if session.everywhere else []
     cells += [meta["name"], phase_of(object_)]
     cells += [str(status.get(key) or "-") for key in ("stageText", "weight", "verdict")]
@@ -55,14 +55,14 @@ def row(object_: Object, session: Session, *, wide: bool) -> Sequence[str]:
     cells.append(age(since, session.now()))
     if wide:
         cells.append(str(status.get("weightSeen") or "-"))
-        cells += [str((spec.get(arm) or {}).get("name") or "-") for arm in ("stable", "canary")]
+        cells += [_name_of(spec.get(arm)) for arm in ("stable", "canary")]
         cells += [str(status.get("attempt") or "-"), str(status.get("revision") or "-")[:12]]
     return [*(" ".join(cell.split()) for cell in cells), message_of(object_)]
 
 
 def phase_of(object_: Object) -> str:
     """The phase, or why there is none."""
-    status = object_.get("status") or {}
+    status = status_in(object_)
     if refusal_of(object_):
         return "InvalidSpec" if not status.get("phase") else f"{status['phase']}!"
     return str(status.get("phase") or "NotSeen")
@@ -72,7 +72,7 @@ def message_of(object_: Object) -> str:
     """The sentence that stands beside the phase, without control characters."""
     from controlplane.view.format import clean
 
-    status = object_.get("status") or {}
+    status = status_in(object_)
     return clean(refusal_of(object_) or str(status.get("message") or NOT_SEEN))
 
 
@@ -81,7 +81,7 @@ NOT_SEEN = "No operator has looked at it yet."
 
 def refusal_of(object_: Object) -> str:
     """What is wrong with the present spec, as the operator says; empty where nothing is."""
-    listed = (object_.get("status") or {}).get("conditions") or ()
+    listed = status_in(object_).get("conditions", ())
     told = next((each for each in listed if each.get("type") == "Accepted" and each.get("status") == "False"), None)
     return str(told.get("message", "The spec was not accepted.")) if told else ""
 
@@ -90,11 +90,18 @@ def age(stamp: str | None, now: float) -> str:
     """How long ago, to one digit that matters: `4 min`."""
     if not stamp:
         return "-"
-    passed = now - datetime.fromisoformat(stamp).timestamp()
+    try:
+        passed = now - datetime.fromisoformat(stamp).timestamp()
+    except ValueError:
+        return "-"
     return duration(float(int(max(passed, 0.0))))
 
 
+def _name_of(variant: object) -> str:
+    return str(variant.get("name") or "-") if isinstance(variant, dict) else "-"
+
+
 def _need(object_: Object) -> tuple[int, str, str]:
-    phase, meta = str((object_.get("status") or {}).get("phase") or ""), object_["metadata"]
+    phase, meta = str(status_in(object_).get("phase") or ""), object_["metadata"]
     order = 1 if refusal_of(object_) else urgency(phase)
     return order, meta["namespace"], meta["name"]

@@ -38,11 +38,11 @@ def complete_shares(context: click.Context, _parameter: click.Parameter, begun: 
     from controlplane.kubernetes.resources import MODEL_CANARY
 
     wanted = bare(rollout_meant(context, "name"))
-    listed = _listed(context, MODEL_CANARY, lambda each: (each["metadata"]["name"], record_of(each)))
+    listed = _listed(context, MODEL_CANARY, lambda each: record_of(each) if each["metadata"]["name"] == wanted else "")
     return [
         share
-        for name, record in listed
-        if name == wanted and not isinstance(record, str)
+        for record in listed
+        if not isinstance(record, str)
         for share in later_shares(record.plan.spec, record.rollout, begun)
     ]
 

@@ -1,8 +1,11 @@
 """The newest known state of a kind, kept by a reflector and read without asking the server.
 
 Filled by `reflector.py` (and by tests); read by platforms, routers, the operator. Readers never change what they get.
+Listeners are called one by one: what one of them makes of an object neither keeps the others from hearing of it nor
+ends whoever fills the cache.
 """
 
+import logging
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -35,6 +38,8 @@ class Cache:
         """Whether the server does not know this kind (its CRD is not installed): then it is synced and empty."""
         self.heard_at = float("-inf")
         """When the server last said anything about this kind (seconds on the clock of whoever fills it)."""
+        self.complain: Callable[[str], None] = logging.getLogger("serinus").error
+        """Hears of listeners that failed: bugs of ours, each with the object at which it shows."""
         self._objects: dict[Key, Object] = {}
         self._listeners: list[Change] = []
 
@@ -89,7 +94,14 @@ class Cache:
 
     def _tell(self, before: Object | None, after: Object | None) -> None:
         for listener in self._listeners:
-            listener(before, after)
+            try:
+                listener(before, after)
+            except Exception as error:  # noqa: BLE001 - whatever an object holds, it is this object's trouble alone
+                about = "/".join(filter(None, key_of(after or before or {})))
+                self.complain(
+                    f"A bug of ours at a change of {self.resource.kind} {about}, please report it: {error!r}. "
+                    f"Everything else goes on."
+                )
 
 
 def _identity(object_: Object) -> tuple[Any, Any]:

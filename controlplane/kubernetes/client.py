@@ -15,11 +15,10 @@ from typing import Any, Self, TypeVar
 from urllib.parse import quote, urlencode
 
 import aiohttp
-from pydantic_core import from_json
 
 from canary.errors import Unavailable
 from controlplane.kubernetes.access import Access
-from controlplane.kubernetes.answers import error_of, event_of
+from controlplane.kubernetes.answers import error_of, event_of, items_of, object_of
 from controlplane.kubernetes.api import (
     FIELD_MANAGER,
     SILENCE_SECONDS,
@@ -211,14 +210,10 @@ class KubeClient:
         while True:
             query = {"labelSelector": labels, "limit": str(limit) if limit else "", "continue": more}
             page = await self._object(request, "GET", resource, resource.path(namespace), query)
-            for each in page.get("items") or ():
-                # Lists of built-in kinds leave these out of their items.
-                each.setdefault("apiVersion", resource.api_version)
-                each.setdefault("kind", resource.kind)
-                items.append(each)
+            items += items_of(page, resource)
             more = page["metadata"].get("continue") or ""
             if not more:
-                return Listing(items, page["metadata"]["resourceVersion"])
+                return Listing(items, str(page["metadata"].get("resourceVersion", "")))
 
     async def _object(
         self,
@@ -249,10 +244,9 @@ class KubeClient:
         if not 200 <= status < 300:
             raise error_of(status, data, what, retry_after=retry_after, tested=tested, secret=resource == SECRET)
         try:
-            answer: Object = from_json(data)  # shares names and short words among objects: half the memory
+            return object_of(data)
         except ValueError as error:
-            raise Unavailable(f"{what}: {self.access.host} answered what is not JSON; is it an API server?") from error
-        return answer
+            raise Unavailable(f"{what}: {self.access.host} answered {error}; is it an API server?") from error
 
     async def _answer(
         self,

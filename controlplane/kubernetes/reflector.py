@@ -87,16 +87,17 @@ class Reflector:
             except NotFound as error:
                 pause = self._missing(error)
             except WorldError as error:
-                self._failures += 1
-                self.problem = f"{self.resource.plural} cannot be followed: {error}"
-                pause = max(self._backoff(), error.after if isinstance(error, Busy) else 0.0)
+                pause = max(self._failed(str(error)), error.after if isinstance(error, Busy) else 0.0)
+            except Exception as error:  # noqa: BLE001 - nothing that the server holds may end whoever follows it
+                self._version = ""
+                pause = self._failed(f"a bug of ours, please report it: {error!r}")
             if pause:
                 await self._clock.sleep(pause)
 
     async def _list(self) -> None:
         listing = await self._kube.list(self.resource, self._namespace, labels=self._labels)
         self.cache.missing = self._was_missing = False
-        self.cache.replace([self._slim(each) for each in listing.items])
+        self.cache.replace([self._slimmed(each) for each in listing.items])
         self._version = listing.version
         # The server works again; but a list that is followed by no watch shall not become a fast loop of lists.
         self._failures = min(self._failures, 1)
@@ -133,8 +134,17 @@ class Reflector:
         if event.type == "DELETED":
             self.cache.drop(key_of(event.object))
         elif event.type != "BOOKMARK":
-            self.cache.put(self._slim(event.object))
+            self.cache.put(self._slimmed(event.object))
         self._version = version
+
+    def _slimmed(self, object_: Object) -> Object:
+        """What is kept of it; of one that has another shape than its kind, nothing but who it is."""
+        try:
+            return self._slim(object_)
+        except Exception as error:  # noqa: BLE001 - one object of another shape must not hide all the others
+            about = "/".join(filter(None, key_of(object_)))
+            self.cache.complain(f"{self.resource.kind} {about} cannot be understood and is left out: {error!r}")
+            return {name: object_[name] for name in ("apiVersion", "kind", "metadata") if name in object_}
 
     def _heard(self) -> None:
         self.cache.heard_at = self._clock.now()
@@ -154,6 +164,12 @@ class Reflector:
             self.synced.set()
         self._was_missing = True
         return MISSING_SECONDS
+
+    def _failed(self, why: str) -> float:
+        """Note a failure; answers how long to wait."""
+        self._failures += 1
+        self.problem = f"{self.resource.plural} cannot be followed: {why}"
+        return self._backoff()
 
     def _backoff(self) -> float:
         first, longest = BACKOFF_SECONDS

@@ -134,6 +134,10 @@ class Events:
             except WorldError:
                 await asyncio.sleep(wait)
                 wait *= 2
+            except Exception as error:  # noqa: BLE001 - an Event is made of what a status holds, and is not worth an end
+                self.lost += 1
+                self._say(f"An Event about {notice.about['metadata']['name']} cannot be written: {error!r}")
+                return
             else:
                 return
         self.lost += 1

@@ -24,6 +24,7 @@ from controlplane.kubernetes.resources import (
     NODE,
     POD,
 )
+from controlplane.operator.shape import shaped
 from controlplane.operator.state import packed
 from controlplane.ports import Clock
 
@@ -131,9 +132,8 @@ def slim_canary(object_: Object) -> Object:
     meta = {name: value for name, value in object_["metadata"].items() if name != "managedFields"}
     if LAST_APPLIED in (annotations := meta.get("annotations") or {}):
         meta["annotations"] = {name: value for name, value in annotations.items() if name != LAST_APPLIED}
-    slim = {**object_, "metadata": meta}
-    status = object_.get("status")
-    if isinstance(status, dict) and isinstance(status.get("state"), dict):
+    slim = shaped({**object_, "metadata": meta})
+    if "state" in (status := slim.get("status") or {}):
         slim["status"] = {**status, "state": packed(status["state"])}
     return slim
 

@@ -22,6 +22,8 @@ ALERTS = "alerts.jsonl"
 """Which alerts were delivered; written by `desk.py`."""
 MOST_EVENTS = 2000
 MOST_BYTES = 512 * 1024
+LONGEST_LINE = 64 * 1024
+"""Characters of one line that is read: an event with all of its evidence has some thousand."""
 REMEMBERED = 300
 TRIES = 3
 
@@ -66,8 +68,8 @@ class Books:
             lines = _of_attempt(_lines(await self._earlier(name), EVENTS), attempt)
         found: dict[str, Event] = {}
         for line in (*lines, *_of_attempt(self._pending.get(name, {}).values(), attempt)):
-            event = event_from_text(line)
-            found.setdefault(event.id, event)
+            if (event := _event(line)) is not None:
+                found.setdefault(event.id, event)
         return list(found.values())
 
     async def lines(self, name: str, key: str) -> list[str]:
@@ -131,6 +133,15 @@ class Books:
         return {}
 
 
+def said_in(line: str) -> dict[str, Any] | None:
+    """What a line says; None for one that is no object, or too long to be ours: anybody may have written it."""
+    try:
+        found = json.loads(line) if len(line) <= LONGEST_LINE else None
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
 def bounded(lines: Sequence[str]) -> str:
     """The newest lines that fit, one below the other."""
     kept: list[str] = []
@@ -146,7 +157,7 @@ def bounded(lines: Sequence[str]) -> str:
 def _added(book: Object, key: str, lines: Mapping[str, str]) -> dict[str, str]:
     """The data of a book with these lines, by id, as far as they are not there yet."""
     here = _lines(book, key)
-    known = {json.loads(line).get("id") for line in here}
+    known = {said.get("id") for line in here if (said := said_in(line)) is not None}
     new = [line for id_, line in lines.items() if id_ not in known]
     kept = {each: text for each in (EVENTS, ALERTS) if (text := (book.get("data") or {}).get(each))}
     return kept | {key: bounded(here + new)} if new else kept
@@ -158,6 +169,14 @@ def _of_attempt(lines: Iterable[str], attempt: int) -> list[str]:
 
 def _line(attempt: int, event: Event) -> str:
     return f'{{"attempt":{attempt},{event_to_text(event)[1:]}'
+
+
+def _event(line: str) -> Event | None:
+    """What a line tells; None for one that is not ours, for whoever may edit the ConfigMap writes what stands in it."""
+    try:
+        return event_from_text(line) if len(line) <= LONGEST_LINE else None
+    except (ValueError, RecursionError):
+        return None
 
 
 def _lines(book: Object, key: str) -> list[str]:

@@ -16,6 +16,7 @@ from canary.verdict import Answer
 from controlplane.kubernetes.cache import Cache
 from controlplane.observability import families as common
 from controlplane.observability.counts import git_operations
+from controlplane.operator.shape import status_in
 from controlplane.operator.tally import Tally
 
 
@@ -60,11 +61,11 @@ def _rollouts(canaries: Cache | None) -> Iterator[Metric]:
         "canary_weight_ratio", "Share of traffic asked for.", labels=["namespace", "name", "track"]
     )
     for object_ in canaries.items() if canaries is not None else ():
-        meta, status = object_["metadata"], object_.get("status") or {}
+        meta, status = object_["metadata"], status_in(object_)
         if "phase" not in status:
             continue
         phases[status["phase"]] += 1
-        share = float((status.get("state") or {}).get("weights", {}).get("canary", 0)) / 1_000_000
+        share = float(status.get("state", {}).get("weights", {}).get("canary", 0)) / 1_000_000
         weight.add_metric([meta["namespace"], meta["name"], "canary"], share)
         weight.add_metric([meta["namespace"], meta["name"], "stable"], 1 - share)
     by_phase = GaugeMetricFamily("canary_rollouts", "Rollouts by phase.", labels=["state"])

@@ -59,6 +59,8 @@ class Operator:
         """`say` hears sentences for the log, with the rollout that they are about; `world` is made of the caches."""
         self.tally = Tally()
         self.following: Following = following(kube, settings.namespace, clock, self._note)
+        for each in self.following.reflectors:
+            each.cache.complain = self._complain
         self.leading = False
         self.beside: list[Duty] = []
         """What every replica does besides, for as long as it runs."""
@@ -92,7 +94,7 @@ class Operator:
             stores=stores,
         )
         self.roster.in_order, self.roster.is_alarming = self._world.in_order, self._world.is_alarming
-        self._world.claims.concerns = self.roster.touch
+        self._world.claims.concerns = self.roster.pokes.touch
         self._world.news = self._hear
         self.roster.hasten = getattr(kube, "hasten", self.roster.hasten)
         caches = self.following.caches
@@ -104,8 +106,8 @@ class Operator:
             caches.pods,
             caches.llm_services,
         ):
-            self.roster.follow(cache)
-        self.roster.follow_gateways(caches.gateways)
+            self.roster.pokes.follow(cache)
+        self.roster.pokes.follow_gateways(caches.gateways)
         self.policy = RequestPolicy(kube, clock, self._note)
         stores.verified = lambda: self.policy.in_force
         self._election = Election(
@@ -249,6 +251,11 @@ class Operator:
             charge = self.roster.charges[key]
             charge.evidence_due, charge.alarmed = True, self.roster.is_alarming(key)
             self.roster.poke(key)
+
+    def _complain(self, sentence: str) -> None:
+        """Of one object that cannot be dealt with."""
+        self.tally.bugs += 1
+        self._note(sentence)
 
     def _note(self, sentence: str) -> None:
         self._say(None, sentence)

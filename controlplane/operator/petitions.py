@@ -9,8 +9,11 @@ from canary.observation import OperatorRequest
 from controlplane.kubernetes.api import Object
 from controlplane.kubernetes.cache import key_of
 from controlplane.operator.events import Events
+from controlplane.operator.request import LONGEST_REQUEST, MOST_REQUESTS
 from controlplane.operator.store import StatusStore
 
+SHOWN = 3
+"""Annotations that are named in one sentence."""
 VERBS = "promote, pause, resume, abort, retry or approve"
 
 
@@ -37,9 +40,21 @@ class Petitions:
     async def put_away(self, object_: Object, also: Sequence[str] = ()) -> None:
         """Remove what was answered, what is named besides, and what asks for nothing that is known."""
         namespace, name = key_of(object_)
-        for strange in await self._store(namespace).put_away(name, also=also):
-            note = f"The annotation {strange} asks for nothing that is known; expected {VERBS}. It was removed."
-            self._events.tell(object_, strange, "Warning", "RequestRefused", note)
+        if strange := await self._store(namespace).put_away(name, also=also):
+            self._events.tell(object_, f"strange-{strange[0]}", "Warning", "RequestRefused", refusal(strange))
+
+
+def refusal(strange: Sequence[str]) -> str:
+    """What is said of annotations that ask for nothing: once for all of them, for an object may have thousands."""
+    named = ", ".join(strange[:SHOWN])
+    more = f" and {len(strange) - SHOWN} more" if len(strange) > SHOWN else ""
+    asked, gone = ("annotation", "asks"), "It was"
+    if len(strange) > 1:
+        asked, gone = ("annotations", "ask"), "They were"
+    return (
+        f"The {asked[0]} {named}{more} {asked[1]} for nothing that is known; expected {VERBS}, {MOST_REQUESTS} of them "
+        f"at most and {LONGEST_REQUEST} characters in each. {gone} removed."
+    )
 
 
 async def _nothing_to_allow(_object: Object) -> bool:

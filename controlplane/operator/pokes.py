@@ -1,10 +1,14 @@
-"""Which changes in the cluster are worth a look at which rollout. Pure; asked by the roster at every change."""
+"""Which changes in the cluster are worth a look at which rollout, and which rollout is looked at before others.
 
-from collections.abc import Iterator, Mapping
+Made by the roster, called by the caches at every change. What one object holds decides about this object alone.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
 
 from controlplane.kubernetes.api import Object
-from controlplane.kubernetes.cache import Key
+from controlplane.kubernetes.cache import Cache, Key, key_of
 from controlplane.kubernetes.names import ROLLOUT_LABEL
+from controlplane.operator.charge import Charge
 from controlplane.operator.finalizer import is_leaving
 from controlplane.operator.request import requests_in
 
@@ -32,3 +36,47 @@ def rollouts_of(*objects: Object | None) -> Iterator[Key]:
             labels: Mapping[str, str] = object_["metadata"].get("labels") or {}
             if ROLLOUT_LABEL in labels:
                 yield object_["metadata"].get("namespace", ""), labels[ROLLOUT_LABEL]
+
+
+class Pokes:
+    """Listens to caches, and pokes the rollouts that a change concerns."""
+
+    def __init__(self, canaries: Cache, charges: Mapping[Key, Charge], poke: Callable[[Key], None]) -> None:
+        """`poke` lets a rollout be looked at soon."""
+        self._canaries, self._charges, self._poke = canaries, charges, poke
+        canaries.on_change(self._on_canary)
+
+    def follow(self, cache: Cache) -> None:
+        """Look at a rollout whenever something with its label changes in this cache."""
+        cache.on_change(self._on_related)
+
+    def follow_gateways(self, cache: Cache) -> None:
+        """Look at all rollouts whenever a Gateway came or went: any of them may hang on it."""
+        cache.on_change(self._on_gateway)
+
+    def touch(self, key: Key) -> None:
+        """Something that this one stands on has changed: let it be compared, if it is under way."""
+        if (charge := self._charges.get(key)) is not None:
+            charge.changed = True
+            self._poke(key)
+
+    def is_urgent(self, key: Key) -> bool:
+        """Whether it lowers traffic, may have to, or somebody wants it to."""
+        charge = self._charges.get(key)
+        if charge is not None and (charge.lowers or charge.alarmed):
+            return True
+        return wants_traffic_back(self._canaries.get(*key))
+
+    def _on_canary(self, before: Object | None, after: Object | None) -> None:
+        object_ = after or before
+        if object_ is not None and not is_only_ours(before, after):
+            self._poke(key_of(object_))
+
+    def _on_gateway(self, before: Object | None, after: Object | None) -> None:
+        if before is None or after is None:
+            for key in self._charges:
+                self.touch(key)
+
+    def _on_related(self, before: Object | None, after: Object | None) -> None:
+        for key in rollouts_of(before, after):
+            self.touch(key)

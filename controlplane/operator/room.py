@@ -16,6 +16,7 @@ from controlplane.kserve.pods import condition, leaving
 from controlplane.kserve.render import placement
 from controlplane.kubernetes.api import Object
 from controlplane.kubernetes.names import ROLLOUT_LABEL, VARIANT_LABEL
+from controlplane.kubernetes.quantity import whole
 from profiles.catalogue import Catalogue, builtin
 from profiles.errors import Unknown
 
@@ -129,11 +130,11 @@ def _described(variant: Variant) -> str:
 def _asked(pod: Object, resource: str) -> int:
     containers = (pod.get("spec") or {}).get("containers") or ()
     limits = ((each.get("resources") or {}).get("limits") or {} for each in containers)
-    return sum(int(each.get(resource, 0)) for each in limits)
+    return sum(whole(each.get(resource, 0)) for each in limits)
 
 
 def _has(node: Object, resource: str) -> int:
-    return int(((node.get("status") or {}).get("allocatable") or {}).get(resource, 0))
+    return whole(((node.get("status") or {}).get("allocatable") or {}).get(resource, 0))
 
 
 def _name(node: Object) -> str:

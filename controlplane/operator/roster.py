@@ -26,7 +26,7 @@ from controlplane.operator.events import Events
 from controlplane.operator.farewell import Farewell
 from controlplane.operator.finalizer import hold, is_held, is_leaving
 from controlplane.operator.petitions import Petitions
-from controlplane.operator.pokes import is_only_ours, rollouts_of, wants_traffic_back
+from controlplane.operator.pokes import Pokes
 from controlplane.operator.queue import WorkQueue
 from controlplane.operator.reading import Reading, is_at_rest, is_refused, read
 from controlplane.operator.request import requests_in
@@ -111,15 +111,7 @@ class Roster:
         self._scribe = Scribe(clock, self._background.spawn)
         self._waiting: set[Key] = set()
         """Those that the cluster lacks something for, which may be installed yet."""
-        canaries.on_change(self._on_canary)
-
-    def follow(self, cache: Cache) -> None:
-        """Look at a rollout whenever something with its label changes in this cache."""
-        cache.on_change(self._on_related)
-
-    def follow_gateways(self, cache: Cache) -> None:
-        """Look at all rollouts whenever a Gateway came or went: any of them may hang on it."""
-        cache.on_change(self._on_gateway)
+        self.pokes = Pokes(canaries, self.charges, self.poke)
 
     async def run(self) -> None:
         """Carry all of them out until cancelled; everything serves on then, and the next to run goes on from there."""
@@ -165,15 +157,14 @@ class Roster:
         await self.rollcall.begin(self.in_order(tuple(self.charges)), alarmed)
 
     def poke(self, key: Key) -> None:
-        """Let this one be looked at soon."""
+        """Let this one be looked at soon. Never raises: whoever pokes one has others to poke."""
         if self._background.is_open:
-            self.queue.poke(key, urgent=self._is_urgent(key, self.charges.get(key)))
-
-    def touch(self, key: Key) -> None:
-        """Something that this one stands on has changed: let it be compared, if it is under way."""
-        if (charge := self.charges.get(key)) is not None:
-            charge.changed = True
-            self.poke(key)
+            urgent = False
+            try:
+                urgent = self.pokes.is_urgent(key)
+            except Exception as error:  # noqa: BLE001 - whatever this one holds, the others are poked
+                self._bug(key, error)
+            self.queue.poke(key, urgent=urgent)
 
     def store(self, namespace: str) -> StatusStore:
         """Of a namespace."""
@@ -189,8 +180,7 @@ class Roster:
             self._say_once(key, f"{error} It is tried again.")
             wait = RETRY
         except Exception as error:  # noqa: BLE001 - a bug met by one rollout must not end the others
-            self._tally.bugs += 1
-            self._say_once(key, f"A bug of ours, please report it: {error!r}. The rollout is tried again.")
+            self._bug(key, error)
             wait = AFTER_A_BUG
         else:
             self._said.pop(key, None)
@@ -416,32 +406,14 @@ class Roster:
         for note in reading.notes:
             self._events.tell(object_, f"note-{reading.generation}-{note}", "Normal", "Note", note)
 
+    def _bug(self, key: Key, error: Exception) -> None:
+        self._count_bug()
+        self._say_once(key, f"A bug of ours, please report it: {error!r}. The rollout is tried again.")
+
     def _say_once(self, key: Key, sentence: str) -> None:
         if self._said.get(key) != sentence:
             self._said[key] = sentence
             self._say(key, sentence)
-
-    # What pokes
-
-    def _on_canary(self, before: Object | None, after: Object | None) -> None:
-        object_ = after or before
-        if object_ is not None and not is_only_ours(before, after):
-            self.poke(key_of(object_))
-
-    def _on_gateway(self, before: Object | None, after: Object | None) -> None:
-        if before is None or after is None:
-            for key in self.charges:
-                self.touch(key)
-
-    def _on_related(self, before: Object | None, after: Object | None) -> None:
-        for key in rollouts_of(before, after):
-            self.touch(key)
-
-    def _is_urgent(self, key: Key, charge: Charge | None) -> bool:
-        """Whether it lowers traffic, may have to, or somebody wants it to."""
-        return (charge is not None and (charge.lowers or charge.alarmed)) or wants_traffic_back(
-            self._canaries.get(*key)
-        )
 
     def _count_bug(self) -> None:
         self._tally.bugs += 1

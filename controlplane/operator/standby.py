@@ -133,21 +133,27 @@ class Standby:
         """Those that are new or have changed; the event loop has its turn after each."""
         here: set[Key] = set()
         for object_ in list(self._canaries.items()):
-            if is_at_rest(object_) or is_leaving(object_):
-                continue
             key = key_of(object_)
-            here.add(key)
-            ready = self._ready.get(key)
-            if ready is not None and ready.fits(object_):
-                continue
             if self._refused.get(key) == object_["metadata"].get("resourceVersion"):
-                continue
-            self._open(key, object_)
-            await asyncio.sleep(0)
+                here.add(key)
+            elif self._is_wanted(key, object_):
+                here.add(key)
+                if (ready := self._ready.get(key)) is None or not ready.fits(object_):
+                    self._open(key, object_)
+                    await asyncio.sleep(0)
         for key in [key for key in self._ready if key not in here]:
             self._drop(key)
         for key in [key for key in self._refused if key not in here]:
             del self._refused[key]
+
+    def _is_wanted(self, key: Key, object_: Object) -> bool:
+        """Whether a rollout is under way; one that nobody can tell costs its own readiness."""
+        try:
+            return not is_at_rest(object_) and not is_leaving(object_)
+        except Exception as error:  # noqa: BLE001 - see `_open`
+            self._complain(error)
+            self._refuse(key)
+            return False
 
     def _open(self, key: Key, object_: Object) -> None:
         try:

@@ -244,7 +244,7 @@ def stored_in(object_: Object) -> Stored | None:
         return None
     try:
         return Stored(rollout_of(status["state"]), str(status.get("plan", "")), int(status["version"]))
-    except (ValueError, TypeError, LookupError, AttributeError) as error:
+    except Exception as error:
         name = object_["metadata"]["name"]
         raise WorldError(
             f"The status of ModelCanary {name} cannot be read ({type(error).__name__}): somebody else wrote to it. "

@@ -64,9 +64,7 @@ class Ticker:
         try:
             await self._read()
         except Exception as error:  # noqa: BLE001 - without numbers rollouts are blind, with a bug they must not be blinder
-            if repr(error) != self._complaint:
-                self._complaint = repr(error)
-                self._say(f"A bug of ours while reading the numbers, please report it: {error!r}.")
+            self._complain("while reading the numbers", error)
         self._tally.tick_seconds = loop.time() - began
         self._tell(tasks)
 
@@ -76,8 +74,18 @@ class Ticker:
         self._telling = tasks.create_task(self._tell_all())
 
     async def _tell_all(self) -> None:
-        await self._told()
+        try:
+            await self._told()
+        except Exception as error:  # noqa: BLE001 - the next tick is told again, and an end of this would end all
+            self._complain("while telling rollouts of new numbers", error)
         self._rest()
+
+    def _complain(self, when: str, error: Exception) -> None:
+        """Once for each error, however often it comes."""
+        if repr(error) != self._complaint:
+            self._complaint = repr(error)
+            self._tally.bugs += 1
+            self._say(f"A bug of ours {when}, please report it: {error!r}.")
 
     def _note(self, late: float, *, slow: bool) -> None:
         tally, now = self._tally, asyncio.get_running_loop().time()

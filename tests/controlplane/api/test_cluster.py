@@ -205,6 +205,39 @@ def test_a_status_that_somebody_else_wrote_spoils_no_other(going: Shown) -> None
     assert [each["folder"] for each in listing["unreadable"]] == [f"{PLACE}/spoilt"]
 
 
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        {"plan": "no plan of this release: ["},
+        {"plan": ""},
+        {"state": {"began": 1e300}},
+        {"state": {"stage": 99}},
+        {"state": {"attempt": "many"}},
+        {"conditions": ["Accepted"]},
+        {"version": {"seven": 7}},
+    ],
+)
+def test_s14_whatever_one_status_holds_the_others_are_listed(going: Shown, spoil: dict[str, Any]) -> None:
+    """What its own reader makes of it is said in its place, and the list is everybody's."""
+    other = canary(going)
+    status = {
+        **other["status"],
+        **spoil,
+        "state": {**other["status"]["state"], "name": "spoilt", **spoil.get("state", {})},
+    }
+    other = {**other, "metadata": {**other["metadata"], "name": "spoilt", "uid": "2"}, "status": status}
+    going.within(lambda: going.kube.seed(MODEL_CANARY, other))
+    with going.client() as client:
+
+        def shown() -> set[str]:
+            listing = client.get("/api/v1/rollouts").json()
+            names = [each["name"] for each in listing["rollouts"]]
+            return {*names, *(each["folder"].replace("~", "/").rpartition("/")[2] for each in listing["unreadable"])}
+
+        until(lambda: shown() == {"chat", "spoilt"})
+        assert "chat" in [each["name"] for each in client.get("/api/v1/rollouts").json()["rollouts"]]
+
+
 def test_a_change_is_pushed_by_the_watch(going: Shown) -> None:
     """Without a question to the API server: only the watch tells."""
     with listening(going) as messages:

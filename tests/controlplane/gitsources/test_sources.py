@@ -10,7 +10,9 @@ import pytest
 
 from canary.edit import Written, at_rest
 from canary.errors import Unavailable
+from controlplane.gitsources.follower import Follower
 from controlplane.gitsources.origin import annotations, origin_line
+from controlplane.kubernetes.api import Object
 from controlplane.kubernetes.resources import EVENT, GIT_SOURCE, MODEL_CANARY, ROLLOUT_HISTORY
 from tests.controlplane.gitops.deliveries import push, signed
 from tests.controlplane.gitsources.estate import HOOK, NAMESPACE, SOURCE, TOKEN, Estate, estate, file, path_of
@@ -217,6 +219,26 @@ async def test_what_waits_to_be_written_is_shown_and_survives_the_replica(town: 
     async with town.operator("another cache"):
         await town.until(lambda: town.condition("Written")[1] == "NothingWaits")
     assert town.log().count("Roll back chat: v1 instead of bad1") == 1
+
+
+async def test_s14_a_repository_that_stumbles_over_a_change_keeps_no_other_from_hearing_of_it(
+    town: Estate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Followers hear of changes from one cache, one after the other."""
+    hears = Follower.changed
+
+    def fails(self: Follower, before: Object | None, after: Object | None) -> None:
+        if self.source.name == "aaa":
+            raise RecursionError("too deep")
+        hears(self, before, after)
+
+    monkeypatch.setattr(Follower, "changed", fails)
+    town.commit(chat="bad1")
+    async with town.operator():
+        await town.follow("aaa", suspend=False, paths=["elsewhere/*"])
+        await town.follow()
+        await town.until(lambda: any("v1 instead of bad1" in each for each in town.log()))
+    assert any("RecursionError" in each for each in town.said)
 
 
 async def test_a_replica_that_may_not_be_leading_writes_nothing(town: Estate) -> None:

@@ -153,3 +153,20 @@ def test_a_late_deployment_says_so_and_may_still_come_up() -> None:
 def test_somebody_who_stopped_it_is_noticed() -> None:
     told = {"type": "Stopped", "status": "True"}
     assert "serving.kserve.io/stop" in seen(service=service(conditions=[told]), deployment=None).problem
+
+
+def test_s14_a_neighbour_may_ask_for_any_amount_of_gpus() -> None:
+    """What is left is said of all nodes, so every pod of the cluster is counted: one that says nonsense counts none."""
+    unscheduled = pod("new", ready=False)
+    unscheduled["spec"] = {"containers": [{"resources": {"limits": {"nvidia.com/gpu": "2"}}}]}
+    lacks = {"type": "PodScheduled", "status": "False", "message": "1 Insufficient nvidia.com/gpu."}
+    unscheduled["status"]["conditions"] = [lacks]
+    node = {"metadata": {"name": "a"}, "status": {"allocatable": {"nvidia.com/gpu": "4"}}}
+    for amount, left in (("1k", 0), ("many", 4), ("1", 3)):
+        limits = {"nvidia.com/gpu": amount}
+        neighbour = {
+            "metadata": {"name": "n"},
+            "spec": {"nodeName": "a", "containers": [{"resources": {"limits": limits}}]},
+        }
+        found = seen(unscheduled, nodes=[node], neighbours=[neighbour])
+        assert f"at most {left} of 4 free on a" in found.problem

@@ -76,3 +76,22 @@ def test_a_message_cannot_take_the_terminal_over() -> None:
 def test_the_options_may_stand_before_the_verb_too() -> None:
     assert "chat" in desk(broken)("-n", "models", "list").stdout
     assert "chat" not in desk(under_way)("-n", "elsewhere", "list").stdout
+
+
+def test_s14_one_of_another_shape_hides_no_other(person: Desk) -> None:
+    """A status of another release, or one that somebody wrote to: its line says less, and the others say all."""
+    broken: list[object] = [
+        "text",
+        {"conditions": ["a"], "phase": 5, "since": [], "stageText": {}},
+        {"since": "soon"},
+        [],
+    ]
+    for number, status in enumerate(broken):
+        strange = a_canary(f"strange-{number}")
+        strange["spec"] |= {"stable": "v1", "canary": ["v2"]}
+        person.kube.seed(MODEL_CANARY, strange | {"status": status})
+    for output in ("table", "wide", "name", "json", "yaml"):
+        told = person("list", "-o", output)
+        assert told.exit_code == 0, told.output
+        assert told.stdout.count("strange-") >= len(broken)
+    assert len(person("list", "--no-headers").stdout.splitlines()) == 5 + len(broken)

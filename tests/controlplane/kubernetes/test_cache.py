@@ -71,3 +71,28 @@ def test_listeners_may_read_and_change_the_cache_while_they_are_told() -> None:
     assert len(cache) == 0
     cache.drop(("models", "never there"))
     assert cache.get("models", "a") is None
+
+
+def test_s14_a_listener_that_fails_at_one_object_ends_nobody(told: Told) -> None:
+    """Whoever fills the cache goes on, every other listener hears of every change, and the bug is said."""
+    said: list[str] = []
+    cache = Cache(POD)
+    cache.complain = said.append
+
+    def fails(_before: Object | None, after: Object | None) -> None:
+        if after is not None and after["metadata"]["name"] == "bad":
+            raise RecursionError("too deep")
+
+    heard: list[str] = []
+    cache.on_change(fails)
+    cache.on_change(lambda before, after: heard.append((after or before or {})["metadata"]["name"]))
+    cache.replace([a_pod("a", "1"), a_pod("bad", "2"), a_pod("z", "3")])
+    cache.put(a_pod("bad", "4"))
+    cache.put(a_pod("z", "5"))
+    assert heard == ["a", "bad", "z", "bad", "z"]
+    assert cache.synced
+    assert len(said) == 2
+    assert said[0] == (
+        "A bug of ours at a change of Pod models/bad, please report it: RecursionError('too deep'). "
+        "Everything else goes on."
+    )

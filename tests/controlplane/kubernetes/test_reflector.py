@@ -286,3 +286,55 @@ async def test_what_nobody_reads_is_dropped_before_it_is_kept() -> None:
         assert all("managedFields" not in each["metadata"] for each in cache.items())
         assert "managedFields" in kube.objects(POD)["models", "a"]["metadata"]
         running.cancel()
+
+
+@story
+async def test_r3_one_object_that_cannot_be_slimmed_hides_no_other() -> None:
+    """Neither in a list nor in a watch; what is left of it is who it is."""
+    kube, said = MemoryKube(VirtualClock()), list[str]()
+    kube.seed(POD, a_pod("a"), a_pod("bad"))
+    cache = Cache(POD)
+    cache.complain = said.append
+
+    def slim(object_: Object) -> Object:
+        if object_["metadata"]["name"] == "bad":
+            raise KeyError("spec")
+        return object_
+
+    reflector = Reflector(kube, POD, cache, clock=kube.clock, slim=slim)
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(reflector.run())
+        await reflector.synced.wait()
+        kube.seed(POD, a_pod("bad", "Running"), a_pod("z"))
+        await asyncio.sleep(0.1)
+        running.cancel()
+    assert sorted(each["metadata"]["name"] for each in cache.items()) == ["a", "bad", "z"]
+    bad = cache.get("models", "bad")
+    assert bad is not None
+    assert bad.keys() == {"apiVersion", "kind", "metadata"}
+    assert said == ["Pod models/bad cannot be understood and is left out: KeyError('spec')"] * 2
+    assert reflector.problem == ""
+
+
+@story
+async def test_r3_a_bug_at_an_answer_is_a_problem_and_no_end() -> None:
+    """An answer of a shape that nobody expects, from a proxy for example; the next list is read as ever."""
+    async with following("a") as followed:
+        kube, list_ = followed.kube, followed.kube.list
+        broken = True
+
+        async def listed(*arguments: object, **given: object) -> object:
+            if broken:
+                raise TypeError("string indices must be integers")
+            return await list_(*arguments, **given)  # type: ignore[arg-type]  # handed on as it came
+
+        kube.list = listed  # type: ignore[method-assign,assignment]  # what a proxy does to an answer
+        kube.compact(watches=True)
+        kube.seed(POD, a_pod("b"))
+        await asyncio.sleep(5)
+        assert "a bug of ours, please report it: TypeError(" in followed.reflector.problem
+        assert followed.names == ["a"]
+        broken = False
+        await asyncio.sleep(60)
+        followed.assert_equal()
+        assert followed.reflector.problem == ""

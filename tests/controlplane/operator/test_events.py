@@ -106,3 +106,19 @@ def test_every_note_fits_the_api(note: str, name: str) -> None:
     assert len(made["note"].encode("utf-8", "replace")) <= LONGEST_NOTE
     assert len(made["metadata"]["name"]) <= 253
     assert len(made["reportingInstance"]) <= 128
+
+
+def test_s14_an_event_that_no_calendar_has_ends_no_other() -> None:
+    """Its moment comes out of a stored state, and what cannot be written is counted as lost."""
+
+    async def story() -> None:
+        kube, said = MemoryKube(VirtualClock()), list[str]()
+        events = Events(kube, instance="operator-1", now=VirtualClock().now, say=said.append)
+        for number, at in ((1, 1e300), (2, -1e300), (3, float("nan")), (4, float("inf")), (5, 1.0)):
+            events.tell_of(ABOUT, an_event(number, phase=Phase.BLIND, message=f"number {number}", at=at))
+        written = await _written(kube, events)
+        assert [each["note"] for each in written] == ["number 5"]
+        assert events.lost == len(said) == 4
+        assert said[0].startswith("An Event about chat cannot be written: ")
+
+    play(story())

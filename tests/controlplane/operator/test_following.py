@@ -5,6 +5,9 @@ import json
 import sys
 from dataclasses import replace
 
+import pytest
+
+from canary.errors import WorldError
 from canary.judge import compile_gates
 from canary.machine import begin
 from canary.rollout import Rollout
@@ -53,7 +56,10 @@ def test_a_cache_keeps_a_canary_without_field_managers_and_leaves_what_it_is_giv
     assert cache.get("models", "chat") == kept
 
 
-def test_a_status_that_somebody_has_broken_is_kept_as_it_is() -> None:
-    given = a_canary() | {"status": {"state": "nonsense"}}
-    assert slim_canary(given)["status"] == {"state": "nonsense"}
+@pytest.mark.parametrize("state", ["nonsense", [], {"answered": 5}, {"attempt": 1, "weights": {"canary": "all"}}])
+def test_a_state_that_somebody_has_broken_cannot_be_read_and_is_not_taken_for_none(state: object) -> None:
+    """Otherwise another rollout would begin beside the one that is under way."""
+    given = a_canary() | {"status": {"version": 3, "state": state}}
+    with pytest.raises(WorldError, match="somebody else wrote to it"):
+        stored_in(slim_canary(given))
     assert slim_canary(a_canary()) == a_canary()

@@ -10,7 +10,7 @@ from controlplane.adapters.system_clock import SystemClock
 from controlplane.kubernetes.api import Object
 from controlplane.kubernetes.memory import MemoryKube
 from controlplane.kubernetes.resources import CONFIG_MAP, MODEL_CANARY, ROLLOUT_HISTORY
-from controlplane.operator.history import ALERTS, EVENTS, Books
+from controlplane.operator.history import ALERTS, EVENTS, LONGEST_LINE, Books, said_in
 from tests.canary.rollouts import an_event
 from tests.controlplane.operator.town import NAME, PLACE, a_canary
 
@@ -94,3 +94,35 @@ async def test_a_cluster_without_the_kind_says_whose_turn_it_is() -> None:
     with pytest.raises(WorldError, match="applies manifests/crd"):
         await books.flush(NAME, owner)
     assert books.waiting(NAME) == 1
+
+
+FOREIGN = {
+    "no JSON": "nonsense",
+    "a list": "[1, 2]",
+    "a number": "5",
+    "no event": '{"attempt":1,"id":"chat/1/9"}',
+    "deep": '{"attempt":1,"id":' + "[" * 20_000,
+    "long": '{"attempt":1,"id":"' + "x" * LONGEST_LINE + '"}',
+    "an event at no time": '{"attempt":1,"id":5,"at":1e999}',
+}
+
+
+@pytest.mark.parametrize("line", FOREIGN.values(), ids=FOREIGN)
+async def test_s14_a_line_that_is_not_ours_hides_no_event_and_keeps_none_from_being_written(line: str) -> None:
+    """Whoever may edit a history may write anything into it."""
+    kube, owner = _owned()
+    books = Books(kube, PLACE)
+    books.note(NAME, 1, [an_event(1)])
+    await books.flush(NAME, owner)
+    kept = kube.objects(ROLLOUT_HISTORY)[PLACE, NAME]["data"]
+    text = f"{line}\n{kept[EVENTS]}{line}\n"
+    await kube.acting_as("admin").patch(ROLLOUT_HISTORY, PLACE, NAME, {"data": {EVENTS: text}})
+    books.note(NAME, 1, [an_event(2)])
+    await books.flush(NAME, owner)
+    assert [each.id for each in await Books(kube, PLACE).read(NAME, 1)] == ["chat/1/1", "chat/1/2"]
+
+
+def test_what_a_line_says_is_an_object_or_nothing() -> None:
+    assert said_in('{"a": 1}') == {"a": 1}
+    for name in ("no JSON", "a list", "a number", "deep", "long"):
+        assert said_in(FOREIGN[name]) is None

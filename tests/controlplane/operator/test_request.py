@@ -8,18 +8,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from canary.observation import OperatorRequest, Verb
-from controlplane.operator.request import PREFIX, annotation_of, requests_in
+from controlplane.operator.request import (
+    LONGEST_PERSON,
+    LONGEST_REQUEST,
+    MOST_REQUESTS,
+    PREFIX,
+    annotation_of,
+    requests_in,
+)
 
+IDS, PEOPLE = st.text(min_size=1, max_size=60), st.text(max_size=60)
 REQUESTS = st.builds(
     OperatorRequest,
-    id=st.text(min_size=1),
+    id=IDS,
     verb=st.sampled_from(get_args(Verb)),
-    by=st.text(),
-    at=st.floats(0, 1e12),
+    by=PEOPLE,
+    at=st.floats(0, 2e11),
     to=st.none() | st.floats(0, 1),
-) | st.builds(
-    OperatorRequest, id=st.text(min_size=1), verb=st.just("promote"), by=st.text(), at=st.just(1.0), full=st.booleans()
-)
+) | st.builds(OperatorRequest, id=IDS, verb=st.just("promote"), by=PEOPLE, at=st.just(1.0), full=st.booleans())
 
 
 def read(value: str) -> OperatorRequest | None:
@@ -57,3 +63,59 @@ def test_two_places_to_go_to_are_no_request() -> None:
     found = read('{"verb": "promote", "full": true, "to": null}')
     assert found is not None
     assert (found.full, found.to) == (True, None)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
+)
+BOMBS = {
+    "deep lists": "[" * 20_000,
+    "deep lists that end": "[" * 5_000 + "]" * 5_000,
+    "deep mappings": '{"verb":' * 5_000,
+    "a number that no float holds": '{"verb": "abort", "at": 1' + "0" * 400 + "}",
+    "a share that no float holds": '{"verb": "promote", "to": 1' + "0" * 400 + "}",
+    "a moment that no calendar has": '{"verb": "abort", "at": 1e300}',
+    "no moment": '{"verb": "abort", "at": NaN}',
+    "no moment at all": '{"verb": "abort", "at": Infinity}',
+    "a person of a megabyte": json.dumps({"verb": "abort", "by": "x" * 1_000_000}),
+    "a megabyte beside it": json.dumps({"verb": "abort", "note": "x" * 1_000_000}),
+    "half a pair": '{"verb": "abort", "by": "\\ud800"}',
+}
+
+
+@pytest.mark.parametrize("value", BOMBS.values(), ids=BOMBS)
+def test_s14_what_would_end_its_reader_is_no_request(value: str) -> None:
+    """The reader is asked at each change in the cluster: what it raises would end everybody's rollouts."""
+    assert read(value) is None
+
+
+@given(
+    value=st.text()
+    | JSON.map(json.dumps)
+    | st.dictionaries(st.sampled_from(["verb", "at", "to", "id"]), JSON).map(json.dumps)
+)
+def test_s14_no_annotation_is_more_than_its_reader_can_take(value: str) -> None:
+    found = read(value)
+    if found is not None:
+        assert found.verb in get_args(Verb)
+        assert 0 <= found.at < float("inf")
+        assert len(found.by) <= LONGEST_PERSON
+        assert len(found.id) <= LONGEST_REQUEST
+        assert found.to is None or 0 <= found.to <= 1
+
+
+def test_s14_thousands_of_requests_are_twenty_requests() -> None:
+    """As many annotations as an object may have cost as much as twenty; the rest is asked by nobody."""
+    many = {f"{PREFIX}{number:05}": "pause" for number in range(9_000)}
+    found = requests_in({"metadata": {"annotations": many}})
+    assert len(found) == len(many)
+    assert sum(each is not None for each in found.values()) == MOST_REQUESTS
+
+
+def test_a_long_name_is_cut_where_it_is_written() -> None:
+    key, value = annotation_of(OperatorRequest("1", "pause", "x" * 5_000, 1.0))
+    assert len(value) <= LONGEST_REQUEST
+    found = requests_in({"metadata": {"annotations": {key: value}}})[key]
+    assert found is not None
+    assert found.by == "x" * (LONGEST_PERSON - 1) + "…"

@@ -132,3 +132,12 @@ def test_a_quantization_that_the_gpu_cannot_run_is_refused_and_what_is_not_known
     unknown = read(a_canary(spec={**spec, "canary": {"name": "v2", "profile": {"gpu": "X9000"}}}))
     assert unknown.plan is not None
     assert any("X9000" in note and "not checked" in note for note in unknown.notes)
+
+
+@pytest.mark.parametrize("amount", ["1k", "many", "", "500m"])
+def test_s14_a_pod_of_somebody_else_may_ask_for_any_amount(amount: str) -> None:
+    """Kubernetes itself writes a thousand as 1k; whoever began a rollout then was told of a bug."""
+    neighbour = pod("a", 0)
+    neighbour["spec"]["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] = amount
+    said = lacking(plan(), [node("a", 4)], [neighbour])
+    assert ("0 are free" in said) is (amount == "1k")

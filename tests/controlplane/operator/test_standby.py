@@ -9,9 +9,10 @@ import pytest
 
 from canary.errors import Conflict, WorldError
 from canary.weights import ALL_STABLE
-from controlplane.kubernetes.api import Request
+from controlplane.kubernetes.api import Object, Request
 from controlplane.kubernetes.resources import MODEL_CANARY
 from controlplane.operator.charge import MOST_OVERHEARD
+from controlplane.operator.reading import is_at_rest
 from controlplane.operator.standby import Ready
 from controlplane.simulation.clock import play
 from tests.controlplane.operator.town import KEY, NAME, PLACE, Office, Town, a_spec
@@ -139,6 +140,34 @@ async def test_what_the_leader_saves_is_made_ready_again(town: Town) -> None:
         await asyncio.sleep(3)
         assert len(second.roster.standby) == 0
         assert second.life.told == []
+
+
+def test_s14_one_that_nobody_can_tell_at_rest_or_not_keeps_no_other_from_being_ready(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A bug met at one object costs its own readiness."""
+
+    def asked(object_: Object) -> bool:
+        if object_["metadata"]["name"] == "aaa":
+            raise RecursionError("too deep")
+        return is_at_rest(object_)
+
+    monkeypatch.setattr("controlplane.operator.standby.is_at_rest", asked)
+
+    async def story() -> None:
+        town = Town()
+        await town.apply("aaa", spec=LONG)
+        async with changing_hands(town) as (_, second, _kill):
+            version = ready(second).version
+            await town.kube.acting_as("kubectl").patch(
+                MODEL_CANARY, PLACE, NAME, {"metadata": {"annotations": {"requests.serinus.dev/1": "pause"}}}
+            )
+            await town.until(lambda: town.status().get("phase") == "Paused")
+            await asyncio.sleep(3)
+            assert ready(second).version > version
+            assert len(second.roster.standby) == 1
+
+    play(story())
 
 
 @plays

@@ -19,6 +19,8 @@ class Watched:
         self.takes: Callable[[int], float] = lambda _number: 0.1
         """Seconds by the number of the reading."""
         self.failure: Exception | None = None
+        self.deaf: Exception | None = None
+        """What telling the rollouts raises."""
         self.reads: list[float] = []
         self.told: list[float] = []
         self.said: list[str] = []
@@ -40,6 +42,8 @@ class Watched:
 
     async def _tell(self) -> None:
         self.told.append(self._now())
+        if self.deaf is not None:
+            raise self.deaf
 
     def _now(self) -> float:
         return round(asyncio.get_running_loop().time() - self._began, 3)
@@ -91,3 +95,14 @@ async def test_a_bug_in_a_reading_is_said_once_and_rollouts_are_told_all_the_sam
     await watched.live(2.5)
     assert watched.told == [0.0, 1.0, 2.0]
     assert watched.said == ["A bug of ours while reading the numbers, please report it: KeyError('x')."]
+
+
+@plays
+async def test_s14_a_bug_while_rollouts_are_told_is_said_once_and_the_next_tick_is_told_again(watched: Watched) -> None:
+    watched.deaf = RecursionError("too deep")
+    await watched.live(2.5)
+    assert watched.told == [0.1, 1.1, 2.1]
+    assert watched.tally.bugs == 1
+    assert watched.said == [
+        "A bug of ours while telling rollouts of new numbers, please report it: RecursionError('too deep')."
+    ]
