@@ -68,9 +68,12 @@ class CappedHttp:
         """Ask with GET; the whole answer has to be here within `seconds`."""
         return await self._ask(self._client.build_request("GET", url, params=query), seconds)
 
-    async def post(self, url: str, *, seconds: float, form: Mapping[str, str]) -> Answer:
-        """Ask with POST, the fields as a form; the whole answer has to be here within `seconds`."""
-        return await self._ask(self._client.build_request("POST", url, data=dict(form)), seconds)
+    async def post(self, url: str, *, seconds: float, form: Mapping[str, str], most_bytes: int | None = None) -> Answer:
+        """Ask with POST, the fields as a form; the whole answer has to be here within `seconds`.
+
+        `most_bytes` bounds this answer further.
+        """
+        return await self._ask(self._client.build_request("POST", url, data=dict(form)), seconds, most_bytes)
 
     async def post_json(self, url: str, *, seconds: float, body: object) -> Answer:
         """Ask with POST and a body of JSON; the whole answer has to be here within `seconds`."""
@@ -80,7 +83,7 @@ class CappedHttp:
         """Give the connections back."""
         await self._client.aclose()
 
-    async def _ask(self, request: httpx2.Request, seconds: float) -> Answer:
+    async def _ask(self, request: httpx2.Request, seconds: float, most_bytes: int | None = None) -> Answer:
         if self._headers:
             request.headers.update(self._headers())
         try:
@@ -89,7 +92,10 @@ class CappedHttp:
                     await self._check(request, self._reach)
                 response = await self._client.send(request, stream=True)
                 try:
-                    return Answer(response.status_code, await self._read(response))
+                    return Answer(
+                        response.status_code,
+                        await self._read(response, min(most_bytes or self._most_bytes, self._most_bytes)),
+                    )
                 finally:
                     await response.aclose()
         except TimeoutError as error:
@@ -111,7 +117,7 @@ class CappedHttp:
         request.extensions = {**request.extensions, "sni_hostname": host}
         request.url = url.copy_with(host=str(address))
 
-    async def _read(self, response: httpx2.Response) -> str:
+    async def _read(self, response: httpx2.Response, most_bytes: int) -> str:
         if response.is_redirect:
             raise Unavailable(f"it answers {response.status_code} with a redirect, which is not followed")
         if response.headers.get("content-encoding", "identity") != "identity":
@@ -120,8 +126,8 @@ class CappedHttp:
         read = bytearray()
         async for chunk in response.aiter_raw():
             read += chunk
-            if len(read) > self._most_bytes:
-                raise Unavailable(f"its answer is larger than {self._most_bytes} bytes and was dropped")
+            if len(read) > most_bytes:
+                raise Unavailable(f"its answer is larger than {most_bytes} bytes and was dropped")
         return read.decode("utf-8", errors="replace")
 
 

@@ -44,35 +44,39 @@ class PrometheusApi:
         anybody's. Those that share `turns` have their answers read one after the other.
         """
         self.url = url.rstrip("/")
-        self._seconds = seconds
+        self.seconds = seconds
         self._http = http or CappedHttp()
         self._trusted = trusted
         self._turns = turns or nullcontext()
 
-    async def query(self, query: str, *, at: float | None = None, seconds: float | None = None) -> list[Series]:
-        """The answer now, or as of `at`.
+    async def query(
+        self, query: str, *, at: float | None = None, seconds: float | None = None, most_bytes: int | None = None
+    ) -> list[Series]:
+        """The answer now, or as of `at`; `seconds` and `most_bytes` bound it further than others.
 
         Raises `Unavailable` when Prometheus does not answer, and a plain `WorldError` when it does and its answer is of
         no use: it refuses the query, or warns that the answer is not whole.
         """
         form = {"query": query} if at is None else {"query": query, "time": f"{at:.3f}"}
-        return await self._series("query", form, seconds or self._seconds)
+        return await self._series("query", form, seconds or self.seconds, most_bytes)
 
     async def counters(self, query: str, *, at: float | None = None) -> list[Series]:
         """The same of raw counters, with native histograms spelled out as classic series."""
         return spelled_out(await self.query(query, at=at))
 
-    async def query_range(self, query: str, *, start: float, end: float, step: float) -> list[Series]:
+    async def query_range(
+        self, query: str, *, start: float, end: float, step: float, most_bytes: int | None = None
+    ) -> list[Series]:
         """The answer at `start` and every `step` seconds after it until `end`; raises as `query` does."""
         form = {"query": query, "start": f"{start:.3f}", "end": f"{end:.3f}", "step": f"{step:.3f}"}
-        return await self._series("query_range", form, self._seconds)
+        return await self._series("query_range", form, self.seconds, most_bytes)
 
     async def newest(self, query: str) -> Newest:
         """The newest point of every series of a range of raw samples; raises as `query` does. Made for thousands.
 
         Series that make no sense are left out and counted, for they are nobody else's business.
         """
-        status, result, pieces = await self._ask("query", {"query": query}, self._seconds)
+        status, result, pieces = await self._ask("query", {"query": query}, self.seconds)
         found = Newest([], [], [])
         try:
             async with self._turns:
@@ -89,7 +93,7 @@ class PrometheusApi:
         """The values of a label, of series that match; raises as `query` does."""
         where = {"match[]": matcher} if matcher else {}
         status, text = await self._answered(
-            self._http.get(f"{self.url}/api/v1/label/{label}/values", seconds=self._seconds, query=where)
+            self._http.get(f"{self.url}/api/v1/label/{label}/values", seconds=self.seconds, query=where)
         )
         answer = self._checked(self._parsed(text, status))
         found = answer.get("data")
@@ -105,9 +109,11 @@ class PrometheusApi:
         """Give the connections back."""
         await self._http.close()
 
-    async def _series(self, endpoint: str, form: Mapping[str, str], seconds: float) -> list[Series]:
+    async def _series(
+        self, endpoint: str, form: Mapping[str, str], seconds: float, most_bytes: int | None
+    ) -> list[Series]:
         """All series of an answer, each of which has to make sense."""
-        status, result, pieces = await self._ask(endpoint, form, seconds)
+        status, result, pieces = await self._ask(endpoint, form, seconds, most_bytes)
         try:
             async with self._turns:
                 found, unreadable = read_in(result)
@@ -122,17 +128,18 @@ class PrometheusApi:
         return found
 
     async def _ask(
-        self, endpoint: str, form: Mapping[str, str], seconds: float
+        self, endpoint: str, form: Mapping[str, str], seconds: float, most_bytes: int | None = None
     ) -> tuple[int, list[Any], Iterator[str]]:
         """The answer's status and its series, once it is known to be whole: parsed ones, and the text of all others."""
-        status, text = await self._text(endpoint, form, seconds)
+        status, text = await self._text(endpoint, form, seconds, most_bytes)
         envelope, pieces = (parted(text) if status == 200 else None) or (text, iter(()))
         return status, self._result(self._checked(self._parsed(envelope, status)), status), pieces
 
-    async def _text(self, endpoint: str, form: Mapping[str, str], seconds: float) -> Answer:
+    async def _text(self, endpoint: str, form: Mapping[str, str], seconds: float, most_bytes: int | None) -> Answer:
         """What it answers to a question."""
         form = {**form, "timeout": f"{round(seconds * 1000)}ms"}
-        return await self._answered(self._http.post(f"{self.url}/api/v1/{endpoint}", seconds=seconds, form=form))
+        url = f"{self.url}/api/v1/{endpoint}"
+        return await self._answered(self._http.post(url, seconds=seconds, form=form, most_bytes=most_bytes))
 
     async def _answered(self, asked: Awaitable[Answer]) -> Answer:
         """The answer, if it speaks of the question at all."""

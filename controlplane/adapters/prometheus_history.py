@@ -24,6 +24,8 @@ FIRST_ANSWER_STEPS = 60
 MOST_STEPS = 10_000
 """Prometheus itself refuses more than 11 000 points of one series."""
 STALE_INTERVALS = 3
+MOST_BYTES_OF_READINGS = 1024 * 1024
+"""Of a gate's own query: one number for each variant at each moment."""
 MOST_POINTS = 1_000_000
 """Points of one span: 8000 series at 120 times; they take a hundred megabytes."""
 
@@ -115,7 +117,9 @@ async def readings(
         return {}
     step = max(interval, min((later - earlier for earlier, later in pairwise(moments)), default=interval))
     step = max(step, (moments[-1] - moments[0]) / MOST_STEPS)
-    answer = await api.query_range(query, start=moments[0], end=moments[-1] + step, step=step)
+    answer = await api.query_range(
+        query, start=moments[0], end=moments[-1] + step, step=step, most_bytes=MOST_BYTES_OF_READINGS
+    )
     vectors: dict[float, list[Series]] = {at: [] for at in moments}
     for each in answer:
         times = [at for at, _ in each.points]

@@ -81,7 +81,7 @@ class FleetMetrics:
         self.past = asyncio.Semaphore(PASTS_AT_ONCE)
         """Who reads the past waits here: a leader that takes over hundreds must not bury Prometheus, nor itself."""
         self._clock = clock
-        self._readings = Readings(api, spawn, at_once=queries_at_once)
+        self._readings = Readings(api, spawn, clock=clock, at_once=queries_at_once)
         self._owners = Owners(self.labels)
         self._ledgers: dict[Key, Ledger] = {}
         self._slots: dict[Key, SlotsSeen] = {}
@@ -170,7 +170,13 @@ class FleetMetrics:
         if self._questions is None:
             selected = selectors([each.places for each in self._ledgers.values()], self.labels)
             self._questions = {family: f"{each}[{duration(self.window)}]" for family, each in selected.items()}
-        own = {query_of(gate) for each in self._ledgers.values() for gate in each.places.gates if gate.query}
+        own = {
+            query_of(gate): each.places.namespace
+            for each in self._ledgers.values()
+            if each.asks
+            for gate in each.places.gates
+            if gate.query
+        }
         await self._readings.ask(own)
         families, asked = list(self._questions), [self.api.newest(query) for query in self._questions.values()]
         found = await asyncio.gather(*asked, return_exceptions=True)

@@ -1,11 +1,14 @@
 """Answers to the queries that people write into gates, for all rollouts: asked once a tick, whoever wrote them.
 
 Used by `fleet.py`. A query that takes long delays nobody: its answer counts at the first tick after it came, once, and
-it is not asked again before. What an answer means for each arm is `prometheus_gates.py`'s business.
+it is not asked again before. Namespaces take turns, each has a few places at most, and those whose queries are slow
+share half of all places and rest between two of them: one tenant's slow queries do not keep another's gate waiting.
+What an answer means for each arm is `prometheus_gates.py`'s business.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections import Counter, deque
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from canary.errors import WorldError
@@ -14,32 +17,59 @@ from canary.weights import Arm
 from controlplane.adapters.prometheus_api import PrometheusApi
 from controlplane.adapters.prometheus_gates import Reading, arms_by_name, query_of, reading
 from controlplane.adapters.prometheus_series import Series
+from controlplane.ports import Clock
 
 Spawn = Callable[[Coroutine[Any, Any, None]], object]
 Answer = list[Series] | WorldError
 
 
+LONGEST_QUERY_S = 3.0
+"""Seconds that a gate's query may take."""
+MOST_BYTES_OF_A_QUERY = 256 * 1024
+"""A gate needs one number for each variant."""
+OF_A_NAMESPACE = 2
+"""Places that one namespace may have at the same time; one, while its queries are slow."""
+SLOW_S = 0.5
+RESTS = 4.0
+"""A slow query is left alone for so many times as long as it took."""
+
+
 class Readings:
     """At most `at_once` questions at the same time, and none twice."""
 
-    def __init__(self, api: PrometheusApi, spawn: Spawn | None, *, at_once: int) -> None:
+    def __init__(self, api: PrometheusApi, spawn: Spawn | None, *, clock: Clock, at_once: int) -> None:
         """`spawn` starts a coroutine in the background; None waits for each instead, as simulations want it."""
         self._api = api
         self._spawn = spawn
-        self._free = asyncio.Semaphore(at_once)
+        self._clock = clock
+        self._at_once = at_once
+        self._waiting: dict[str, deque[str]] = {}
+        """Queries by the namespace that asks, whose turn is next first."""
+        self._busy: Counter[str] = Counter()
+        """Places taken, by namespace."""
+        self._slow: set[str] = set()
+        """Namespaces whose last query was slow."""
+        self._slow_places = 0
+        self._rested: dict[str, float] = {}
+        """When a slow query may be asked again."""
         self._asked: set[str] = set()
         self._answers: dict[str, Answer] = {}
         self._settled = asyncio.Event()
 
-    async def ask(self, queries: Iterable[str]) -> None:
-        """Ask what is not being asked already."""
-        for query in set(queries) - self._asked:
+    async def ask(self, queries: Mapping[str, str]) -> None:
+        """Ask what is not being asked already; `queries` are those of now, each with the namespace that asks."""
+        now = self._clock.now()
+        self._rested = {query: at for query, at in self._rested.items() if query in queries and at > now}
+        for query, namespace in queries.items():
+            if query in self._asked or query in self._rested:
+                continue
             self._asked.add(query)
             if self._spawn is None:
                 await self._ask(query)
             else:
                 self._settled.clear()
-                self._spawn(self._ask(query))
+                self._waiting.setdefault(namespace, deque()).append(query)
+        self._begin()
 
     async def taken(self, patience: float) -> Mapping[str, Answer]:
         """What was answered since the last time, by query; waits so many seconds for what is still asked."""
@@ -52,10 +82,47 @@ class Readings:
         answers, self._answers = self._answers, {}
         return answers
 
-    async def _ask(self, query: str) -> None:
+    def _begin(self) -> None:
+        """Ask as many as there are places for."""
+        while self._spawn is not None and (namespace := self._next()) is not None:
+            queries = self._waiting.pop(namespace)
+            query = queries.popleft()
+            if queries:
+                self._waiting[namespace] = queries  # behind all others
+            slow = namespace in self._slow
+            self._busy[namespace] += 1
+            self._slow_places += slow
+            self._spawn(self._in_its_place(query, namespace, slow=slow))
+
+    def _next(self) -> str | None:
+        """Whose turn it is; None where nobody may have a place."""
+        if self._busy.total() >= self._at_once:
+            return None
+        for namespace in self._waiting:
+            if namespace not in self._slow:
+                if self._busy[namespace] < OF_A_NAMESPACE:
+                    return namespace
+            elif self._busy[namespace] == 0 and self._slow_places < self._at_once // 2:
+                return namespace
+        return None
+
+    async def _in_its_place(self, query: str, namespace: str, *, slow: bool) -> None:
+        began = self._clock.now()
         try:
-            async with self._free:
-                self._answers[query] = await self._api.query(query)
+            await self._ask(query)
+        finally:
+            took = self._clock.now() - began
+            self._busy[namespace] -= 1
+            self._slow_places -= slow
+            (self._slow.add if took >= SLOW_S else self._slow.discard)(namespace)
+            if took >= SLOW_S:
+                self._rested[query] = self._clock.now() + RESTS * took
+            self._begin()
+
+    async def _ask(self, query: str) -> None:
+        seconds = min(self._api.seconds, LONGEST_QUERY_S)
+        try:
+            self._answers[query] = await self._api.query(query, seconds=seconds, most_bytes=MOST_BYTES_OF_A_QUERY)
         except WorldError as error:
             self._answers[query] = error
         finally:

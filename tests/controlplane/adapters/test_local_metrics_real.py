@@ -1,7 +1,8 @@
-"""One tenant of three suffers from the canary, for real: it is rolled back, and everybody is told which tenant."""
+"""Whole rollouts on this machine, for real: a canary that fails a tenant, and one that would hide that it fails."""
 
 import asyncio
 import random
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,33 @@ async def test_a_canary_that_fails_one_tenant_is_rolled_back_and_the_tenant_name
     assert decided["reason"] == "GateFailed"
     assert "error rate of tenant bolt" in decided["message"]
     assert run.events[-1]["result"] == "rolled_back"
+
+
+HIDING = [sys.executable, str(Path(__file__).with_name("hiding_server.py")), "{port}"]
+
+
+@pytest.mark.parametrize("page", ["good", "bad"])
+@pytest.mark.parametrize("metrics", ["scrape", "prometheus"])
+async def test_s14_a_canary_cannot_hide_its_outage_behind_its_own_page(tmp_path: Path, metrics: str, page: str) -> None:
+    """Every request fails. What the proxy counts of that decides, whatever the canary says of itself."""
+    if metrics == "prometheus" and find_prometheus() is None:
+        pytest.skip(MISSING)
+    first: dict[str, Any] = {"traffic": "50%", "hold": "600s", "gates": ["error_rate <= 5%", "ttft p95 <= 10s"]}
+    state = tmp_path / "state"
+    plan = write_plan(tmp_path, stages=[first, {"traffic": "100%"}], metrics=metrics, canary=[*HIDING, page])
+    with LeftBehind(state):
+        async with running(plan, state) as run:
+            host, port = (await run.address()).rsplit(":", 1)
+            stop = asyncio.Event()
+            async with asyncio.TaskGroup() as users:
+                users.create_task(Load(host, int(port), rate=40, chance=random.Random(1)).run(stop))
+                await run.until(event="end")
+                stop.set()
+            assert await run.end() == 1
+    decided = next(event for event in run.events if event["phase"] == "RollingBack" and event["event"] == "phase")
+    assert decided["reason"] in {"HardStop", "GateFailed"}, "and not that the canary was lost, or the numbers were"
+    assert not [event for event in run.events if event["phase"] == "Blind"]
+    assert not [said for said in run.said if "bug of ours" in said]
 
 
 async def _fail(state: Path, tenant: str) -> None:
