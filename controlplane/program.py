@@ -113,7 +113,9 @@ async def run_rollout(
             older = await store.load(plan.metadata.name)
             world.push_async_exit(_undo_start(store, plan.metadata.name, state))
             background = await world.enter_async_context(asyncio.TaskGroup())
-            platform = await world.enter_async_context(ProcessPlatform(state, now=clock.now))
+            platform = await world.enter_async_context(
+                ProcessPlatform(state, now=clock.now, foreign_ok=local.listeners == "user")
+            )
             router = await world.enter_async_context(_envoy(plan, local, state, clock, audience.say))
             metrics = await world.enter_async_context(
                 open_metrics(

@@ -201,6 +201,9 @@ class LocalPlatform(Model):
 
     listen: Listen = "127.0.0.1:8080"
     """Where clients connect; port 0 picks a free one and says which."""
+    listeners: Literal["own", "user"] = "own"
+    """Who may listen on a server's port: `own`: processes that its command started; `user`: any of yours or of root's,
+    for servers in containers and under daemons. Never another user's."""
     metrics: Literal["auto", "prometheus", "scrape"] = "auto"
     """Who reads the numbers: `auto` takes Prometheus where it is installed and reads the pages itself otherwise."""
     scrape_interval: Annotated[Seconds, Field(ge=0.1, le=300)] = 1.0

@@ -263,7 +263,8 @@ class EnvoyRouter:
             self._revisions[kind] += 1
             version = f"{self._revisions[kind]} canary={self._weights.canary}"
             try:
-                write_json(self._folder / FILES[kind], {"version_info": version, "resources": resources})
+                # A canary must lose its traffic on a full disk as well.
+                write_json(self._folder / FILES[kind], {"version_info": version, "resources": resources}, spare=True)
             except OSError as error:
                 raise WorldError(f"the new {kind} could not be written, the ones before stay: {error}") from error
             self._written[kind] = resources

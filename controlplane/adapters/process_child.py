@@ -59,26 +59,27 @@ class Child:
 
     def signal_group(self, number: signal.Signals) -> None:
         """Signal all that it started. Only while it runs, or right after its end: later the number may be another's."""
-        if not self._is_another():
+        if not self.is_another:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, number)
 
     def has_group(self) -> bool:
         """Whether anything that it started (or it itself) still runs."""
-        if self._is_another():
+        if self.is_another:
             return False
         return any(_runs_in(self.pid, pid) for pid in psutil.pids())
 
     def _found(self) -> psutil.Process | None:
         try:
             process = psutil.Process(self.pid)
-            if self._is_another() or _has_ended(process):
+            if self.is_another or _has_ended(process):
                 return None
         except psutil.NoSuchProcess:
             return None
         return process
 
-    def _is_another(self) -> bool:
+    @property
+    def is_another(self) -> bool:
         """Whether the pid belongs to somebody else by now."""
         try:
             return abs(psutil.Process(self.pid).create_time() - self.created) > SAME_CREATION_S

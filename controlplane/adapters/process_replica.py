@@ -7,6 +7,7 @@ is the same command; otherwise it is ended first. Does not know what the replica
 import asyncio
 import os
 import shutil
+import socket
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +18,8 @@ import httpx2
 from canary.spec.models import Variant
 from controlplane.adapters.process_child import Child, clear, end, last_line, last_words, start, status_in_words
 from controlplane.adapters.process_environment import for_server, hint
-from controlplane.adapters.process_ports import free_port, port_is_free
+from controlplane.adapters.process_listener import ROOT, Held, holder, still_holds
+from controlplane.adapters.process_ports import kept_port
 from controlplane.adapters.process_record import Record, Records, digest_of
 from controlplane.observability.redact import secrets_of, without
 
@@ -62,8 +64,12 @@ class Replica:
         client: httpx2.AsyncClient,
         now: Callable[[], float],
         changed: Callable[[], None],
+        foreign_ok: bool = False,
     ) -> None:
-        """`folder` is where the command runs; `changed` is called whenever address or readiness is another."""
+        """`folder` is where the command runs; `changed` is called whenever address or readiness is another.
+
+        `foreign_ok`: any process of this user or of root may listen for it, such as a container engine's.
+        """
         self.name = name
         self.variant = variant
         self.ready_since: float | None = None
@@ -86,6 +92,12 @@ class Replica:
         self._secrets = secrets_of(variant.command, {**for_server(_ours(), variant.pass_env), **variant.env})
         """What may stand in its log, and in no sentence of ours."""
         self._port: int | None = None
+        self._kept: socket.socket | None = None
+        """Keeps the port for the next start while no process of ours has it."""
+        self._foreign_ok = foreign_ok
+        self._held = Held("nobody")
+        self._taken = ""
+        """Who has the port in place of the server, as a clause; empty where nobody has."""
         self._take_over()
 
     @property
@@ -100,6 +112,12 @@ class Replica:
 
     async def keep_running(self) -> None:
         """For ever. Never gives up: a command that crashes again and again is called hopeless and still retried."""
+        try:
+            await self._keep_running()
+        finally:
+            self._let_go_of_the_port()
+
+    async def _keep_running(self) -> None:
         await self._end_former()
         crashes = 0
         while True:
@@ -114,6 +132,8 @@ class Replica:
             if child:
                 # What a dead shell left behind would hold the port and the memory that the next start needs.
                 await clear(child)
+            # Until the next start nobody else can listen there, and what is sent there is refused.
+            self._kept = self._kept or kept_port(HOST, self._port or 0)
             await asyncio.sleep(pause)
 
     def _take_over(self) -> None:
@@ -130,8 +150,11 @@ class Replica:
             self._child, self._was_started, self.ready_since = record.child, True, record.ready_since
             self._starts = record.starts
             self._log_before = self._log_size()
-            self._ready = record.ready_since is not None
-            self.problem = "" if self._ready else "taken over from an earlier run, not ready yet"
+            # Read in place: until it is known who listens there nothing may be sent there.
+            self._held = holder(record.child, record.port)
+            self._taken = self._who_took_it()
+            self._ready = record.ready_since is not None and self._held.kind != "nobody" and not self._taken
+            self.problem = "" if self._ready else self._taken or "taken over from an earlier run, not ready yet"
 
     async def _end_former(self) -> None:
         """End the process that is on record under this name if it is another one."""
@@ -145,8 +168,11 @@ class Replica:
         ours = _ours()
         env = for_server(ours, self.variant.pass_env)
         # A port that somebody else took in the meantime is theirs.
-        if self._port is None or not port_is_free(HOST, self._port):
-            self._port = free_port(HOST)
+        self._kept = self._kept or kept_port(HOST, self._port or 0) or kept_port(HOST)
+        if self._kept is None:
+            self.problem = "could not be started: this machine has no free port"
+            return
+        self._port = self._kept.getsockname()[1]
         filled = [self._fill(part) for part in self.variant.command]
         env |= {key: self._fill(value) for key, value in self.variant.env.items()}
         if fault := _fault_of(filled, env["PATH"], self._folder):
@@ -154,6 +180,7 @@ class Replica:
             return
         try:
             self._log_before = self._log_size()
+            self._let_go_of_the_port()
             self._child = start(filled, log=self._log, env=env, folder=self._folder)
         except OSError as error:
             self.problem = f"could not be started: {error}"
@@ -172,18 +199,24 @@ class Replica:
         self._changed()
 
     async def _watch(self, child: Child) -> bool:
-        """Ask for readiness until the process ends; returns whether it had settled."""
+        """Ask for readiness until the process ends or somebody else has its port; returns whether it had settled."""
         async with asyncio.TaskGroup() as both:
             probing = both.create_task(self._probe_again_and_again())
-            while child.alive:  # noqa: ASYNC110 - a process taken over is not ours to wait for
+            while child.alive and not self._taken:  # noqa: ASYNC110 - a process taken over is not ours to wait for
                 await asyncio.sleep(self._pace.look_every_s)
             probing.cancel()
+        if taken := self._taken:
+            # It cannot get that port any more: sooner than it finds out, it is started on another one.
+            self._ready = False
+            self._changed()
+            await end(child, 0.0)
+            self._port, self._taken = None, ""
         settled = self.ready_since is not None and self._now() - self.ready_since >= self._pace.settled_s
         words = without(last_line(self._log, self._log_before), self._secrets)
         lack = hint(last_words(self._log, self._log_before), _ours(), self.variant.env, self.variant.pass_env)
         ended = f"{status_in_words(child.exit_status)}{f': {words}' if words else ''}"
-        self.problem = self._last_end = f"{ended} ({lack})" if lack else ended
-        self._child, self._ready, self.ready_since = None, False, None
+        self.problem = self._last_end = taken or (f"{ended} ({lack})" if lack else ended)
+        self._child, self._ready, self.ready_since, self._held = None, False, None, Held("nobody")
         return settled
 
     async def _probe_again_and_again(self) -> None:
@@ -208,17 +241,44 @@ class Replica:
         self._changed()
 
     async def _probe(self) -> str:
-        """Why it cannot serve, or nothing."""
+        """Why it cannot serve, or nothing. An answer counts only once it is known to be the server's own."""
+        heard, problem = await self._ask()
+        if not heard or self._child is None or self._port is None or still_holds(self._held):
+            return problem
+        self._held = await asyncio.to_thread(holder, self._child, self._port)
+        if self._held.kind == "nobody":
+            return problem or f"port {self._port} is not held by {self.variant.name} any more"
+        self._taken = self._who_took_it()
+        return self._taken or (await self._ask())[1]
+
+    def _who_took_it(self) -> str:
+        """Who has the port in place of the server, as a clause; empty where the server has it, or nobody."""
+        if self._held.kind != "other":
+            return ""
+        near = self._held.uid in {ROOT, os.geteuid()}
+        if near and self._foreign_ok:
+            return ""
+        clause = f"port {self._port} is held by {self._held.words}, not by {self.variant.name}"
+        elsewhere = "its server has to stay a child of its command, or the plan says platform.local.listeners: user"
+        return f"{clause}; {elsewhere}" if near else clause
+
+    def _let_go_of_the_port(self) -> None:
+        if self._kept is not None:
+            self._kept.close()
+            self._kept = None
+
+    async def _ask(self) -> tuple[bool, str]:
+        """Whether anybody listens there, and why the server cannot serve, or nothing."""
         question = f"GET {self.variant.ready}"
         try:
             answer = await self._client.get(f"http://{HOST}:{self._port}{self.variant.ready}")
         except httpx2.TimeoutException:
-            return f"{question} has no answer within {self._pace.probe_timeout_s:g} s"
+            return True, f"{question} has no answer within {self._pace.probe_timeout_s:g} s"
         except httpx2.ConnectError:
-            return f"{question}: nothing listens on port {self._port} yet"
+            return False, f"{question}: nothing listens on port {self._port} yet"
         except httpx2.HTTPError as error:
-            return f"{question} failed: {str(error) or type(error).__name__}"
-        return "" if answer.status_code == 200 else f"{question} answers {answer.status_code}, expected 200"
+            return True, f"{question} failed: {str(error) or type(error).__name__}"
+        return True, "" if answer.status_code == 200 else f"{question} answers {answer.status_code}, expected 200"
 
     def _fill(self, text: str) -> str:
         """`{port}`, `{name}`, `{address}` and `{systemPrompt}`; every other brace stays, as in JSON."""

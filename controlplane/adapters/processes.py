@@ -34,13 +34,18 @@ class ProcessPlatform:
         work_folder: Path | None = None,
         on_change: Callable[[], None] = lambda: None,
         pace: Pace | None = None,
+        foreign_ok: bool = False,
     ) -> None:
-        """`folder` keeps records and logs; commands run in `work_folder` (None: the current one)."""
+        """`folder` keeps records and logs; commands run in `work_folder` (None: the current one).
+
+        `foreign_ok`: servers may listen by way of other processes of this user or of root (`listeners: user`).
+        """
         self._folder = folder
         self._now = now
         self._work_folder = (work_folder or Path.cwd()).resolve()
         self._on_change = on_change
         self._pace = pace or Pace()
+        self._foreign_ok = foreign_ok
         self._records = Records(folder / RECORDS_FILE)
         self._replicas: dict[Arm, list[tuple[Replica, asyncio.Task[None]]]] = {arm: [] for arm in ARMS}
         self._supervisors = asyncio.TaskGroup()
@@ -79,6 +84,7 @@ class ProcessPlatform:
                 client=self._client,
                 now=self._now,
                 changed=self._on_change,
+                foreign_ok=self._foreign_ok,
             )
             self._replicas[arm].append((replica, self._supervisors.create_task(replica.keep_running(), name=name)))
         surplus = [name for name in self._records.of_arm(arm) if name not in names]

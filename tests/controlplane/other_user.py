@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from shutil import rmtree
 
+from controlplane.private_files import owner_of
+
 AS_ROOT = os.geteuid() == 0
 NOBODY = 65534
 BECOME = f"import os; os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})\n"
@@ -31,6 +33,24 @@ for path in json.load(sys.stdin):
         pass
 print(json.dumps(found))
 """
+
+
+_SERVE = f"""
+import encodings.idna, http.server, sys
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"not the server")
+    def log_message(self, *words):
+        pass
+{BECOME if AS_ROOT else ""}
+server = http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler)
+print("listens", flush=True)
+server.serve_forever()
+"""
+THEIRS = "nobody" if AS_ROOT else owner_of(os.geteuid())
+"""Whose `listening` is."""
 
 
 @contextmanager
@@ -57,6 +77,23 @@ def readable(folder: Path) -> list[str]:
         )
         return [str(Path(path).relative_to(folder)) for path in json.loads(done.stdout)]
     return [str(path.relative_to(folder)) for path in everything if _readable(path, folder)]
+
+
+@contextmanager
+def listening(port: int) -> Iterator[int]:
+    """A server that answers 200 to everything on a port of 127.0.0.1; its process.
+
+    As root it is another user's. As anybody else it is one of our own that no variant has started: that is no variant's
+    either, and only its name in the sentence is another.
+    """
+    process = subprocess.Popen([sys.executable, "-c", _SERVE, str(port)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "listens\n"
+        yield process.pid
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def exposed(folder: Path) -> list[str]:

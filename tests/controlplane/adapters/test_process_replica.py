@@ -10,12 +10,21 @@ import httpx2
 import pytest
 
 from canary.spec.models import Variant
+from controlplane.adapters import process_replica
+from controlplane.adapters.process_listener import Held
 from controlplane.adapters.process_record import Records
 from controlplane.adapters.process_replica import Pace, Replica
 from controlplane.adapters.processes import ProcessPlatform
 
 pytestmark = pytest.mark.real
 SLEEPER = Variant(name="v1", command=(sys.executable, "-c", "import time; time.sleep(60)"), ready="/up")
+
+
+@pytest.fixture(autouse=True)
+def listens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answers come from the server itself; whose a real port is, is asked in `test_processes.py`."""
+    monkeypatch.setattr(process_replica, "holder", lambda _child, _port: Held("own"))
+    monkeypatch.setattr(process_replica, "still_holds", lambda held: held.kind == "own")
 
 
 async def readiness_over(folder: Path, answers: Iterator[int | Exception]) -> list[tuple[bool, str]]:

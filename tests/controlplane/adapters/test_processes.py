@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
@@ -75,53 +74,6 @@ async def test_port_name_and_address_are_filled_in_and_other_braces_stay(folder:
         seen = await until_seen(lambda seen: "exit status" in seen.problem, here)
         address = here.addresses()["stable"]["stable-0"]
         assert seen.problem == f'exit status 3: v7 at {address}: {{"json": {{}}}}'
-
-
-async def test_s7_a_server_sees_few_of_our_variables_and_what_the_plan_passes_on(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As the kernel has it, for whoever may look into /proc."""
-    for name in ("SMTP_PASSWORD", "HF_TOKEN", "CUDA_VISIBLE_DEVICES"):
-        monkeypatch.setenv(name, f"of-{name}")
-    variant = server().model_copy(update={"env": {"OWN": "{name}"}, "pass_env": ("HF_TOKEN",)})
-    async with platform(folder) as here:
-        await here.run("stable", variant)
-        await until_seen(ready, here)
-        seen = psutil.Process(pid_of(folder)).environ()
-    assert "SMTP_PASSWORD" not in seen
-    assert (seen["HF_TOKEN"], seen["CUDA_VISIBLE_DEVICES"], seen["OWN"]) == (
-        "of-HF_TOKEN",
-        "of-CUDA_VISIBLE_DEVICES",
-        "v1",
-    )
-    assert "HOME" in seen or "HOME" not in os.environ
-
-
-async def test_a_server_that_misses_a_variable_says_how_it_gets_it(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("HF_TOKEN", "s3cret")
-    needs = Variant(name="v1", command=(sys.executable, "-c", "import os; os.environ['HF_TOKEN']"))
-    async with platform(folder) as here:
-        await here.run("stable", needs)
-        seen = await until_seen(lambda seen: "KeyError" in seen.problem, here)
-    assert "HF_TOKEN is set here and not passed on to it" in seen.problem
-    assert "passEnv: [HF_TOKEN]" in seen.problem
-
-
-async def test_s7_the_last_words_of_a_server_say_no_secret_of_its_plan(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Servers print their arguments when they end; the sentence goes to events, pages and alerts."""
-    monkeypatch.setenv("HF_TOKEN", "passed-marker")
-    talk = 'import os, sys; sys.exit(f\'bad: {sys.argv} {os.environ["DB_PASSWORD"]} {os.environ["HF_TOKEN"]} url\')'
-    command = (sys.executable, "-c", talk, "--api-key", "argv-marker", "--hf_token=flag-marker", "--kept", "shown")
-    variant = Variant(name="v1", command=command, env={"DB_PASSWORD": "env-marker"}, pass_env=("HF_TOKEN",))
-    async with platform(folder) as here:
-        await here.run("stable", variant)
-        seen = await until_seen(lambda seen: "bad:" in seen.problem, here)
-    assert "marker" not in seen.problem
-    assert "shown" in seen.problem
 
 
 async def test_python_is_found_even_where_only_ours_exists(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -236,18 +188,6 @@ async def test_a_restarted_replica_keeps_its_port(folder: Path) -> None:
         await until_seen(ready, here)
         assert here.endpoints() == before
         assert pid_of(folder) != pid
-
-
-async def test_a_port_that_somebody_took_is_left_to_them(folder: Path) -> None:
-    async with platform(folder, replace(QUICK, pause_s=0.3)) as here:
-        await here.run("stable", server())
-        await until_seen(ready, here)
-        host, port = here.endpoints()["stable"]["stable-0"].split(":")
-        os.kill(pid_of(folder), signal.SIGKILL)
-        await until_seen(lambda seen: not ready(seen), here)
-        with socket.create_server((host, int(port))):
-            await until_seen(ready, here)
-            assert here.endpoints()["stable"]["stable-0"] != f"{host}:{port}"
 
 
 async def test_the_next_run_takes_the_processes_over(folder: Path) -> None:
