@@ -1,15 +1,26 @@
-"""From when on a rollout's numbers are read, where its plan does not say what counts them."""
+"""From when on a rollout's numbers are read, and that nothing which one Prometheus does moves the tick of another's."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
+import pytest
+
+from canary.errors import Unavailable
+from canary.observation import Counters
+from controlplane.adapters.capped_http import Answer, TooSlow
 from controlplane.evidence.discover import Choice
 from controlplane.kserve.caches import Caches
 from controlplane.kubernetes.memory import MemoryKube
 from controlplane.operator.profile import Question
+from controlplane.operator.registry import Registry
+from controlplane.operator.tally import Tally
+from controlplane.operator.ticker import Ticker
 from controlplane.operator.world import ClusterWorld
-from controlplane.simulation.clock import VirtualClock, play
+from controlplane.simulation.clock import EPOCH, VirtualClock, play
+from tests.controlplane.evidence.scraped import TTFT, answer, gateway, places, server
 from tests.controlplane.gateway.world import NAMESPACE, plan
 
 KEY = (NAMESPACE, "chat")
@@ -77,3 +88,148 @@ def test_another_that_is_found_takes_its_place_as_long_as_nothing_was_counted() 
         assert told == ["Numbers are read by the metrics profile istio: a mesh counts."]
 
     play(story())
+
+
+class Played:
+    """Prometheus servers behind the bounded client, by their host: what they do, and how long they take."""
+
+    def __init__(self, clock: VirtualClock) -> None:
+        self.clock = clock
+        self.asked: Counter[str] = Counter()
+
+    def client(self, *, most_bytes: int, **_: Any) -> Any:
+        """In place of the real one, with its bounds."""
+        bounds[most_bytes] += 1
+        return Client(self, most_bytes)
+
+
+bounds: Counter[int] = Counter()
+
+
+class Client:
+    """One connection to it."""
+
+    def __init__(self, played: Played, most_bytes: int) -> None:
+        self._played, self._most_bytes = played, most_bytes
+
+    async def post(self, url: str, *, seconds: float, form: Mapping[str, str], most_bytes: int | None = None) -> Answer:
+        """An answer, if it comes in time and is not too large."""
+        host = url.split("/")[2]
+        self._played.asked[host] += 1
+        takes, text = self._played.clock.now(), BAD.get(host)
+        if host in {"hangs", "drips"}:
+            await asyncio.sleep(seconds)
+            raise TooSlow(f"no answer within {seconds:g} s")
+        await asyncio.sleep(0.05)
+        body = text if text is not None else self._good(takes)
+        if len(body) > self._most_bytes:
+            raise Unavailable("its answer is larger than that")
+        return Answer(200, body)
+
+    def _good(self, now: float) -> str:
+        """Both places of the route, the canary's failing from the fifth second on; and a page full of garbage."""
+        elapsed = now - EPOCH
+        failed = max(elapsed - 5, 0) * 20
+        garbage = [server("vllm:time_to_first_token_seconds_bucket", "chat-int4-predictor-5f-x1", "1.7e308", le="abc")]
+        return answer(
+            [*gateway(0, [(now, elapsed * 80)]), *gateway(1, [(now, elapsed * 20)], [(now, failed)]), *garbage]
+        )
+
+    async def close(self) -> None:
+        """Nothing to do."""
+
+
+BAD = {
+    "sends-60-mib": " " * 60 * 1024 * 1024,
+    "sends-4-mib": answer([])[:-3] + '{"metric":{' * 300_000,
+    "sends-garbage": answer([{"metric": {"foo": "x"}, "values": [[1, "2"]]}]).replace('"foo":"x"', "foo"),
+    "sends-numbers": answer([{"metric": {"pod": 7}, "values": [["x", None]]}]),
+    "sends-lists": '{"status":[],"data":{}}',
+}
+HOSTILE = ("hangs", "drips", *BAD)
+
+
+def _read_by(
+    hosts: Sequence[str], monkeypatch: pytest.MonkeyPatch
+) -> tuple[list[tuple[float, Counters]], Counter[str]]:
+    """What a rollout of the operator's own Prometheus was told at each tick of 20 s, and when; and who was asked."""
+    told: list[tuple[float, Counters]] = []
+    asked: Counter[str] = Counter()
+
+    async def story() -> None:
+        nonlocal asked
+        clock = VirtualClock()
+        played = Played(clock)
+        monkeypatch.setattr("controlplane.operator.world.CappedHttp", played.client)
+        registry = Registry.of("http://own", addresses="private")
+        world = ClusterWorld(MemoryKube(clock), Caches(), clock=clock, prometheus=registry, interval=1.0)
+        own = world._fleets["http://own"]
+        own.register(("shop", "chat"), places(gates=[TTFT]))
+        for host in hosts:
+            fleet = world._fleet_on(registry.find("chat", "mallory", f"http://{host}"))
+            fleet.register(("mallory", host), places("chat", namespace="mallory"))
+
+        async def tell() -> None:
+            told.append((clock.now(), own.newest(("shop", "chat"))))
+
+        ticker = Ticker(world.tick, tell, period=world.period, tally=Tally(), say=pytest.fail)
+        async with asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(world.run())
+            await asyncio.sleep(0)
+            ticking = tasks.create_task(ticker.run())
+            await clock.sleep(20.5)
+            ticking.cancel()
+            running.cancel()
+        asked = played.asked
+        await world.close()
+
+    play(story())
+    return told, asked
+
+
+def test_s14_nothing_that_prometheus_servers_of_plans_do_moves_the_tick_of_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The same numbers at the same times as alone, so a bad canary is taken back at the very same tick."""
+    alone, _ = _read_by((), monkeypatch)
+    together, asked = _read_by(HOSTILE, monkeypatch)
+    assert len(alone) == 21
+    assert together == alone
+    assert all(at - counters.at == pytest.approx(0.05) for at, counters in together)
+    assert alone[-1][1].arms["canary"]["envoy-a/backend/1@100.000"].errors
+    assert "bucket bound" in alone[-1][1].problem or "not numbers" in alone[-1][1].problem
+    assert asked.keys() == {"own", *HOSTILE}, "and everybody is asked"
+    assert asked["hangs"] <= 5, "one question at a time"
+    assert bounds[4 * 1024 * 1024] >= len(HOSTILE), "and may send far less than the operator's own"
+
+
+def test_r4_a_rollout_of_a_plans_own_prometheus_hears_its_numbers_as_they_come(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Not at the next tick of the others."""
+    heard: list[float] = []
+
+    async def story() -> None:
+        clock = VirtualClock()
+        monkeypatch.setattr("controlplane.operator.world.CappedHttp", Played(clock).client)
+        registry = Registry.of("http://own", addresses="private")
+        world = ClusterWorld(MemoryKube(clock), Caches(), clock=clock, prometheus=registry, interval=1.0)
+        kept = plan()
+        kept = kept.model_copy(deep=True)
+        kserve = kept.spec.platform.kserve
+        assert kserve is not None
+        object.__setattr__(kserve, "prometheus", "http://theirs")
+        object.__setattr__(kserve, "metrics_profile", "envoy-gateway")
+        world.news = lambda keys: heard.append(clock.now() - began) if KEY in keys else None
+        async with asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(world.run())
+            await asyncio.sleep(0)
+            world.open(kept, NAMESPACE)
+            began = clock.now()
+            await world.tick()
+            await clock.sleep(0.5)
+            running.cancel()
+        await world.close()
+
+    play(story())
+    assert heard == [pytest.approx(0.05)]
