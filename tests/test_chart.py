@@ -147,6 +147,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"hostNames": {"team-a": ["https://chat.example.com"]}}, "hostNames/team-a/0"),
     ({"git": {"secrets": [{"namespace": "models"}]}}, "git/secrets/0"),
     ({"git": {"cacheSize": "much"}}, "git/cacheSize"),
+    ({"git": {"sourcesPerNamespace": 0}}, "git/sourcesPerNamespace"),
     ({"networkPolicy": {"apiServerPorts": []}}, "networkPolicy/apiServerPorts"),
     ({"alerts": {"dashboard": "example.com"}}, "alerts/dashboard"),
 ]

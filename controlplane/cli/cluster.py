@@ -19,7 +19,7 @@ import click
 from controlplane.adapters.prometheus_access import Access
 from controlplane.cli.catalogue import catalogue_option
 from controlplane.cli.complaint import complain
-from controlplane.cli.git_sources import check, git_sources_options, put_beside
+from controlplane.cli.git_sources import check, git_sources_options, put_beside, quota_of
 from controlplane.cli.prometheus import prometheus_access, prometheus_registry
 from controlplane.cli.signals import on_any_signal
 from controlplane.cli.telemetry import tracing
@@ -84,6 +84,9 @@ class InACluster:
     """YAML with GPUs, models and quantizations of one's own."""
     git_sources: bool
     git_cache: Path | None
+    git_cache_size: str
+    git_source_size: str
+    git_most: int
     git_webhook: str | None
 
 
@@ -185,6 +188,7 @@ async def _operate(options: InACluster, interval: float, log_format: str, proxie
                     say=log.say,
                     clock=clock,
                     cache=options.git_cache,
+                    quota=quota_of(options.git_cache_size, options.git_source_size, options.git_most),
                     webhook=options.git_webhook,
                     proxies=proxies,
                 )

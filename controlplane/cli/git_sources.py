@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
+    from controlplane.gitsources.room import Quota
     from controlplane.kubernetes.client import KubeClient
     from controlplane.operator.operator import Operator, Say
     from controlplane.operator.settings import Settings
@@ -22,8 +23,22 @@ PLACES = 4
 
 
 def git_sources_options(command: F) -> F:
-    """Add `git_sources`, `git_cache` and `git_webhook`."""
+    """Add `git_sources`, `git_cache`, `git_webhook` and what bounds them."""
     for option in (
+        click.option(
+            "--git-sources-per-namespace",
+            "git_most",
+            type=click.IntRange(min=1),
+            default=20,
+            show_default=True,
+            help="With --git-sources: so many GitSources of a namespace are followed, the oldest.",
+        ),
+        click.option(
+            "--git-source-size", metavar="SIZE", default="256Mi", help="With --git-sources: room for one copy (256Mi)."
+        ),
+        click.option(
+            "--git-cache-size", metavar="SIZE", default="1Gi", help="With --git-sources: room for all copies (1Gi)."
+        ),
         click.option("--git-webhook", metavar="ADDR", help="With --git-sources: host:port for pushes that hosts tell."),
         click.option(
             "--git-cache",
@@ -35,6 +50,13 @@ def git_sources_options(command: F) -> F:
     ):
         command = option(command)
     return command
+
+
+def quota_of(disk: str, source: str, sources: int) -> "Quota":
+    """What those options say. Raises `BadInput`."""
+    from controlplane.gitsources.room import Quota, size_of
+
+    return Quota(size_of(disk), size_of(source), sources)
 
 
 def check(cluster: bool, sources: bool, cache: Path | None, webhook: str | None) -> None:
@@ -77,6 +99,7 @@ def put_beside(
     say: "Say",
     clock: "Clock",
     cache: Path | None,
+    quota: "Quota",
     webhook: str | None,
     proxies: tuple[str, ...] = (),
 ) -> "KubeClient":
@@ -86,6 +109,7 @@ def put_beside(
     from controlplane.gitops.listener import Listener
     from controlplane.gitsources.follower import Means
     from controlplane.gitsources.origin import MANAGER
+    from controlplane.gitsources.room import Room
     from controlplane.gitsources.sources import Sources
     from controlplane.kubernetes.client import KubeClient
     from controlplane.kubernetes.consent import Consent
@@ -98,7 +122,7 @@ def put_beside(
         kube=own,
         canaries=operator.following.canaries,
         events=operator.events,
-        cache=_cache(cache),
+        room=Room(_cache(cache), quota),
         reach=Reach(loopback=False, networks=settings.networks),
         secrets=Consent(own, "git", settings.listed),
         now=clock.now,

@@ -8,11 +8,13 @@ import asyncio
 import os
 import re
 import signal
+import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Protocol
 
 from canary.errors import BadInput, WorldError
 from canary.spec.source import printable
@@ -145,11 +147,37 @@ class GitFailed(WorldError):  # noqa: N818 - reads as what happened
         super().__init__(f"{_WORDS[why]}{f' ({said})' if said else ''}")
 
 
+class Share(Protocol):
+    """What a repository has of a machine that several are followed on."""
+
+    def turn(self) -> AbstractAsyncContextManager[None]:
+        """A place for one call of git, to be waited for."""
+        ...
+
+    def fetching(self) -> AbstractAsyncContextManager[int]:
+        """The bytes that a fetch may bring; raises `GitFailed` where there is no room."""
+        ...
+
+
+class Alone:
+    """The share of a repository that is the only one. Implements `Share`."""
+
+    def turn(self) -> AbstractAsyncContextManager[None]:
+        """At once."""
+        return nullcontext()
+
+    def fetching(self) -> AbstractAsyncContextManager[int]:
+        """As much as the limits allow."""
+        return nullcontext(sys.maxsize)
+
+
 class Git:
     """git in one folder, for one remote."""
 
-    def __init__(self, folder: Path, remote: Remote, limits: Limits | None = None) -> None:
+    def __init__(self, folder: Path, remote: Remote, limits: Limits | None = None, share: Share | None = None) -> None:
+        """`share`: where others are followed too."""
         self.folder = folder
+        self._share: Share = share or Alone()
         self.remote = remote
         self.limits = limits or Limits()
         self._askpass = folder.parent / "askpass"
@@ -180,7 +208,9 @@ class Git:
     ) -> bytes:
         """What git answers. `limited` also bounds the size of what it writes. Raises `GitFailed`."""
         try:
-            answer = await self._run(arguments, stdin=stdin, variables=variables or {}, limited=limited)
+            async with self._share.turn(), self._share.fetching() if limited else nullcontext(0) as room:
+                pack = min(self.limits.pack, room)
+                answer = await self._run(arguments, stdin=stdin, variables=variables or {}, pack=pack)
         except GitFailed as error:
             self._count(arguments, error.why.name.lower())
             raise
@@ -194,13 +224,12 @@ class Git:
             git_operations[op, outcome] += 1
             self._counts.add(op, outcome)
 
-    async def _run(
-        self, arguments: Sequence[str], *, stdin: bytes, variables: Mapping[str, str], limited: bool
-    ) -> bytes:
+    async def _run(self, arguments: Sequence[str], *, stdin: bytes, variables: Mapping[str, str], pack: int) -> bytes:
+        """`pack`: bytes that a file may come to which it writes; 0 where that does not matter."""
         # Options before the command, such as `-c`, are ours alone: everything from outside stands behind it.
         command = ("git", f"--git-dir={self.folder}", *arguments)
-        if limited:
-            command = ("/bin/sh", "-c", _LIMITED, str(self.limits.pack // 512), *command)
+        if pack:
+            command = ("/bin/sh", "-c", _LIMITED, str(pack // 512), *command)
         pipe = asyncio.subprocess.PIPE
         try:
             process = await asyncio.create_subprocess_exec(
@@ -224,7 +253,7 @@ class Git:
             _end(process)
             await process.wait()
         if code:
-            raise self._failure(code, said + out)
+            raise self._failure(said + out, pack or self.limits.pack)
         return out
 
     async def _talk(self, process: asyncio.subprocess.Process, stdin: bytes) -> tuple[bytes, bytes]:
@@ -265,11 +294,11 @@ class Git:
             settings |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
         return {**ours, **settings, **self.remote.environment(self._askpass)}
 
-    def _failure(self, code: int, output: bytes) -> GitFailed:
+    def _failure(self, output: bytes, pack: int) -> GitFailed:
         said = self.remote.redacted(" ".join(output[-4000:].decode("utf-8", "replace").split()))
         why = next((why for why, sign in _SIGNS if re.search(sign, said, re.IGNORECASE)), Why.OTHER)
         if why is Why.TOO_LARGE:
-            said = f"more than {self.limits.pack // MEBI} MiB, or it is damaged"
+            said = f"more than {pack // MEBI} MiB, or it is damaged"
         return GitFailed(why, said[-SAID_AT_MOST:] if len(said) > SAID_AT_MOST else said)
 
 

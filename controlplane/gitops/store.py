@@ -15,7 +15,7 @@ from pathlib import Path
 from canary.errors import BadInput, Unavailable, WorldError
 from canary.spec.source import printable
 from controlplane.gitops.branches import Branches
-from controlplane.gitops.git import Git, GitFailed, Limits
+from controlplane.gitops.git import Git, GitFailed, Limits, Share
 from controlplane.gitops.log import Facts, log
 from controlplane.gitops.paths import Pattern, why_refused
 from controlplane.gitops.remote import Remote
@@ -52,14 +52,21 @@ class Store:
     """One branch of one repository, in a folder of our own."""
 
     def __init__(
-        self, folder: Path, remote: Remote, *, limits: Limits | None = None, identity: Identity | None = None
+        self,
+        folder: Path,
+        remote: Remote,
+        *,
+        limits: Limits | None = None,
+        identity: Identity | None = None,
+        share: Share | None = None,
     ) -> None:
+        """`share`: what it has of the machine, where other repositories are followed as well."""
         self.remote = remote
         self.limits = limits or Limits()
         self.head: str | None = None
         """The branch's newest commit as of the last `fetch`; None before the first and for an empty repository."""
         self._identity = identity or Identity()
-        self._git = Git(folder / "objects.git", remote, self.limits)
+        self._git = Git(folder / "objects.git", remote, self.limits, share)
         self.writer = Writer(self._git, self, self._identity)
         """Makes and pushes commits and notes."""
         self.branches = Branches(self._git, self, self.writer)

@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
-from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.request import getproxies_environment
 
@@ -31,6 +30,7 @@ from controlplane.gitsources.guard import DriftGuard
 from controlplane.gitsources.origin import SOURCE
 from controlplane.gitsources.plans import for_namespace
 from controlplane.gitsources.resource import GitSource
+from controlplane.gitsources.room import Room
 from controlplane.gitsources.status import Drift, Look, status_of, stopped
 from controlplane.kubernetes.api import Kube, Object
 from controlplane.kubernetes.cache import Cache, Key
@@ -55,8 +55,8 @@ class Means:
     """A client of git's own: another field manager than the operator's, and other connections."""
     canaries: Cache
     events: Events
-    cache: Path
-    """Folder for bare copies of repositories; may be empty at any start."""
+    room: Room
+    """For bare copies of repositories, which may be gone at any start, and for calls of git."""
     reach: Reach
     """Which hosts may be dialled."""
     secrets: Consent
@@ -125,7 +125,8 @@ class Follower:
             settings = source.settings(vault.files, means.dashboard)
             identity = identity_of(settings.author, settings.sign_key)
             # One folder, made by us: another user could replace one between, were it theirs. Namespaces have no dot.
-            store = Store(means.cache / f"{source.namespace}.{source.name}", remote, identity=identity)
+            room = means.room
+            store = Store(room.folder(source.key), remote, identity=identity, share=room.share(source.key))
             host = host_for(remote.url, remote.token, settings, means.now, means.reach)
             self._desk = desk = Desk(store, ledger, self._say_written, host=host, settings=settings)
             guard = DriftGuard(

@@ -6,6 +6,7 @@ noted on the resource, where the replica that leads hears of it.
 """
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from canary.errors import BadInput, SerinusError, WorldError
@@ -68,15 +69,19 @@ class Sources:
             while True:
                 self._stir.clear()
                 objects = {key_of(object_): object_ for object_ in self.cache.items()}
+                beyond = self._beyond(objects)
                 for key, (known, task) in list(running.items()):
-                    if key not in objects or _asked(objects[key]) != known:
+                    if key not in objects or (_asked(objects[key]), key in beyond) != known:
                         task.cancel()
                         await asyncio.wait([task])
                         del running[key]
                 for key, object_ in objects.items():
                     if key not in running:
-                        attending = tasks.create_task(self._attend(object_), name=f"GitSource {'/'.join(key)}")
-                        running[key] = _asked(object_), attending
+                        work = self._turn_away(object_) if key in beyond else self._attend(object_)
+                        attending = tasks.create_task(work, name=f"GitSource {'/'.join(key)}")
+                        running[key] = (_asked(object_), key in beyond), attending
+                if self.cache.synced:
+                    await self._means.room.clear(objects.keys() - beyond)
                 await self._stir.wait()
 
     async def allow(self, object_: Object) -> bool:
@@ -123,6 +128,26 @@ class Sources:
             door.why = "No webhook is taken here now: the secret of this GitSource is missing or cannot be used."
             self._means.say(f"GitSource {'/'.join(key)}: no webhook is taken: {error}")
         return door
+
+    def _beyond(self, objects: Mapping[Key, Object]) -> set[Key]:
+        """Those that are more than a namespace may have; who was there first is followed."""
+        by_age = sorted(objects, key=lambda key: (str(objects[key]["metadata"].get("creationTimestamp", "")), key))
+        of_each: dict[str, list[Key]] = {}
+        for key in by_age:
+            of_each.setdefault(key[0], []).append(key)
+        return {key for keys in of_each.values() for key in keys[self._means.room.quota.sources :]}
+
+    async def _turn_away(self, object_: Object) -> None:
+        """Say that its namespace has too many."""
+        most = self._means.room.quota.sources
+        sentence = (
+            f"Namespace {key_of(object_)[0]} has more than {most} GitSources, and the oldest {most} are followed. "
+            "Remove one; whoever runs the operator may allow more (git.sourcesPerNamespace in the chart)."
+        )
+        try:
+            await say_stopped(self._means, object_, "TooMany", sentence)
+        except WorldError as error:
+            self._means.say(f"GitSource {'/'.join(key_of(object_))}: {sentence} ({error})")
 
     async def _attend(self, object_: Object) -> None:
         """Follow one source for as long as it is what it is."""

@@ -314,8 +314,8 @@ async def test_s8_an_api_server_that_knows_somebody_as_nobody_lets_nobody_in(nam
             return {"status": {"authenticated": True, "audiences": ["serinus"], "user": {"username": name}}}
 
     door = ReviewDoor(Lax(VirtualClock()), lambda: 0.0)
-    assert await door.admit(Headers({"authorization": "Bearer any-token"})) is None
-    assert await door.opened("any-token", "https://serinus.example.com") is None
+    assert await door.admit(Headers({"authorization": "Bearer any-token"}), "") is None
+    assert await door.opened("any-token", "https://serinus.example.com", "") is None
 
 
 async def test_a_server_that_does_not_know_of_audiences_lets_nobody_in() -> None:

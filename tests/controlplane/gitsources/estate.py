@@ -21,6 +21,7 @@ from controlplane.adapters.reach import Reach
 from controlplane.adapters.system_clock import SystemClock
 from controlplane.gitsources.follower import Means
 from controlplane.gitsources.origin import MANAGER
+from controlplane.gitsources.room import Quota, Room
 from controlplane.gitsources.sources import Sources
 from controlplane.kubernetes.api import Object
 from controlplane.kubernetes.cache import Cache
@@ -141,6 +142,7 @@ class Estate:
         """The client with which the sources write."""
         self.said: list[str] = []
         self.certain = True
+        self.quota = Quota()
         self.reach = Reach()
         self.clerk: Clerk
         self.sources: Sources
@@ -170,7 +172,7 @@ class Estate:
             kube=self.gits,
             canaries=canaries,
             events=events,
-            cache=self.folder / cache,
+            room=Room(self.folder / cache, self.quota),
             reach=self.reach,
             secrets=Consent(self.gits, "git"),
             now=clock.now,
