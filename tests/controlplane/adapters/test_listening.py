@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from canary.errors import BadInput
+from controlplane.adapters.connection_limiter import ConnectionLimiter, ConnectionLimits
 from controlplane.adapters.listening import (
     MOST_HEAD,
     MOST_HEADERS,
@@ -69,11 +70,12 @@ async def whatever(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 @asynccontextmanager
-async def answering(**limits: Any) -> AsyncIterator[int]:
-    """That application within these limits, at this port."""
+async def answering(idle: float = 10.0, **limits: Any) -> AsyncIterator[int]:
+    """That application within these limits, at this port; `idle`: seconds without a request."""
     listening = listen("127.0.0.1:0")
+    limiter = ConnectionLimiter(ConnectionLimits(idle_seconds=idle))
     async with asyncio.TaskGroup() as tasks:
-        serving = tasks.create_task(serve(whatever, listening, limits=RequestLimits(**limits)))
+        serving = tasks.create_task(serve(whatever, listening, limiter=limiter, limits=RequestLimits(**limits)))
         yield listening.getsockname()[1]
         serving.cancel()
 
@@ -133,7 +135,7 @@ async def test_s9_a_body_has_a_time_and_so_has_an_answer() -> None:
 
 
 async def test_a_stream_of_events_goes_on_for_longer_than_an_answer_may() -> None:
-    async with answering(answer_seconds=0.1, body_seconds=0.1) as port:
+    async with answering(idle=0.1, answer_seconds=0.1, body_seconds=0.1) as port:
         answer = await told(port, [head("GET", "/stream")])
     assert answer.count(b"data: x") == 30
     assert answer.endswith(b"0\r\n\r\n")
