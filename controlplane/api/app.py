@@ -92,7 +92,8 @@ def _pages(app: FastAPI, rules: Rules) -> None:
         cookie = await door.opened(token, "", sender_in(request.scope))
         if cookie is None:
             raise Refused(401, "Wrong token", "This is not the token of this dashboard: `serinus dashboard` prints it.")
-        opened = RedirectResponse("/", 303)
+        # What stands behind `#` stays in the browser: the page takes it into its own memory and out of the address.
+        opened = RedirectResponse(f"/#key={cookie.key}", 303)
         cookie.put(opened)
         return opened
 

@@ -14,8 +14,6 @@ from starlette.responses import Response
 
 from controlplane.api.keys import Keys, same
 
-MONTH = 30 * 86400
-
 
 @dataclass(frozen=True, slots=True)
 class Person:
@@ -45,14 +43,12 @@ class Cookie:
     name: str
     value: str
     secure: bool = False
-    max_age: int | None = None
-    """Seconds; None until the browser is closed."""
+    key: str = ""
+    """What the page is told once, beside the cookie; empty where it learns its key from the session."""
 
     def put(self, response: Response) -> None:
-        """Give it to the browser; no script sees it and no other site's page sends it."""
-        response.set_cookie(
-            self.name, self.value, httponly=True, samesite="strict", secure=self.secure, max_age=self.max_age
-        )
+        """Give it to the browser until that is closed; no script sees it and no other site's page sends it."""
+        response.set_cookie(self.name, self.value, httponly=True, samesite="strict", secure=self.secure)
 
 
 class Door(Protocol):
@@ -111,7 +107,7 @@ class KeyDoor:
     async def opened(self, token: str, origin: str, sender: str) -> Cookie | None:
         """See `Door`; the cookie is not the token, and may only read."""
         keys = self._keys
-        return Cookie(keys.cookie_name, keys.cookie, max_age=MONTH) if same(token, keys.token) else None
+        return Cookie(keys.cookie_name, keys.cookie, key=keys.header) if same(token, keys.token) else None
 
 
 def bearer(headers: Headers) -> str:

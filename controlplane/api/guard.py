@@ -126,7 +126,9 @@ class Guard:
         if self._rules.read_only and path != SESSION:
             raise Refused(403, "Read-only", "This dashboard was started with --read-only. Nothing was changed.")
         if caller.by_cookie and (origin is None or not same(headers.get(ACTION_HEADER, ""), caller.key)):
-            raise Refused(403, "Not from our page", "An action needs the page's own token besides the cookie.")
+            raise Refused(
+                403, "Not from our page", f"An action needs the page's own key besides the cookie. {door.hint}"
+            )
         return caller
 
     def _is_ours(self, host: str) -> bool:

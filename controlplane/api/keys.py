@@ -1,7 +1,8 @@
 """The secret of one user's dashboard: kept in a file that only they can read, with two keys derived from it.
 
-Used by `guard.py` and `serinus dashboard`. Whoever has the token may read and act; the cookie alone may only read,
-and the page's own key has to come in a header besides, which another site cannot send.
+Used by `guard.py` and `serinus dashboard`. Whoever has the token may read and act. The cookie may only read: browsers
+send it to every port of this machine. An action needs the page's own key besides, which the page gets once, when it is
+opened with the token, and which no answer tells to whoever has the cookie alone.
 """
 
 import hmac
@@ -13,6 +14,8 @@ from hashlib import sha256
 from pathlib import Path
 
 from canary.errors import BadInput
+from controlplane.adapters.state_folder import default_state_folder
+from controlplane.private_files import private_folder
 
 FILE = "dashboard-token"
 LENGTH = 43
@@ -49,15 +52,15 @@ def same(given: str, wanted: str) -> bool:
     return hmac.compare_digest(given.encode(), wanted.encode())
 
 
-def load_or_create(home: Path) -> Keys:
-    """The keys of this state directory. A token file that others could have read is replaced by a new one.
+def load_or_create(home: Path, *, keep: bool = False) -> Keys:
+    """New keys for this state directory; with `keep` those that it has, unless others could have read them.
 
-    Raises `BadInput` when it cannot be kept.
+    Raises `BadInput` when they cannot be kept there.
     """
     file = home / FILE
     try:
-        home.mkdir(parents=True, exist_ok=True)
-        return Keys(_read(file) or _create(file))
+        private_folder(home, ours=home == default_state_folder("any").parent)
+        return Keys((_read(file) if keep else "") or _create(file))
     except OSError as error:
         raise BadInput(
             f"The dashboard's token cannot be kept in {file}: {error.strerror}. Choose another folder with "

@@ -17,7 +17,8 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from canary.errors import SerinusError
 from controlplane.api.door import Caller, Cookie
-from controlplane.api.guard import CALLER, SESSION, SIGN_IN, Rules, sender_in
+from controlplane.api.guard import ACTION_HEADER, CALLER, SESSION, SIGN_IN, Rules, sender_in
+from controlplane.api.keys import same
 from controlplane.api.messages import PROBLEMS, Session
 from controlplane.api.places import Sources
 from controlplane.api.problem import Problem, Refused
@@ -41,10 +42,12 @@ def sessions(app: FastAPI, sources: Sources, rules: Rules) -> None:
     """Add the routes."""
 
     @app.get(SESSION, responses=PROBLEMS, tags=["session"])
-    async def session(caller: Annotated[Caller, Depends(_caller)]) -> Session:
-        """Who asks, and what the page has to send with an action."""
+    async def session(request: Request, caller: Annotated[Caller, Depends(_caller)]) -> Session:
+        """Who asks, and what the page has to send with an action; on one machine only to whoever has it already."""
+        # Browsers send the cookie of this port to all others of the machine: by it alone nobody learns the key.
+        has_key = not caller.by_cookie or same(request.headers.get(ACTION_HEADER, ""), caller.key)
         # The key lets a page sign out as well, so that it is told on a read-only dashboard too where people sign in.
-        hidden = rules.read_only and not rules.door.signs_in
+        hidden = not rules.door.signs_in and (rules.read_only or not has_key)
         return Session(
             user=caller.person.name,
             read_only=rules.read_only,

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from controlplane.api.server import Server
     from controlplane.kubernetes.api import Kube
 
+OPENS = "dashboard-open.html"
+"""In the folder of state folders: leads a browser to the address with the token."""
 STARTING = 0.01
 """Seconds between two looks at whether the server has started."""
 
@@ -44,6 +46,8 @@ class Options:
     """`json`: what is said are lines for a log store, without the token."""
     proxies: tuple[str, ...] = ()
     """Networks of proxies in front of it, whose word on who connects is believed."""
+    keep_token: bool = False
+    """Whether the token of the last start opens this one too."""
 
     def rules(self, door: "Door") -> "Rules":
         """What is allowed to whoever comes through this door. Raises `BadInput`."""
@@ -70,6 +74,7 @@ class Many:
 @trusted_proxies
 @click.option("--read-only", is_flag=True, help="Show everything, allow nothing.")
 @click.option("--open/--no-open", "open_it", default=None, help="Open a browser (default: on a terminal).")
+@click.option("--keep-token", is_flag=True, help="Go on with the token of the last start; else there is a new one.")
 @click.option("--cluster", is_flag=True, help="Show the rollouts of a Kubernetes cluster.")
 @click.option("--namespace", metavar="NAME", help="With --cluster: this namespace's only.")
 @click.option("--kubeconfig", metavar="FILE", help="With --cluster: how to reach it; else as kubectl finds it.")
@@ -91,6 +96,7 @@ def command(
     proxies: tuple[str, ...],
     read_only: bool,
     open_it: bool | None,
+    keep_token: bool,
     cluster: bool,
     namespace: str | None,
     kubeconfig: str | None,
@@ -114,7 +120,7 @@ def command(
     page = web_page(prometheus_page)
     if cluster and state_home:
         raise click.UsageError("--state-home names rollouts of this machine: leave it out, or --cluster.")
-    options = Options(listen, hosts, read_only, open_it, page, log_format, proxies)
+    options = Options(listen, hosts, read_only, open_it, page, log_format, proxies, keep_token)
     many = Many(audience, os.environ.get("POD_NAMESPACE")) if sign_in else None
     work = (
         _in_a_cluster(kubeconfig, context, namespace, options, many)
@@ -155,7 +161,7 @@ async def _on_this_machine(state_home: Path | None, options: Options) -> None:
     from controlplane.api.door import KeyDoor
 
     home = state_home or home_of_states()
-    secret = keys.load_or_create(home)
+    secret = keys.load_or_create(home, keep=options.keep_token)
     rules = options.rules(KeyDoor(secret, os_user()))
     async with server.opened(home, rules, now=SystemClock().now) as app:
         await _shown(app, f"Rollouts of {home}", secret.token, options)
@@ -201,7 +207,7 @@ async def serve_cluster(
     door: Door
     if many is None:
         await kube.list(MODEL_CANARY, namespace)  # says at once what is wrong, in the server's own words
-        secret = load_or_create(home_of_states())
+        secret = load_or_create(home_of_states(), keep=options.keep_token)
         me = await own_identity(kube)
         token, door = secret.token, KeyDoor(secret, me.name or (user or os_user)(), me.groups)
     else:
@@ -246,7 +252,20 @@ async def _shown(app: "Server", what: str, token: str, options: Options) -> None
                 say("Others can reach this address: it is not encrypted, put it behind TLS.", err=True)
             say("Stop with Ctrl-C; no rollout is touched by that.", err=True)
             if _has_browser() if options.open_it is None else options.open_it:
-                await asyncio.to_thread(click.launch, address)
+                await asyncio.to_thread(_open, address, secret=bool(token))
+
+
+def _open(address: str, *, secret: bool) -> None:
+    """Open a browser. An address with a secret goes into a file of ours, since all users see a program's arguments."""
+    from controlplane.private_files import private_folder, replace_file
+
+    if not secret:
+        click.launch(address)
+        return
+    file = home_of_states() / OPENS
+    private_folder(file.parent, ours=True)
+    replace_file(file, f'<!doctype html><meta http-equiv="refresh" content="0; url={address}">\n')
+    click.launch(str(file))
 
 
 def _say_to_a_log(sentence: str, *, err: bool = False) -> None:

@@ -39,6 +39,7 @@ export function Actions({ state, session, may, events }) {
 
 function whyNot(action, session, may) {
   if (session.read_only) return "This dashboard is read-only.";
+  if (!session.token) return "This tab can only look: to act, open the address that `serinus dashboard` has printed.";
   if (may.includes(action.verb) || !action.allowed) return action.reason;
   return `${session.user} may not ask for that here. It needs the role edit, or create on modelcanaries/${action.verb}.`;
 }

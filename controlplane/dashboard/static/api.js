@@ -2,6 +2,15 @@
 
 let session, over;
 
+// What an action needs besides the cookie comes once, behind the `#` of the address that opens the page. It is kept for
+// this tab alone, over reloads; other ports of this machine cannot ask for it.
+const KEY = "serinus-key";
+const given = location.hash.match(/^#key=([0-9a-f]{64})$/)?.[1];
+if (given) {
+  sessionStorage.setItem(KEY, given);
+  history.replaceState(null, "", location.pathname + location.search);
+}
+
 export const read = (path) => call("GET", path);
 
 // `ended` hears when the sign-in has ended (the error), and when there is one again.
@@ -16,7 +25,7 @@ export const signOut = () => call("DELETE", "/session");
 export const ask = (id, verb, full) => call("POST", `/rollouts/${encodeURIComponent(id)}/requests`, { verb, full });
 
 async function call(method, path, body) {
-  const headers = { "content-type": "application/json", "x-serinus-token": session?.token ?? "" };
+  const headers = { "content-type": "application/json", "x-serinus-token": session?.token || (sessionStorage.getItem(KEY) ?? "") };
   const response = await fetch(`/api/v1${path}`, { method, headers, body: body && JSON.stringify(body) });
   const said = await response.json().catch(() => ({}));
   const { ok, status } = response;

@@ -51,7 +51,7 @@ def serving(
     home: Path, *, read_only: bool = False, hosts: frozenset[str] = frozenset(), port: int = 0, burst: float = BURST
 ) -> Iterator[Serving]:
     """Serve this state directory, on any free port unless one is said; each address may ask `burst` times at once."""
-    secret = keys.load_or_create(home)
+    secret = keys.load_or_create(home, keep=True)
     bound = listen(f"127.0.0.1:{port}")
     started, servers = threading.Event(), list[Server]()
 

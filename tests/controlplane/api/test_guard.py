@@ -95,19 +95,36 @@ def test_s8_the_address_with_the_token_gives_a_cookie_that_only_reads(own: Servi
     """The cookie is strict and hidden from scripts; an action needs the page's key and its origin besides."""
     with own.client("") as client:
         opened = client.get("/", params={"token": own.keys.token})
-        assert (opened.status_code, opened.headers["location"]) == (303, "/")
+        assert (opened.status_code, opened.headers["location"]) == (303, f"/#key={own.keys.header}")
         cookie = opened.headers["set-cookie"]
         assert "HttpOnly" in cookie
         assert "SameSite=strict" in cookie
         assert own.keys.token not in cookie
-        session = client.get("/api/v1/session").json()
         asked = {"verb": "pause"}
-        ours, key = {"origin": own.url}, {"x-serinus-token": session["token"]}
+        ours, key = {"origin": own.url}, {"x-serinus-token": own.keys.header}
+        assert client.get("/api/v1/session", headers=key).json()["token"] == own.keys.header
         problem(client.post(ACTION, json=asked), 403)
         problem(client.post(ACTION, headers=ours, json=asked), 403)
         problem(client.post(ACTION, headers=key, json=asked), 403)
         problem(client.post(ACTION, headers=ours | {"x-serinus-token": own.keys.cookie}, json=asked), 403)
         assert client.post(ACTION, headers=ours | key, json=asked).status_code == 202
+
+
+def test_s7_a_server_of_another_port_that_is_sent_the_cookie_learns_no_key_and_acts_on_nothing(own: Serving) -> None:
+    """Browsers send cookies of 127.0.0.1 to every port; such a server can claim any origin, and only look."""
+    with own.client("") as browser:
+        browser.get("/", params={"token": own.keys.token})
+        stolen = {"cookie": f"{own.keys.cookie_name}={browser.cookies[own.keys.cookie_name]}", "origin": own.url}
+    with own.client("") as thief:
+        told = thief.get("/api/v1/session", headers=stolen)
+        assert (told.status_code, told.json()["token"]) == (200, "")
+        paths = ("/api/v1/session", "/", "/api/v1/rollouts", "/api/v1/rollouts/support-llm")
+        everything = "".join(thief.get(path, headers=stolen).text for path in paths)
+        assert own.keys.token not in everything
+        assert own.keys.header not in everything
+        for key in ("", own.keys.cookie, own.keys.cookie_name):
+            said = problem(thief.post(ACTION, headers=stolen | {"x-serinus-token": key}, json={"verb": "promote"}), 403)
+            assert "serinus dashboard" in said
 
 
 def test_s8_a_wrong_token_in_the_address_gives_no_cookie(served: Serving) -> None:

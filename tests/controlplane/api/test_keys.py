@@ -10,8 +10,9 @@ from controlplane.api.keys import FILE, Keys, load_or_create
 
 def test_the_token_is_kept_and_random(tmp_path: Path) -> None:
     first = load_or_create(tmp_path / "a")
-    assert load_or_create(tmp_path / "a") == first
-    assert load_or_create(tmp_path / "b") != first
+    assert load_or_create(tmp_path / "a", keep=True) == first
+    assert load_or_create(tmp_path / "b", keep=True) != first
+    assert load_or_create(tmp_path / "a") != first
     assert len(first.token) == 43
 
 
@@ -19,7 +20,7 @@ def test_the_token_is_kept_and_random(tmp_path: Path) -> None:
 def test_a_token_that_others_could_read_is_replaced(tmp_path: Path, mode: int) -> None:
     first = load_or_create(tmp_path)
     (tmp_path / FILE).chmod(mode)
-    assert load_or_create(tmp_path) != first
+    assert load_or_create(tmp_path, keep=True) != first
     assert (tmp_path / FILE).stat().st_mode & 0o777 == 0o600
 
 
@@ -27,7 +28,7 @@ def test_a_token_that_others_could_read_is_replaced(tmp_path: Path, mode: int) -
 def test_a_token_that_is_none_is_replaced(tmp_path: Path, content: str) -> None:
     load_or_create(tmp_path)
     (tmp_path / FILE).write_text(content)
-    assert load_or_create(tmp_path).token not in {"", content}
+    assert load_or_create(tmp_path, keep=True).token not in {"", content}
 
 
 def test_a_link_is_not_followed(tmp_path: Path) -> None:
@@ -36,7 +37,7 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
     other.write_text("x" * 43)
     other.chmod(0o600)
     (tmp_path / FILE).symlink_to(other)
-    assert load_or_create(tmp_path).token != "x" * 43
+    assert load_or_create(tmp_path, keep=True).token != "x" * 43
     assert other.read_text() == "x" * 43
     assert not (tmp_path / FILE).is_symlink()
 

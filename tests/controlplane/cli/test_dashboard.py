@@ -11,12 +11,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import click
 import httpx2
 import pytest
 from click.testing import CliRunner
 
-from controlplane.cli.dashboard import command
+from controlplane.cli.dashboard import _open, command
 from tests.controlplane.api import homes
+from tests.controlplane.other_user import exposed
 
 
 @contextmanager
@@ -50,12 +52,31 @@ def test_it_prints_an_address_that_opens_the_rollouts_and_leaves_at_ctrl_c(tmp_p
     assert process.returncode == 0
 
 
-def test_the_token_is_its_owners_and_stays_the_same(tmp_path: Path) -> None:
-    file = tmp_path / "dashboard-token"
+def test_s7_the_token_is_its_owners_and_opens_no_later_start_unless_that_is_wanted(tmp_path: Path) -> None:
+    file, token = tmp_path / "dashboard-token", re.compile("(?<=token=).*")
     with dashboard(tmp_path) as (_, first):
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    with dashboard(tmp_path, "--read-only") as (_, second):
-        assert first.partition("=")[2] == second.partition("=")[2] == file.read_text()
+        assert token.findall(first) == [file.read_text()]
+    with dashboard(tmp_path) as (_, second):
+        assert token.findall(second) != token.findall(first)
+    with dashboard(tmp_path, "--keep-token", "--read-only") as (_, third):
+        assert token.findall(third) == token.findall(second) == [file.read_text()]
+
+
+def test_s7_the_program_that_opens_a_browser_has_no_token_among_its_arguments(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every user of the machine can read them; the file that leads to the address is ours alone."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    (tmp_path / "serinus").mkdir(mode=0o700)
+    opened: list[str] = []
+    monkeypatch.setattr(click, "launch", opened.append)
+    _open("http://127.0.0.1:1/?token=s3cret", secret=True)
+    _open("http://127.0.0.1:1/", secret=False)
+    file = tmp_path / "serinus" / "dashboard-open.html"
+    assert opened == [str(file), "http://127.0.0.1:1/"]
+    assert "url=http://127.0.0.1:1/?token=s3cret" in file.read_text()
+    assert exposed(tmp_path / "serinus") == []
 
 
 def test_a_log_store_gets_lines_without_the_token(tmp_path: Path) -> None:

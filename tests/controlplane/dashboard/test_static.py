@@ -87,6 +87,25 @@ def test_an_abort_says_its_effect_and_is_asked_for_only_when_confirmed(browser: 
         expect(page.get_by_role("status")).to_have_text("ada aborted: everything goes back to stable.")
 
 
+def test_s7_only_the_tab_that_was_opened_with_the_token_can_act_and_a_reload_keeps_that(
+    browser: Browser, own: Serving
+) -> None:
+    """The key leaves the address at once; another tab has the cookie and looks."""
+    with looking(browser, own) as page:
+        assert page.url == f"{own.url}/"
+        assert page.evaluate("document.cookie") == ""
+        page.goto(f"{own.url}/rollouts/support-llm")
+        page.reload()
+        expect(page.get_by_role("button", name="Abort")).to_have_attribute("aria-disabled", "false")
+        other = page.context.new_page()
+        other.goto(f"{own.url}/rollouts/support-llm")
+        abort = other.get_by_role("button", name="Abort")
+        expect(abort).to_have_attribute("aria-disabled", "true")
+        abort.click(force=True)
+        expect(other.get_by_role("status")).to_contain_text("This tab can only look")
+        assert waiting(own.home) == []
+
+
 def test_what_is_not_possible_says_why(browser: Browser, own: Serving) -> None:
     with looking(browser, own) as page:
         page.goto(f"{own.url}/rollouts/support-llm")
