@@ -94,6 +94,20 @@ def cluster_notes(document: Document) -> tuple[Fault, ...]:
     return (plan.place(path).fault(dotted(path), message),)
 
 
+def operator_notes(document: Document) -> tuple[Fault, ...]:
+    """What depends on how the operator was started, which nobody knows where a plan is written."""
+    plan = draft(document.root)
+    kserve = _kserve(plan)
+    if kserve is None or "://" not in (kserve.prometheus or ""):
+        return ()
+    message = (
+        "is an address, which an operator refuses unless its own Prometheus or one of its registry is there, or it was "
+        "started with --prometheus-addresses; leave it out, or write a name of its registry"
+    )
+    path = ("spec", "platform", "kserve", "prometheus")
+    return (plan.place(path).fault(dotted(path), message),)
+
+
 def _kserve(plan: Draft) -> KServePlatform | None:
     return plan.platform.kserve if plan.platform is not None else None
 

@@ -85,7 +85,8 @@ def cluster_graphs(spec: CanarySpec, namespace: str, name: str, url: str) -> Gra
         ("pods", Selected(f'namespace="{namespace}",pod=~"{pods}"', "pod")),
     )
     profile = kserve.metrics_profile or MODES[kserve.mode].default
-    return Graphs(url or kserve.prometheus or "", profile, families)
+    named = kserve.prometheus or ""
+    return Graphs(url or (named if "://" in named else ""), profile, families)
 
 
 @lru_cache(maxsize=4096)

@@ -15,7 +15,7 @@ import click
 from canary.edit import at_rest
 from canary.errors import BadInput, Fault, SpecError
 from canary.spec import Document, local_faults, revision
-from canary.spec.cluster import cluster_faults, cluster_notes
+from canary.spec.cluster import cluster_faults, cluster_notes, operator_notes
 from canary.spec.parse import in_order
 from canary.spec.reader import read
 from canary.spec.units import show_seconds, show_share
@@ -126,7 +126,7 @@ def _there(document: Document, where: str | None, known: Catalogue) -> tuple[tup
     if where == "local":
         return local_faults(document, price), ()
     if where == "cluster":
-        return cluster_faults(document, price), cluster_notes(document)
+        return cluster_faults(document, price), (*cluster_notes(document), *operator_notes(document))
     return (), ()
 
 

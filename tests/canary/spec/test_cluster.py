@@ -3,7 +3,7 @@
 import pytest
 
 from canary.spec import metrics, parse_document
-from canary.spec.cluster import cluster_faults, cluster_notes
+from canary.spec.cluster import cluster_faults, cluster_notes, operator_notes
 from canary.spec.resource import document_of
 from tests.canary.spec.crd_samples import changed, sound
 
@@ -92,6 +92,14 @@ def test_native_mode_is_allowed_with_a_word_of_warning() -> None:
     assert note.path == "spec.platform.kserve.mode"
     assert "moves nothing" in note.message
     assert cluster_notes(parse_document(PLAN, "x.yml")) == ()
+
+
+def test_s4_an_address_of_a_prometheus_is_noted_where_nobody_knows_the_operator() -> None:
+    assert operator_notes(parse_document(PLAN, "x.yml")) == ()
+    for prometheus, notes in (("team-a", 0), ("http://prometheus.monitoring:9090", 1)):
+        found = operator_notes(document_of(changed(sound(), "spec.platform.kserve.prometheus", prometheus)))
+        assert len(found) == notes
+        assert all("--prometheus-addresses" in note.message for note in found)
 
 
 @pytest.mark.parametrize(
