@@ -7,10 +7,13 @@ judged by the address they lead to. Opens no connection itself.
 """
 
 import asyncio
+import functools
 import socket
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Any
 
 from canary.errors import BadInput, Unavailable, WorldError
 
@@ -63,7 +66,7 @@ class Reach:
         Raises `NotDialled`, or `Unavailable` where there are none.
         """
         try:
-            found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            found = await _resolved(host, port)
         except (OSError, UnicodeError):
             raise Unavailable("its name cannot be resolved") from None
         addresses = list(dict.fromkeys(ip_address(str(each[4][0]).partition("%")[0]) for each in found))
@@ -88,6 +91,29 @@ class Reach:
         if not self.private and not is_public(inner):
             return "its address is in a private network, which is not allowed here"
         return ""
+
+
+_RESOLVERS = ThreadPoolExecutor(4, "names to check")
+"""For names that others chose: a name server that hangs keeps its place for half a minute, whoever gave up waiting, and
+must not take those in which the program resolves its own."""
+_resolving: dict[tuple[int, str, int], "asyncio.Future[list[Any]]"] = {}
+"""By event loop, host and port: a name that is being resolved already is not asked for again."""
+
+
+async def _resolved(host: str, port: int) -> list[Any]:
+    loop = asyncio.get_running_loop()
+    key = (id(loop), host, port)
+    if (asked := _resolving.get(key)) is None:
+        resolve = functools.partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+        asked = _resolving[key] = loop.run_in_executor(_RESOLVERS, resolve)
+        asked.add_done_callback(functools.partial(_over, key))
+    return await asyncio.shield(asked)
+
+
+def _over(key: tuple[int, str, int], asked: "asyncio.Future[list[Any]]") -> None:
+    del _resolving[key]
+    if not asked.cancelled():
+        asked.exception()  # whoever asked may have given up: then nobody else takes notice of it
 
 
 def is_public(address: Address) -> bool:

@@ -1,6 +1,9 @@
 """Which addresses are dialled: S4's matrix of hosts that hide where they lead."""
 
+import asyncio
+import contextlib
 import socket
+import threading
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any
 
@@ -163,3 +166,24 @@ def test_networks_that_are_none_are_refused() -> None:
 def test_an_address_that_means_itself_stays_itself() -> None:
     assert str(meant(ip_address("2001:4860:4860::8888"))) == "2001:4860:4860::8888"
     assert str(meant(ip_address("8.8.8.8"))) == "8.8.8.8"
+
+
+async def test_s14_a_name_server_that_hangs_keeps_no_place_of_the_programs_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often it is asked, it is asked once at a time; and threads and other names are free."""
+    real, free, asked = socket.getaddrinfo, threading.Event(), []
+
+    def getaddrinfo(host: Any, *more: Any, **named: Any) -> Any:
+        if host == "hangs.example":
+            asked.append(host)
+            assert free.wait(60)
+        return real("127.0.0.1", *more, **named)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    for _ in range(40):
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await Reach().addresses("hangs.example", 80)
+    assert asked == ["hangs.example"]
+    assert await asyncio.to_thread(lambda: "free") == "free"
+    assert await Reach(networks=networks_of("127.0.0.0/8")).addresses("quick.example", 80)
+    free.set()
