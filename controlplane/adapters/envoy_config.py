@@ -76,10 +76,8 @@ def bootstrap(listen: Address, admin: Address, bounds_ms: Sequence[float], clust
         "node": {"id": "serinus", "cluster": "serinus"},
         "admin": {
             "address": _socket(admin),
-            # Whoever can connect to loopback may read, and nothing else: no shutdown, no reset of counters.
-            "allow_paths": [
-                {"prefix": path} for path in ("/stats", "/config_dump", "/ready", "/clusters", "/server_info")
-            ],
+            # Whoever can connect to loopback may read what we read, and nothing else: no shutdown, no reset.
+            "allow_paths": [{"safe_regex": {"regex": r"/(ready|stats|stats/prometheus|config_dump)(\?.*)?"}}],
         },
         # Histograms are merged at each flush; a scrape must not read numbers that are older than this.
         "stats_flush_interval": "0.2s",

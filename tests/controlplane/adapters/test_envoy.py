@@ -8,6 +8,7 @@ import socket
 import sys
 import time
 from collections.abc import AsyncIterator
+from errno import ENOSPC
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ import pytest
 from canary.errors import BadInput, WorldError
 from canary.spec.models import Sticky
 from canary.weights import ALL_CANARY, ALL_STABLE, ARMS, Arm, Weights
+from controlplane import private_files
 from controlplane.adapters import envoy_config
 from controlplane.adapters.envoy import EnvoyRouter
 from controlplane.adapters.envoy_admin import EnvoyAdmin
@@ -282,6 +284,28 @@ async def test_weights_set_while_envoy_is_dead_are_in_force_when_it_is_back(fold
         assert (await router.seen()).weights == ALL_STABLE
 
 
+async def test_a_canary_loses_its_traffic_on_a_full_disk_and_weights_rise_again_when_there_is_room(
+    folder: Path, both: Endpoints, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Room for the next routes is kept beside them; without it a rollback would end at the disk."""
+    async with envoy(folder) as router:
+        await router.set_endpoints(both, both)
+        await router.set_weights(Weights(250_000))
+        with monkeypatch.context() as full:
+            full.setattr(private_files, "_write", _no_room)
+            await router.set_weights(ALL_STABLE)
+            assert (await router.seen()).weights == ALL_STABLE
+            with pytest.raises(WorldError, match="No space left on device"):
+                await router.set_weights(Weights(500_000))
+            assert (await router.seen()).weights == ALL_STABLE
+        await router.set_weights(Weights(500_000))
+        assert (await router.seen()).weights == Weights(500_000)
+
+
+def _no_room(_file: Path, _data: bytes, *, durable: bool) -> None:
+    raise OSError(ENOSPC, "No space left on device")
+
+
 async def test_a_silent_envoy_is_an_error_that_says_what_happens_next(
     folder: Path, both: Endpoints, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -363,7 +387,7 @@ async def test_the_admin_interface_reads_and_does_nothing_else(folder: Path) -> 
     """Whoever can connect to loopback cannot shut Envoy down."""
     async with envoy(folder) as router:
         assert (await ask(router.admin_address, "/ready"))[0] == 200
-        for path in ("/quitquitquit", "/reset_counters", "/logging"):
+        for path in ("/quitquitquit", "/reset_counters", "/logging", "/clusters", "/stats/recentlookups/enable"):
             assert (await ask(router.admin_address, path))[0] == 403
 
 
