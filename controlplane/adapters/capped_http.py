@@ -28,6 +28,10 @@ class TooSlow(Unavailable):
     """The whole answer was not here in time."""
 
 
+class TooLarge(Unavailable):
+    """The answer was larger than it may be."""
+
+
 class Answer(NamedTuple):
     """What a server said."""
 
@@ -127,7 +131,7 @@ class CappedHttp:
         async for chunk in response.aiter_raw():
             read += chunk
             if len(read) > most_bytes:
-                raise Unavailable(f"its answer is larger than {most_bytes} bytes and was dropped")
+                raise TooLarge(f"its answer is larger than {most_bytes} bytes and was dropped")
         return read.decode("utf-8", errors="replace")
 
 

@@ -26,6 +26,10 @@ LONGEST_WHOLE = 4 * 1024 * 1024
 """Characters of an answer in another form than Prometheus writes, which can only be read as a whole."""
 
 
+class QueryRefused(WorldError):  # noqa: N818 - what became of it
+    """Prometheus answers, and does not carry the query out: it makes no sense, or would take too much."""
+
+
 class PrometheusApi:
     """The HTTP API under one base URL."""
 
@@ -177,7 +181,7 @@ class PrometheusApi:
     def _refused(self, answer: Mapping[str, Any]) -> NoReturn:
         kind, why = str(answer.get("errorType", "")), str(answer.get("error", ""))
         known = f" ({kind})" if kind in KINDS else ""
-        raise WorldError(f"Prometheus on {self.url} refuses the query{known}{self._quoted(why)}.")
+        raise QueryRefused(f"Prometheus on {self.url} refuses the query{known}{self._quoted(why)}.")
 
     def _quoted(self, text: str) -> str:
         """What it says, after a colon; nothing where it may be anybody who says it."""

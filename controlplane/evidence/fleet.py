@@ -16,8 +16,9 @@ from canary.errors import Unavailable, WorldError
 from canary.observation import Counters, clauses
 from canary.spec.sources import PROFILES
 from canary.weights import Arm
+from controlplane.adapters.capped_http import TooLarge
 from controlplane.adapters.prometheus import STALE_INTERVALS
-from controlplane.adapters.prometheus_api import PrometheusApi
+from controlplane.adapters.prometheus_api import PrometheusApi, QueryRefused
 from controlplane.adapters.prometheus_gates import duration, query_of
 from controlplane.adapters.prometheus_text import Newest, labels_in
 from controlplane.evidence.history import history
@@ -35,6 +36,9 @@ TICKS_A_SCRAPE = 5
 SHORTEST_PERIOD_S = 1.0
 SERIES_AT_ONCE = 4096
 """Series that are taken in, or added up, before the rest of the program has its turn."""
+APART_S = 60.0
+"""Seconds for which namespaces are asked about each by itself, after the question for all had too large an answer."""
+APART_AT_ONCE = 4
 FORGET_AFTER_S = 60.0
 """Seconds after which a rollout that has had too many series may be met anew: they may have gone since."""
 LONGEST_PATIENCE_S = 0.5
@@ -44,6 +48,8 @@ MOST_OLD_SERIES = 10_000
 """Series that are remembered after they vanished, besides as many as there are."""
 MOST_BYTES = 64 * 1024 * 1024
 """An answer for a thousand rollouts has some 20 MB; `CappedHttp` has to let it through."""
+Question = tuple[Family, str]
+"""What is asked about, and for which namespace; empty for all of them."""
 Place = Cell | Surplus | None
 """Where the numbers of a series go; None for one that is nobody's."""
 
@@ -87,7 +93,7 @@ class FleetMetrics:
         self._slots: dict[Key, SlotsSeen] = {}
         self._cells: dict[str, Place] = {}
         """By the labels of a series, as they stand in answers: its place, or None where it is nobody's."""
-        self._answered: dict[Family, tuple[list[str], Sequence[Place]]] = {}
+        self._answered: dict[Question, tuple[list[str], Sequence[Place]]] = {}
         """The series of the last answer, and their places."""
         self._senseless: set[str] = set()
         """Texts of labels that are none."""
@@ -100,7 +106,11 @@ class FleetMetrics:
         self._suspicion: dict[Key, float] = {}
         self._awaited: dict[Key, asyncio.Event] = {}
         """Set once a rollout is registered whose past somebody waits to read."""
-        self._questions: Mapping[Family, str] | None = None
+        self._questions: Mapping[Question, str] | None = None
+        self._apart: set[Family] = set()
+        """Families whose namespaces are asked about each by itself: one of them has more than all may have."""
+        self._apart_until = float("inf")
+        self._few = asyncio.Semaphore(APART_AT_ONCE)
         self._due: float | None = None
         self._answered_at: float | None = None
 
@@ -168,8 +178,7 @@ class FleetMetrics:
         self._meet_anew()
         bugs = self._look_at_slots()
         if self._questions is None:
-            selected = selectors([each.places for each in self._ledgers.values()], self.labels)
-            self._questions = {family: f"{each}[{duration(self.window)}]" for family, each in selected.items()}
+            self._questions = self._asked()
         own = {
             query_of(gate): each.places.namespace
             for each in self._ledgers.values()
@@ -178,22 +187,23 @@ class FleetMetrics:
             if gate.query
         }
         await self._readings.ask(own)
-        families, asked = list(self._questions), [self.api.newest(query) for query in self._questions.values()]
+        questions, asked = list(self._questions), [self._newest(*each) for each in self._questions.items()]
         found = await asyncio.gather(*asked, return_exceptions=True)
         for ledger in self._ledgers.values():
             ledger.begin()
-        failures: dict[Family, WorldError] = {}
+        failures: dict[Question, WorldError] = {}
         senseless, self._listed = 0, 0
-        for family, answer in zip(families, found, strict=True):
+        for question, answer in zip(questions, found, strict=True):
             if isinstance(answer, Newest):
-                senseless += answer.unreadable + await self._take(family, answer)
+                senseless += answer.unreadable + await self._take(question, answer)
                 self._listed += len(answer.labels)
             elif isinstance(answer, Exception):
-                failures[family] = answer if isinstance(answer, WorldError) else _bug(answer)
+                failures[question] = answer if isinstance(answer, WorldError) else _bug(answer)
             else:
                 raise answer
-        if len(failures) < len(families):
+        if len(failures) < len(questions):
             self._answered_at = self._clock.now()
+        self._ask_apart(failures)
         told = _Told(failures, bugs, senseless)
         # Nobody waits for the queries of others.
         await self._publish([key for key, each in self._ledgers.items() if not each.asks], told, {})
@@ -207,6 +217,43 @@ class FleetMetrics:
         if self.lag_s > self.period / 2:
             self.slipped += 1
         self._due = max(due + self.period, now)
+
+    def _asked(self) -> dict[Question, str]:
+        """What is asked for all rollouts together, or for each namespace by itself."""
+        since = f"[{duration(self.window)}]"
+        everybody = [each.places for each in self._ledgers.values()]
+        questions: dict[Question, str] = {}
+        for family, each in selectors(everybody, self.labels).items():
+            if family not in self._apart:
+                questions[family, ""] = each + since
+        for namespace in {places.namespace for places in everybody} if self._apart else ():
+            theirs = [places for places in everybody if places.namespace == namespace]
+            for family, each in selectors(theirs, self.labels).items():
+                if family in self._apart:
+                    questions[family, namespace] = each + since
+        return questions
+
+    async def _newest(self, question: Question, query: str) -> Newest:
+        if not question[1]:
+            return await self.api.newest(query)
+        async with self._few:
+            return await self.api.newest(query)
+
+    def _ask_apart(self, failures: Mapping[Question, WorldError]) -> None:
+        """Ask about each namespace by itself, where all together have too much: then it is that one's affair alone.
+
+        What gateways count is asked of gateways alone, and nobody else can make it grow.
+        """
+        now = self._clock.now()
+        if self._apart and now >= self._apart_until:
+            self._apart.clear()
+            self._questions = None
+        several = len({each.places.namespace for each in self._ledgers.values()}) > 1
+        for (family, namespace), error in failures.items():
+            too_much = isinstance(error.__cause__, TooLarge) or isinstance(error, QueryRefused)
+            if several and too_much and family != "gateway" and not namespace:
+                self._apart.add(family)
+                self._apart_until, self._questions = now + APART_S, None
 
     def _meet_anew(self) -> None:
         """Forget series that have gone, before they fill the memory or a rollout's share."""
@@ -251,9 +298,9 @@ class FleetMetrics:
             labels: cell for labels, cell in self._cells.items() if cell is not None and cell.ledger not in of
         }
 
-    async def _take(self, family: Family, answer: Newest) -> int:
+    async def _take(self, question: Question, answer: Newest) -> int:
         """Put every series' newest point into its place; answers how many have labels that are none."""
-        cells = await self._cells_of(family, answer.labels)
+        cells = await self._cells_of(question, answer.labels)
         for first in range(0, len(cells), SERIES_AT_ONCE):
             few = slice(first, first + SERIES_AT_ONCE)
             for cell, at, value in zip(cells[few], answer.at[few], answer.values[few], strict=True):
@@ -262,9 +309,9 @@ class FleetMetrics:
             await asyncio.sleep(0)
         return sum(labels in self._senseless for labels in answer.labels) if self._senseless else 0
 
-    async def _cells_of(self, family: Family, labels: list[str]) -> Sequence[Place]:
+    async def _cells_of(self, question: Question, labels: list[str]) -> Sequence[Place]:
         """The places of an answer's series; mostly they are the same series in the same order as the last time."""
-        if (known := self._answered.get(family)) is not None and known[0] == labels:
+        if (known := self._answered.get(question)) is not None and known[0] == labels:
             return known[1]
         forgotten = self._forgotten
         for first in range(0, len(labels), SERIES_AT_ONCE):
@@ -276,7 +323,7 @@ class FleetMetrics:
         # Whoever was forgotten meanwhile has no places in this tick.
         found = [self._cells.get(text) for text in labels]
         if forgotten == self._forgotten:
-            self._answered[family] = labels, found
+            self._answered[question] = labels, found
         return found
 
     def _place(self, text: str) -> Place:
@@ -310,7 +357,10 @@ class FleetMetrics:
     ) -> Counters | WorldError:
         places = ledger.places
         counting = {family_of(row) for row in PROFILES[places.profile] if row.feeds == "requests"}
-        if failed := [told.failures[family] for family in counting if family in told.failures]:
+        failures = {
+            family: error for (family, whose), error in told.failures.items() if whose in ("", places.namespace)
+        }
+        if failed := [failures[family] for family in counting if family in failures]:
             return failed[0]
         if ledger.at < 0:
             return self._nothing(ledger)
@@ -331,7 +381,7 @@ class FleetMetrics:
                 [
                     *ledger.problems,
                     *(reading.problem for reading in own.values()),
-                    *map(str, told.failures.values()),
+                    *map(str, failures.values()),
                     senseless and f"Prometheus on {self.api.url}: {senseless}",
                 ]
             ),
@@ -362,7 +412,7 @@ class FleetMetrics:
 class _Told(NamedTuple):
     """What is wrong with a tick besides series."""
 
-    failures: Mapping[Family, WorldError]
+    failures: Mapping[Question, WorldError]
     """Questions without an answer of use, which concern everybody who needs them."""
     bugs: Mapping[Key, WorldError]
     """Rollouts whose places cannot be told."""

@@ -1,6 +1,7 @@
 """What cannot be counted is missing data of its series, or of its rollout, and of nobody else."""
 
 import asyncio
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -14,8 +15,19 @@ from controlplane.adapters.prometheus import NO_NUMBERS
 from controlplane.adapters.prometheus_api import PrometheusApi
 from controlplane.adapters.prometheus_text import PIECE, Newest
 from controlplane.evidence import ledger
-from controlplane.evidence.fleet import FORGET_AFTER_S, SERIES_AT_ONCE, FleetMetrics
-from tests.controlplane.evidence.scraped import TTFT, Metric, Prometheus, answer, gateway, places, requests_of, server
+from controlplane.evidence.fleet import APART_S, FORGET_AFTER_S, SERIES_AT_ONCE, FleetMetrics
+from tests.controlplane.adapters.pages import Query
+from tests.controlplane.evidence.scraped import (
+    TTFT,
+    Metric,
+    Prometheus,
+    answer,
+    fleet_on,
+    gateway,
+    places,
+    requests_of,
+    server,
+)
 from tests.controlplane.reconcile.desk import Hand
 
 KEY = ("shop", "chat")
@@ -230,10 +242,52 @@ async def test_s14_an_answer_of_many_megabytes_never_keeps_the_event_loop(
         watching = tasks.create_task(others())
         found = await api.newest('{__name__=~"x",namespace=~"y"}')
         before = turns
-        await fleet._take("pods", found)
+        await fleet._take(("pods", ""), found)
         taken = turns - before
         watching.cancel()
     assert len(found.labels) == 20_000
     assert len(set(read_at)) == len(read_at) > 6_000_000 // (2 * PIECE)
     assert taken >= 2 * 20_000 // SERIES_AT_ONCE
     await api.close()
+
+
+class ByNamespace(Prometheus):
+    """Has pages of each namespace, and one for a question about several."""
+
+    def path_of(self, path: str, fields: Query) -> str:
+        """By the namespaces that are asked about."""
+        found = super().path_of(path, fields)
+        asked = re.search('[,{]namespace=~"([^"]*)",pod=', fields["query"][0])
+        return f"/pods of {asked[1]}" if found == "/pods" and asked else found
+
+
+@pytest.mark.parametrize(("body", "status"), [("x" * 200_000, 200), ('{"status":"error","error":"too many"}', 422)])
+async def test_s14_a_namespace_that_has_too_much_for_all_costs_itself_alone(
+    clock: Hand, body: str, status: int
+) -> None:
+    """From the next tick on each is asked about by itself; later all together again."""
+    async with ByNamespace() as prometheus:
+        fleet = fleet_on(prometheus, clock)
+        fleet.register(KEY, places(gates=[TTFT]))
+        fleet.register(("mallory", "chat"), places(gates=[TTFT], namespace="mallory"))
+        prometheus.put("/pods of mallory|shop", body, status=status)
+        prometheus.put("/pods of mallory", body, status=status)
+        prometheus.put("/pods of shop", answer([server(TTFT_BUCKET, CANARYS_POD, 4, le="0.5")]))
+        for tick in range(3):
+            both = [gateway(1, [(101.0 + tick, 10)], route=f"{namespace}/chat") for namespace in ("shop", "mallory")]
+            prometheus.put("/gateway", answer([each for found in both for each in found]))
+            await fleet.tick()
+            assert _requests_of_proxies(fleet.newest(KEY)) == 10
+        assert fleet.newest(KEY).arms["canary"][CANARYS_POD].histograms == {"ttft": {0.5: 4}}
+        assert fleet.newest(KEY).problem == ""
+        assert (
+            "too many" in fleet.newest(("mallory", "chat")).problem
+            or "larger" in fleet.newest(("mallory", "chat")).problem
+        )
+        assert _requests_of_proxies(fleet.newest(("mallory", "chat"))) == 10
+        clock.time += APART_S
+        prometheus.put("/pods of mallory|shop", answer([]))
+        await fleet.tick()
+        await fleet.tick()
+        assert "mallory|shop" in prometheus.queries[-1]
+        await fleet.api.close()
