@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 
 from canary.errors import Conflict, Unavailable, WorldError
 from canary.weights import ALL_CANARY, ALL_STABLE, WHOLE, Weights
+from controlplane.gateway.claims import Claims
 from controlplane.gateway.router import FALL_PATIENCE_S, PATIENCE_S, GatewayRouter
 from controlplane.gateway.slots import SETTLED_S
 from controlplane.kubernetes.api import Refused
+from controlplane.kubernetes.cache import Cache
 from controlplane.kubernetes.resources import HTTP_ROUTE
 from controlplane.simulation.clock import VirtualClock, play
-from tests.controlplane.gateway.world import NAMESPACE, Split, World, plan, settled, started, told, world
+from tests.controlplane.gateway.world import NAMESPACE, Split, World, edit, plan, settled, started, told, world
 
 FIVE, QUARTER = Weights(50_000), Weights(250_000)
 V1, V2 = "chat-v1-predictor", "chat-v2-predictor"
@@ -354,3 +356,39 @@ def test_r5_whatever_happens_the_gateway_never_has_a_gap_to_serve(deeds: list[tu
                     assert was == becomes or weight <= 1, (before, after)
 
     play(story())
+
+
+@told
+async def test_s14_a_route_lets_go_of_its_gateway_for_an_older_one_at_any_pass(world: World) -> None:
+    """Whatever the rollout does just then; and hangs on it again, unless somebody else has taken it off."""
+    router = GatewayRouter(
+        world.kube,
+        world.routes,
+        plan(),
+        namespace=NAMESPACE,
+        clock=world.clock,
+        claims=Claims(world.routes, Cache(HTTP_ROUTE)),
+    )
+    await router.set_weights(ALL_STABLE)
+    parents = world.route["spec"]["parentRefs"]
+    older = {"name": "shop", "namespace": "team-b", "creationTimestamp": "2000-01-01T00:00:00Z"}
+    rules = [{"backendRefs": [{"name": "shop"}]}]
+    world.kube.seed(
+        HTTP_ROUTE, {"metadata": older, "spec": {"parentRefs": parents, "hostnames": ["*.example.com"], "rules": rules}}
+    )
+    await world.clock.sleep(0.1)
+    await router.attach()
+    assert world.route["spec"]["parentRefs"] == []
+    seen = await router.seen()
+    assert seen.weights is None
+    assert "HTTPRoute team-b/shop has chat.example.com (as *.example.com)" in seen.problem
+    before = world.writes()
+    await router.attach()
+    assert world.writes() == before
+    await world.kube.acting_as("kubectl").delete(HTTP_ROUTE, "team-b", "shop")
+    await world.clock.sleep(0.1)
+    await router.attach()
+    assert world.route["spec"]["parentRefs"] == parents
+    await edit(world, "/spec/parentRefs", [])
+    await router.attach()
+    assert world.route["spec"]["parentRefs"] == [], "what somebody else changes is drift"

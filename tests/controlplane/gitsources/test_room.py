@@ -32,6 +32,8 @@ async def test_s14_a_namespace_whose_repositories_hang_holds_few_of_the_places(t
         waiting = [tasks.create_task(_passed(room, key)) for key in (A, B) * PROCESSES]
         async with asyncio.timeout(5):
             await _passed(room, C)
+        for _ in range(10):
+            await asyncio.sleep(0)
         assert not any(each.done() for each in waiting)
         await held.aclose()
 
