@@ -210,7 +210,7 @@ class Replica:
             self._ready = False
             self._changed()
             await end(child, 0.0)
-            self._port, self._taken = None, ""
+            self._take_another_port()
         settled = self.ready_since is not None and self._now() - self.ready_since >= self._pace.settled_s
         words = without(last_line(self._log, self._log_before), self._secrets)
         lack = hint(last_words(self._log, self._log_before), _ours(), self.variant.env, self.variant.pass_env)
@@ -261,6 +261,13 @@ class Replica:
         clause = f"port {self._port} is held by {self._held.words}, not by {self.variant.name}"
         elsewhere = "its server has to stay a child of its command, or the plan says platform.local.listeners: user"
         return f"{clause}; {elsewhere}" if near else clause
+
+    def _take_another_port(self) -> None:
+        """At once, so that nothing more is sent to whoever has the former one; it is kept until the next start."""
+        self._let_go_of_the_port()
+        self._kept, self._taken = kept_port(HOST), ""
+        if self._kept is not None:
+            self._port = self._kept.getsockname()[1]
 
     def _let_go_of_the_port(self) -> None:
         if self._kept is not None:

@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from canary.spec.models import Variant
+from controlplane.adapters.envoy_config import Address
 from controlplane.adapters.process_ports import port_is_free
 from controlplane.adapters.processes import ProcessPlatform
 from controlplane.private_files import read_json, write_json
@@ -62,6 +63,8 @@ async def test_s7_a_port_that_another_user_took_while_the_server_loads_is_never_
             seen = await until_seen(lambda seen: "is held by" in seen.problem, here)
             assert f"port {taken} is held by" in seen.problem
             assert f"of user {THEIRS}, not by v1" in seen.problem
+            await until(lambda: here.addresses()["stable"]["stable-0"] != f"127.0.0.1:{taken}")
+            assert Address.parse(here.addresses()["stable"]["stable-0"]).port
             loads.unlink()
             await until_seen(ready, here)
             assert port_of(folder) != taken
