@@ -63,7 +63,8 @@ def rendered(*options: str) -> dict[tuple[str, str, str], dict[str, Any]]:
 @contextmanager
 def release(where: Bed, namespace: str, given: Mapping[str, Any], *options: str) -> Iterator[None]:
     """The chart, installed under the name of its namespace for the time of the block."""
-    words = (namespace, str(CHART), "--namespace", namespace, *values(given), *options)
+    # One for the whole cluster, so it is another test's.
+    words = (namespace, str(CHART), "--namespace", namespace, *values({"requestPolicy": False, **given}), *options)
     helm("install", *words, kubeconfig=where.kubeconfig)
     try:
         yield
