@@ -18,6 +18,8 @@ from canary.spec.models import CanarySpec
 PATIENCE = 10.0
 """Seconds that servers which are ready may take to tell what they are; after that the rollout goes on without."""
 LONGEST_VALUE = 40
+NAME = "model_name"
+"""The field that is about who is served at all."""
 
 
 def is_awaited(look: Look) -> bool:
@@ -37,10 +39,9 @@ def undeclared(spec: CanarySpec, seen: Seen) -> Sequence[FingerprintDifference]:
 
 
 def blocking(spec: CanarySpec, seen: Seen) -> Sequence[FingerprintDifference]:
-    """Those of them for which the canary may have no traffic."""
-    if spec.fingerprint.policy != "block":
-        return ()
-    return [each for each in undeclared(spec, seen) if not each.harmless]
+    """Those of them for which the canary may have no traffic: a canary that has not the name cannot serve anybody."""
+    strict = spec.fingerprint.policy == "block"
+    return [each for each in undeclared(spec, seen) if each.field == NAME or (strict and not each.harmless)]
 
 
 def the_canary_is_another_model(look: Look) -> Change | None:
@@ -51,6 +52,8 @@ def the_canary_is_another_model(look: Look) -> Change | None:
     stable, canary = look.spec.stable.name, look.spec.canary.name
     names = ", ".join(each.field for each in found)
     message = f"{canary} is not {stable} with the changes of the plan: {_told(found)}. "
+    if all(each.field == NAME for each in found):
+        message = f"{canary} does not answer to {found[0].stable}, and {stable} does: {_told(found)}. "
     message += f"If that is meant, say so with fingerprint: {{allow: [{names}]}}. "
     if look.rollout.peak.canary:
         message += f"{canary} told it late; everything goes back to {stable}."

@@ -22,7 +22,11 @@ def find(config: JudgeConfig, memory: Memory, stage: int, t: float) -> None:
     present = config.by_stage[stage] if 0 <= stage < len(config.by_stage) else ()
     found: list[GateVerdict] = []
     if hard_stop.stops(config.spec.judge.hard_stop, memory["hard"]) and verdicts.HARD_STOP not in memory["failed"]:
-        found.append(_stopped(config.spec.judge.hard_stop, memory["hard"]))
+        found.append(_stopped(config.spec.judge.hard_stop, memory["hard"], "failed"))
+    refused = memory.get("refused", hard_stop.NOTHING)
+    stops = hard_stop.stops(config.spec.judge.hard_stop, refused)
+    if stops and not found and verdicts.HARD_STOP not in memory["failed"]:
+        found.append(_stopped(config.spec.judge.hard_stop, refused, "were answered 4xx or failed"))
     convicted = _convicted(config, memory, present)
     if convicted is not None and convicted.gate.text not in memory["failed"]:
         found.append(_where(config, memory, convicted).failed())
@@ -83,14 +87,15 @@ def _served_enough(memory: Mapping[str, Any], case: GateConfig, asked: int) -> b
     return tally.samples(case, tallies["canary"]) >= asked
 
 
-def _stopped(settings: HardStop, memory: Mapping[str, Any]) -> GateVerdict:
-    """The hard stop's verdict."""
+def _stopped(settings: HardStop, memory: Mapping[str, Any], what: str) -> GateVerdict:
+    """The hard stop's verdict; `what` became of the requests."""
     errors, requests, bad, well = memory["last"]
-    stable = f"failed {sentences.many(bad)} of {sentences.many(well)}" if well else "had no traffic to compare"
+    had = "failed" if what == "failed" else "had"
+    stable = f"{had} {sentences.many(bad)} of {sentences.many(well)}" if well else "had no traffic to compare"
     return GateVerdict(
         verdicts.HARD_STOP,
         Answer.FAIL,
-        sentences.stopped(errors, requests, memory["streak"], stable),
+        sentences.stopped(errors, requests, memory["streak"], stable, what),
         canary=errors / requests,
         stable=bad / well if well else None,
         limit=settings.failures,

@@ -167,7 +167,11 @@ def _update(
     exposed = block.t >= 0 and block.weight > 0 and (sides.canary.pods > 0 or readings)
 
     if block.t >= 0:
-        memory["hard"] = hard_stop.look(config.spec.judge.hard_stop, memory["hard"], sides, block.t)
+        rule = config.spec.judge.hard_stop
+        memory["hard"] = hard_stop.look(rule, memory["hard"], sides, block.t)
+        if rule.client_errors:
+            before = memory.get("refused", hard_stop.NOTHING)  # a state of older builds has none
+            memory["refused"] = hard_stop.look(rule, before, sides, block.t, refused=True)
     new_stage = exposed and settled and memory["tally_stage"] != block.stage
     if new_stage:
         _begin_stage(memory, block)

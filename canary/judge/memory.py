@@ -49,6 +49,7 @@ def fresh(config: JudgeConfig) -> Memory:
         # rules beside the tests, and what has failed for good
         "looks": {},
         "hard": dict(hard_stop.NOTHING),
+        "refused": dict(hard_stop.NOTHING),
         "share": dict(share_check.NOTHING),
         "replicas": dict(replica_share.NOTHING),
         "whole": False,
@@ -77,7 +78,9 @@ def clock_moved(memory: Memory, by: float) -> Memory:
         | {"since": kept["since"] + by, "slot": kept["slot"] + by, "ends": [end + by for end in kept["ends"]]}
         for text, kept in memory["delayed"].items()
     }
-    moved["hard"] = {k: v + by if k in {"since", "began"} and v is not None else v for k, v in memory["hard"].items()}
+    for each in {"hard", "refused"} & memory.keys():
+        kept = memory[each].items()
+        moved[each] = {k: v + by if k in {"since", "began"} and v is not None else v for k, v in kept}
     moved["looks"] = {
         text: {k: v + by if k in {"since", "first_breach"} and v is not None else v for k, v in looks.items()}
         for text, looks in memory["looks"].items()

@@ -182,7 +182,7 @@ def too_few(case: "GateConfig", values: str, more: float) -> str:
     return f"{case.spoken}: {values}; {asked}."
 
 
-def stopped(errors: float, requests: float, scrapes: int, stable: str) -> str:
+def stopped(errors: float, requests: float, scrapes: int, stable: str, what: str = "failed") -> str:
     """The hard stop spoke."""
-    share = f"{many(errors)} of {many(requests)} canary requests failed"
+    share = f"{many(errors)} of {many(requests)} canary requests {what}"
     return f"{share} in the last of {scrapes} scrapes running, while stable {stable}: a plain outage."

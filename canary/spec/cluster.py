@@ -22,7 +22,7 @@ from canary.spec.names import GATEWAY
 from canary.spec.parse import Document, in_order
 from canary.spec.pods import LABEL_VALUE
 from canary.spec.source import quoted
-from canary.spec.sources import PROFILES
+from canary.spec.sources import PROFILES, told_by
 
 SERVICE = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 """A variant's name becomes part of the name of a Service, which has no dots."""
@@ -272,8 +272,7 @@ def _unfed(metric: metrics.Metric, profile: str | None, plan: Draft, price: Pric
     needed = {name.partition("/")[0] for name in made_of} - {MONEY}
     named = PROFILES.get(profile or "")
     for rows in PROFILES.values() if named is None else [named]:
-        told = {row.feeds for row in rows} | ({"errors"} if any(row.failed for row in rows) else set())
-        if needed <= told:
+        if needed <= told_by(rows):
             return ""
     return f"nothing in a cluster counts {metric.name}" if named is None else f"{profile} does not count {metric.name}"
 

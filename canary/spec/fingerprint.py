@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from canary.spec.models import CanarySpec, Variant
 
 FingerprintField = Literal[
+    "model_name",
     "tokenizer",
     "chat_template",
     "generation_config",

@@ -15,9 +15,9 @@ from canary.spec.draft import Draft, draft
 from canary.spec.faults import dotted
 from canary.spec.models import Variant
 from canary.spec.parse import Document, in_order
-from canary.spec.sources import PROFILES
+from canary.spec.sources import PROFILES, told_by
 
-COUNTED = {"errors", *(row.feeds for row in PROFILES["envoy"])}
+COUNTED = told_by(PROFILES["envoy"])
 """Totals, histograms and gauges that the local platform reads; `finish_reason` stands for all of its reasons."""
 MONEY = "dollars"
 """Total that the local platform adds where it knows what a variant's GPUs cost."""

@@ -78,6 +78,22 @@ BUILT_IN: dict[str, Metric] = {
             counts=("errors", "requests"),
         ),
         Metric(
+            "client_error_rate",
+            "Share of requests that were answered 400 to 499, but for 429: an unknown model, a context too long.",
+            "lower",
+            "share",
+            "proportion",
+            counts=("client_errors", "requests"),
+        ),
+        Metric(
+            "throttled_rate",
+            "Share of requests that were refused for their rate: answers of 429.",
+            "lower",
+            "share",
+            "proportion",
+            counts=("throttled", "requests"),
+        ),
+        Metric(
             "throughput",
             "Requests answered a second; it follows the variant's share of traffic.",
             "higher",

@@ -98,6 +98,8 @@ class HardStop(Model):
     """Share of the canary's requests that fail."""
     min_requests: Positive = 20
     """Canary requests that there must be."""
+    client_errors: Switch = True
+    """Whether answers of 400 to 499 are failures here, unless stable gives as many."""
     scrapes: Positive = 2
     """Scrapes running over which it must be so. Each counts from half of the share on: few outages begin with one."""
 

@@ -61,6 +61,8 @@ class Recipe:
         self._requests: Places | None = None
         self._errors: Places | None = None
         """None where the series does not tell failed requests apart."""
+        self._refused: Places | None = None
+        self._throttled: Places = ()
         self._histograms: list[_Histogram] = []
         self._gauges: dict[str, Places] = {}
         self._levels: dict[str, Places] = {}
@@ -78,6 +80,7 @@ class Recipe:
         broken = None if broken is None else max(broken - garbled, 0.0)
         gauges = {name: max(values[place] for place in places) for name, places in self._gauges.items()}
         errors = self._failed(values, requests)
+        totals |= self._client_errors(values, requests, totals.pop("throttled_answers", 0.0))
         return PodCounters(
             requests=requests,
             errors=None if errors is None else errors + (broken or 0.0),
@@ -95,7 +98,11 @@ class Recipe:
             if self._requests is None:
                 self._requests = () if row.kind == "nothing" else tuple(found)
                 if row.failed:
-                    self._errors = tuple(one for one in found if _matches(row.failed, self._series[one].labels))
+                    self._errors = self._those(found, row.failed)
+                if row.refused:
+                    self._refused = self._those(found, row.refused)
+                if row.throttled:
+                    self._throttled = self._those(found, row.throttled)
         elif row.kind == "histogram":
             if all(each.feeds != row.feeds for each in self._histograms):
                 histogram = self._histogram(row, found)
@@ -113,6 +120,19 @@ class Recipe:
                 parts[f"{row.feeds}/{value}" if row.by else row.feeds].append(place)
             for name, places in parts.items():
                 self._totals.setdefault(name, tuple(places))
+
+    def _those(self, found: list[int], what: Mapping[str, str]) -> Places:
+        return tuple(one for one in found if _matches(what, self._series[one].labels))
+
+    def _client_errors(self, values: Sequence[float], requests: float | None, counted: float) -> dict[str, float]:
+        """Client's errors, and apart from them what was refused for its rate; `counted`: such answers by a series.
+
+        Nothing where the series does not tell them apart.
+        """
+        if self._refused is None:
+            return {"client_errors": 0.0, "throttled": 0.0} if requests == 0 else {}
+        refused, throttled = _sum(values, self._refused), _sum(values, self._throttled)
+        return {"client_errors": max(refused - counted, 0.0), "throttled": throttled + counted}
 
     def _open(self, values: Sequence[float]) -> float | None:
         """As the proxy counts it, or else the server itself."""

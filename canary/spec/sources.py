@@ -33,6 +33,10 @@ class Row:
     """Label to the regular expression that its whole value has to match; a missing label is an empty value."""
     failed: Mapping[str, str] = field(default_factory=dict)
     """For requests: what besides makes one of them an error, as in `where`. Empty: the series does not tell."""
+    refused: Mapping[str, str] = field(default_factory=dict)
+    """For requests: what makes one of them a client's error (4xx), as in `where`. Empty: the series does not tell."""
+    throttled: Mapping[str, str] = field(default_factory=dict)
+    """For requests: what makes one of them refused for its rate (429), where `refused` leaves these out."""
     by: str = ""
     """Label whose value is appended to `feeds`: `finish_reason/stop`."""
     scale: float = 1.0
@@ -57,9 +61,22 @@ _PARTS = ("_count", "_sum")
 
 MILLISECONDS = 1e-3
 
+
+def _by_code(series: str, label: str, where: Mapping[str, str] | None = None) -> Row:
+    """Requests by a series whose label is the status itself."""
+    failed, refused, throttled = {label: "5.."}, {label: "4(?!29).."}, {label: "429"}
+    return Row("requests", series, where=where or {}, failed=failed, refused=refused, throttled=throttled)
+
+
 ENVOY: Profile = (
     # Envoy 1.40. A class of answers has no series before its first one; the total is there from the beginning.
-    Row("requests", "envoy_cluster_upstream_rq_xx", failed={"envoy_response_code_class": "5"}),
+    Row(
+        "requests",
+        "envoy_cluster_upstream_rq_xx",
+        failed={"envoy_response_code_class": "5"},
+        refused={"envoy_response_code_class": "4"},
+    ),
+    Row("throttled_answers", "envoy_cluster_upstream_rq", where={"envoy_response_code": "429"}),
     Row("requests", "envoy_cluster_upstream_rq_completed"),
     # Refused connections, resets before the first byte and timeouts are 503 and 504, so they are in class 5. An answer
     # that breaks off later stays a 2xx, and only the counter of protocol errors has it. That one also counts answers
@@ -75,7 +92,7 @@ ENVOY_GATEWAY: Profile = (
     Row("requests", "envoy_cluster_membership_total", "nothing"),
 )
 ENVOY_STATS = (
-    r"^(cluster\.(stable|canary)-[^.]+\.(upstream_rq_([1-5]xx|completed|502|time|active)|upstream_cx_protocol_error)"
+    r"^(cluster\.(stable|canary)-[^.]+\.(upstream_rq_([1-5]xx|completed|429|502|time|active)|upstream_cx_protocol_error)"
     r"|http\.[^.]+\.no_(route|cluster))$"
 )
 """The same by Envoy's inner names, for `filter=` of its admin page, which then has kilobytes in place of megabytes."""
@@ -108,6 +125,8 @@ VLLM: Profile = (
         "http_requests_total",
         where={"handler": r"(/openai)?/v\d/.*", "method": "POST"},
         failed={"status": "5..|5xx"},
+        refused={"status": "4(?!29)..|4xx"},
+        throttled={"status": "429"},
     ),
     Row("latency", "http_request_duration_highr_seconds", "histogram"),
 )
@@ -129,28 +148,38 @@ ISTIO: Profile = (
         row
         for end in ("source", "destination")
         for row in (
-            Row("requests", "istio_requests_total", where={"reporter": end}, failed={"response_code": "5.."}),
+            _by_code("istio_requests_total", "response_code", {"reporter": end}),
             Row("latency", "istio_request_duration_milliseconds", "histogram", {"reporter": end}, scale=MILLISECONDS),
         )
     ),
 )
 KNATIVE_OLD: Profile = (
     # Knative's queue-proxy until 1.18.
-    Row("requests", "revision_app_request_count", failed={"response_code_class": "5xx"}),
-    Row("requests", "revision_request_count", failed={"response_code_class": "5xx"}),
+    Row(
+        "requests",
+        "revision_app_request_count",
+        failed={"response_code_class": "5xx"},
+        refused={"response_code_class": "4xx"},
+    ),
+    Row(
+        "requests",
+        "revision_request_count",
+        failed={"response_code_class": "5xx"},
+        refused={"response_code_class": "4xx"},
+    ),
     Row("latency", "revision_app_request_latencies", "histogram", scale=MILLISECONDS),
     Row("latency", "revision_request_latencies", "histogram", scale=MILLISECONDS),
 )
 KNATIVE: Profile = (
     # Knative's queue-proxy from 1.19 on (OpenTelemetry): no older name survived, and the unit is the second.
-    Row("requests", "kn_serving_invocation_duration_seconds_count", failed={"http_response_status_code": "5.."}),
-    Row("requests", "http_server_request_duration_seconds_count", failed={"http_response_status_code": "5.."}),
+    _by_code("kn_serving_invocation_duration_seconds_count", "http_response_status_code"),
+    _by_code("http_server_request_duration_seconds_count", "http_response_status_code"),
     Row("latency", "kn_serving_invocation_duration_seconds", "histogram"),
     Row("latency", "http_server_request_duration_seconds", "histogram"),
 )
 OWN_COUNTS: Profile = (
     # What a server may count by labels of its own, such as its tenants; read for gates with `by` and for nothing else.
-    Row("requests", "serinus_requests_total", failed={"status": "5..|5xx"}),
+    Row("requests", "serinus_requests_total", failed={"status": "5..|5xx"}, refused={"status": "4..|4xx"}),
     Row("latency", "serinus_request_duration_seconds", "histogram"),
 )
 SERVERS: Profile = (*(row for row in VLLM if row.feeds not in {"requests", "latency"}), *ANY_SERVER)
@@ -171,6 +200,15 @@ PROFILES: Mapping[str, Profile] = {
 
 IN_MILLISECONDS = frozenset(row.series for profile in PROFILES.values() for row in profile if row.scale == MILLISECONDS)
 """Histograms whose bounds are milliseconds on the wire."""
+
+
+def told_by(rows: Iterable[Row]) -> frozenset[str]:
+    """What these rows tell: what they feed, and what they tell apart among the requests."""
+    found: set[str] = set()
+    for row in rows:
+        found |= {row.feeds, *(("errors",) if row.failed else ()), *(("client_errors",) if row.refused else ())}
+        found |= {"throttled"} if row.throttled or row.feeds == "throttled_answers" else set()
+    return frozenset(found)
 
 
 def wire_names(profile: Profile) -> frozenset[str]:

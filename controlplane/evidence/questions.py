@@ -20,7 +20,7 @@ from controlplane.evidence.places import EVERYWHERE, Labels, Places
 Family = Literal["gateway", "mesh", "pods"]
 """Where series come from; each family has labels of its own, so each is one query."""
 PREFIXES: Mapping[str, Family] = {"envoy_": "gateway", "istio_": "mesh"}
-ALWAYS = frozenset({"requests", "broken_answers", "garbled_answers", "open", "started_at"})
+ALWAYS = frozenset({"requests", "broken_answers", "garbled_answers", "throttled_answers", "open", "started_at"})
 """What is read whatever the gates are: traffic, its failures, what is open, and when a replica began."""
 BY_SERVERS = frozenset({"running", "waiting"})
 """What is open as servers count it themselves, where no proxy does."""

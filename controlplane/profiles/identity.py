@@ -96,6 +96,13 @@ async def of_endpoint(
 
     Raises `Unavailable` where nobody answers in time, and `Malformed` where what answers lists no model.
     """
+    return (await of_served(http, url, model, seconds=seconds))[0]
+
+
+async def of_served(
+    http: CappedHttp, url: str, model: str | None, *, seconds: float
+) -> tuple[Fingerprint, tuple[str, ...]]:
+    """The same, and the names that the server answers to; raises as `of_endpoint` does."""
     root = url.rstrip("/").removesuffix("/v1")
     cards = await http.get(f"{root}/v1/models", seconds=seconds)
     card = _card(cards, model)
@@ -111,12 +118,13 @@ async def of_endpoint(
     )
     version = _object(await http.get(f"{root}/version", seconds=seconds)).get("version")
     length = card.get("max_model_len")
-    return Fingerprint(
+    found = Fingerprint(
         tokenizer=None if any(one is None for one in tokens) else digest("probe", canonical(tokens).encode()),
         chat_template=None if chat is None else digest("probe", canonical(chat).encode()),
         engine_version=version if isinstance(version, str) else None,
         context_length=length if isinstance(length, int) else None,
     )
+    return found, tuple(str(each["id"]) for each in _cards(cards))
 
 
 async def tokenized(http: CappedHttp, seconds: float, root: str, request: dict[str, Any]) -> list[int] | None:
@@ -127,9 +135,14 @@ async def tokenized(http: CappedHttp, seconds: float, root: str, request: dict[s
 
 def _card(cards: Answer, model: str | None) -> dict[str, Any] | None:
     """The served model of this name, else the first; None where no model is listed."""
-    listed = _object(cards).get("data")
-    named = [each for each in listed if isinstance(each, dict) and "id" in each] if isinstance(listed, list) else []
+    named = _cards(cards)
     return next((each for each in named if each["id"] == model), named[0] if named else None)
+
+
+def _cards(cards: Answer) -> list[dict[str, Any]]:
+    """All served models that have a name."""
+    listed = _object(cards).get("data")
+    return [each for each in listed if isinstance(each, dict) and "id" in each] if isinstance(listed, list) else []
 
 
 def _object(answer: Answer) -> dict[str, Any]:

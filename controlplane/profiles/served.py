@@ -15,7 +15,7 @@ from canary.spec.models import CanarySpec, Variant
 from canary.weights import Arm
 from controlplane.adapters.capped_http import CappedHttp
 from controlplane.ports import Clock
-from controlplane.profiles.identity import of_directory, of_endpoint
+from controlplane.profiles.identity import of_directory, of_served
 from profiles.errors import Malformed
 from profiles.fingerprint import FIELDS, Comparison, Fingerprint, compare, together
 
@@ -51,8 +51,11 @@ class ServedIdentity:
         if self._compared is None:
             self._compared = await asyncio.to_thread(self._by_files)
         problem, open_ = "", False
+        unnamed: tuple[FingerprintDifference, ...] = ()
         try:
-            served = compare(await self._asked("stable"), await self._asked("canary"))
+            stable, answers_to = await self._asked("stable")
+            canary, also = await self._asked("canary")
+            served, unnamed = compare(stable, canary), _unnamed(self._spec.model.name, answers_to, also)
         except Unavailable as error:
             served, problem, open_ = compare(Fingerprint(), Fingerprint()), str(error), self._tries < TRIES
         except Malformed as error:
@@ -62,17 +65,18 @@ class ServedIdentity:
             FingerprintDifference(each.field, each.stable, each.canary, each.why, each.harmless)
             for each in found.differences
         )
+        differences = (*unnamed, *differences)
         known = tuple(name for name in FIELDS if name not in found.unknown)
         return FingerprintSeen(now, now, not open_, differences, known, found.unknown, problem)
 
-    async def _asked(self, arm: Arm) -> Fingerprint:
+    async def _asked(self, arm: Arm) -> tuple[Fingerprint, tuple[str, ...]]:
         variant = self._spec.stable if arm == "stable" else self._spec.canary
         replicas = self._endpoints()[arm]
         if not replicas:
             raise Unavailable(f"{variant.name} has no address yet")
         try:
             where = f"http://{replicas[min(replicas)]}"
-            return await of_endpoint(self._http, where, self._spec.model.name, seconds=ANSWER_WITHIN)
+            return await of_served(self._http, where, self._spec.model.name, seconds=ANSWER_WITHIN)
         except Unavailable as error:
             raise Unavailable(f"{variant.name} does not tell: {error}") from error
         except Malformed as error:
@@ -99,3 +103,11 @@ def _folders(spec: CanarySpec, variant: Variant) -> Iterator[Path]:
     for place in (variant.uri, *words, spec.model.uri):
         if place and (place.startswith(FILE) or "://" not in place):
             yield Path(place.removeprefix(FILE))
+
+
+def _unnamed(model: str, stable: tuple[str, ...], canary: tuple[str, ...]) -> tuple[FingerprintDifference, ...]:
+    """Where stable answers to the model's name and the canary does not: nobody who asks for it would be served."""
+    if model not in stable or model in canary:
+        return ()
+    why = f"requests for {model} are answered 404 (vLLM: --served-model-name {model})"
+    return (FingerprintDifference("model_name", model, ", ".join(canary), why),)

@@ -120,3 +120,15 @@ def alerts_of(story: Story) -> list[Alert]:
         heard, alerts = hear(heard, event)
         found += alerts
     return found
+
+
+UNNAMED = FingerprintDifference("model_name", "tiny", "models/tiny-w8a8", "requests for tiny are answered 404")
+
+
+@pytest.mark.parametrize("policy", ["warn", "block"])
+def test_a_canary_that_does_not_answer_to_the_models_name_gets_no_request_whatever_the_policy(policy: str) -> None:
+    story = begun(rollout(policy), told(UNNAMED)).expect(Phase.ROLLED_BACK, weight=0.0)
+    blocked = next(event for event in story.rollout.history if event.reason is Reason.FINGERPRINT_BLOCKED)
+    assert blocked.message.startswith("v2 does not answer to tiny, and v1 does: model name differs")
+    assert story.rollout.peak.canary == 0
+    begun(rollout(policy, "model_name"), told(UNNAMED)).expect(Phase.ANALYZING)

@@ -106,3 +106,26 @@ async def command(*words: str) -> str:
     told, _ = await process.communicate()
     assert process.returncode == 0, told.decode()
     return told.decode()
+
+
+async def test_a_canary_that_answers_404_to_everything_is_rolled_back_by_the_hard_stop(tmp_path: Path) -> None:
+    """A wrong model name: no server error anywhere, and nobody is served. No gate of the plan asks for it."""
+    plan = write_plan(tmp_path, stages=[HALF, {"traffic": "100%"}], stable=rude(), canary=rude("--status", "404"))
+    with LeftBehind(tmp_path / "state"):
+        async with running(plan, tmp_path / "state") as run:
+            await run.until(event="phase", phase="Analyzing")
+            async with asyncio.TaskGroup() as asking:
+                users = asking.create_task(ask_on(await run.address()))
+                decided = await run.until(event="phase", phase="RollingBack")
+                users.cancel()
+            assert await run.end() == 1
+    assert "canary requests were answered 4xx or failed" in decided["message"]
+    assert decided["evidence"]["spoke"] == "hard stop"
+
+
+async def ask_on(address: str) -> None:
+    """Users who come one after the other, twenty a second, until cancelled."""
+    async with asyncio.TaskGroup() as users:
+        while True:
+            users.create_task(User().ask(address))
+            await asyncio.sleep(0.05)

@@ -46,11 +46,21 @@ def test_each_value_has_what_its_own_series_say() -> None:
                         errors=2,
                         histograms={"latency": {0.1: 30, math.inf: 42}},
                         kpis={"sold": (3, 30)},
+                        totals={"client_errors": 0.0, "throttled": 0.0},
                         started_at=77.0,
                     )
                 }
             },
-            "bolt": {"canary": {"canary-0": PodCounters(requests=58, errors=8, started_at=77.0)}},
+            "bolt": {
+                "canary": {
+                    "canary-0": PodCounters(
+                        requests=58,
+                        errors=8,
+                        totals={"client_errors": 0.0, "throttled": 0.0},
+                        started_at=77.0,
+                    )
+                }
+            },
         }
     }
 

@@ -2,6 +2,8 @@
 
 import math
 
+import pytest
+
 from canary.observation import PodCounters
 from canary.spec.recipe import Recipe, SeriesId
 from canary.spec.samples import Sample, pods
@@ -17,7 +19,40 @@ def test_a_recipe_says_the_same_as_reading_the_samples_anew() -> None:
     samples = [Sample(*each, value) for each, value in zip(series, values, strict=True)]
     told = pods(samples, PROFILES["envoy"], lambda _: ("canary", "p")).arms["canary"]["p"]
     assert Recipe(series, PROFILES["envoy"]).totals(values) == told
-    assert told == PodCounters(requests=100, errors=10, histograms={"latency": {0.001: 1, 0.2: 60, math.inf: 100}})
+    latency = {0.001: 1, 0.2: 60, math.inf: 100}
+    refused = {"client_errors": 0.0, "throttled": 0.0}
+    assert told == PodCounters(requests=100, errors=10, histograms={"latency": latency}, totals=refused)
+
+
+@pytest.mark.parametrize(
+    ("profile", "name", "labels", "apart"),
+    [
+        ("envoy", "envoy_cluster_upstream_rq_xx", {"envoy_response_code_class": "4"}, True),
+        ("envoy-gateway", "envoy_cluster_upstream_rq_xx", {"envoy_response_code_class": "4"}, True),
+        ("istio", "istio_requests_total", {"response_code": "404", "reporter": "source"}, True),
+        ("knative", "kn_serving_invocation_duration_seconds_count", {"http_response_status_code": "404"}, True),
+        ("knative-old", "revision_app_request_count", {"response_code_class": "4xx"}, False),
+        ("vllm", "http_requests_total", {"status": "4xx", "handler": "/v1/completions", "method": "POST"}, True),
+    ],
+)
+def test_client_errors_are_told_apart_and_those_for_the_rate_from_the_rest(
+    profile: str, name: str, labels: dict[str, str], apart: bool
+) -> None:
+    """Where a series knows classes only, a refusal for the rate is a client's error as any other."""
+    series, values = [SeriesId(name, labels)], [30.0]
+    if profile.startswith("envoy"):
+        series, values = [*series, SeriesId("envoy_cluster_upstream_rq", {"envoy_response_code": "429"})], [30.0, 12.0]
+    elif apart:
+        key = next(key for key, value in labels.items() if value in {"404", "4xx"})
+        series, values = [*series, SeriesId(name, {**labels, key: "429"})], [18.0, 12.0]
+    told = Recipe(series, PROFILES[profile]).totals(values)
+    assert (told.requests, told.errors) == (30, 0)
+    assert told.totals == {"client_errors": 18 if apart else 30, "throttled": 12 if apart else 0}
+
+
+def test_a_server_that_counts_no_classes_says_nothing_of_client_errors() -> None:
+    told = Recipe([SeriesId("request_predict_seconds_count", {})], PROFILES["kserve"]).totals([30.0])
+    assert "client_errors" not in told.totals
 
 
 def test_the_same_recipe_serves_other_values() -> None:

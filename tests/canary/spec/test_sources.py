@@ -17,6 +17,7 @@ READ_BY_METRICS = {
     "prompt_tokens",  # shown, and not judged
     "broken_answers",
     "garbled_answers",
+    "throttled_answers",
     "open",  # by proxies, or else by servers:
     "running",
     "waiting",

@@ -113,3 +113,14 @@ async def test_a_server_that_answers_without_end_is_left(monkeypatch: Any) -> No
     async with server:
         found = await compared(f"127.0.0.1:{port}", f"127.0.0.1:{port}")
     assert "larger than" in found.problem
+
+
+async def test_a_canary_without_the_name_that_stable_answers_to_is_named() -> None:
+    """As vLLM has it that names a checkpoint by its path."""
+    with served("--model", "m") as stable, served("--model", "models/m-w8a8") as canary:
+        found = await compared(at(stable), at(canary))
+    (difference,) = [each for each in found.differences if each.field == "model_name"]
+    assert (difference.stable, difference.canary) == ("m", "models/m-w8a8")
+    with served("--model", "a") as stable, served("--model", "b") as canary:
+        found = await compared(at(stable), at(canary))
+    assert "model_name" not in [each.field for each in found.differences]
