@@ -32,6 +32,9 @@ from tests.controlplane.adapters.waiting import PATIENCE_S
 INTERVAL = 0.4
 ENVOY = "/stats/prometheus"
 
+NOBODY = {"client_errors": 0.0, "throttled": 0.0}
+"""Totals of a replica that refused nobody."""
+
 
 class HandClock:
     """A clock that a test sets."""
@@ -108,13 +111,13 @@ async def test_a_page_that_hangs_costs_nobody_else_and_is_left_alone_for_a_while
     bench.has_page("canary", "canary-0", bench.server.url("/slow"))
     counters = await bench.source.read()
     assert counters.arms["stable"]["stable-0"].totals["generation_tokens"] == 7
-    assert (counters.arms["canary"]["canary-0"].requests, counters.arms["canary"]["canary-0"].totals) == (1, {})
+    assert (counters.arms["canary"]["canary-0"].requests, counters.arms["canary"]["canary-0"].totals) == (1, NOBODY)
     assert counters.problem == "canary-0: its metrics page is not read within 0.2 s"
     await bench.source.read()
     assert [asked.path for asked in bench.server.asked].count("/slow") == 1
     bench.clock.time += LEFT_ALONE_INTERVALS * INTERVAL
     bench.server.put("/slow", server_page(tokens=9))
-    assert (await bench.source.read()).arms["canary"]["canary-0"].totals == {"generation_tokens": 9}
+    assert (await bench.source.read()).arms["canary"]["canary-0"].totals == {"generation_tokens": 9, **NOBODY}
 
 
 @pytest.mark.parametrize(
@@ -144,7 +147,7 @@ async def test_r4_a_page_that_cannot_be_used_is_left_out_and_said(bench: Bench, 
     counters = await bench.source.read()
     assert problem in counters.problem
     pod = counters.arms["canary"]["canary-0"]
-    assert (pod.requests, pod.errors, pod.totals, pod.histograms, pod.started_at) == (10, 9, {}, {}, None)
+    assert (pod.requests, pod.errors, pod.totals, pod.histograms, pod.started_at) == (10, 9, NOBODY, {}, None)
 
 
 async def test_s14_what_only_the_proxy_may_count_does_not_count_on_a_replicas_own_page(bench: Bench) -> None:
@@ -177,7 +180,7 @@ async def test_r4_a_page_is_parsed_beside_the_event_loop_and_within_its_own_time
     counters = await bench.source.read()
     assert begun.is_set()
     assert counters.arms["stable"]["stable-0"].totals["generation_tokens"] == 7
-    assert (counters.arms["canary"]["canary-0"].errors, counters.arms["canary"]["canary-0"].totals) == (9, {})
+    assert (counters.arms["canary"]["canary-0"].errors, counters.arms["canary"]["canary-0"].totals) == (9, NOBODY)
     assert counters.problem == "canary-0: its metrics page is not read within 0.2 s"
     free.set()
 

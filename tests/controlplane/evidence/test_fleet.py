@@ -45,6 +45,9 @@ OWN = Gate(
 )
 OWN_QUERY = "sum by (variant) (rate(refunds_total[60000ms]))"
 
+NOBODY = {"client_errors": 0.0, "throttled": 0.0}
+"""Totals of a replica that refused nobody."""
+
 
 async def test_what_a_gateway_counts_goes_to_the_arm_that_stands_at_the_place(
     fleet: FleetMetrics, prometheus: Prometheus
@@ -61,10 +64,10 @@ async def test_what_a_gateway_counts_goes_to_the_arm_that_stands_at_the_place(
     assert (counters.at, counters.problem, counters.unrouted) == (101.0, "", None)
     assert counters.arms == {
         "stable": {
-            "envoy-a/backend/0@100.000": PodCounters(requests=93, errors=3),
-            "envoy-b/backend/0@100.000": PodCounters(requests=40, errors=0),
+            "envoy-a/backend/0@100.000": PodCounters(requests=93, errors=3, totals=NOBODY),
+            "envoy-b/backend/0@100.000": PodCounters(requests=40, errors=0, totals=NOBODY),
         },
-        "canary": {"envoy-a/backend/1@100.000": PodCounters(requests=5, errors=0)},
+        "canary": {"envoy-a/backend/1@100.000": PodCounters(requests=5, errors=0, totals=NOBODY)},
     }
 
 
@@ -126,7 +129,7 @@ async def test_servers_are_asked_only_for_what_gates_need(prometheus: Prometheus
     assert fleet.newest(KEY).arms == {
         "canary": {
             "envoy-a/backend/1@100.000": PodCounters(
-                requests=10, errors=0, histograms={"latency": {0.1: 7, math.inf: 10}}
+                requests=10, errors=0, histograms={"latency": {0.1: 7, math.inf: 10}}, totals=NOBODY
             ),
             "chat-int4-predictor-5f-x1": PodCounters(histograms={"ttft": {0.1: 4, math.inf: 10}}, started_at=55.5),
         }
