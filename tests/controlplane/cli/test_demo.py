@@ -23,15 +23,15 @@ def left_running(state: Path) -> list[str]:
     for process in psutil.process_iter(["cmdline", "environ"]):
         words = process.info["cmdline"] or []
         if any(str(state) in word for word in words) or str(state) in (process.info["environ"] or {}).get(
-            "DEMO_OF", ""
+            "XDG_DATA_HOME", ""
         ):
             found.append(" ".join(words))
     return found
 
 
 def environment(state: Path) -> dict[str, str]:
-    """Marks every process that the demo starts, so that the ones left behind can be found."""
-    return {**os.environ, "DEMO_OF": str(state)}
+    """Marks every process that the demo starts, by a variable that is passed on, so that none can be left unseen."""
+    return {**os.environ, "XDG_DATA_HOME": str(state)}
 
 
 def test_one_is_promoted_one_is_put_back_and_no_request_is_lost(tmp_path: Path) -> None:
