@@ -15,6 +15,7 @@ from canary.spec.crd_reading import read_otherwise
 from canary.spec.decidable import never_by_label
 from canary.spec.draft import Draft, draft
 from canary.spec.faults import dotted
+from canary.spec.flags import unfit
 from canary.spec.local import MONEY, Price, stated_price, unpriced
 from canary.spec.metrics import did_you_mean
 from canary.spec.models import KServePlatform, Variant
@@ -214,6 +215,9 @@ def _variant(plan: Draft, role: str, variant: Variant) -> Iterator[Fault]:
     if variant.system_prompt is not None and variant.system_prompt.file is not None:
         message = "a cluster has no file beside the plan; write the prompt as text"
         yield plan.place(("spec", role, "systemPrompt", "file")).fault(f"{at}.systemPrompt.file", message)
+    for name, message in unfit(variant.engine):
+        path = ("spec", role, "engine", *([name] if name else ()))
+        yield plan.place(path).fault(dotted(path), message)
     for key, value in variant.labels.items():
         if not re.fullmatch(LABEL_VALUE, value):
             message = f"expected the value of a label: at most 63 letters, digits, -, _ and ., got {quoted(value)}"

@@ -7,7 +7,7 @@ rule that an older API server does not know is dropped by it, so the operator ch
 from collections.abc import Mapping
 from typing import Any
 
-from canary.spec import alerts, models, pods
+from canary.spec import alerts, flags, models, pods
 from canary.spec.base import Model
 from canary.spec.cluster import MOST_COHORT_VALUES, NOT_CARRIED_OUT, RENDERED, SERVICE, VARIABLES
 from canary.spec.crd_types import Rule, is_share, literal, matching, percent, text
@@ -198,6 +198,7 @@ RULES_OF_FIELDS: Mapping[Field, tuple[Rule, ...]] = {
 
 TYPES_OF_FIELDS: Mapping[Field, dict[str, Any]] = {
     (models.KServePlatform, "gateway"): text(LONGEST_GATEWAY),
+    (models.Variant, "engine"): flags.SCHEMA,
     (models.Variant, "resources"): {
         "type": "object",
         "maxProperties": pods.MOST,

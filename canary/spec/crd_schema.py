@@ -18,7 +18,7 @@ from canary.spec.base import Model
 from canary.spec.crd_rules import DEFAULTS, RULES, RULES_OF_FIELDS, TYPES_OF_FIELDS
 from canary.spec.crd_types import ANYTHING, Value, kind_of, text
 from canary.spec.schema import sentences_of
-from canary.spec.units import show
+from canary.spec.units import LONGEST_VALUE, show
 
 Schema = dict[str, Any]
 MOST_ENTRIES = 5_000
@@ -81,11 +81,18 @@ def of_type(annotation: Any) -> Schema:
 def _gate() -> Schema:
     """A line or a mapping: bounds that are about texts bind lines only, and those about objects bind mappings only."""
     mapping = of_model(gates.GateMapping)
+    known = {key: _unruled(each) for key, each in mapping["properties"].items()}
+    # A limit is a text or a number; of a list or a mapping nothing is stored.
+    known |= {
+        limit: {**known[limit], "maxLength": LONGEST_VALUE, "maxItems": 0, "maxProperties": 0} for limit in gates.LIMITS
+    }
     return {
         **ANYTHING,
         "maxLength": 300,
         "pattern": LINE,
-        "properties": {key: _unruled(each) for key, each in mapping["properties"].items()},
+        "maxItems": 0,
+        "maxProperties": len(known),
+        "properties": known,
         "required": mapping["required"],
         "anyOf": [{"required": [limit]} for limit in gates.LIMITS],
         "description": "A line such as `latency p95 <= 200ms` or `error_rate not worse than stable by 0.1pp`, or a"

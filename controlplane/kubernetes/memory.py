@@ -171,7 +171,7 @@ class MemoryKube:
                 raise Refused("metadata.managedFields must be nil")
             before = self.server.find(resource, key_of(object_))
             live = before or {"metadata": {}}
-            wanted = _typed(resource, object_)
+            wanted = _typed(resource, copied(object_))
             if resource not in WITHOUT_STATUS:
                 wanted.pop("status", None)
             try:
@@ -194,7 +194,7 @@ class MemoryKube:
         """See `api.Kube`."""
         async with self._request("patch", resource, namespace, name, subresource):
             before = self.server.read(resource, (namespace or "", name))
-            after = merge_patched(before, patch) if isinstance(patch, Mapping) else _json_patched(before, patch)
+            after = merge_patched(before, copied(patch)) if isinstance(patch, Mapping) else _json_patched(before, patch)
             half = _writable(resource, before, after, subresource)
             owned = updated(before, half, self.manager, self.server.timestamp(), subresource=subresource)
             return copied(self.server.write("patch", resource, before, owned, subresource))

@@ -40,6 +40,22 @@ def a_sample(namespace: str, weight: int = 1, **meta: Any) -> Object:
     }
 
 
+def nested(levels: int) -> Any:
+    """So many mappings, one in the other."""
+    value: Any = 1
+    for _ in range(levels):
+        value = {"a": value}
+    return value
+
+
+def depth_of(value: Any) -> int:
+    """How many mappings are one in the other."""
+    levels = 0
+    while isinstance(value, dict):
+        value, levels = value.get("a"), levels + 1
+    return levels
+
+
 def version_of(object_: Object) -> str:
     """The version of a state."""
     return str(object_["metadata"]["resourceVersion"])
@@ -404,6 +420,31 @@ class KubePromises:
             await asyncio.sleep(0.2)
             await kube.create(CONFIG_MAP, a_map(namespace, labels={"t": "w"}))
         assert [(event.type, event.object["kind"]) for event in watching.result()] == [("ADDED", "ConfigMap")]
+
+    @pytest.mark.parametrize("levels", [250, 600])
+    async def test_r3_an_object_of_any_depth_hides_no_other(self, kube: Kube, namespace: str, levels: int) -> None:
+        """In no answer, list or watch; what is too deep in it is left out, and the rest of it is there."""
+
+        def named(name: str, **spec: Any) -> Object:
+            return a_sample(namespace) | {"metadata": {"namespace": namespace, "name": name}, "spec": spec}
+
+        version = (await kube.list(SAMPLE, namespace)).version
+        first, last = await kube.create(SAMPLE, named("aaa", size=1)), named("zzz", size=3)
+        deep = await kube.create(SAMPLE, named("deep", size=2, engine=nested(levels)))
+        last = await kube.create(SAMPLE, last)
+        listed = {each["metadata"]["name"]: each for each in (await kube.list(SAMPLE, namespace)).items}
+        assert (listed["aaa"], listed["zzz"]) == (first, last)
+        told = {
+            each.object["metadata"]["name"]: each.object
+            for each in await heard(kube, namespace, version, enough=3, of=SAMPLE)
+        }
+        assert (told["aaa"], told["zzz"]) == (first, last)
+        for found in (deep, listed["deep"], told["deep"], await kube.get(SAMPLE, namespace, "deep")):
+            assert found["spec"]["size"] == 2
+            assert found["metadata"]["uid"]
+            assert 190 < depth_of(found["spec"]["engine"]) < 200
+        patched = await kube.patch(SAMPLE, namespace, "deep", {"spec": {"size": 4}})
+        assert patched["spec"]["size"] == 4
 
     async def test_what_stops_matching_a_watch_is_deleted_for_it(self, kube: Kube, namespace: str) -> None:
         version = (await kube.list(CONFIG_MAP, namespace)).version

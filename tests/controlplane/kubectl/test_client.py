@@ -138,6 +138,24 @@ def test_s14_a_name_that_leads_elsewhere_is_not_sent(server: Server, tmp_path: P
     assert server.asked == []
 
 
+def test_r3_one_object_of_thousands_of_levels_hides_no_other(server: Server, tmp_path: Path) -> None:
+    """Python's own reader ends at a thousand levels, with a traceback."""
+
+    async def asked() -> list[str]:
+        client = ThinClient(target(server.url, tmp_path))
+        try:
+            return [each["metadata"]["name"] for each in (await client.list(CONFIG_MAP)).items]
+        finally:
+            await client.close()
+
+    deep = '{"a":' * 9_000 + "1" + "}" * 9_000
+    items = ",".join(
+        f'{{"metadata": {{"name": "{name}"}}, "spec": {spec}}}' for name, spec in (("a", deep), ("z", "{}"))
+    )
+    server.answer = lambda _request: (200, f'{{"items": [{items}], "metadata": {{"resourceVersion": "1"}}}}')
+    assert asyncio.run(asked()) == ["a", "z"]
+
+
 def test_what_is_no_api_server_says_so(server: Server, tmp_path: Path) -> None:
     server.answer = lambda _request: (200, "<html>Log in</html>")
     with pytest.raises(Unavailable, match="is it an API server"):

@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from controlplane.kubernetes.resources import MODEL_CANARY
+from tests.contracts.kube_promises import nested
 from tests.controlplane.kubectl.desk import Desk, a_canary, broken, desk, faulty, under_way
 
 
@@ -76,6 +77,22 @@ def test_a_message_cannot_take_the_terminal_over() -> None:
 def test_the_options_may_stand_before_the_verb_too() -> None:
     assert "chat" in desk(broken)("-n", "models", "list").stdout
     assert "chat" not in desk(under_way)("-n", "elsewhere", "list").stdout
+
+
+def test_r3_one_of_thousands_of_levels_hides_no_other(person: Desk) -> None:
+    """Its line says why it is not carried out, and it is printed as far as it can be read."""
+    deep = a_canary("deep")
+    deep["spec"]["canary"]["engine"] = {"a": nested(600)}
+    refused = {"type": "Accepted", "status": "False", "message": "has more than 32 levels."}
+    person.kube.seed(MODEL_CANARY, deep | {"status": {"conditions": [refused]}})
+    line = next(each for each in person("list").stdout.splitlines() if each.startswith("deep "))
+    assert "InvalidSpec" in line
+    assert "32 levels" in line
+    for output in ("wide", "name", "json", "yaml"):
+        told = person("list", "-o", output)
+        assert told.exit_code == 0, told.output
+        assert "deep" in told.stdout
+    assert person("get", "deep").exit_code in {0, 2}
 
 
 def test_s14_one_of_another_shape_hides_no_other(person: Desk) -> None:

@@ -118,6 +118,34 @@ async def test_r3_an_answer_that_is_not_json_is_no_answer(script: Script, kube: 
         await kube.get(POD, "models", "a")
 
 
+def an_object(name: str, engine: str = "{}") -> str:
+    meta = f'{{"name": "{name}", "namespace": "models", "resourceVersion": "1"}}'
+    return f'{{"metadata": {meta}, "spec": {{"canary": {{"engine": {engine}}}}}}}'
+
+
+DEEP = an_object("deep", '{"a":' * 9_000 + "1" + "}" * 9_000)
+"""As deep as an API server takes it."""
+
+
+async def test_r3_one_object_of_thousands_of_levels_hides_no_other(script: Script, kube: KubeClient) -> None:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if "watch" in request.query:
+            lines = (f'{{"type": "ADDED", "object": {each}}}\n' for each in (DEEP, an_object("z")))
+            return web.Response(text="".join(lines))
+        if request.path.endswith("modelcanaries"):
+            items = ",".join((an_object("a"), DEEP, an_object("z")))
+            return web.Response(text=f'{{"items": [{items}], "metadata": {{"resourceVersion": "1"}}}}')
+        return web.Response(text=DEEP)
+
+    script.handler = answer
+    listing = await kube.list(MODEL_CANARY)
+    assert [each["metadata"]["name"] for each in listing.items] == ["a", "deep", "z"]
+    assert listing.items[0]["spec"] == {"canary": {"engine": {}}}
+    watched = [event.object["metadata"]["name"] async for event in kube.watch(MODEL_CANARY, None, "1")]
+    assert watched == ["deep", "z"]
+    assert (await kube.get(MODEL_CANARY, "models", "deep"))["metadata"]["name"] == "deep"
+
+
 async def test_a_server_that_is_not_there_is_unavailable(kube: KubeClient) -> None:
     gone = KubeClient(Access(Configuration(host="http://127.0.0.1:9")))
     with pytest.raises(Unavailable, match=r"http://127\.0\.0\.1:9 does not answer"):
