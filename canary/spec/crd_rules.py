@@ -117,6 +117,7 @@ RULES: Mapping[type[Model], tuple[Rule, ...]] = {
                 f".{key}",
             )
             for key in RENDERED
+            if key != "engine"  # CEL sees no mapping whose values have no type: the operator says it
         ),
     ),
     models.Budget: (

@@ -34,12 +34,12 @@ class Server:
         """What it has against this object, by field; empty where it would take it."""
         return self.tried(object_)[1]
 
-    def tried(self, object_: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    def tried(self, object_: dict[str, Any] | bytes, plural: str = "modelcanaries") -> tuple[dict[str, Any], list[str]]:
         """The object as it would be kept, and what the server has against it."""
         answer = self.http.post(
-            "/apis/serinus.dev/v1alpha1/namespaces/default/modelcanaries",
+            f"/apis/serinus.dev/v1alpha1/namespaces/default/{plural}",
             params=STRICT,
-            content=json.dumps(object_).encode(),
+            content=object_ if isinstance(object_, bytes) else json.dumps(object_).encode(),
             headers={"Content-Type": "application/json"},
         )
         body = answer.json()
@@ -162,6 +162,42 @@ def test_r11_what_only_the_parser_can_see_the_server_takes(server: Server, name:
     path, value, _ = ONLY_PARSED[name]
     base = changed(sound(), "spec.stable.uri", "hf://a/b") if name == "a canary that is stable" else sound()
     assert server.refusals(changed(base, path, value)) == []
+
+
+@pytest.mark.parametrize("levels", [3, 250, 9_000])
+@pytest.mark.parametrize("where", ["engine", "max"])
+def test_r3_what_is_nested_is_refused_at_apply(server: Server, where: str, levels: int) -> None:
+    """So that nobody can store an object that is deeper than others can read."""
+    path = {"engine": "spec.canary.engine", "max": "spec.gates"}[where]
+    value = {"a": "HERE"} if where == "engine" else [{"metric": "latency p95", "max": "HERE"}]
+    text = json.dumps(changed(sound(), path, value)).replace('"HERE"', '{"a":' * levels + "1" + "}" * levels)
+    _, against = server.tried(text.encode())
+    assert against != []
+
+
+@pytest.mark.parametrize(
+    ("name", "taken"),
+    [
+        ("models-git.v2", True),
+        ("../../models/secrets/models-git", False),
+        ("..", False),
+        ("a/b", False),
+        ("a%2fb", False),
+        ("A", False),
+        ("a..b", False),
+    ],
+)
+def test_s14_a_git_source_names_a_secret_of_its_own_namespace(server: Server, name: str, taken: bool) -> None:
+    """The operator reads it with its own rights and sends it to an address of the source's."""
+    source = {
+        "apiVersion": "serinus.dev/v1alpha1",
+        "kind": "GitSource",
+        "metadata": {"name": "apps", "namespace": "default"},
+        "spec": {"url": "https://git.example.com/a/b", "secretRef": {"name": name}},
+    }
+    _, against = server.tried(source, "gitsources")
+    assert (against == []) is taken
+    assert taken or any("expected the name of a Secret" in each for each in against)
 
 
 def test_a_plan_at_rest_is_taken(server: Server) -> None:

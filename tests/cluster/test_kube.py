@@ -7,6 +7,8 @@ import pytest
 
 from canary.errors import WorldError
 from controlplane.adapters.system_clock import SystemClock
+from controlplane.kubectl.client import ThinClient
+from controlplane.kubectl.kubeconfig import find
 from controlplane.kubernetes import client as client_module
 from controlplane.kubernetes.access import Access
 from controlplane.kubernetes.api import Busy, Object, Refused, Resource
@@ -16,7 +18,7 @@ from controlplane.kubernetes.election import Election
 from controlplane.kubernetes.reflector import Reflector
 from controlplane.kubernetes.resources import CONFIG_MAP, HTTP_ROUTE, LEASE
 from tests.cluster.bed import Light
-from tests.contracts.kube_promises import PATIENCE, SAMPLE, KubePromises, a_map
+from tests.contracts.kube_promises import PATIENCE, SAMPLE, KubePromises, a_map, a_sample
 
 FREE = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 VALIDATING_WEBHOOK = Resource(
@@ -86,6 +88,35 @@ class TestKubeClient(KubePromises):
             await kube.create(CONFIG_MAP, a_map(namespace, name, labels={"t": "pages"}))
         listing = await kube.list(CONFIG_MAP, namespace, labels="t=pages")
         assert [each["metadata"]["name"] for each in listing.items] == names
+
+    @pytest.mark.parametrize("levels", [250, 9_000])
+    async def test_r3_an_object_as_deep_as_the_server_takes_it_hides_no_other(
+        self, kube: KubeClient, light: Light, namespace: str, levels: int
+    ) -> None:
+        """Written by another program than ours; listed and watched by a reflector and by the plugin's client."""
+        cache = Cache(SAMPLE)
+        reflector = Reflector(kube, SAMPLE, cache, clock=SystemClock(), namespace=namespace)
+        thin = ThinClient(find(kubeconfig=str(light.kubeconfig), context=None))
+        await kube.create(SAMPLE, a_sample(namespace))
+        whole = asyncio.Event()
+        cache.on_change(lambda _before, _after: whole.set() if len(cache) == 4 else None)
+        async with asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(reflector.run())
+            await reflector.synced.wait()
+            for name in ("deep", "deeper"):
+                meta = f'{{"name": "{name}", "namespace": "{namespace}"}}'
+                spec = '{"a":' * levels + "1" + "}" * levels
+                text = f'{{"apiVersion": "{SAMPLE.api_version}", "kind": "Sample", "metadata": {meta}, "spec": {spec}}}'
+                await asyncio.to_thread(light.kubectl, "create", "-f", "-", stdin=text)
+            await kube.create(SAMPLE, a_sample(namespace) | {"metadata": {"namespace": namespace, "name": "zzz"}})
+            async with asyncio.timeout(PATIENCE):
+                await whole.wait()
+            running.cancel()
+        assert reflector.problem == ""
+        for client in (kube, thin):
+            names = [each["metadata"]["name"] for each in (await client.list(SAMPLE, namespace)).items]
+            assert names == ["chat", "deep", "deeper", "zzz"]
+        await thin.close()
 
     async def test_a_webhook_that_does_not_answer_is_busy_and_not_a_refusal(
         self, kube: KubeClient, namespace: str
