@@ -13,6 +13,7 @@ import pytest
 from canary.errors import Conflict
 from controlplane.kubernetes.api import Exists, Gone, Kube, NotFound, Object, Refused, Resource, WatchEvent
 from controlplane.kubernetes.resources import CONFIG_MAP, NAMESPACE
+from tests.contracts.nesting import depth_of, nested
 
 SAMPLE = Resource("test.serinus.dev", "v1", "samples", "Sample")
 UNKNOWN = Resource("nobody.serinus.dev", "v1", "nothings", "Nothing")
@@ -38,22 +39,6 @@ def a_sample(namespace: str, weight: int = 1, **meta: Any) -> Object:
         "metadata": {"namespace": namespace, "name": "chat", **meta},
         "spec": {"size": 3, "rules": [{"name": "v1", "weight": weight}]},
     }
-
-
-def nested(levels: int) -> Any:
-    """So many mappings, one in the other."""
-    value: Any = 1
-    for _ in range(levels):
-        value = {"a": value}
-    return value
-
-
-def depth_of(value: Any) -> int:
-    """How many mappings are one in the other."""
-    levels = 0
-    while isinstance(value, dict):
-        value, levels = value.get("a"), levels + 1
-    return levels
 
 
 def version_of(object_: Object) -> str:

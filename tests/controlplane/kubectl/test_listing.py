@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from controlplane.kubernetes.resources import MODEL_CANARY
-from tests.contracts.kube_promises import nested
+from tests.contracts.nesting import nested
 from tests.controlplane.kubectl.desk import Desk, a_canary, broken, desk, faulty, under_way
 
 

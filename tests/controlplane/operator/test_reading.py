@@ -8,7 +8,8 @@ import pytest
 from controlplane.kubernetes.memory import MemoryKube
 from controlplane.kubernetes.resources import EVENT, MODEL_CANARY
 from controlplane.operator.reading import read
-from tests.contracts.kube_promises import nested
+from controlplane.simulation.clock import VirtualClock
+from tests.contracts.nesting import depth_of, nested
 from tests.controlplane.operator.town import NAME, PLACE, Office, Town, a_canary, a_spec, plays
 
 
@@ -71,9 +72,6 @@ async def test_r3_a_deep_edit_leaves_what_runs_as_it_is(town: Town, office: Offi
 
 def test_what_the_tests_call_deep_is_too_deep_for_every_reader() -> None:
     async def story() -> int:
-        from controlplane.simulation.clock import VirtualClock
-        from tests.contracts.kube_promises import depth_of
-
         kube = MemoryKube(VirtualClock())
         kube.seed(MODEL_CANARY, a_canary(NAME, deep(a_spec())))
         found = await kube.get(MODEL_CANARY, PLACE, NAME)
