@@ -148,7 +148,7 @@ def blind(look: Look) -> Change | None:
 def rolling_back(look: Look) -> Change | None:
     """The canary has to be seen to get nothing, and to have answered what it had begun."""
     if not look.rollout.peak.canary:
-        message = f"{look.spec.canary.name} never had traffic; {look.spec.stable.name} serves as before."
+        message = wording.never_had_traffic(look.spec.stable.name, look.spec.canary.name, look.seen.stable)
         return _over(look, message, took=0.0, zero=look.rollout.decided)
     return given_back(look) if drain.is_over(look, "canary") else None
 

@@ -5,6 +5,7 @@ Called by the machine and by the views. Takes plain values; decides nothing.
 
 from collections.abc import Sequence
 
+from canary.observation import VariantSeen
 from canary.weights import Weights
 
 
@@ -90,6 +91,14 @@ def shift_awaited(weights: Weights, problem: str) -> str:
 def lost(name: str, problem: str) -> str:
     """A canary that was ready and is not any more."""
     return f"{name} stopped being ready{f' ({problem})' if problem else ''}; its traffic goes back to stable."
+
+
+def never_had_traffic(stable: str, canary: str, seen: VariantSeen) -> str:
+    """The end of a rollout before any traffic. A stable variant that cannot serve is not said to."""
+    if seen.usable:
+        return f"{canary} never had traffic; {stable} serves as before."
+    why = f" ({seen.problem})" if seen.problem else ""
+    return f"{canary} never had traffic; {stable} cannot serve either{why}."
 
 
 def back_on(stable: str, took: float) -> str:

@@ -129,7 +129,7 @@ def test_the_next_commands_are_those_of_where_it_runs() -> None:
 
 
 def test_a_canary_that_never_gets_ready_failed() -> None:
-    story = Story()
+    story = Story().ready(5, canary=False)
     story.at(700)
     (decided, done) = alerts_of(story)
     assert (done.kind, done.severity) == ("failed", "warning")

@@ -129,6 +129,11 @@ def test_a_canary_without_any_traffic_is_not_waited_for() -> None:
     assert "never had traffic" in story.rollout.message
 
 
+def test_a_stable_variant_that_never_served_is_not_said_to_serve_as_before() -> None:
+    story = Story(plan(drain=60.0)).ready(5, stable=False, canary=False).ask(21, "abort").expect(Phase.ROLLED_BACK)
+    assert story.rollout.message.startswith("v2 never had traffic; v1 cannot serve either")
+
+
 def test_a_promotion_waits_for_what_stable_still_answers() -> None:
     story = Counted(plan(Stage(traffic=1.0, hold=10), drain=300.0)).ready(5).expect(Phase.WATCHING)
     story.count(6, "stable", 4)

@@ -103,3 +103,33 @@ def test_missing_error_counts_are_no_data() -> None:
     memory = dict(hard_stop.NOTHING)
     silent = ArmSums(1, 50.0, None, 0.0)
     assert hard_stop.look(HardStop(), memory, Sides(silent, silent, (silent, ArmSums()), []), 0.0)["canary"] == [0, 0]
+
+
+def _refusing(canary: float, stable: float, *, of: float = 20.0) -> hard_stop.Memory:
+    """Three scrapes in which so many canary requests of 20, and stable's of 400, are answered 4xx, and none fails."""
+    memory = dict(hard_stop.NOTHING)
+    for t in range(3):
+        mine = ArmSums(1, of, 0.0, of, totals={"client_errors": canary, "throttled": 0.0})
+        theirs = ArmSums(1, 400.0, 0.0, 400.0, totals={"client_errors": stable / 2, "throttled": stable / 2})
+        sides = Sides(mine, theirs, (theirs, ArmSums()), [])
+        memory = hard_stop.look(HardStop(), memory, sides, float(t), refused=True)
+    return memory
+
+
+def test_a_canary_that_refuses_what_stable_answers_is_an_outage() -> None:
+    assert hard_stop.stops(HardStop(), _refusing(20, 0))
+    assert not hard_stop.stops(HardStop(), _refusing(4, 0))
+
+
+def test_a_service_that_refuses_many_by_nature_is_not_judged_by_it() -> None:
+    """Whether for its clients' errors or for their rate."""
+    assert not hard_stop.stops(HardStop(), _refusing(20, 120))
+
+
+def test_refusals_are_no_failures_by_the_first_count() -> None:
+    refused = ArmSums(1, 20.0, 0.0, 20.0, totals={"client_errors": 20.0, "throttled": 0.0})
+    stable = ArmSums(1, 400.0, 0.0, 400.0)
+    memory = dict(hard_stop.NOTHING)
+    for t in range(3):
+        memory = hard_stop.look(HardStop(), memory, Sides(refused, stable, (stable, ArmSums()), []), float(t))
+    assert not hard_stop.stops(HardStop(), memory)
