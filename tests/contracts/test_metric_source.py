@@ -39,12 +39,19 @@ FULL = PodCounters(
     requests=10,
     errors=2,
     histograms={"latency": {0.1: 4, 0.2: 9, math.inf: 10}, "ttft": {0.05: 3, math.inf: 8}},
-    totals={"generation_tokens": 50.0, "finished": 8.0, "finish_reason/stop": 7.0, "finish_reason/length": 1.0},
+    totals={
+        "generation_tokens": 50.0,
+        "finished": 8.0,
+        "finish_reason/stop": 7.0,
+        "finish_reason/length": 1.0,
+        "client_errors": 0.0,
+        "throttled": 0.0,
+    },
     kpis={"sold": (2, 8)},
     gauges={"kv_cache_usage": 0.25},
     started_at=1_000.5,
 )
-BARE = PodCounters(requests=7, errors=0)
+BARE = PodCounters(requests=7, errors=0, totals={"client_errors": 0.0, "throttled": 0.0})
 
 BY_QUERY = Gate(
     text="answers >= 1",
