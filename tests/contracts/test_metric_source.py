@@ -51,7 +51,9 @@ FULL = PodCounters(
     gauges={"kv_cache_usage": 0.25},
     started_at=1_000.5,
 )
-BARE = PodCounters(requests=7, errors=0, totals={"client_errors": 0.0, "throttled": 0.0})
+NOBODY = {"client_errors": 0.0, "throttled": 0.0}
+"""Totals of a replica that refused nobody."""
+BARE = PodCounters(requests=7, errors=0, totals=NOBODY)
 
 BY_QUERY = Gate(
     text="answers >= 1",
@@ -264,7 +266,7 @@ async def test_an_arm_without_replicas_has_no_numbers(bench: Bench) -> None:
 
 
 async def test_a_replica_that_has_answered_nothing_has_counted_zero(bench: Bench) -> None:
-    nothing = PodCounters(requests=0, errors=0)
+    nothing = PodCounters(requests=0, errors=0, totals=NOBODY)
     assert (await _shown(bench, {"canary": {"canary-0": nothing}})).arms["canary"]["canary-0"] == nothing
 
 
@@ -279,8 +281,8 @@ async def test_totals_are_totals_at_every_reading_and_time_goes_forward(bench: B
 async def test_r4_a_counter_that_was_reset_is_a_smaller_number(bench: Bench) -> None:
     """Nothing is smoothed over: what it means is for the judge to say."""
     await _shown(bench, {"canary": {"canary-0": FULL}})
-    again = await _shown(bench, {"canary": {"canary-0": PodCounters(requests=1, errors=0)}})
-    assert again.arms["canary"]["canary-0"] == PodCounters(requests=1, errors=0)
+    again = await _shown(bench, {"canary": {"canary-0": PodCounters(requests=1, errors=0, totals=NOBODY)}})
+    assert again.arms["canary"]["canary-0"] == PodCounters(requests=1, errors=0, totals=NOBODY)
 
 
 async def test_a_replica_that_went_away_is_not_remembered(bench: Bench) -> None:
