@@ -2,7 +2,7 @@
 
 `judge_fleet.py` uses it because two thousand rollouts of 5760 scrapes would take hours one by one. The judge itself is
 `canary/judge`, which works on plain floats; formulas, constants and the order of every sum here are those of
-`canary/judge/evidence.py` and its helpers, where they are explained. `tests/benchmarks/test_judge_arrays.py` holds the
+`canary/judge/e_process.py` and its helpers, where they are explained. `tests/benchmarks/test_judge_arrays.py` holds the
 two to each other. They agree to many digits and not to the last: what numpy makes of `exp` and `log` depends on the
 processor.
 """
@@ -17,7 +17,7 @@ import numpy as np
 
 from benchmarks.judge_columns import Array, Blocks, Columns, Mask, Rules, begun_by
 from canary.judge import blame, difference, selfnormalised, share, special
-from canary.judge.evidence import BET, POINTS, RATIO, SCALE_STEP, SHARED_RATIO, SLOW_TEST
+from canary.judge.e_process import BET, POINTS, RATIO, SCALE_STEP, SHARED_RATIO, SLOW_TEST
 from canary.judge.noise import CLEARING, LEVELS, REPLICAS, SINGLE, SURPRISE, TINY, Prior
 
 
@@ -34,14 +34,14 @@ class Noise(NamedTuple):
 
 
 class Standing(NamedTuple):
-    """`evidence.Standing` of many gates."""
+    """How stable stands at a block, of many gates."""
 
     noise: Noise
     degraded: Mask
 
 
 def standing(e: Columns, block: Blocks) -> Standing:
-    """How stable stands at this block, by what was known before it (`Evidence.standing`)."""
+    """How stable stands at this block, by what was known before it (what `e_process.update` asks first)."""
     noise = _read(e, CLEARING)
     known = (e.usual[2] >= blame.LEARNT) & (e.usual[1] > 0)
     rate = e.usual[0] / np.where(known, e.usual[1], 1.0)
@@ -50,7 +50,7 @@ def standing(e: Columns, block: Blocks) -> Standing:
 
 
 def learn(e: Columns, block: Blocks, stable: Standing) -> None:
-    """`evidence.learn`."""
+    """`e_process._learn`."""
     _learn_noise(e, block, stable.noise)
     e.fast = blame.FAST * e.fast + np.stack([block.xv, block.nv, block.xc, block.nc])
     pace = np.where(stable.degraded, blame.ALARMED, 1.0)
@@ -61,7 +61,7 @@ def learn(e: Columns, block: Blocks, stable: Standing) -> None:
 
 
 def weigh(e: Columns, rules: Rules, block: Blocks, stable: Standing, asked: Mask, spend: Array, opens: Mask) -> None:
-    """`evidence.weigh`, for those that are `asked` about."""
+    """`e_process.update`, for those that are `asked` about."""
     noise = _read(e, _prior(block.single))
     spent = np.where(asked, np.minimum(spend, e.unspent), 0.0)
     e.unspent = e.unspent - spent
@@ -106,7 +106,7 @@ def _plain(prior: Prior) -> tuple[float, ...]:
 
 
 def _read(e: Columns, prior: "_Prior | Prior") -> Noise:
-    """`Placebo.read` and `Placebo._fit`."""
+    """`AATest.noise` and `AATest._fit`."""
     half, some = prior.blocks / 2, e.blocks > 0
     far = np.where(some, 2 * e.x / np.where(some, e.blocks, 1.0), 0.0)
     u_far = prior.phi + prior.kappa * far
@@ -127,14 +127,14 @@ def _read(e: Columns, prior: "_Prior | Prior") -> Noise:
 
 
 def _lasting(e: Columns, noise: Noise) -> Array:
-    """`Placebo.lasting`."""
+    """`AATest.lasting`."""
     calm = (e.z_squares + REPLICAS.blocks) / (e.blocks + REPLICAS.blocks)
     lasting: Array = np.maximum(noise.vr * np.minimum(calm, 1.0), 1.0)
     return lasting
 
 
 def _learn_noise(e: Columns, block: Blocks, quiet: Noise) -> None:
-    """`Placebo.plus`."""
+    """`AATest.plus`."""
     x = block.x1 + block.x2
     usable = (x > 0) & (block.n1 > 0) & (block.n2 > 0)
     theta = block.n1 / np.where(usable, block.n1 + block.n2, 1.0)
@@ -156,7 +156,7 @@ def _learn_noise(e: Columns, block: Blocks, quiet: Noise) -> None:
 
 
 def _close_groups(e: Columns, closing: Mask) -> None:
-    """`Placebo._close_groups`."""
+    """`noise._close_groups`."""
     vr = np.ones_like(e.vr)
     for i, level in enumerate(LEVELS):
         full = closing & (e.blocks % level == 0)
@@ -185,7 +185,7 @@ def _above(x: Array, n: Array, rate: Array, noise: Noise, *, factor: float, sigm
 
 
 def _accuse(e: Columns, rules: Rules, block: Blocks, noise: Noise, lasting: Array, counted: Mask) -> None:
-    """`evidence._accuse`."""
+    """`e_process._accuse`."""
     hits, nv, nc = block.xv, block.nv, block.nc
     in_points, limited = ~np.isnan(rules.points), ~np.isnan(rules.limit)
     if in_points.any():
@@ -210,7 +210,7 @@ def _accuse(e: Columns, rules: Rules, block: Blocks, noise: Noise, lasting: Arra
 
 
 def _clear(e: Columns, rules: Rules, block: Blocks, stable: Standing, counted: Mask) -> None:
-    """`evidence._clear`."""
+    """`e_process._clear`."""
     noise, nv, nc = stable.noise, block.nv, block.nc
     in_points, limited = ~np.isnan(rules.points), ~np.isnan(rules.limit)
     if in_points.any():
@@ -270,7 +270,7 @@ def _grown(wealth: Array, growth: Array) -> Array:
 
 
 def _accuse_by_points(e: Columns, rules: Rules, block: Blocks, noise: Noise, lasting: Array, counted: Mask) -> None:
-    """`evidence._accuse_by_points` with `difference.bet`."""
+    """`e_process._accuse_by_points` with `difference.bet`."""
     at = np.flatnonzero(counted & _comparable(block.xv, block.nv, block.xc, block.nc))
     xv, nv, xc, nc, eps, vr = (each[at] for each in (block.xv, block.nv, block.xc, block.nc, rules.points, lasting))
     spread = noise.at(block.xv + block.xc)[at]
@@ -321,7 +321,7 @@ def _growths(xv: Array, nv: Array, xc: Array, nc: Array, eps: Array, *, harmful:
 
 
 def _take_in_pool(e: Columns, rules: Rules, noise: Noise, clearing: Noise, full: Mask) -> None:
-    """`evidence._take_in_pool`."""
+    """The pools of `e_process._count` and `_sum`."""
     contrast, variance, _ = e.pool
     told, sums = full & (variance > share.TINY), ~rules.counts
     squared = contrast * contrast / np.where(told, variance, 1.0)

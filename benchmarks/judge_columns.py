@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from canary.judge import selfnormalised
-from canary.judge.evidence import POINTS, Rule
+from canary.judge.e_process import POINTS, EProcessParams
 from canary.judge.noise import LEVELS
 
 Array = NDArray[np.float64]
@@ -22,7 +22,7 @@ _ORDER = np.arange(selfnormalised.STARTS)
 
 @dataclass(slots=True)
 class Columns:
-    """`Evidence` of many gates, field by field; `placebo` is spread out. Changed in place.
+    """`EProcess` of many gates, field by field; its parts are spread out. Changed in place.
 
     Without what only sentences need: where harm seems to begin, and the block held for a single replica's placebo.
     """
@@ -49,7 +49,7 @@ class Columns:
     u: Array
     ux: Array
     z_squares: Array
-    """`Placebo.squares`."""
+    """`AATest.squares`."""
     vr: Array
     starts: Array
     """How many beginnings the self-normalised test has had."""
@@ -83,7 +83,7 @@ class Columns:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """`Rule` of many gates. Margins in points and limits are NaN where there are none."""
+    """`EProcessParams` of many gates. Margins in points and limits are NaN where there are none."""
 
     counts: Mask
     limit: Array
@@ -95,7 +95,7 @@ class Rules:
     """The grid: odds ratios less one, and their logarithms, by effect size."""
 
     @classmethod
-    def of(cls, rules: Sequence[Rule]) -> "Rules":
+    def of(cls, rules: Sequence[EProcessParams]) -> "Rules":
         """From each gate's own."""
         counts, limit, points, r, r_clear = np.array([_RULE(rule) for rule in rules], float).T  # None becomes NaN
         more, log_ratio = np.array([rule.grid for rule in rules]).transpose(2, 1, 0)
@@ -107,7 +107,7 @@ _RULE = attrgetter("counts", "limit", "points", "r", "r_clear")
 
 @dataclass(frozen=True, slots=True)
 class Blocks:
-    """`Numbers` of many gates at one block each, field by field."""
+    """`GateCounts` of many gates at one block each, field by field."""
 
     xv: Array
     nv: Array

@@ -70,12 +70,12 @@ def _picks(case: GateConfig, drawn: Rollout) -> tuple[NDArray[np.int64], Array, 
     while k < scrapes:
         before, pick = pick, bounds.pick(case, pick, EDGES, history[k - 1].tolist())
         if pick is not None:
-            index[k:], rho[k:], told[k:] = int(pick[0]), pick[2], True
-            changed[k] = before is not None and before[0] != pick[0]
-            if pick[3] >= bounds.FINAL:
+            index[k:], rho[k:], told[k:] = pick.accuses, pick.ratio, True
+            changed[k] = before is not None and before.accuses != pick.accuses
+            if pick.requests >= bounds.FINAL:
                 break
         # Nothing changes before stable's history has grown as far as the next pick asks for.
-        wanted = bounds.ENOUGH if pick is None else 1.5 * pick[3]
+        wanted = bounds.ENOUGH if pick is None else 1.5 * pick.requests
         k = max(k + 1, int(np.searchsorted(history[:, -1], wanted)) + 1)
     return index, rho, told, changed
 
@@ -95,7 +95,7 @@ def course(spec: CanarySpec, drawn: list[Counts], t: Array, stage: NDArray[np.in
     """Weigh all rollouts, scrape by scrape."""
     config = compile_gates(spec)
     e = Columns.fresh(len(drawn) * len(config.tested))
-    rules = Rules.of([case.rule for case in config.tested if case.rule is not None] * len(drawn))
+    rules = Rules.of([case.params for case in config.tested if case.params is not None] * len(drawn))
     bad = np.stack([each.bad for each in drawn])
     trials = np.stack([each.trials for each in drawn])
     rho = np.stack([each.rho for each in drawn])

@@ -5,7 +5,6 @@ Reading the chain is reading the safety policy. Guards only ever take exposure a
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from typing import Any
 
 from canary import wording
@@ -133,4 +132,4 @@ def first_objection(look: Look) -> Change | None:
 
 def verdict_evidence(verdict: GateVerdict) -> Mapping[str, Any]:
     """A verdict as the evidence of an event: plain values, the answer by name."""
-    return {**asdict(verdict), "verdict": verdict.verdict.value, "samples": dict(verdict.samples)}
+    return {**verdict.plain(), "verdict": verdict.verdict.value}

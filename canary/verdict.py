@@ -3,10 +3,12 @@
 Made by `canary.judge`, read by the machine, shown everywhere. Decides nothing itself.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Protocol
+
+from pydantic import Field, computed_field, model_validator
 
 OnBreach = Literal["rollback", "pause", "hold"]
 Spoke = Literal["sequential", "threshold", "hard stop", "data", "blame"]
@@ -20,21 +22,26 @@ class Answer(StrEnum):
     WAIT = "wait"
 
 
-class _ToldLater:
-    """Room for what tells the rest of a verdict; no field of it, so that nothing compares, keeps or shows it."""
+class Grounds(Protocol):
+    """What an answer rests on, in plain numbers."""
 
-    __slots__ = ("_tell",)
+    def in_words(self, verdict: "GateVerdict") -> str:
+        """One sentence, for whoever shows the verdict."""
+        ...
 
 
-@dataclass(frozen=True, slots=True)
-class GateVerdict(_ToldLater):
-    """One gate's answer with everything needed to understand it at 3 a.m. Values are in the metric's base unit."""
+@dataclass(frozen=True, slots=True, eq=False)
+class GateVerdict:
+    """One gate's answer with everything needed to understand it at 3 a.m. Values are in the metric's base unit.
+
+    It is stored with its sentence and without its grounds; both forms say the same and are equal.
+    """
 
     gate: str
     """The gate as its owner wrote it, normalised: `latency p95 <= 200ms`."""
     verdict: Answer
-    why: str
-    """One sentence."""
+    grounds: Annotated[Any, Field(exclude=True)]
+    """`Grounds`, or the sentence itself where that is all there is."""
     canary: float | None = None
     stable: float | None = None
     limit: float | None = None
@@ -51,26 +58,31 @@ class GateVerdict(_ToldLater):
     harm_began: float | None = None
     """For FAIL: when the harm is estimated to have begun (seconds on the rollout's clock)."""
 
+    @computed_field  # type: ignore[prop-decorator]  # pydantic's way
+    @property
+    def why(self) -> str:
+        """One sentence, composed whenever it is read: most passes change no answer, and nobody reads theirs."""
+        return self.grounds if isinstance(self.grounds, str) else str(self.grounds.in_words(self))
+
+    def plain(self) -> dict[str, Any]:
+        """Every field by name, with the sentence in place of its grounds."""
+        shown = {"why" if each.name == "grounds" else each.name: getattr(self, each.name) for each in fields(self)}
+        return shown | {"why": self.why, "samples": dict(self.samples)}
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, GateVerdict):
+            return NotImplemented
+        return self.plain() == other.plain()
+
+    __hash__ = None  # type: ignore[assignment]  # as for anything with a mapping in it
+
+    @model_validator(mode="before")
     @classmethod
-    def decided(cls, gate: str, verdict: Answer, tell: Callable[[], "GateVerdict"]) -> Self:
-        """A verdict whose answer is known; its numbers and its sentence are worked out when somebody reads one.
-
-        Most passes change no answer, and nobody reads what has not changed. `tell` has to be pure.
-        """
-        made = object.__new__(cls)
-        for name, value in (("gate", gate), ("verdict", verdict), ("_tell", tell)):
-            object.__setattr__(made, name, value)
-        return made
-
-    def __getattr__(self, name: str) -> Any:
-        """A field that is not worked out yet; asked for by Python where a slot is empty."""
-        names = [each.name for each in fields(self)]
-        if name not in names:
-            raise AttributeError(f"a verdict has no {name}", name=name, obj=self)
-        told = self._tell()
-        for each in names:
-            object.__setattr__(self, each, getattr(told, each))
-        return getattr(told, name)
+    def _stored(cls, plain: Any) -> Any:
+        """What a store gives back has the sentence in place of its grounds."""
+        if isinstance(plain, Mapping) and "why" in plain:
+            return {**{name: value for name, value in plain.items() if name != "why"}, "grounds": plain["why"]}
+        return plain
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """What the judge knows and says at one pass, so that a pass over nothing new costs next to nothing.
 
-Made by `judge.watch`, kept by whoever drives the rollout, and given back at the next pass: an operator asks about every
-rollout each second and whenever anything stirs, while totals come every few seconds. A judgement is given again only
-where it would come out the same to the letter. Decides nothing; without it every answer is the same.
+Made by `judge.watch`, kept by whoever drives the rollout, and given back at the next pass: an operator asks about
+every rollout each second and whenever anything stirs, while totals come every few seconds. A judgement is given again
+only where it would come out the same to the letter. Decides nothing; without it every answer is the same.
 """
 
 from dataclasses import dataclass

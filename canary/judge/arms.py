@@ -1,7 +1,8 @@
 """A block, added up by arm: the one place where replicas become arms, and where nonsense is left out.
 
-Called by `judge.py`. Stable is also kept in two halves, the placebo of `noise.py`. Bounds of a histogram are those that
-all replicas had when it was first seen; a replica that lacks one of them later has no data for it, and that is said.
+Called by `judge.py`. Stable is also kept in two halves, the placebo of `noise.py`. Bounds of a histogram are those
+that all replicas had when it was first seen; a replica that lacks one of them later has no data for it, and that is
+said.
 """
 
 import math
@@ -25,7 +26,7 @@ class ArmSums:
     errors: float | None = None
     errors_of: float = 0.0
     """Requests of those replicas that also told their errors."""
-    histograms: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    histograms: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     kpis: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     totals: Mapping[str, float] = field(default_factory=dict)
     gauges: Mapping[str, list[float]] = field(default_factory=dict)
@@ -41,32 +42,36 @@ class Sides:
     problems: list[str]
 
 
-def collect(block: Block, bounds: dict[str, list[float]], histograms: Iterable[str]) -> Sides:
-    """Add up a block. `bounds` learns the bounds of histograms that it has not met; only `histograms` are read."""
+Bounds = Mapping[str, tuple[float, ...]]
+"""Upper bounds of the histograms met so far, the last infinite."""
+
+
+def collect(block: Block, bounds: Bounds, histograms: Iterable[str]) -> tuple[Sides, Bounds]:
+    """Add up a block; only `histograms` are read. With the bounds, now also of histograms that were not met before."""
     problems: list[str] = []
     names = tuple(histograms)
     for name in names:
-        if name not in bounds:
-            _agree(name, block, bounds, problems)
+        if name not in bounds and (common := _agreed(name, block, problems)):
+            bounds = {**bounds, name: common}
     stable, canary = block.arms.get("stable", {}), block.arms.get("canary", {})
     first, second = [_arm([stable[name] for name in half], bounds, names, problems) for half in _halves(tuple(stable))]
-    return Sides(
-        _arm(list(canary.values()), bounds, names, problems), _together(first, second), (first, second), problems
-    )
+    both = _arm(list(canary.values()), bounds, names, problems), _together(first, second)
+    return Sides(*both, (first, second), problems), bounds
 
 
-def _agree(name: str, block: Block, bounds: dict[str, list[float]], problems: list[str]) -> None:
-    """Settle the bounds of a histogram that was not met before: those that all replicas have, classic and native."""
+def _agreed(name: str, block: Block, problems: list[str]) -> tuple[float, ...]:
+    """The bounds of a histogram that was not met before: those that all replicas have, classic and native."""
     several = [pod.histograms[name] for pods in block.arms.values() for pod in pods.values() if name in pod.histograms]
     if not several:
-        return
+        return ()
     common = sorted(set(several[0]).intersection(*several[1:]))
     if not common or common[-1] != math.inf:
         problems.append(f"the buckets of {name} have no total (+Inf)")
     elif len(common) == 1:
         problems.append(f"the buckets of {name} have no bound in common but the total")
     else:
-        bounds[name] = common
+        return tuple(common)
+    return ()
 
 
 @lru_cache(4096)
@@ -78,9 +83,7 @@ def _halves(names: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return tuple(order[::2]), tuple(order[1::2])
 
 
-def _arm(
-    pods: Sequence[PodBlock], bounds: dict[str, list[float]], names: tuple[str, ...], problems: list[str]
-) -> ArmSums:
+def _arm(pods: Sequence[PodBlock], bounds: Bounds, names: tuple[str, ...], problems: list[str]) -> ArmSums:
     """The sum over replicas."""
     if not pods:
         return ArmSums()
@@ -90,10 +93,10 @@ def _arm(
     return arm
 
 
-def _alone(pod: PodBlock, bounds: dict[str, list[float]], names: tuple[str, ...], problems: list[str]) -> ArmSums:
+def _alone(pod: PodBlock, bounds: Bounds, names: tuple[str, ...], problems: list[str]) -> ArmSums:
     """One replica."""
     requests, errors, histograms, totals, kpis, gauges = pod
-    rows: dict[str, Sequence[float]] = {}
+    rows: dict[str, tuple[float, ...]] = {}
     for name in names:
         counts = histograms.get(name)
         row = None if counts is None else _row(name, counts, bounds, problems)
@@ -105,19 +108,19 @@ def _alone(pod: PodBlock, bounds: dict[str, list[float]], names: tuple[str, ...]
     return ArmSums(1, requests, min(errors, requests), requests, rows, kpis, totals, values)
 
 
-def _row(name: str, counts: HistogramCounts, bounds: dict[str, list[float]], problems: list[str]) -> list[float] | None:
+def _row(name: str, counts: HistogramCounts, bounds: Bounds, problems: list[str]) -> tuple[float, ...] | None:
     """A histogram's counts in the order of the known bounds; None, and a problem, where one of these is missing."""
     known = bounds.get(name)
     if known is None:
         return None
-    if list(counts) == known:
-        row = list(counts.values())
+    if tuple(counts) == known:
+        row = tuple(counts.values())
     elif any(bound not in counts for bound in known):
         problems.append(f"some replicas count {name} in other buckets than the rest, or than before")
         return None
     else:
-        row = [counts[bound] for bound in known]
-    if row[0] < 0 or sorted(row) != row:
+        row = tuple([counts[bound] for bound in known])
+    if row[0] < 0 or sorted(row) != list(row):
         problems.append(f"the buckets of {name} are not cumulative")
         return None
     return row

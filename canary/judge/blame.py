@@ -19,10 +19,14 @@ LEARNT = 20
 """Blocks after which stable's usual rate is known well enough to call it degraded."""
 
 
-def recent(fast: Sequence[float], xc: float, nc: float, xv: float = 0.0, nv: float = 0.0) -> list[float]:
+Recent = tuple[float, float, float, float]
+"""Recent bad events and trials: the canary's, then stable's."""
+
+
+def recent(fast: Sequence[float], xc: float, nc: float, xv: float = 0.0, nv: float = 0.0) -> Recent:
     """Recent bad events and trials (canary's, then stable's) with another block counted in."""
     mine, of_mine, stable, of_stable = fast
-    return [FAST * mine + xv, FAST * of_mine + nv, FAST * stable + xc, FAST * of_stable + nc]
+    return FAST * mine + xv, FAST * of_mine + nv, FAST * stable + xc, FAST * of_stable + nc
 
 
 def stable_beyond(fast: Sequence[float], limit: float, noise: Noise) -> bool:

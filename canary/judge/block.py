@@ -1,7 +1,7 @@
 """A block: what happened on both arms since the block before, as increments. The judge's only food.
 
-Made by `feed.py` from running totals, by `serinus judge` from JSON lines (contract in `docs/contracts.md`), and by the
-virtual world. Decides nothing.
+Made by `feed.py` from running totals, by `serinus judge` from JSON lines (contract in `docs/contracts.md`), and by
+the virtual world. Decides nothing.
 """
 
 from collections.abc import Mapping

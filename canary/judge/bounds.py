@@ -1,13 +1,14 @@
 """Which bucket bounds speak for a latency gate, and how many more slow requests its margin allows.
 
 Quantiles themselves are never compared: interpolated ones move with the buckets. A gate on p95 counts requests slower
-than a bound; for a limit the bounds around it, against stable the bound that stable exceeds nearest to 5 % of the time.
-Coarse buckets cost power, never validity, since both arms are counted at the same bound. Called by `judge.py`.
+than a bound; for a limit the bounds around it, against stable the bound that stable exceeds nearest to 5 % of the
+time. Coarse buckets cost power, never validity, since both arms are counted at the same bound. Called by `judge.py`.
 """
 
 import math
 from bisect import bisect_left
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from canary.judge.config import GateConfig
 from canary.judge.portable_math import log, power
@@ -80,29 +81,36 @@ def quantile(q: float, cumulative: Sequence[float], bounds: Sequence[float]) -> 
     return low + (bound - low) * ((wanted - low_count) / (count - low_count) if count > low_count else 1.0)
 
 
-Pick = list[float]
-"""Bound that accuses, bound that clears (-1: none), allowed ratio of exceedances, stable requests at the pick."""
+@dataclass(frozen=True, slots=True)
+class Pick:
+    """The bounds that a latency gate counts at, as places among the histogram's."""
+
+    accuses: int
+    """Requests beyond this one count against the canary."""
+    clears: int
+    """Requests beyond this one count when the gate is to pass; -1 is below them all."""
+    ratio: float = 1.0
+    """How many times stable's exceedances are allowed."""
+    requests: float = 0.0
+    """Stable requests behind the pick."""
 
 
-def pick(case: GateConfig, before: Pick | None, edges: Sequence[float], history: Sequence[float] | None) -> Pick | None:
+def pick(gate: GateConfig, before: Pick | None, edges: Sequence[float], history: Sequence[float] | None) -> Pick | None:
     """The bounds of a latency gate, given those of before and stable's cumulative history; None while unknown.
 
     Against stable the pick is reconsidered each time the history has grown by half, until it is long.
     """
-    gate = case.gate
-    if not case.relative:
-        if before is not None:
-            return before
-        convicts, clears = around(gate.limit, edges)
-        return [float(convicts), float(clears), 1.0, 0.0]
-    if history is None or case.quantile is None:
+    rule = gate.gate
+    if not gate.relative:
+        return before or Pick(*around(rule.limit, edges))
+    if history is None or gate.quantile is None:
         return before
     seen = history[-1]
-    if seen < ENOUGH or (before is not None and (seen < 1.5 * before[3] or before[3] >= FINAL)):
+    if seen < ENOUGH or (before is not None and (seen < 1.5 * before.requests or before.requests >= FINAL)):
         return before
-    index = nearest(1 - case.quantile, history)
+    index = nearest(1 - gate.quantile, history)
     if index is None:
         return before
-    here = quantile(case.quantile, history, edges) or edges[index]
-    slower = 1 + (gate.limit if gate.margin == "relative" else gate.limit / max(here, 1e-9))
-    return [float(index), float(index), allowed_ratio(index, slower, history, edges), seen]
+    here = quantile(gate.quantile, history, edges) or edges[index]
+    slower = 1 + (rule.limit if rule.margin == "relative" else rule.limit / max(here, 1e-9))
+    return Pick(index, index, allowed_ratio(index, slower, history, edges), seen)

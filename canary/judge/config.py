@@ -1,7 +1,7 @@
 """How a plan is judged: every gate of it with its test, worked out once from what its owner wrote.
 
-Made by `compile_gates` for whoever owns the rollout, who passes it to `canary.machine` and `canary.judge`. A gate that
-stands in several stages is listed once and has one body of evidence. Holds no evidence.
+Made by `compile_gates` for whoever owns the rollout, who passes it to `canary.machine` and `canary.judge`. A gate
+that stands in several stages is listed once and has one body of evidence. Holds no evidence.
 """
 
 import math
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from canary.judge import selfnormalised, sentences, share
-from canary.judge.evidence import POINTS, Rule
+from canary.judge.e_process import POINTS, EProcessParams
 from canary.judge.portable_math import log
 from canary.spec import metrics
 from canary.spec.gates import unit_of_values
@@ -52,12 +52,14 @@ class GateConfig:
     rho: float
     """For relative counts other than latencies: the rate of bad events that the canary may have, as a multiple of
     stable's. Margins in points do without it."""
-    rule: Rule | None
+    params: EProcessParams | None
     """How its evidence is weighed; None for readings."""
     weight: float
     """Its share of `falseRollback`; 0 for gates that do not roll back or are not tested sequentially."""
     log_weight: float
     """The logarithm of that; minus infinity for 0."""
+    clears_below: float
+    """Log e-value against the canary below which the gate may pass: where its share of the evidence is less than 1."""
     stages: frozenset[int]
     text: str
     """The gate's own text, the key of all that is remembered about it."""
@@ -118,7 +120,7 @@ def compile_gates(spec: CanarySpec) -> JudgeConfig:
     for text, gate in gates.items():
         kind, series, name = kind_of(gate)
         weight = weights.get(text, 0.0)
-        rule = None if kind == "readings" else _rule(gate, kind, weight, spec.judge)
+        params = None if kind == "readings" else _params(gate, kind, weight, spec.judge)
         counts, scale = _ratio(gate)
         unit = unit_of_values(gate.text)
         cases.append(
@@ -133,9 +135,10 @@ def compile_gates(spec: CanarySpec) -> JudgeConfig:
                 unit=unit,
                 counted=counted(gate),
                 rho=1 + gate.limit if gate.relative and kind == "counts" and series != "histogram" else 1.0,
-                rule=rule,
+                params=params,
                 weight=weight,
                 log_weight=log(weight) if weight > 0 else -math.inf,
+                clears_below=-log(max(weight, 1e-9)),
                 stages=frozenset(stages[text]),
                 text=text,
                 relative=gate.relative,
@@ -144,7 +147,7 @@ def compile_gates(spec: CanarySpec) -> JudgeConfig:
             )
         )
     by_text = {case.text: case for case in cases}
-    tested = tuple(case for case in cases if case.rule is not None)
+    tested = tuple(case for case in cases if case.params is not None)
     prompt = tuple(case for case in tested if not case.gate.delay)
     by_stage = tuple(tuple(by_text[gate.text] for gate in stage.gates) for stage in spec.stages)
     weighty = tuple(case for case in tested if case.weight > 0)
@@ -250,14 +253,14 @@ def _weights(gates: list[Gate]) -> dict[str, float]:
     return {text: FAMILY_WEIGHTS[family] / total / len(texts) for family, texts in families.items() for text in texts}
 
 
-def _rule(gate: Gate, kind: Kind, weight: float, settings: JudgeSettings) -> Rule:
+def _params(gate: Gate, kind: Kind, weight: float, settings: JudgeSettings) -> EProcessParams:
     """How the gate's evidence is weighed."""
     alpha = max(settings.false_rollback * max(weight, 0.05), 1e-9)
     beta = min(max(1 - settings.confidence, 1e-6), 0.5)
     in_points = gate.relative and gate.margin == "points" and kind == "counts" and not gate.quantile
     limit = None if gate.relative or kind != "counts" else share_limit(gate)
     grid = AGAINST_STABLE if gate.relative else AGAINST_LIMIT
-    return Rule(
+    return EProcessParams(
         counts=kind == "counts",
         limit=limit,
         points=gate.limit if in_points else None,

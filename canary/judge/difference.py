@@ -5,24 +5,22 @@ errors at all. Called by `evidence.py`; keeps nothing. Each function takes `eps`
 events and trials of canary (v) and stable (c).
 """
 
-from operator import mul
-
-from canary.judge.portable_math import exp, log1p, power
-from canary.judge.share import CAP, LEAST, LOG_CAP, MOST, Grid
+from canary.judge.portable_math import log1p, power
+from canary.judge.share import Grid, Wealth, grown, staked
 
 STAKES = tuple(0.9 * power(0.01 / 0.9, i / 7) for i in range(8))
 """Parts of the largest stake that the likelihood's bettors risk, from 0.9 down to 0.01."""
 
 
 def bet(
-    wealth: list[float],
+    wealth: Wealth,
     counts: tuple[float, float, float, float],
     eps: float,
     usual: float,
     noise: float,
     vr: float,
     on: Grid,
-) -> list[float]:
+) -> Wealth:
     """Wealth after betting on `x_v/n_v - x_c/n_c - eps`, whose mean is at most 0 within the margin.
 
     Valid however events clump within the block, since it uses nothing but that mean. `usual` is the share of bad events
@@ -36,23 +34,17 @@ def bet(
     for more, _ in on:
         excess = eps * more
         factors.append(1 + min(excess / (variance + excess * excess), most) * surprise)
-    if vr != 1:
-        factors = [power(factor, 1 / vr) for factor in factors]
-    return [min(mine, MOST) for mine in map(mul, wealth, (min(factor, CAP) for factor in factors))]
+    return staked(wealth, factors, vr)
 
 
 def likelihood(
-    wealth: list[float], counts: tuple[float, float, float, float], eps: float, noise: float, *, harmful: bool
-) -> list[float]:
+    wealth: Wealth, counts: tuple[float, float, float, float], eps: float, noise: float, *, harmful: bool
+) -> Wealth:
     """Wealth after betting on every single request; against the canary if `harmful`, for it if not.
 
     Exact for independent requests whatever the common rate does; `noise` tempers it for others.
     """
-    grown = [growth / noise for growth in growths(counts, eps, harmful=harmful)]
-    return [
-        max(min(mine * (exp(growth) if growth < LOG_CAP else CAP), MOST), LEAST)
-        for mine, growth in zip(wealth, grown, strict=True)
-    ]
+    return grown(wealth, [growth / noise for growth in growths(counts, eps, harmful=harmful)])
 
 
 def growths(counts: tuple[float, float, float, float], eps: float, *, harmful: bool) -> list[float]:

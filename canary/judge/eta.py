@@ -1,7 +1,8 @@
 """How much longer a WAIT will take: requests until the case for the canary is made, if it goes on as it does.
 
 Expected growth of the likelihood ratio per canary request is a Kullback-Leibler divergence over the noise; what is
-still missing, divided by it, is the answer. An estimate for people, never part of a decision. Called by `verdicts.py`.
+still missing, divided by it, is the answer. An estimate for people, never part of a decision. Called by
+`verdicts.py`.
 """
 
 from canary.judge import difference

@@ -1,19 +1,18 @@
-"""What is the case with a gate: found in plain numbers at every pass, before a word is said about it.
+"""What is the case with a gate, found in plain numbers at every pass.
 
-Called by `verdicts.py`, which puts a finding into words only when somebody reads them: most passes change no answer,
-and their sentences would cost more than all that is decided. Looks at what the judge remembers; changes nothing.
+Called by `verdicts.py`. Looks at what the judge remembers; changes nothing.
 """
 
-from collections.abc import Mapping
 from enum import Enum
-from typing import Any
 
 from canary.judge import delayed, tally
 from canary.judge.config import GateConfig, JudgeConfig
-from canary.judge.portable_math import log
+from canary.judge.population import Population
+from canary.judge.state import Memory
+from canary.judge.tally import StageTotals
+from canary.judge.threshold import Readings
 from canary.verdict import Answer
 
-Memory = Mapping[str, Any]
 STALE_INTERVALS, STALE_SECONDS = 3.0, 15.0
 """Data older than so many scrapes, and than so many seconds, is stale."""
 
@@ -32,6 +31,7 @@ class Finding(Enum):
     FILLING = "the first window is not full", Answer.WAIT
     MOVING = "the stage's weights are not in force", Answer.WAIT
     FORGIVEN = "beyond the limit, but not often enough", Answer.WAIT
+    SHARED = "beyond the limit, and so is stable", Answer.WAIT
     OPEN = "shown neither way", Answer.WAIT
     CONVICTED = "shown to be worse than allowed", Answer.FAIL
     BREACHED = "beyond the limit too often", Answer.FAIL
@@ -48,70 +48,77 @@ MISSING = frozenset(
 """Findings of data that is not there."""
 
 
-def find(config: JudgeConfig, case: GateConfig, memory: Memory, now: float, *, here: bool) -> Finding:
+def totals_of(memory: Memory, population: Population, gate: GateConfig) -> StageTotals:
+    """The stage's totals that a gate reads: of a KPI whose events come late, those of requests that are old enough."""
+    if not gate.gate.delay:
+        return population.totals
+    late = memory.delayed.get(gate.text)
+    return late.totals if late is not None else StageTotals()
+
+
+def find(
+    config: JudgeConfig, gate: GateConfig, memory: Memory, population: Population, now: float, *, here: bool
+) -> Finding:
     """The first thing that is the case, in the order in which a gate may be answered.
 
     What has failed stays failed, what has no data waits, what is convicted fails, what is cleared passes, all else
-    waits. `here` says whether the tallies are those of the stage that is asked about.
+    waits. `here` says whether the totals are those of the stage that is asked about.
     """
-    gate, text = case.gate, case.text
-    if text in memory["failed"]:
+    rule, text = gate.gate, gate.text
+    if text in memory.failed:
         return Finding.RECORDED
-    if gate.delay:
-        memory = delayed.own(memory, case)
-    served = tally.samples(case, memory["tally"]["canary"]) if here else 0.0
-    missing = _missing(case, memory, served, now)
+    served = tally.samples(gate, totals_of(memory, population, gate).arms.canary) if here else 0.0
+    missing = _missing(gate, memory, population, served, now)
     if missing is not None:
         return missing
-    if case.kind == "readings":
-        return of_readings(case, memory)
-    if served < (gate.min_samples or 0):
+    if gate.kind == "readings":
+        return of_readings(gate, memory.readings[text], settled=memory.stage.settled)
+    if served < (rule.min_samples or 0):
         return Finding.TOO_FEW
-    evidence = memory["evidence"][text]
-    log_e = memory["combined"].get(text, evidence["log_e"])
-    if gate.on_breach != "rollback" and log_e >= config.fails_at:
+    log_e = memory.log_e(text, rule.by)
+    if rule.on_breach != "rollback" and log_e >= config.fails_at:
         return Finding.CONVICTED
-    if not memory["settled"]:
+    if not memory.stage.settled:
         return Finding.MOVING
-    log_clear = evidence["log_clear"] if here else 0.0
-    if log_clear >= config.passes_at and log_e + log(max(case.weight, 1e-9)) < 0:
+    log_clear = population.gates[text].passing.log_e if here else 0.0
+    if log_clear >= config.passes_at and log_e < gate.clears_below:
         return Finding.CLEARED
     return Finding.OPEN
 
 
-def of_readings(case: GateConfig, memory: Memory) -> Finding:
+def of_readings(gate: GateConfig, readings: Readings, *, settled: bool) -> Finding:
     """What is the case with a gate that counts readings beyond a limit and has some."""
-    looks = memory["looks"][case.text]
-    if looks["breaches"] > case.gate.failures:
+    rule = gate.gate
+    if readings.breaches > rule.failures:
         return Finding.BREACHED
-    if looks["looks"] == 0:
-        too_few = case.gate.min_samples is not None and looks["samples"] < case.gate.min_samples
+    if readings.count == 0:
+        too_few = rule.min_samples is not None and readings.samples < rule.min_samples
         return Finding.TOO_FEW if too_few else Finding.FILLING
-    if not memory["settled"]:
+    if not settled:
         return Finding.MOVING
-    return Finding.FORGIVEN if looks["beyond"] else Finding.FINE
+    return Finding.FORGIVEN if readings.beyond else Finding.FINE
 
 
 def patience(memory: Memory) -> float:
     """Seconds after which data is stale."""
-    return max(STALE_SECONDS, STALE_INTERVALS * float(memory["interval"]))
+    return max(STALE_SECONDS, STALE_INTERVALS * memory.clock.interval)
 
 
-def _missing(case: GateConfig, memory: Memory, served: float, now: float) -> Finding | None:
+def _missing(gate: GateConfig, memory: Memory, population: Population, served: float, now: float) -> Finding | None:
     """What data is missing; None when all is there."""
-    unpicked = case.relative and case.series == "histogram" and case.text not in memory["picks"]
-    if unpicked and memory["history"].get(case.name):
+    unpicked = gate.params is not None and gate.relative and gate.series == "histogram"
+    if unpicked and gate.text not in population.picks and population.history.get(gate.name):
         return Finding.LEARNING
-    delay = case.gate.delay or 0.0
-    if delay:
-        ripe_at = delayed.ripe_at(memory, case)
+    delay = gate.gate.delay or 0.0
+    if delay and (late := memory.delayed.get(gate.text)) is not None:
+        ripe_at = late.ripe_at(delay)
         if ripe_at is not None and now < ripe_at:
             return Finding.TOO_YOUNG
-    told = memory["told"].get(case.text)
-    if told is None or memory["began"] is None:
+    told = population.told.get(gate.text)
+    if told is None or memory.stage.began is None:
         return Finding.SILENT
     if now - told > patience(memory) + 2 * delay / delayed.SLOTS:
         return Finding.STALE
-    if case.kind != "readings":
+    if gate.kind != "readings":
         return Finding.UNSERVED if served == 0 else None
-    return Finding.UNREAD if case.text not in memory["looks"] else None
+    return Finding.UNREAD if gate.text not in memory.readings else None

@@ -1,9 +1,9 @@
 """The smallest change that would flip a verdict: for people who ask why, never part of a decision.
 
-A verdict that waits flips with more requests like those so far; one that has passed or failed, with another limit. That
-limit is found by asking the likelihood ratio again about the totals, so it is close to, not exactly, where the running
-evidence would have turned. Also here: the noise floor, the difference that stable shows against itself. Called by
-`judge.py` for `why` and `plan`.
+A verdict that waits flips with more requests like those so far; one that has passed or failed, with another limit.
+That limit is found by asking the likelihood ratio again about the totals, so it is close to, not exactly, where the
+running evidence would have turned. Also here: the noise floor, the difference that stable shows against itself.
+Called by `judge.py` for `why` and `plan`.
 """
 
 import math
@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 from canary.judge import bounds, difference, sentences, share
 from canary.judge.config import GateConfig
-from canary.judge.evidence import Evidence
 from canary.judge.facts import Facts
+from canary.judge.noise import REPLICAS
 from canary.judge.portable_math import exp, log, log1p, log_sum
 from canary.verdict import Answer, GateVerdict
 from canary.wording import duration
@@ -22,8 +22,8 @@ ROUNDS = 50
 
 def smallest_change(facts: Facts, verdict: GateVerdict) -> str:
     """One sentence; empty where nothing sensible can be said."""
-    case = facts.case
-    if case.rule is None or not case.rule.counts:
+    case = facts.gate
+    if case.params is None or not case.params.counts:
         return _more(facts, verdict)
     if verdict.verdict is Answer.WAIT:
         return _more(facts, verdict)
@@ -39,19 +39,19 @@ def smallest_change(facts: Facts, verdict: GateVerdict) -> str:
 
 def _more(facts: Facts, verdict: GateVerdict) -> str:
     """What a WAIT needs."""
-    more = facts.samples_missing(facts.config.beta)
+    more = facts.samples_missing()
     if verdict.verdict is not Answer.WAIT or more is None or facts.beyond:
         return ""
     eta = facts.seconds_for(more)
     when = f", about {duration(eta)}" if eta is not None else ""
-    needed = f"{sentences.many(math.ceil(more))} more canary {facts.case.counted}"
+    needed = f"{sentences.many(math.ceil(more))} more canary {facts.gate.counted}"
     return f"It would pass with about {needed} like those so far{when}."
 
 
 def _other_latency(facts: Facts, *, failed: bool) -> str:
     """For a latency limit: the bucket bound that the canary's quantile lies under."""
-    case = facts.case
-    histogram, edges = facts.mine["histograms"].get(case.name), facts.known.get(case.name)
+    case = facts.gate
+    histogram, edges = facts.arms.canary.histograms.get(case.name), facts.known.get(case.name)
     if not histogram or not edges or case.quantile is None:
         return ""
     value = bounds.quantile(case.quantile, histogram, edges)
@@ -65,18 +65,19 @@ def _other_latency(facts: Facts, *, failed: bool) -> str:
 
 def _turning_point(facts: Facts, *, failed: bool) -> float | None:
     """The share (against a limit) or ratio (against stable) at which the totals would say otherwise."""
-    e = Evidence.of(facts.evidence)
-    relative = facts.case.relative
+    e = facts.e
+    relative = facts.gate.relative
     if failed:
-        (xv, nv, xc, nc), noise = e.since, e.noise(single=False)
-        needed = facts.needed - log(max(facts.case.weight, 1e-9))
+        (xv, nv, xc, nc), noise = e.onset.since, e.baseline.aa_test.noise(REPLICAS)
+        needed = facts.config.fails_at - log(max(facts.gate.weight, 1e-9))
     else:
-        (xv, nv), (xc, nc), noise = facts.bad_of(facts.mine), facts.bad_of(facts.theirs), e.clearing_noise
-        needed = log(1 / facts.config.beta)
+        (xv, nv), (xc, nc) = facts.bad_of(facts.arms.canary), facts.bad_of(facts.arms.stable)
+        noise = e.clearing_noise
+        needed = facts.config.passes_at
     if nv <= 0 or (relative and nc <= 0):
         return None
 
-    points = facts.case.rule is not None and facts.case.rule.points is not None
+    points = facts.gate.params is not None and facts.gate.params.points is not None
 
     def evidence(allowed: float) -> float:
         if points:
@@ -88,7 +89,7 @@ def _turning_point(facts: Facts, *, failed: bool) -> float | None:
         if not share.usable(trials, null):
             return 0.0
         hits, null = (xv, null) if failed else (trials - xv, 1 - null)
-        return _log_evidence(facts.case, hits, trials, null, noise.phi * noise.vr)
+        return _log_evidence(facts.gate, hits, trials, null, noise.phi * noise.vr)
 
     low, high = (1e-3, 1e3) if relative and not points else (1e-7, 1 - 1e-7)
     # Evidence against falls as more is allowed, evidence for rises: either way there is one place where it turns.
@@ -97,7 +98,7 @@ def _turning_point(facts: Facts, *, failed: bool) -> float | None:
 
 def _log_evidence(case: GateConfig, hits: float, trials: float, null: float, noise: float) -> float:
     """The likelihood ratio on totals, averaged over effect sizes, without the cap of single scrapes."""
-    grid = case.rule.grid if case.rule is not None else ()
+    grid = case.params.grid if case.params is not None else ()
     growth = [(hits * log_ratio - trials * log1p(null * more)) / noise for more, log_ratio in grid]
     return _log_mean(growth)
 
@@ -122,7 +123,7 @@ def _allowed(case: GateConfig, turning: float, facts: Facts) -> str:
     if not case.relative:
         value = turning if case.gate.better == "lower" else 1 - turning
         return f"a limit of {sentences.amount(case.unit, value)}"
-    if case.rule is not None and case.rule.points is not None:
+    if case.params is not None and case.params.points is not None:
         return f"a margin of {sentences.percent(turning)} (absolute)"
     if case.series == "histogram":
         return f"{turning:.2g} times as many slow requests as stable's, where {facts.rho():.2g} times are allowed"
@@ -135,26 +136,24 @@ def noise_floor(facts: Facts, over: float) -> float | None:
     For latency it is a factor on latency less one. None until there are enough blocks to tell. A margin below this
     cannot be told from noise in that time.
     """
-    placebo = Evidence.of(facts.evidence).placebo
-    interval = facts.memory["interval"]
+    placebo, interval = facts.e.baseline.aa_test, facts.memory.clock.interval
     if placebo.blocks < 10 or interval <= 0 or placebo.x <= 0:
         return None
-    noise = Evidence.of(facts.evidence).clearing_noise
+    noise = facts.e.clearing_noise
     events = placebo.x / placebo.blocks
     # Two halves of the events: the log of their ratio has variance noise / (events θ(1-θ)) a block, with θ = 1/2.
     spread = math.sqrt(4 * noise.at(events) * noise.vr / events / max(over / interval, 1.0))
     ratio = exp(2 * spread)
-    if facts.case.series != "histogram":
+    if facts.gate.series != "histogram":
         return ratio - 1
     return _slower(facts, ratio)
 
 
 def _slower(facts: Facts, ratio: float) -> float | None:
     """How much slower an arm is that exceeds the bound `ratio` times as often."""
-    pick = facts.memory["picks"].get(facts.case.text)
-    history, edges = facts.memory["history"].get(facts.case.name), facts.known.get(facts.case.name)
+    history, edges, pick = facts.population.history.get(facts.gate.name), facts.known.get(facts.gate.name), facts.pick
     if pick is None or history is None or edges is None:
         return None
-    index = int(pick[0])
+    index = pick.accuses
     factor = _bisect(lambda slower: bounds.allowed_ratio(index, slower, history, edges) >= ratio, 1.0, 100.0)
     return factor - 1 if factor is not None else None

@@ -1,19 +1,19 @@
 """How sure one may be of each arm's value: intervals that hold however often one looks, for charts and cards.
 
-Called by views, never by the judge: a verdict weighs the arms against each other and needs no interval. That of a share
-is the beta-binomial confidence sequence (Robbins 1970; Howard, Ramdas, McAuliffe and Sekhon 2021, section 4.1), its
-counts divided by the noise that the judge has measured; that of a quantile is the one of its share, carried over to
-values (Howard and Ramdas 2022). Gates without counts have none. `docs/judge.md` says what the noise is.
+Called by views, never by the judge: a verdict weighs the arms against each other and needs no interval. That of a
+share is the beta-binomial confidence sequence (Robbins 1970; Howard, Ramdas, McAuliffe and Sekhon 2021, section 4.1),
+its counts divided by the noise that the judge has measured; that of a quantile is the one of its share, carried over
+to values (Howard and Ramdas 2022). Gates without counts have none. `docs/judge.md` says what the noise is.
 """
 
+from canary.judge.arms import Bounds
 from canary.judge.bounds import quantile
 from canary.judge.config import GateConfig, JudgeConfig
-from canary.judge.evidence import placebo_of
-from canary.judge.facts import Facts, known_bounds
+from canary.judge.facts import Facts
 from canary.judge.noise import CLEARING
 from canary.judge.portable_math import exp, expm1, log, log_gamma
-from canary.judge.state import VERSION, JudgeState
-from canary.judge.tally import Tally, events_of
+from canary.judge.state import JudgeState
+from canary.judge.tally import ArmTotals, events_of
 from canary.weights import Arm
 
 Interval = tuple[float, float]
@@ -33,20 +33,20 @@ def intervals(config: JudgeConfig, state: JudgeState, *, stage: int) -> dict[str
     Each holds at every look together with probability `judge.confidence`. Left out where there is nothing to count.
     """
     memory = state.memory
-    if state.version != VERSION or not memory or memory["tally_stage"] != stage:
+    if memory is None or memory.stage.index != stage:
         return {}
-    known = known_bounds(memory)
     found: dict[str, dict[Arm, Interval]] = {}
-    sides: tuple[tuple[Arm, Tally], ...]
+    arms: tuple[tuple[Arm, ArmTotals], ...]
     for case in config.by_stage[stage]:
-        facts = Facts(config, memory, case, known, here=True)
-        noise = placebo_of(facts.evidence).read(CLEARING) if facts.evidence else None
-        sides = (("stable", facts.theirs), ("canary", facts.mine))
-        for arm, tally in sides:
-            bad, n = _counts(case, tally)
+        facts = Facts.of(config, case, memory, memory.everything, here=True)
+        noise = facts.e.baseline.aa_test.noise(CLEARING) if case.params is not None else None
+        arms = (("stable", facts.arms.stable), ("canary", facts.arms.canary))
+        for arm, totals in arms:
+            bad, n = _counts(case, totals)
             if n > 0:
-                clumping = 1.0 if noise is None else max(noise.at(bad / max(memory["blocks"], 1)) * noise.vr, 1.0)
-                ends = _ends(case, tally, known, bad, n, clumping, config.beta)
+                a_block = bad / max(memory.everything.totals.blocks, 1)
+                clumping = 1.0 if noise is None else max(noise.at(a_block) * noise.vr, 1.0)
+                ends = _ends(case, totals, facts.known, bad, n, clumping, config.beta)
                 if ends is not None:
                     found.setdefault(case.text, {})[arm] = ends
     return found
@@ -80,29 +80,29 @@ def _lowest(hits: float, misses: float, bound: float) -> float:
     return exp(end)
 
 
-def _counts(case: GateConfig, tally: Tally) -> tuple[float, float]:
+def _counts(case: GateConfig, totals: ArmTotals) -> tuple[float, float]:
     """Events and trials of one arm; no trials where the gate's value is no count."""
     match case.series:
         case "errors":
-            return float(tally["errors"]), float(tally["errors_of"])
-        case "histogram" if case.quantile is not None and tally["histograms"].get(case.name):
-            n = float(tally["histograms"][case.name][-1])
+            return totals.errors, totals.errors_of
+        case "histogram" if case.quantile is not None and totals.histograms.get(case.name):
+            n = totals.histograms[case.name][-1]
             return (1 - case.quantile) * n, n
         case "kpi" | "total" if case.unit == "share":
-            events, of = events_of(case, tally)
+            events, of = events_of(case, totals)
             return (events, of) if 0 <= events <= of else (0.0, 0.0)
     return 0.0, 0.0
 
 
 def _ends(
-    case: GateConfig, tally: Tally, known: dict[str, list[float]], bad: float, n: float, clumping: float, alpha: float
+    case: GateConfig, totals: ArmTotals, known: Bounds, bad: float, n: float, clumping: float, alpha: float
 ) -> Interval | None:
     low, high = share_interval(bad / clumping, n / clumping, alpha)
     if case.series != "histogram":
         return low, high
     if case.name not in known:
         return None
-    histogram, edges = tally["histograms"][case.name], known[case.name]
+    histogram, edges = totals.histograms[case.name], known[case.name]
     ends = quantile(1 - high, histogram, edges), quantile(1 - low, histogram, edges)
     return None if ends[0] is None or ends[1] is None else (ends[0], ends[1])
 

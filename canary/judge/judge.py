@@ -1,12 +1,14 @@
 """The judge itself: takes in a block or new totals, remembers, and reads the verdicts of a stage.
 
 Called by `canary.machine` at every pass (`watch`), and by `serinus judge` and the benchmark (`update`, `read`). Pure:
-the same arguments give the same answer for ever, whatever was asked before. The statistics stand in `evidence.py`, whom
-they are asked about in `population.py` and `segments.py`, what is remembered in `memory.py`, what is enough to fail in
-`conviction.py`, and the answers in `verdicts.py`.
+the same arguments give the same answer for ever, whatever was asked before. The statistics stand in `e_process.py`,
+whom they are asked about in `population.py` and `segments.py`, what is remembered in `state.py`, what is enough to
+fail in `conviction.py`, and the answers in `verdicts.py`.
 """
 
 import math
+from collections.abc import Mapping
+from dataclasses import replace
 
 from canary.judge import (
     arms,
@@ -19,18 +21,25 @@ from canary.judge import (
     replica_share,
     segments,
     share_check,
-    tally,
     threshold,
     values,
     verdicts,
 )
 from canary.judge.analysis import Analysis, Question
-from canary.judge.arms import Sides
+from canary.judge.arms import Bounds, Sides
 from canary.judge.block import Block
+from canary.judge.clock import NO_BEGINNING, Beginnings
 from canary.judge.config import JudgeConfig
-from canary.judge.facts import Facts, known_bounds
-from canary.judge.memory import Memory, clock_moved, fresh, tick
-from canary.judge.state import VERSION, JudgeState
+from canary.judge.delayed import Delayed
+from canary.judge.facts import Facts
+from canary.judge.feed import Present
+from canary.judge.population import Population
+from canary.judge.replica_share import ReplicaBalance
+from canary.judge.segments import Label
+from canary.judge.share_check import SampleRatio
+from canary.judge.state import JudgeState, Memory, Stage
+from canary.judge.tally import BothTotals
+from canary.judge.threshold import Readings
 from canary.observation import Counters, EvidenceSeen
 from canary.verdict import Judgement
 from canary.weights import Weights
@@ -38,7 +47,7 @@ from canary.weights import Weights
 
 def begin(config: JudgeConfig) -> JudgeState:
     """The state before anything was seen."""
-    return JudgeState(memory=fresh(config))
+    return JudgeState(memory=Memory.of(config))
 
 
 def watch(
@@ -57,19 +66,19 @@ def watch(
     `stage_since` is None while the stage's weights are not in force: then there is evidence against the canary, but
     none for it. `last` is what this answered before; it saves work where nothing is new, and changes no answer.
     """
-    state = _state_for(config, state)
+    state, memory = _known(config, state)
     if evidence.counters is not None:
-        state = _take_in(config, state, evidence.counters, stage, weights, stage_since)
+        state = _take_in(config, state, memory, evidence.counters, stage, weights, stage_since)
+        memory = state.memory or memory
     problem = "" if evidence.up and not evidence.problem else evidence.problem or "the metric source does not answer"
     question: Question = stage, stage_since, problem
     if last is not None and last.still_holds(state, question, now):
         return last
-    memory: Memory = dict(state.memory)
-    memory["settled"] = stage_since is not None and memory["settled"]
-    if problem:
-        memory["problems"] = [problem]
-    if memory["tally_stage"] != stage:
-        memory["began"] = stage_since
+    began = memory.stage.began if memory.stage.index == stage else stage_since
+    settled = stage_since is not None and memory.stage.settled
+    if problem or (began, settled) != (memory.stage.began, memory.stage.settled):
+        problems = (problem,) if problem else memory.problems
+        memory = replace(memory, stage=replace(memory.stage, began=began, settled=settled), problems=problems)
     judgement = verdicts.judgement(config, memory, stage, now)
     until = verdicts.steady_until(config, memory, stage, now)
     return Analysis(state, judgement, question, now, -math.inf if until is None else until)
@@ -77,36 +86,38 @@ def watch(
 
 def update(config: JudgeConfig, state: JudgeState, block: Block) -> JudgeState:
     """The state after one more block."""
-    return _update(config, _state_for(config, state), block, settled=True, whole=True)
+    state, memory = _known(config, state)
+    return JudgeState(state.previous, _update(config, memory, block, memory.present, settled=True, whole=True))
 
 
 def read(config: JudgeConfig, state: JudgeState, *, stage: int, now: float) -> Judgement:
     """The verdicts of a stage's gates from what is remembered."""
-    return verdicts.judgement(config, _state_for(config, state).memory, stage, now)
+    return verdicts.judgement(config, _known(config, state)[1], stage, now)
 
 
 def weight_of_evidence(config: JudgeConfig, state: JudgeState) -> float:
     """Log of all evidence against the canary together; the rollout rolls back when it reaches log(1/falseRollback)."""
-    return conviction.total(config, _state_for(config, state).memory)
+    return conviction.total(config, _known(config, state)[1])
 
 
 def share_served(state: JudgeState, *, stage: int) -> float | None:
     """The canary's part of the requests counted since this stage's weights were in force; None where none were."""
-    if state.version != VERSION or state.memory.get("tally_stage") != stage:
+    if state.memory is None or state.memory.stage.index != stage:
         return None
-    served, other = (state.memory["tally"][arm]["requests"] for arm in ("canary", "stable"))
-    return float(served / (served + other)) if served + other > 0 else None
+    totals = state.memory.everything.totals.arms
+    served, other = totals.canary.requests, totals.stable.requests
+    return served / (served + other) if served + other > 0 else None
 
 
 def what_would_flip(config: JudgeConfig, state: JudgeState, *, stage: int, now: float) -> dict[str, str]:
     """By gate text the smallest change that would flip its verdict, one sentence each; empty where none is known."""
-    memory = _state_for(config, state).memory
-    verdicts_by_text = {verdict.gate: verdict for verdict in verdicts.judgement(config, memory, stage, now).gates}
-    known, here = known_bounds(memory), memory["tally_stage"] == stage
+    memory = _known(config, state)[1]
+    given = {verdict.gate: verdict for verdict in verdicts.judgement(config, memory, stage, now).gates}
+    here = memory.stage.index == stage
     return {
-        case.text: flip.smallest_change(Facts(config, memory, case, known, here=here), verdicts_by_text[case.text])
-        for case in config.by_stage[stage]
-        if case.text in verdicts_by_text
+        gate.text: flip.smallest_change(Facts.of(config, gate, memory, memory.everything, here=here), given[gate.text])
+        for gate in config.by_stage[stage]
+        if gate.text in given
     }
 
 
@@ -115,123 +126,205 @@ def noise_floor(config: JudgeConfig, state: JudgeState, gate: str, *, over: floa
 
     A margin below it cannot be told from noise in that time. Meant for gates that compare with stable.
     """
-    memory = _state_for(config, state).memory
-    case = next((case for case in config.tested if case.text == gate), None)
-    if case is None:
+    memory = _known(config, state)[1]
+    found = next((each for each in config.tested if each.text == gate), None)
+    if found is None:
         return None
-    return flip.noise_floor(Facts(config, memory, case, known_bounds(memory), here=True), over)
+    return flip.noise_floor(Facts.of(config, found, memory, memory.everything, here=True), over)
 
 
-def _state_for(config: JudgeConfig, state: JudgeState) -> JudgeState:
-    """The state, begun anew if it was made for other gates or by another version."""
-    if state.version == VERSION and state.memory and state.memory["gates"] == list(config.texts):
-        return state
-    return JudgeState(previous=state.previous, memory=fresh(config))
+def for_plan(config: JudgeConfig, state: JudgeState) -> JudgeState:
+    """The state, begun afresh if it was made for other gates or by a build that this one cannot read."""
+    return _known(config, state)[0]
+
+
+def _known(config: JudgeConfig, state: JudgeState) -> tuple[JudgeState, Memory]:
+    """`for_plan`, with what the state remembers."""
+    if state.memory is not None and state.memory.gates == config.texts:
+        return state, state.memory
+    memory = Memory.of(config)
+    return JudgeState(previous=state.previous, memory=memory), memory
 
 
 def _take_in(
-    config: JudgeConfig, state: JudgeState, counters: Counters, stage: int, weights: Weights, since: float | None
+    config: JudgeConfig,
+    state: JudgeState,
+    memory: Memory,
+    counters: Counters,
+    stage: int,
+    weights: Weights,
+    since: float | None,
 ) -> JudgeState:
     """The state after these totals. Older ones than the last are ignored, unless the clock was set back."""
-    previous, memory = state.previous, state.memory
+    previous = state.previous
     if previous is not None and counters.at == previous.at:
         return state
     if counters.segments:
-        previous, counters = values.bounded(previous, counters, segments.settled(memory))
+        previous, counters = values.bounded(previous, counters, segments.settled(memory.labels))
     kept, present = feed.remember(previous, counters, config), feed.present(counters)
     if previous is not None and counters.at < previous.at:
         if not feed.moved_on(previous, counters):
             return state
-        memory = clock_moved(dict(memory), counters.at - previous.at)
-        return JudgeState(version=state.version, previous=kept, memory=memory)
+        return JudgeState(previous=kept, memory=memory.clock_moved(counters.at - previous.at))
     if previous is not None:
         block = feed.difference(previous, counters, stage=stage, weight=weights.share, warmup=config.spec.judge.warmup)
         settled = since is not None and previous.at >= since
-        whole = feed.whole(block, memory["present"], present)
-        memory = _update(config, state, block, settled=settled, whole=whole, proxied=counters.proxied).memory
-    return JudgeState(version=state.version, previous=kept, memory={**memory, "present": present})
+        whole = feed.whole(block, memory.present, present)
+        memory = _update(config, memory, block, present, settled=settled, whole=whole, proxied=counters.proxied)
+    else:
+        memory = replace(memory, present=present)
+    return JudgeState(kept, memory)
 
 
 def _update(
-    config: JudgeConfig, state: JudgeState, block: Block, *, settled: bool, whole: bool, proxied: bool = False
-) -> JudgeState:
-    """One block: sums, bounds, tallies, hard stop, evidence, readings, and what has failed by now."""
-    memory: Memory = dict(state.memory)
-    known = known_bounds(memory)
-    sides = arms.collect(block, known, config.histograms)
-    if len(known) > len(memory["bounds"]):
-        memory["bounds"] = {name: edges[:-1] for name, edges in known.items()}
-    memory["problems"] = sides.problems[:4]
-    tick(memory, block.t)
-    readings = any("canary" in answers for answers in block.readings.values())
-    exposed = block.t >= 0 and block.weight > 0 and (sides.canary.pods > 0 or readings)
-
+    config: JudgeConfig,
+    memory: Memory,
+    block: Block,
+    present: Present,
+    *,
+    settled: bool,
+    whole: bool,
+    proxied: bool = False,
+) -> Memory:
+    """One block: sums, bounds, totals, hard stop, evidence, readings, and what has failed by now."""
+    sides, known = arms.collect(block, memory.everything.bounds, config.histograms)
+    everything, clock = memory.everything.knowing(known), memory.clock.ticked(block.t)
+    any_reading = any("canary" in answers for answers in block.readings.values())
+    exposed = block.t >= 0 and block.weight > 0 and (sides.canary.pods > 0 or any_reading)
+    outage, refused, rule = memory.outage, memory.refused, config.spec.judge.hard_stop
     if block.t >= 0:
-        rule = config.spec.judge.hard_stop
-        memory["hard"] = hard_stop.look(rule, memory["hard"], sides, block.t)
-        if rule.client_errors:
-            before = memory.get("refused", hard_stop.NOTHING)  # a state of older builds has none
-            memory["refused"] = hard_stop.look(rule, before, sides, block.t, refused=True)
-    new_stage = exposed and settled and memory["tally_stage"] != block.stage
+        outage = hard_stop.look(rule, outage, sides, block.t)
+        refused = hard_stop.look(rule, refused, sides, block.t, refused=True) if rule.client_errors else refused
+    stage, readings, ratio = memory.stage, memory.readings, memory.sample_ratio
+    new_stage = exposed and settled and stage.index != block.stage
     if new_stage:
-        _begin_stage(memory, block)
-    memory["settled"] = settled and memory["tally_stage"] == block.stage
+        # A stage's weights are in force: what speaks for the canary is gathered afresh.
+        stage, readings, ratio = Stage(block.stage, block.t - clock.length), {}, SampleRatio()
+        everything = everything.beginning_stage()
+    weight = block.weight if exposed else stage.weight
+    stage = Stage(stage.index, stage.began, settled and stage.index == block.stage, weight)
+    begins, replicas = NO_BEGINNING, memory.replicas
     if exposed:
-        memory["weight"] = block.weight
-        tally.count(memory, sides)
-        _check_share(config, memory, block, sides, whole=whole)
-        _check_replicas(config, memory, block, evenly=whole and memory["whole"] and not proxied)
-    memory["whole"] = whole and exposed
-    begins = population.beginnings(memory, config.planned, block) if exposed else population.NO_BEGINNING
-    population.take_in(memory, config.prompt, block, sides, known, begins, exposed=exposed, new_stage=new_stage)
-    for case in config.late:
-        delayed.take_in(memory, case, block, sides, begins, exposed=exposed, new_stage=new_stage)
+        everything = everything.counting(sides, known, clock.length)
+        both_whole = whole and memory.whole
+        if both_whole and stage.settled:
+            ratio = _sample_ratio(config, ratio, block, sides)
+        replicas = _replicas(config, replicas, block, clock.length, evenly=both_whole and not proxied)
+        clock, begins = clock.beginnings(config.planned, block.t, block.stage)
+    everything = population.weigh(
+        everything,
+        config.prompt,
+        sides,
+        known,
+        begins,
+        t=block.t,
+        stage=block.stage,
+        exposed=exposed,
+        new_stage=new_stage,
+    )
+    late = dict(memory.delayed)
+    for gate in config.late:
+        everything, late[gate.text] = delayed.take_in(
+            everything,
+            gate,
+            late.get(gate.text) or Delayed(),
+            block,
+            sides,
+            begins,
+            exposed=exposed,
+            new_stage=new_stage,
+        )
+    labels = memory.labels
     if config.by_label:
-        segments.take_in(memory, config, block, begins, exposed=exposed, new_stage=new_stage)
+        labels = _labels(config, memory, everything, block, begins, clock.length, exposed=exposed, new_stage=new_stage)
     if exposed:
-        _read_thresholds(memory, config, block, sides, known)
-    conviction.find(config, memory, block.stage, block.t)
-    return JudgeState(version=state.version, previous=state.previous, memory=memory)
+        everything, readings = _readings(config, everything, readings, block, sides, known, clock.length)
+    after = Memory(
+        memory.gates,
+        everything,
+        clock,
+        stage,
+        labels,
+        late,
+        readings,
+        outage,
+        refused,
+        ratio,
+        replicas,
+        whole and exposed,
+        present,
+        memory.failed,
+        tuple(sides.problems[:4]),
+    )
+    if failed := conviction.just_failed(config, after, block.stage, block.t):
+        after = replace(after, failed={**after.failed, **{verdict.gate: verdict for verdict in failed}})
+    return after
 
 
-def _begin_stage(memory: Memory, block: Block) -> None:
-    """A stage's weights are in force: what speaks for the canary is gathered anew."""
-    memory["tally_stage"], memory["began"] = block.stage, block.t - memory["length"]
-    tally.begin(memory)
-    memory["looks"] = {}
-    memory["share"] = dict(share_check.NOTHING)
-
-
-def _check_share(config: JudgeConfig, memory: Memory, block: Block, sides: Sides, *, whole: bool) -> None:
+def _sample_ratio(config: JudgeConfig, before: SampleRatio, block: Block, sides: Sides) -> SampleRatio:
     """Hold the share served against the share asked for, where every replica was counted in this block and the last."""
+    spec = config.spec
     told = sides.canary.requests is not None and sides.stable.requests is not None
-    if whole and memory["whole"] and told and memory["settled"] and block.weight < 1 and config.spec.cohort is None:
-        sticky = config.spec.sticky is not None
-        memory["share"] = share_check.look(memory["share"], sides, block.weight, config.alpha, sticky=sticky)
+    if not told or block.weight >= 1 or spec.cohort is not None:
+        return before
+    return share_check.look(before, sides, block.weight, config.alpha, sticky=spec.sticky is not None)
 
 
-def _check_replicas(config: JudgeConfig, memory: Memory, block: Block, *, evenly: bool) -> None:
-    """Hold each replica's requests against its part of its arm's; anew whenever one comes, goes or starts again."""
-    if evenly:
-        before = memory["replicas"]
-        after = replica_share.look(before, block.arms, config.alpha, t=block.t, length=memory["length"])
-    else:
-        after = dict(replica_share.NOTHING)
-    memory["replicas"] = after
+def _replicas(
+    config: JudgeConfig, before: ReplicaBalance, block: Block, length: float, *, evenly: bool
+) -> ReplicaBalance:
+    """Hold each replica's requests against its part of its arm's; afresh whenever one comes, goes or starts again."""
+    if not evenly:
+        return ReplicaBalance()
+    return replica_share.look(before, block.arms, config.alpha, t=block.t, length=length)
 
 
-def _read_thresholds(
-    memory: Memory, config: JudgeConfig, block: Block, sides: Sides, known: dict[str, list[float]]
-) -> None:
-    """Readings of the stage's gates that count readings."""
-    cases = config.read_by_stage[block.stage] if 0 <= block.stage < len(config.by_stage) else ()
-    if not cases:
-        return
-    looks, told, alone = dict(memory["looks"]), dict(memory["told"]), tally.both(tally.NOTHING, sides)
-    for case in cases:
-        before = looks.get(case.text) or threshold.empty(block.t - memory["length"])
-        after = threshold.look(case, before, block, sides, alone, known, memory["length"])
-        if after is not before:
-            looks[case.text] = after
-            told[case.text] = block.t
-    memory["looks"], memory["told"] = looks, told
+def _labels(
+    config: JudgeConfig,
+    memory: Memory,
+    everything: Population,
+    block: Block,
+    begins: Beginnings,
+    length: float,
+    *,
+    exposed: bool,
+    new_stage: bool,
+) -> Mapping[str, Label]:
+    """The segments of each label that a gate names."""
+    return {
+        label: segments.take_in(
+            everything,
+            memory.labels.get(label) or Label(),
+            gates,
+            config,
+            block,
+            block.segments.get(label, {}),
+            begins,
+            length,
+            exposed=exposed,
+            new_stage=new_stage,
+        )
+        for label, gates in config.by_label.items()
+    }
+
+
+def _readings(
+    config: JudgeConfig,
+    everything: Population,
+    readings: Mapping[str, Readings],
+    block: Block,
+    sides: Sides,
+    known: Bounds,
+    length: float,
+) -> tuple[Population, Mapping[str, Readings]]:
+    """Readings of the stage's gates that count readings, and when each had data last."""
+    gates = config.read_by_stage[block.stage] if 0 <= block.stage < len(config.by_stage) else ()
+    if not gates:
+        return everything, readings
+    alone, after, told = BothTotals().plus(sides), dict(readings), dict(everything.told)
+    for gate in gates:
+        before = readings.get(gate.text) or Readings(block.t - length)
+        now = threshold.look(gate, before, block, sides, alone, known, length)
+        if now is not before:
+            after[gate.text], told[gate.text] = now, block.t
+    return replace(everything, told=told), after

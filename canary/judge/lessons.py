@@ -14,9 +14,6 @@ from canary.judge.feed import ArmTotals
 from canary.judge.state import JudgeState
 from canary.observation import Counters
 
-TAUGHT = ("evidence", "bounds", "history", "picks", "segments")
-"""What of the memory history may change."""
-
 
 def learnt(config: JudgeConfig, history: Sequence[Counters]) -> JudgeState:
     """A judge that has seen nothing but this history (oldest first); for questions about noise."""
@@ -28,10 +25,17 @@ def learnt(config: JudgeConfig, history: Sequence[Counters]) -> JudgeState:
 
 def taught(config: JudgeConfig, state: JudgeState, history: Sequence[Counters]) -> JudgeState:
     """The state with what this history (oldest first) teaches. Meant for one that has not seen the canary's traffic."""
-    after = state
+    before = judge.for_plan(config, state)
+    after = before
     for block in _blocks(config, history):
         after = judge.update(config, after, block)
-    return replace(after, memory={**state.memory, **{name: after.memory[name] for name in TAUGHT}})
+    if before.memory is None or after.memory is None:
+        return state
+    known, taught_ = before.memory.everything, after.memory.everything
+    everything = replace(
+        known, gates=taught_.gates, finite=taught_.finite, history=taught_.history, picks=taught_.picks
+    )
+    return replace(before, memory=replace(before.memory, everything=everything, labels=after.memory.labels))
 
 
 def _blocks(config: JudgeConfig, history: Sequence[Counters]) -> Iterator[Block]:

@@ -1,15 +1,14 @@
 """How noisy counts really are: clumping, pod noise and their memory, from stable against itself (a live A/A placebo).
 
-Stable's replicas are split in two halves; what share of the bad events falls on the first half says how far real counts
-stray from independent ones: `Var(x1 | X) = X θ(1-θ)(φ + κ X)`. With fewer than two replicas, one scrape is held against
-the next. `evidence.py` tempers all evidence by what is found here. The noise used for a block comes from blocks before
-it. Derivation and source: `docs/judge.md`.
+Stable's replicas are split in two halves; what share of the bad events falls on the first half says how far real
+counts stray from independent ones: `Var(x1 | X) = X θ(1-θ)(φ + κ X)`. With fewer than two replicas, one scrape is
+held against the next. `evidence.py` tempers all evidence by what is found here. The noise used for a block comes from
+blocks before it. Derivation and source: `docs/judge.md`.
 """
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Self
+from dataclasses import dataclass
+from typing import NamedTuple
 
 TINY = 1e-9
 """Less variance than this is no variance."""
@@ -58,42 +57,31 @@ class Noise(NamedTuple):
         return self.phi + self.kappa * size
 
 
-@dataclass
-class Placebo:
-    """Running sums over placebo blocks: what is needed to fit the noise, and nothing that grows.
-
-    As with `Evidence`, its `__dict__` is what is kept.
-    """
+@dataclass(frozen=True, slots=True)
+class AATest:
+    """Running sums over blocks of stable against itself: what is needed to fit the noise, and nothing that grows."""
 
     blocks: float = 0.0
     x: float = 0.0
+    """Sum of X, the bad events of a block."""
     xx: float = 0.0
+    """Sum of X²."""
     u: float = 0.0
+    """Sum of u = (x1 - Xθ)² / (X θ(1-θ)), whose mean is φ + κX."""
     ux: float = 0.0
-    """Sums of X, X², u and uX, where u = (x1 - Xθ)² / (X θ(1-θ)) has mean φ + κX."""
+    """Sum of uX."""
     squares: float = 0.0
     """Sum of z², z being the standardised deviation."""
-    partial: list[float] = field(default_factory=lambda: [0.0] * len(LEVELS))
-    """At each level the sum of z in the groups of the level below that are full and not yet taken in here,"""
-    grouped: list[float] = field(default_factory=lambda: [0.0] * len(LEVELS))
-    """the sum of squared group sums,"""
-    groups: list[float] = field(default_factory=lambda: [0.0] * len(LEVELS))
-    """and the number of full groups."""
+    partial: tuple[float, ...] = (0.0,) * len(LEVELS)
+    """At each level the sum of z in the groups of the level below that are full and not yet taken in here."""
+    grouped: tuple[float, ...] = (0.0,) * len(LEVELS)
+    """At each level the sum of squared group sums."""
+    groups: tuple[float, ...] = (0.0,) * len(LEVELS)
+    """At each level the number of full groups."""
     vr: float = 1.0
     """Variance of sums of many blocks over what single blocks foretell, less what chance alone would give."""
 
-    @classmethod
-    def of(cls, kept: Mapping[str, Any]) -> Self:
-        """From what `kept` wrote."""
-        placebo = cls.__new__(cls)
-        placebo.__dict__.update(kept)
-        return placebo
-
-    def kept(self) -> dict[str, Any]:
-        """As plain names, lists and numbers; exact."""
-        return dict(self.__dict__)
-
-    def read(self, prior: Prior) -> Noise:
+    def noise(self, prior: Prior) -> Noise:
         """The noise as far as it is known."""
         phi, kappa = self._fit(prior)
         return Noise(phi, kappa, max(prior.vr, 1 + prior.excess * (self.vr - 1)))
@@ -129,10 +117,10 @@ class Placebo:
             return 1.0, max((ux - x) / xx, 0.0)
         return phi, kappa
 
-    def plus(self, x1: float, n1: float, x2: float, n2: float, quiet: Noise | None = None) -> "Placebo":
+    def plus(self, x1: float, n1: float, x2: float, n2: float, quiet: Noise | None = None) -> "AATest":
         """With one more block: bad events and trials of both halves. A block without events teaches nothing.
 
-        `quiet` is `read(CLEARING)`, for whoever has asked already.
+        `quiet` is `noise(CLEARING)`, for whoever has asked already.
         """
         x = x1 + x2
         if x <= 0 or n1 <= 0 or n2 <= 0:
@@ -148,33 +136,29 @@ class Placebo:
         credible = min(SURPRISE, self.blocks + CLEARING.blocks + 2)
         u = min(deviation * deviation / (spread * x), credible * expected)
         z = math.copysign(math.sqrt(u / expected), deviation)
-        after = Placebo(
-            self.blocks + 1,
-            self.x + x,
-            self.xx + x * x,
-            self.u + u,
-            self.ux + u * x,
-            self.squares + z * z,
-            [self.partial[0] + z, *self.partial[1:]],
-            self.grouped,
-            self.groups,
-            self.vr,
-        )
-        if after.blocks % LEVELS[0] == 0:
-            after._close_groups()
-        return after
+        blocks, squares = self.blocks + 1, self.squares + z * z
+        levels = (self.partial[0] + z, *self.partial[1:]), self.grouped, self.groups, self.vr
+        if blocks % LEVELS[0] == 0:
+            levels = _close_groups(blocks, squares, *levels[:3])
+        return AATest(blocks, self.x + x, self.xx + x * x, self.u + u, self.ux + u * x, squares, *levels)
 
-    def _close_groups(self) -> None:
-        """Take in the groups that are full and compare their variance with that of single blocks."""
-        self.grouped, self.groups = list(self.grouped), list(self.groups)
-        self.vr = 1.0
-        for i, level in enumerate(LEVELS):
-            if self.blocks % level == 0:
-                total, self.partial[i] = self.partial[i], 0.0
-                self.grouped[i] += total * total
-                self.groups[i] += 1
-                if i + 1 < len(LEVELS):
-                    self.partial[i + 1] += total
-            if self.groups[i] >= 4 and self.squares > 0:
-                expected = self.groups[i] * level * self.squares / self.blocks
-                self.vr = max(self.vr, self.grouped[i] / expected / (1 + math.sqrt(2 / self.groups[i])))
+
+_Levels = tuple[float, ...]
+
+
+def _close_groups(
+    blocks: float, squares: float, partial: _Levels, grouped: _Levels, groups: _Levels
+) -> tuple[_Levels, _Levels, _Levels, float]:
+    """Take in the groups that are full and compare their variance with that of single blocks."""
+    open_, summed, full, vr = list(partial), list(grouped), list(groups), 1.0
+    for i, level in enumerate(LEVELS):
+        if blocks % level == 0:
+            total, open_[i] = open_[i], 0.0
+            summed[i] += total * total
+            full[i] += 1
+            if i + 1 < len(LEVELS):
+                open_[i + 1] += total
+        if full[i] >= 4 and squares > 0:
+            expected = full[i] * level * squares / blocks
+            vr = max(vr, summed[i] / expected / (1 + math.sqrt(2 / full[i])))
+    return tuple(open_), tuple(summed), tuple(full), vr

@@ -1,110 +1,126 @@
-"""A population taken in: all the traffic of both arms, or one segment of it. Bounds, evidence, and stable's history.
+"""A population: all the traffic of both arms, or one segment of it. Bounds, e-processes, totals, and stable's history.
 
-Called by `judge.py` for all traffic together and by `segments.py` for each value of a label, on a memory that holds the
-population's own evidence beside the rollout's clock. Decides nothing.
+Part of the judge's memory, moved on by `judge.py` for all traffic together and by `segments.py` for each value of a
+label. Decides nothing.
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from canary.judge import bounds, rows, selfnormalised, start_weights, sums
-from canary.judge.arms import Sides
-from canary.judge.block import Block
+from canary.judge import bounds, e_process, rows, start_weights, sums
+from canary.judge.arms import Bounds, Sides
+from canary.judge.bounds import Pick
+from canary.judge.clock import Beginnings
 from canary.judge.config import GateConfig
-from canary.judge.evidence import NO_CASE_YET, NOTHING_USUAL, Evidence, learn, weigh
-from canary.judge.memory import Memory
+from canary.judge.e_process import Asked, EProcess
+from canary.judge.tally import StageTotals
 
 
-class Beginnings(NamedTuple):
-    """What this block says about when harm may have begun."""
+@dataclass(frozen=True, slots=True)
+class Population:
+    """What is remembered of one population."""
 
-    lately: float
-    """Weight of harm that begins between stages by now."""
-    moved: bool
-    """Whether a stage begins."""
-    due: bool
-    """Whether the slow test starts anew."""
+    gates: Mapping[str, EProcess] = field(default_factory=dict)
+    """By gate text."""
+    started: tuple[str, ...] = ()
+    """Gates whose evidence about the canary has begun."""
+    told: Mapping[str, float] = field(default_factory=dict)
+    """By gate, when the canary had data last (seconds)."""
+    finite: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    """Finite upper bounds of the histograms met, in seconds."""
+    history: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    """Stable's cumulative histograms of all time."""
+    picks: Mapping[str, Pick] = field(default_factory=dict)
+    """By gate, the bounds it counts at."""
+    totals: StageTotals = StageTotals()  # noqa: RUF009 - frozen
+    """Since the stage began."""
+    requests: float = 0.0
+    """Of both arms, of all time."""
+
+    @classmethod
+    def of(cls, gates: Iterable[GateConfig]) -> "Population":
+        """Before anything was seen of it."""
+        return cls({gate.text: EProcess() for gate in gates})
+
+    @property
+    def bounds(self) -> Bounds:
+        """Upper bounds of the histograms met, the last infinite."""
+        return {name: (*finite, math.inf) for name, finite in self.finite.items()}
+
+    def beginning_stage(self) -> "Population":
+        """With its totals begun afresh."""
+        return replace(self, totals=StageTotals())
+
+    def counting(self, sides: Sides, known: Bounds, length: float) -> "Population":
+        """After adding a block that the canary may be blamed for to its totals."""
+        totals, finite = self.totals.plus(sides, length), self.knowing(known).finite
+        return Population(self.gates, self.started, self.told, finite, self.history, self.picks, totals, self.requests)
+
+    def knowing(self, known: Bounds) -> "Population":
+        """With the bounds of histograms that were not met before."""
+        if len(known) == len(self.finite):
+            return self
+        return replace(self, finite={name: edges[:-1] for name, edges in known.items()})
+
+    def clock_moved(self, by: float) -> "Population":
+        """The source's clock was set: ages stay what they were."""
+        gates = {text: replace(e, onset=replace(e.onset, at=e.onset.at + by)) for text, e in self.gates.items()}
+        return replace(self, gates=gates, told={text: t + by for text, t in self.told.items()})
 
 
-NO_BEGINNING = Beginnings(0.0, moved=False, due=False)
-
-
-def beginnings(memory: Memory, planned: float, block: Block) -> Beginnings:
-    """Move the clock of beginnings on; `planned` is the sum of all holds in seconds."""
-    if memory["first"] is None:
-        memory["first"] = memory["spent_until"] = memory["next_start"] = block.t
-    first = memory["first"]
-    lately = start_weights.between(memory["spent_until"] - first, block.t - first, planned)
-    memory["spent_until"] = max(memory["spent_until"], block.t)
-    moved = memory["stage"] is not None and memory["stage"] != block.stage
-    memory["stage"] = block.stage
-    due = block.t >= memory["next_start"]
-    if due:
-        memory["next_start"] = block.t + max(planned / selfnormalised.STARTS, 60.0)
-    return Beginnings(lately, moved, due)
-
-
-def take_in(
-    memory: Memory,
-    cases: Sequence[GateConfig],
-    block: Block,
+def weigh(
+    population: Population,
+    gates: Sequence[GateConfig],
     sides: Sides,
-    known: dict[str, list[float]],
+    known: Bounds,
     begins: Beginnings,
     *,
+    t: float,
+    stage: int,
     exposed: bool,
     new_stage: bool,
-) -> None:
-    """Weigh the block for these cases and learn from it. `exposed` says whether the canary may be blamed for it."""
-    evidence, picks = dict(memory["evidence"]), memory["picks"]
-    started, told = memory["started"], dict(memory["told"])
-    arms = rows.told_apart(sides)
-    lately, moved, due = begins
-    for case in cases:
-        text, rule = case.text, case.rule
-        if rule is None:
+) -> Population:
+    """The population after its gates have weighed a block that ends at `t`, and learnt from it.
+
+    `exposed` says whether the canary may be blamed for it.
+    """
+    after, picks, told = dict(population.gates), population.picks, dict(population.told)
+    started, arms = population.started, rows.told_apart(sides)
+    for gate in gates:
+        text, params = gate.text, gate.params
+        if params is None:
             continue
-        kept = evidence[text]
-        pick = picks.get(text)
-        if case.series == "histogram" and case.name in known:
-            before, pick = pick, bounds.pick(case, pick, known[case.name], memory["history"].get(case.name))
+        e, pick = after[text], picks.get(text)
+        if gate.series == "histogram" and gate.name in known:
+            before, pick = pick, bounds.pick(gate, pick, known[gate.name], population.history.get(gate.name))
             if pick is not None and pick != before:
-                memory["picks"] = memory["picks"] | {text: pick}
-                if before is not None and before[0] != pick[0]:
-                    kept = kept | NOTHING_USUAL
+                picks = {**picks, text: pick}
+                if before is not None and before.accuses != pick.accuses:
+                    e = replace(e, baseline=e.baseline.forgetting())
         if new_stage:
-            kept = kept | NO_CASE_YET
-        numbers, held = rows.numbers(case, arms, pick, kept["held"])
-        e = Evidence.of(kept)
-        if held is not None:
-            e.held = held
-        stable = e.standing(numbers)
-        if exposed and (numbers.nv > 0 or numbers.weight > 0):  # the canary told something
-            told[text] = block.t
-            if block.stage in case.stages:
+            e = e.beginning_stage()
+        counts = rows.numbers(gate, arms, pick, e.baseline.held)
+        asked = None
+        if exposed and (counts.nv > 0 or counts.weight > 0):  # the canary told something
+            told[text] = t
+            if stage in gate.stages:
                 new = text not in started
                 if new:
-                    started = [*started, text]
-                spend, opens = _begins(case, begins, new=new) if new or moved else (lately, due)
-                weigh(e, rule, numbers, stable, t=block.t, spend=spend, opens=opens)
-        learn(e, numbers, stable)
-        evidence[text] = e.kept()
-    memory["evidence"], memory["started"], memory["told"] = evidence, started, told
-    _learn_history(memory, sides)
+                    started = (*started, text)
+                asked = Asked(t, *_begins(gate, begins, new=new))
+        after[text] = e_process.update(e, params, counts, asked)
+    history = sums.by_name(population.history, sides.stable.histograms, sums.counts)
+    return Population(after, started, told, population.finite, history, picks, population.totals, population.requests)
 
 
-def _begins(case: GateConfig, begins: Beginnings, *, new: bool) -> tuple[float, bool]:
-    """Weight of harm that begins with this block, and whether the slow test starts anew.
+def _begins(gate: GateConfig, begins: Beginnings, *, new: bool) -> tuple[float, bool]:
+    """Weight of harm that begins with this block, and whether the slow test starts again.
 
-    A case of other stages than the present one is not asked: it only learns what is usual for stable.
+    A gate of other stages than the present one is not asked: it only learns what is usual for stable.
     """
     if new:
-        return start_weights.first(len(case.stages)), True
+        return start_weights.first(len(gate.stages)), True
     if begins.moved:
-        return begins.lately + start_weights.later(len(case.stages)), True
+        return begins.lately + start_weights.later(len(gate.stages)), True
     return begins.lately, begins.due
-
-
-def _learn_history(memory: Memory, sides: Sides) -> None:
-    """Stable's histograms of all time, from which bounds are picked."""
-    memory["history"] = sums.by_name(memory["history"], sides.stable.histograms, sums.counts)

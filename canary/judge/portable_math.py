@@ -47,40 +47,74 @@ _NEAR_ONE = 0.0625
 
 def exp(x: float) -> float:
     """`e ** x`, held at both ends of what floats can tell apart."""
-    if x > LARGEST:
-        x = LARGEST
-    elif x < SMALLEST:
-        x = SMALLEST
-    n = x * _STEPS_A_NAT + _NEAREST - _NEAREST
-    r = x - n * _STEP - n * _STEP_REST
-    i = int(n)
-    power = _POWERS[i & 63]
-    return ldexp(power + power * (r * (1 + r * (1 / 2 + r * (1 / 6 + r * (1 / 24 + r * (1 / 120)))))), i >> 6)
+    return exps((x,))[0]
+
+
+def exps(several: Sequence[float]) -> list[float]:
+    """`exp` of each."""
+    steps, step, rest, table = _STEPS_A_NAT, _STEP, _STEP_REST, _POWERS
+    found = []
+    for x in several:
+        if x > LARGEST:
+            x = LARGEST  # noqa: PLW2901 - held, as said
+        elif x < SMALLEST:
+            x = SMALLEST  # noqa: PLW2901 - held, as said
+        n = x * steps + _NEAREST - _NEAREST
+        r = x - n * step - n * rest
+        i = int(n)
+        power = table[i & 63]
+        power += power * (r * (1 + r * (1 / 2 + r * (1 / 6 + r * (1 / 24 + r * (1 / 120))))))
+        found.append(ldexp(power, i >> 6))
+    return found
 
 
 def log(x: float) -> float:
     """Natural logarithm of a number above 0; raises ValueError for others."""
-    if -_NEAR_ONE < x - 1 < _NEAR_ONE:
-        return _near_one(x - 1)
-    if x <= 0:
-        raise ValueError(f"there is no logarithm of {x!r}")
-    m, e = frexp(x)
-    i = int(m * 64)
-    r = m * _INVERSES[i] - 1
-    s = r / (2 + r)
-    z = s * s
-    rest = s + s * (1 + z * (2 / 3 + z * (2 / 5 + z * (2 / 7))))
-    return e * _LOG_TWO_HEAD + (_LOGS[i] + (rest + e * _LOG_TWO_REST))
+    return _logs((x,), beside_one=False)[0]
 
 
 def log1p(x: float) -> float:
     """`log(1 + x)`, exact also for small x; raises ValueError for -1 and less."""
-    return _near_one(x) if -_NEAR_ONE < x < _NEAR_ONE else log(1 + x)
+    return _logs((x,), beside_one=True)[0]
+
+
+def log1ps(several: Sequence[float]) -> list[float]:
+    """`log1p` of each."""
+    return _logs(several, beside_one=True)
+
+
+def _logs(several: Sequence[float], *, beside_one: bool) -> list[float]:
+    """Logarithms of these, or of what is so far from one."""
+    inverses, logs, head, tail = _INVERSES, _LOGS, _LOG_TWO_HEAD, _LOG_TWO_REST
+    found = []
+    for given in several:
+        f = given if beside_one else given - 1
+        if -_NEAR_ONE < f < _NEAR_ONE:
+            s = f / (2 + f)
+            z = s * s
+            found.append(s * (2 + z * (2 / 3 + z * (2 / 5 + z * (2 / 7 + z * (2 / 9 + z * (2 / 11)))))))
+            continue
+        x = 1 + f if beside_one else given
+        if x <= 0:
+            raise ValueError(f"there is no logarithm of {x!r}")
+        m, e = frexp(x)
+        i = int(m * 64)
+        r = m * inverses[i] - 1
+        s = r / (2 + r)
+        z = s * s
+        rest = s + s * (1 + z * (2 / 3 + z * (2 / 5 + z * (2 / 7))))
+        found.append(e * head + (logs[i] + (rest + e * tail)))
+    return found
 
 
 def power(base: float, exponent: float) -> float:
     """`base ** exponent` for a base above 0."""
     return exp(exponent * log(base))
+
+
+def powers(bases: Sequence[float], exponent: float) -> list[float]:
+    """`power` of each."""
+    return exps([exponent * each for each in _logs(bases, beside_one=False)])
 
 
 def expm1(x: float) -> float:
@@ -92,7 +126,7 @@ def expm1(x: float) -> float:
 def log_sum(logs: Sequence[float]) -> float:
     """Logarithm of the sum of the numbers whose logarithms these are; there is at least one."""
     top = max(logs)
-    return top + log(math.fsum([exp(each - top) for each in logs]))
+    return top + log(math.fsum(exps([each - top for each in logs])))
 
 
 def log_gamma(x: float) -> float:
@@ -104,13 +138,6 @@ def log_gamma(x: float) -> float:
     y = 1 / (x * x)
     series = (1 / 12 - y * (1 / 360 - y * (1 / 1260 - y * (1 / 1680 - y * (1 / 1188))))) / x
     return (x - 0.5) * log(x) - x + _HALF_LOG_TWO_PI + series - log(product)
-
-
-def _near_one(f: float) -> float:
-    """`log(1 + f)` for small f."""
-    s = f / (2 + f)
-    z = s * s
-    return s * (2 + z * (2 / 3 + z * (2 / 5 + z * (2 / 7 + z * (2 / 9 + z * (2 / 11))))))
 
 
 _HALF_LOG_TWO_PI = 0.5 * log(2 * math.pi)

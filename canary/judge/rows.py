@@ -9,33 +9,28 @@ from collections.abc import Sequence
 from canary.judge.arms import ArmSums, Sides
 from canary.judge.bounds import Pick
 from canary.judge.config import GateConfig
-from canary.judge.evidence import Numbers
+from canary.judge.e_process import GateCounts
 
 NOTHING = (0.0, 0.0)
 NO_SUM = (0.0, 0.0, 0.0)
 
 
-def numbers(
-    case: GateConfig, arms: Sequence[ArmSums], pick: Pick | None, held: Sequence[float]
-) -> tuple[Numbers, list[float] | None]:
-    """What a block, by `told_apart`, means to one case, and what is held for the next one; None leaves it as it is.
-
-    With a single stable replica a scrape is `held`, for the placebo of the next.
-    """
-    (xv, nv), (xc, nc), *halves = counts(case, arms, pick, 0)
+def numbers(case: GateConfig, arms: Sequence[ArmSums], pick: Pick | None, held: Sequence[float]) -> GateCounts:
+    """What a block, by `told_apart`, means to one gate. With a single stable replica the scrape before is `held`."""
+    (xv, nv), (xc, nc), *halves = counts(case, arms, None if pick is None else pick.accuses)
     clear_xv, clear_xc, rho = xv, xc, case.rho
     if pick is not None:
-        rho = pick[2]
-        if pick[0] != pick[1]:
-            (clear_xv, _), (clear_xc, _) = counts(case, arms[:2], pick, 1)
+        rho = pick.ratio
+        if pick.accuses != pick.clears:
+            (clear_xv, _), (clear_xc, _) = counts(case, arms[:2], pick.clears)
     summed = _contrast(case, (xv, nv), (xc, nc)) if case.kind == "sums" else NO_SUM
     seen = xv, nv, xc, nc, clear_xv, clear_xc, rho, *summed
     if halves:
-        return Numbers(*seen, *halves[0], *halves[1]), None
+        return GateCounts(*seen, *halves[0], *halves[1])
     x1, n1 = held
     if nc > 0 and n1 > 0:
-        return Numbers(*seen, x1, n1, xc, nc, single=True), [0.0, 0.0]
-    return Numbers(*seen, single=True), [xc, nc] if nc > 0 else None
+        return GateCounts(*seen, x1, n1, xc, nc, single=True)
+    return GateCounts(*seen, single=True)
 
 
 def told_apart(sides: Sides) -> tuple[ArmSums, ...]:
@@ -43,18 +38,18 @@ def told_apart(sides: Sides) -> tuple[ArmSums, ...]:
     return (sides.canary, sides.stable, *(sides.halves if sides.halves[1].pods else ()))
 
 
-def counts(case: GateConfig, arms: Sequence[ArmSums], pick: Pick | None, side: int) -> list[tuple[float, float]]:
+def counts(case: GateConfig, arms: Sequence[ArmSums], index: int | None) -> list[tuple[float, float]]:
     """Bad events and trials of each arm (for sums: the sum and its denominator); zeros where there is no data.
 
-    Of a histogram these are the requests beyond the bound picked for this side (all of them where it is -1), and all.
+    Of a histogram these are the requests beyond the bound at `index` (all of them where it is -1), and all.
     """
     if case.series == "errors":
         return [NOTHING if arm.errors is None else (arm.errors, arm.errors_of) for arm in arms]
     if case.series != "histogram":
         return [_events(case, arm) for arm in arms]
-    if pick is None:
+    if index is None:
         return [NOTHING] * len(arms)
-    index, name = int(pick[side]), case.name
+    name = case.name
     told = []
     for arm in arms:
         histogram = arm.histograms.get(name)

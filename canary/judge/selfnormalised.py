@@ -6,6 +6,7 @@ mixture with a half-normal prior (Robbins; Howard et al. 2021), `V = vr Σz²`. 
 """
 
 import math
+from collections.abc import Sequence
 from math import sqrt
 
 from canary.judge.portable_math import exp, log, scaled_erfc
@@ -33,7 +34,14 @@ def log_mixture(total: float, variance: float, r: float) -> float:
     return 0.5 * log(4 * r / v) + total * total / (2 * v) + log_normal_cdf(total / math.sqrt(v))
 
 
-def over_starts(totals: list[float], squares: list[float], vr: float, r: float) -> float:
+def plus(
+    totals: tuple[float, ...], squares: tuple[float, ...], z: float
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Sums and sums of squares of all beginnings after another standardised contrast."""
+    return tuple([total + z for total in totals]), tuple([square + z * z for square in squares])
+
+
+def over_starts(totals: Sequence[float], squares: Sequence[float], vr: float, r: float) -> float:
     """Evidence averaged over all beginnings; those that are still to come count as 1."""
     if not totals:
         return 1.0

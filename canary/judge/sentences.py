@@ -1,18 +1,18 @@
 """What a verdict says to a person at three in the morning: one sentence, both arms, numbers with units.
 
-Called by `verdicts.py`. Takes plain values and decides nothing.
+`why` is called by whoever shows a verdict, and by nobody else. Takes plain values and decides nothing.
 """
 
 import math
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from canary.judge.portable_math import exp, log
 from canary.spec.models import Gate
 from canary.wording import duration
 
 if TYPE_CHECKING:
-    from canary.judge.config import GateConfig
+    from canary.judge.grounds import GateGrounds
+    from canary.verdict import GateVerdict
 
 
 def amount(unit: str, value: float | None) -> str:
@@ -66,123 +66,213 @@ def allowance(gate: Gate, unit: str) -> str:
     return f"not worse than stable by more than {by}"
 
 
-def both(case: "GateConfig", canary: float | None, stable: float | None, n_canary: float, n_stable: float) -> str:
+def why(verdict: "GateVerdict", grounds: "GateGrounds") -> str:
+    """The sentence of one gate's verdict."""
+    said = _SENTENCES[grounds.finding.name](verdict, grounds)
+    if not grounds.label:
+        return said
+    if grounds.besides is None:
+        return f"{said} That is the worst: all together and each of {grounds.segments} values of {grounds.label} pass."
+    return f"{said} {grounds.besides} more of its segments wait too." if grounds.besides else said
+
+
+def _values(verdict: "GateVerdict", grounds: "GateGrounds") -> str:
     """Both arms' values with what is behind them."""
-    mine = f"{amount(case.unit, canary)} on the canary ({many(n_canary)} {case.counted})"
-    return mine if stable is None else f"{mine}, {amount(case.unit, stable)} on stable ({many(n_stable)})"
+    gate, samples = grounds.gate, verdict.samples
+    mine = f"{amount(gate.unit, verdict.canary)} on the canary ({many(samples['canary'])} {gate.counted})"
+    if verdict.stable is None:
+        return mine
+    return f"{mine}, {amount(gate.unit, verdict.stable)} on stable ({many(samples['stable'])})"
 
 
-def failed(case: "GateConfig", values: str, log_e: float, needed: float, since: str) -> str:
+def _reading(verdict: "GateVerdict", grounds: "GateGrounds") -> str:
+    """Momentary values and their limit."""
+    unit = grounds.gate.unit
+    theirs = f", {amount(unit, verdict.stable)} on stable" if verdict.stable is not None else ""
+    return f"{amount(unit, verdict.canary)} on the canary{theirs}, limit {amount(unit, verdict.limit)}"
+
+
+def _failed(verdict: "GateVerdict", grounds: "GateGrounds") -> str:
     """The sequential test convicted."""
+    gate, log_e, since = grounds.gate, grounds.log_e, ""
+    if grounds.since is not None:
+        xv, nv, xc, nc = grounds.since
+        stable = f" and {many(xc)} of stable's {many(nc)}" if nc > 0 else ""
+        bad = {"histogram": f"took longer than {seconds(grounds.bound)}", "errors": "failed"}.get(
+            gate.series, "were bad"
+        )
+        mine = f"{many(xv)} of {many(nv)} canary {gate.counted}"
+        since = f"; {mine}{stable} {bad} in the last {duration(grounds.seconds)}"
     evidence = f"evidence {odds(log_e)} against the canary"
     # One gate may be blamed for what several have shown together.
-    evidence += (
-        f", where {odds(needed)} is enough" if log_e >= needed else f", with the other gates' over {odds(needed)}"
-    )
-    return f"{case.spoken}: {values}{since}; allowed is {case.allowed}; {evidence}."
+    needed = odds(grounds.needed)
+    evidence += f", where {needed} is enough" if log_e >= grounds.needed else f", with the other gates' over {needed}"
+    return f"{gate.spoken}: {_values(verdict, grounds)}{since}; allowed is {gate.allowed}; {evidence}."
 
 
-def passed(case: "GateConfig", values: str, confidence: float) -> str:
+def _passed(verdict: "GateVerdict", grounds: "GateGrounds") -> str:
     """The case for the canary is made."""
-    return f"{case.spoken}: {values}; shown to be {case.allowed} with {percent(confidence)} confidence."
+    gate, values = grounds.gate, _values(verdict, grounds)
+    return f"{gate.spoken}: {values}; shown to be {gate.allowed} with {percent(grounds.confidence)} confidence."
 
 
-def waiting(
-    case: "GateConfig",
-    values: str,
-    more: float | None,
-    eta: float | None,
-    confidence: float,
-    *,
-    beyond: bool,
-    buckets: str,
-) -> str:
+def _waiting(verdict: "GateVerdict", grounds: "GateGrounds") -> str:
     """Not decided yet: what is missing and how long it should take."""
-    goal = f"show {case.allowed} with {percent(confidence)} confidence"
-    if beyond:
-        return f"{case.spoken}: {values}; beyond what is allowed ({case.allowed}){buckets}, but not clearly enough yet."
-    if more is None:
-        return f"{case.spoken}: {values}; within what is allowed, but too near to {goal}{buckets} yet."
-    when = f", about {duration(eta)} at the present traffic," if eta is not None else ""
-    needed = f"about {many(math.ceil(more))} more canary {case.counted}"
-    return f"{case.spoken}: {values}; {needed}{when} to {goal}{buckets}."
+    gate, values, buckets = grounds.gate, _values(verdict, grounds), ""
+    if grounds.buckets is not None:
+        low, high = (seconds(edge) if 0 < edge < math.inf else "nothing" for edge in grounds.buckets)
+        buckets = f" (the buckets around that limit are {low} and {high})"
+    goal = f"show {gate.allowed} with {percent(grounds.confidence)} confidence"
+    if grounds.beyond:
+        return f"{gate.spoken}: {values}; beyond what is allowed ({gate.allowed}){buckets}, but not clearly enough yet."
+    if grounds.more is None:
+        return f"{gate.spoken}: {values}; within what is allowed, but too near to {goal}{buckets} yet."
+    when = f", about {duration(verdict.eta)} at the present traffic," if verdict.eta is not None else ""
+    needed = f"about {many(math.ceil(grounds.more))} more canary {gate.counted}"
+    return f"{gate.spoken}: {values}; {needed}{when} to {goal}{buckets}."
 
 
-def would_do(case: "GateConfig", more: float | None) -> str:
+def _would_do(grounds: "GateGrounds") -> str:
     """The end of a sentence about missing data: how much of it would be enough."""
-    return "." if more is None else f"; about {many(math.ceil(more))} canary {case.counted} without trouble would do."
+    if grounds.more is None:
+        return "."
+    return f"; about {many(math.ceil(grounds.more))} canary {grounds.gate.counted} without trouble would do."
 
 
-def too_young(case: "GateConfig", left: float) -> str:
+def _because(grounds: "GateGrounds") -> str:
+    """Why there may be no data."""
+    return f" ({'; '.join(grounds.problems)})" if grounds.problems else ""
+
+
+def _learning(_: "GateVerdict", grounds: "GateGrounds") -> str:
+    gate = grounds.gate
+    learnt = f"learning what is usual for stable, {many(grounds.learnt)} {gate.counted} so far"
+    return f"{gate.spoken}: {learnt}{_would_do(grounds)}"
+
+
+def _too_young(_: "GateVerdict", grounds: "GateGrounds") -> str:
     """Events come late, and no request of these weights is old enough."""
-    age = duration(case.gate.delay or 0.0)
-    return f"{case.spoken}: requests count when they are {age} old, the first at these weights in {duration(left)}"
+    age, left = duration(grounds.gate.gate.delay or 0.0), duration(grounds.seconds)
+    said = f"requests count when they are {age} old, the first at these weights in {left}"
+    return f"{grounds.gate.spoken}: {said}{_would_do(grounds)}"
 
 
-def not_in_force(case: "GateConfig") -> str:
-    """The route is still moving."""
-    return f"{case.spoken}: waiting for this stage's weights to be in force."
+def _silent(_: "GateVerdict", grounds: "GateGrounds") -> str:
+    waited = " yet" if math.isinf(grounds.seconds) else f" for {duration(grounds.seconds)}"
+    return f"{grounds.gate.spoken}: no data from the canary{waited}{_because(grounds)}{_would_do(grounds)}"
 
 
-def stable_beyond(case: "GateConfig", values: str) -> str:
+def _stale(_: "GateVerdict", grounds: "GateGrounds") -> str:
+    said = f"nothing new for {duration(grounds.seconds)}{_because(grounds)}; the last numbers are too old"
+    return f"{grounds.gate.spoken}: {said}{_would_do(grounds)}"
+
+
+def _unserved(_: "GateVerdict", grounds: "GateGrounds") -> str:
+    said = f"no requests at this stage's weights yet{_because(grounds)}"
+    return f"{grounds.gate.spoken}: {said}{_would_do(grounds)}"
+
+
+def _unread(_: "GateVerdict", grounds: "GateGrounds") -> str:
+    said = f"no reading at this stage's weights yet{_because(grounds)}"
+    return f"{grounds.gate.spoken}: {said}{_would_do(grounds)}"
+
+
+def _too_few(verdict: "GateVerdict", grounds: "GateGrounds") -> str:
+    """The owner asked for more samples before the gate may speak."""
+    gate, values = grounds.gate, _reading if grounds.gate.kind == "readings" else _values
+    lacking = f"{many(grounds.more or 0.0)} more canary {gate.counted}"
+    asked = f"{lacking} before this gate may speak (minSamples {gate.gate.min_samples})"
+    return f"{gate.spoken}: {values(verdict, grounds)}; {asked}."
+
+
+def _not_in_force(_: "GateVerdict", grounds: "GateGrounds") -> str:
+    return f"{grounds.gate.spoken}: waiting for this stage's weights to be in force."
+
+
+def _stable_beyond(verdict: "GateVerdict", grounds: "GateGrounds") -> str:
     """Stable breaks the limit as well."""
+    gate = grounds.gate
     blame = "stable itself is beyond the limit, so this is not held against the canary unless it is clearly worse"
-    return f"{case.spoken}: {values}; {case.allowed} was asked for, but {blame}."
+    return f"{gate.spoken}: {_values(verdict, grounds)}; {gate.allowed} was asked for, but {blame}."
 
 
-def shared_cause(case: "GateConfig", canary: float, stable: float, usual: float) -> str:
+def _too_many_breaches(verdict: "GateVerdict", grounds: "GateGrounds") -> str:
+    """The counted threshold spoke."""
+    gate, beyond, count = grounds.gate, grounds.breaches, grounds.readings
+    counted = f"{beyond} of {count} readings were beyond it and {gate.gate.failures} are forgiven"
+    return f"{gate.spoken}: {_reading(verdict, grounds)}; {counted}."
+
+
+def _forgiven(verdict: "GateVerdict", grounds: "GateGrounds") -> str:
+    """The last reading was beyond the limit, but may be."""
+    gate = grounds.gate
+    used = f"{grounds.breaches} of {gate.gate.failures} forgiven readings are used up"
+    return f"{gate.spoken}: {_reading(verdict, grounds)}; {used}."
+
+
+def _readings_fine(verdict: "GateVerdict", grounds: "GateGrounds") -> str:
+    """The counted threshold is content."""
+    gate, count = grounds.gate, f"{grounds.readings} readings, {grounds.breaches} of them beyond it"
+    return f"{gate.spoken}: {_reading(verdict, grounds)}; {count}."
+
+
+def _filling_window(_: "GateVerdict", grounds: "GateGrounds") -> str:
+    """No whole window has passed."""
+    window, left = duration(grounds.gate.gate.window or 0.0), duration(grounds.seconds)
+    return f"{grounds.gate.spoken}: the first window of {window} is full in {left}."
+
+
+_SENTENCES = {
+    "LEARNING": _learning,
+    "TOO_YOUNG": _too_young,
+    "SILENT": _silent,
+    "STALE": _stale,
+    "UNSERVED": _unserved,
+    "UNREAD": _unread,
+    "TOO_FEW": _too_few,
+    "FILLING": _filling_window,
+    "MOVING": _not_in_force,
+    "FORGIVEN": _forgiven,
+    "SHARED": _stable_beyond,
+    "OPEN": _waiting,
+    "CONVICTED": _failed,
+    "BREACHED": _too_many_breaches,
+    "CLEARED": _passed,
+    "FINE": _readings_fine,
+}
+"""By what is the case with the gate."""
+
+
+def shared_cause(spoken: str, canary: float, stable: float, usual: float) -> str:
     """Both arms suffer."""
     return (
-        f"Both arms are worse than stable's own history: {case.spoken} counts {percent(canary)} bad on the canary and "
+        f"Both arms are worse than stable's own history: {spoken} counts {percent(canary)} bad on the canary and "
         f"{percent(stable)} on stable, usually {percent(usual)}. A shared cause: the canary is neither blamed nor "
         "passed."
     )
 
 
-def of_segments(label: str, count: int) -> str:
-    """After a gate with `by` has passed everywhere: the sentence before is about the worst place."""
-    return f"That is the worst: all together and each of {count} values of {label} pass."
-
-
-def open_too(others: int) -> str:
-    """After the worst that a gate with `by` waits for."""
-    return f" {others} more of its segments wait too." if others else ""
-
-
-def reading(case: "GateConfig", canary: float | None, stable: float | None, limit: float | None) -> str:
-    """Momentary values and their limit."""
-    theirs = f", {amount(case.unit, stable)} on stable" if stable is not None else ""
-    return f"{amount(case.unit, canary)} on the canary{theirs}, limit {amount(case.unit, limit)}"
-
-
-def too_many_breaches(case: "GateConfig", values: str, looks: Mapping[str, Any]) -> str:
-    """The counted threshold spoke."""
-    count = f"{looks['breaches']} of {looks['looks']} readings were beyond it and {case.gate.failures} are forgiven"
-    return f"{case.spoken}: {values}; {count}."
-
-
-def forgiven(case: "GateConfig", values: str, looks: Mapping[str, Any]) -> str:
-    """The last reading was beyond the limit, but may be."""
-    return f"{case.spoken}: {values}; {looks['breaches']} of {case.gate.failures} forgiven readings are used up."
-
-
-def readings_fine(case: "GateConfig", values: str, looks: Mapping[str, Any]) -> str:
-    """The counted threshold is content."""
-    return f"{case.spoken}: {values}; {looks['looks']} readings, {looks['breaches']} of them beyond it."
-
-
-def filling_window(case: "GateConfig", left: float) -> str:
-    """No whole window has passed."""
-    return f"{case.spoken}: the first window of {duration(case.gate.window or 0.0)} is full in {duration(left)}."
-
-
-def too_few(case: "GateConfig", values: str, more: float) -> str:
-    """The owner asked for more samples before the gate may speak."""
-    asked = f"{many(more)} more canary {case.counted} before this gate may speak (minSamples {case.gate.min_samples})"
-    return f"{case.spoken}: {values}; {asked}."
-
-
-def stopped(errors: float, requests: float, scrapes: int, stable: str, what: str = "failed") -> str:
-    """The hard stop spoke."""
+def stopped(errors: float, requests: float, scrapes: int, bad: float, well: float, what: str) -> str:
+    """The hard stop spoke: `what` became of so many canary requests, and of `bad` of stable's `well`."""
+    had = "failed" if what == "failed" else "had"
+    stable = f"{had} {many(bad)} of {many(well)}" if well else "had no traffic to compare"
     share = f"{many(errors)} of {many(requests)} canary requests {what}"
     return f"{share} in the last of {scrapes} scrapes running, while stable {stable}: a plain outage."
+
+
+def split(served: float, total: float, asked: float) -> str:
+    """The canary's share is not the one asked for."""
+    share = served / total if total else 0.0
+    return (
+        f"traffic: the canary served {percent(share)} of {many(total)} requests where {percent(asked)} was asked for; "
+        "until the split is right, no comparison can be trusted."
+    )
+
+
+def spread(replica: str, arm: str, share: float, total: float, replicas: int) -> str:
+    """A replica gets far less or far more than its part."""
+    return (
+        f"traffic: replica {replica} served {percent(share)} of the {many(total)} requests of the {arm} arm, where "
+        f"{percent(1 / replicas)} would be an even part; until its {replicas} replicas share the traffic, nobody can "
+        "say what the arm as a whole would do."
+    )

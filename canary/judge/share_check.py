@@ -6,80 +6,71 @@ mismatch pauses the rollout. Not used where traffic is not split at random (coho
 """
 
 import math
-from typing import Any
+from dataclasses import dataclass, replace
 
-from canary.judge import selfnormalised, sentences
+from canary.judge import selfnormalised
 from canary.judge.arms import Sides
 from canary.judge.portable_math import exp, log
-from canary.judge.tally import Tally
-from canary.verdict import Answer, GateVerdict
 
-Memory = dict[str, Any]
 GATE = "traffic share as asked"
 SLACK, STICKY_SLACK = 0.1, 0.5
 """Deviation, as a share of the smaller arm's part, that is let pass; sticky sessions stray further."""
 FORGET = 10
 """After a failure, so many pooled blocks in a row within the slack end it."""
-NOTHING: Memory = {"more": [0.0, 0.0], "less": [0.0, 0.0], "pool": [0.0, 0.0], "fine": 0, "asked": 0.0, "alpha": 0.01}
+Sums = tuple[float, float]
+"""Of standardised contrasts and of their squares."""
 
 
-def look(memory: Memory, sides: Sides, asked: float, alpha: float, *, sticky: bool) -> Memory:
+@dataclass(frozen=True, slots=True)
+class SampleRatio:
+    """Evidence against the split since the stage began."""
+
+    more: Sums = (0.0, 0.0)
+    """That the canary gets too much."""
+    less: Sums = (0.0, 0.0)
+    """That it gets too little."""
+    pool: tuple[float, float] = (0.0, 0.0)
+    """Requests of the canary and of both, of blocks that are not taken in yet."""
+    fine: int = 0
+    """Pooled blocks in a row within the slack."""
+    asked: float = 0.0
+    """The canary's share as asked for."""
+
+
+def look(before: SampleRatio, sides: Sides, asked: float, alpha: float, *, sticky: bool) -> SampleRatio:
     """After a block in which every replica was counted."""
     served = sides.canary.requests or 0.0
-    total = served + (sides.stable.requests or 0.0)
-    pool = [memory["pool"][0] + served, memory["pool"][1] + total]
+    canary, both = before.pool[0] + served, before.pool[1] + served + (sides.stable.requests or 0.0)
     spread = asked * (1 - asked)
-    if pool[1] * spread < selfnormalised.ENOUGH:
-        return {**memory, "pool": pool, "asked": asked, "alpha": alpha}
+    if both * spread < selfnormalised.ENOUGH:
+        return replace(before, pool=(canary, both), asked=asked)
     slack = (STICKY_SLACK if sticky else SLACK) * min(asked, 1 - asked)
-    scale = 1 / math.sqrt(pool[1] * spread)
-    more = (pool[0] - (asked + slack) * pool[1]) * scale
-    less = ((asked - slack) * pool[1] - pool[0]) * scale
-    fine = memory["fine"] + 1 if more <= 0 and less <= 0 else 0
-    after = {**memory, "pool": [0.0, 0.0], "fine": fine, "asked": asked, "alpha": alpha}
-    if fine >= FORGET and fails(memory, alpha):
-        return {**after, "more": [0.0, 0.0], "less": [0.0, 0.0]}
-    after["more"] = [memory["more"][0] + more, memory["more"][1] + more * more]
-    after["less"] = [memory["less"][0] + less, memory["less"][1] + less * less]
-    return after
+    scale = 1 / math.sqrt(both * spread)
+    more = (canary - (asked + slack) * both) * scale
+    less = ((asked - slack) * both - canary) * scale
+    fine = before.fine + 1 if more <= 0 and less <= 0 else 0
+    if fine >= FORGET and fails(before, alpha):
+        return SampleRatio(fine=fine, asked=asked)
+    return SampleRatio(_plus(before.more, more), _plus(before.less, less), fine=fine, asked=asked)
 
 
-def fails(memory: Memory, alpha: float) -> bool:
+def fails(found: SampleRatio, alpha: float) -> bool:
     """Whether the split is shown not to be what was asked; wrongly so with a chance of `alpha` a stage at most."""
-    if memory["more"][0] <= 0 and memory["less"][0] <= 0:  # as nearly always; neither mixture is above 1 then
+    if found.more[0] <= 0 and found.less[0] <= 0:  # as nearly always; neither mixture is above 1 then
         return False
-    return evidence(memory, alpha) >= log(1 / alpha)
+    return evidence(found, alpha) >= log(1 / alpha)
 
 
-def evidence(memory: Memory, alpha: float) -> float:
+def evidence(found: SampleRatio, alpha: float) -> float:
     """Log evidence against the split, the mean of too much and too little."""
-    if memory["more"][1] == 0:
+    if found.more[1] == 0:
         return 0.0
     r = selfnormalised.tuning(alpha / 2)
-    both = 0.0
-    for total, squares in (memory["more"], memory["less"]):
-        both += exp(min(selfnormalised.log_mixture(total, squares, r), 500.0))
+    both = math.fsum(
+        exp(min(selfnormalised.log_mixture(total, squares, r), 500.0)) for total, squares in (found.more, found.less)
+    )
     return log(max(both / 2, 1e-300))
 
 
-def verdict(memory: Memory, tallies: dict[str, Tally]) -> GateVerdict:
-    """The failure in words."""
-    served = tallies["canary"]["requests"]
-    total = served + tallies["stable"]["requests"]
-    share = served / total if total else 0.0
-    asked = memory["asked"]
-    why = (
-        f"traffic: the canary served {sentences.percent(share)} of {sentences.many(total)} requests where "
-        f"{sentences.percent(asked)} was asked for; until the split is right, no comparison can be trusted."
-    )
-    return GateVerdict(
-        GATE,
-        Answer.FAIL,
-        why,
-        canary=share,
-        limit=asked,
-        log_e=round(evidence(memory, memory["alpha"]), 4),
-        samples={"canary": served, "stable": tallies["stable"]["requests"]},
-        spoke="sequential",
-        on_breach="pause",
-    )
+def _plus(sums: Sums, contrast: float) -> Sums:
+    return sums[0] + contrast, sums[1] + contrast * contrast

@@ -1,8 +1,8 @@
 """When may harm have begun? Evidence is mixed over possible beginnings, so a late leak is not drowned by a good start.
 
-Half the weight lies on the canary's first traffic, a quarter on later stages' beginnings, a quarter on all other times:
-most of it evenly over the plan, the rest ever thinner beyond. The weights of all beginnings add up to at most one,
-which is what keeps the guarantee. Called by `judge.py`; keeps nothing.
+Half the weight lies on the canary's first traffic, a quarter on later stages' beginnings, a quarter on all other
+times: most of it evenly over the plan, the rest ever thinner beyond. The weights of all beginnings add up to at most
+one, which is what keeps the guarantee. Called by `judge.py`; keeps nothing.
 """
 
 from canary.judge.portable_math import LOG_TWO, log

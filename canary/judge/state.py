@@ -1,24 +1,118 @@
-"""What the judge remembers of a rollout: small, plain numbers, versioned, the same after a restart.
+"""What the judge remembers of a rollout: typed, small, plain numbers, versioned, the same after a restart.
 
-Part of `canary.rollout.Rollout`; read and written only inside `canary.judge`.
+Part of `canary.rollout.Rollout`; made and moved on inside `canary.judge` alone. `codec.py` reads and writes it.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from canary.observation import Counters
+from pydantic import model_validator
 
-VERSION = 2
-"""Layout of `JudgeState.memory`. A state of another version is begun anew, with its totals kept."""
+from canary.judge.clock import Clock
+from canary.judge.config import JudgeConfig
+from canary.judge.delayed import Delayed
+from canary.judge.feed import Present
+from canary.judge.hard_stop import Outage
+from canary.judge.population import Population
+from canary.judge.replica_share import ReplicaBalance
+from canary.judge.segments import Label
+from canary.judge.share_check import SampleRatio
+from canary.judge.threshold import Readings
+from canary.observation import Counters
+from canary.verdict import GateVerdict
+
+VERSION = 3
+"""Layout of `Memory`, counted up when a build cannot read any more what the build before it wrote."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """The stage that the totals are of."""
+
+    index: int | None = None
+    began: float | None = None
+    """When its weights were in force first (seconds)."""
+    settled: bool = False
+    """Whether they were during the last block."""
+    weight: float = 0.0
+    """The canary's share in the last block."""
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """The judge's numbers."""
+
+    gates: tuple[str, ...]
+    """Texts of the tested gates that it was made for."""
+    everything: Population = field(default_factory=Population)
+    """All traffic together."""
+    clock: Clock = field(default_factory=Clock)
+    stage: Stage = field(default_factory=Stage)
+    labels: Mapping[str, Label] = field(default_factory=dict)
+    """Segments, by label."""
+    delayed: Mapping[str, Delayed] = field(default_factory=dict)
+    """By gate whose events come late."""
+    readings: Mapping[str, Readings] = field(default_factory=dict)
+    """By gate that counts readings."""
+    outage: Outage = field(default_factory=Outage)
+    refused: Outage = field(default_factory=Outage)
+    """The same with client errors among the failures."""
+    sample_ratio: SampleRatio = field(default_factory=SampleRatio)
+    replicas: ReplicaBalance = field(default_factory=ReplicaBalance)
+    whole: bool = False
+    """Whether the last block counted every replica."""
+    present: Present = field(default_factory=dict)
+    """The replicas of the last reading."""
+    failed: Mapping[str, GateVerdict] = field(default_factory=dict)
+    """By gate, verdicts that have failed for good."""
+    problems: tuple[str, ...] = ()
+    """What could not be read in the last block, a clause each."""
+
+    @classmethod
+    def of(cls, config: JudgeConfig) -> "Memory":
+        """Before anything was seen."""
+        return cls(config.texts, Population.of(config.tested))
+
+    def log_e(self, gate: str, by: str | None = None) -> float:
+        """Log of a gate's evidence against the canary; of one with `by`, over all its populations."""
+        label = self.labels.get(by) if by is not None else None
+        if label is not None and gate in label.combined:
+            return label.combined[gate]
+        return self.everything.gates[gate].log_e
+
+    def clock_moved(self, by: float) -> "Memory":
+        """The source's clock was set: every time moves along, so that ages stay what they were."""
+        began = None if self.stage.began is None else self.stage.began + by
+        return replace(
+            self,
+            everything=self.everything.clock_moved(by),
+            clock=self.clock.moved(by),
+            stage=replace(self.stage, began=began),
+            labels={name: label.clock_moved(by) for name, label in self.labels.items()},
+            delayed={gate: delayed.clock_moved(by) for gate, delayed in self.delayed.items()},
+            readings={gate: readings.clock_moved(by) for gate, readings in self.readings.items()},
+            outage=self.outage.clock_moved(by),
+            refused=self.refused.clock_moved(by),
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class JudgeState:
     """Evidence so far."""
 
-    version: int = VERSION
     previous: Counters | None = None
     """The totals that the next ones are differenced against; kept, so a lost pass only makes a longer block."""
-    memory: Mapping[str, Any] = field(default_factory=dict)
-    """The processes' numbers, JSON-able; the layout belongs to `canary.judge` and its version."""
+    memory: Memory | None = None
+    """None before the judge has begun."""
+    unreadable: bool = False
+    """Whether it was stored in a way that this build cannot read: its totals are kept, its evidence is lost."""
+    version: int = VERSION
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_another_build(cls, plain: Any) -> Any:
+        """Called for what a store gives back."""
+        from canary.judge import codec
+
+        return codec.readable(plain) if isinstance(plain, Mapping) else plain

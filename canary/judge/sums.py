@@ -4,7 +4,7 @@ Used wherever replicas become arms and blocks become tallies. Nothing is changed
 the other's alone; a side without any names gives back the other as it is.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from operator import add
 from typing import TypeVar
 
@@ -26,9 +26,9 @@ def by_name(
     return sums
 
 
-def counts(was: Sequence[float], more: Sequence[float]) -> Sequence[float]:
+def counts(was: tuple[float, ...], more: tuple[float, ...]) -> tuple[float, ...]:
     """Counts at the same bounds."""
-    return list(map(add, was, more))
+    return tuple(map(add, was, more))
 
 
 def pair(was: tuple[float, float], more: tuple[float, float]) -> tuple[float, float]:

@@ -4,82 +4,72 @@ What people know from other tools: one reading beyond the limit more than `failu
 false rollbacks comes with it. Called by `judge.py`; the counts live in the judge's memory and start anew each stage.
 """
 
-from typing import Any
+from dataclasses import dataclass, replace
 
 from canary.judge import tally as tally_
-from canary.judge.arms import Sides
+from canary.judge.arms import Bounds, Sides
 from canary.judge.block import Block
 from canary.judge.config import GateConfig
-from canary.judge.tally import Tally
+from canary.judge.tally import BothTotals
 from canary.spec.models import Gate
-from canary.weights import Arm
-
-Looks = dict[str, Any]
 
 
-def empty(t: float) -> Looks:
-    """No reading yet; `since` is when the present window began."""
-    return {
-        "since": t,
-        "looks": 0,
-        "breaches": 0,
-        "canary": None,
-        "stable": None,
-        "beyond": False,
-        "samples": 0.0,
-        "first_breach": None,
-        "parts": None,
-    }
+@dataclass(frozen=True, slots=True)
+class Readings:
+    """The readings of one gate since the stage began."""
+
+    since: float
+    """When the present window began (seconds)."""
+    count: int = 0
+    breaches: int = 0
+    """How many of them were beyond the limit."""
+    canary: float | None = None
+    """The last reading."""
+    stable: float | None = None
+    beyond: bool = False
+    """Whether the last one was beyond the limit."""
+    samples: float = 0.0
+    first_breach: float | None = None
+    """When the first one was beyond the limit (seconds)."""
+    parts: BothTotals | None = None
+    """What the present window holds so far."""
+
+    def clock_moved(self, by: float) -> "Readings":
+        """The source's clock was set: ages stay what they were."""
+        first = None if self.first_breach is None else self.first_breach + by
+        return replace(self, since=self.since + by, first_breach=first)
 
 
 def look(
-    case: GateConfig,
-    looks: Looks,
-    block: Block,
-    sides: Sides,
-    alone: dict[Arm, Tally],
-    known: dict[str, list[float]],
-    seconds: float,
-) -> Looks:
+    gate: GateConfig, before: Readings, block: Block, sides: Sides, alone: BothTotals, known: Bounds, seconds: float
+) -> Readings:
     """The readings after a block that was so many seconds long; `alone` are its sums by arm."""
-    gate = case.gate
-    window = gate.window or 0.0
-    if case.series in {"gauge", "rate", "query"}:
-        canary, stable = _momentary(case, block, sides, seconds)
-        if canary is None or (gate.relative and stable is None):
-            return looks
-        now = {
-            **looks,
-            "canary": canary,
-            "stable": stable,
-            "samples": looks["samples"] + (sides.canary.requests or 0.0),
-        }
-        return _count(gate, now, block.t) if block.t - looks["since"] >= window else now
-    before = looks["parts"]
-    parts = alone if before is None else tally_.both(before, sides)
-    canary, stable = tally_.value(case, parts["canary"], known), tally_.value(case, parts["stable"], known)
-    now = {**looks, "parts": parts}
-    if block.t - looks["since"] < window or canary is None or (gate.relative and stable is None):
-        return now
-    samples = looks["samples"] + tally_.samples(case, parts["canary"])
-    now |= {"parts": None, "since": block.t, "canary": canary, "stable": stable, "samples": samples}
-    return _count(gate, now, block.t)
+    rule = gate.gate
+    full = block.t - before.since >= (rule.window or 0.0)
+    if gate.series in {"gauge", "rate", "query"}:
+        canary, stable = _momentary(gate, block, sides, seconds)
+        if canary is None or (rule.relative and stable is None):
+            return before
+        samples = before.samples + (sides.canary.requests or 0.0)
+        now = replace(before, canary=canary, stable=stable, samples=samples)
+        return _count(rule, now, block.t) if full else now
+    parts = alone if before.parts is None else before.parts.plus(sides)
+    canary, stable = tally_.value(gate, parts.canary, known), tally_.value(gate, parts.stable, known)
+    if not full or canary is None or (rule.relative and stable is None):
+        return replace(before, parts=parts)
+    samples = before.samples + tally_.samples(gate, parts.canary)
+    now = replace(before, parts=None, since=block.t, canary=canary, stable=stable, samples=samples)
+    return _count(rule, now, block.t)
 
 
-def _count(gate: Gate, looks: Looks, t: float) -> Looks:
+def _count(gate: Gate, now: Readings, t: float) -> Readings:
     """One more reading counted, if there were samples enough."""
-    if gate.min_samples is not None and looks["samples"] < gate.min_samples:
-        return looks
-    beyond = is_beyond(gate, looks["canary"], looks["stable"])
-    first = looks["first_breach"] if looks["first_breach"] is not None or not beyond else t
-    return {
-        **looks,
-        "since": t,
-        "looks": looks["looks"] + 1,
-        "breaches": looks["breaches"] + beyond,
-        "beyond": beyond,
-        "first_breach": first,
-    }
+    if now.canary is None or (gate.min_samples is not None and now.samples < gate.min_samples):
+        return now
+    beyond = is_beyond(gate, now.canary, now.stable)
+    first = t if beyond and now.first_breach is None else now.first_breach
+    breaches = now.breaches + beyond
+    return replace(now, since=t, count=now.count + 1, breaches=breaches, beyond=beyond, first_breach=first)
 
 
 def is_beyond(gate: Gate, canary: float, stable: float | None) -> bool:
@@ -100,13 +90,13 @@ def limit_of(gate: Gate, stable: float | None) -> float | None:
     return stable + sign * gate.limit if gate.margin == "points" else stable * (1 + sign * gate.limit)
 
 
-def _momentary(case: GateConfig, block: Block, sides: Sides, seconds: float) -> tuple[float | None, float | None]:
+def _momentary(gate: GateConfig, block: Block, sides: Sides, seconds: float) -> tuple[float | None, float | None]:
     """Momentary values of both arms: the query's answer, requests a second, or the worst replica's gauge."""
-    if case.series == "rate":
+    if gate.series == "rate":
         return _rate(sides.canary.requests, seconds), _rate(sides.stable.requests, seconds)
-    readings = block.readings.get(case.gate.text, {})
-    worst = max if case.gate.better == "lower" else min
-    gauges = [side.gauges.get(case.name) for side in (sides.canary, sides.stable)]
+    readings = block.readings.get(gate.gate.text, {})
+    worst = max if gate.gate.better == "lower" else min
+    gauges = [side.gauges.get(gate.name) for side in (sides.canary, sides.stable)]
     canary = readings.get("canary", worst(gauges[0]) if gauges[0] else None)
     stable = readings.get("stable", worst(gauges[1]) if gauges[1] else None)
     return canary, stable

@@ -1,8 +1,8 @@
 """Which values of a label are told apart: at most 64, and all others together, so that no label makes a state grow.
 
 Called by `judge.py` on running totals before they are differenced. What is told apart stays so, and totals of before
-and of now are put together alike: a value that changes its place must not look like traffic. Which of these are judged
-by themselves is the business of `segments.py`; once that is settled no others are kept.
+and of now are put together alike: a value that changes its place must not look like traffic. Which of these are
+judged by themselves is the business of `segments.py`; once that is settled no others are kept.
 """
 
 import math

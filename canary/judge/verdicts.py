@@ -1,198 +1,261 @@
-"""The verdicts of a stage, from what the judge remembers. Called by `judge.py`; changes nothing.
+"""The verdicts of a stage, from what the judge remembers: plain numbers. Called by `judge.py`; changes nothing.
 
-Which answer each gate gets is found in `findings.py` at every pass; the numbers and the sentence that go with it are
-worked out here, and only when somebody reads them.
+Which answer each gate gets is found in `findings.py`. Its sentence is composed by `sentences.py` when somebody shows
+it.
 """
 
 import math
-from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
-from typing import Any
 
-from canary.judge import blame, delayed, findings, replica_share, segments, sentences, share_check
+from canary.judge import blame, findings, replica_share, segments, sentences, share_check
 from canary.judge.config import GateConfig, JudgeConfig
-from canary.judge.evidence import Evidence
-from canary.judge.facts import Facts, Memory, known_bounds
+from canary.judge.facts import Facts
 from canary.judge.findings import Finding
-from canary.verdict import Answer, GateVerdict, Judgement
-from canary.wording import duration
+from canary.judge.grounds import GateGrounds
+from canary.judge.hard_stop import Outage
+from canary.judge.population import Population
+from canary.judge.segments import View
+from canary.judge.state import Memory
+from canary.spec.models import HardStop
+from canary.verdict import Answer, GateVerdict, Judgement, Spoke
 
 HARD_STOP = "hard stop"
 
 
 def judgement(config: JudgeConfig, memory: Memory, stage: int, now: float) -> Judgement:
     """All gates of the stage, and the judge's own checks where they have something to say."""
-    here = memory["tally_stage"] == stage
     gates: list[GateVerdict] = []
-    listed = set()
-    for case in _asked(config, stage):
-        listed.add(case.text)
-        answer = _by_segments if segments.named(memory, case) else _of_all
-        gates.append(answer(config, case, memory, now, here=here))
-    gates += [recorded(text, kept) for text, kept in memory["failed"].items() if text not in listed]
-    if share_check.fails(memory["share"], config.alpha):
-        gates.append(share_check.verdict(memory["share"], memory["tally"]))
-    if replica_share.fails(memory["replicas"], config.alpha):
-        gates.append(replica_share.verdict(memory["replicas"]))
+    asked = _asked(config, stage)
+    for gate in asked:
+        if gate.text in memory.failed:
+            gates.append(memory.failed[gate.text])
+        elif (label := memory.labels.get(gate.gate.by or "")) is not None and label.named:
+            gates.append(_by_segments(config, gate, memory, label, stage, now))
+        else:
+            gates.append(_of(config, gate, memory, memory.everything, stage, now))
+    listed = {gate.text for gate in asked}
+    gates += [verdict for text, verdict in memory.failed.items() if text not in listed]
+    if share_check.fails(memory.sample_ratio, config.alpha):
+        gates.append(_split(config, memory))
+    if replica_share.fails(memory.replicas, config.alpha):
+        gates.append(_spread(memory))
     return Judgement(tuple(gates), problem=_shared_cause(config, memory, stage))
 
 
 def steady_until(config: JudgeConfig, memory: Memory, stage: int, now: float) -> float | None:
-    """Until when `judgement` gives the same answer if nothing new is heard; None where the time is part of it."""
-    told, looks, patience = memory["told"], memory["looks"], findings.patience(memory)
-    until = math.inf
-    for case in _asked(config, stage):
-        if case.gate.by is not None or case.gate.delay:
+    """Until when `judgement` gives the same answer if nothing new is measured; None where the time is part of it."""
+    patience, until = findings.patience(memory), math.inf
+    for gate in _asked(config, stage):
+        if gate.gate.by is not None or gate.gate.delay:
             return None
-        last, readings = told.get(case.text), looks.get(case.text)
-        if last is None or memory["began"] is None or (readings is not None and readings["looks"] == 0):
+        last, readings = memory.everything.told.get(gate.text), memory.readings.get(gate.text)
+        if last is None or memory.stage.began is None or (readings is not None and readings.count == 0):
             return None
         until = min(until, last + patience)
     return until if now <= until else None
 
 
+def convicted(config: JudgeConfig, gate: GateConfig, memory: Memory) -> GateVerdict:
+    """The verdict of a gate that has just failed: of one with `by`, that of its worst segment."""
+    label = memory.labels.get(gate.gate.by or "")
+    if label is None or not label.named:
+        return _verdict(Facts.of(config, gate, memory, memory.everything, here=True), Finding.CONVICTED, 0.0)
+    _, spoken, population = segments.worst(memory.everything, label, gate)
+    return _verdict(Facts.of(config, spoken, memory, population, here=True), Finding.CONVICTED, 0.0)
+
+
+def breached(config: JudgeConfig, gate: GateConfig, memory: Memory, t: float) -> GateVerdict:
+    """The verdict of a gate whose readings were beyond their limit too often."""
+    return _verdict(Facts.of(config, gate, memory, memory.everything, here=True), Finding.BREACHED, t)
+
+
+def stopped(settings: HardStop, outage: Outage, what: str) -> GateVerdict:
+    """The hard stop's verdict; `what` became of the requests."""
+    (errors, requests), (bad, well) = outage.last or ((0.0, 0.0), (0.0, 0.0))
+    return GateVerdict(
+        HARD_STOP,
+        Answer.FAIL,
+        sentences.stopped(errors, requests, outage.streak, bad, well, what),
+        canary=errors / requests,
+        stable=bad / well if well else None,
+        limit=settings.failures,
+        samples={"canary": requests, "stable": well},
+        spoke="hard stop",
+        harm_began=outage.began,
+    )
+
+
 def _asked(config: JudgeConfig, stage: int) -> tuple[GateConfig, ...]:
     """The stage's gates that can be judged: at 100 % there is no stable to compare with."""
-    cases = config.by_stage[stage]
-    return cases if config.spec.stages[stage].traffic < 1 else tuple(case for case in cases if not case.relative)
+    gates = config.by_stage[stage]
+    return gates if config.spec.stages[stage].traffic < 1 else tuple(gate for gate in gates if not gate.relative)
 
 
-def recorded(gate: str, kept: Mapping[str, Any]) -> GateVerdict:
-    """A failure as it was written down when it was found."""
-    return GateVerdict(gate, Answer.FAIL, **kept)
-
-
-def _of_all(config: JudgeConfig, case: GateConfig, memory: Memory, now: float, *, here: bool) -> GateVerdict:
-    """A gate's answer from all traffic together."""
-    finding = findings.find(config, case, memory, now, here=here)
-    if finding is Finding.RECORDED:
-        return recorded(case.text, memory["failed"][case.text])
-    return GateVerdict.decided(case.text, finding.answer, partial(_told, config, case, memory, finding, now, here=here))
-
-
-def _by_segments(config: JudgeConfig, case: GateConfig, memory: Memory, now: float, *, here: bool) -> GateVerdict:
-    """A gate's answer from its worst segment: it passes only where all traffic together and every segment pass."""
-    if case.text in memory["failed"]:
-        return recorded(case.text, memory["failed"][case.text])
-    asked = [view for view in segments.views(memory, case) if segments.waited_for(view, memory)]
-    asked.sort(key=lambda view: -float(view.memory["evidence"][case.text]["log_e"]))
-    found = [(view, findings.find(config, view.case, view.memory, now, here=here)) for view in asked]
-    still_open = [pair for pair in found if pair[1].answer is not Answer.PASS]
-    view, finding = (still_open or found)[0]
-    if still_open:
-        besides = sentences.open_too(len(still_open) - 1)
-    else:
-        besides = f" {sentences.of_segments(case.gate.by or '', len(asked) - 1)}"
-
-    def told() -> GateVerdict:
-        worst = _told(config, view.case, view.memory, finding, now, here=here)
-        return replace(worst, why=f"{worst.why}{besides}")
-
-    return GateVerdict.decided(case.text, finding.answer, told)
-
-
-def _told(
-    config: JudgeConfig, case: GateConfig, memory: Memory, finding: Finding, now: float, *, here: bool
+def _of(
+    config: JudgeConfig, gate: GateConfig, memory: Memory, population: Population, stage: int, now: float
 ) -> GateVerdict:
-    """What was found about a gate, with its numbers and in words."""
-    facts = Facts(config, memory, case, known_bounds(memory), here=here)
-    if finding in findings.MISSING:
-        more = facts.samples_missing(config.beta) if case.rule is not None else None
-        why = _missing(facts, finding, now) + sentences.would_do(case, more)
-        return facts.verdict(Answer.WAIT, why, eta=facts.seconds_for(more))
-    if case.kind == "readings":
-        return by_readings(case, facts, now)
+    """A gate's verdict from one population."""
+    here = memory.stage.index == stage
+    finding = findings.find(config, gate, memory, population, now, here=here)
+    return _verdict(Facts.of(config, gate, memory, population, here=here), finding, now)
+
+
+def _by_segments(
+    config: JudgeConfig, gate: GateConfig, memory: Memory, label: segments.Label, stage: int, now: float
+) -> GateVerdict:
+    """A gate's verdict from its worst segment: it passes only where all traffic together and every segment pass."""
+
+    def answer(view: View) -> Answer:
+        here = memory.stage.index == stage
+        return findings.find(config, view.gate, memory, view.population, now, here=here).answer
+
+    everything = memory.everything
+    asked = [view for view in segments.views(everything, label, gate) if segments.waited_for(view, everything)]
+    asked.sort(key=lambda view: -view.population.gates[gate.text].log_e)
+    still_open = [view for view in asked if answer(view) is not Answer.PASS]
+    view = (still_open or asked)[0]
+    verdict = _of(config, view.gate, memory, view.population, stage, now)
+    besides = len(still_open) - 1 if still_open else None
+    grounds = verdict.grounds._replace(label=gate.gate.by or "", segments=len(asked) - 1, besides=besides)
+    return replace(verdict, grounds=grounds)
+
+
+_SPOKE: dict[Finding, Spoke] = {
+    **dict.fromkeys((Finding.OPEN, Finding.CONVICTED, Finding.CLEARED), "sequential"),
+    **dict.fromkeys((Finding.BREACHED, Finding.FORGIVEN, Finding.FINE), "threshold"),
+    Finding.SHARED: "blame",
+}
+"""Which rule decided; everything else is for want of data."""
+
+
+def _verdict(facts: Facts, finding: Finding, now: float) -> GateVerdict:
+    """A gate's verdict in plain numbers."""
+    gate, memory, more, seconds = facts.gate, facts.memory, None, 0.0
+    if finding is Finding.OPEN and _stable_is_beyond(facts):
+        finding = Finding.SHARED
+    canary, stable = facts.samples
+    if finding is Finding.OPEN or (finding in findings.MISSING and gate.params is not None):
+        more = facts.samples_missing()
+    eta, harm_began, since, bound, learnt = facts.seconds_for(more), None, None, 0.0, 0.0
+    spoke, readings = _SPOKE.get(finding, "data"), facts.readings
     match finding:
-        case Finding.TOO_FEW:
-            lacking = (case.gate.min_samples or 0) - facts.n_canary
-            why = sentences.too_few(case, facts.values, lacking)
-            return facts.verdict(Answer.WAIT, why, "sequential", facts.seconds_for(lacking))
+        case Finding.OPEN | Finding.CLEARED | Finding.MOVING:
+            pass
+        case Finding.TOO_FEW if readings is None:
+            spoke, more = "sequential", (gate.gate.min_samples or 0) - canary
+            eta = facts.seconds_for(more)
+        case Finding.TOO_FEW if readings is not None:
+            more = (gate.gate.min_samples or 0) - readings.samples
         case Finding.CONVICTED:
-            return facts.failed()
-        case Finding.MOVING:
-            return facts.verdict(Answer.WAIT, sentences.not_in_force(case))
-        case Finding.CLEARED:
-            return facts.verdict(Answer.PASS, sentences.passed(case, facts.values, 1 - config.beta), "sequential")
-        case _:
-            return _waiting(facts)
-
-
-def _waiting(facts: Facts) -> GateVerdict:
-    """Shown neither way: because stable is no better, or for how many more requests."""
-    case, beta = facts.case, facts.config.beta
-    if _stable_is_beyond(facts):
-        return facts.verdict(Answer.WAIT, sentences.stable_beyond(case, facts.values), "blame")
-    more = facts.samples_missing(beta)
-    eta = facts.seconds_for(more)
-    why = sentences.waiting(case, facts.values, more, eta, 1 - beta, beyond=facts.beyond, buckets=facts.buckets)
-    return facts.verdict(Answer.WAIT, why, "sequential", eta)
-
-
-def _missing(facts: Facts, finding: Finding, now: float) -> str:
-    """What data is missing and for how long."""
-    case, memory = facts.case, facts.memory
-    because = f" ({'; '.join(memory['problems'])})" if memory["problems"] else ""
-    match finding:
-        case Finding.LEARNING:
-            seen = sentences.many(memory["history"][case.name][-1])
-            return f"{case.spoken}: learning what is usual for stable, {seen} {case.counted} so far"
+            onset = facts.e.onset
+            harm_began, seconds = onset.at, max(memory.clock.last - onset.at, 0.0)
+            since = onset.since if gate.kind == "counts" and onset.since[1] > 0 else None
+            bound = facts.known[gate.name][facts.pick.accuses] if facts.pick is not None else 0.0
+        case Finding.BREACHED if readings is not None:
+            harm_began = readings.first_breach
+        case Finding.FILLING if readings is not None:
+            seconds = eta = max(readings.since + (gate.gate.window or 0.0) - now, 0.0)
         case Finding.TOO_YOUNG:
-            return sentences.too_young(case, (delayed.ripe_at(memory, case) or now) - now)
+            seconds = (memory.delayed[gate.text].ripe_at(gate.gate.delay or 0.0) or now) - now
         case Finding.SILENT:
-            began = memory["began"]
-            waited = f" for {duration(max(now - began, 0.0))}" if began is not None else " yet"
-            return f"{case.spoken}: no data from the canary{waited}{because}"
+            began = memory.stage.began
+            seconds = math.inf if began is None else max(now - began, 0.0)
         case Finding.STALE:
-            age = duration(now - memory["told"][case.text])
-            return f"{case.spoken}: nothing new for {age}{because}; the last numbers are too old"
-        case Finding.UNSERVED:
-            return f"{case.spoken}: no requests at this stage's weights yet{because}"
+            seconds = now - facts.population.told[gate.text]
+        case Finding.LEARNING:
+            learnt = facts.population.history[gate.name][-1]
         case _:
-            return f"{case.spoken}: no reading at this stage's weights yet{because}"
-
-
-def by_readings(case: GateConfig, facts: Facts, now: float) -> GateVerdict:
-    """The answer of a gate that counts readings beyond a limit."""
-    gate, looks = case.gate, facts.memory["looks"][case.text]
-    values = sentences.reading(case, facts.canary, facts.stable, facts.limit)
-    match findings.of_readings(case, facts.memory):
-        case Finding.BREACHED:
-            why = sentences.too_many_breaches(case, values, looks)
-            return facts.verdict(Answer.FAIL, why, "threshold", harm_began=looks["first_breach"])
-        case Finding.TOO_FEW:
-            lacking = (gate.min_samples or 0) - looks["samples"]
-            return facts.verdict(Answer.WAIT, sentences.too_few(case, values, lacking))
-        case Finding.FILLING:
-            left = max(looks["since"] + (gate.window or 0.0) - now, 0.0)
-            return facts.verdict(Answer.WAIT, sentences.filling_window(case, left), eta=left)
-        case Finding.MOVING:
-            return facts.verdict(Answer.WAIT, sentences.not_in_force(case))
-        case Finding.FORGIVEN:
-            return facts.verdict(Answer.WAIT, sentences.forgiven(case, values, looks), "threshold")
-        case _:
-            return facts.verdict(Answer.PASS, sentences.readings_fine(case, values, looks), "threshold")
+            pass
+    log_e = facts.log_e
+    grounds = GateGrounds(
+        finding,
+        gate,
+        log_e,
+        facts.config.fails_at,
+        facts.config.spec.judge.confidence,
+        more,
+        seconds,
+        since,
+        bound,
+        facts.beyond,
+        facts.buckets,
+        learnt,
+        readings.count if readings else 0,
+        readings.breaches if readings else 0,
+        memory.problems,
+    )
+    return GateVerdict(
+        gate.text,
+        finding.answer,
+        grounds,
+        facts.canary,
+        facts.stable,
+        facts.limit,
+        round(log_e, 4) if gate.params is not None else None,
+        {"canary": canary, "stable": stable},
+        spoke,
+        gate.gate.on_breach,
+        eta,
+        harm_began,
+    )
 
 
 def _stable_is_beyond(facts: Facts) -> bool:
     """Whether stable itself breaks the limit at present, so that breaking it says little about the canary."""
-    rule = facts.case.rule
-    if rule is None or rule.limit is None:
+    params = facts.gate.params
+    if params is None or params.limit is None:
         return False
-    e = Evidence.of(facts.evidence)
-    return blame.stable_beyond(e.fast, rule.limit, e.clearing_noise)
+    return blame.stable_beyond(facts.e.baseline.recent, params.limit, facts.e.clearing_noise)
+
+
+def _split(config: JudgeConfig, memory: Memory) -> GateVerdict:
+    """The traffic is not split as asked."""
+    found, arms = memory.sample_ratio, memory.everything.totals.arms
+    served, total = arms.canary.requests, arms.canary.requests + arms.stable.requests
+    return GateVerdict(
+        share_check.GATE,
+        Answer.FAIL,
+        sentences.split(served, total, found.asked),
+        canary=served / total if total else 0.0,
+        limit=found.asked,
+        log_e=round(share_check.evidence(found, config.alpha), 4),
+        samples={"canary": served, "stable": arms.stable.requests},
+        spoke="sequential",
+        on_breach="pause",
+    )
+
+
+def _spread(memory: Memory) -> GateVerdict:
+    """A replica does not get its part of its arm's traffic."""
+    found = memory.replicas
+    arm, name = found.suspect
+    parts = found.parts[arm]
+    total = math.fsum(part.requests for part in parts.values())
+    share, even = parts[name].requests / total if total else 0.0, 1 / len(parts)
+    return GateVerdict(
+        replica_share.GATE,
+        Answer.FAIL,
+        sentences.spread(name, arm, share, total, len(parts)),
+        canary=share if arm == "canary" else None,
+        stable=share if arm == "stable" else None,
+        limit=even * (replica_share.LEAST if share < even else replica_share.MOST),
+        log_e=round(found.log_e, 4),
+        samples={arm: total},
+        spoke="sequential",
+        on_breach="pause",
+    )
 
 
 def _shared_cause(config: JudgeConfig, memory: Memory, stage: int) -> str:
     """Both arms worse than stable's own history at once: nobody's fault in particular; empty otherwise."""
-    for case in config.by_stage[stage]:
-        if case.kind != "counts" or case.text in memory["failed"]:
+    for gate in config.by_stage[stage]:
+        if gate.kind != "counts" or gate.text in memory.failed:
             continue
-        kept = memory["evidence"][case.text]
-        (xv, nv, xc, nc), (x, n, blocks) = kept["fast"], kept["usual"]
+        stable = memory.everything.gates[gate.text].baseline
+        (xv, nv, xc, nc), (x, n, blocks) = stable.recent, stable.usual
         if blocks < blame.LEARNT or n <= 0 or xv * n <= blame.WORSE * x * nv or xc * n <= blame.WORSE * x * nc:
             continue  # whatever the noise is
-        noise = Evidence.of(kept).clearing_noise
+        noise = memory.everything.gates[gate.text].clearing_noise
         if blame.above(xv, nv, x / n, noise) and blame.above(xc, nc, x / n, noise):
-            return sentences.shared_cause(case, xv / nv, xc / nc, x / n)
+            return sentences.shared_cause(gate.spoken, xv / nv, xc / nc, x / n)
     return ""

@@ -3,7 +3,6 @@
 Used by the routes.
 """
 
-from dataclasses import asdict
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -82,5 +81,5 @@ def plain(verdict: GateVerdict) -> dict[str, Any]:
     """A verdict as JSON has it, which knows no infinity."""
     return {
         key: None if isinstance(value, float) and not abs(value) < float("inf") else value
-        for key, value in asdict(verdict).items()
+        for key, value in verdict.plain().items()
     }

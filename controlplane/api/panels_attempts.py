@@ -107,7 +107,7 @@ def _verdicts(events: Sequence[Event], stage: int) -> tuple[GateVerdict, ...]:
             found[str(said.get("gate"))] = GateVerdict(
                 gate=str(said.get("gate")),
                 verdict=Answer(said["verdict"]),
-                why=event.message,
+                grounds=event.message,
                 canary=_number(said.get("canary")),
                 stable=_number(said.get("stable")),
                 limit=_number(said.get("limit")),

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from benchmarks import judge_arrays as arrays
 from benchmarks.judge_columns import Blocks, Columns, Rules
 from canary.judge import compile_gates
-from canary.judge.evidence import Evidence, Numbers, Rule, learn, weigh
+from canary.judge.e_process import Asked, EProcess, EProcessParams, GateCounts, update
 from tests.canary.judge.worlds import (
     CONVERSION,
     ERRORS_AT_MOST,
@@ -24,37 +25,32 @@ from tests.canary.judge.worlds import (
 )
 
 PLAN = plan(ERRORS_AT_MOST, ERRORS_LIKE_STABLE, FAST, FAST_LIKE_STABLE, IN_POINTS, CONVERSION)
-RULES: Sequence[Rule] = [gate.rule for gate in compile_gates(PLAN).tested if gate.rule is not None]
-PLAIN = ("unspent", "slow_test", "scale", "log_e", "log_clear")
-LISTS = ("bet", "ratio", "clear", "pool", "clear_sums", "fast", "usual")
-PLACEBO = ("blocks", "x", "xx", "u", "ux", "vr", "partial", "grouped", "groups")
+RULES: Sequence[EProcessParams] = [gate.params for gate in compile_gates(PLAN).tested if gate.params is not None]
 
 
 class Both:
     """The same gates by the judge and by the study's arrays."""
 
-    def __init__(self, rules: Sequence[Rule]) -> None:
-        self.rules, self.one_by_one = rules, [Evidence() for _ in rules]
+    def __init__(self, rules: Sequence[EProcessParams]) -> None:
+        self.rules, self.one_by_one = rules, [EProcess() for _ in rules]
         self.together, self.rules_together = Columns.fresh(len(rules)), Rules.of(rules)
 
     def begin_stage(self) -> None:
-        for e in self.one_by_one:
-            e.clear, e.clear_sums, e.log_clear = [1.0] * len(e.clear), [0.0, 0.0], 0.0
+        self.one_by_one = [e.beginning_stage() for e in self.one_by_one]
         self.together.clear[:], self.together.clear_sums[:], self.together.log_clear[:] = 1.0, 0.0, 0.0
 
     def forget_what_is_usual(self) -> None:
-        for e in self.one_by_one:
-            e.usual, e.fast = [0.0] * 3, [0.0] * 4
+        self.one_by_one = [replace(e, baseline=e.baseline.forgetting()) for e in self.one_by_one]
         self.together.usual[:], self.together.fast[:] = 0.0, 0.0
 
-    def take(self, blocks: Sequence[Numbers], *, asked: bool, spend: float, opens: bool) -> None:
+    def take(self, blocks: Sequence[GateCounts], *, asked: bool, spend: float, opens: bool) -> None:
         """One block for each gate."""
-        for e, rule, block in zip(self.one_by_one, self.rules, blocks, strict=True):
-            stable = e.standing(block)
-            if asked:
-                weigh(e, rule, block, stable, t=0.0, spend=spend, opens=opens)
-            learn(e, block, stable)
-        columns = dict(zip(Numbers._fields, np.array(blocks, float).T.copy(), strict=True))
+        question = Asked(0.0, spend, opens) if asked else None
+        self.one_by_one = [
+            update(e, params, block, question)
+            for e, params, block in zip(self.one_by_one, self.rules, blocks, strict=True)
+        ]
+        columns = dict(zip(GateCounts._fields, np.array(blocks, float).T.copy(), strict=True))
         several = Blocks(single=columns.pop("single") > 0, **columns)
         every = np.full(len(self.rules), fill_value=asked)
         with np.errstate(divide="raise", over="raise", invalid="raise"):
@@ -65,16 +61,28 @@ class Both:
         self.compare()
 
     def compare(self) -> None:
-        """Each number to the ninth digit."""
-        for number, e in enumerate(self.one_by_one):
-            for name in (*PLAIN, *LISTS):
-                _same(getattr(e, name), getattr(self.together, name)[..., number])
-            for name in PLACEBO:
-                _same(getattr(e.placebo, name), getattr(self.together, name)[..., number])
-            _same(e.placebo.squares, self.together.z_squares[number])
-            assert len(e.totals) == self.together.starts[number]
+        """Each number to the ninth digit; of sums nobody bets."""
+        for number, (e, params) in enumerate(zip(self.one_by_one, self.rules, strict=True)):
+            against, stable, aa_test = e.against, e.baseline, e.baseline.aa_test
+            pairs = {
+                **{name: getattr(against, name) for name in ("unspent", "slow_test", "scale", "pool")},
+                **({"bet": against.bet, "ratio": against.ratio} if params.counts else {}),
+                "log_e": e.log_e,
+                "log_clear": e.passing.log_e,
+                "clear": e.passing.clear,
+                "clear_sums": e.passing.sums,
+                "fast": stable.recent,
+                "usual": stable.usual,
+                "z_squares": aa_test.squares,
+                **{name: getattr(aa_test, name) for name in ("blocks", "x", "xx", "u", "ux", "vr")},
+                **{name: getattr(aa_test, name) for name in ("partial", "grouped", "groups")},
+            }
+            for name, mine in pairs.items():
+                _same(mine, getattr(self.together, name)[..., number])
+            starts = len(against.totals)
+            assert starts == self.together.starts[number]
             for name in ("totals", "squares"):
-                _same(getattr(e, name), getattr(self.together, name)[: len(e.totals), number])
+                _same(getattr(against, name), getattr(self.together, name)[:starts, number])
 
 
 def _same(one: Any, other: Any) -> None:
@@ -101,7 +109,7 @@ def test_many_gates_together_come_to_what_the_judge_makes_of_each(told: list[Any
         n_v, n1, n2 = x_v + more_v, x1 + more_1, x2 + more_2
         x_c, n_c = (x2, n2) if single else (x1 + x2, n1 + n2)
         clear = min(x_v + happens, n_v), min(x_c + happens, n_c)
-        block = Numbers(x_v, n_v, x_c, n_c, *clear, rho, contrast, weight, min(weight, happens))
+        block = GateCounts(x_v, n_v, x_c, n_c, *clear, rho, contrast, weight, min(weight, happens))
         block = block._replace(x1=x1, n1=n1, x2=x2, n2=n2, single=single)
         if happens == 1:
             both.begin_stage()
@@ -124,7 +132,7 @@ def test_whole_rollouts_come_to_the_same_evidence_however_long_they_last(harm: f
         for single in (False, True):
             x_c, n_c = (x2, n2) if single else (x1 + x2, n1 + n2)
             seen += [
-                Numbers(x_v, n_v, x_c, n_c, x_v, x_c, 1.1, contrast, weight, weight * 0.02, x1, n1, x2, n2, single)
+                GateCounts(x_v, n_v, x_c, n_c, x_v, x_c, 1.1, contrast, weight, weight * 0.02, x1, n1, x2, n2, single)
             ] * len(RULES)
         spend = (0.5 if k == 0 else 1e-4) if k >= 0 else 0.0
         both.take(seen, asked=k >= 0, spend=spend, opens=k >= 0 and k % 40 == 0)

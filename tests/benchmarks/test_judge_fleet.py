@@ -11,6 +11,7 @@ from benchmarks.judge import GATES, MARGINS, spec_of
 from benchmarks.judge_traffic import BOUNDS, HARSH, Rollout, draw
 from canary import judge
 from canary.judge import Block, PodBlock, compile_gates
+from tests.canary.judge.worlds import remembered
 
 EDGES = [*BOUNDS, math.inf]
 STAGES = ((0.05, 400.0), (0.25, 400.0))
@@ -61,5 +62,6 @@ def test_the_fleet_clears_a_canary_as_the_judge_does(which: int) -> None:
     for block in _blocks(drawn):
         state = judge.update(config, state, block)
         if block.t > 0:
-            cleared.append(next(iter(state.memory["evidence"].values()))["log_clear"])
+            (e,) = remembered(state).everything.gates.values()
+            cleared.append(e.passing.log_e)
     assert went.clear[0] == pytest.approx(cleared, abs=1e-5)

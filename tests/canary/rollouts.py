@@ -4,7 +4,10 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from canary.judge.state import JudgeState
+from canary.judge.clock import Clock
+from canary.judge.e_process import EProcess
+from canary.judge.population import Population
+from canary.judge.state import JudgeState, Memory
 from canary.observation import Counters, PodCounters
 from canary.rollout import Event, Phase, Reason, Rollout
 from canary.verdict import Answer, GateVerdict
@@ -44,11 +47,23 @@ VERDICTS = st.builds(
     GateVerdict,
     gate=TEXTS,
     verdict=st.sampled_from(Answer),
-    why=TEXTS,
+    grounds=TEXTS,
     canary=st.none() | NUMBERS,
     limit=st.none() | NUMBERS,
     samples=st.dictionaries(TEXTS, TOTALS, max_size=2),
     harm_began=st.none() | TOTALS,
+)
+MEMORIES = st.builds(
+    Memory,
+    gates=st.lists(TEXTS, max_size=2).map(tuple),
+    everything=st.builds(
+        Population,
+        gates=st.dictionaries(TEXTS, st.builds(EProcess, log_e=NUMBERS), max_size=2),
+        told=st.dictionaries(TEXTS, TOTALS, max_size=2),
+    ),
+    clock=st.builds(Clock, first=st.none() | TOTALS, last=TOTALS, stage=st.none() | st.integers(0, 9)),
+    failed=st.dictionaries(TEXTS, VERDICTS, max_size=1),
+    problems=st.lists(TEXTS, max_size=2).map(tuple),
 )
 EVENTS = st.builds(
     Event,
@@ -76,7 +91,7 @@ ROLLOUTS = st.builds(
     weights=st.builds(Weights, st.integers(0, WHOLE)),
     resume_to=st.none() | st.sampled_from(Phase),
     passed=st.lists(st.integers(0, 9), max_size=3).map(tuple),
-    judge=st.builds(JudgeState, previous=st.none() | COUNTERS, memory=EVIDENCE),
+    judge=st.builds(JudgeState, previous=st.none() | COUNTERS, memory=st.none() | MEMORIES),
     verdicts=st.lists(VERDICTS, max_size=2).map(tuple),
     answered=st.lists(TEXTS, max_size=2).map(tuple),
     zero=st.none() | TOTALS,

@@ -12,7 +12,7 @@ from canary.spec.gates import Gate
 from canary.spec.models import CanarySpec, Variant
 from canary.weights import Weights
 from tests.canary.judge.test_lessons import past
-from tests.canary.judge.worlds import plan
+from tests.canary.judge.worlds import plan, remembered
 
 FINE = Gate(
     text="error_rate not worse than stable by 2%",
@@ -56,7 +56,7 @@ def test_a_margin_that_can_be_told_from_noise_is_not_mentioned() -> None:
     spec = plan(WIDE, LIMIT, hold=600.0)
     rollout = taught(compile_gates(spec), _rollout(spec), past(), 1000.0)
     assert rollout.history == ()
-    assert rollout.judge.memory["evidence"][WIDE.text]["placebo"]["blocks"] == 119
+    assert remembered(rollout.judge).everything.gates[WIDE.text].baseline.aa_test.blocks == 119
 
 
 def test_floors_are_known_for_gates_that_compare_by_a_share_and_fall_with_time() -> None:

@@ -1,5 +1,6 @@
 """A controller that was away, and one that was not, know the same afterwards."""
 
+import json
 import math
 from dataclasses import replace
 from typing import Any
@@ -17,7 +18,7 @@ from canary.spec.gates import Gate
 from canary.spec.models import CanarySpec
 from canary.verdict import Answer
 from canary.weights import Weights
-from tests.canary.judge.worlds import Health, World, plan
+from tests.canary.judge.worlds import Health, World, plainly, plan, remembered
 
 GATES = (
     Gate(text="error_rate <= 1%", metric="error_rate", comparison="max", limit=0.01, better="lower"),
@@ -100,7 +101,7 @@ def test_after_a_kill_the_judge_and_its_verdicts_are_those_of_an_uninterrupted_r
     saved = rollout_from_text(rollout_to_text(watched(SPEC, analyzing(), scrapes[:40])))
     back = rebuilt(CONFIG, saved, scrapes[:120])
     assert uninterrupted.phase is Phase.ANALYZING
-    same(dict(uninterrupted.judge.memory), dict(back.judge.memory))
+    same(plainly(uninterrupted.judge), plainly(back.judge))
     assert back.judge.previous == uninterrupted.judge.previous
     assert (back.served, back.unrouted) == (uninterrupted.served, uninterrupted.unrouted)
     one, other = (watched(SPEC, rollout, scrapes[120:]) for rollout in (uninterrupted, back))
@@ -149,25 +150,32 @@ def test_a_rollout_whose_judge_has_seen_nothing_is_given_back() -> None:
 
 def _of_another_release(rollout: Rollout, spoilt: str) -> Rollout:
     """The same state as a build would have written that keeps its memory otherwise."""
-    memory: dict[str, Any] = dict(rollout.judge.memory)
+    plain = json.loads(rollout_to_text(rollout))
+    state, memory = plain["judge"], plain["judge"]["memory"]
     match spoilt:
         case "version":
-            return replace(rollout, judge=replace(rollout.judge, version=99))
+            state["version"] = 99
+        case "a version before the last":
+            state["version"] = 1
         case "a name that is missing":
-            del memory["share"]
-        case "evidence without its noise":
-            memory["evidence"] = {
-                text: {name: value for name, value in kept.items() if name != "placebo"}
-                for text, kept in memory["evidence"].items()
-            }
+            del memory["gates"]
+        case "a gate that is missing":
+            memory["everything"]["gates"].pop(GATES[0].text)
         case "numbers of another kind":
-            memory["tally"] = {"canary": None, "stable": None}
+            memory["everything"]["totals"]["arms"] = {"canary": None, "stable": None}
         case _:
             memory["gates"] = ["error_rate <= 1 %"]
-    return replace(rollout, judge=replace(rollout.judge, memory=memory))
+    return rollout_from_text(json.dumps(plain))
 
 
-SPOILT = ["version", "a name that is missing", "evidence without its noise", "numbers of another kind", "gates"]
+SPOILT = [
+    "version",
+    "a version before the last",
+    "a name that is missing",
+    "a gate that is missing",
+    "numbers of another kind",
+    "gates",
+]
 
 
 @pytest.mark.parametrize("spoilt", SPOILT)
@@ -186,7 +194,7 @@ def test_a_judge_that_begins_anew_knows_what_happened_since_its_stage_began_and_
     saved = _of_another_release(watched(SPEC, analyzing(), scrapes[:40]), spoilt)
     back = judged_anew(CONFIG, saved, (), scrapes[:120], 1119.0)
     assert knows(CONFIG, back)
-    same(dict(uninterrupted.judge.memory), dict(back.judge.memory))
+    same(plainly(uninterrupted.judge), plainly(back.judge))
     assert back.served == uninterrupted.served
     event = back.history[-1]
     assert (event.event, event.reason, event.at) == ("alert", Reason.JUDGED_ANEW, 1119.0)
@@ -217,14 +225,15 @@ def test_stables_past_teaches_a_judge_that_begins_anew_its_noise() -> None:
     saved = _of_another_release(watched(SPEC, analyzing(), scrapes[:80]), "version")
     plain, taught = (judged_anew(CONFIG, saved, lesson, scrapes[60:80], 1079.0) for lesson in ([], scrapes[:60]))
     text = GATES[0].text
-    blocks = [each.judge.memory["evidence"][text]["usual"][2] for each in (plain, taught)]
-    assert (blocks[0] + 50 < blocks[1], taught.judge.memory["tally"]) == (True, plain.judge.memory["tally"])
+    known, knows_more = (remembered(each.judge).everything for each in (plain, taught))
+    assert known.gates[text].baseline.usual[2] + 50 < knows_more.gates[text].baseline.usual[2]
+    assert known.totals == knows_more.totals
 
 
 def test_a_judge_that_has_seen_nothing_is_shown_the_stage_without_a_word() -> None:
     scrapes = _scrapes(60, Health())
     back = judged_anew(CONFIG, replace(analyzing(), steady_since=940.0), (), scrapes, 1060.0)
-    same(dict(watched(SPEC, analyzing(), scrapes).judge.memory), dict(back.judge.memory))
+    same(plainly(watched(SPEC, analyzing(), scrapes).judge), plainly(back.judge))
     assert back.history == ()
 
 

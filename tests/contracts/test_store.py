@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from canary.errors import Conflict, Unavailable
-from canary.judge.state import JudgeState
+from canary.judge.state import JudgeState, Memory
 from canary.observation import Counters, OperatorRequest, PodCounters
 from canary.rollout import Rollout
 from controlplane.adapters.memory_store import MemoryStore
@@ -56,7 +56,9 @@ async def test_what_was_saved_is_loaded_as_it_was(store: RolloutStore) -> None:
     """Including the infinity that every histogram ends with."""
     pod = PodCounters(requests=7, histograms={"latency": {0.1: 5, float("inf"): 7}}, kpis={"sold": (1, 7)})
     rollout = a_rollout(
-        judge=JudgeState(previous=Counters(5.0, {"canary": {"canary-0": pod}}), memory={"a": [1, None]})
+        judge=JudgeState(
+            previous=Counters(5.0, {"canary": {"canary-0": pod}}), memory=Memory(("a gate",), problems=("none",))
+        )
     )
     assert await store.save(rollout, "spec: ü\n", 0) == 1
     assert await store.load("chat") == Stored(rollout, "spec: ü\n", 1)

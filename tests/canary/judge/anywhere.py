@@ -50,13 +50,13 @@ def states() -> dict[str, Any]:
                 config = judge.compile_gates(plan(*gates, shares=(0.25, 0.5, 1.0), hardStop={"enabled": False}))
                 state = judge.begin(config)
                 for k in range(-20, BLOCKS):
-                    state = judge.update(config, state, _block(random, k, replicas, harm if k > BLOCKS // 2 else 1))
-                    judge.read(config, state, stage=max(state_of(k), 0), now=float(k))
+                    state = judge.update(config, state, next_block(random, k, replicas, harm if k > BLOCKS // 2 else 1))
+                    judge.read(config, state, stage=max(stage_of(k), 0), now=float(k))
                 found[f"{number} {replicas} {harm}"] = exact(TypeAdapter(JudgeState).dump_python(state))
     return found
 
 
-def state_of(k: int) -> int:
+def stage_of(k: int) -> int:
     """The stage of a block."""
     return 0 if k < BLOCKS // 3 else 1
 
@@ -70,11 +70,11 @@ def exact(value: Any) -> Any:
     return [exact(inner) for inner in value] if isinstance(value, (list, tuple)) else value
 
 
-def _block(random: Random, k: int, replicas: int, harm: int) -> Block:
+def next_block(random: Random, k: int, replicas: int, harm: int) -> Block:
     arms: dict[Arm, dict[str, PodBlock]] = {"stable": {f"s-{i}": _pod(random, 300, 1) for i in range(replicas)}}
     if k >= 0:
         arms["canary"] = {"c-0": _pod(random, 120, harm)}
-    return Block(float(k), state_of(k), (0.25, 0.5)[state_of(k)] if k >= 0 else 0.0, arms, {}, {"tenant": {"a": arms}})
+    return Block(float(k), stage_of(k), (0.25, 0.5)[stage_of(k)] if k >= 0 else 0.0, arms, {}, {"tenant": {"a": arms}})
 
 
 def _pod(random: Random, requests: int, harm: int) -> PodBlock:

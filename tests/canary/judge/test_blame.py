@@ -29,7 +29,7 @@ def test_stable_is_beyond_a_limit_only_with_something_to_spare() -> None:
 
 
 def test_recent_counts_fade() -> None:
-    fast = [0.0] * 4
+    fast: blame.Recent = (0.0,) * 4
     for _ in range(50):
         fast = blame.recent(fast, 1.0, 100.0, 2.0, 10.0)
     x = 1 / (1 - blame.FAST)

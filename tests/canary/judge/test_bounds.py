@@ -48,11 +48,11 @@ def test_against_stable_a_bound_is_picked_only_from_enough_history_and_reconside
     assert bounds.pick(case, None, EDGES, [count / 10 for count in HISTORY]) is None
     first = bounds.pick(case, None, EDGES, HISTORY)
     assert first is not None
-    assert first[:2] == [2.0, 2.0]
+    assert (first.accuses, first.clears) == (2, 2)
     assert bounds.pick(case, first, EDGES, [count * 1.4 for count in HISTORY]) is first
     assert bounds.pick(case, first, EDGES, [count * 1.6 for count in HISTORY]) != first
 
 
 def test_a_limit_needs_no_history() -> None:
     case = compile_gates(plan(FAST)).tested[0]
-    assert bounds.pick(case, None, EDGES, None) == [2.0, 1.0, 1.0, 0.0]
+    assert bounds.pick(case, None, EDGES, None) == bounds.Pick(accuses=2, clears=1)

@@ -65,6 +65,6 @@ def test_a_gate_of_several_stages_is_one_case() -> None:
     ("text", "limit"), [("latency p99 <= 1s", 0.01), ("error_rate <= 0.1%", 0.001), ("resolution_rate >= 70%", 0.3)]
 )
 def test_a_limit_becomes_the_share_of_bad_events_that_it_allows(text: str, limit: float) -> None:
-    rule = compile_gates(parse(TEXT.format(gate=text), "canary.yml").spec).cases[0].rule
-    assert rule is not None
-    assert rule.limit == pytest.approx(limit)
+    params = compile_gates(parse(TEXT.format(gate=text), "canary.yml").spec).cases[0].params
+    assert params is not None
+    assert params.limit == pytest.approx(limit)

@@ -1,6 +1,7 @@
 """When evidence is enough: all gates together, and blame for the one with the largest part."""
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -8,20 +9,19 @@ from hypothesis import strategies as st
 
 from canary import judge
 from canary.judge import compile_gates, conviction
-from canary.judge.memory import Memory, fresh
+from canary.judge.state import Memory
 from canary.spec.models import CanarySpec
-from tests.canary.judge.worlds import CONVERSION, ERRORS_LIKE_STABLE, FAST, block, plan
+from tests.canary.judge.worlds import CONVERSION, ERRORS_LIKE_STABLE, FAST, block, plan, remembered
 
 SPEC = plan(ERRORS_LIKE_STABLE, FAST, CONVERSION)
 
 
 def _memory(spec: CanarySpec, **log_e: float) -> Memory:
     """A memory in which gates have these logs of evidence, in the order of the plan."""
-    memory = fresh(compile_gates(spec))
-    for text, value in zip(memory["gates"], log_e.values(), strict=False):
-        memory["evidence"][text]["log_e"] = value
-        memory["started"].append(text)
-    return memory
+    memory = Memory.of(compile_gates(spec))
+    known = dict(zip(memory.gates, log_e.values(), strict=False))
+    gates = {text: replace(memory.everything.gates[text], log_e=value) for text, value in known.items()}
+    return replace(memory, everything=replace(memory.everything, gates=gates, started=tuple(gates)))
 
 
 def test_the_evidence_of_all_gates_adds_up_by_their_weights() -> None:
@@ -33,22 +33,20 @@ def test_the_evidence_of_all_gates_adds_up_by_their_weights() -> None:
 def test_gates_that_are_not_enough_alone_may_be_together_and_the_heaviest_is_blamed() -> None:
     """Three gates of 130 to 1: none reaches 100 by its own weight, all together do."""
     config, memory = compile_gates(SPEC), _memory(SPEC, errors=math.log(130), latency=math.log(140), kpi=math.log(130))
-    conviction.find(config, memory, 0, 100.0)
-    assert list(memory["failed"]) == [FAST.text]
+    assert [verdict.gate for verdict in conviction.just_failed(config, memory, 0, 100.0)] == [FAST.text]
 
 
 def test_just_short_of_enough_nobody_fails() -> None:
     config, memory = compile_gates(SPEC), _memory(SPEC, errors=math.log(99), latency=math.log(99), kpi=math.log(99))
-    conviction.find(config, memory, 0, 100.0)
-    assert memory["failed"] == {}
+    assert conviction.just_failed(config, memory, 0, 100.0) == []
 
 
 @given(st.tuples(*[st.floats(-5, 8)] * 3))
 def test_gates_fail_exactly_when_all_their_evidence_together_is_enough(logs: tuple[float, float, float]) -> None:
     """Most blocks are settled by a look at the largest part; no failure may be lost by that, and none made."""
     config, memory = compile_gates(SPEC), _memory(SPEC, **dict(zip(("errors", "latency", "kpi"), logs, strict=True)))
-    conviction.find(config, memory, 0, 100.0)
-    assert bool(memory["failed"]) == (conviction.total(config, memory) >= config.fails_at)
+    failed = conviction.just_failed(config, memory, 0, 100.0)
+    assert bool(failed) == (conviction.total(config, memory) >= config.fails_at)
 
 
 def test_evidence_beyond_all_floats_is_still_only_evidence() -> None:
@@ -63,5 +61,5 @@ def test_r8_the_chance_of_a_false_rollback_is_the_users() -> None:
         state = judge.begin(config)
         for t in range(1, 5):
             state = judge.update(config, state, block(float(t), (250, 6), (375, 1), (375, 1)))
-        verdicts[alpha] = bool(state.memory["failed"])
+        verdicts[alpha] = bool(remembered(state).failed)
     assert verdicts == {0.2: True, 0.0001: False}

@@ -8,7 +8,7 @@ from canary.judge import Block, JudgeState, PodBlock
 from canary.spec.models import Gate
 from canary.verdict import Answer, GateVerdict
 from canary.weights import Arm
-from tests.canary.judge.worlds import plan
+from tests.canary.judge.worlds import plan, remembered
 
 DELAY = 320.0
 LATE = Gate(
@@ -118,4 +118,4 @@ def test_what_is_remembered_does_not_grow_with_time() -> None:
     shop = Shop(LATE, canary=0.2)
     shop.serve(0.0, stage=0, share=0.0)
     shop.serve(3000.0, stage=0, share=0.1)
-    assert len(shop.state.memory["delayed"][LATE.text]["ends"]) <= 34
+    assert len(remembered(shop.state).delayed[LATE.text].ends) <= 34

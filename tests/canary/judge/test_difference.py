@@ -34,9 +34,9 @@ def test_at_the_margin_neither_side_wins_on_average(canary: float, stable: float
         counts = (float(xv), n_v, float(xc), n_c)
         rows.append(
             [
-                *difference.bet([1.0] * 8, counts, 0.01, 0.02, 1.0, 1.0, GRID),
-                *difference.likelihood([1.0] * 8, counts, 0.01, 1.0, harmful=True),
-                *difference.likelihood([1.0] * 8, counts, 0.01, 1.0, harmful=False),
+                *difference.bet((1.0,) * 8, counts, 0.01, 0.02, 1.0, 1.0, GRID),
+                *difference.likelihood((1.0,) * 8, counts, 0.01, 1.0, harmful=True),
+                *difference.likelihood((1.0,) * 8, counts, 0.01, 1.0, harmful=False),
             ]
         )
     factors = np.array(rows)
@@ -75,9 +75,9 @@ def test_no_counts_give_infinity_or_nonsense(
     if not difference.usable(block):
         return
     after = [
-        *difference.bet([1.0] * 8, block, eps, 0.01, noise, 1.5, GRID),
-        *difference.likelihood([1.0] * 8, block, eps, noise, harmful=True),
-        *difference.likelihood([1.0] * 8, block, eps, noise, harmful=False),
+        *difference.bet((1.0,) * 8, block, eps, 0.01, noise, 1.5, GRID),
+        *difference.likelihood((1.0,) * 8, block, eps, noise, harmful=True),
+        *difference.likelihood((1.0,) * 8, block, eps, noise, harmful=False),
     ]
     assert all(math.isfinite(each) and each >= 0 for each in after)
     assert max(after) <= share.CAP

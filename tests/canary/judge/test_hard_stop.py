@@ -7,24 +7,25 @@ from hypothesis import strategies as st
 
 from canary.judge import hard_stop
 from canary.judge.arms import ArmSums, Sides
+from canary.judge.hard_stop import Outage
 from canary.spec.models import HardStop
 
 
-def _play(*blocks: tuple[float, float, float, float], settings: HardStop = HardStop()) -> hard_stop.Memory:  # noqa: B008 - frozen
+def _play(*blocks: tuple[float, float, float, float], settings: HardStop = HardStop()) -> Outage:  # noqa: B008 - frozen
     """Blocks of (canary errors, requests, stable errors, requests), one a second."""
-    memory = dict(hard_stop.NOTHING)
+    outage = Outage()
     for t, (bad, n, bad_stable, n_stable) in enumerate(blocks):
         canary = ArmSums(1, n, bad, n)
         stable = ArmSums(1, n_stable, bad_stable, n_stable) if n_stable else ArmSums()
-        memory = hard_stop.look(settings, memory, Sides(canary, stable, (stable, ArmSums()), []), float(t))
-    return memory
+        outage = hard_stop.look(settings, outage, Sides(canary, stable, (stable, ArmSums()), []), float(t))
+    return outage
 
 
 def test_two_scrapes_of_plain_outage_stop_the_canary() -> None:
     assert not hard_stop.stops(HardStop(), _play((15, 20, 0, 400)))
-    memory = _play((0, 20, 0, 400), (15, 20, 0, 400), (10, 20, 0, 400))
-    assert hard_stop.stops(HardStop(), memory)
-    assert memory["began"] == 1.0
+    outage = _play((0, 20, 0, 400), (15, 20, 0, 400), (10, 20, 0, 400))
+    assert hard_stop.stops(HardStop(), outage)
+    assert outage.began == 1.0
 
 
 def test_one_good_scrape_in_between_starts_the_count_anew() -> None:
@@ -32,9 +33,9 @@ def test_one_good_scrape_in_between_starts_the_count_anew() -> None:
 
 
 def test_the_scrape_in_which_an_outage_begins_counts_from_half_of_the_share_on() -> None:
-    memory = _play((0, 20, 0, 400), (5, 20, 0, 400), (20, 20, 0, 400))
-    assert hard_stop.stops(HardStop(), memory)
-    assert memory["began"] == 1.0
+    outage = _play((0, 20, 0, 400), (5, 20, 0, 400), (20, 20, 0, 400))
+    assert hard_stop.stops(HardStop(), outage)
+    assert outage.began == 1.0
     assert not hard_stop.stops(HardStop(), _play((4, 20, 0, 400), (20, 20, 0, 400)))
 
 
@@ -69,16 +70,6 @@ def _failing(begins: float, ends: float, scrapes: int) -> list[tuple[float, floa
     return [(round(100 * part), 100, 0, 400) for part in parts]
 
 
-def test_a_state_of_an_older_build_goes_on() -> None:
-    older = {name: kept for name, kept in _play((20, 20, 0, 400)).items() if name != "shares"}
-    arm, well = ArmSums(1, 20.0, 20.0, 20.0), ArmSums(1, 400.0, 0.0, 400.0)
-    sides = Sides(arm, well, (well, ArmSums()), [])
-    assert not hard_stop.stops(HardStop(), older)
-    once = hard_stop.look(HardStop(), older, sides, 2.0)
-    assert hard_stop.stops(HardStop(), hard_stop.look(HardStop(), once, sides, 3.0))
-    assert once["began"] == 0.0
-
-
 def test_with_little_traffic_scrapes_are_put_together() -> None:
     """Ten requests a scrape: two scrapes make one look, four make two."""
     failing = (8.0, 10.0, 0.0, 190.0)
@@ -100,20 +91,20 @@ def test_it_can_be_switched_off() -> None:
 
 
 def test_missing_error_counts_are_no_data() -> None:
-    memory = dict(hard_stop.NOTHING)
     silent = ArmSums(1, 50.0, None, 0.0)
-    assert hard_stop.look(HardStop(), memory, Sides(silent, silent, (silent, ArmSums()), []), 0.0)["canary"] == [0, 0]
+    sides = Sides(silent, silent, (silent, ArmSums()), [])
+    assert hard_stop.look(HardStop(), Outage(), sides, 0.0).canary == (0, 0)
 
 
-def _refusing(canary: float, stable: float, *, of: float = 20.0) -> hard_stop.Memory:
+def _refusing(canary: float, stable: float, *, of: float = 20.0) -> Outage:
     """Three scrapes in which so many canary requests of 20, and stable's of 400, are answered 4xx, and none fails."""
-    memory = dict(hard_stop.NOTHING)
+    outage = Outage()
     for t in range(3):
         mine = ArmSums(1, of, 0.0, of, totals={"client_errors": canary, "throttled": 0.0})
         theirs = ArmSums(1, 400.0, 0.0, 400.0, totals={"client_errors": stable / 2, "throttled": stable / 2})
         sides = Sides(mine, theirs, (theirs, ArmSums()), [])
-        memory = hard_stop.look(HardStop(), memory, sides, float(t), refused=True)
-    return memory
+        outage = hard_stop.look(HardStop(), outage, sides, float(t), refused=True)
+    return outage
 
 
 def test_a_canary_that_refuses_what_stable_answers_is_an_outage() -> None:
@@ -129,7 +120,7 @@ def test_a_service_that_refuses_many_by_nature_is_not_judged_by_it() -> None:
 def test_refusals_are_no_failures_by_the_first_count() -> None:
     refused = ArmSums(1, 20.0, 0.0, 20.0, totals={"client_errors": 20.0, "throttled": 0.0})
     stable = ArmSums(1, 400.0, 0.0, 400.0)
-    memory = dict(hard_stop.NOTHING)
+    outage = Outage()
     for t in range(3):
-        memory = hard_stop.look(HardStop(), memory, Sides(refused, stable, (stable, ArmSums()), []), float(t))
-    assert not hard_stop.stops(HardStop(), memory)
+        outage = hard_stop.look(HardStop(), outage, Sides(refused, stable, (stable, ArmSums()), []), float(t))
+    assert not hard_stop.stops(HardStop(), outage)

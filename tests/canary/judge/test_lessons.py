@@ -1,13 +1,15 @@
 """What stable showed of itself before a rollout makes the judge wiser, and convicts or acquits nobody."""
 
+from dataclasses import replace
+
 import pytest
 
 from canary import judge
 from canary.judge import compile_gates
-from canary.judge.lessons import TAUGHT, learnt, taught
+from canary.judge.lessons import learnt, taught
 from canary.observation import Counters, EvidenceSeen, PodCounters
 from canary.weights import ALL_STABLE
-from tests.canary.judge.worlds import ERRORS_LIKE_STABLE, FAST_LIKE_STABLE, Health, World, plan
+from tests.canary.judge.worlds import ERRORS_LIKE_STABLE, FAST_LIKE_STABLE, Health, World, plan, remembered
 
 CONFIG = compile_gates(plan(ERRORS_LIKE_STABLE, FAST_LIKE_STABLE, hold=600.0))
 
@@ -30,10 +32,11 @@ def past(count: int = 120, *, errors: float = 0.02, clumps: int = 1) -> list[Cou
 def test_history_teaches_noise_and_bounds_and_nothing_else() -> None:
     before = judge.begin(CONFIG)
     after = taught(CONFIG, before, past())
-    changed = {name for name in before.memory if after.memory[name] != before.memory[name]}
-    assert changed == {"evidence", "bounds", "history", "picks"}
-    assert changed <= set(TAUGHT)
-    assert after.memory["evidence"][ERRORS_LIKE_STABLE.text]["placebo"]["blocks"] == 119
+    knows, knew = remembered(after).everything, remembered(before).everything
+    assert replace(remembered(after), everything=knew) == remembered(before)
+    untaught = replace(knows, gates=knew.gates, finite={}, history={}, picks={})
+    assert (untaught, bool(knows.finite), bool(knows.history), bool(knows.picks)) == (knew, True, True, True)
+    assert knows.gates[ERRORS_LIKE_STABLE.text].baseline.aa_test.blocks == 119
     assert judge.weight_of_evidence(CONFIG, after) == pytest.approx(judge.weight_of_evidence(CONFIG, before))
 
 
@@ -61,8 +64,8 @@ def test_totals_that_go_on_after_the_lesson_are_differenced_as_if_there_had_been
             now=counters.at,
             stage_since=None,
         ).state
-    assert state.memory["length"] == 0.0, "one block has no block before it"
-    assert state.memory["evidence"][ERRORS_LIKE_STABLE.text]["placebo"]["blocks"] == 120
+    assert remembered(state).clock.length == 0.0, "one block has no block before it"
+    assert remembered(state).everything.gates[ERRORS_LIKE_STABLE.text].baseline.aa_test.blocks == 120
 
 
 def test_a_replica_that_was_restarted_and_one_that_went_away_teach_no_nonsense() -> None:
@@ -72,7 +75,7 @@ def test_a_replica_that_was_restarted_and_one_that_went_away_teach_no_nonsense()
         for each in history[30:]
     ]
     state = taught(CONFIG, judge.begin(CONFIG), history)
-    x, n, _ = state.memory["evidence"][ERRORS_LIKE_STABLE.text]["usual"]
+    x, n, _ = remembered(state).everything.gates[ERRORS_LIKE_STABLE.text].baseline.usual
     assert x / n == pytest.approx(0.02, rel=0.2)
 
 

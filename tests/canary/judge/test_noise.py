@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from canary.judge import begin, compile_gates, read, update
-from canary.judge.noise import CLEARING, REPLICAS, SINGLE, Placebo
+from canary.judge.noise import CLEARING, REPLICAS, SINGLE, AATest
 from canary.spec.models import Gate
 from canary.verdict import Answer
 from tests.canary.judge.worlds import ERRORS_AT_MOST, block, plan
@@ -21,9 +21,9 @@ AS_FAST = 3.0
 """How many times as long a decision may take after an outage of stable's first seconds."""
 
 
-def _halves(rng: np.random.Generator, clump: int, pods: float, blocks: int = 2000, size: float = 20.0) -> Placebo:
+def _halves(rng: np.random.Generator, clump: int, pods: float, blocks: int = 2000, size: float = 20.0) -> AATest:
     """A placebo that saw clumps of fixed size, and halves whose rates differ by log-noise of sd `pods`."""
-    placebo = Placebo()
+    placebo = AATest()
     for _ in range(blocks):
         rates = np.exp(rng.normal(0, pods, 2)) * size / clump if pods else np.full(2, size / clump)
         x1, x2 = rng.poisson(rates) * clump
@@ -32,7 +32,7 @@ def _halves(rng: np.random.Generator, clump: int, pods: float, blocks: int = 200
 
 
 def test_independent_events_have_no_extra_noise() -> None:
-    noise = _halves(np.random.default_rng(1), clump=1, pods=0.0).read(REPLICAS)
+    noise = _halves(np.random.default_rng(1), clump=1, pods=0.0).noise(REPLICAS)
     assert noise.phi == pytest.approx(1.0, abs=0.12)
     assert noise.kappa == pytest.approx(0.0, abs=0.005)
     assert noise.vr == pytest.approx(1.0, abs=0.25)
@@ -40,29 +40,29 @@ def test_independent_events_have_no_extra_noise() -> None:
 
 @pytest.mark.parametrize("clump", [3, 8])
 def test_clumps_are_measured_by_their_size(clump: int) -> None:
-    noise = _halves(np.random.default_rng(2), clump=clump, pods=0.0, size=60.0).read(REPLICAS)
+    noise = _halves(np.random.default_rng(2), clump=clump, pods=0.0, size=60.0).noise(REPLICAS)
     assert noise.at(120.0) == pytest.approx(clump, rel=0.15)
 
 
 def test_replicas_that_differ_show_as_noise_that_grows_with_counts() -> None:
     placebo = _halves(np.random.default_rng(3), clump=1, pods=0.3, size=400.0)
-    noise = placebo.read(REPLICAS)
+    noise = placebo.noise(REPLICAS)
     # Var of the first half's share is sd²/2 of log-rates over 4; times four in units of θ(1-θ).
     assert noise.at(800.0) == pytest.approx(1 + 0.3**2 / 2 * 800, rel=0.25)
 
 
 def test_noise_that_lasts_over_blocks_raises_the_long_run_variance() -> None:
-    rng, placebo, level = np.random.default_rng(4), Placebo(), 0.0
+    rng, placebo, level = np.random.default_rng(4), AATest(), 0.0
     for _ in range(3000):
         level = 0.97 * level + rng.normal(0, 0.1)
         x1, x2 = rng.poisson([60 * np.exp(level), 60])
         placebo = placebo.plus(float(x1), 1000.0, float(x2), 1000.0)
-    assert placebo.read(REPLICAS).vr > 3
+    assert placebo.noise(REPLICAS).vr > 3
 
 
-def _slow(rng: np.random.Generator, share: float, wander: float) -> Placebo:
+def _slow(rng: np.random.Generator, share: float, wander: float) -> AATest:
     """A placebo about requests slower than a bound, which a share of them is; one half's share wanders slowly."""
-    placebo, level = Placebo(), 0.0
+    placebo, level = AATest(), 0.0
     for _ in range(4000):
         level = 0.97 * level + rng.normal(0, wander)
         x1, x2 = rng.binomial(2000, [share * np.exp(level), share])
@@ -73,50 +73,45 @@ def _slow(rng: np.random.Generator, share: float, wander: float) -> Placebo:
 def test_what_lasts_is_held_against_what_single_blocks_are_taken_for() -> None:
     """Half of all requests exceed p50, and their number strays half as far as that of rare ones: so do its sums."""
     half, rare = (_slow(np.random.default_rng(5), share, 0.003) for share in (0.5, 0.01))
-    noise = half.read(REPLICAS)
+    noise = half.noise(REPLICAS)
     assert noise.phi == 1.0
     assert noise.vr > 1.7
     assert half.lasting(noise) == pytest.approx(half.squares / half.blocks * noise.vr, rel=0.02)
     assert half.lasting(noise) < 0.75 * noise.vr
-    assert rare.lasting(rare.read(REPLICAS)) == pytest.approx(rare.read(REPLICAS).vr, rel=0.1)
+    assert rare.lasting(rare.noise(REPLICAS)) == pytest.approx(rare.noise(REPLICAS).vr, rel=0.1)
 
 
 def test_calm_blocks_never_make_evidence_count_for_more_than_it_says() -> None:
     calm = _slow(np.random.default_rng(6), 0.5, 0.0)
     assert calm.squares < 0.6 * calm.blocks
-    assert calm.lasting(calm.read(REPLICAS)) == 1.0
+    assert calm.lasting(calm.noise(REPLICAS)) == 1.0
 
 
 def test_without_data_the_prior_holds() -> None:
-    assert (Placebo().read(REPLICAS).phi, Placebo().read(REPLICAS).kappa) == (1.5, 0.0)
-    single = Placebo().read(SINGLE)
+    assert (AATest().noise(REPLICAS).phi, AATest().noise(REPLICAS).kappa) == (1.5, 0.0)
+    single = AATest().noise(SINGLE)
     assert (single.phi, single.kappa, single.vr) == (3.0, 0.05, 1.5)
-    assert Placebo().read(CLEARING).phi == 1.0
+    assert AATest().noise(CLEARING).phi == 1.0
 
 
 def test_blocks_without_events_or_without_one_half_teach_nothing() -> None:
-    placebo = Placebo()
+    placebo = AATest()
     assert placebo.plus(0.0, 100.0, 0.0, 100.0) is placebo
     assert placebo.plus(3.0, 100.0, 0.0, 0.0) is placebo
-
-
-def test_the_sums_survive_being_written_down() -> None:
-    placebo = _halves(np.random.default_rng(6), clump=2, pods=0.1, blocks=70)
-    assert Placebo(**placebo.kept()) == placebo
 
 
 @pytest.mark.parametrize(("before", "after"), [((40.0, 40.0), (0.0, 40.0)), ((0.0, 40.0), (40.0, 40.0))])
 def test_an_outage_that_begins_or_ends_is_hardly_noise(before: tuple[float, float], after: tuple[float, float]) -> None:
     quiet = _halves(np.random.default_rng(8), clump=1, pods=0.0, blocks=100, size=2.0)
-    noise = quiet.plus(*before, *after).read(CLEARING)
-    assert noise.phi + noise.kappa * 4 < 1.5 * (1 + quiet.read(CLEARING).kappa * 4)
-    first = Placebo().plus(*before, *after).read(CLEARING)
+    noise = quiet.plus(*before, *after).noise(CLEARING)
+    assert noise.phi + noise.kappa * 4 < 1.5 * (1 + quiet.noise(CLEARING).kappa * 4)
+    first = AATest().plus(*before, *after).noise(CLEARING)
     assert first.at(4.0) <= 2.0, "no block more than doubles what is believed"
 
 
 def test_noise_that_is_really_high_is_learnt_whatever_single_blocks_may_teach() -> None:
     """Clumps of sixteen: nearly every block is a surprise at first."""
-    noise = _halves(np.random.default_rng(9), clump=16, pods=0.0, blocks=300, size=60.0).read(REPLICAS)
+    noise = _halves(np.random.default_rng(9), clump=16, pods=0.0, blocks=300, size=60.0).noise(REPLICAS)
     assert noise.at(120.0) == pytest.approx(16, rel=0.3)
 
 

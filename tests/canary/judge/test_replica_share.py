@@ -9,6 +9,7 @@ import pytest
 from canary import judge
 from canary.judge import compile_gates, replica_share
 from canary.judge.block import PodBlock
+from canary.judge.replica_share import ReplicaBalance
 from canary.observation import Counters, EvidenceSeen, PodCounters
 from canary.verdict import Answer, GateVerdict
 from canary.weights import Arm, Weights
@@ -43,22 +44,20 @@ def _nearly_all_for_the_first(rng: np.random.Generator, total: int) -> Sequence[
     return [float(each) for each in rng.multinomial(total, [0.91, 0.03, 0.03, 0.03])]
 
 
-def _look(memory: replica_share.Memory, spread: Spread, minutes: float, *, seed: int = 1) -> replica_share.Memory:
+def _look(found: ReplicaBalance, spread: Spread, minutes: float, *, seed: int = 1) -> ReplicaBalance:
     """Blocks of five seconds, with about sixty requests each."""
-    rng, begin = np.random.default_rng(seed), memory["since"]
+    rng, begin = np.random.default_rng(seed), found.since
     for number in range(round(minutes * 12)):
         served = spread(rng, int(rng.poisson(60)))
         pods = {f"stable-{i}": PodBlock(requests) for i, requests in enumerate(served)}
         t = begin + 5.0 * (number + 1)
-        memory = replica_share.look(memory, {"stable": pods}, ALPHA, t=t, length=5.0)
-    return memory
+        found = replica_share.look(found, {"stable": pods}, ALPHA, t=t, length=5.0)
+    return found
 
 
 @pytest.mark.parametrize("spread", [_even, _in_turn, _by_speed])
 def test_replicas_that_share_the_traffic_as_balancers_do_are_nobodys_business(spread: Spread) -> None:
-    assert not any(
-        replica_share.fails(_look(dict(replica_share.NOTHING), spread, 120, seed=seed), ALPHA) for seed in range(10)
-    )
+    assert not any(replica_share.fails(_look(ReplicaBalance(), spread, 120, seed=seed), ALPHA) for seed in range(10))
 
 
 @pytest.mark.parametrize(
@@ -67,41 +66,38 @@ def test_replicas_that_share_the_traffic_as_balancers_do_are_nobodys_business(sp
     ids=["nothing-at-all", "a-tenth"],
 )
 def test_a_replica_that_gets_far_too_little_is_named(spread: Spread, replica: str) -> None:
-    memory = _look(dict(replica_share.NOTHING), spread, 30)
-    assert replica_share.fails(memory, ALPHA)
-    verdict = replica_share.verdict(memory)
-    assert (verdict.verdict, verdict.on_breach) == (Answer.FAIL, "pause")
-    assert verdict.why.startswith(f"traffic: replica {replica} served ")
-    assert "where 25 % would be an even part" in verdict.why
+    found = _look(ReplicaBalance(), spread, 30)
+    assert replica_share.fails(found, ALPHA)
+    assert found.suspect == ("stable", replica)
 
 
 def test_a_replica_that_gets_far_too_much_is_found() -> None:
-    memory = _look(dict(replica_share.NOTHING), _nearly_all_for_the_first, 30)
-    assert replica_share.fails(memory, ALPHA)
+    found = _look(ReplicaBalance(), _nearly_all_for_the_first, 30)
+    assert replica_share.fails(found, ALPHA)
 
 
 def test_a_few_minutes_without_traffic_are_no_fault() -> None:
     """As long as most restarts take."""
-    memory = _look(_look(dict(replica_share.NOTHING), _even, 20), _without_the_last, 6)
-    assert not replica_share.fails(memory, ALPHA)
+    found = _look(_look(ReplicaBalance(), _even, 20), _without_the_last, 6)
+    assert not replica_share.fails(found, ALPHA)
 
 
 def test_a_fault_that_is_over_is_forgotten_after_a_while() -> None:
-    broken = _look(dict(replica_share.NOTHING), _without_the_last, 30)
+    broken = _look(ReplicaBalance(), _without_the_last, 30)
     assert not replica_share.fails(_look(broken, _even, 5), ALPHA)
 
 
 def test_an_arm_of_one_is_never_doubted() -> None:
-    memory = dict(replica_share.NOTHING)
+    found = ReplicaBalance()
     for number in range(500):
         one: dict[Arm, dict[str, PodBlock]] = {"canary": {"canary-0": PodBlock(60.0)}}
-        memory = replica_share.look(memory, one, ALPHA, t=5.0 * (number + 1), length=5.0)
-    assert (memory["rows"], replica_share.fails(memory, ALPHA)) == ({}, False)
+        found = replica_share.look(found, one, ALPHA, t=5.0 * (number + 1), length=5.0)
+    assert (found.parts, replica_share.fails(found, ALPHA)) == ({}, False)
 
 
 def test_a_replica_that_does_not_count_requests_leaves_its_arm_out() -> None:
     pods = {"canary-0": PodBlock(60.0), "canary-1": PodBlock(None)}
-    assert replica_share.look(replica_share.NOTHING, {"canary": pods}, ALPHA, t=60.0, length=60.0)["rows"] == {}
+    assert replica_share.look(ReplicaBalance(), {"canary": pods}, ALPHA, t=60.0, length=60.0).parts == {}
 
 
 class Arms:
@@ -144,7 +140,8 @@ def _watched(arms: Arms, minutes: float, change: Callable[[Arms, int, Counters],
 def test_the_judge_pauses_for_a_replica_without_traffic_and_names_it() -> None:
     (verdict,) = _watched(Arms(), 30, lambda _, __, counters: counters)
     assert (verdict.verdict, verdict.on_breach) == (Answer.FAIL, "pause")
-    assert "replica stable-2 served 0 %" in verdict.why
+    assert verdict.why.startswith("traffic: replica stable-2 served 0 % of the ")
+    assert "where 33.3 % would be an even part" in verdict.why
 
 
 def test_proxies_may_share_the_traffic_as_they_like() -> None:

@@ -1,10 +1,10 @@
 """Gates with `by`: each value of a label is judged, the worst decides, and their number is paid for."""
 
-import json
 import math
 
 import numpy as np
 import pytest
+from pydantic import TypeAdapter
 
 from canary import judge
 from canary.judge import Block, JudgeConfig, JudgeState, PodBlock, compile_gates, segments, values
@@ -13,7 +13,7 @@ from canary.observation import Counters, PodCounters
 from canary.spec.models import Gate
 from canary.verdict import Answer, GateVerdict
 from canary.weights import ARMS, Arm
-from tests.canary.judge.worlds import plan
+from tests.canary.judge.worlds import plan, remembered
 
 BY_TENANT = Gate(
     text="error_rate not worse than stable by 50% per tenant",
@@ -61,7 +61,7 @@ def _run(config: JudgeConfig, seed: int, rates: Rates, *, until: float = 1000.0,
 
 
 def _gate(config: JudgeConfig, state: JudgeState) -> GateVerdict:
-    [gate] = judge.read(config, state, stage=0, now=state.memory["last"]).gates
+    [gate] = judge.read(config, state, stage=0, now=remembered(state).clock.last).gates
     return gate
 
 
@@ -108,13 +108,11 @@ def test_healthy_segments_are_seldom_convicted_however_many_there_are() -> None:
 
 def test_the_combined_evidence_is_the_mean_of_the_whole_and_the_mean_of_its_parts() -> None:
     config = compile_gates(plan(BY_TENANT, shares=(SHARE, 1.0)))
-    memory = _run(config, 5, EVEN, until=200.0).memory
-    parts = [
-        math.exp(part["evidence"][BY_TENANT.text]["log_e"]) for part in memory["segments"]["tenant"]["parts"].values()
-    ]
-    whole = math.exp(memory["evidence"][BY_TENANT.text]["log_e"])
+    memory = remembered(_run(config, 5, EVEN, until=200.0))
+    parts = [math.exp(part.gates[BY_TENANT.text].log_e) for part in memory.labels["tenant"].parts.values()]
+    whole = math.exp(memory.everything.gates[BY_TENANT.text].log_e)
     assert len(parts) == 4, "three tenants and the others"
-    assert memory["combined"][BY_TENANT.text] == pytest.approx(math.log(whole / 2 + sum(parts) / len(parts) / 2))
+    assert memory.log_e(BY_TENANT.text, "tenant") == pytest.approx(math.log(whole / 2 + sum(parts) / len(parts) / 2))
 
 
 def test_evidence_from_before_the_segments_were_known_is_not_spent_twice() -> None:
@@ -135,16 +133,16 @@ def test_rare_tenants_and_latecomers_are_judged_together_as_the_others() -> None
     for t in np.arange(-300.0, 200.0, 5.0).tolist():
         late: Rates = {"latecomer": (100.0, 0.02, 0.02)} if t > 50 else {}
         state = judge.update(config, state, _block(rng, t, rare | late))
-    parts = state.memory["segments"]["tenant"]["parts"]
+    parts = remembered(state).labels["tenant"].parts
     assert sorted(parts) == ["acme", "bolt", "crux", values.OTHER]
-    assert parts[values.OTHER]["tally"]["canary"]["requests"] > 100 * SHARE * 20
+    assert parts[values.OTHER].totals.arms.canary.requests > 100 * SHARE * 20
 
 
 def test_at_most_sixteen_are_judged_by_themselves_so_that_memory_stays_small() -> None:
     config = compile_gates(plan(BY_TENANT, shares=(SHARE, 1.0)))
     state = _run(config, 8, {f"t{i}": (50.0 + i, 0.02, 0.02) for i in range(30)}, until=60.0)
-    assert len(state.memory["segments"]["tenant"]["parts"]) == segments.MOST + 1
-    assert len(json.dumps(dict(state.memory))) < 64_000
+    assert len(remembered(state).labels["tenant"].parts) == segments.MOST + 1
+    assert len(TypeAdapter(JudgeState).dump_json(state)) < 64_000
 
 
 def test_a_stage_begins_anew_for_segments_that_are_silent_at_its_first_block() -> None:
@@ -153,9 +151,9 @@ def test_a_stage_begins_anew_for_segments_that_are_silent_at_its_first_block() -
     only_acme = {"acme": EVEN["acme"]}
     block = _block(rng, 2000.0, only_acme)
     state = judge.update(config, state, Block(block.t, 1, 0.5, block.arms, {}, block.segments))
-    bolt = state.memory["segments"]["tenant"]["parts"]["bolt"]
-    assert bolt["tally"]["canary"]["requests"] == 0
-    assert bolt["evidence"][BY_TENANT.text]["log_clear"] == 0
+    bolt = remembered(state).labels["tenant"].parts["bolt"]
+    assert bolt.totals.arms.canary.requests == 0
+    assert bolt.gates[BY_TENANT.text].passing.log_e == 0
 
 
 def test_totals_by_segment_are_differenced_series_by_series() -> None:

@@ -20,8 +20,8 @@ def _mean_growth(
     factors = np.array(
         [
             [
-                *share.bet([1.0] * 8, x, n, null, noise, 1.0, GRID),
-                *share.likelihood([1.0] * 8, x, n, null, noise, 1.0, GRID),
+                *share.bet((1.0,) * 8, x, n, null, noise, 1.0, GRID),
+                *share.likelihood((1.0,) * 8, x, n, null, noise, 1.0, GRID),
             ]
             for x, n in zip(hits.tolist(), trials.tolist(), strict=True)
             if n > 0
@@ -51,28 +51,28 @@ def test_the_bet_stays_fair_when_events_come_in_clumps(size: int) -> None:
 
 
 def test_the_likelihood_ratio_is_tempered_by_the_noise_it_is_told() -> None:
-    one = share.likelihood([1.0] * 8, 4, 6, 0.25, 1.0, 1.0, GRID)
-    four = share.likelihood([1.0] * 8, 4, 6, 0.25, 4.0, 1.0, GRID)
+    one = share.likelihood((1.0,) * 8, 4, 6, 0.25, 1.0, 1.0, GRID)
+    four = share.likelihood((1.0,) * 8, 4, 6, 0.25, 4.0, 1.0, GRID)
     assert four == pytest.approx([wealth**0.25 for wealth in one])
 
 
 def test_both_tests_grow_when_the_canary_has_more_than_its_share() -> None:
-    assert min(share.bet([1.0] * 8, 9, 12, 0.25, 1.5, 1.0, GRID)) > 1
-    assert max(share.likelihood([1.0] * 8, 9, 12, 0.25, 1.5, 1.0, GRID)) > 5
+    assert min(share.bet((1.0,) * 8, 9, 12, 0.25, 1.5, 1.0, GRID)) > 1
+    assert max(share.likelihood((1.0,) * 8, 9, 12, 0.25, 1.5, 1.0, GRID)) > 5
 
 
 def test_no_scrape_multiplies_evidence_by_more_than_the_cap() -> None:
     after = [
-        *share.bet([1.0] * 8, 1e6, 1e6, 0.01, 1.0, 1.0, GRID),
-        *share.likelihood([1.0] * 8, 1e6, 1e6, 0.01, 1.0, 1.0, GRID),
+        *share.bet((1.0,) * 8, 1e6, 1e6, 0.01, 1.0, 1.0, GRID),
+        *share.likelihood((1.0,) * 8, 1e6, 1e6, 0.01, 1.0, 1.0, GRID),
     ]
     assert max(after) <= share.CAP
 
 
 def test_arms_swapped_the_same_numbers_clear_the_canary() -> None:
     """What accuses one arm clears the other: `trials - hits` against `1 - null` is the question turned round."""
-    accuse = share.likelihood([1.0] * 8, 2, 40, 0.25, 1.0, 1.0, GRID)
-    clear = share.likelihood([1.0] * 8, 38, 40, 0.75, 1.0, 1.0, GRID)
+    accuse = share.likelihood((1.0,) * 8, 2, 40, 0.25, 1.0, 1.0, GRID)
+    clear = share.likelihood((1.0,) * 8, 38, 40, 0.75, 1.0, 1.0, GRID)
     assert max(accuse) < 1 < max(clear)
 
 
@@ -91,7 +91,7 @@ def test_nothing_that_can_be_counted_gives_infinity_or_nonsense(
     if not share.usable(trials, null):
         return
     for test in (share.bet, share.likelihood):
-        after = test([wealth] * 8, hits, trials, null, noise, vr, GRID)
+        after = test((wealth,) * 8, hits, trials, null, noise, vr, GRID)
         assert all(math.isfinite(each) and each >= 0 for each in after)
 
 
@@ -102,7 +102,7 @@ def test_a_block_without_events_or_room_is_not_usable() -> None:
 
 
 @given(
-    wealth=st.lists(st.floats(1e-250, 1e250), min_size=8, max_size=8),
+    wealth=st.tuples(*[st.floats(1e-250, 1e250)] * 8),
     part=st.floats(0, 1),
     trials=st.floats(0.01, 1e6),
     null=st.floats(1e-6, 1 - 1e-6),
@@ -110,7 +110,7 @@ def test_a_block_without_events_or_room_is_not_usable() -> None:
     vr=st.floats(1, 50),
 )
 def test_both_tests_are_what_the_textbook_says(
-    wealth: list[float], part: float, trials: float, null: float, noise: float, vr: float
+    wealth: tuple[float, ...], part: float, trials: float, null: float, noise: float, vr: float
 ) -> None:
     """The code saves operations; written out as in `docs/judge.md` it comes to the same."""
     hits = part * trials

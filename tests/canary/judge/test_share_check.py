@@ -5,17 +5,18 @@ import pytest
 
 from canary.judge import share_check
 from canary.judge.arms import ArmSums, Sides
+from canary.judge.share_check import SampleRatio
 
 
-def _served(rng: np.random.Generator, n: float, asked: float, served: float, looks: int) -> share_check.Memory:
+def _served(rng: np.random.Generator, n: float, asked: float, served: float, looks: int) -> SampleRatio:
     """So many scrapes of `n` requests, of which `served` is the canary's share."""
-    memory = dict(share_check.NOTHING)
+    found = SampleRatio()
     for _ in range(looks):
         total = rng.poisson(n)
         canary = rng.binomial(total, served)
         arms = ArmSums(1, float(canary)), ArmSums(1, float(total - canary))
-        memory = share_check.look(memory, Sides(*arms, (arms[1], ArmSums()), []), asked, 0.01, sticky=False)
-    return memory
+        found = share_check.look(found, Sides(*arms, (arms[1], ArmSums()), []), asked, 0.01, sticky=False)
+    return found
 
 
 @pytest.mark.parametrize(("asked", "n"), [(0.05, 300), (0.05, 5), (0.5, 20), (0.95, 300)])

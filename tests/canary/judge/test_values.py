@@ -10,7 +10,7 @@ from canary.judge.values import MOST, OTHER, bounded
 from canary.observation import Counters, EvidenceSeen, PodCounters
 from canary.spec.models import Gate
 from canary.weights import ALL_STABLE, ARMS, Weights
-from tests.canary.judge.worlds import plan
+from tests.canary.judge.worlds import plan, remembered
 
 BY_TENANT = Gate(
     text="error_rate <= 5% per tenant", metric="error_rate", comparison="max", limit=0.05, better="lower", by="tenant"
@@ -83,6 +83,6 @@ def test_a_label_with_hundreds_of_values_leaves_a_small_state_with_exact_sums(te
         state = analysis.state
     assert state.previous is not None
     assert len(state.previous.segments["tenant"]) <= MOST + 1
-    parts = state.memory["segments"]["tenant"]["parts"]
-    told = sum(part["tally"]["canary"]["requests"] for part in parts.values())
-    assert told == pytest.approx(state.memory["tally"]["canary"]["requests"])
+    memory = remembered(state)
+    told = sum(part.totals.arms.canary.requests for part in memory.labels["tenant"].parts.values())
+    assert told == pytest.approx(memory.everything.totals.arms.canary.requests)

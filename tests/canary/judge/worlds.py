@@ -3,10 +3,13 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+from pydantic import TypeAdapter
 
-from canary.judge import Block, PodBlock
+from canary.judge import Block, JudgeState, PodBlock
+from canary.judge.state import Memory
 from canary.observation import Counters, PodCounters
 from canary.spec.models import CanarySpec, Gate, JudgeSettings, ModelRef, Stage, Variant
 from canary.weights import ARMS, Arm
@@ -54,6 +57,17 @@ def plan(*gates: Gate, shares: Sequence[float] = (0.05, 0.25, 1.0), hold: float 
         stages=tuple(Stage(traffic=share, hold=hold, gates=gates if share < 1 else ()) for share in shares),
         judge=JudgeSettings.model_validate(judge),
     )
+
+
+def remembered(state: JudgeState) -> Memory:
+    """What a judge that has begun remembers."""
+    assert state.memory is not None
+    return state.memory
+
+
+def plainly(state: JudgeState) -> dict[str, Any]:
+    """The same as a store keeps it."""
+    return dict(TypeAdapter(Memory).dump_python(remembered(state)))
 
 
 @dataclass

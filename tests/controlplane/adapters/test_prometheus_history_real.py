@@ -16,6 +16,7 @@ from controlplane.adapters.prometheus_local import LocalPrometheus
 from controlplane.adapters.prometheus_server import MISSING, PrometheusServer, find_prometheus
 from controlplane.adapters.system_clock import SystemClock
 from controlplane.ports import MetricHistory
+from tests.canary.judge.worlds import plainly
 from tests.canary.test_rebuild import SPEC, analyzing, same, watched
 from tests.controlplane.adapters.pages import PageServer, envoy_lines
 from tests.controlplane.adapters.waiting import PATIENCE_S
@@ -94,7 +95,7 @@ async def test_the_past_is_what_was_read_live_and_the_judge_knows_as_much(source
     uninterrupted = watched(SPEC, analyzing(), told)
     saved = watched(SPEC, analyzing(), told[:6])
     back = rebuilt(compile_gates(SPEC), saved, await source.between(told[5].at, told[-1].at, most=1000))
-    same(dict(uninterrupted.judge.memory), dict(back.judge.memory))
+    same(plainly(uninterrupted.judge), plainly(back.judge))
     few = await source.between(live[0].at, live[-1].at, most=5)
     assert 4 <= len(few) <= 6
     requests = [counters.arms["canary"]["canary-0"].requests or 0 for counters in few]

@@ -133,7 +133,7 @@ def put_back(home: Path, name: str = "fraud-scorer", **texts: str) -> Rollout:
             history=tuple(
                 replace(event, message=said, evidence={**event.evidence, said: said}) for event in moved.history
             ),
-            verdicts=tuple(replace(verdict, why=said) for verdict in moved.verdicts),
+            verdicts=tuple(replace(verdict, grounds=said) for verdict in moved.verdicts),
         )
     run(keep(home / name, plan, moved, moved.history))
     return moved

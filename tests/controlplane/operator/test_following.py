@@ -9,6 +9,9 @@ import pytest
 
 from canary.errors import WorldError
 from canary.judge import compile_gates
+from canary.judge.hard_stop import Outage
+from canary.judge.population import Population
+from canary.judge.segments import Label
 from canary.machine import begin
 from canary.rollout import Rollout
 from controlplane.kubernetes.cache import Cache
@@ -16,6 +19,7 @@ from controlplane.kubernetes.resources import MODEL_CANARY
 from controlplane.operator.following import LAST_APPLIED, slim_canary
 from controlplane.operator.state import LOOKED_AT, packed, rollout_of, state_of
 from controlplane.operator.store import stored_in
+from tests.canary.judge.worlds import remembered
 from tests.controlplane.operator.town import a_canary
 from tests.simulation.plans import SHORT_PLAN
 
@@ -25,7 +29,8 @@ INF = float("inf")
 def a_rollout() -> Rollout:
     """With a judge that remembers much, infinity among it."""
     rollout = begin(compile_gates(SHORT_PLAN.spec), name="chat", revision="r", attempt=2, now=12.1)
-    memory = {"noise": [{"at": number / 7, "worst": INF} for number in range(500)]}
+    parts = {f"segment {number}": Population(requests=number / 7) for number in range(100)}
+    memory = replace(remembered(rollout.judge), labels={"tenant": Label(parts=parts)}, outage=Outage(began=INF))
     return replace(rollout, judge=replace(rollout.judge, memory=memory))
 
 

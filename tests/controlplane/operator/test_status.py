@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from canary.judge.state import Memory
 from canary.observation import EvidenceSeen, RouteSeen, Seen, VariantSeen
 from canary.rollout import Phase, Reason, Rollout
 from canary.spec.crd_status import STATUS
@@ -128,7 +129,7 @@ def test_too_much_is_shed_and_what_matters_stays() -> None:
     history = tuple(an_event(number, evidence=evidence) for number in range(1, 101))
     gates = tuple(GateVerdict(f"gate {number}", Answer.WAIT, "y" * 2000) for number in range(300))
     rollout = a_rollout(phase=Phase.ANALYZING, history=history, events=100, announced=99, verdicts=gates)
-    rollout = replace(rollout, judge=replace(rollout.judge, memory={"z": "z" * 200_000}))
+    rollout = replace(rollout, judge=replace(rollout.judge, memory=Memory(("z" * 200_000,))))
     status = status_of(Entry(rollout, "", 1), {}, NOW)
     assert _size(status) <= MOST_BYTES
     kept = rollout_of(status["state"])

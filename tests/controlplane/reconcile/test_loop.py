@@ -3,6 +3,7 @@
 import dataclasses
 
 import pytest
+from pydantic import TypeAdapter
 
 from canary.errors import Unavailable, WorldError
 from canary.judge.state import JudgeState
@@ -12,6 +13,7 @@ from canary.spec.models import ModelCanary, Stage, Variant
 from canary.spec.stored import to_text
 from canary.weights import ALL_CANARY, ALL_STABLE, Weights
 from controlplane.adapters.memory_metrics import MemoryMetrics
+from tests.canary.judge.worlds import remembered
 from tests.canary.story import ERRORS, plan
 from tests.controlplane.reconcile.desk import QUICK, Desk
 
@@ -268,7 +270,7 @@ async def test_a_controller_that_was_away_shows_the_judge_what_it_missed() -> No
     assert known is not None
     assert [asked[:2] for asked in source.asked] == [(known.at, desk.clock.time)]
     assert rollout.judge.previous == source.said[-1]
-    assert rollout.judge.memory["blocks"] >= 29
+    assert remembered(rollout.judge).everything.totals.blocks >= 29
     assert rollout.phase is Phase.ANALYZING
     await desk.passes(2)
 
@@ -300,8 +302,9 @@ async def _another_release_wrote(desk: Desk) -> None:
     """The stored state, as a build leaves it that keeps the judge's memory otherwise."""
     stored = await desk.store.load("desk")
     assert stored is not None
-    memory = {name: kept for name, kept in stored.rollout.judge.memory.items() if name != "tally"}
-    judge = dataclasses.replace(stored.rollout.judge, memory=memory)
+    plain = TypeAdapter(JudgeState).dump_python(stored.rollout.judge)
+    del plain["memory"]["gates"]
+    judge = TypeAdapter(JudgeState).validate_python(plain)
     await desk.store.save(dataclasses.replace(stored.rollout, judge=judge), stored.spec_text, stored.version)
 
 
@@ -312,7 +315,7 @@ async def test_r10_a_judgement_of_another_release_is_begun_anew_from_the_past_an
     await desk.passes(1)
     assert desk.rollout.phase is Phase.ANALYZING
     assert source.asked[0][:2] == (desk.rollout.stage_since, desk.clock.time - 1)
-    assert desk.rollout.judge.memory["blocks"] >= 29
+    assert remembered(desk.rollout.judge).everything.totals.blocks >= 29
     (event,) = [event for event in desk.rollout.history if event.reason is Reason.JUDGED_ANEW]
     assert "written by another release" in event.message
     assert event in desk.heard.events
@@ -353,7 +356,7 @@ async def test_a_takeover_before_the_first_reading_looks_back_to_when_the_weight
     await desk.store.save(unread, stored.spec_text, stored.version)
     rollout = await desk.reconciler.open()
     assert rollout.judge.previous == source.said[-1]
-    assert rollout.judge.memory["blocks"] >= 28
+    assert remembered(rollout.judge).everything.totals.blocks >= 28
     assert all(event.reason is not Reason.JUDGED_ANEW for event in rollout.history)
 
 
@@ -385,9 +388,9 @@ async def test_a_rollout_upon_an_earlier_winner_learns_from_its_past_before_any_
     desk.restart("r2")
     await desk.passes(1)
     assert source.asked == [(began - 1800.0, began, 240)], "that was plenty"
-    evidence = desk.rollout.judge.memory["evidence"][ERRORS.text]
-    assert evidence["placebo"]["blocks"] == 59
-    assert desk.rollout.judge.memory["last"] == 0.0
+    memory = remembered(desk.rollout.judge)
+    assert memory.everything.gates[ERRORS.text].baseline.aa_test.blocks == 59
+    assert memory.clock.last == 0.0
     assert desk.rollout.attempt == 2
     await desk.until(Phase.SUCCEEDED)
     assert len(source.asked) == 1

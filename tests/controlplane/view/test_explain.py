@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from pydantic import TypeAdapter
 
 from canary.judge import JudgeState
 from canary.judge.state import VERSION
@@ -32,8 +33,7 @@ def test_a_state_of_another_release_is_told_as_that_and_its_verdicts_stand(
 ) -> None:
     """No trace of an error, and no advice that is worked out from half of a memory."""
     rollout, _, _ = scenes.analyzing()
-    state: Any = memory
-    older = replace(rollout, judge=JudgeState(version=version, memory=state))
+    older = replace(rollout, judge=TypeAdapter(JudgeState).validate_python({"version": version, "memory": memory}))
     lines = why_lines(scenes.plan(), older)
     assert lines[-1] == WRITTEN_BY_ANOTHER
     for verdict in rollout.verdicts:

@@ -8,41 +8,41 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
 from canary.judge import compile_gates, start_weights
-from canary.judge.evidence import NO_CASE_YET, Evidence, Numbers, Rule, learn, weigh
+from canary.judge.e_process import Asked, EProcess, EProcessParams, GateCounts, update
 from tests.canary.judge.worlds import ERRORS_AT_MOST, ERRORS_LIKE_STABLE, plan
 
-RELATIVE = compile_gates(plan(ERRORS_LIKE_STABLE)).tested[0].rule
-ABSOLUTE = compile_gates(plan(ERRORS_AT_MOST)).tested[0].rule
+RELATIVE = compile_gates(plan(ERRORS_LIKE_STABLE)).tested[0].params
+ABSOLUTE = compile_gates(plan(ERRORS_AT_MOST)).tested[0].params
 
 
 def _walk(
-    rule: Rule | None,
+    params: EProcessParams | None,
     rng: np.random.Generator,
     *,
     canary: float,
     stable: float,
     blocks: int,
     clump: int = 1,
-    e: Evidence | None = None,
-) -> tuple[Evidence, list[float], list[float]]:
+    e: EProcess | None = None,
+) -> tuple[EProcess, list[float], list[float]]:
     """Blocks of 1000 requests, first at 5, then 25, then 75 %; the base rate drifts by half an order."""
-    assert rule is not None
-    e = e or Evidence()
+    assert params is not None
+    e = e or EProcess()
     against, in_favour = [], []
     for k in range(blocks):
         share = (0.05, 0.25, 0.75)[3 * k // blocks]
-        drift = math.exp(0.5 * math.sin(k / 40)) if rule.limit is None else 1.0
+        drift = math.exp(0.5 * math.sin(k / 40)) if params.limit is None else 1.0
         n_v, n_c = 1000 * share, 1000 * (1 - share)
         x_v = clump * rng.poisson(n_v * canary * drift / clump)
         x1, x2 = clump * rng.poisson([n_c / 2 * stable * drift / clump] * 2)
-        block = Numbers(x_v, n_v, x1 + x2, n_c, x_v, x1 + x2, 1.1, x1=x1, n1=n_c / 2, x2=x2, n2=n_c / 2)
+        block = GateCounts(x_v, n_v, x1 + x2, n_c, x_v, x1 + x2, 1.1, x1=x1, n1=n_c / 2, x2=x2, n2=n_c / 2)
         spend = start_weights.first(3) if k == 0 else start_weights.between(5.0 * (k - 1), 5.0 * k, 5.0 * blocks)
-        weigh(e, rule, block, e.standing(block), t=5.0 * k, spend=spend, opens=k % 50 == 0)
-        learn(e, block, e.standing(block))
+        e = update(e, params, block, Asked(5.0 * k, spend, k % 50 == 0))
         against.append(e.log_e)
-        in_favour.append(e.log_clear)
+        in_favour.append(e.passing.log_e)
     return e, against, in_favour
 
 
@@ -69,17 +69,15 @@ def test_an_arm_of_one_restless_replica_is_seldom_accused_of_being_slower_than_p
     assert RELATIVE is not None
     rng, pods, runs = np.random.default_rng(18), (1, 9, 9), []
     for _ in range(60):
-        e, most, wander = Evidence(), -math.inf, np.zeros(3)
+        e, most, wander = EProcess(), -math.inf, np.zeros(3)
         for k in range(-200, 200):
             wander = 0.85 * wander + rng.normal(0, 0.03, 3) / np.sqrt(pods)
             n_v, n_1, n_2 = 50.0, 450.0, 450.0
             x_v, x_1, x_2 = rng.binomial([50, 450, 450], 0.5 * np.exp(wander)).tolist()
-            block = Numbers(x_v, n_v, x_1 + x_2, n_1 + n_2, x_v, x_1 + x_2, 1.02, x1=x_1, n1=n_1, x2=x_2, n2=n_2)
-            if k >= 0:
-                spend = start_weights.first(3) if k == 0 else start_weights.between(5.0 * (k - 1), 5.0 * k, 1000.0)
-                weigh(e, RELATIVE, block, e.standing(block), t=5.0 * k, spend=spend, opens=k % 50 == 0)
-                most = max(most, e.log_e)
-            learn(e, block, e.standing(block))
+            block = GateCounts(x_v, n_v, x_1 + x_2, n_1 + n_2, x_v, x_1 + x_2, 1.02, x1=x_1, n1=n_1, x2=x_2, n2=n_2)
+            spend = start_weights.between(5.0 * (k - 1), 5.0 * k, 1000.0) if k > 0 else start_weights.first(3)
+            e = update(e, RELATIVE, block, Asked(5.0 * k, spend, k % 50 == 0) if k >= 0 else None)
+            most = max(most, e.log_e)
         runs.append(most)
     assert _ever(runs, math.log(20))[0] <= 0.05
 
@@ -113,38 +111,33 @@ def test_a_better_canary_earns_its_pass_and_no_accusation() -> None:
 def test_zero_errors_clear_a_limit_with_about_four_over_the_limit_requests() -> None:
     """3.0 over the limit for the best bettor alone, and one nat more for betting on all sizes."""
     assert ABSOLUTE is not None
-    e, requests = Evidence(), 0
-    while e.log_clear < math.log(20):
+    e, requests = EProcess(), 0
+    while e.passing.log_e < math.log(20):
         requests += 1
-        block = Numbers(0, 1, 0, 19)
-        weigh(e, ABSOLUTE, block, e.standing(block), t=float(requests), spend=0.0, opens=False)
+        e = update(e, ABSOLUTE, GateCounts(0, 1, 0, 19), Asked(float(requests), 0.0, opens=False))
     assert 60 <= requests <= 90
 
 
 def test_what_speaks_for_the_canary_begins_anew_with_a_stage_and_what_speaks_against_it_does_not() -> None:
     assert RELATIVE is not None
     e, _, _ = _walk(RELATIVE, np.random.default_rng(16), canary=0.012, stable=0.01, blocks=60)
-    before = sum(e.bet)
-    block = Numbers(0, 1, 0, 1, rho=1.1)
-    e = Evidence.of(e.kept() | NO_CASE_YET)
-    weigh(e, RELATIVE, block, e.standing(block), t=301.0, spend=0.0, opens=False)
-    assert e.clear == [1.0] * 8
-    assert e.clear_sums == [0.0, 0.0]
-    assert sum(e.bet) == before
+    assert e.passing.clear != (1.0,) * 8
+    after = update(e.beginning_stage(), RELATIVE, GateCounts(0, 1, 0, 1, rho=1.1), Asked(301.0, 0.0, opens=False))
+    assert after.passing.clear == (1.0,) * 8
+    assert after.passing.sums == (0.0, 0.0)
+    assert after.against.bet == e.against.bet
 
 
 def test_evidence_goes_on_after_a_restart_as_if_nothing_had_happened() -> None:
     """Written to JSON and read back in the middle, the rest of the walk is the same to the last bit."""
     whole, _, _ = _walk(RELATIVE, np.random.default_rng(17), canary=0.02, stable=0.01, blocks=40)
-    again, _, _ = _walk(RELATIVE, np.random.default_rng(17), canary=0.02, stable=0.01, blocks=40)
-    copy = Evidence.of(json.loads(json.dumps(again.kept())))
+    adapter = TypeAdapter(EProcess)
+    copy = adapter.validate_json(json.dumps(adapter.dump_python(whole)))
     assert copy == whole
-    block = Numbers(3, 50, 9, 950, 3, 9, 1.1, x1=4, n1=475, x2=5, n2=475)
-    for e in (whole, copy):
-        assert RELATIVE is not None
-        weigh(e, RELATIVE, block, e.standing(block), t=205.0, spend=0.001, opens=True)
-        learn(e, block, e.standing(block))
-    assert copy.kept() == whole.kept()
+    assert RELATIVE is not None
+    block = GateCounts(3, 50, 9, 950, 3, 9, 1.1, x1=4, n1=475, x2=5, n2=475)
+    asked = Asked(205.0, 0.001, opens=True)
+    assert update(copy, RELATIVE, block, asked) == update(whole, RELATIVE, block, asked)
 
 
 def test_when_stable_breaks_the_limit_too_the_canary_is_not_accused_of_it() -> None:
@@ -163,23 +156,22 @@ def test_when_stable_alone_degrades_the_canary_neither_suffers_nor_profits() -> 
     assert RELATIVE is not None
     rng = np.random.default_rng(20)
     e, _, _ = _walk(RELATIVE, rng, canary=0.01, stable=0.01, blocks=90)
-    before, cleared = e.log_e, e.log_clear
+    before, cleared = e.log_e, e.passing.log_e
     for k in range(30):
         x1, x2 = rng.poisson([375 * 0.1] * 2)
-        block = Numbers(rng.poisson(2.5), 250, x1 + x2, 750, 2, x1 + x2, 1.1, x1=x1, n1=375, x2=x2, n2=375)
-        weigh(e, RELATIVE, block, e.standing(block), t=450.0 + 5 * k, spend=0.0, opens=False)
-        learn(e, block, e.standing(block))
+        block = GateCounts(rng.poisson(2.5), 250, x1 + x2, 750, 2, x1 + x2, 1.1, x1=x1, n1=375, x2=x2, n2=375)
+        e = update(e, RELATIVE, block, Asked(450.0 + 5 * k, 0.0, opens=False))
     assert e.log_e <= before + 0.01
-    assert e.log_clear <= cleared + 1.0
+    assert e.passing.log_e <= cleared + 1.0
 
 
 def test_harm_is_dated_from_where_the_evidence_began_to_rise() -> None:
     assert RELATIVE is not None
     rng = np.random.default_rng(21)
     e, _, _ = _walk(RELATIVE, rng, canary=0.01, stable=0.01, blocks=60)
-    _, against, _ = _walk(replace(RELATIVE), rng, canary=0.2, stable=0.01, blocks=6, e=e)
+    e, against, _ = _walk(RELATIVE, rng, canary=0.2, stable=0.01, blocks=6, e=e)
     assert against[-1] > math.log(100)
-    assert e.since[0] > 20
+    assert e.onset.since[0] > 20
 
 
 numbers = st.floats(0, 1e6, allow_nan=False)
@@ -191,19 +183,18 @@ numbers = st.floats(0, 1e6, allow_nan=False)
     counted=st.sampled_from([RELATIVE, ABSOLUTE, "sums"]),
 )
 def test_no_block_whatever_gives_infinity_or_nonsense(
-    blocks: list[tuple[float, ...]], counted: Rule | str | None
+    blocks: list[tuple[float, ...]], counted: EProcessParams | str | None
 ) -> None:
     """Counts of any size and in any relation, even impossible ones, leave finite numbers that JSON can write."""
     assert RELATIVE is not None
-    rule = replace(RELATIVE, counts=False) if isinstance(counted, str) else counted
-    assert rule is not None
-    e = Evidence()
+    params = replace(RELATIVE, counts=False) if isinstance(counted, str) else counted
+    assert params is not None
+    e = EProcess()
     for k, (xv, more_v, x1, more_1, x2, more_2, weight, information, rho, contrast) in enumerate(blocks):
         nc, xc = x1 + more_1 + x2 + more_2, x1 + x2
-        block = Numbers(xv, xv + more_v, xc, nc, xv, xc, rho, contrast, weight, information)
+        block = GateCounts(xv, xv + more_v, xc, nc, xv, xc, rho, contrast, weight, information)
         block = block._replace(x1=x1, n1=x1 + more_1, x2=x2, n2=x2 + more_2)
-        weigh(e, rule, block, e.standing(block), t=float(k), spend=0.1, opens=k % 2 == 0)
-        learn(e, block, e.standing(block))
+        e = update(e, params, block, Asked(float(k), 0.1, k % 2 == 0))
         assert math.isfinite(e.log_e)
-        assert math.isfinite(e.log_clear)
-        json.dumps(e.kept(), allow_nan=False)
+        assert math.isfinite(e.passing.log_e)
+        json.dumps(TypeAdapter(EProcess).dump_python(e), allow_nan=False)
