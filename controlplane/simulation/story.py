@@ -150,9 +150,12 @@ class _Player:
         return wake_at - self._world.clock.now()
 
     def _just_rolled_back(self) -> bool:
-        """Whether the loop has seen the route at zero itself: another look would only make that fact younger."""
+        """Whether the loop has seen the route at zero itself: another look would only make that fact younger.
+
+        Once that moment is noted, the open requests of the canary are to be counted, which only another look does.
+        """
         rollout, route = self._controller.rollout, self._controller.board.route
-        if rollout is None or rollout.phase is not Phase.ROLLING_BACK or rollout.decided is None:
+        if rollout is None or rollout.phase is not Phase.ROLLING_BACK or rollout.decided is None or rollout.drain:
             return False
         return route.weights == ALL_STABLE and route.at >= rollout.decided
 
