@@ -33,7 +33,7 @@ from tests.controlplane.kubectl.desk import left_by, under_way
 from tests.test_chart_dashboard import READS as ASKED
 
 BIN = Path(sys.executable).parent
-ACTING = {("patch", "modelcanaries")}
+ACTING = {("patch", "modelcanaries"), ("attest", "modelcanaries/requests")}
 VERBS = ("promote", "pause", "resume", "abort", "approve", "retry")
 PEOPLE = ("viewer", "editor", "pauser", "stranger")
 NOBODY = ("anonymous", "wrong audience", "expired", "withdrawn", "static")
@@ -423,12 +423,13 @@ def test_kubectl_canary_dashboard_shows_and_asks_with_ones_own_kubeconfig(desk: 
             httpx2.Client(follow_redirects=True) as browser,
         ):
             base = address.partition("/?")[0]
-            assert browser.get(address).status_code == 200
+            page = browser.get(address)
+            assert page.status_code == 200
             (line,) = browser.get(f"{base}/api/v1/rollouts").json()["rollouts"]
             assert line["id"] == f"{desk.namespace}~chat"
             session = browser.get(f"{base}/api/v1/session").json()
             assert session["user"] == desk.account(who)
-            headers = {"origin": base, "x-serinus-token": session["token"]}
+            headers = {"origin": base, "x-serinus-token": page.url.fragment.removeprefix("key=")}
             answer = browser.post(f"{base}{desk.chat}/requests", json={"verb": "pause"}, headers=headers)
             assert answer.status_code == code, answer.text
     assert desk.asked() == [("pause", desk.account("editor"))]
