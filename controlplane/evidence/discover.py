@@ -36,15 +36,21 @@ class Choice:
 
 
 def choose(
-    names: Collection[str], clusters: Collection[str], *, among: Collection[str] = ORDER, ours_to_come: bool = False
+    names: Collection[str],
+    clusters: Collection[str],
+    *,
+    among: Collection[str] = ORDER,
+    ours_to_come: bool = False,
+    namespace: str | None = None,
 ) -> Choice:
     """The profile for these metric names and Envoy clusters (`envoy_cluster_name`), one of `among`.
 
     `ours_to_come`: a route of ours will be there, whose places Envoy Gateway counts apart, whatever it has until then.
+    `namespace`: whose rollout reads the reason, which names no route of another one; None: whoever may see all.
     """
     seen = sorted(each for each in clusters if each in ENVOY_GATEWAYS_OWN or each.startswith("httproute/"))
     if ours_to_come and seen and "envoy-gateway" in among:
-        return Choice("envoy-gateway", f"{WITNESS['envoy-gateway']} (it is scraped: {seen[0]})")
+        return Choice("envoy-gateway", f"{WITNESS['envoy-gateway']} (it is scraped{_such_as(seen, namespace)})")
     for profile in (each for each in ORDER if each in among):
         counting = asked_names(row for row in PROFILES[profile] if row.feeds == "requests" and row.kind != "nothing")
         found = sorted(counting.intersection(names))
@@ -55,10 +61,16 @@ def choose(
     if routes:
         return Choice(
             None,
-            f"Envoy Gateway is scraped, and none of its clusters is of one backend alone ({min(routes)}): "
+            f"Envoy Gateway is scraped, and none of its clusters is of one backend alone{_such_as(routes, namespace)}; "
             "it makes one for each backendRef that has a filter, as our HTTPRoutes have once there is one",
         )
     return Choice(None, "no metric that counts requests is there")
+
+
+def _such_as(clusters: Collection[str], namespace: str | None) -> str:
+    """The first of these clusters that whoever reads the reason may know of, behind a colon; nothing without one."""
+    own = [each for each in clusters if namespace is None or each.split("/")[:2] in ([each], ["httproute", namespace])]
+    return f": {min(own)}" if own else ""
 
 
 class Discovery:
@@ -82,7 +94,7 @@ class Discovery:
         pods = f'{{__name__=~".+",{self._labels.namespace}="{namespace}"}}' if namespace else ""
         everywhere = f'{{__name__=~"envoy_cluster_.*|istio_requests_total"{self._of_gateways(namespace)}}}'
         servers, proxies, clusters = await self.names(pods), await self.names(everywhere), await self.clusters()
-        return choose(servers | proxies, clusters, among=among, ours_to_come=ours_to_come)
+        return choose(servers | proxies, clusters, among=among, ours_to_come=ours_to_come, namespace=namespace)
 
     def _of_gateways(self, *besides: str | None) -> str:
         """A further matcher, which leaves out what others make up."""

@@ -12,11 +12,12 @@ from canary.observation import InFlight, PodCounters
 from canary.spec.labels import Labelled, Parts, Segments, gathered, labels_of
 from canary.spec.recipe import Recipe, SeriesId, is_number
 from canary.spec.samples import Pods, with_empty_histograms
-from canary.spec.sources import PROFILES, by_label
+from canary.spec.sources import PROFILES, asked_names, by_label
 from canary.weights import ARMS, Arm
 from controlplane.adapters.prometheus import NO_NUMBERS
 from controlplane.evidence.owners import GATEWAY_PROFILES, Owner
 from controlplane.evidence.places import Places
+from controlplane.evidence.questions import wanted
 
 PROXIES = GATEWAY_PROFILES | {"istio"}
 """Profiles that are counted by whoever calls the servers."""
@@ -124,12 +125,18 @@ class Ledger:
         """Whether some of its gates bring a query of their own."""
         self.proxied = places.profile in PROXIES
         """Whether its replicas are proxies or callers, which share the traffic among them as they like."""
+        self._asked = asked_names(wanted(PROFILES[places.profile], places.gates))
         self._labels = labels_of(places.gates)
         self._replicas: dict[tuple[Arm, str], Replica] = {}
         self._met = 0
 
-    def cell(self, owner: Owner, labels: Mapping[str, str]) -> Cell | Surplus:
-        """The place of a series that was not met before."""
+    def cell(self, owner: Owner, labels: Mapping[str, str]) -> Cell | Surplus | None:
+        """The place of a series that was not met before; None for one that is there because others have asked for it.
+
+        One question serves many rollouts, but what one of them counts depends on its own plan alone.
+        """
+        if labels.get("__name__") not in self._asked:
+            return None
         replica = self._replicas.setdefault((owner.arm, owner.replica), Replica())
         if self._met >= MOST_SERIES or len(replica.series) >= MOST_OF_A_REPLICA:
             return Surplus(self)

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from canary.errors import WorldError
+from canary.errors import BadInput, WorldError
 from controlplane.kubernetes.api import Object
 from controlplane.kubernetes.cache import Cache, Key, key_of
 from controlplane.operator.charge import Charge
@@ -158,7 +158,7 @@ class Standby:
     def _open(self, key: Key, object_: Object) -> None:
         try:
             ready = self._again(key, object_) or self._anew(key, object_)
-        except WorldError:  # the leader says so, and a take-over meets it again
+        except (WorldError, BadInput):  # the leader says so, and a take-over meets it again
             ready = None
         except Exception as error:  # noqa: BLE001 - a bug met by one rollout must not keep the others from being ready
             self._complain(error)

@@ -45,6 +45,16 @@ def test_the_profile_is_that_of_the_best_witness(
     assert why in choice.reason
 
 
+def test_s14_a_reason_names_no_route_of_another_namespace() -> None:
+    clusters = {"httproute/attacker/x/rule/0", "httproute/shop/chat/rule/0", "xds_cluster"}
+    for ours_to_come in (True, False):
+        said = [
+            choose(set(), clusters, ours_to_come=ours_to_come, namespace=each).reason for each in ("shop", "lab", None)
+        ]
+        assert ["attacker" in each for each in said] == [False, False, True]
+        assert ["httproute/shop/chat" in each for each in said] == [True, False, False]
+
+
 @pytest.fixture
 async def server() -> AsyncIterator[PageServer]:
     async with PageServer() as server:

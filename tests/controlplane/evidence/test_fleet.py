@@ -107,6 +107,20 @@ async def test_one_question_serves_all_rollouts(fleet: FleetMetrics, prometheus:
     assert not isinstance(caught.value, Unavailable)
 
 
+async def test_s14_what_a_rollout_counts_does_not_depend_on_what_another_one_asks_for(
+    fleet: FleetMetrics, prometheus: Prometheus
+) -> None:
+    """The same names in another namespace, and a gate that needs what servers count: it is there for that one alone."""
+    fleet.register(KEY, places(gates=(ERRORS,)))
+    fleet.register(("lab", "chat"), places(namespace="lab", gates=(TTFT,)))
+    prometheus.show(
+        gateway(1, [(101.0, 5)]),
+        pods=[server("vllm:time_to_first_token_seconds_bucket", "chat-int4-x-1", 5, le="+Inf")],
+    )
+    await fleet.tick()
+    assert fleet.newest(KEY).arms["canary"].keys() == {"envoy-a/backend/1@100.000"}
+
+
 async def test_servers_are_asked_only_for_what_gates_need(prometheus: Prometheus, clock: Hand) -> None:
     fleet = fleet_on(prometheus, clock, labels=Labels(selector='cluster="eu"'))
     fleet.register(KEY, places(gates=[ERRORS, LATENCY, TTFT]))

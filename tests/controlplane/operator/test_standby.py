@@ -13,6 +13,7 @@ from controlplane.kubernetes.api import Object, Request
 from controlplane.kubernetes.resources import MODEL_CANARY
 from controlplane.operator.charge import MOST_OVERHEARD
 from controlplane.operator.reading import is_at_rest
+from controlplane.operator.site import Absent
 from controlplane.operator.standby import Ready
 from controlplane.simulation.clock import play
 from tests.controlplane.operator.town import KEY, NAME, PLACE, Office, Town, a_spec
@@ -249,13 +250,19 @@ async def test_an_edited_spec_is_not_taken_from_what_is_ready(town: Town) -> Non
 async def test_a_rollout_that_cannot_be_opened_is_left_to_the_leader_and_looked_at_again_when_it_changes(
     town: Town,
 ) -> None:
+    """Neither what does not answer nor what the cluster lacks for a plan is a bug."""
+    await _not_opened(town, WorldError("Not here."))
+    await _not_opened(town, Absent("The cluster lacks what the plan names."))
+
+
+async def _not_opened(town: Town, why: Exception) -> None:
     await town.apply(spec=LONG)
     first, second = town.office(), town.office()
     tried: list[str] = []
 
     def no(_key: object, object_: Any) -> None:
         tried.append(object_["metadata"]["resourceVersion"])
-        raise WorldError("Not here.")
+        raise why
 
     second.roster.standby._prepare = no
     async with asyncio.TaskGroup() as tasks:
