@@ -31,7 +31,7 @@ from controlplane.gitsources.origin import SOURCE
 from controlplane.gitsources.plans import for_namespace
 from controlplane.gitsources.resource import GitSource
 from controlplane.gitsources.room import Room
-from controlplane.gitsources.status import Drift, Look, status_of, stopped
+from controlplane.gitsources.status import Drift, Look, status_in, status_of, stopped
 from controlplane.kubernetes.api import Kube, Object
 from controlplane.kubernetes.cache import Cache, Key
 from controlplane.kubernetes.consent import Consent
@@ -115,7 +115,7 @@ class Follower:
         """Follow until cancelled. Raises `WorldError` and `BadInput` where it cannot begin, or must not go on."""
         means, source = self._means, self.source
         self._object = await means.kube.get(GIT_SOURCE, *source.key)
-        status = self._object.get("status") or {}
+        status = status_in(self._object)
         self._ledger = ledger = StatusLedger(str(status.get("state") or ""), source.name)
         vault = Vault()
         try:
@@ -270,7 +270,7 @@ class Follower:
     async def _save(self) -> None:
         """Save what is remembered, if any of it is new."""
         async with self._writing:
-            status = self._object.get("status") or {}
+            status = status_in(self._object)
             if (text := self._ledger.text()) != status.get("state"):
                 await self._write({**status, "state": text})
 
@@ -282,7 +282,7 @@ class Follower:
         drift = Drift(tuple(work.guard.left.values()), work.guard.repaired)
         look = Look(self._ledger.book, len(work.fleet.objects()), complaints, problem, self._waits, drift)
         async with self._writing:
-            status = self._object.get("status") or {}
+            status = status_in(self._object)
             generation = int(self._object["metadata"].get("generation") or 0)
             news = {**status_of(look, status, generation, self._means.now()), "state": self._ledger.text()}
             if {key: value for key, value in status.items() if key != "version"} != news:
@@ -316,7 +316,7 @@ class Follower:
 async def written(kube: Kube, object_: Object, status: Mapping[str, Any]) -> Object:
     """Write a status over the one that is known, compare-and-swap on its version. Raises `Conflict`."""
     key: Key = object_["metadata"]["namespace"], object_["metadata"]["name"]
-    before = object_.get("status") or {}
+    before = status_in(object_)
     test: Mapping[str, Any]
     if before:
         test = {"op": "test", "path": "/status/version", "value": before.get("version")}
@@ -330,7 +330,7 @@ async def written(kube: Kube, object_: Object, status: Mapping[str, Any]) -> Obj
 async def say_stopped(means: Means, object_: Object, reason: str, sentence: str) -> None:
     """Write why a source is not followed, if that is news."""
     fresh = await means.kube.get(GIT_SOURCE, object_["metadata"]["namespace"], object_["metadata"]["name"])
-    before = fresh.get("status") or {}
+    before = status_in(fresh)
     generation = int(fresh["metadata"].get("generation") or 0)
     status = stopped(reason, sentence, before, generation, means.now())
     if status != before and means.certain():

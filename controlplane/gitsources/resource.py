@@ -25,22 +25,13 @@ INTERVAL = "30s"
 SHORTEST, LONGEST = 1.0, 3600.0
 """Seconds between two looks at a branch."""
 MOST_PATHS = 20
-FIELDS = frozenset(
-    {
-        "url",
-        "branch",
-        "paths",
-        "interval",
-        "suspend",
-        "write",
-        "user",
-        "secretRef",
-        "host",
-        "author",
-        "statuses",
-        "onDrift",
-    }
-)
+TYPES: Mapping[str, tuple[type, str]] = {
+    **dict.fromkeys(("url", "branch", "interval", "write", "user", "author", "onDrift"), (str, "a text")),
+    **dict.fromkeys(("suspend", "statuses"), (bool, "true or false")),
+    **dict.fromkeys(("secretRef", "host"), (dict, "a mapping")),
+    "paths": (list, "a list of texts"),
+}
+FIELDS = frozenset(TYPES)
 """Of the spec. Nobody's typing error is taken for a wish."""
 SECRETS: Mapping[str, tuple[str, ...]] = {
     "token": ("token", "password"),
@@ -115,8 +106,15 @@ class GitSource:
 def read(object_: Object) -> GitSource:
     """What the resource asks for. Raises `BadInput`: a sentence that names the field."""
     meta, spec = object_["metadata"], object_.get("spec") or {}
+    if not isinstance(spec, dict):
+        raise BadInput(f"spec is {quoted(str(spec))}; expected a mapping.")
     if unknown := sorted(set(spec) - FIELDS):
         raise BadInput(f"spec.{unknown[0]} is not known; expected {', '.join(sorted(FIELDS))}.")
+    for name, value in spec.items():
+        type_, expected = TYPES[name]
+        texts = value if isinstance(value, list) else value.values() if isinstance(value, dict) else ()
+        if value is not None and not (isinstance(value, type_) and all(isinstance(each, str) for each in texts)):
+            raise BadInput(f"spec.{name} is {quoted(str(value))}; expected {expected}.")
     host = spec.get("host") or {}
     paths = tuple(spec.get("paths") or PATHS)
     if len(paths) > MOST_PATHS:

@@ -155,15 +155,8 @@ class Sources:
         while True:
             began = self._clock.now()
             try:
-                source = read(object_)
-                if source.suspended:
-                    await say_stopped(
-                        self._means, object_, "Suspended", "It is not followed while spec.suspend is true."
-                    )
+                if await self._tried(object_):
                     return
-                await self._follow(source, object_)
-            except (BadInput, WorldError) as error:
-                await self._tell(object_, error)
             except Exception as error:  # noqa: BLE001 - a bug met with one repository must not end anything else
                 self._means.say(f"A bug of ours, please report it: {error!r}. The repository is looked at again.")
                 wait = AFTER_A_BUG
@@ -171,6 +164,18 @@ class Sources:
                 wait = FIRST_WAIT
             await self._clock.sleep(wait)
             wait = min(2 * wait, LONGEST_WAIT)
+
+    async def _tried(self, object_: Object) -> bool:
+        """Follow it until something is in the way, which is said; answers whether it is suspended."""
+        try:
+            source = read(object_)
+            if source.suspended:
+                await say_stopped(self._means, object_, "Suspended", "It is not followed while spec.suspend is true.")
+                return True
+            await self._follow(source, object_)
+        except (BadInput, WorldError) as error:
+            await self._tell(object_, error)
+        return False
 
     async def _follow(self, source: GitSource, object_: Object) -> None:
         follower = self._followers[source.key] = Follower(source, object_, self._means)

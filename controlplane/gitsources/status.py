@@ -11,7 +11,9 @@ from canary.errors import BadInput, WorldError
 from controlplane.gitops.git import GitFailed, Why
 from controlplane.gitops.ledger import Book
 from controlplane.gitops.wanted import Complaint
+from controlplane.kubernetes.api import Object
 from controlplane.operator.conditions import DRIFTED, with_times
+from controlplane.operator.shape import are_objects, in_shape, is_text, is_whole
 
 MOST_FAULTS = 20
 LONGEST = 1024
@@ -47,6 +49,15 @@ class Look:
     waits: str
     """What was said last of a commit that waits to be written."""
     drift: Drift = Drift()
+
+
+SHAPE = {"version": is_whole, "observedGeneration": is_whole, "state": is_text, "conditions": are_objects}
+
+
+def status_in(object_: Object) -> dict[str, Any]:
+    """The status of a GitSource; empty where there is none, or none that we wrote: then git is asked what it knows."""
+    told = object_.get("status")
+    return told if isinstance(told, dict) and in_shape(told, SHAPE) == told else {}
 
 
 def told_of(look: Look) -> list[dict[str, Any]]:

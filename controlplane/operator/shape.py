@@ -1,9 +1,10 @@
 """The status of a ModelCanary in a shape that its readers may rely on, whoever wrote it. Pure.
 
-Used by whatever keeps or lists ModelCanaries. The schema of the resource says the same, but another one may be
-installed, and the rollout's own state has none. What has another type than ours is left out, so the rollout cannot be
-read (`store.stored_in` says so, of this one alone); nothing here judges what the values mean. A state that is not in
-shape stays one that cannot be read: a rollout is under way there, and none may begin beside it.
+Used by whatever keeps or lists ModelCanaries; GitSources are looked at by the same means. The schema of the resource
+says the same, but another one may be installed, and the rollout's own state has none. What has another type than ours
+is left out, so the rollout cannot be read (`store.stored_in` says so, of this one alone); nothing here judges what the
+values mean. A state that is not in shape stays one that cannot be read: a rollout is under way there, and none may
+begin beside it.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,15 +13,18 @@ from typing import Any
 Fits = Callable[[Any], bool]
 
 
-def _is_whole(value: Any) -> bool:
+def is_whole(value: Any) -> bool:
+    """Whether it is a whole number that the API server can count to."""
     return isinstance(value, int) and abs(value) < 2**63
 
 
-def _is_text(value: Any) -> bool:
+def is_text(value: Any) -> bool:
+    """Whether it is a text."""
     return isinstance(value, str)
 
 
-def _are_objects(value: Any) -> bool:
+def are_objects(value: Any) -> bool:
+    """Whether it is a list of objects."""
     return isinstance(value, list) and all(isinstance(each, dict) for each in value)
 
 
@@ -33,18 +37,18 @@ def _is_object(value: Any) -> bool:
 
 
 def _are_counts(value: Any) -> bool:
-    return isinstance(value, dict) and all(_is_whole(each) for each in value.values())
+    return isinstance(value, dict) and all(is_whole(each) for each in value.values())
 
 
 STATUS: Mapping[str, Fits] = {
-    **dict.fromkeys(("observedGeneration", "version", "fence", "stage", "stages", "attempt"), _is_whole),
-    **dict.fromkeys(("phase", "reason", "message", "revision", "result", "plan", "weight", "weightSeen"), _is_text),
-    **dict.fromkeys(("stageText", "verdict", "since", "began", "weightServed"), _is_text),
-    **dict.fromkeys(("conditions", "gates", "history", "slots"), _are_objects),
+    **dict.fromkeys(("observedGeneration", "version", "fence", "stage", "stages", "attempt"), is_whole),
+    **dict.fromkeys(("phase", "reason", "message", "revision", "result", "plan", "weight", "weightSeen"), is_text),
+    **dict.fromkeys(("stageText", "verdict", "since", "began", "weightServed"), is_text),
+    **dict.fromkeys(("conditions", "gates", "history", "slots"), are_objects),
     **dict.fromkeys(("state", "served"), _is_object),
 }
 STATE: Mapping[str, Fits] = {
-    **dict.fromkeys(("attempt", "events", "announced"), _is_whole),
+    **dict.fromkeys(("attempt", "events", "announced"), is_whole),
     **dict.fromkeys(("answered", "dismissed"), _are_texts),
     "weights": _are_counts,
 }
@@ -58,10 +62,10 @@ def status_in(object_: Mapping[str, Any]) -> dict[str, Any]:
     told = object_.get("status")
     if not isinstance(told, dict):
         return {}
-    status = _shaped(told, STATUS)
+    status = in_shape(told, STATUS)
     if "version" in told and "version" not in status:
         status |= {"version": UNREADABLE, "state": {}}
-    elif "state" in told and _shaped(status.get("state"), STATE) != told["state"]:
+    elif "state" in told and in_shape(status.get("state"), STATE) != told["state"]:
         status["state"] = {}
     return status
 
@@ -71,7 +75,7 @@ def shaped(object_: dict[str, Any]) -> dict[str, Any]:
     return {**object_, "status": status_in(object_)} if "status" in object_ else object_
 
 
-def _shaped(value: object, known: Mapping[str, Fits]) -> dict[str, Any]:
+def in_shape(value: object, known: Mapping[str, Fits]) -> dict[str, Any]:
     """What has the type that it should have, and what nobody here knows."""
     if not isinstance(value, dict):
         return {}

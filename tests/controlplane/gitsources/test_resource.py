@@ -1,15 +1,19 @@
 """What a GitSource may say; the schema of the resource knows the same fields."""
 
 import re
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from canary.errors import BadInput
 from controlplane.gitsources.resource import FIELDS, INTERVAL, PATHS, SECRETS, read
+from tests.canary.rollouts import JSON
 
 CRD = Path(__file__).parents[3] / "manifests" / "crd" / "gitsources.serinus.dev.yaml"
 URL = "https://git.example.com/ml/models.git"
@@ -55,11 +59,28 @@ def test_the_host_that_is_dialled_is_told_from_every_form_of_address(url: str, a
         ({"write": "force"}, "expected direct, pull-request, auto"),
         ({"host": {"kind": "svn"}}, "spec.host.kind"),
         ({"token": "secret"}, "spec.token is not known"),
+        ({"paths": 7}, "spec.paths is .7.; expected a list of texts"),
+        ({"paths": [["a"]]}, "expected a list of texts"),
+        ({"suspend": "yes"}, "spec.suspend is .yes.; expected true or false"),
+        ({"secretRef": "git"}, "spec.secretRef is .git.; expected a mapping"),
+        ({"host": {"kind": ["github"]}}, "spec.host"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_by_field(spec: dict[str, Any], said: str) -> None:
     with pytest.raises(BadInput, match=said):
         read(source(**spec))
+
+
+@given(
+    spec=st.one_of(
+        JSON,
+        st.dictionaries(st.sampled_from(sorted(FIELDS)), JSON, max_size=4).map(lambda said: {"url": URL, **said}),
+    )
+)
+def test_s14_any_spec_is_a_source_or_a_sentence(spec: Any) -> None:
+    """Whatever schema is installed."""
+    with suppress(BadInput):
+        read({"metadata": {"name": "apps", "namespace": "models"}, "spec": spec})
 
 
 def test_several_patterns_match_what_any_of_them_does() -> None:

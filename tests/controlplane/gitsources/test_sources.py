@@ -10,7 +10,7 @@ import pytest
 
 from canary.edit import Written, at_rest
 from canary.errors import Unavailable
-from controlplane.gitsources.follower import Follower
+from controlplane.gitsources.follower import Follower, Means, say_stopped
 from controlplane.gitsources.origin import annotations, origin_line
 from controlplane.gitsources.room import Quota, Room
 from controlplane.kubernetes.api import Object
@@ -240,6 +240,25 @@ async def test_s14_a_repository_that_stumbles_over_a_change_keeps_no_other_from_
         await town.follow()
         await town.until(lambda: any("v1 instead of bad1" in each for each in town.log()))
     assert any("RecursionError" in each for each in town.said)
+
+
+async def test_s14_a_repository_of_which_it_cannot_be_said_why_it_is_not_followed_ends_no_other(
+    town: Estate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tells = say_stopped
+
+    async def fails(means: Means, object_: Object, reason: str, sentence: str) -> None:
+        if object_["metadata"]["name"] == "aaa":
+            raise TypeError("not a mapping")
+        await tells(means, object_, reason, sentence)
+
+    monkeypatch.setattr("controlplane.gitsources.sources.say_stopped", fails)
+    town.commit(chat="bad1")
+    async with town.operator():
+        await town.follow("aaa", url="file:///etc")
+        await town.follow()
+        await town.until(lambda: any("v1 instead of bad1" in each for each in town.log()))
+    assert any("TypeError" in each for each in town.said)
 
 
 async def test_a_replica_that_may_not_be_leading_writes_nothing(town: Estate) -> None:
