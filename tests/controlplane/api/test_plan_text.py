@@ -50,7 +50,7 @@ async def marked(town: Town) -> None:
     canary: dict[str, Any] = {
         "name": "v2",
         "env": {"HF_TOKEN": MARKER, "DATABASE_URL": f"postgres://u:{MARKER}@db/x"},
-        "engine": {"apiKey": MARKER, "nested": {"password": MARKER}},
+        "engine": {"apiKey": MARKER},
         "uri": f"https://u:{MARKER}@models.example.com/x",
     }
     await town.apply(spec=a_spec() | {"canary": canary})

@@ -49,7 +49,7 @@ def test_every_option_has_its_place() -> None:
 def test_the_operator_is_given_what_was_said(monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[InACluster] = []
 
-    def run(options: InACluster, _interval: float, _log_format: str) -> int:
+    def run(options: InACluster, _interval: float, _log_format: str, _proxies: tuple[str, ...]) -> int:
         given.append(options)
         return 0
 
