@@ -218,6 +218,7 @@ async def test_an_answer_that_breaks_off_is_counted_as_broken(local: LocalRouter
                 stack.enter_context(closing(writer))
                 writer.write(b"GET /stream HTTP/1.1\r\nhost: test\r\n\r\n")
                 await until_open(local, stable=0, canary=1)
+                await stream.begun.wait()  # Envoy counts the request before the server has taken the connection
         await until_open(local, stable=0, canary=0)
         assert (await local.in_flight())["canary"].broken == 1
 

@@ -1,9 +1,8 @@
-// Speaks to the API: reads, acts, follows. Every answer that is no success becomes an Error with the problem's words.
+// Speaks to the API: reads, acts, follows. An answer that is no success becomes an Error with the problem's words.
 
 let session, over;
 
-// What an action needs besides the cookie comes once, behind the `#` of the address that opens the page. It is kept for
-// this tab alone, over reloads; other ports of this machine cannot ask for it.
+// The key for actions comes once, behind the `#`, and stays in this tab: other ports of this machine cannot ask for it.
 const KEY = "serinus-key";
 const given = location.hash.match(/^#key=([0-9a-f]{64})$/)?.[1];
 if (given) {
@@ -25,7 +24,7 @@ export const signOut = () => call("DELETE", "/session");
 export const ask = (id, verb, full) => call("POST", `/rollouts/${encodeURIComponent(id)}/requests`, { verb, full });
 
 async function call(method, path, body) {
-  const headers = { "content-type": "application/json", "x-serinus-token": session?.token || (sessionStorage.getItem(KEY) ?? "") };
+  const headers = { "content-type": "application/json", "x-serinus-token": session?.token || sessionStorage.getItem(KEY) || "" };
   const response = await fetch(`/api/v1${path}`, { method, headers, body: body && JSON.stringify(body) });
   const said = await response.json().catch(() => ({}));
   const { ok, status } = response;

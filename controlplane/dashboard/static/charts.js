@@ -24,8 +24,8 @@ const FORMATS = {
 };
 const NEAR = 8, HEIGHT = 120;
 
-// `columns` is [times, values…]; of `lines`, {label, key, step} draws one, {band} is a band's lower end, the next its upper.
-// `here` is the moment that the address names; `pick(iso)` is told of one that was clicked.
+// `columns` is [times, values…]; of `lines`, {label, key, step} draws one, {band} a band's lower end, the next its upper.
+// `here`: the moment in the address; `pick(iso)`: one was clicked.
 export function Chart({ columns, lines, unit, label, marks, here, pick, zero }) {
   const place = useRef(null), chart = useRef(null), said = useRef(null), newest = useRef(null);
   const [theme, setTheme] = useState();

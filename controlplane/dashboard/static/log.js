@@ -1,11 +1,11 @@
-// The decision log: what happened, newest first, each with its evidence. Words are the server's, texts are only text.
+// The decision log: what happened, newest first, with its evidence. Texts are only text.
 
 import { clock, html, Link, Mark, moment, useEffect, useRef, useState } from "./words.js";
 
 const KINDS = { all: "Everything", decisions: "Decisions", verdict: "Verdicts", operator: "People" };
 const SHOWN = 50;
 
-// `here` is the moment that the address names (seconds): the last entry until then is marked. `link(iso)` is an address.
+// `here` (seconds): the moment in the address; the last entry until then is marked.
 export function Log({ events, here, link, go }) {
   const [kind, setKind] = useState("all");
   const [all, setAll] = useState(false);

@@ -3,7 +3,6 @@
 const MOST_ROWS = 4000;
 const seconds = (iso) => new Date(iso) / 1000;
 
-// By gate: stable, canary, limit, then both ends of each band.
 export function fromSeries({ t, asked, in_force, gates, source }, state) {
   const at = (index) => gates.map(({ gate, stable, canary, limit, bands }) =>
     [gate, [stable, canary, limit, ...bands.stable, ...bands.canary].map((column) => column[index])]);
@@ -20,7 +19,6 @@ export function withState(rows, { at, finished, arms, gates }) {
   return [...rows.slice(1 - MOST_ROWS), { at: seconds(at), asked: asked.value, in_force: in_force.value, gates: new Map(gates.map(values)) }];
 }
 
-// The columns of a chart: the times, then what each function takes of a row.
 export const columns = (rows, ...values) => [({ at }) => at, ...values].map((value) => rows.map((row) => value(row) ?? null));
 
 export const marksOf = (events) => events.filter((event) => event.shown.marks).map(({ at, shown }) => ({ ...shown, t: seconds(at) }));

@@ -27,7 +27,6 @@ export function span(seconds) {
   return `${Math.floor(s)} s`;
 }
 
-// Every second.
 export function useNow() {
   const [now, setNow] = useState(Date.now());
   useEffect(() => {
@@ -49,7 +48,6 @@ export function Link({ to, go, replace, children, ...more }) {
   return html`<a href=${to} ...${more} onClick=${follow}>${children}</a>`;
 }
 
-// To another site; what is no address of one stays text.
 export const Out = ({ to, children }) =>
   /^https?:\/\//.test(to) ? html`<a href=${to} target="_blank" rel="noopener noreferrer">${children}</a>` : children;
 
@@ -63,15 +61,12 @@ export const Time = ({ iso }) => html`<time datetime=${iso}>${moment(iso)}</time
 export const Banner = ({ tone = "open", children }) => html`<p role="alert" class=${`banner ${tone}`}>${children}</p>`;
 
 export const here = () => location.pathname + location.search;
-// Where people sign in, and from there back.
 export const signIn = () => `/sign-in?next=${encodeURIComponent(here())}`;
 
-// Why nothing new comes, and from when what is shown is.
 export const Stale = ({ why, since, ended }) =>
   html`<${Banner}>◌ ${ended ? "Your sign-in has ended." : why} What is shown is from <${Time} iso=${since} />.${
     ended && html` <a href=${signIn()}>Sign in again</a>`}<//>`;
 
-// A text to copy: a command or a query.
 export function Command({ children }) {
   const [copied, setCopied] = useState(false);
   const copy = () => navigator.clipboard?.writeText(children).then(() => setCopied(true), () => {});
