@@ -1,4 +1,4 @@
-// Lines over time with uPlot, fetched when the first chart is drawn. One crosshair for all charts of a rollout.
+// Lines over time with uPlot, fetched for the first chart. One crosshair for all charts of a rollout.
 
 import { format, html, moment, useEffect, useRef, useState } from "./words.js";
 

@@ -1,4 +1,4 @@
-// A table of the server's making: titles, words, tones and links are decided there, times are shown in our own zone.
+// A table of the server's making: titles, words, tones and links; times in our own zone.
 
 import { ago, Command, html, Link, Mark, Out, Time, useNow } from "./words.js";
 

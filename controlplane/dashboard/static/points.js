@@ -1,4 +1,4 @@
-// What the charts draw: a row for each moment, those that the server has kept first; states that arrive are added.
+// What the charts draw: a row for each moment, the server's first; states that arrive are added.
 
 const MOST_ROWS = 4000;
 const seconds = (iso) => new Date(iso) / 1000;
