@@ -121,7 +121,15 @@ def person(light: Light, namespace: str, tmp_path: Path) -> Iterator[Person]:
     )
     with (tmp_path / "operator.log").open("w") as log:
         operator = subprocess.Popen(
-            [BIN / "serinus", "controller", "--cluster", "--namespace", namespace],
+            [
+                BIN / "serinus",
+                "controller",
+                "--cluster",
+                "--namespace",
+                namespace,
+                "--prometheus",
+                "http://127.0.0.1:1",
+            ],
             env={**os.environ, "KUBECONFIG": str(light.kubeconfig)},
             stderr=log,
         )
