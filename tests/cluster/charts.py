@@ -80,6 +80,16 @@ def install_crd(where: Bed) -> None:
         where.kubectl("wait", "--for=condition=Established", f"crd/{file.stem}")
 
 
+@contextmanager
+def applied(where: Bed, file: Path) -> Iterator[None]:
+    """A file of objects for the whole cluster, there for the time of the block."""
+    where.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(file))
+    try:
+        yield
+    finally:
+        where.kubectl("delete", "-f", str(file))
+
+
 def variant(number: int) -> dict[str, Any]:
     """A variant with a server of its own, and so with a ServingRuntime of its own."""
     return {

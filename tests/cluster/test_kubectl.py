@@ -115,6 +115,7 @@ def person(light: Light, namespace: str, tmp_path: Path) -> Iterator[Person]:
                 },
                 "stable": {"name": "v1", "image": "example/sim:1"},
                 "canary": {"name": "v2", "image": "example/sim:2"},
+                "drain": "0s",  # nobody counts the open requests of the light bed
                 "stages": [{"traffic": "5%", "hold": "10m", "gates": ["error_rate <= 5%"]}, {"traffic": "100%"}],
             },
         }
@@ -147,10 +148,11 @@ def test_a_rollout_is_listed_paused_resumed_aborted_explained_and_tried_again(pe
     assert "stage 1 of 2" in person.types("get", "chat")
 
     paused = person.types("pause", "chat").strip()
-    assert paused == "admin paused the rollout at 5 %. It rolls back by itself all the same."
+    # No policy for requests is installed, so nothing proves the name; `test_policies.py` has a cluster that proves it.
+    assert paused == "admin (unverified) paused the rollout at 5 %. It rolls back by itself all the same."
     assert person.status()["message"] == paused
     assert paused in person.types("why", "chat")
-    assert person.types("resume", "chat").strip() == "admin resumed the rollout."
+    assert person.types("resume", "chat").strip() == "admin (unverified) resumed the rollout."
 
     assert "(nothing was changed)" in person.types("abort", "chat", "--dry-run=server")
     assert "bob may not" in person.types("abort", "chat", "--dry-run=server", "--as", "bob", code=1)
@@ -175,7 +177,7 @@ def test_a_change_is_seen_at_once_by_somebody_who_watches(person: Person) -> Non
         person.types("abort", "chat", "--yes")
         told = watching.stdout.read()
         assert watching.wait(timeout=30) == 1
-    assert "admin aborted: everything goes back to stable." in told
+    assert "admin (unverified) aborted: everything goes back to stable." in told
     assert "end      aborted" in told
 
 

@@ -24,8 +24,9 @@ import yaml
 from benchmarks.scale_prometheus import FakePrometheus
 from controlplane.kserve.caches import LLM_LABEL
 from controlplane.kubernetes.consent import ALLOW
+from controlplane.operator.request_policy import FILE
 from tests.cluster.bed import Bed, Light, until
-from tests.cluster.charts import LONG, PATIENCE, a_canary, ask, at_rest, install_crd, phase, release, variant
+from tests.cluster.charts import LONG, PATIENCE, a_canary, applied, ask, at_rest, install_crd, phase, release, variant
 from tests.test_chart import ASKED, ELECTION, READS
 
 SERINUS = Path(sys.executable).parent / "serinus"
@@ -214,7 +215,7 @@ def test_s10_the_roles_are_what_whole_rollouts_ask_for(light: Light, namespace: 
     given = {"crds.install": False, "userRoles": False, "watch.allNamespaces": False, "secretNamespaces": [namespace]}
     account = f"{namespace}:{namespace}"
     knative, llm = "services.serving.knative.dev/v1", "llminferenceservices.serving.kserve.io/v1alpha2"
-    with release(light, namespace, given), numbers(namespace) as url:
+    with release(light, namespace, given), numbers(namespace) as url, applied(light, FILE):
         granted = may(light, account, namespace)
         assert granted == ASKED | READS | ELECTION | ALERTS
         light.kubectl(

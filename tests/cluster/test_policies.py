@@ -20,7 +20,7 @@ from controlplane.kubernetes.client import KubeClient
 from controlplane.operator.request import annotation_of
 from controlplane.operator.request_policy import FILE, NAME, SETTLES, RequestPolicy
 from tests.cluster.bed import KubectlError, Light, until
-from tests.cluster.charts import LONG, a_canary, install_crd
+from tests.cluster.charts import LONG, a_canary, applied, install_crd
 from tests.cluster.objects import route
 from tests.test_chart import MANIFESTS
 
@@ -32,12 +32,9 @@ EVERYTHING = {"apiGroups": ["serinus.dev"], "resources": ["modelcanaries"], "ver
 @contextmanager
 def policy(light: Light, file: Path, ask: Callable[[], str]) -> Iterator[None]:
     """A file of policies, in force for the time of the block; what `ask` asks for is refused then."""
-    light.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(file))
-    try:
+    with applied(light, file):
         until("the policy to be heeded", lambda: "denied" in ask(), 60)
         yield
-    finally:
-        light.kubectl("delete", "-f", str(file))
 
 
 def annotated(light: Light, namespace: str, value: str, *who: str, key: str = "1") -> str:
