@@ -1,9 +1,9 @@
-"""Whether the arm that gets no more traffic has answered what it had begun, so that it may be stopped.
+"""Whether an arm that no longer receives traffic has finished its open requests, so that it may be stopped.
 
 Asked by `machine.py`, `steps.py` and `awaited.py`: for the canary once a rollback has taken its traffic, and for stable
 once the canary has all of it. New traffic never waits for this; only the stop does, and for `spec.drain` at most. How
 many requests are open comes in with the snapshot, as the proxy in front or the servers themselves count them. Where
-nobody counts them, the arm has all of that time.
+nothing counts them, the arm gets all of that time.
 """
 
 from dataclasses import replace
@@ -16,14 +16,14 @@ from canary.rollout import Drain, Phase, Rollout
 from canary.serial import rfc3339
 from canary.weights import Arm
 
-WORTH_A_WORD_S = 2.0
-"""Seconds without traffic after which what is still answered is worth a word: short requests always are."""
+REPORTED_AFTER_S = 2.0
+"""Seconds without traffic after which open requests are reported: short requests are open for a moment anyway."""
 SETTLED_S = 0.5
-"""Seconds after the last new request from which on a count of zero is believed: proxies have several workers."""
+"""Seconds without new requests before a count of zero is trusted: a proxy adds up several workers."""
 
 
 def noted(look: Look) -> Rollout:
-    """The rollout with what is seen of its losing arm: since when it gets nothing, and how much it still answers."""
+    """The rollout with the drain of its losing arm: since when it gets nothing, and how many requests are open."""
     rollout = look.rollout
     if rollout.phase is Phase.WATCHING and look.in_force and not _is_of(rollout, "stable"):
         if not look.spec.cohort:
@@ -44,7 +44,7 @@ def noted(look: Look) -> Rollout:
 
 
 def is_over(look: Look, arm: Arm) -> bool:
-    """Whether this arm has no traffic any more, and has answered all that it had begun or has had its time."""
+    """Whether this arm gets no traffic, and has finished its open requests or used up its time."""
     drain = look.rollout.drain
     if drain is None or drain.arm != arm:
         return arm == "stable" and look.spec.cohort is not None and look.now >= look.hold_ends + look.spec.drain
@@ -52,9 +52,9 @@ def is_over(look: Look, arm: Arm) -> bool:
 
 
 def lasts(look: Look, arm: Arm) -> bool:
-    """Whether this arm has answered for so long without traffic that it is worth a word."""
+    """Whether this arm has had open requests without traffic for so long that users should see it."""
     drain = look.rollout.drain
-    if drain is None or drain.arm != arm or is_over(look, arm) or look.now - drain.since < WORTH_A_WORD_S:
+    if drain is None or drain.arm != arm or is_over(look, arm) or look.now - drain.since < REPORTED_AFTER_S:
         return False
     count = _count(look, drain)
     return count is None or count.open > 0
@@ -88,7 +88,7 @@ def ended(look: Look) -> tuple[str, dict[str, Any]]:
     cut = still_open + _broken_since(drain, count)
     waited = look.now - drain.since
     open_ = drain.open or 0.0
-    return wording.drained(_name(look, drain), cut, open_ if waited >= WORTH_A_WORD_S else 0.0, waited), {"cut": cut}
+    return wording.drained(_name(look, drain), cut, open_ if waited >= REPORTED_AFTER_S else 0.0, waited), {"cut": cut}
 
 
 def _is_of(rollout: Rollout, arm: Arm) -> bool:
@@ -105,7 +105,7 @@ def _has_no_traffic(look: Look) -> bool:
 
 
 def _count(look: Look, drain: Drain) -> InFlight | None:
-    """What is open now; None where nobody has counted it since the arm lost its traffic."""
+    """What is open now; None where nothing has counted it since the arm lost its traffic."""
     count = look.seen.in_flight.get(drain.arm)
     return None if count is None or count.at < drain.since else count
 
@@ -116,7 +116,7 @@ def _is_idle(look: Look, drain: Drain) -> bool:
 
 
 def _broken_since(drain: Drain, count: InFlight) -> float:
-    """Answers that broke off since the first count; a smaller total begins anew."""
+    """Answers that broke off since the first count; a smaller total means that the counter was reset."""
     if drain.broken is None or count.broken is None:
         return 0.0
     return count.broken - drain.broken if count.broken >= drain.broken else count.broken

@@ -160,7 +160,7 @@ def _merged(source: Written, give: Node, target: Written, take: Node) -> list[Sp
     if not (_is_block(source.text, give) and _is_block(target.text, take)):
         return None
     assert isinstance(give.value, dict)  # noqa: S101 - a block mapping is one
-    assert isinstance(take.value, dict)  # noqa: S101 - likewise
+    assert isinstance(take.value, dict)  # noqa: S101 - a block mapping is one
     splices: list[Splice] = []
     for key, have in take.value.items():
         want = give.value.get(key)

@@ -57,7 +57,7 @@ def staked(wealth: Wealth, factors: Sequence[float], vr: float) -> Wealth:
     """Wealth after bets that pay so many times the stake, tempered, capped and bounded."""
     if vr != 1:
         factors = powers(factors, 1 / vr)
-    after = [mine * (factor if factor < CAP else CAP) for mine, factor in zip(wealth, factors, strict=True)]  # noqa: FURB136 - as above
+    after = [mine * (factor if factor < CAP else CAP) for mine, factor in zip(wealth, factors, strict=True)]  # noqa: FURB136 - a call of min costs too much
     return tuple(after if max(after) < MOST else [min(mine, MOST) for mine in after])
 
 

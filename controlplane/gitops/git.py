@@ -259,8 +259,8 @@ class Git:
     async def _talk(self, process: asyncio.subprocess.Process, stdin: bytes) -> tuple[bytes, bytes]:
         """Write what it wants to know and read what it says, at the same time, and never more than the limit."""
         assert process.stdin is not None  # noqa: S101 - opened with pipes
-        assert process.stdout is not None  # noqa: S101 - likewise
-        assert process.stderr is not None  # noqa: S101 - likewise
+        assert process.stdout is not None  # noqa: S101 - opened with pipes
+        assert process.stderr is not None  # noqa: S101 - opened with pipes
         async with asyncio.TaskGroup() as tasks:
             out = tasks.create_task(_read(process.stdout, self.limits.output))
             said = tasks.create_task(_read(process.stderr, self.limits.output))

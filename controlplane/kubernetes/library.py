@@ -13,9 +13,9 @@ if _TOP not in sys.modules and (_spec := importlib.util.find_spec(_TOP)) is not 
     sys.modules[_TOP] = importlib.util.module_from_spec(_spec)
 
 from kubernetes.aio.client.configuration import Configuration  # noqa: E402 - only after the lines above
-from kubernetes.aio.client.rest import RESTClientObject  # noqa: E402 - likewise
-from kubernetes.aio.config.config_exception import ConfigException  # noqa: E402 - likewise
-from kubernetes.aio.config.incluster_config import InClusterConfigLoader  # noqa: E402 - likewise
-from kubernetes.aio.config.kube_config import load_kube_config  # noqa: E402 - likewise
+from kubernetes.aio.client.rest import RESTClientObject  # noqa: E402 - only after the lines above
+from kubernetes.aio.config.config_exception import ConfigException  # noqa: E402 - only after the lines above
+from kubernetes.aio.config.incluster_config import InClusterConfigLoader  # noqa: E402 - only after the lines above
+from kubernetes.aio.config.kube_config import load_kube_config  # noqa: E402 - only after the lines above
 
 __all__ = ["ConfigException", "Configuration", "InClusterConfigLoader", "RESTClientObject", "load_kube_config"]

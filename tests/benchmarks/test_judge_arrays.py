@@ -14,17 +14,9 @@ from benchmarks import judge_arrays as arrays
 from benchmarks.judge_columns import Blocks, Columns, Rules
 from canary.judge import compile_gates
 from canary.judge.e_process import Asked, EProcess, EProcessParams, GateCounts, update
-from tests.canary.judge.worlds import (
-    CONVERSION,
-    ERRORS_AT_MOST,
-    ERRORS_LIKE_STABLE,
-    FAST,
-    FAST_LIKE_STABLE,
-    IN_POINTS,
-    plan,
-)
+from tests.canary.judge.worlds import EVERY_KIND, IN_POINTS, plan
 
-PLAN = plan(ERRORS_AT_MOST, ERRORS_LIKE_STABLE, FAST, FAST_LIKE_STABLE, IN_POINTS, CONVERSION)
+PLAN = plan(*EVERY_KIND, IN_POINTS)
 RULES: Sequence[EProcessParams] = [gate.params for gate in compile_gates(PLAN).tested if gate.params is not None]
 
 

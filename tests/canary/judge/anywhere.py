@@ -18,22 +18,13 @@ from canary import judge
 from canary.judge import Block, JudgeState, PodBlock
 from canary.spec.models import Gate
 from canary.weights import Arm
-from tests.canary.judge.worlds import (
-    BOUNDS,
-    CONVERSION,
-    ERRORS_AT_MOST,
-    ERRORS_LIKE_STABLE,
-    FAST,
-    FAST_LIKE_STABLE,
-    IN_POINTS,
-    plan,
-)
+from tests.canary.judge.worlds import BOUNDS, CONVERSION, ERRORS_LIKE_STABLE, EVERY_KIND, FAST, IN_POINTS, plan
 
 LATE = CONVERSION.model_copy(update={"text": "conversion drop <= 1% after 40s", "delay": 40.0})
 BY_TENANT = ERRORS_LIKE_STABLE.model_copy(update={"text": f"{ERRORS_LIKE_STABLE.text} by tenant", "by": "tenant"})
 COUNTED = FAST.model_copy(update={"text": "latency p95 <= 250ms (counted)", "test": "threshold", "failures": 3})
 PLANS: Sequence[tuple[Gate, ...]] = (
-    (ERRORS_AT_MOST, ERRORS_LIKE_STABLE, FAST, FAST_LIKE_STABLE, CONVERSION),
+    EVERY_KIND,
     (IN_POINTS, LATE),
     (BY_TENANT, COUNTED),
 )

@@ -8,20 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from canary.judge import difference, share
-from canary.spec.models import Gate
 from canary.verdict import Answer
 from tests.canary.judge.test_judge import Court
-from tests.canary.judge.worlds import World, plan
+from tests.canary.judge.worlds import IN_POINTS, World, plan
 
 GRID = share.grid(1.15, 12.0)
-ONE_POINT = Gate(
-    text="error_rate not worse than stable by 1pp",
-    metric="error_rate",
-    comparison="notWorseThan",
-    limit=0.01,
-    margin="points",
-    better="lower",
-)
 
 
 @pytest.mark.parametrize(("canary", "stable"), [(0.01, 0.0), (0.02, 0.01), (0.06, 0.05)])
@@ -44,7 +35,7 @@ def test_at_the_margin_neither_side_wins_on_average(canary: float, stable: float
 
 
 def test_a_canary_is_accused_though_stable_has_no_errors_at_all() -> None:
-    court = Court(plan(ONE_POINT, hardStop={"enabled": False}), World())
+    court = Court(plan(IN_POINTS, hardStop={"enabled": False}), World())
     court.enter(1)
     court.world.health["stable"].errors = 0.0
     court.world.health["canary"].errors = 0.15
@@ -52,12 +43,12 @@ def test_a_canary_is_accused_though_stable_has_no_errors_at_all() -> None:
 
 
 def test_a_canary_without_errors_passes_and_the_estimate_before_was_near() -> None:
-    court = Court(plan(ONE_POINT), World())
+    court = Court(plan(IN_POINTS), World())
     court.enter(1)
     for health in court.world.health.values():
         health.errors = 0.0
     court.scrapes(3)
-    eta = court.gate(ONE_POINT.text).eta
+    eta = court.gate(IN_POINTS.text).eta
     assert eta is not None
     took = court.scrapes(60, until=Answer.PASS)
     assert took < 30

@@ -7,16 +7,8 @@ from canary.judge import begin, compile_gates, read, update
 from canary.judge.noise import CLEARING, REPLICAS, SINGLE, AATest
 from canary.spec.models import Gate
 from canary.verdict import Answer
-from tests.canary.judge.worlds import ERRORS_AT_MOST, block, plan
+from tests.canary.judge.worlds import ERRORS_AT_MOST, IN_POINTS, block, plan
 
-BY_A_POINT = Gate(
-    text="error_rate not worse than stable by 1pp",
-    metric="error_rate",
-    comparison="notWorseThan",
-    limit=0.01,
-    margin="points",
-    better="lower",
-)
 AS_FAST = 3.0
 """How many times as long a decision may take after an outage of stable's first seconds."""
 
@@ -137,7 +129,7 @@ def _decided_after(gate: Gate, outage: float, seconds: int, canary: float, answe
 @pytest.mark.parametrize(
     ("canary", "answer"), [(0.0, Answer.PASS), (0.15, Answer.FAIL)], ids=["a-good-canary", "a-bad-canary"]
 )
-@pytest.mark.parametrize("gate", [ERRORS_AT_MOST, BY_A_POINT], ids=["absolute", "relative"])
+@pytest.mark.parametrize("gate", [ERRORS_AT_MOST, IN_POINTS], ids=["absolute", "relative"])
 @pytest.mark.parametrize(("outage", "seconds"), [(0.5, 10), (0.5, 9), (1.0, 5)])
 def test_a_stable_variant_that_fails_for_its_first_seconds_delays_no_decision_much(
     gate: Gate, outage: float, seconds: int, canary: float, answer: Answer

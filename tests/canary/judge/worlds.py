@@ -47,6 +47,9 @@ IN_POINTS = Gate(
     better="lower",
 )
 
+EVERY_KIND = (ERRORS_AT_MOST, ERRORS_LIKE_STABLE, FAST, FAST_LIKE_STABLE, CONVERSION)
+"""A gate of each kind but the margin in points."""
+
 
 def plan(*gates: Gate, shares: Sequence[float] = (0.05, 0.25, 1.0), hold: float = 5.0, **judge: object) -> CanarySpec:
     """A plan with these gates in every stage below 100 %."""

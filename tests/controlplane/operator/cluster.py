@@ -130,6 +130,22 @@ class Cluster:
         return operator
 
     @asynccontextmanager
+    async def operated(self, operator: Operator | None = None, **spec: Any) -> AsyncIterator[None]:
+        """A canary is applied where this operator runs, by default a plain one. At rest at the end."""
+        stop = asyncio.Event()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task((operator or self.operator()).run(stop))
+            await self.kube.acting_as("kubectl").apply(MODEL_CANARY, a_canary(**spec))
+            yield
+            await self.until(self.at_rest)
+            stop.set()
+
+    async def ask(self, verb: str) -> None:
+        """Request this of the rollout, as a person does with kubectl alone."""
+        asked = {"metadata": {"annotations": {f"requests.serinus.dev/{verb}": verb}}}
+        await self.kube.acting_as("kubectl").patch(MODEL_CANARY, PLACE, NAME, asked)
+
+    @asynccontextmanager
     async def led(self, first: Operator, standby: Operator) -> AsyncIterator[asyncio.Event]:
         """A canary is applied where `first` leads and the other stands by; what stops the first. At rest at the end."""
         stop, stop_standby = asyncio.Event(), asyncio.Event()

@@ -70,15 +70,10 @@ async def test_what_somebody_takes_away_at_the_route_is_not_written_over_before_
 
 @plays
 async def test_a_route_that_somebody_else_edits_is_put_back_and_the_culprit_named(cluster: Cluster) -> None:
-    stop = asyncio.Event()
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(cluster.operator().run(stop))
-        await cluster.kube.acting_as("kubectl").apply(MODEL_CANARY, a_canary())
+    async with cluster.operated():
         await cluster.until(lambda: cluster.status().get("stage") == 1 and cluster.status()["phase"] == "Analyzing")
         meddling = [{"op": "replace", "path": "/spec/hostnames", "value": ["other.example.com"]}]
         await cluster.kube.acting_as("argocd-controller").patch(HTTP_ROUTE, PLACE, NAME, meddling)
         mended = ["chat.example.com"]
         await cluster.until(lambda: cluster.kube.objects(HTTP_ROUTE)[PLACE, NAME]["spec"]["hostnames"] == mended, 3.0)
-        await cluster.until(cluster.at_rest)
-        stop.set()
     assert cluster.status()["result"] == "promoted"

@@ -31,12 +31,8 @@ from tests.controlplane.operator.cluster import PLACE, Cluster, a_canary, plays
 @plays
 async def test_apply_is_all_that_a_promotion_needs(cluster: Cluster) -> None:
     """Variants, route, shifts, promotion, and nothing of the old variant left."""
-    stop = asyncio.Event()
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(cluster.operator().run(stop))
-        await cluster.kube.acting_as("kubectl").apply(MODEL_CANARY, a_canary())
+    async with cluster.operated():
         await cluster.until(cluster.at_rest)
-        stop.set()
     assert cluster.status()["result"] == "promoted"
     assert cluster.services() == {"chat-v2"}
     assert cluster.shares() == {"v2": 1.0}
@@ -45,14 +41,9 @@ async def test_apply_is_all_that_a_promotion_needs(cluster: Cluster) -> None:
 
 @plays
 async def test_a_canary_that_fails_is_rolled_back_and_its_gpus_are_free(cluster: Cluster) -> None:
-    stop = asyncio.Event()
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(cluster.operator().run(stop))
-        await cluster.kube.acting_as("kubectl").apply(MODEL_CANARY, a_canary())
+    async with cluster.operated():
         await cluster.until(lambda: cluster.status().get("stage") == 1)
         cluster.numbers.broken = True
-        await cluster.until(cluster.at_rest)
-        stop.set()
     assert cluster.status()["result"] == "rolled_back"
     assert cluster.services() == {"chat-v1"}
     assert cluster.shares() == {"v1": 1.0}
@@ -61,10 +52,7 @@ async def test_a_canary_that_fails_is_rolled_back_and_its_gpus_are_free(cluster:
 @plays
 async def test_a_canary_that_lost_its_traffic_answers_what_it_had_begun(cluster: Cluster) -> None:
     """Its place in the route stays as well, or its gateway would count for it no more."""
-    stop = asyncio.Event()
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(cluster.operator().run(stop))
-        await cluster.kube.acting_as("kubectl").apply(MODEL_CANARY, a_canary())
+    async with cluster.operated():
         await cluster.until(lambda: cluster.status().get("stage") == 1)
         cluster.numbers.broken, cluster.numbers.open["canary"] = True, 3
         await cluster.until(lambda: cluster.status()["reason"] == "GateFailed" and "zero" in cluster.status())
@@ -73,8 +61,6 @@ async def test_a_canary_that_lost_its_traffic_answers_what_it_had_begun(cluster:
         assert [slot["variant"] for slot in cluster.status()["slots"]] == ["v1", "v2"]
         assert "Open requests of v2: 3." in cluster.status()["message"]
         cluster.numbers.open["canary"] = 0
-        await cluster.until(cluster.at_rest)
-        stop.set()
     assert cluster.services() == {"chat-v1"}
     assert cluster.shares() == {"v1": 1.0}
 
@@ -82,17 +68,12 @@ async def test_a_canary_that_lost_its_traffic_answers_what_it_had_begun(cluster:
 @plays
 async def test_a_stable_that_was_promoted_over_answers_what_it_had_begun(cluster: Cluster) -> None:
     cluster.numbers.open["stable"] = 2
-    stop = asyncio.Event()
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(cluster.operator().run(stop))
-        await cluster.kube.acting_as("kubectl").apply(MODEL_CANARY, a_canary())
+    async with cluster.operated():
         await cluster.until(lambda: cluster.status().get("reason") == "Draining")
         await asyncio.sleep(100)
         assert cluster.status()["phase"] == "Watching"
         assert cluster.services() == {"chat-v1", "chat-v2"}
         cluster.numbers.open["stable"] = 0
-        await cluster.until(cluster.at_rest)
-        stop.set()
     assert cluster.services() == {"chat-v2"}
 
 
@@ -100,12 +81,8 @@ async def test_a_stable_that_was_promoted_over_answers_what_it_had_begun(cluster
 async def test_a_canary_that_cannot_start_fails_with_the_reason(cluster: Cluster) -> None:
     """A crash loop: stable keeps all traffic, and the status has the pod's own words."""
     cluster.kserve.modes["chat-v2"] = "crash"
-    stop = asyncio.Event()
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(cluster.operator().run(stop))
-        await cluster.kube.acting_as("kubectl").apply(MODEL_CANARY, a_canary())
+    async with cluster.operated():
         await cluster.until(cluster.at_rest)
-        stop.set()
     assert cluster.status()["result"] == "failed"
     assert "no such quantization" in cluster.status()["message"]
     assert cluster.services() == {"chat-v1"}

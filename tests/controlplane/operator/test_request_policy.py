@@ -123,15 +123,10 @@ async def test_s14_only_the_group_that_a_plan_names_may_approve_or_skip_that_sta
 @plays
 async def test_s14_without_the_policy_a_name_is_shown_as_what_its_sender_wrote(cluster: Cluster) -> None:
     """In the sentence and in the record; the plan's group cannot be asked for then, and the log says so."""
-    stop = asyncio.Event()
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(cluster.operator().run(stop))
-        await cluster.kube.acting_as("kubectl").apply(MODEL_CANARY, a_canary(stages=STAGES))
+    async with cluster.operated(stages=STAGES):
         await cluster.until(lambda: cluster.status().get("phase") == "AwaitingApproval")
         assert (await ask(cluster, "approve", "ceo")).startswith("ceo (unverified) approved.")
         assert ("ceo", "unverified") in identities(cluster)
-        await cluster.until(cluster.at_rest)
-        stop.set()
     assert any("Who a request is from cannot be verified" in each for each in cluster.said)
 
 

@@ -74,17 +74,12 @@ async def test_s14_no_route_is_written_for_a_name_that_another_namespace_has(clu
 
 @plays
 async def test_s14_a_name_that_the_settings_give_to_others_is_refused(cluster: Cluster) -> None:
-    stop = asyncio.Event()
-    async with asyncio.TaskGroup() as tasks:
-        operator = cluster.operator(hosts=Allowed.of([f"{PLACE}=*.{PLACE}.example.com"]))
-        tasks.create_task(operator.run(stop))
-        await cluster.kube.acting_as("kubectl").apply(MODEL_CANARY, a_canary())
+    operator = cluster.operator(hosts=Allowed.of([f"{PLACE}=*.{PLACE}.example.com"]))
+    async with cluster.operated(operator):
         await cluster.until(lambda: accepted(cluster).get("status") == "False")
         assert f"not a name that namespace {PLACE} may have (*.{PLACE}.example.com)" in accepted(cluster)["message"]
         named = {"kserve": {"gateway": "kserve/kserve-ingress-gateway", "hostname": f"chat.{PLACE}.example.com"}}
         await cluster.kube.acting_as("kubectl").apply(MODEL_CANARY, a_canary(platform=named))
-        await cluster.until(cluster.at_rest)
-        stop.set()
     assert cluster.status()["result"] == "promoted"
 
 
@@ -93,10 +88,7 @@ async def test_s14_a_route_leaves_its_name_to_an_older_one_and_hangs_on_its_gate
     cluster: Cluster,
 ) -> None:
     """Two took it at one moment: the younger lets go of its Gateway, and both variants run on."""
-    stop = asyncio.Event()
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(cluster.operator().run(stop))
-        await cluster.kube.acting_as("kubectl").apply(MODEL_CANARY, a_canary())
+    async with cluster.operated():
         await cluster.until(lambda: cluster.status().get("stage") == 1)
         cluster.kube.seed(HTTP_ROUTE, theirs(LONG_AGO))
         await cluster.until(lambda: not parents(cluster), seconds=3)
@@ -108,45 +100,32 @@ async def test_s14_a_route_leaves_its_name_to_an_older_one_and_hangs_on_its_gate
         assert not parents(cluster)
         await cluster.kube.acting_as("kubectl").delete(HTTP_ROUTE, "team-b", "shop")
         await cluster.until(lambda: bool(parents(cluster)), seconds=5)
-        await cluster.until(cluster.at_rest)
-        stop.set()
     assert cluster.status()["result"] == "promoted"
     assert drifted(cluster) == ""
 
 
 @plays
 async def test_s14_a_younger_route_with_the_same_name_is_named_and_changes_nothing(cluster: Cluster) -> None:
-    stop = asyncio.Event()
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(cluster.operator().run(stop))
-        await cluster.kube.acting_as("kubectl").apply(MODEL_CANARY, a_canary())
+    async with cluster.operated():
         await cluster.until(lambda: cluster.status().get("stage") == 1)
         cluster.kube.seed(HTTP_ROUTE, theirs(LATER, "*.example.com"))
         await cluster.until(lambda: "had it first" in drifted(cluster), seconds=5)
         assert "HTTPRoute team-b/shop has chat.example.com (as *.example.com)" in drifted(cluster)
         assert parents(cluster)
-        await cluster.until(cluster.at_rest)
-        stop.set()
     assert cluster.status()["result"] == "promoted"
 
 
 @plays
 async def test_s14_a_rollback_is_not_kept_up_by_a_name_that_is_anothers(cluster: Cluster) -> None:
     """The share falls in the route as it is: nothing of the canary is left when it hangs on its Gateway again."""
-    stop = asyncio.Event()
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(cluster.operator().run(stop))
-        await cluster.kube.acting_as("kubectl").apply(MODEL_CANARY, a_canary())
+    async with cluster.operated():
         await cluster.until(lambda: cluster.status().get("stage") == 1)
         cluster.kube.seed(HTTP_ROUTE, theirs(LONG_AGO))
         await cluster.until(lambda: not parents(cluster), seconds=3)
-        ask = {"metadata": {"annotations": {"requests.serinus.dev/1": "abort"}}}
-        await cluster.kube.acting_as("kubectl").patch(MODEL_CANARY, PLACE, NAME, ask)
+        await cluster.ask("abort")
         await cluster.until(lambda: cluster.shares().get("v2", 0.0) < 0.01, seconds=5)
         assert not parents(cluster)
         await cluster.kube.acting_as("kubectl").delete(HTTP_ROUTE, "team-b", "shop")
-        await cluster.until(cluster.at_rest)
-        stop.set()
     assert cluster.status()["result"] == "aborted"
     assert cluster.shares() == {"v1": 1.0}
 

@@ -127,16 +127,12 @@ async def test_what_the_leader_saves_is_made_ready_again(town: Town) -> None:
     """Up to the end of the rollout, of which nothing is kept."""
     async with changing_hands(town) as (_, second, _kill):
         before = ready(second).version
-        await town.kube.acting_as("kubectl").patch(
-            MODEL_CANARY, PLACE, NAME, {"metadata": {"annotations": {"requests.serinus.dev/1": "pause"}}}
-        )
+        await town.ask("pause")
         await town.until(lambda: town.status().get("phase") == "Paused")
         await asyncio.sleep(3)
         assert ready(second).version > before
         assert ready(second).charge.rollout == town.rollout()
-        await town.kube.acting_as("kubectl").patch(
-            MODEL_CANARY, PLACE, NAME, {"metadata": {"annotations": {"requests.serinus.dev/2": "abort"}}}
-        )
+        await town.ask("abort")
         await town.until(town.at_rest)
         await asyncio.sleep(3)
         assert len(second.roster.standby) == 0
@@ -160,9 +156,7 @@ def test_s14_one_that_nobody_can_tell_at_rest_or_not_keeps_no_other_from_being_r
         await town.apply("aaa", spec=LONG)
         async with changing_hands(town) as (_, second, _kill):
             version = ready(second).version
-            await town.kube.acting_as("kubectl").patch(
-                MODEL_CANARY, PLACE, NAME, {"metadata": {"annotations": {"requests.serinus.dev/1": "pause"}}}
-            )
+            await town.ask("pause")
             await town.until(lambda: town.status().get("phase") == "Paused")
             await asyncio.sleep(3)
             assert ready(second).version > version
@@ -177,9 +171,7 @@ async def test_r2_what_was_saved_behind_the_standbys_back_is_read_before_anythin
     async with changing_hands(town) as (_, second, kill):
         second.kube.stalled = True
         known = ready(second).version
-        await town.kube.acting_as("kubectl").patch(
-            MODEL_CANARY, PLACE, NAME, {"metadata": {"annotations": {"requests.serinus.dev/1": "pause"}}}
-        )
+        await town.ask("pause")
         await town.until(lambda: town.status().get("phase") == "Paused")
         await asyncio.sleep(3)
         assert ready(second).version == known

@@ -339,6 +339,11 @@ class Town:
         """What a person does with kubectl."""
         await self.kube.acting_as("kubectl").apply(MODEL_CANARY, a_canary(name, spec))
 
+    async def ask(self, verb: str, name: str = NAME) -> None:
+        """Request this of a rollout, as a person does with kubectl alone."""
+        asked = {"metadata": {"annotations": {f"requests.serinus.dev/{verb}": verb}}}
+        await self.kube.acting_as("kubectl").patch(MODEL_CANARY, PLACE, name, asked)
+
     def status(self, name: str = NAME) -> Mapping[str, Any]:
         """The status as anybody reads it."""
         object_ = self.kube.objects(MODEL_CANARY).get((PLACE, name))
