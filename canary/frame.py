@@ -54,6 +54,14 @@ class Looked:
 
 
 @dataclass(frozen=True, slots=True)
+class NotWatched:
+    """The clock moved by so many seconds more than the loop had watched; they were not counted."""
+
+    at: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Restated:
     """The state was another one than the frames before lead to: some of what happened is not on record."""
 
@@ -61,10 +69,10 @@ class Restated:
     rollout: Rollout
 
 
-Frame = Begun | Taught | Rebuilt | Looked | Restated
+Frame = Begun | Taught | Rebuilt | Looked | NotWatched | Restated
 
 _KINDS: Mapping[str, TypeAdapter[Any]] = {
-    kind.__name__.lower(): TypeAdapter(kind) for kind in (Begun, Taught, Rebuilt, Looked, Restated)
+    kind.__name__.lower(): TypeAdapter(kind) for kind in (Begun, Taught, Rebuilt, Looked, NotWatched, Restated)
 }
 
 

@@ -10,12 +10,13 @@ from dataclasses import dataclass, replace
 
 from canary import lessons
 from canary.counterfactual import Counterfactual
-from canary.frame import Begun, Frame, Looked, Rebuilt, Restated, Taught
+from canary.frame import Begun, Frame, Looked, NotWatched, Rebuilt, Restated, Taught
 from canary.judge import JudgeConfig, compile_gates
 from canary.machine import advance, begin
 from canary.rebuild import rebuilt
 from canary.rollout import Event, Rollout
 from canary.spec.models import CanarySpec
+from canary.unwatched import not_counted
 
 MOST_WAKINGS = 100_000
 """Looks between two frames after which a replay under another plan goes on to the next frame."""
@@ -85,7 +86,8 @@ class _Player:
 
     def take(self, frame: Frame) -> None:
         """One frame: what the plan would have woken up for before it, and then the frame itself."""
-        self._wake_until(frame.at)
+        if not isinstance(frame, NotWatched):  # the loop was not running
+            self._wake_until(frame.at)
         match frame:
             case Looked(at, seen):
                 self._world.see(at, seen)
@@ -94,6 +96,8 @@ class _Player:
                 self._becomes(lessons.taught(self.config, self.rollout, history, at))
             case Rebuilt(at, history):
                 self._becomes(rebuilt(self.config, self.rollout, [self._world.as_if(each) for each in history]))
+            case NotWatched(at, seconds):
+                self._becomes(not_counted(self.rollout, seconds, at))
             case Restated(at):
                 self.gaps.append(at)
             case Begun():
@@ -138,6 +142,8 @@ def _after(config: JudgeConfig, rollout: Rollout, frame: Frame) -> Rollout:
             return lessons.taught(config, rollout, history, at)
         case Rebuilt(_, history):
             return rebuilt(config, rollout, history)
+        case NotWatched(at, seconds):
+            return not_counted(rollout, seconds, at)
         case Restated(_, restated):
             return replace(restated, announced=rollout.announced)
         case Begun():

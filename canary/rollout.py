@@ -72,6 +72,7 @@ class Reason(StrEnum):
     TRAFFIC_BACK = "TrafficBack"
     NOISE_FLOOR = "NoiseFloor"
     JUDGED_ANEW = "JudgedAnew"
+    TIME_NOT_WATCHED = "TimeNotWatched"
     FINGERPRINT_DIFFERS = "FingerprintDiffers"
     FINGERPRINT_BLOCKED = "FingerprintBlocked"
     FINGERPRINT_FOUND_LATE = "FingerprintFoundLate"

@@ -178,3 +178,13 @@ def waiting_for_stable(problem: str) -> str:
         f"Stable cannot serve now ({problem or 'no ready replica'}): traffic stays with the canary, which can, "
         f"and goes back the moment stable is ready."
     )
+
+
+def not_watched(seconds: float) -> str:
+    """The machine slept, the process stood still, or the clock was set."""
+    if seconds < 0:
+        return f"The clock was set back by {duration(-seconds)}. Holds and deadlines keep the time they had left."
+    return (
+        f"The rollout was not watched for {duration(seconds)}: the machine slept, the process stood still, "
+        "or the clock was set. That time counts for no hold and no deadline."
+    )

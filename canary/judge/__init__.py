@@ -5,6 +5,7 @@ from canary.judge.block import Block, PodBlock
 from canary.judge.config import JudgeConfig, compile_gates
 from canary.judge.judge import (
     begin,
+    clock_set,
     noise_floor,
     read,
     share_served,
@@ -22,6 +23,7 @@ __all__ = [
     "JudgeState",
     "PodBlock",
     "begin",
+    "clock_set",
     "compile_gates",
     "noise_floor",
     "read",

@@ -69,6 +69,5 @@ class Clock:
     def moved(self, by: float) -> "Clock":
         """The source's clock was set: ages stay what they were."""
         first = None if self.first is None else self.first + by
-        return replace(
-            self, first=first, last=self.last + by, spent_until=self.spent_until + by, next_start=self.next_start + by
-        )
+        last = self.last + by if self.last else 0.0
+        return replace(self, first=first, last=last, spent_until=self.spent_until + by, next_start=self.next_start + by)

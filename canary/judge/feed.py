@@ -20,10 +20,10 @@ REMEMBERED = 32
 
 def difference(previous: Counters, current: Counters, *, stage: int, weight: float, warmup: float) -> Block:
     """What happened between two readings. Replicas in their warm-up are left out, new ones count if born in between."""
-    arms = _arms(previous.at, previous.arms, current.arms, warmup)
+    arms = _arms((previous.at, current.at), previous.arms, current.arms, warmup)
     segments = {
         label: {
-            value: _arms(previous.at, previous.segments.get(label, {}).get(value, {}), now, warmup)
+            value: _arms((previous.at, current.at), previous.segments.get(label, {}).get(value, {}), now, warmup)
             for value, now in values.items()
         }
         for label, values in current.segments.items()
@@ -31,18 +31,24 @@ def difference(previous: Counters, current: Counters, *, stage: int, weight: flo
     return Block(current.at, stage, weight, arms, current.readings, segments)
 
 
-def _arms(then: float, before: ArmTotals, now: ArmTotals, warmup: float) -> dict[Arm, dict[str, PodBlock]]:
-    """Increments of all replicas since `then`."""
+def _arms(
+    times: tuple[float, float], before: ArmTotals, now: ArmTotals, warmup: float
+) -> dict[Arm, dict[str, PodBlock]]:
+    """Increments of all replicas between two times."""
+    then, at = times
     arms: dict[Arm, dict[str, PodBlock]] = {}
     for arm in ARMS:
         earlier = before.get(arm, {})
         pods: dict[str, PodBlock] = {}
         for name, totals in now.get(arm, {}).items():
-            if warmup > 0 and totals.started_at is not None and then - totals.started_at < warmup:
+            started = totals.started_at
+            if started is not None and started > at + warmup:
+                started = None  # it lies far ahead: the clock was set back since, so its age is not known
+            if warmup > 0 and started is not None and then - started < warmup:
                 continue
             base = earlier.get(name)
             if base is None:
-                born = totals.started_at is not None and totals.started_at > then
+                born = started is not None and started > then
                 if not born or warmup > 0:
                     continue
                 base = _NEWBORN

@@ -133,6 +133,16 @@ def noise_floor(config: JudgeConfig, state: JudgeState, gate: str, *, over: floa
     return flip.noise_floor(Facts.of(config, found, memory, memory.everything, here=True), over)
 
 
+def clock_set(state: JudgeState, by: float) -> JudgeState:
+    """The same evidence where the clock was set by so many seconds: ages stay what they were."""
+    previous, memory = state.previous, state.memory
+    return replace(
+        state,
+        previous=None if previous is None else replace(previous, at=previous.at + by),
+        memory=None if memory is None else memory.clock_moved(by),
+    )
+
+
 def for_plan(config: JudgeConfig, state: JudgeState) -> JudgeState:
     """The state, begun afresh if it was made for other gates or by a build that this one cannot read."""
     return _known(config, state)[0]

@@ -15,12 +15,13 @@ from canary.action import Action, SetWeights
 from canary.errors import BugError, Conflict, WorldError
 from canary.judge import Analysis, compile_gates
 from canary.look import EXPOSED
-from canary.machine import advance, begin
+from canary.machine import LONGEST_WAIT, advance, begin
 from canary.observation import Counters, Seen
 from canary.rebuild import judged_anew, judged_from, knows, rebuilt
 from canary.rollout import Decision, Rollout
 from canary.spec.models import CanarySpec
 from canary.spec.stored import from_text
+from canary.unwatched import not_counted
 from canary.weights import Weights
 from controlplane.ports import MetricHistory, Ports, Stored
 from controlplane.reconcile import confirmation
@@ -38,6 +39,8 @@ ROUTE_PATIENCE = 5.0
 """Seconds that a router may take for one change before the loop looks at the world again."""
 RETRY = 0.5
 """Seconds until the next try when the world refused something."""
+LATE = 30.0
+"""Seconds by which a pass may be late, or the clock may be set, before that time counts as not watched."""
 LEFT_OUT_INTERVALS = 2
 """Scrape intervals that the judge may have missed without a look into the past: the next totals say as much."""
 REBUILT_READINGS = 120
@@ -95,6 +98,10 @@ class Reconciler:
         """The judge's last, so that a pass over nothing new costs next to nothing."""
         self._lesson: Sequence[Counters] = ()
         """Stable's history from before this rollout, until the judge has seen it."""
+        self._passed: tuple[float, float] | None = None
+        """Time of the last pass by the wall clock and by the event loop's, which stops while the machine sleeps."""
+        self._due = 0.0
+        """Seconds from that pass to the next one at the latest."""
 
     async def open(self) -> Rollout:
         """Go on where the store left off, or begin. Raises `WorldError` while the store does not answer."""
@@ -211,6 +218,9 @@ class Reconciler:
             self.tell("store", f"{error} The rollout does not begin before its state can be read.")
             return self.ports.clock.now() + RETRY
         now = self.ports.clock.now()
+        if seconds := self._not_watched(now):
+            self._recording.not_watched(seconds, now)
+            before = self.rollout = not_counted(before, seconds, now)
         if self._lesson:
             self._recording.taught(self._lesson, now)
             before, self._lesson = lessons.taught(self.config, before, self._lesson, now), ()
@@ -226,7 +236,18 @@ class Reconciler:
         self.decision = decision
         if settled or (self._saved is not None and self._saved.finished):
             await self._announce()  # what is over was seen to be, and is told even if the route is gone by now
-        return decision.wake_at if settled else now + RETRY
+        wake_at = decision.wake_at if settled else now + RETRY
+        self._due = min(wake_at - now, LONGEST_WAIT)
+        return wake_at
+
+    def _not_watched(self, now: float) -> float:
+        """Seconds by which the clock moved beyond what was watched since the last pass; 0 for `LATE` or less."""
+        seen, self._passed = self._passed, (now, asyncio.get_running_loop().time())
+        if seen is None:
+            return 0.0
+        watched = min(self._passed[1] - seen[1], max(self._due, 0.0) + LATE)
+        seconds = now - seen[0] - watched
+        return seconds if abs(seconds) > LATE else 0.0
 
     async def _decide(self, before: Rollout, now: float) -> tuple[Seen, Decision] | None:
         """What is seen and what follows; None where that is not certain, and nothing may follow from it.

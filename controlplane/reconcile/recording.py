@@ -8,7 +8,7 @@ are good for is `canary.replay`.
 from collections.abc import Sequence
 from typing import Any
 
-from canary.frame import Begun, Frame, Looked, Rebuilt, Taught
+from canary.frame import Begun, Frame, Looked, NotWatched, Rebuilt, Taught
 from canary.observation import Counters, Seen
 from canary.rollout import Decision, Rollout
 from controlplane.ports import Recorder, RolloutStore
@@ -32,6 +32,10 @@ class Recording:
     def rebuilt(self, history: Sequence[Counters], now: float) -> None:
         """What the judge was shown of the time in which nobody looked."""
         self._record(Rebuilt(now, tuple(history)))
+
+    def not_watched(self, seconds: float, now: float) -> None:
+        """Time that is not counted."""
+        self._record(NotWatched(now, seconds))
 
     def looked(self, before: Rollout, seen: Seen, decision: Decision, now: float) -> None:
         """One pass. The same facts that lead to the same state are no news, however young they are."""

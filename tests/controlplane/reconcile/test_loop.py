@@ -1,5 +1,6 @@
 """The order of the loop: what falls is routed first, what rises is saved first, and everything else comes after."""
 
+import asyncio
 import dataclasses
 
 import pytest
@@ -16,6 +17,7 @@ from controlplane.adapters.memory_metrics import MemoryMetrics
 from tests.canary.judge.worlds import remembered
 from tests.canary.story import ERRORS, plan
 from tests.controlplane.reconcile.desk import QUICK, Desk
+from tests.virtual import in_virtual_time
 
 FIVE = Weights.of_share(0.05)
 LONG = plan(Stage(traffic=0.05, hold=1000), Stage(traffic=1.0))
@@ -417,3 +419,24 @@ async def test_a_past_that_is_not_there_yet_is_asked_for_again_and_keeps_nobody_
     await desk.until(Phase.SUCCEEDED)
     assert len(source.asked) == 10
     assert desk.said == []
+
+
+@pytest.mark.parametrize("loop_too", [False, True], ids=["the machine slept", "the process stood still"])
+def test_r14_time_in_which_nobody_looked_passes_no_stage(loop_too: bool) -> None:
+    """Whether the event loop's clock stood still with the machine, or went on without its process."""
+
+    @in_virtual_time
+    async def night() -> None:
+        desk = Desk(LONG)
+        await desk.until(Phase.ANALYZING)
+        since = desk.rollout.stage_since
+        desk.clock.time += 8 * 3600.0
+        if loop_too:
+            await asyncio.sleep(8 * 3600.0)
+        await desk.passes(3)
+        assert (desk.rollout.phase, desk.rollout.stage) == (Phase.ANALYZING, 0)
+        assert desk.clock.time - desk.rollout.stage_since < 200
+        assert desk.rollout.stage_since > since + 7 * 3600.0
+        assert [each.reason for each in desk.rollout.history].count(Reason.TIME_NOT_WATCHED) == 1
+
+    night()
