@@ -87,7 +87,7 @@ class FleetMetrics:
         self.past = asyncio.Semaphore(PASTS_AT_ONCE)
         """Who reads the past waits here: a leader that takes over hundreds must not bury Prometheus, nor itself."""
         self._clock = clock
-        self._readings = Readings(api, spawn, clock=clock, at_once=queries_at_once)
+        self._readings = Readings(api, spawn, at_once=queries_at_once)
         self._owners = Owners(self.labels)
         self._ledgers: dict[Key, Ledger] = {}
         self._slots: dict[Key, SlotsSeen] = {}

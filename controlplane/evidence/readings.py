@@ -17,7 +17,6 @@ from canary.weights import Arm
 from controlplane.adapters.prometheus_api import PrometheusApi
 from controlplane.adapters.prometheus_gates import Reading, arms_by_name, query_of, reading
 from controlplane.adapters.prometheus_series import Series
-from controlplane.ports import Clock
 
 Spawn = Callable[[Coroutine[Any, Any, None]], object]
 Answer = list[Series] | WorldError
@@ -37,11 +36,10 @@ RESTS = 4.0
 class Readings:
     """At most `at_once` questions at the same time, and none twice."""
 
-    def __init__(self, api: PrometheusApi, spawn: Spawn | None, *, clock: Clock, at_once: int) -> None:
+    def __init__(self, api: PrometheusApi, spawn: Spawn | None, *, at_once: int) -> None:
         """`spawn` starts a coroutine in the background; None waits for each instead, as simulations want it."""
         self._api = api
         self._spawn = spawn
-        self._clock = clock
         self._at_once = at_once
         self._waiting: dict[str, deque[str]] = {}
         """Queries by the namespace that asks, whose turn is next first."""
@@ -58,7 +56,7 @@ class Readings:
 
     async def ask(self, queries: Mapping[str, str]) -> None:
         """Ask what is not being asked already; `queries` are those of now, each with the namespace that asks."""
-        now = self._clock.now()
+        now = _now()
         self._rested = {query: at for query, at in self._rested.items() if query in queries and at > now}
         for query, namespace in queries.items():
             if query in self._asked or query in self._rested:
@@ -107,16 +105,16 @@ class Readings:
         return None
 
     async def _in_its_place(self, query: str, namespace: str, *, slow: bool) -> None:
-        began = self._clock.now()
+        began = _now()
         try:
             await self._ask(query)
         finally:
-            took = self._clock.now() - began
+            took = _now() - began
             self._busy[namespace] -= 1
             self._slow_places -= slow
             (self._slow.add if took >= SLOW_S else self._slow.discard)(namespace)
             if took >= SLOW_S:
-                self._rested[query] = self._clock.now() + RESTS * took
+                self._rested[query] = _now() + RESTS * took
             self._begin()
 
     async def _ask(self, query: str) -> None:
@@ -139,3 +137,8 @@ def read(gate: Gate, answers: Mapping[str, Answer], names: Mapping[Arm, str]) ->
     if isinstance(answer, WorldError):
         return Reading({}, f"{gate.text}: {answer}")
     return reading(gate.text, answer, arms_by_name(names))
+
+
+def _now() -> float:
+    """Seconds by a clock that nobody sets: a query that rests is not to rest for hours because of one that was."""
+    return asyncio.get_running_loop().time()

@@ -75,8 +75,9 @@ class Following:
         for each in self.needed:
             await each.synced.wait()
         others = [each for each in self.reflectors if each not in self.needed]
-        until = self.clock.now() + PATIENCE
-        while self.clock.now() < until and not all(each.synced.is_set() or each.problem for each in others):
+        loop = asyncio.get_running_loop()
+        until = loop.time() + PATIENCE  # by a clock that nobody sets
+        while loop.time() < until and not all(each.synced.is_set() or each.problem for each in others):
             await self.clock.sleep(LOOK)
         for each in others:
             if not each.synced.is_set():

@@ -71,7 +71,7 @@ class Looks:
         key = (question.api, question.namespace, question.default)
         async with self._turns.setdefault(question.api, asyncio.Lock()):
             at, choice = self._answers.get(key, (float("-inf"), None))
-            if choice is None or self._clock.now() - at > FRESH:
+            if choice is None or not 0 <= self._clock.now() - at <= FRESH:  # the clock may have been set back
                 choice = await self._find(question)
                 self._answers[key] = self._clock.now(), choice
         return choice

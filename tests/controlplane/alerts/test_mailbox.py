@@ -2,9 +2,10 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from controlplane.alerts.ledger import Ledger
 from controlplane.alerts.mailbox import Mailbox
 from controlplane.alerts.queue import Queue
 from tests.controlplane.alerts.samples import BLIND, ROLLED_BACK, SEES_AGAIN
+from tests.virtual import in_virtual_time
 
 NOW = BLIND.at + 100
 
@@ -60,13 +62,13 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @asynccontextmanager
-async def a_mailbox(channel: Fake, tmp_path: Path, said: list[str]) -> AsyncIterator[Mailbox]:
-    ledger = Ledger(tmp_path / "alerts.jsonl", now=lambda: NOW, say=said.append)
+async def a_mailbox(
+    channel: Fake, tmp_path: Path, said: list[str], now: Callable[[], float] = lambda: NOW
+) -> AsyncIterator[Mailbox]:
+    ledger = Ledger(tmp_path / "alerts.jsonl", now=now, say=said.append)
     await ledger.open()
     queue = Queue(channel.keyed, channel.repeats, lambda: 1.0)
-    mailbox = Mailbox(
-        channel, set(SEVERITIES), name="fake", ledger=ledger, queue=queue, now=lambda: NOW, say=said.append
-    )
+    mailbox = Mailbox(channel, set(SEVERITIES), name="fake", ledger=ledger, queue=queue, now=now, say=said.append)
     await mailbox.open()
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(mailbox.run())
@@ -207,3 +209,24 @@ async def test_a_bug_in_the_queue_ends_this_channel_and_nothing_else(
     (sentence,) = said
     assert "a bug of ours, ZeroDivisionError" in sentence
     assert "MARKER" not in sentence
+
+
+@pytest.mark.parametrize("hours", [8, -8])
+def test_r14_a_wall_clock_that_leaps_repeats_nothing_sooner_or_later(hours: int, tmp_path: Path) -> None:
+    @in_virtual_time
+    async def leaps() -> None:
+        loop, channel, times = asyncio.get_running_loop(), Fake(), list[float]()
+        channel.repeats = 2.0
+
+        def now() -> float:
+            return NOW + loop.time() + (3600.0 * hours if loop.time() > 5 else 0.0)
+
+        async with a_mailbox(channel, tmp_path, [], now) as mailbox:
+            mailbox.put(BLIND)
+            while len(times) < 5:
+                await channel.arrived.wait()
+                channel.arrived.clear()
+                times.append(loop.time())
+        assert [round(later - earlier, 1) for earlier, later in pairwise(times)] == [2.0] * 4
+
+    leaps()

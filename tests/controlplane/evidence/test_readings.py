@@ -7,7 +7,6 @@ from typing import Any
 from canary.errors import Unavailable
 from controlplane.adapters.prometheus_series import Series
 from controlplane.evidence.readings import LONGEST_QUERY_S, Readings
-from controlplane.simulation.clock import VirtualClock
 from tests.virtual import in_virtual_time
 
 
@@ -44,7 +43,7 @@ async def _waits(queries: Mapping[str, str], mine: str, ticks: int) -> tuple[lis
     loop = asyncio.get_running_loop()
     async with asyncio.TaskGroup() as tasks:
         api: Any = prometheus
-        readings = Readings(api, tasks.create_task, clock=VirtualClock(), at_once=8)
+        readings = Readings(api, tasks.create_task, at_once=8)
         for _ in range(ticks):
             began, answered = loop.time(), False
             await readings.ask(queries)

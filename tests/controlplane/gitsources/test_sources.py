@@ -15,8 +15,7 @@ from controlplane.gitsources.origin import annotations, origin_line
 from controlplane.gitsources.room import Quota, Room
 from controlplane.kubernetes.api import Object
 from controlplane.kubernetes.resources import EVENT, GIT_SOURCE, MODEL_CANARY, ROLLOUT_HISTORY
-from tests.controlplane.gitops.deliveries import push, signed
-from tests.controlplane.gitsources.estate import HOOK, NAMESPACE, SOURCE, TOKEN, Estate, estate, file, path_of
+from tests.controlplane.gitsources.estate import NAMESPACE, SOURCE, TOKEN, Estate, estate, file, path_of
 
 
 @pytest.fixture
@@ -296,27 +295,6 @@ async def test_a_source_that_cannot_be_followed_says_why(
         assert "secret@" not in str(town.source()["status"])
         await town.follow()
         await town.until(lambda: town.canary("chat"))
-
-
-async def test_a_webhook_at_any_replica_lets_the_leader_look(town: Estate) -> None:
-    """It is checked with the secret of that source, and noted on the resource; the interval is an hour."""
-    async with town.operator():
-        await town.follow(interval="1h")
-        await town.until(lambda: town.condition("Ready")[1] == "Empty")
-        town.commit(chat="slow1")
-        body = push("github")
-        hook = await town.sources.find(f"/{NAMESPACE}/{SOURCE}")
-        assert hook is not None
-        forged = hook.doorman.answer(signed("github", body, at=0, secret="another one, long enough"), body, 0.0)
-        assert not forged.fetch
-        assert hook.doorman.answer(signed("github", body, at=0, secret=HOOK), body, 0.0).fetch
-        await hook.fetch()
-        await town.until(lambda: town.clerk.began == ["chat slow1"])
-        assert await town.sources.find("/models/none") is None
-        await town.kube.delete(GIT_SOURCE, NAMESPACE, SOURCE)
-        await town.until(lambda: town.sources.cache.get(NAMESPACE, SOURCE) is None)
-        assert await town.sources.find(f"/{NAMESPACE}/{SOURCE}") is None
-        assert town.canary("chat")["spec"]["canary"]["name"] == "slow1"
 
 
 async def _ask_to_retry(town: Estate, name: str) -> None:

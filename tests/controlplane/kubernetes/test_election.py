@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
@@ -50,8 +50,8 @@ class Replica:
 class Cluster:
     """Candidates on one server; notes every moment at which two of them worked."""
 
-    def __init__(self, tasks: asyncio.TaskGroup) -> None:
-        self.server = MemoryKube(VirtualClock())
+    def __init__(self, tasks: asyncio.TaskGroup, clock: VirtualClock) -> None:
+        self.server = MemoryKube(clock)
         self.replicas: list[Replica] = []
         self._tasks = tasks
         self._running: dict[str, asyncio.Task[None]] = {}
@@ -86,10 +86,10 @@ class Cluster:
 
 
 @asynccontextmanager
-async def cluster() -> AsyncIterator[Cluster]:
-    """An empty cluster whose candidates are stopped at the end."""
+async def cluster(jumps: Callable[[float], float] = lambda _t: 0.0) -> AsyncIterator[Cluster]:
+    """An empty cluster whose candidates are stopped at the end; `jumps`: by how much its wall clocks are off, when."""
     async with asyncio.TaskGroup() as tasks:
-        made = Cluster(tasks)
+        made = Cluster(tasks, VirtualClock(jumps))
         yield made
         for task in made._running.values():
             task.cancel()
@@ -323,3 +323,21 @@ async def test_r2_no_more_than_one_of_many_candidates_wins_a_free_lease() -> Non
             replica.kube.latency = 0.05
         await made.pass_time(30)
         assert sum(each.working for each in made.replicas) == 1
+
+
+@pytest.mark.parametrize("hours", [8, -8])
+def test_r14_a_wall_clock_that_leaps_changes_no_leader(hours: int) -> None:
+    """Only ages by a clock that nobody sets count, whatever the Lease's renewTime says."""
+
+    @story
+    async def leaps() -> None:
+        async with cluster(lambda t: 3600.0 * hours if t > 30 else 0.0) as made:
+            a, b = made.start("a"), made.start("b")
+            await made.pass_time(60)
+            assert (a.working, a.terms, b.terms) == (True, [], [])
+            assert a.election.certain
+            made.kill(a)
+            await made.pass_time(2 * DURATION_SECONDS)
+            assert (a.working, b.working) == (False, True)
+
+    leaps()

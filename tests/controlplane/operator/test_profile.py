@@ -88,6 +88,16 @@ async def test_hundreds_that_begin_at_once_look_once() -> None:
 
 
 @in_virtual_time
+async def test_r14_a_clock_that_was_set_back_makes_no_old_answer_a_fresh_one() -> None:
+    prometheus, clock = Prometheus(VLLM), VirtualClock(lambda t: -8 * 3600.0 if t > 30 else 0.0)
+    looks = Looks(prometheus, clock)
+    await looks(QUESTION)
+    await clock.sleep(60)
+    await looks(QUESTION)
+    assert prometheus.looks == 2
+
+
+@in_virtual_time
 async def test_s14_a_prometheus_that_hangs_keeps_nobody_from_looking_at_another() -> None:
     async def find(question: Question) -> Choice:
         if question.api is not API:

@@ -3,7 +3,7 @@
 import asyncio
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -35,13 +35,13 @@ def host(forge: Forge, tmp_path: Path) -> Host:
     return adapter(forge, tmp_path)
 
 
-def adapter(forge: Forge, folder: Path, *, seconds: float = 10.0) -> Host:
+def adapter(forge: Forge, folder: Path, *, seconds: float = 10.0, now: Callable[[], float] = time.time) -> Host:
     """The adapter, as options and a token's file make it."""
     (folder / "token").write_text(f"{TOKEN}\n")
     settings = GitSettings(host=forge.kind, api=forge.api)
     place = place_of("https://git.example.com/team/models.git", settings)
     assert place is not None
-    door = door_of(place, folder / "token", time.time)
+    door = door_of(place, folder / "token", now)
     return host_at(place, type(door)(door.root, door.token, Dial(Reach(), seconds=seconds), door.now))
 
 
@@ -185,6 +185,18 @@ async def test_every_way_to_say_no_is_understood(
         await host.see(1)
     assert (failed.value.why, failed.value.wait) == (why, pytest.approx(wait, abs=5) if wait else None)
     assert str(failed.value).startswith(host.name)
+
+
+@pytest.mark.parametrize("hours", [8, -8])
+async def test_r14_a_wrong_clock_of_ours_leaves_a_host_alone_for_an_hour_at_most(
+    forge: Forge, tmp_path: Path, hours: int
+) -> None:
+    """Hosts name the time at which they may be asked again by their own clock."""
+    host = adapter(forge, tmp_path, now=lambda: time.time() + 3600 * hours)
+    forge.trouble.append(Trouble(429, {"ratelimit-reset": "IN_A_MINUTE"}))
+    with pytest.raises(HostFailed) as failed:
+        await host.see(1)
+    assert failed.value.wait == (1.0 if hours > 0 else 3600.0)
 
 
 async def test_s7_what_a_host_says_is_shown_without_the_token_and_without_steering_a_terminal(
