@@ -1,4 +1,4 @@
-"""Webhooks of GitSources: checked with the secret of now, at any replica."""
+"""Webhooks of GitSources, with real git over HTTP: checked with the secret of now, at any replica."""
 
 import base64
 import time
