@@ -114,7 +114,12 @@ async def run_rollout(
             world.push_async_exit(_undo_start(store, plan.metadata.name, state))
             background = await world.enter_async_context(asyncio.TaskGroup())
             platform = await world.enter_async_context(
-                ProcessPlatform(state, now=clock.now, foreign_ok=local.listeners == "user")
+                ProcessPlatform(
+                    state,
+                    now=clock.now,
+                    foreign_ok=local.listeners == "user",
+                    answered=lambda replica: router.answered(replica),  # noqa: PLW0108 - it is opened after this
+                )
             )
             router = await world.enter_async_context(_envoy(plan, local, state, clock, audience.say))
             metrics = await world.enter_async_context(

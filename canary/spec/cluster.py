@@ -222,6 +222,7 @@ def _variant(plan: Draft, role: str, variant: Variant) -> Iterator[Fault]:
         if not re.fullmatch(LABEL_VALUE, value):
             message = f"expected the value of a label: at most 63 letters, digits, -, _ and ., got {quoted(value)}"
             yield plan.place(("spec", role, "labels", key)).fault(f"{at}.labels.{key}", message)
+    yield from _probe(plan, role, variant)
     if variant.inference_service is not None:
         for key in RENDERED:
             if _is_said(plan, "spec", role, key):
@@ -230,6 +231,21 @@ def _variant(plan: Draft, role: str, variant: Variant) -> Iterator[Fault]:
     elif variant.uri is None and plan.model_uri is None and (variant.runtime is None or variant.lora):
         message = "is missing, and so is model.uri: there are no weights to serve"
         yield plan.place(("spec", role), key=True).fault(f"{at}.uri", message)
+
+
+def _probe(plan: Draft, role: str, variant: Variant) -> Iterator[Fault]:
+    """How patient the pods' probe is can be said only of a runtime that Serinus makes."""
+    kserve = _kserve(plan)
+    if variant.inference_service is not None or variant.runtime is not None:
+        whose = f"{variant.inference_service or variant.runtime} has a readinessProbe of its own; change it there"
+    elif kserve is not None and kserve.mode == "llm":
+        whose = "in mode llm the readinessProbe stands in KServe's template; change it there"
+    else:
+        return
+    for key in ("timeout", "period", "failures"):
+        if _is_said(plan, "spec", role, "ready", key):
+            message = f"would change nothing: {whose}, and take {key} out"
+            yield plan.place(("spec", role, "ready", key), key=True).fault(f"spec.{role}.ready.{key}", message)
 
 
 def _parts(plan: Draft) -> Iterator[Fault]:

@@ -2,8 +2,8 @@
 
 Used by `crd.py`. A structural schema says one type for each value, so where a file may hold several, a cluster holds
 the plainest: texts are quoted where they look like numbers, shares and durations are texts. `crd_reading.py` says so
-for a file before anybody applies it. Gates stay lines or mappings, which no structural schema can tell apart: what it
-can say of each is said, and the parser says the rest.
+for a file before anybody applies it. Gates stay lines or mappings, and `ready` a path or a mapping, which no structural
+schema can tell apart: what it can say of each is said, and the parser says the rest.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 from pydantic.alias_generators import to_camel
 
-from canary.spec import alerts, fingerprint, gates, models, pods
+from canary.spec import alerts, fingerprint, gates, models, names, pods, probe
 from canary.spec.base import Model
 from canary.spec.crd_rules import DEFAULTS, RULES, RULES_OF_FIELDS, TYPES_OF_FIELDS
 from canary.spec.crd_types import ANYTHING, Value, kind_of, text
@@ -57,6 +57,8 @@ def of_type(annotation: Any) -> Schema:
         return _gate()
     if plain == gates.CriterionField:
         return text(300)
+    if plain == probe.Ready:
+        return _text_or_mapping(probe.ReadinessProbe, names.LONGEST_PATH, names.HTTP_PATH)
     value = kind_of(plain)
     if value is not None:
         return dict(value.schema) | _rules(value.rules)
@@ -79,24 +81,32 @@ def of_type(annotation: Any) -> Schema:
 
 
 def _gate() -> Schema:
-    """A line or a mapping: bounds that are about texts bind lines only, and those about objects bind mappings only."""
-    mapping = of_model(gates.GateMapping)
-    known = {key: _unruled(each) for key, each in mapping["properties"].items()}
+    """A line or a mapping, with exactly one limit."""
+    made = _text_or_mapping(gates.GateMapping, 300, LINE)
     # A limit is a text or a number; of a list or a mapping nothing is stored.
-    known |= {
-        limit: {**known[limit], "maxLength": LONGEST_VALUE, "maxItems": 0, "maxProperties": 0} for limit in gates.LIMITS
+    made["properties"] |= {
+        limit: {**made["properties"][limit], "maxLength": LONGEST_VALUE, "maxItems": 0, "maxProperties": 0}
+        for limit in gates.LIMITS
     }
-    return {
-        **ANYTHING,
-        "maxLength": 300,
-        "pattern": LINE,
-        "maxItems": 0,
-        "maxProperties": len(known),
-        "properties": known,
-        "required": mapping["required"],
+    return made | {
         "anyOf": [{"required": [limit]} for limit in gates.LIMITS],
         "description": "A line such as `latency p95 <= 200ms` or `error_rate not worse than stable by 0.1pp`, or a"
         " mapping with metric and exactly one of max, min, notWorseThan and drift. docs/canary-yml.md lists metrics.",
+    }
+
+
+def _text_or_mapping(model: type[Model], longest: int, pattern: str) -> Schema:
+    """Either: bounds that are about texts bind texts only, and those about objects bind mappings only."""
+    mapping = of_model(model)
+    known = {key: _unruled(each) for key, each in mapping["properties"].items()}
+    return {
+        **ANYTHING,
+        "maxLength": longest,
+        "pattern": pattern,
+        "maxItems": 0,
+        "maxProperties": len(known),
+        "properties": known,
+        **({"required": mapping["required"]} if "required" in mapping else {}),
     }
 
 
@@ -133,4 +143,4 @@ def _about(model: type[Model]) -> str:
 
 @cache
 def _sentences() -> dict[str, dict[str, str]]:
-    return sentences_of(models, alerts, fingerprint, gates, pods)
+    return sentences_of(models, alerts, fingerprint, gates, pods, probe)

@@ -28,6 +28,7 @@ from canary.spec.names import (
     WebAddress,
 )
 from canary.spec.pods import Toleration, few, node_labels, resource_amounts
+from canary.spec.probe import ReadinessProbe, Ready
 from canary.spec.source import quoted
 from canary.spec.units import Chance, Dollars, Positive, Seconds, Share, Switch, Text, Unreadable, native
 from canary.verdict import OnBreach
@@ -55,6 +56,7 @@ __all__ = [
     "OnNoData",
     "Platform",
     "Profile",
+    "ReadinessProbe",
     "SecretRef",
     "Shadow",
     "ShadowJudge",
@@ -165,8 +167,8 @@ class Variant(Model):
     """Local platform: variables of Serinus' own environment that the server gets as well, by name: `[HF_TOKEN]`."""
     replicas: Positive = 1
     """How many of it run."""
-    ready: HttpPath = "/health"
-    """Path that answers 200 when the server can serve."""
+    ready: Ready = ReadinessProbe.model_construct()
+    """When it can serve: a path that answers 200, or a mapping of path, timeout, period and failures."""
     metrics: HttpPath = "/metrics"
     """Path of its Prometheus page; read when it is there."""
     labels: Mapping[str, Text] = {}

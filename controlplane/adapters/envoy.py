@@ -24,6 +24,7 @@ from controlplane.adapters import envoy_config
 from controlplane.adapters.envoy_admin import Kind
 from controlplane.adapters.envoy_config import Address, Json, arm_of
 from controlplane.adapters.envoy_process import CLUSTERS_FILE, ROUTES_FILE, EnvoyProcess
+from controlplane.adapters.process_readiness import Answered
 from controlplane.private_files import private_folder, read_json, write_json
 
 TEND_EVERY_S = 0.05
@@ -162,6 +163,13 @@ class EnvoyRouter:
         at = self._now()
         counted = await self._envoy.admin.in_flight()
         return {arm: InFlight(at, open_, broken) for arm, (open_, broken) in counted.items()}
+
+    async def answered(self, replica: str) -> Answered | None:
+        """What Envoy has received from this replica so far; None when it does not say."""
+        try:
+            return await self._envoy.admin.answered(replica)
+        except WorldError:
+            return None
 
     async def tend(self) -> None:
         """For ever: start Envoy again the moment it dies. Run in the background; ends when cancelled or closed."""

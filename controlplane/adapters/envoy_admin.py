@@ -4,6 +4,7 @@ Answers are Envoy's own words: the version of the file it took last, how often i
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -12,8 +13,9 @@ import httpx2
 
 from canary.errors import Unavailable
 from canary.weights import ARMS, Arm
-from controlplane.adapters.envoy_config import LISTENER_STATS, ROUTES, Address, Json, arm_of
+from controlplane.adapters.envoy_config import LISTENER_STATS, OUTSIDE, ROUTES, Address, Json, arm_of
 from controlplane.adapters.process_http import loopback_client
+from controlplane.adapters.process_readiness import Answered
 
 ANSWER_TIMEOUT_S = 1.0
 Kind = Literal["clusters", "routes"]
@@ -80,6 +82,21 @@ class EnvoyAdmin:
             else:  # what is no HTTP becomes a 502 and was never an answer
                 broken[arm] += float(value) if counter.endswith("_error") else -float(value)
         return {arm: (open_[arm], max(broken[arm], 0.0)) for arm in ARMS}
+
+    async def answered(self, replica: str) -> Answered:
+        """What has come back from this replica so far, for those outside the cohort as well."""
+        names = "upstream_(rq_[1-5]xx|cx_rx_bytes_total)"
+        text = await self._text("/stats", filter=rf"^cluster[.]({re.escape(OUTSIDE)})?{re.escape(replica)}[.]{names}$")
+        served = failed = received = 0.0
+        for line in text.splitlines():
+            name, _, value = line.partition(": ")
+            if name.endswith("_bytes_total"):
+                received += float(value)
+            elif name.endswith("_5xx"):
+                failed += float(value)
+            else:
+                served += float(value)
+        return Answered(served, failed, received)
 
     async def close(self) -> None:
         """Give the connections back."""

@@ -19,6 +19,8 @@ Json = dict[str, Any]
 ROUTES = "serinus"
 LISTENER_STATS = "serinus"
 SPLIT, OTHERS = "split", "others"
+OUTSIDE = "outside-"
+"""Before a replica's name: its second cluster, for requests from outside the cohort, so that they are counted apart."""
 VARIANT_HEADER = "x-serinus-variant"
 _TYPES = "type.googleapis.com/envoy"
 _UNLIMITED = 1_000_000_000

@@ -9,7 +9,7 @@ import os
 import shutil
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from controlplane.adapters.process_child import Child, clear, end, last_line, la
 from controlplane.adapters.process_environment import for_server, hint
 from controlplane.adapters.process_listener import ROOT, Held, holder, still_holds
 from controlplane.adapters.process_ports import kept_port
+from controlplane.adapters.process_readiness import Answered, Failure, Probes
 from controlplane.adapters.process_record import Record, Records, digest_of
 from controlplane.observability.redact import secrets_of, without
 
@@ -33,9 +34,7 @@ class Pace:
     look_every_s: float = 0.05
     """How soon the end of a process is noticed."""
     probe_every_s: float = 0.25
-    probe_timeout_s: float = 1.0
-    probes_to_lose: int = 2
-    """Failed probes in a row after which a ready replica counts as unready: one may be a busy moment."""
+    """How often a replica is asked that is not ready yet; the plan says how often one that is."""
     pause_s: float = 1.0
     """Before the first restart; doubled for each further one."""
     longest_pause_s: float = 30.0
@@ -47,6 +46,11 @@ class Pace:
     """Before a replica that was ready is asked to end: whoever routes to it has seen by then that it goes."""
     grace_s: float = 10.0
     """How long open requests may take when a replica is stopped."""
+
+
+async def uncounted(_replica: str) -> Answered | None:
+    """Where no proxy counts what a replica answers."""
+    return None
 
 
 class Replica:
@@ -65,10 +69,13 @@ class Replica:
         now: Callable[[], float],
         changed: Callable[[], None],
         foreign_ok: bool = False,
+        answered: Callable[[str], Awaitable[Answered | None]] = uncounted,
+        others_on_time: Callable[[float], bool] = lambda _since: True,
     ) -> None:
         """`folder` is where the command runs; `changed` is called whenever address or readiness is another.
 
         `foreign_ok`: any process of this user or of root may listen for it, such as a container engine's.
+        `answered`: what the proxy has received from a replica; `others_on_time`: see `Probes.lost`.
         """
         self.name = name
         self.variant = variant
@@ -95,6 +102,9 @@ class Replica:
         self._kept: socket.socket | None = None
         """Keeps the port for the next start while no process of ours has it."""
         self._foreign_ok = foreign_ok
+        self._answered = answered
+        self._others_on_time = others_on_time
+        self.probes = Probes(variant.ready.failures)
         self._held = Held("nobody")
         self._taken = ""
         """Who has the port in place of the server, as a clause; empty where nobody has."""
@@ -220,18 +230,24 @@ class Replica:
         return settled
 
     async def _probe_again_and_again(self) -> None:
-        failed = 0
+        self.probes, clock = Probes(self.variant.ready.failures), asyncio.get_running_loop().time
         while True:
-            problem = await self._probe()
-            failed = failed + 1 if problem else 0
-            if not problem and not self._ready:
-                self._becomes_ready()
-            elif problem and (not self._ready or failed >= self._pace.probes_to_lose):
+            before = await self._answered(self.name) if self._ready else None
+            began = clock()
+            problem, late = await self._probe()
+            if not problem:
+                self.probes.passed(clock())
+                if not self._ready:
+                    self._becomes_ready()
+            elif not self._ready or self.probes.lost(
+                Failure(began, late, before), await self._answered(self.name), self._others_on_time
+            ):
                 self.problem = f"{problem} (started again after {self._last_end})" if self._last_end else problem
                 if self._ready:
                     self._ready = False
                     self._changed()
-            await asyncio.sleep(self._pace.probe_every_s)
+            rest = self.variant.ready.period - (clock() - began)
+            await asyncio.sleep(max(rest, 0.0) if self._ready else self._pace.probe_every_s)
 
     def _becomes_ready(self) -> None:
         self._ready, self.problem, self.hopeless, self._last_end = True, "", False, ""
@@ -240,16 +256,19 @@ class Replica:
             self._records.note_ready(self.name, self.ready_since)
         self._changed()
 
-    async def _probe(self) -> str:
-        """Why it cannot serve, or nothing. An answer counts only once it is known to be the server's own."""
-        heard, problem = await self._ask()
+    async def _probe(self) -> tuple[str, bool]:
+        """Why it cannot serve, or nothing, and whether it was just late.
+
+        An answer counts only once it is known to be the server's own.
+        """
+        heard, problem, late = await self._ask()
         if not heard or self._child is None or self._port is None or still_holds(self._held):
-            return problem
+            return problem, late
         self._held = await asyncio.to_thread(holder, self._child, self._port)
         if self._held.kind == "nobody":
-            return problem or f"port {self._port} is not held by {self.variant.name} any more"
+            return problem or f"port {self._port} is not held by {self.variant.name} any more", late
         self._taken = self._who_took_it()
-        return self._taken or (await self._ask())[1]
+        return (self._taken, False) if self._taken else (await self._ask())[1:]
 
     def _who_took_it(self) -> str:
         """Who has the port in place of the server, as a clause; empty where the server has it, or nobody."""
@@ -274,18 +293,24 @@ class Replica:
             self._kept.close()
             self._kept = None
 
-    async def _ask(self) -> tuple[bool, str]:
-        """Whether anybody listens there, and why the server cannot serve, or nothing."""
-        question = f"GET {self.variant.ready}"
+    async def _ask(self) -> tuple[bool, str, bool]:
+        """Whether anybody listens there, why the server cannot serve (or nothing), and whether it was just late."""
+        path, patience = self.variant.ready.path, self.variant.ready.timeout
+        question = f"GET {path}"
         try:
-            answer = await self._client.get(f"http://{HOST}:{self._port}{self.variant.ready}")
-        except httpx2.TimeoutException:
-            return True, f"{question} has no answer within {self._pace.probe_timeout_s:g} s"
+            async with asyncio.timeout(patience):
+                answer = await self._client.get(f"http://{HOST}:{self._port}{path}", timeout=patience)
+        except (httpx2.TimeoutException, TimeoutError):
+            return True, f"{question} has no answer within {patience:g} s", True
         except httpx2.ConnectError:
-            return False, f"{question}: nothing listens on port {self._port} yet"
+            return False, f"{question}: nothing listens on port {self._port} yet", False
         except httpx2.HTTPError as error:
-            return True, f"{question} failed: {str(error) or type(error).__name__}"
-        return True, "" if answer.status_code == 200 else f"{question} answers {answer.status_code}, expected 200"
+            return True, f"{question} failed: {str(error) or type(error).__name__}", False
+        return (
+            True,
+            "" if answer.status_code == 200 else f"{question} answers {answer.status_code}, expected 200",
+            False,
+        )
 
     def _fill(self, text: str) -> str:
         """`{port}`, `{name}`, `{address}` and `{systemPrompt}`; every other brace stays, as in JSON."""

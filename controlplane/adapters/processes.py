@@ -6,7 +6,8 @@ touched. Sends no traffic anywhere: `on_change` tells whoever does (`envoy.py`) 
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -15,12 +16,14 @@ from canary.spec.models import Variant
 from canary.weights import ARMS, Arm
 from controlplane.adapters.process_child import end
 from controlplane.adapters.process_http import loopback_client
+from controlplane.adapters.process_readiness import Answered
 from controlplane.adapters.process_record import Records, digest_of
-from controlplane.adapters.process_replica import Pace, Replica
+from controlplane.adapters.process_replica import Pace, Replica, uncounted
 from controlplane.private_files import private_folder
 
 RECORDS_FILE = "processes.json"
 LOGS_FOLDER = "logs"
+LONGEST_PROBE_S = 300.0
 
 
 class ProcessPlatform:
@@ -35,10 +38,12 @@ class ProcessPlatform:
         on_change: Callable[[], None] = lambda: None,
         pace: Pace | None = None,
         foreign_ok: bool = False,
+        answered: Callable[[str], Awaitable[Answered | None]] = uncounted,
     ) -> None:
         """`folder` keeps records and logs; commands run in `work_folder` (None: the current one).
 
         `foreign_ok`: servers may listen by way of other processes of this user or of root (`listeners: user`).
+        `answered`: what the proxy has received from the replica of this name so far, None where that is not known.
         """
         self._folder = folder
         self._now = now
@@ -46,11 +51,13 @@ class ProcessPlatform:
         self._on_change = on_change
         self._pace = pace or Pace()
         self._foreign_ok = foreign_ok
+        self._answered = answered
         self._records = Records(folder / RECORDS_FILE)
         self._replicas: dict[Arm, list[tuple[Replica, asyncio.Task[None]]]] = {arm: [] for arm in ARMS}
         self._supervisors = asyncio.TaskGroup()
-        # A kept connection would outlive its server and fail the first probe of the next one.
-        self._client = loopback_client(self._pace.probe_timeout_s, keep_connections=False)
+        # A kept connection would outlive its server and fail the first probe of the next one. Each probe has a time
+        # limit of its own.
+        self._client = loopback_client(LONGEST_PROBE_S, keep_connections=False)
 
     async def __aenter__(self) -> Self:
         """Nothing is started before `run`."""
@@ -85,6 +92,8 @@ class ProcessPlatform:
                 now=self._now,
                 changed=self._on_change,
                 foreign_ok=self._foreign_ok,
+                answered=self._answered,
+                others_on_time=partial(self._on_time, _other(arm)),
             )
             self._replicas[arm].append((replica, self._supervisors.create_task(replica.keep_running(), name=name)))
         surplus = [name for name in self._records.of_arm(arm) if name not in names]
@@ -125,7 +134,7 @@ class ProcessPlatform:
 
         Who won as the canary is the next plan's stable variant; its processes serve on, under their new name.
         """
-        other: Arm = "canary" if arm == "stable" else "stable"
+        other = _other(arm)
         if self._replicas[other]:
             return
         digest = digest_of(variant, self._work_folder)
@@ -133,6 +142,11 @@ class ProcessPlatform:
         for name, heir in zip(names, heirs, strict=False):
             if not self._records.serves(name, digest):
                 self._records.rename(heir, name)
+
+    def _on_time(self, arm: Arm, since: float) -> bool:
+        """Whether probes of this arm have been answered since then; also where there is nothing to compare with."""
+        ready = [replica for replica, _ in self._replicas[arm] if replica.ready]
+        return not ready or any(replica.probes.on_time(since) for replica in ready)
 
     def _seen(self, arm: Arm) -> VariantSeen:
         replicas = [replica for replica, _ in self._replicas[arm]]
@@ -170,3 +184,7 @@ class ProcessPlatform:
         await asyncio.gather(*(end(child, self._pace.grace_s) for child in doomed.values()))
         for name, child in doomed.items():
             self._records.forget(name, child)
+
+
+def _other(arm: Arm) -> Arm:
+    return "canary" if arm == "stable" else "stable"

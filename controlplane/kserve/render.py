@@ -8,6 +8,7 @@ can be compared with it. State never goes into these objects: a label or annotat
 import copy
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -95,7 +96,9 @@ def rendered(
 
 def serving_runtime(plan: ModelCanary, variant: Variant, own: Served, namespace: str) -> Object:
     """The runtime of one variant. Each has its own, so that an edit for one never restarts the other's pods."""
-    probe = {"httpGet": {"path": _ready_path(variant, own.family), "port": PORT}, "timeoutSeconds": 5}
+    asked = {"path": _ready_path(variant, own.family), "port": PORT}
+    probe = {"httpGet": asked, "timeoutSeconds": math.ceil(variant.ready.timeout)}
+    often = {"periodSeconds": math.ceil(variant.ready.period), "failureThreshold": variant.ready.failures}
     tries = max(1, round(plan.spec.progress_deadline / 10))
     return {
         "apiVersion": SERVING_RUNTIME.api_version,
@@ -115,7 +118,7 @@ def serving_runtime(plan: ModelCanary, variant: Variant, own: Served, namespace:
                     **_command(own.family),
                     "env": _variables({"HF_HOME": "/tmp", "VLLM_CONFIG_ROOT": "/tmp"}),  # noqa: S108 - the pod's own
                     "ports": [{"containerPort": PORT, "protocol": "TCP"}],
-                    "readinessProbe": {**probe, "periodSeconds": 5, "failureThreshold": 3},
+                    "readinessProbe": {**probe, **often},
                     "startupProbe": {**probe, "periodSeconds": 10, "failureThreshold": tries},
                     "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
                     "volumeMounts": [{"name": "shared-memory", "mountPath": "/dev/shm"}],  # noqa: S108 - NCCL's place
@@ -251,8 +254,8 @@ def _command(family: Family) -> dict[str, Any]:
 
 
 def _ready_path(variant: Variant, family: Family) -> str:
-    said = "ready" in variant.model_fields_set
-    return variant.ready if said else PROBES[family]
+    said = "ready" in variant.model_fields_set and "path" in variant.ready.model_fields_set
+    return variant.ready.path if said else PROBES[family]
 
 
 def _said(fields: Mapping[str, Any]) -> dict[str, Any]:

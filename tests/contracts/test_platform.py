@@ -23,7 +23,6 @@ SERVER = str(Path(__file__).parents[1] / "controlplane" / "adapters" / "small_se
 QUICK = Pace(
     look_every_s=0.02,
     probe_every_s=0.03,
-    probe_timeout_s=PATIENCE_S,
     notice_s=0.0,
     pause_s=0.05,
     grace_s=PATIENCE_S,

@@ -65,7 +65,7 @@ VARIANT: dict[str, Sequence[Any]] = {
     "engine": [{"maxNumSeqs": 64, "a": [1.5, True, "x"], "b": False, "c": "1.10", "d": 0.5, "e": []}, {}],
     "env": [{"A_1": "b", "PATH": ""}, {}],
     "replicas": [1, 3],
-    "ready": ["/v1/models", "/"],
+    "ready": ["/v1/models", "/", {"timeout": "10s", "period": "2.5s", "failures": 5}, {"path": "/up"}, {}],
     "labels": [{"team": "ml", "a.b/c": "v1.0_x"}],
     "runtime": ["kserve-huggingfaceserver"],
     "image": ["vllm/vllm-openai:v0.24.0"],
@@ -312,6 +312,13 @@ ONLY_PARSED: dict[str, tuple[str, Any, str]] = {
     "an unknown metric": ("spec.gates", ["latenzy <= 1s"], "spec.gates[0]"),
     "a gate that is a number": ("spec.gates", [5], "spec.gates[0]"),
     "a misspelt key of a gate": ("spec.gates", [{"metric": "latency", "max": "1s", "foo": 1}], "spec.gates[0].foo"),
+    "a probe without an end": ("spec.canary.ready", {"timeout": "1h"}, "spec.canary.ready.timeout"),
+    "a misspelt key of a probe": ("spec.canary.ready", {"time": "1s"}, "spec.canary.ready.time"),
+    "patience with a runtime's own probe": (
+        "spec.canary",
+        {"name": "b", "uri": "hf://a/b", "runtime": "mine", "ready": {"timeout": "10s"}},
+        "spec.canary.ready.timeout",
+    ),
     "the same gate twice": ("spec.gates", ["latency <= 1s", "latency <= 1s"], "spec.gates[1]"),
     "a canary that is stable": ("spec.canary", {"name": "b", "uri": "hf://a/b"}, "spec.canary"),
     "an unknown metrics profile": (

@@ -231,3 +231,31 @@ def test_a_resource_gets_the_same_faults_without_lines() -> None:
     assert cluster_faults(document_of(sound())) == ()
     broken = changed(changed(sound(), "spec.shadow", {"judge": {"kind": "exact"}}), "spec.stages.0.traffic", 0.05)
     assert [fault.path for fault in cluster_faults(document_of(broken))] == ["spec.shadow", "spec.stages[0].traffic"]
+
+
+@pytest.mark.parametrize(
+    ("plan", "words"),
+    [
+        (PLAN.replace("awq", "awq, runtime: mine, ready: {path: /up, failures: 5}"), "mine has a readinessProbe"),
+        (
+            PLAN.replace("quantization: awq", "inferenceService: mine, ready: {failures: 5}"),
+            "mine has a readinessProbe",
+        ),
+        (
+            PLAN.replace(KSERVE, "kserve: {mode: llm}").replace(
+                "awq", "awq, profile: {gpu: L40S}, ready: {failures: 5}"
+            ),
+            "stands in KServe's template",
+        ),
+    ],
+)
+def test_patience_is_refused_where_the_probe_of_the_pods_is_not_ours(plan: str, words: str) -> None:
+    """It was never said by anybody before; a path alone has no effect there and stays valid."""
+    assert paths(plan) == ["spec.canary.ready.failures"]
+    assert words in said(plan)
+    assert paths(plan.replace("failures: 5", "path: /up").replace("path: /up, path: /up", "path: /up")) == []
+
+
+def test_patience_is_accepted_where_we_write_the_probe() -> None:
+    for mode in ("gateway: kserve/ingress, hostname: llm.example.com", "mode: knative", "mode: native"):
+        assert paths(PLAN.replace(KSERVE, f"kserve: {{{mode}}}").replace("awq", "awq, ready: {timeout: 9s}")) == []

@@ -86,12 +86,14 @@ def test_r15_the_reference_names_every_field_metric_and_figure() -> None:
 def test_r15_every_sample_in_the_reference_is_read() -> None:
     """Plans are plans, parts of a spec are parts, and the settings complete a short form."""
     samples = re.findall(r"```yaml\n(.*?)```", REFERENCE, re.DOTALL)
-    assert len(samples) == 7
+    assert len(samples) == 8
     for sample in samples:
         if sample.startswith("# serinus.yml"):
             short = "model: m\nvariants: [{name: a}, {name: b}]\ntraffic_split: 95/5\n"
             document = parse_document(short, "canary.yml", Source("serinus.yml", sample))
             assert local_faults(document) == ()
+        elif sample.startswith("ready:"):
+            parse(GATED.format("").replace("name: v2", f"name: v2, {sample.strip()}"), "canary.yml")
         elif sample.startswith(("gates:", "fingerprint:")):
             parse(GATED.format(sample.replace("\n", "\n  ")), "canary.yml")
         else:
@@ -129,8 +131,14 @@ SCALARS = st.sampled_from(
 )  # fmt: skip
 FIELDS: dict[str, tuple[str, list[str]]] = {
     "model": ("{{name: {0}, uri: {1}}}", ["m 1.10", "m hf://a/b", "'5' v1", "true 12e34567"]),
-    "stable": ("{{name: {0}, quantization: {1}}}", ["v1 awq", "1.10 1.10", "3 true", "v1 ~"]),
-    "canary": ("{{name: {0}, replicas: {1}, env: {{A: {2}}}, command: [{2}]}}", ["v2 3 0.5", "v2 '3' on", "v2 1 true"]),
+    "stable": (
+        "{{name: {0}, quantization: {1}, ready: {{path: {2}, timeout: {3}, period: {3}, failures: {4}}}}}",
+        ["v1 awq /up 5s 3", "1.10 1.10 /health 200ms '1'", "v1 ~ /v2/health/ready 2.5s 100"],
+    ),
+    "canary": (
+        "{{name: {0}, replicas: {1}, env: {{A: {2}}}, command: [{2}], ready: {3}}}",
+        ["v2 3 0.5 /up", "v2 '3' on /", "v2 1 true {}"],
+    ),
     "platform": ("{{local: {{listen: {0}, scrapeInterval: {1}}}}}", ["127.0.0.1:0 1s", "'[::1]:80' 200ms"]),
     "shadow": ("{{traffic: {0}, for: {1}, judge: {{kind: {2}}}}}", ["5% 7d exact", "0.05 2w exact", "100% 0 exact"]),
     "evaluation": ("{{dataset: {0}, metrics: [{1}]}}", ["a.jsonl f1>=stable", "hf://a/b f1>=70%"]),

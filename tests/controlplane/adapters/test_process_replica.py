@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from canary.spec.models import Variant
+from canary.spec.models import ReadinessProbe, Variant
 from controlplane.adapters import process_replica
 from controlplane.adapters.process_listener import Held
 from controlplane.adapters.process_record import Records
@@ -17,7 +17,11 @@ from controlplane.adapters.process_replica import Pace, Replica
 from controlplane.adapters.processes import ProcessPlatform
 
 pytestmark = pytest.mark.real
-SLEEPER = Variant(name="v1", command=(sys.executable, "-c", "import time; time.sleep(60)"), ready="/up")
+SLEEPER = Variant(
+    name="v1",
+    command=(sys.executable, "-c", "import time; time.sleep(60)"),
+    ready=ReadinessProbe(path="/up", timeout=1.0, period=0.1, failures=2),
+)
 
 
 @pytest.fixture(autouse=True)

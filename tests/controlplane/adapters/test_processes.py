@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from canary.observation import VariantSeen
-from canary.spec.models import Variant
+from canary.spec.models import ReadinessProbe, Variant
 from canary.weights import Arm
 from controlplane.adapters.process_child import Child, end
 from controlplane.adapters.process_replica import Pace
@@ -27,12 +27,12 @@ SERVER = str(Path(__file__).with_name("small_server.py"))
 QUICK = Pace(
     look_every_s=0.02,
     probe_every_s=0.03,
-    probe_timeout_s=PATIENCE_S,
     notice_s=0.0,
     pause_s=0.02,
     longest_pause_s=0.1,
     grace_s=PATIENCE_S,
 )
+PATIENT = ReadinessProbe(timeout=PATIENCE_S, period=0.1, failures=2)
 
 
 @pytest.fixture
@@ -49,7 +49,8 @@ def platform(folder: Path, pace: Pace = QUICK, on_change: Callable[[], None] = l
 
 
 def server(*options: str, name: str = "v1", replicas: int = 1) -> Variant:
-    return Variant(name=name, command=(sys.executable, SERVER, "{port}", *options), replicas=replicas)
+    command = (sys.executable, SERVER, "{port}", *options)
+    return Variant(name=name, command=command, replicas=replicas, ready=PATIENT)
 
 
 async def until_seen(condition: Callable[[VariantSeen], bool], of: ProcessPlatform, arm: Arm = "stable") -> VariantSeen:

@@ -187,3 +187,22 @@ def test_the_runtimes_for_users_are_those_that_serinus_knows(name: str, image: s
     assert model(made)["modelFormat"]["name"] == runtime["spec"]["supportedModelFormats"][0]["name"]
     assert runtime["spec"]["supportedModelFormats"][0]["autoSelect"] is False
     assert runtime["spec"]["containers"][0]["image"] == image
+
+
+@pytest.mark.parametrize(
+    ("ready", "path", "numbers"),
+    [
+        ("", "/v2/health/ready", (5, 5, 3)),
+        (", ready: /up", "/up", (5, 5, 3)),
+        (", ready: {timeout: 1.2s, period: 500ms, failures: 7}", "/v2/health/ready", (2, 1, 7)),
+        (", ready: {path: /up, timeout: 30s}", "/up", (30, 5, 3)),
+    ],
+)
+def test_the_probe_of_the_pods_is_the_plans(ready: str, path: str, numbers: tuple[int, int, int]) -> None:
+    """What an older plan says gives the very probe that it gave: another one would restart every pod."""
+    runtime = canary(f"uri: 'hf://Qwen/Qwen2.5-0.5B-Instruct'{ready}").runtime
+    assert runtime is not None
+    probe = runtime["spec"]["containers"][0]["readinessProbe"]
+    assert probe["httpGet"]["path"] == path
+    assert (probe["timeoutSeconds"], probe["periodSeconds"], probe["failureThreshold"]) == numbers
+    assert runtime["spec"]["containers"][0]["startupProbe"]["timeoutSeconds"] == numbers[0]
