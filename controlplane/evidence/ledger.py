@@ -167,15 +167,24 @@ class Ledger:
 
     def totals(self) -> Pods:
         """Totals of every replica that has a number in this round, by arm."""
-        warm = self.places.ready_since()
+        ready = self.places.ready_since()
         arms: dict[Arm, dict[str, PodCounters]] = {arm: {} for arm in ARMS}
         for (arm, name), replica in self._replicas.items():
             if replica.read:
                 totals = replica.totals(self.places)
-                if arm in warm and totals.started_at is None:
-                    totals = replace(totals, started_at=warm[arm])
-                arms[arm][name] = totals
+                since = self._ready_since(name, ready.get(arm, {}))
+                arms[arm][name] = totals if since is None else replace(totals, started_at=since)
         return with_empty_histograms({arm: found for arm, found in arms.items() if found})
+
+    def _ready_since(self, name: str, ready: Mapping[str, float]) -> float | None:
+        """When a replica became ready, before this round; None where its own word about its start has to do.
+
+        It loads its weights before that, and whatever it loads is no warm-up.
+        """
+        since = ready.get(name)
+        if since is None and ready and self.proxied:
+            since = max(ready.values())
+        return since if since is not None and since <= self.at else None
 
     @property
     def problems(self) -> list[str]:

@@ -26,7 +26,7 @@ SlotsSeen = Sequence[Slot | None]
 """Slot 0 and slot 1, in the order of the route's backendRefs; None for one that is not there."""
 
 
-def _unknown() -> Mapping[Arm, float]:
+def _unknown() -> Mapping[Arm, Mapping[str, float]]:
     return {}
 
 
@@ -49,9 +49,9 @@ class Places:
     """Name of the metrics profile, a key of `canary.spec.sources.PROFILES`."""
     gates: Sequence[Gate] = ()
     """All gates of the plan: they say which metrics are worth fetching, and some bring a query of their own."""
-    ready_since: Callable[[], Mapping[Arm, float]] = field(default=_unknown)
-    """For plans with a warm-up: when each arm's newest replica became ready. A gateway counts all replicas of an arm
-    together, so what it counts is warm when the last of them is."""
+    ready_since: Callable[[], Mapping[Arm, Mapping[str, float]]] = field(default=_unknown)
+    """For plans with a warm-up: when each pod of an arm became ready, by its name. A gateway counts all replicas of an
+    arm together, so what it counts is warm when the last of them is."""
 
 
 GATEWAYS = ("envoy-gateway-system", "istio-system", "istio-ingress")

@@ -8,6 +8,7 @@ task of its own, at its own pace: one that hangs, drips or sends too much is mis
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from canary.errors import BadInput, WorldError
@@ -280,10 +281,6 @@ def places_of(plan: ModelCanary, namespace: str, site: ClusterSite, profile: str
     """Where the numbers of a rollout are."""
     spec = plan.spec
     variants: Mapping[Arm, Variant] = {"stable": spec.stable, "canary": spec.canary}
-
-    def newest() -> Mapping[Arm, float]:
-        return {arm: max(pods.values()) for arm, pods in ready_since(site).items() if pods}
-
     return Places(
         namespace=namespace,
         route=plan.metadata.name,
@@ -293,5 +290,5 @@ def places_of(plan: ModelCanary, namespace: str, site: ClusterSite, profile: str
         gateway=(spec.platform.kserve.gateway or "").rpartition("/")[0] if spec.platform.kserve else "",
         profile=profile,
         gates=tuple(gate for stage in spec.stages for gate in stage.gates),
-        ready_since=newest if spec.judge.warmup else dict,
+        ready_since=partial(ready_since, site) if spec.judge.warmup else dict,
     )
