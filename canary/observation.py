@@ -37,6 +37,10 @@ class PodCounters:
     """Requests that it has begun and not ended, now; None where nobody counts them."""
     broken: float | None = None
     """Running total of answers that broke off after they had begun, which `errors` has as well; None likewise."""
+    at: float | None = None
+    """When its requests were scraped or, where it counts none, its newest series; None: at `Counters.at`."""
+    apart: Mapping[str, float] = field(default_factory=dict)
+    """When those of its series were scraped that were at another time: histograms and totals by name, `kpi/NAME`."""
 
 
 @dataclass(frozen=True, slots=True)

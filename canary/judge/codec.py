@@ -21,6 +21,8 @@ def readable(plain: Mapping[str, Any]) -> dict[str, Any]:
 
     version, memory = plain.get("version", VERSION), plain.get("memory")
     state = {"previous": plain.get("previous"), "unreadable": bool(plain.get("unreadable"))}
+    if plain.get("held"):
+        state["held"] = plain["held"]
     if not memory:
         return state
     try:

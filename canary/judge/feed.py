@@ -6,6 +6,7 @@ differenced, or one restart would look like negative traffic. Decides nothing.
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from operator import sub
 
 from canary.judge.block import NONE, Block, PodBlock
@@ -67,12 +68,33 @@ def present(counters: Counters) -> Present:
     return {arm: {name: pod.started_at for name, pod in counters.arms.get(arm, {}).items()} for arm in ARMS}
 
 
-def whole(block: Block, before: Present, now: Present) -> bool:
-    """Whether the block counts every replica of this reading and of the last, and no others.
+def whole(block: Block, before: Present, current: Counters) -> bool:
+    """Whether the block counts every replica of this reading and of the last block's, and no others.
 
-    Only such a block tells how traffic was split.
+    Only such a block tells how traffic was split. Pages that count no requests have no part in that.
     """
-    return before == now and all(len(block.arms.get(arm, {})) == len(now[arm]) for arm in ARMS)
+    return before == present(current) and all(
+        name in block.arms.get(arm, {})
+        for arm in ARMS
+        for name, pod in current.arms.get(arm, {}).items()
+        if pod.requests is not None
+    )
+
+
+def clock_moved(totals: Counters, by: float) -> Counters:
+    """The source's clock was set: ages stay what they were."""
+    arms = {
+        arm: {
+            name: replace(
+                pod,
+                at=None if pod.at is None else pod.at + by,
+                apart={series: at + by for series, at in pod.apart.items()},
+            )
+            for name, pod in pods.items()
+        }
+        for arm, pods in totals.arms.items()
+    }
+    return replace(totals, at=totals.at + by, arms=arms)
 
 
 def moved_on(previous: Counters, current: Counters) -> bool:
@@ -91,21 +113,26 @@ def remember(previous: Counters | None, current: Counters, config: JudgeConfig) 
     before = previous if previous is not None else Counters(current.at, {})
     segments = {
         label: {
-            value: _kept(before.segments.get(label, {}).get(value, {}), arms, config)
+            value: _kept(before.at, before.segments.get(label, {}).get(value, {}), arms, config)
             for value, arms in {**before.segments.get(label, {}), **current.segments.get(label, {})}.items()
         }
         for label in config.by_label
         if label in current.segments or label in before.segments
     }
-    return Counters(current.at, _kept(before.arms, current.arms, config), unrouted=unrouted, segments=segments)
+    arms = _kept(before.at, before.arms, current.arms, config)
+    return Counters(current.at, arms, unrouted=unrouted, segments=segments)
 
 
-def _kept(before: ArmTotals, current: ArmTotals, config: JudgeConfig) -> ArmTotals:
+def _kept(then: float, before: ArmTotals, current: ArmTotals, config: JudgeConfig) -> ArmTotals:
     """The newest totals of each replica, as far as a gate reads them."""
     arms: dict[Arm, Mapping[str, PodCounters]] = {}
     for arm in ARMS:
         now = {name: _needed(pod, config) for name, pod in current.get(arm, {}).items()}
-        gone = {name: pod for name, pod in before.get(arm, {}).items() if name not in now}
+        gone = {
+            name: pod if pod.at is not None else replace(pod, at=then)
+            for name, pod in before.get(arm, {}).items()
+            if name not in now
+        }
         arms[arm] = {**dict(list(gone.items())[-REMEMBERED:]), **now}
     return arms
 
@@ -177,6 +204,8 @@ def _needed(pod: PodCounters, config: JudgeConfig) -> PodCounters:
         totals={n: v for n, v in pod.totals.items() if n in config.totals and math.isfinite(v)},
         kpis={n: v for n, v in pod.kpis.items() if n in config.kpis and all(map(math.isfinite, v))},
         started_at=pod.started_at,
+        at=pod.at,
+        apart=pod.apart,
     )
 
 

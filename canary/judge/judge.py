@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from canary.judge import (
+    alignment,
     arms,
     conviction,
     delayed,
@@ -87,7 +88,7 @@ def watch(
 def update(config: JudgeConfig, state: JudgeState, block: Block) -> JudgeState:
     """The state after one more block."""
     state, memory = _known(config, state)
-    return JudgeState(state.previous, _update(config, memory, block, memory.present, settled=True, whole=True))
+    return replace(state, memory=_update(config, memory, block, memory.present, settled=True, whole=True))
 
 
 def read(config: JudgeConfig, state: JudgeState, *, stage: int, now: float) -> Judgement:
@@ -138,8 +139,9 @@ def clock_set(state: JudgeState, by: float) -> JudgeState:
     previous, memory = state.previous, state.memory
     return replace(
         state,
-        previous=None if previous is None else replace(previous, at=previous.at + by),
+        previous=None if previous is None else feed.clock_moved(previous, by),
         memory=None if memory is None else memory.clock_moved(by),
+        held=alignment.clock_moved(state.held, by),
     )
 
 
@@ -175,15 +177,40 @@ def _take_in(
     if previous is not None and counters.at < previous.at:
         if not feed.moved_on(previous, counters):
             return state
-        return JudgeState(previous=kept, memory=memory.clock_moved(counters.at - previous.at))
-    if previous is not None:
-        block = feed.difference(previous, counters, stage=stage, weight=weights.share, warmup=config.spec.judge.warmup)
-        settled = since is not None and previous.at >= since
-        whole = feed.whole(block, memory.present, present)
-        memory = _update(config, memory, block, present, settled=settled, whole=whole, proxied=counters.proxied)
+        by = counters.at - previous.at
+        return JudgeState(kept, memory.clock_moved(by), alignment.clock_moved(state.held, by))
+    if previous is None:
+        return JudgeState(kept, replace(memory, present=present))
+    latest = feed.difference(previous, counters, stage=stage, weight=weights.share, warmup=config.spec.judge.warmup)
+    aligned = alignment.take(state.held, latest, previous, counters)
+    if aligned.block is None:
+        memory = _outage_alone(config, memory, latest)
     else:
-        memory = replace(memory, present=present)
-    return JudgeState(kept, memory)
+        settled = since is not None and aligned.since >= since
+        whole = aligned.even and feed.whole(aligned.block, memory.present, counters)
+        memory = _update(
+            config, memory, aligned.block, present, latest, settled=settled, whole=whole, proxied=counters.proxied
+        )
+    return JudgeState(kept, memory, aligned.held)
+
+
+def _outage_alone(config: JudgeConfig, memory: Memory, latest: Block) -> Memory:
+    """What a reading says of a plain outage, while some replicas are waited for."""
+    after = _outages(config, memory, arms.collect(latest, {}, ())[0], latest.t)
+    if failed := conviction.just_failed(config, after, latest.stage, latest.t):
+        after = replace(after, failed={**after.failed, **{verdict.gate: verdict for verdict in failed}})
+    return after
+
+
+def _outages(config: JudgeConfig, memory: Memory, sides: Sides, t: float) -> Memory:
+    """Both counts of the hard stop after what a reading has brought; it waits for nobody."""
+    rule = config.spec.judge.hard_stop
+    if t < 0:
+        return memory
+    refused = memory.refused
+    if rule.client_errors:
+        refused = hard_stop.look(rule, refused, sides, t, refused=True)
+    return replace(memory, outage=hard_stop.look(rule, memory.outage, sides, t), refused=refused)
 
 
 def _update(
@@ -191,20 +218,22 @@ def _update(
     memory: Memory,
     block: Block,
     present: Present,
+    latest: Block | None = None,
     *,
     settled: bool,
     whole: bool,
     proxied: bool = False,
 ) -> Memory:
-    """One block: sums, bounds, totals, hard stop, evidence, readings, and what has failed by now."""
+    """One block: sums, bounds, totals, hard stop, evidence, readings, and what has failed by now.
+
+    `latest` is what of it this reading has brought; None where that is all of it.
+    """
     sides, known = arms.collect(block, memory.everything.bounds, config.histograms)
     everything, clock = memory.everything.knowing(known), memory.clock.ticked(block.t)
     any_reading = any("canary" in answers for answers in block.readings.values())
     exposed = block.t >= 0 and block.weight > 0 and (sides.canary.pods > 0 or any_reading)
-    outage, refused, rule = memory.outage, memory.refused, config.spec.judge.hard_stop
-    if block.t >= 0:
-        outage = hard_stop.look(rule, outage, sides, block.t)
-        refused = hard_stop.look(rule, refused, sides, block.t, refused=True) if rule.client_errors else refused
+    alone = sides if latest is None or latest is block else arms.collect(latest, {}, ())[0]
+    memory = _outages(config, memory, alone, block.t)
     stage, readings, ratio = memory.stage, memory.readings, memory.sample_ratio
     new_stage = exposed and settled and stage.index != block.stage
     if new_stage:
@@ -257,8 +286,8 @@ def _update(
         labels,
         late,
         readings,
-        outage,
-        refused,
+        memory.outage,
+        memory.refused,
         ratio,
         replicas,
         whole and exposed,

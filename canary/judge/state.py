@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import model_validator
 
+from canary.judge.alignment import Held
 from canary.judge.clock import Clock
 from canary.judge.config import JudgeConfig
 from canary.judge.delayed import Delayed
@@ -105,6 +106,8 @@ class JudgeState:
     """The totals that the next ones are differenced against; kept, so a lost pass only makes a longer block."""
     memory: Memory | None = None
     """None before the judge has begun."""
+    held: Held = field(default_factory=dict)
+    """What some replicas have added while others are waited for."""
     unreadable: bool = False
     """Whether it was stored in a way that this build cannot read: its totals are kept, its evidence is lost."""
     version: int = VERSION

@@ -14,6 +14,7 @@ from canary.observation import HistogramCounts, PodCounters
 from canary.spec.source import quoted
 from canary.spec.sources import Profile, Row
 
+_KPI_PART = re.compile("^kpi_(events|of)/")
 NATIVE = "__native__"
 """Label of a series that was spelled out of a native histogram (`controlplane.adapters.prometheus_native`)."""
 LARGEST = 2.0**63
@@ -92,6 +93,21 @@ class Recipe:
             open=self._open(values),
             broken=broken,
         )
+
+    def scraped(self, times: Sequence[float]) -> tuple[float, dict[str, float]]:
+        """When the requests were scraped (without any, the newest series), and which series at another time.
+
+        `times` has the scrape of each series, in their order; the answer is as `PodCounters` has it.
+        """
+        newest = max(times)
+        if min(times) == newest:
+            return newest, {}
+        told = {each.feeds: [place for places in each.counts for place in places] for each in self._histograms}
+        for name, places in self._totals.items():
+            told.setdefault(_KPI_PART.sub("kpi/", name), []).extend(places)
+        at = max((times[place] for place in self._requests or ()), default=newest)
+        by_name = {name: max(times[place] for place in places) for name, places in told.items()}
+        return at, {name: scraped for name, scraped in by_name.items() if scraped != at}
 
     def _take(self, row: Row, found: list[int]) -> None:
         if row.feeds == "requests":

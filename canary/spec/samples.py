@@ -25,6 +25,8 @@ class Sample(NamedTuple):
     name: str
     labels: Mapping[str, str]
     value: float
+    at: float | None = None
+    """When it was scraped (seconds); None where that is not known or the same for all."""
 
 
 Replica = tuple[Arm, str]
@@ -63,15 +65,26 @@ def by_gateway_slot(labels: Mapping[str, str]) -> Replica | None:
     return (ARMS[int(found[1])], labels.get("pod") or labels.get("instance") or "gateway") if found else None
 
 
-def pods(samples: Iterable[Sample], profile: Profile, owner: Owner) -> Totals:
-    """Running totals of every replica that has any, by arm. Values that are no numbers count as missing."""
+def pods(samples: Iterable[Sample], profile: Profile, owner: Owner, at: float | None = None) -> Totals:
+    """Running totals of every replica that has any, by arm. Values that are no numbers count as missing.
+
+    `at` is the time of the whole reading: what was scraped at other times says so.
+    """
     arms: dict[Arm, dict[str, PodCounters]] = defaultdict(dict)
     problems = []
     for (arm, name), pool in _by_replica(samples, owner):
         recipe = Recipe([SeriesId(sample.name, sample.labels) for sample in pool], profile)
-        arms[arm][name] = recipe.totals([sample.value for sample in pool])
+        totals = recipe.totals([sample.value for sample in pool])
+        times = [sample.at for sample in pool if sample.at is not None]
+        arms[arm][name] = timed(totals, recipe, times, at) if len(times) == len(pool) else totals
         problems += [f"no data from {name}: {problem}" for problem in recipe.problems]
     return Totals(with_empty_histograms(arms), problems)
+
+
+def timed(totals: PodCounters, recipe: Recipe, times: Sequence[float], at: float | None) -> PodCounters:
+    """A replica's totals with the times of its scrapes, where these are not that of the whole reading."""
+    scraped, apart = recipe.scraped(times)
+    return totals if scraped == at and not apart else replace(totals, at=scraped, apart=apart)
 
 
 def segments(

@@ -73,7 +73,7 @@ class PrometheusSource:
         samples = [*proxied, *_samples(own, self._own)]
         readings = {gate: values for gate, (values, _) in answers.items() if values}
         missing = sum(not is_number(sample.value) for sample in samples)
-        arms, problems = pods(samples, _PROFILE, by_labels)
+        arms, problems = pods(samples, _PROFILE, by_labels, at)
         return Counters(
             at=at,
             arms=arms,
@@ -110,14 +110,14 @@ class PrometheusSource:
     def _then(self, found: Past, scrape: Scrape, answers: Mapping[str, Mapping[float, list[Series]]]) -> Counters:
         """The totals at one moment of the past."""
         samples = [
-            Sample(labels["__name__"], labels, value)
-            for labels, value in ((found.series[number], value) for number, (_, value) in scrape.points.items())
+            Sample(labels["__name__"], labels, value, at)
+            for labels, at, value in ((found.series[number], *point) for number, point in scrape.points.items())
             if labels.get("__name__") in (self._own if labels.get("job") == REPLICAS_JOB else self._counted)
         ]
         told = {gate: reading(gate, vectors[scrape.at], self._variants).values for gate, vectors in answers.items()}
         return Counters(
             at=scrape.at,
-            arms=(arms := pods(samples, _PROFILE, self._owner_then).arms),
+            arms=(arms := pods(samples, _PROFILE, self._owner_then, scrape.at).arms),
             segments=segments(samples, _PROFILE, self._owner_then, self._labels, arms),
             readings={gate: values for gate, values in told.items() if values},
             unrouted=unrouted(samples),
@@ -174,4 +174,5 @@ def _selector(job: str, names: Iterable[str]) -> str:
 
 def _samples(series: Iterable[Series], names: Collection[str]) -> list[Sample]:
     """The newest point of each series with one of these names."""
-    return [Sample(each.name, each.metric, each.points[-1][1]) for each in series if each.points and each.name in names]
+    newest = ((each, *each.points[-1]) for each in series if each.points and each.name in names)
+    return [Sample(each.name, each.metric, value, at) for each, at, value in newest]

@@ -11,7 +11,7 @@ from dataclasses import replace
 from canary.observation import InFlight, PodCounters
 from canary.spec.labels import Labelled, Parts, Segments, gathered, labels_of
 from canary.spec.recipe import Recipe, SeriesId, is_number
-from canary.spec.samples import Pods, with_empty_histograms
+from canary.spec.samples import Pods, timed, with_empty_histograms
 from canary.spec.sources import PROFILES, asked_names, by_label
 from canary.weights import ARMS, Arm
 from controlplane.adapters.prometheus import NO_NUMBERS
@@ -36,15 +36,18 @@ class Replica:
         self.read: list[int] = []
         """Places of the series that have a number in this round, in the order of the answer."""
         self.values: list[float] = []
+        self.times: list[float] = []
+        """When they were scraped."""
         self._recipe: tuple[list[int], Recipe] | None = None
         self._labelled: tuple[list[int], Labelled] | None = None
 
-    def totals(self, places: Places) -> PodCounters:
-        """The totals of this round."""
+    def totals(self, places: Places, at: float) -> PodCounters:
+        """The totals of this round, whose requests were scraped last at that time."""
         if self._recipe is None or self._recipe[0] != self.read:
             series = [self.series[place] for place in self.read]
             self._recipe = self.read, Recipe(series, PROFILES[places.profile])
-        return self._recipe[1].totals(self.values)
+        recipe = self._recipe[1]
+        return timed(recipe.totals(self.values), recipe, self.times, at)
 
     @property
     def problems(self) -> Sequence[str]:
@@ -91,6 +94,7 @@ class Cell:
             ledger.open_at[self.arm] = min(ledger.open_at.get(self.arm, at), at)
         self.replica.read.append(self.place)
         self.replica.values.append(value)
+        self.replica.times.append(at)
 
 
 class Surplus:
@@ -153,7 +157,7 @@ class Ledger:
         self.at, self.unusable, self.left_out = -math.inf, 0, 0
         self.open_at.clear()
         for replica in self._replicas.values():
-            replica.read, replica.values = [], []
+            replica.read, replica.values, replica.times = [], [], []
 
     @property
     def size(self) -> int:
@@ -171,7 +175,7 @@ class Ledger:
         arms: dict[Arm, dict[str, PodCounters]] = {arm: {} for arm in ARMS}
         for (arm, name), replica in self._replicas.items():
             if replica.read:
-                totals = replica.totals(self.places)
+                totals = replica.totals(self.places, self.at)
                 since = self._ready_since(name, ready.get(arm, {}))
                 arms[arm][name] = totals if since is None else replace(totals, started_at=since)
         return with_empty_histograms({arm: found for arm, found in arms.items() if found})

@@ -93,8 +93,9 @@ def test_only_what_gates_read_is_remembered() -> None:
 def test_a_block_tells_the_split_only_if_it_counts_every_replica() -> None:
     one, two = _counters(0, a=PodCounters(1.0, 0.0)), _counters(5, a=PodCounters(2.0, 0.0), b=PodCounters(9.0, 0.0))
     block = feed.difference(one, two, stage=0, weight=0.1, warmup=0.0)
-    assert not feed.whole(block, feed.present(one), feed.present(two))
-    assert feed.whole(block, feed.present(one), feed.present(_counters(5, a=PodCounters(2.0, 0.0))))
+    assert not feed.whole(block, feed.present(one), two)
+    assert not feed.whole(block, feed.present(two), two), "nothing is known of what the new one added"
+    assert feed.whole(block, feed.present(one), _counters(5, a=PodCounters(2.0, 0.0)))
 
 
 def test_a_clock_set_back_is_told_from_an_old_answer_by_its_totals() -> None:
