@@ -50,7 +50,7 @@ SPEC = CanarySpec(
     stable=Variant(name="old"),
     canary=Variant(name="new"),
     stages=(Stage(traffic=SHARE, hold=7200.0, gates=GATES), Stage(traffic=1.0, hold=0.0)),
-    judge=JudgeSettings(falseRollback=0.01),
+    judge=JudgeSettings(false_rollback=0.01),
 )
 
 

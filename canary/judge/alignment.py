@@ -179,7 +179,7 @@ def _increments(part: _Part, latest: Block, current: Counters) -> HeldIncrements
 def _of_kind(kind: str, pod: PodCounters, added: PodBlock) -> PodBlock:
     """Those of the increments that are of this kind."""
     if not pod.apart:
-        return added
+        return added._replace(gauges=dict(added.gauges))  # a plain one, as a store can keep it
     main = _main(pod)
 
     def here(series: str) -> bool:
@@ -191,7 +191,7 @@ def _of_kind(kind: str, pod: PodCounters, added: PodBlock) -> PodBlock:
         {name: counts for name, counts in added.histograms.items() if here(name)},
         {name: value for name, value in added.totals.items() if here(name)},
         {name: value for name, value in added.kpis.items() if here(f"kpi/{name}")},
-        added.gauges if kind == main else {},
+        dict(added.gauges) if kind == main else {},
     )
 
 

@@ -17,7 +17,7 @@ from canary.judge import JudgeState
 from canary.observation import Counters, EvidenceSeen
 from canary.spec.models import Gate
 from canary.verdict import Answer, Judgement
-from canary.weights import Arm, Weights
+from canary.weights import ARMS, Arm, Weights
 from controlplane.adapters.prometheus_api import PrometheusApi
 from controlplane.adapters.prometheus_text import Newest
 from controlplane.evidence.fleet import FleetMetrics
@@ -73,8 +73,8 @@ def _text(name: str, **labels: str) -> str:
     return json.dumps({"__name__": name, **labels})[:-1]
 
 
-def _histogram(name: str, replica: Replica, scale: float = 1.0, **labels: str) -> Page:
-    bounds = [f"{bound * scale:.6g}" for bound in BOUNDS] + ["+Inf"]
+def _histogram(name: str, replica: Replica, **labels: str) -> Page:
+    bounds = [f"{bound:.6g}" for bound in BOUNDS] + ["+Inf"]
     return [
         (_text(f"{name}_bucket", **labels, le=le), count)
         for le, count in zip(bounds, replica.buckets.tolist(), strict=True)
@@ -185,8 +185,8 @@ class Court:
         self.prometheus, self.clock = Phases(), Hand()
         self.servers: list[Replica] = [
             Replica(arm, f"{SERVICES[arm]}-predictor-6b7f-{number}")
-            for arm in ("stable", "canary")
-            for number in range(self.replicas[cast("Arm", arm)])
+            for arm in ARMS
+            for number in range(self.replicas[arm])
         ]
         pages = {"vllm": [vllm], "kserve": [kserve], "knative": [knative, server], "envoy-gateway": [server]}
         targets = [(replica, page) for page in pages[self.profile] for replica in self.servers]
