@@ -24,6 +24,7 @@ from controlplane.adapters.prometheus_api import PrometheusApi
 from controlplane.adapters.prometheus_local import LocalPrometheus
 from controlplane.adapters.prometheus_server import MISSING, TERM_PATIENCE_S, PrometheusServer, find_prometheus
 from controlplane.adapters.scrape import Pages, ScrapeSource
+from controlplane.adapters.warmed import WarmedSource
 from controlplane.ports import Clock, MetricSource
 from controlplane.private_files import read_json
 
@@ -116,7 +117,7 @@ async def _scraping(
     )
     try:
         words = f"Envoy and the servers themselves, scraped every {interval:g} s"
-        yield _priced(LocalMetrics(source, interval, words), spec, rates)
+        yield _warmed(_priced(LocalMetrics(source, interval, words), spec, rates), spec, platform)
     finally:
         await source.close()
 
@@ -148,7 +149,7 @@ async def _prometheus(
     words = f"Prometheus ({program.name}), which scrapes Envoy and the servers every {interval:g} s"
     try:
         local_source = LocalPrometheus(server, source, clock=clock, interval=interval, labels=labels_of(gates))
-        yield _priced(LocalMetrics(local_source, POLL_S, words, server), spec, rates)
+        yield _warmed(_priced(LocalMetrics(local_source, POLL_S, words, server), spec, rates), spec, platform)
     finally:
         await source.close()
 
@@ -160,3 +161,10 @@ def _priced(metrics: LocalMetrics, spec: CanarySpec, rates: Mapping[Arm, float])
         return metrics
     prices = " and ".join(f"{arm} at ${rate:,.2f} an hour" for arm, rate in rates.items())
     return replace(metrics, source=PricedSource(metrics.source, rates), words=f"{metrics.words}; a replica of {prices}")
+
+
+def _warmed(metrics: LocalMetrics, spec: CanarySpec, platform: ProcessPlatform) -> LocalMetrics:
+    """The same with the time when each replica became ready, where there is a warm-up to count from it."""
+    if not spec.judge.warmup:
+        return metrics
+    return replace(metrics, source=WarmedSource(metrics.source, platform.ready_since))

@@ -5,14 +5,14 @@ one running total over another. Put together by `controlplane.adapters.local_met
 for as long as it is up, whether it answers or not; a price comes from the plan or from the catalogue, never from here.
 """
 
-from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from canary.observation import Counters, PodCounters
 from canary.spec.models import CanarySpec, Variant
 from canary.weights import ARMS, Arm
-from controlplane.ports import MetricHistory, MetricSource
+from controlplane.adapters.amended import Amended
+from controlplane.ports import MetricSource
 from profiles.catalogue import Catalogue, builtin
 from profiles.errors import Unknown
 
@@ -54,27 +54,13 @@ class Meter:
     dollars: float = 0.0
 
 
-class Priced:
+class Priced(Amended):
     """A source whose numbers have money added, those of the past as those of now."""
 
     def __init__(self, source: MetricSource, rates: Mapping[Arm, float]) -> None:
         """`rates` are dollars an hour for one replica of the arm."""
-        self._source = source
+        super().__init__(source)
         self._rates = rates
-
-    async def read(self) -> Counters:
-        """The source's newest totals with the money; raises what it raises."""
-        return self._with_money(await self._source.read())
-
-    async def between(self, start: float, end: float, most: int) -> list[Counters]:
-        """What the source remembers, with the money of that time; nothing where it remembers nothing."""
-        if not isinstance(self._source, MetricHistory):
-            return []
-        return [self._with_money(counters) for counters in await self._source.between(start, end, most)]
-
-    @abstractmethod
-    def _with_money(self, counters: Counters) -> Counters:
-        """The same numbers, and `dollars` for each replica of an arm that has a rate."""
 
 
 class PricedSource(Priced):
@@ -90,7 +76,7 @@ class PricedSource(Priced):
         super().__init__(source, rates)
         self._meters: dict[tuple[Arm, str], Meter] = {}
 
-    def _with_money(self, counters: Counters) -> Counters:
+    def _amended(self, counters: Counters) -> Counters:
         arms = {
             arm: {name: self._priced(arm, name, pod, counters.at) for name, pod in pods.items()}
             for arm, pods in counters.arms.items()

@@ -33,7 +33,7 @@ class PricedPods(Priced):
         super().__init__(source, rates)
         self._pods = pods
 
-    def _with_money(self, counters: Counters) -> Counters:
+    def _amended(self, counters: Counters) -> Counters:
         arms = {arm: dict(pods) for arm, pods in counters.arms.items()}
         for arm, pods in self._pods().items():
             if arm not in self._rates:

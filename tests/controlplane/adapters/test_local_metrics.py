@@ -6,13 +6,14 @@ import pytest
 
 from canary.errors import BadInput
 from canary.spec.gates import Gate
-from canary.spec.models import LocalPlatform, Profile, Stage, Variant
+from canary.spec.models import JudgeSettings, LocalPlatform, Profile, Stage, Variant
 from controlplane.adapters.envoy import EnvoyRouter
 from controlplane.adapters.local_metrics import open_metrics, pages_of
 from controlplane.adapters.priced import PricedSource, rates_of
 from controlplane.adapters.processes import ProcessPlatform
 from controlplane.adapters.prometheus_server import find_prometheus
 from controlplane.adapters.system_clock import SystemClock
+from controlplane.adapters.warmed import WarmedSource
 from tests.canary.story import plan
 
 QUERY = Gate(text="q", metric="kpi/x", comparison="max", limit=1, better="lower", query="x", test="threshold")
@@ -118,3 +119,21 @@ def test_every_replica_has_the_page_that_its_variant_names(tmp_path: Path) -> No
     """Before a replica is ready there is no page to read."""
     pages = pages_of(plan(), Bench(tmp_path).platform)
     assert pages() == {"stable": {}, "canary": {}}
+
+
+@pytest.mark.parametrize("warmup", [0.0, 30.0])
+async def test_a_warm_up_is_counted_from_readiness(tmp_path: Path, warmup: float) -> None:
+    """And nothing is put in between for a plan without one."""
+    bench = Bench(tmp_path)
+    opened = open_metrics(
+        LocalPlatform.model_validate({"metrics": "scrape"}),
+        plan(Stage(traffic=1.0), judge=JudgeSettings(warmup=warmup)),
+        folder=tmp_path,
+        router=bench.router,
+        platform=bench.platform,
+        clock=bench.clock,
+        say=bench.said.append,
+        rates={},
+    )
+    async with opened as metrics:
+        assert isinstance(metrics.source, WarmedSource) == (warmup > 0)
