@@ -7,8 +7,9 @@ draws a cluster once for each new request. Reads no metrics: whoever does asks `
 - `envoy_cluster_upstream_rq_xx{envoy_cluster_name="canary-0",envoy_response_code_class="5"}`: answers by class,
 - `envoy_cluster_upstream_rq_time_bucket{envoy_cluster_name="canary-0",le="200"}`: milliseconds, cumulative,
 
-where the cluster's name is the replica's, so what stands before the dash is the arm. A limit with two significant
-digits (200 ms, 2500 ms) is exactly a bound; one with more is counted from the next lower edge.
+where the cluster's name is the replica's, so what stands before the dash is the arm. With a cohort these are the
+cohort's requests alone; all others have clusters of their own. A limit with two significant digits (200 ms, 2500 ms) is
+exactly a bound; one with more is counted from the next lower edge.
 """
 
 import asyncio
@@ -22,7 +23,7 @@ from canary.spec.models import Cohort, Sticky
 from canary.weights import ALL_CANARY, ALL_STABLE, ARMS, Arm, Weights
 from controlplane.adapters import envoy_config
 from controlplane.adapters.envoy_admin import Kind
-from controlplane.adapters.envoy_config import Address, Json, arm_of
+from controlplane.adapters.envoy_config import OUTSIDE, Address, Json, arm_of
 from controlplane.adapters.envoy_process import CLUSTERS_FILE, ROUTES_FILE, EnvoyProcess
 from controlplane.adapters.process_readiness import Answered
 from controlplane.private_files import private_folder, read_json, write_json
@@ -123,16 +124,13 @@ class EnvoyRouter:
         traffic keeps the addresses it had until a new one is ready.
         """
         async with self._one_set_of_endpoints_at_a_time:
-            known = self._all_clusters()
-            union = {**known, **_flat(self._taken_over(addresses, ready))}
-            if union != known:
-                await self._put_clusters(union)
+            union = {**self._all_clusters(), **_flat(self._taken_over(addresses, ready))}
+            await self._put_clusters(union)
             # Weights may have changed while Envoy took the clusters in; from here to the written route nothing waits.
             self._replicas = self._taken_over(addresses, ready)
             self._ready = frozenset(name for replicas in ready.values() for name in replicas)
             await self._put_routes()
-            if self._all_clusters() != union:
-                await self._put_clusters(self._all_clusters())
+            await self._put_clusters(self._all_clusters())
 
     async def seen(self) -> RouteSeen:
         """The weights in force, computed from the routes that Envoy says it has."""
@@ -250,7 +248,9 @@ class EnvoyRouter:
             raise
 
     async def _put_clusters(self, replicas: Mapping[str, Address]) -> None:
-        revision = self._write("clusters", envoy_config.clusters(replicas))
+        # The routes in force may be those of a cohort that this plan does not have.
+        apart = self._wanted_cohort is not None or self._cohort is not None
+        revision = self._write("clusters", envoy_config.clusters(replicas, apart=apart))
         await self._until_in_force("clusters", revision)
 
     def _routes(self) -> list[Json]:
@@ -263,7 +263,10 @@ class EnvoyRouter:
         # Once the canary has won, stable goes away, and whoever is outside the cohort is served by the winner too.
         outside = [ALL_CANARY, ALL_STABLE] if self._retired == "stable" else [ALL_STABLE, ALL_CANARY]
         others = envoy_config.spread(outside[0], serving) or envoy_config.spread(outside[1], serving)
-        return envoy_config.routes(split, others, self._cohort, self._sticky)
+        # Until they have clusters of their own, as under an Envoy that another Serinus left.
+        there = {cluster["name"] for cluster in self._written.get("clusters", [])}
+        apart = {f"{OUTSIDE}{name}": share for name, share in others.items()}
+        return envoy_config.routes(split, apart if apart.keys() <= there else others, self._cohort, self._sticky)
 
     def _write(self, kind: Kind, resources: list[Json]) -> int:
         """Replace the file unless it says the same already; returns the revision that then has to be in force."""

@@ -68,9 +68,12 @@ class EnvoyAdmin:
         return int(text.rpartition(":")[2] or 0)
 
     async def in_flight(self) -> Mapping[Arm, tuple[float, float]]:
-        """By arm the requests that its replicas have begun and not ended, and how many of its answers broke off."""
+        """By arm the requests that its replicas have begun and not ended, and how many of its answers broke off.
+
+        Those from outside the cohort as well: they are waited for when an arm is stopped.
+        """
         names = "upstream_(rq_active|rq_pending_active|cx_protocol_error|rq_502)"
-        text = await self._text("/stats", filter=rf"^cluster[.]({'|'.join(ARMS)})-[^.]+[.]{names}$")
+        text = await self._text("/stats", filter=rf"^cluster[.]({OUTSIDE})?({'|'.join(ARMS)})-[^.]+[.]{names}$")
         open_: dict[Arm, float] = dict.fromkeys(ARMS, 0.0)
         broken: dict[Arm, float] = dict.fromkeys(ARMS, 0.0)
         for line in text.splitlines():
@@ -86,7 +89,7 @@ class EnvoyAdmin:
     async def answered(self, replica: str) -> Answered:
         """What has come back from this replica so far, for those outside the cohort as well."""
         names = "upstream_(rq_[1-5]xx|cx_rx_bytes_total)"
-        text = await self._text("/stats", filter=rf"^cluster[.]({re.escape(OUTSIDE)})?{re.escape(replica)}[.]{names}$")
+        text = await self._text("/stats", filter=rf"^cluster[.]({OUTSIDE})?{re.escape(replica)}[.]{names}$")
         served = failed = received = 0.0
         for line in text.splitlines():
             name, _, value = line.partition(": ")

@@ -2,7 +2,8 @@
 
 Called by `envoy.py`, which writes the dicts to files. One Envoy cluster per replica, named like it (`canary-0`): thus
 Envoy's own counters and histograms tell arms and replicas apart; a request's cluster is drawn by weight, out of a
-million. Starts nothing and waits for nothing.
+million. Where only a cohort takes part each replica has a second cluster for everybody else (`outside-stable-0`), so
+that what is counted of stable is the cohort's, as it is of the canary. Starts nothing and waits for nothing.
 """
 
 from collections.abc import Mapping, Sequence
@@ -59,12 +60,12 @@ Replicas = Mapping[Arm, Mapping[str, Address]]
 """Arm to replica name to address. A replica's name begins with its arm: `canary-0`."""
 
 
-def arm_of(replica: str) -> Arm:
-    """The arm that a replica's name begins with; raises ValueError for other names."""
+def arm_of(cluster: str) -> Arm:
+    """The arm of a replica, by the name of either of its clusters; raises ValueError for other names."""
     for arm in ARMS:
-        if replica.startswith(f"{arm}-"):
+        if cluster.removeprefix(OUTSIDE).startswith(f"{arm}-"):
             return arm
-    raise ValueError(f"a replica is named stable-… or canary-…, got {replica!r}")
+    raise ValueError(f"a replica is named stable-… or canary-…, got {cluster!r}")
 
 
 def bounds_with(limits_ms: Sequence[float]) -> tuple[float, ...]:
@@ -96,9 +97,10 @@ def bootstrap(listen: Address, admin: Address, bounds_ms: Sequence[float], clust
     }
 
 
-def clusters(replicas: Mapping[str, Address]) -> list[Json]:
-    """The resources of the cluster file: one cluster per replica."""
-    return [_cluster(name, address) for name, address in sorted(replicas.items())]
+def clusters(replicas: Mapping[str, Address], *, apart: bool = False) -> list[Json]:
+    """The resources of the cluster file: one cluster per replica, and one for those outside the cohort if `apart`."""
+    outside = {f"{OUTSIDE}{name}": address for name, address in replicas.items()} if apart else {}
+    return [_cluster(name, address) for name, address in sorted({**replicas, **outside}.items())]
 
 
 def routes(
@@ -172,9 +174,11 @@ def cohort_in(configuration: Json) -> Cohort | None:
 
 
 def addresses_in(cluster_file: Json) -> dict[str, Address]:
-    """Cluster name to address, as a cluster file has them."""
+    """Replica name to address, as a cluster file has them."""
     found = {}
     for cluster in cluster_file["resources"]:
+        if cluster["name"].startswith(OUTSIDE):
+            continue
         endpoint = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]
         socket = endpoint["address"]["socket_address"]
         found[cluster["name"]] = Address(socket["address"], int(socket["port_value"]))

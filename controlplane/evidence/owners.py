@@ -94,9 +94,12 @@ class Owners:
         return None
 
     def _of_cluster(self, labels: Mapping[str, str]) -> Owner | None:
-        """By `httproute/<namespace>/<route>/rule/<i>/backend/<place>`; each proxy counts on its own."""
+        """By `httproute/<namespace>/<route>/rule/0/backend/<place>`; each proxy counts on its own.
+
+        Other rules serve who is outside the cohort, with whom it is not compared.
+        """
         parts = labels[CLUSTER].split("/")
-        if len(parts) != 7 or parts[0] != "httproute" or parts[5] != "backend":
+        if len(parts) != 7 or parts[0] != "httproute" or parts[3:6] != ["rule", "0", "backend"]:
             return None
         found = self._slots.get((parts[1], parts[2], parts[6]))
         if found is None:

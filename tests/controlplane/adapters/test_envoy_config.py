@@ -34,6 +34,17 @@ def test_the_clusters_are_the_golden_ones() -> None:
     golden("envoy_clusters.json", envoy_config.clusters(REPLICAS))
 
 
+def test_those_outside_a_cohort_have_clusters_of_their_own_at_the_same_addresses() -> None:
+    """What is counted of a replica is then the cohort's alone."""
+    made = envoy_config.clusters(REPLICAS, apart=True)
+    assert [each["name"] for each in made] == ["canary-0", "outside-canary-0", "outside-stable-0", "stable-0"]
+    assert envoy_config.addresses_in({"resources": made}) == REPLICAS
+    by_name = {
+        each["name"]: {**each, "name": "", "load_assignment": each["load_assignment"]["endpoints"]} for each in made
+    }
+    assert all(by_name[f"outside-{name}"] == by_name[name] for name in REPLICAS)
+
+
 def test_the_routes_are_the_golden_ones() -> None:
     golden("envoy_routes.json", envoy_config.routes(SPLIT, {"stable-0": WHOLE}, None, None))
 
@@ -115,6 +126,7 @@ def test_what_is_no_address_is_refused(text: str) -> None:
 
 def test_a_replica_s_name_says_its_arm() -> None:
     assert (envoy_config.arm_of("canary-0"), envoy_config.arm_of("stable-12")) == ("canary", "stable")
+    assert envoy_config.arm_of("outside-stable-0") == "stable"
     with pytest.raises(ValueError, match="named stable-… or canary-…"):
         envoy_config.arm_of("shadow-0")
 

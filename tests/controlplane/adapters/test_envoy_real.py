@@ -1,5 +1,7 @@
 """Who takes part where a plan has a cohort, through a real Envoy."""
 
+import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -8,8 +10,12 @@ import pytest
 from canary.spec.models import Cohort
 from canary.weights import ALL_CANARY, Arm, Weights
 from controlplane.adapters.envoy import EnvoyRouter
+from controlplane.adapters.envoy_config import OUTSIDE
 from controlplane.adapters.envoy_process import EnvoyProcess
-from tests.controlplane.adapters.upstreams import ask, upstream
+from controlplane.adapters.scrape import ScrapeSource
+from controlplane.adapters.system_clock import SystemClock
+from controlplane.private_files import read_json, write_json
+from tests.controlplane.adapters.upstreams import Stream, ask, upstream
 from tests.controlplane.adapters.waiting import PATIENCE_S
 from tests.patience import now
 
@@ -75,3 +81,74 @@ async def test_a_restart_does_not_widen_the_cohort(folder: Path, both: Endpoints
         assert (await ask(router.address))[1] == "stable"
         await router.set_weights(ALL_CANARY)
         assert (await ask(router.address))[1] == "canary"
+
+
+async def counted(router: EnvoyRouter) -> dict[str, tuple[float, float]]:
+    """Requests and errors of each arm, as the judge gets them."""
+    source = ScrapeSource(
+        envoy=lambda: router.admin_address,
+        pages=lambda: {"stable": {}, "canary": {}},
+        clock=SystemClock(),
+        interval=60.0,
+    )
+    arms = (await source.read()).arms
+    await source.close()
+    return {arm: (pods[f"{arm}-0"].requests or 0.0, pods[f"{arm}-0"].errors or 0.0) for arm, pods in arms.items()}
+
+
+async def test_a_cohort_is_judged_against_the_same_cohort_of_stable(folder: Path, both: Endpoints) -> None:
+    """Stable fails for everybody else and for nobody of the cohort; the canary fails for none."""
+    cohort = Cohort(header="x-group", values=("beta",))
+    async with envoy(folder, cohort=cohort) as router:
+        await router.set_endpoints(both, both)
+        await router.set_weights(Weights(500_000))
+        served = [(await ask(router.address, headers={"x-group": "beta"}))[1] for _ in range(30)]
+        assert [(await ask(router.address))[1] for _ in range(50)] == ["stable"] * 50
+        expected = {arm: (float(served.count(arm)), 0.0) for arm in ("stable", "canary")}
+        assert await counted(router) == expected
+        # Those outside are answered by stable still, and are no part of a canary's comparison however they fare.
+        gone: Endpoints = {"stable": {"stable-0": "127.0.0.1:1"}, "canary": both["canary"]}
+        await router.set_endpoints(gone, gone)
+        assert [(await ask(router.address))[0] for _ in range(5)] == [503] * 5
+        assert await counted(router) == expected
+
+
+async def test_whoever_is_answered_outside_the_cohort_is_waited_for_before_an_arm_is_stopped(folder: Path) -> None:
+    stream = Stream()
+    async with upstream("stable", stream=stream) as stable, upstream("canary") as canary:
+        both: Endpoints = {"stable": {"stable-0": stable}, "canary": {"canary-0": canary}}
+        async with envoy(folder, cohort=Cohort(header="x-group", values=("beta",))) as router:
+            await router.set_endpoints(both, both)
+            await router.set_weights(ALL_CANARY)
+            async with asyncio.TaskGroup() as asking:
+                asking.create_task(ask(router.address, "/stream"))
+                await stream.begun.wait()
+                assert (await router.in_flight())["stable"].open == 1.0
+                seen = await router.answered("stable-0")
+                assert seen is not None
+                stream.go_on.set()
+            later = await router.answered("stable-0")
+            assert later is not None
+            assert later.more_than(seen)
+
+
+async def test_the_routes_of_a_serinus_without_clusters_apart_are_taken_over(folder: Path, both: Endpoints) -> None:
+    """Its Envoy refuses a route to a cluster that it does not have yet; nobody is without an answer meanwhile."""
+    cohort = Cohort(header="x-group", values=("beta",))
+    async with envoy(folder, cohort=cohort) as router:
+        await router.set_endpoints(both, both)
+        await router.set_weights(ALL_CANARY)
+    for name in ("clusters.json", "routes.json"):
+        file = read_json(folder / name)
+        revision = int(file["version_info"].partition(" ")[0]) + 1
+        kept = [each for each in file["resources"] if not each["name"].startswith(OUTSIDE)]
+        text = json.dumps({"version_info": f"{revision}", "resources": kept}).replace(OUTSIDE, "")
+        write_json(folder / name, json.loads(text))
+    async with envoy(folder, cohort=cohort) as router:
+        assert (await ask(router.address))[:2] == (200, "stable")
+        await router.set_weights(ALL_CANARY)
+        assert (await ask(router.address))[:2] == (200, "stable")
+        await router.set_endpoints(both, both)
+        before = await counted(router)
+        assert (await ask(router.address))[:2] == (200, "stable")
+        assert await counted(router) == before

@@ -64,6 +64,7 @@ def test_a_servers_series_is_its_arms_however_the_server_is_named(labels: dict[s
         {"namespace": "shop", "pod": "chat-int4-predictor-b-predictor-7d9f4b5c8-x2x4z"},
         {"envoy_cluster_name": "httproute/shop/chat/rule/0"},
         {"envoy_cluster_name": "httproute/shop/chat/rule/0/backend/2"},
+        {**GATEWAYS_OWN, "envoy_cluster_name": "httproute/shop/chat/rule/1/backend/0"},
         {"envoy_cluster_name": "httproute/shop/other/rule/0/backend/1"},
         {"envoy_cluster_name": "grpcroute/shop/chat/rule/0/backend/1"},
         {"envoy_cluster_name": "httproute/shop/chat/rule/0-mirror-0", "namespace": "shop", "app": "chat-int4"},
