@@ -14,7 +14,7 @@ from canary.spec.source import quoted
 from controlplane.gitops.ledger import Ledger, Origin
 from controlplane.gitops.wanted import Complaint, Wanted
 from controlplane.gitsources.guard import DriftGuard
-from controlplane.gitsources.origin import ANNOTATION, SOURCE, annotations
+from controlplane.gitsources.origin import ANNOTATION, SOURCE, annotations, source_of
 from controlplane.gitsources.plans import Manifest
 from controlplane.gitsources.resource import GitSource
 from controlplane.kubernetes.api import Conflict, Kube, NotFound, Object, Refused
@@ -215,7 +215,7 @@ class ClusterFleet:
         return object_ if object_ is not None and self._is_ours(object_) else None
 
     def _is_ours(self, object_: Object) -> bool:
-        return (object_["metadata"].get("labels") or {}).get(SOURCE) == self._source.name
+        return source_of(object_) == self._source.key
 
 
 _HAND_OVER = f"To hand it over, label it {SOURCE} with the name of this GitSource; until then it stays as it is."
@@ -229,5 +229,5 @@ def _told(source: GitSource, manifest: Manifest, origin: Origin | None) -> Mappi
 
 
 def _owner(object_: Object) -> str:
-    source = (object_["metadata"].get("labels") or {}).get(SOURCE)
+    _, source = source_of(object_)
     return f"the GitSource {source}" if source else "elsewhere"

@@ -27,7 +27,7 @@ from controlplane.gitsources.book import StatusLedger
 from controlplane.gitsources.credentials import Vault, secrets_of
 from controlplane.gitsources.fleet import ClusterFleet
 from controlplane.gitsources.guard import DriftGuard
-from controlplane.gitsources.origin import SOURCE
+from controlplane.gitsources.origin import source_of
 from controlplane.gitsources.plans import for_namespace
 from controlplane.gitsources.resource import GitSource
 from controlplane.gitsources.room import Room
@@ -160,9 +160,9 @@ class Follower:
             await asyncio.to_thread(vault.close)
 
     def changed(self, before: Object | None, after: Object | None) -> None:
-        """A ModelCanary changed."""
+        """A ModelCanary changed, of this source or not. One of another namespace never is, whatever its label says."""
         object_ = after or before
-        if object_ is None or (object_["metadata"].get("labels") or {}).get(SOURCE) != self.source.name:
+        if object_ is None or source_of(object_) != self.source.key:
             return
         name = object_["metadata"]["name"]
         status = (after or {}).get("status") or {}

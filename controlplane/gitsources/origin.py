@@ -17,6 +17,15 @@ SOURCE = "git.serinus.dev/source"
 """Label: the GitSource that a ModelCanary comes from."""
 
 
+def source_of(object_: Mapping[str, Any]) -> tuple[str, str]:
+    """Namespace and name of the GitSource that a ModelCanary comes from; the name is empty for one that does not.
+
+    The namespace is the object's own: a label is written by whoever may write the object.
+    """
+    meta = object_["metadata"]
+    return str(meta["namespace"]), str((meta.get("labels") or {}).get(SOURCE, ""))
+
+
 def annotations(object_: Mapping[str, Any]) -> Mapping[str, str]:
     """Repository, commit, author, subject, path, line, revision and digest; empty for one that is not from git."""
     said = object_["metadata"].get("annotations") or {}

@@ -14,7 +14,7 @@ from controlplane.gitops.listener import Hook
 from controlplane.gitops.webhook import Doorman
 from controlplane.gitsources.credentials import secrets_of
 from controlplane.gitsources.follower import FIRST_WAIT, LONGEST_WAIT, Follower, Means, say_stopped
-from controlplane.gitsources.origin import SOURCE
+from controlplane.gitsources.origin import source_of
 from controlplane.gitsources.resource import GitSource, read
 from controlplane.gitsources.status import reason_of
 from controlplane.kubernetes.api import Object
@@ -86,9 +86,8 @@ class Sources:
 
     async def allow(self, object_: Object) -> bool:
         """Somebody wants to try again what git had rejected of this ModelCanary; answers whether it had."""
-        namespace, name = key_of(object_)
-        follower = self._followers.get((namespace, (object_["metadata"].get("labels") or {}).get(SOURCE, "")))
-        return follower is not None and await follower.allow(name)
+        follower = self._followers.get(source_of(object_))
+        return follower is not None and await follower.allow(object_["metadata"]["name"])
 
     async def find(self, path: str) -> Hook | None:
         """The hook at `/NAMESPACE/NAME`. Raises `BadInput` for a source without a secret for webhooks."""

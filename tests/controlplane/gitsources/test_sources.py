@@ -10,11 +10,15 @@ import pytest
 
 from canary.edit import Written, at_rest
 from canary.errors import Unavailable
+from canary.rollout import Phase, Reason
 from controlplane.gitsources.follower import Follower, Means, say_stopped
 from controlplane.gitsources.origin import annotations, origin_line
 from controlplane.gitsources.room import Quota, Room
 from controlplane.kubernetes.api import Object
 from controlplane.kubernetes.resources import EVENT, GIT_SOURCE, MODEL_CANARY, ROLLOUT_HISTORY
+from controlplane.operator.status import Entry, status_of
+from controlplane.operator.store import stored_in
+from tests.controlplane.gitops.machine import WHY, ended_as
 from tests.controlplane.gitsources.estate import NAMESPACE, SOURCE, TOKEN, Estate, estate, file, path_of
 
 
@@ -239,6 +243,34 @@ async def test_s14_a_repository_that_stumbles_over_a_change_keeps_no_other_from_
         await town.follow()
         await town.until(lambda: any("v1 instead of bad1" in each for each in town.log()))
     assert any("RecursionError" in each for each in town.said)
+
+
+async def test_s14_what_another_namespace_says_of_a_rollout_of_this_name_is_no_word_about_this_one(
+    town: Estate,
+) -> None:
+    """It bears the label of a source of this name, too, and the revision, and claims that it was rolled back."""
+    town.commit(chat="slow1")
+    async with town.operator():
+        await town.follow()
+        await town.until(lambda: town.clerk.began == ["chat slow1"])
+        stored = stored_in(town.canary("chat"))
+        assert stored is not None
+        over = ended_as(stored.rollout, Phase.ROLLING_BACK, Reason.GATE_FAILED, WHY, "rolled_back")
+        meta = {key: town.canary("chat")["metadata"][key] for key in ("name", "labels", "annotations")}
+        town.kube.seed(
+            MODEL_CANARY,
+            {
+                **town.canary("chat"),
+                "metadata": {**meta, "namespace": "attacker"},
+                "status": status_of(Entry(over, stored.spec_text, 9), {}, over.began + 13),
+            },
+        )
+        town.commit(other="bad1")
+        await town.until(lambda: "Roll back other: v1 instead of bad1" in town.log())
+        await town.until(lambda: "other" in json.loads(town.source()["status"]["state"])["rejected"])
+    assert [each for each in town.log() if "chat" in each] == []
+    assert json.loads(town.source()["status"]["state"])["rejected"].keys() == {"other"}
+    assert town.canary("chat")["spec"]["canary"]["name"] == "slow1"
 
 
 async def test_s14_a_repository_of_which_it_cannot_be_said_why_it_is_not_followed_ends_no_other(
