@@ -1,14 +1,18 @@
-"""The API server in memory keeps what every implementation promises."""
+"""The API server in memory keeps what every implementation promises, and so does the real client on it over HTTP."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
 import pytest
+from kubernetes.aio.client.configuration import Configuration
 
 from controlplane.adapters.system_clock import SystemClock
+from controlplane.kubernetes.access import Access
 from controlplane.kubernetes.api import Resource
+from controlplane.kubernetes.client import KubeClient
 from controlplane.kubernetes.memory import MemoryKube
 from controlplane.kubernetes.resources import CONFIG_MAP, NAMESPACE
-from tests.contracts.kube_promises import UNKNOWN, KubePromises
+from tests.contracts.kube_promises import SAMPLE, UNKNOWN, KubePromises
+from tests.controlplane.kubernetes.served import MemoryApi, listening
 
 
 class TestMemoryKube(KubePromises):
@@ -31,6 +35,44 @@ class TestMemoryKube(KubePromises):
     def too_old(self, kube: MemoryKube) -> Callable[[], tuple[Resource, str]]:
         def compacted() -> tuple[Resource, str]:
             kube.compact()
+            return CONFIG_MAP, "1"
+
+        return compacted
+
+
+class TestServedMemory(KubePromises):
+    @pytest.fixture
+    def memory(self, namespace: str) -> MemoryKube:
+        kube = MemoryKube(SystemClock())
+        kube.seed(NAMESPACE, {"metadata": {"name": namespace}})
+        kube.missing.add(UNKNOWN)
+        return kube
+
+    @pytest.fixture
+    async def host(self, memory: MemoryKube) -> AsyncIterator[str]:
+        async with listening(MemoryApi(memory, SAMPLE, UNKNOWN)) as host:
+            yield host
+
+    @pytest.fixture
+    async def kube(self, host: str) -> AsyncIterator[KubeClient]:
+        client = KubeClient(Access(Configuration(host=host)))
+        yield client
+        await client.close()
+
+    @pytest.fixture
+    async def other(self, host: str) -> AsyncIterator[KubeClient]:
+        client = KubeClient(Access(Configuration(host=host)), manager="argocd")
+        yield client
+        await client.close()
+
+    @pytest.fixture
+    def namespace(self) -> str:
+        return "models"
+
+    @pytest.fixture
+    def too_old(self, memory: MemoryKube) -> Callable[[], tuple[Resource, str]]:
+        def compacted() -> tuple[Resource, str]:
+            memory.compact()
             return CONFIG_MAP, "1"
 
         return compacted
