@@ -165,7 +165,7 @@ class LeftBehind:
         """Processes that were started for this state folder."""
         marks = [str(self._state)]
         pids = {
-            record["pid"] for file in self._state.rglob("*.json") for record in _records(json.loads(file.read_text()))
+            record["pid"] for file in self._state.rglob("*.json") for record in records(json.loads(file.read_text()))
         }
         found = []
         for process in psutil.process_iter():
@@ -178,9 +178,10 @@ class LeftBehind:
         return found
 
 
-def _records(value: Any) -> list[dict[str, Any]]:
+def records(value: Any) -> list[dict[str, Any]]:
+    """Of a file in a state folder, all that have the number of a process."""
     if isinstance(value, dict):
         if "pid" in value:
             return [value]
-        return [record for each in value.values() for record in _records(each)]
-    return [record for each in value for record in _records(each)] if isinstance(value, list) else []
+        return [record for each in value.values() for record in records(each)]
+    return [record for each in value for record in records(each)] if isinstance(value, list) else []

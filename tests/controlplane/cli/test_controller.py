@@ -2,31 +2,35 @@
 
 import asyncio
 import json
+import os
 import random
 import re
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import click
 import httpx2
+import psutil
 import pytest
 from click.testing import CliRunner
 
 from canary.edit import promoted
+from controlplane.adapters.prometheus_server import find_prometheus
 from controlplane.cli.main import serinus
 from controlplane.gitops.ledger import Ledger
 from controlplane.gitops.ledger import Origin as Known
 from controlplane.program import stop_all
 from controlplane.sample.load import Load
+from tests.controlplane.alerts.receivers import Receiver
 from tests.controlplane.gitops.deliveries import SECRET, push, signed
 from tests.controlplane.gitops.origin import Origin
 from tests.controlplane.other_user import exposed
-from tests.controlplane.real import LeftBehind, Run, write_plan
+from tests.controlplane.real import PATIENCE_S, LeftBehind, Run, records, write_plan
 
 STAGES: list[dict[str, Any]] = [
     {"traffic": "50%", "hold": "2s", "gates": ["error_rate <= 10%"]},
@@ -36,7 +40,9 @@ FILE = "apps/real/canary.yml"
 
 
 @asynccontextmanager
-async def controlled(origin: Origin, state: Path, *flags: str) -> AsyncIterator[Run]:
+async def controlled(
+    origin: Origin, state: Path, *flags: str, variables: Mapping[str, str] | None = None
+) -> AsyncIterator[Run]:
     """Start `serinus controller` on the repository; at the end of the block it is killed if it still runs."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "controlplane.cli.main", "controller", "--git", str(origin.folder), "-o", "json"),
@@ -45,6 +51,7 @@ async def controlled(origin: Origin, state: Path, *flags: str) -> AsyncIterator[
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, **(variables or {})},
     )
     run = Run(process, state)
     async with asyncio.TaskGroup() as tasks:
@@ -94,6 +101,53 @@ async def test_r1_a_commit_is_rolled_back_by_a_commit_although_the_controller_is
         assert "Serinus-Result: rolled_back" in origin.message()
         assert json.loads(next(line for line in origin.message().splitlines() if "Evidence" in line).split(": ", 1)[1])
         await stop_all(state / "rollouts" / "real")
+
+
+@pytest.mark.real
+async def test_r6_git_alerts_and_prometheus_away_at_once_delay_no_rollback_and_get_everything_later(
+    tmp_path: Path,
+) -> None:
+    """The canary dies while the repository is gone, nobody takes alerts and Prometheus stands still."""
+    origin, state = Origin(tmp_path / "origin.git"), tmp_path / "state"
+    stages = [{"traffic": "50%", "hold": "1h"}, {"traffic": "100%"}]
+    receiver = Receiver()
+    async with receiver:
+        hook = receiver.url()
+    alerts = [{"webhook": {"urlFrom": {"env": "HOOK"}}, "on": ["rolledBack"]}]
+    text = write_plan(tmp_path, stages=stages, metrics="auto", alerts=alerts).read_text()
+    origin.commit({FILE: text}, "Try v2")
+    rollout, gone = state / "rollouts" / "real", tmp_path / "gone.git"
+    with LeftBehind(state):
+        async with controlled(origin, state, variables={"HOOK": hook}) as run:
+            await run.until(event="phase", phase="Analyzing")
+            origin.folder.rename(gone)
+            prometheus = [psutil.Process(pid) for pid in _pids(rollout / "prometheus.json")]
+            assert prometheus or find_prometheus() is None
+            for each in prometheus:
+                each.suspend()
+            await run.until_said("cannot be read")
+            for pid in _pids(rollout / "processes.json", "canary-0"):
+                psutil.Process(pid).kill()
+            await run.until(event="phase", reason="CanaryLost")
+            assert (await run.until(event="end"))["result"] == "rolled_back"
+            assert (receiver.got, gone.exists()) == ([], True)
+            gone.rename(origin.folder)
+            for each in prometheus:
+                each.resume()
+            async with receiver:
+                await receiver.until(lambda: len(receiver.got) > 0, PATIENCE_S)
+                await run.until_said("the commit that puts the file back is")
+            run.process.send_signal(signal.SIGTERM)
+            assert await run.end() == 0
+        assert [each.json["data"]["kind"] for each in receiver.got] == ["rolledBack"]
+        assert "Serinus-Result: rolled_back" in origin.message()
+        await stop_all(rollout)
+
+
+def _pids(file: Path, name: str = "") -> list[int]:
+    """Of the processes on record in a state folder, of all of them or of one; none where there is no such record."""
+    known = json.loads(file.read_text()) if file.exists() else {}
+    return [each["pid"] for each in records(known.get(name, {}) if name else known)]
 
 
 @pytest.mark.real
