@@ -8,6 +8,7 @@ gates are thresholds, so that one reading decides. Random worlds, in which facts
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -318,10 +319,10 @@ def test_r12_what_happens_can_lead_through_every_phase() -> None:
         phases.append(rollouts.story.rollout.phase)
 
     for each in (good, bad, old):
-        then(each, lambda each=each: each.both_begin(ready=False))
-        then(each, lambda each=each: each.a_variant_is_ready_or_not("stable", ready=True))
+        then(each, partial(each.both_begin, ready=False))
+        then(each, partial(each.a_variant_is_ready_or_not, "stable", ready=True))
         each.world.obeys = each is not good
-        then(each, lambda each=each: each.a_variant_is_ready_or_not("canary", ready=True))
+        then(each, partial(each.a_variant_is_ready_or_not, "canary", ready=True))
     then(good, lambda: good.the_route_obeys_or_not(obeys=True))
     then(good, lambda: good.the_numbers_go_and_come(up=False))
     then(good, lambda: good.the_numbers_go_and_come(up=True))

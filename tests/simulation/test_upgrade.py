@@ -97,7 +97,7 @@ async def test_r10_a_rollout_that_an_earlier_build_kept_on_one_machine_comes_to_
     )
     desk.store = SqliteStore(file)  # type: ignore[assignment]  # another store
     desk.clock.time = 1019.0
-    stored = await desk.store.load("desk")
+    stored = await store.load("desk")
     assert stored is not None
     await desk.platform.run("stable", desk.spec.stable)
     await desk.platform.run("canary", desk.spec.canary)
@@ -109,7 +109,7 @@ async def test_r10_a_rollout_that_an_earlier_build_kept_on_one_machine_comes_to_
     if bad:
         desk.platform.lose("canary", "exit status 1")
     await desk.until(Phase.ROLLED_BACK if bad else Phase.SUCCEEDED)
-    numbers = [int(event.id.rpartition("/")[2]) for event in await desk.store.history("desk", 1)]
+    numbers = [int(event.id.rpartition("/")[2]) for event in await store.history("desk", 1)]
     assert numbers == list(range(1, len(numbers) + 1))
     assert len(numbers) > stored.rollout.events
-    await desk.store.close()
+    await store.close()
