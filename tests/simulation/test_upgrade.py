@@ -88,14 +88,8 @@ async def test_r10_a_rollout_that_an_earlier_build_kept_on_one_machine_comes_to_
     file = tmp_path / "serinus.db"
     with closing(sqlite3.connect(file)) as connection:
         connection.executescript((EARLIER / "store.sql").read_text())
-    desk = Desk(
-        plan(
-            Stage(traffic=0.05, hold=10, gates=(ERRORS,)),
-            Stage(traffic=0.5, hold=30, gates=(ERRORS,)),
-            Stage(traffic=1.0),
-        )
-    )
-    desk.store = SqliteStore(file)  # type: ignore[assignment]  # another store
+    desk, store = Desk(PLAN), SqliteStore(file)
+    desk.store = store  # type: ignore[assignment]  # the real one
     desk.clock.time = 1019.0
     stored = await store.load("desk")
     assert stored is not None
