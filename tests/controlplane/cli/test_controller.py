@@ -121,7 +121,7 @@ async def test_r6_git_alerts_and_prometheus_away_at_once_delay_no_rollback_and_g
         async with controlled(origin, state, variables={"HOOK": hook}) as run:
             await run.until(event="phase", phase="Analyzing")
             origin.folder.rename(gone)
-            prometheus = [psutil.Process(pid) for pid in _pids(rollout / "prometheus.json")]
+            prometheus = [psutil.Process(pid) for pid in _pids(rollout / "prometheus" / "prometheus.json")]
             assert prometheus or find_prometheus() is None
             for each in prometheus:
                 each.suspend()
