@@ -1,24 +1,37 @@
 # syntax=docker/dockerfile:1
 # The operator's image: what `pip install .[cluster]` gives, and nothing that builds it. Runs as nobody, with a read-only root.
-ARG PYTHON=3.13
+# Every Python package is one of requirements/, by its hash. scripts/pin-base.sh pins the two lines below: the base by its
+# digest, Debian's packages by a day of snapshot.debian.org. An empty SNAPSHOT takes what Debian has today.
+ARG BASE=python:3.13-slim
+ARG SNAPSHOT=
 
-FROM python:${PYTHON}-slim AS build
+FROM ${BASE} AS build
 WORKDIR /source
-RUN python -m venv /serinus
-COPY constraints.txt ./
+COPY requirements/build.txt requirements/image.txt requirements/
+RUN python -m venv /build && python -m venv --without-pip /serinus \
+ && /build/bin/pip install --no-cache-dir --require-hashes --only-binary :all: --requirement requirements/build.txt \
+ && /build/bin/pip --python /serinus/bin/python install --no-cache-dir --require-hashes --only-binary :all: \
+      --requirement requirements/image.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY canary canary
 COPY profiles profiles
 COPY controlplane controlplane
-RUN /serinus/bin/pip install --no-cache-dir --constraint constraints.txt '.[cluster]' \
+RUN /build/bin/pip --python /build/bin/python wheel --no-deps --no-build-isolation --wheel-dir /wheel . \
+ && /build/bin/pip --python /serinus/bin/python install --no-deps --no-index /wheel/*.whl \
+ && /build/bin/pip --python /serinus/bin/python check \
  && /serinus/bin/python -m compileall -q /serinus/lib
 
-FROM python:${PYTHON}-slim
+FROM ${BASE}
+ARG SNAPSHOT
 LABEL org.opencontainers.image.title="serinus" \
       org.opencontainers.image.description="Ships model changes safely: canary, judge, roll back." \
       org.opencontainers.image.licenses="Apache-2.0"
 # For repositories that GitSources name; git itself is the only thing that reads or writes them.
-RUN apt-get update \
+RUN if [ -n "$SNAPSHOT" ]; then \
+      sed -i "s,http://deb.debian.org/,http://snapshot.debian.org/archive/,; /^URIs:/s,\$,/$SNAPSHOT," /etc/apt/sources.list.d/debian.sources; \
+      echo 'Acquire::Check-Valid-Until "false";' > /etc/apt/apt.conf.d/snapshot; \
+    fi \
+ && apt-get update \
  && apt-get install --yes --no-install-recommends ca-certificates git openssh-client \
  && rm -rf /var/lib/apt/lists/*
 COPY --from=build /serinus /serinus

@@ -13,7 +13,7 @@ export PYTHONDONTWRITEBYTECODE :=
 STORIES := tests/cluster/test_stories_*.py
 CLUSTER := tests/cluster --ignore-glob='$(STORIES)'
 
-.PHONY: demo test check setup nightly clean cluster cluster-down test-cluster test-stories
+.PHONY: demo test check setup nightly sbom audit clean cluster cluster-down test-cluster test-stories
 demo: setup
 	@$(BIN)/serinus demo
 
@@ -46,8 +46,15 @@ cluster-down:
 
 setup: $(VENV)/ready
 
-$(VENV)/ready: pyproject.toml constraints.txt scripts/setup.sh
+$(VENV)/ready: pyproject.toml requirements/dev.txt scripts/setup.sh
 	@PYTHON=$(PYTHON) VENV=$(VENV) sh scripts/setup.sh
+
+# What a release consists of, for people and for tools; the same commit gives the same files.
+sbom: setup
+	@SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python scripts/sbom.py dist
+
+audit:
+	@PYTHON=$(PYTHON) sh scripts/audit.sh
 
 clean:
 	rm -rf $(VENV)

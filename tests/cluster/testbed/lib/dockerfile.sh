@@ -3,6 +3,7 @@
 # in for it under the same name; everything after FROM is what a build elsewhere does.
 
 BASE_SUITE=trixie   # Debian 13, whose Python is the one that the Dockerfile names
+BASE=docker.io/library/$(sed -n 's/^ARG BASE=\([^@]*\).*/\1/p' "$ROOT/Dockerfile")   # without a digest, which a stand-in cannot have
 BUILD_PACKAGES="buildah debootstrap"
 
 buildah() { command buildah --root "$CACHE/buildah" --runroot "$CACHE/buildah-run" "$@"; }
@@ -26,7 +27,7 @@ cmd_dockerfile() {
   local name=localhost/${1:?NAME}:testbed path=$(image_file dockerfile)
   # What the build reads: .dockerignore lets in no more.
   same_image dockerfile "$name" "$HERE/lib/dockerfile.sh" \
-    "$ROOT"/{Dockerfile,canary,profiles,controlplane,pyproject.toml,constraints.txt,README.md,LICENSE} \
+    "$ROOT"/{Dockerfile,canary,profiles,controlplane,pyproject.toml,requirements/build.txt,requirements/image.txt,README.md,LICENSE} \
     || build_dockerfile "$name" "$path"
   if [ -e "$RUN/containerd.sock" ]; then ctr images import "$path" >/dev/null; say "imported $name"; fi
 }
@@ -34,11 +35,11 @@ build_dockerfile() { # NAME ARCHIVE
   local name=$1 path=$2 log=$CACHE/dockerfile.log
   check_node
   debian_packages "$BUILD_PACKAGES" "$BUILD_PACKAGES"
-  base_image "docker.io/library/python:$(sed -n 's/^ARG PYTHON=//p' "$ROOT/Dockerfile")-slim"
+  base_image "$BASE"
   say "building $name (log: $log)"
   # This machine's certificates: a proxy on the way to PyPI may sign with its own.
   command nice "$(command -v buildah)" --root "$CACHE/buildah" --runroot "$CACHE/buildah-run" bud --isolation chroot \
-    --pull-never --volume /etc/ssl/certs:/etc/ssl/certs:ro --tag "$name" --file "$ROOT/Dockerfile" "$ROOT" >"$log" 2>&1 \
+    --pull-never --build-arg "BASE=$BASE" --build-arg SNAPSHOT= --volume /etc/ssl/certs:/etc/ssl/certs:ro --tag "$name" --file "$ROOT/Dockerfile" "$ROOT" >"$log" 2>&1 \
     || { tail -15 "$log" >&2; die "the Dockerfile's build failed"; }
   rm -f "$path"
   buildah push -q "$name" "docker-archive:$path:$name"

