@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from canary.errors import BadInput, WorldError
+from canary.quarantine import cause, condemned, variant_digest
 from canary.rollout import Reason, Rollout
 from canary.serial import rfc3339
 from canary.spec import Source
@@ -136,14 +137,15 @@ class Controller:
         said = rollout.message
         if origin is not None and spec_text and not withdrawn and rollout.result != "superseded":
             plan = from_text(spec_text)
-            why = message.verdict_of(rollout, await self._fleet.history(name, rollout))
+            why = cause(rollout, await self._fleet.history(name, rollout))
             said = why.message if why else said
             words = message.promotion if rollout.result == "promoted" else message.rollback
             text = words(plan, rollout, why, origin, retry=self._retry(name))
             about = f"{name}/{rollout.attempt}", began, name, rollout.revision, origin.arms, text
             speaks_of_it = origin.revision == rollout.revision  # the file may name another plan by now
             if rollout.result in REJECTED:
-                self._ledger.reject(name, rollout.revision, Rejection(origin.commit, said))
+                variant = variant_digest(plan.spec) if condemned(rollout, why) else ""
+                self._ledger.reject(name, rollout.revision, Rejection(origin.commit, said, variant))
                 not_its_doing = why is not None and why.reason in NOT_ITS_DOING
                 if speaks_of_it and not not_its_doing:
                     self._desk.add(Writing("put back", *about))
@@ -270,7 +272,7 @@ class Controller:
 
     def _may_start(self, wanted: Wanted, facts: Facts, where: str) -> bool:
         """Whether the revision is not rejected, or somebody has said that it may be tried again."""
-        rejection = self._ledger.rejection(wanted.name, wanted.revision)
+        rejection = self._ledger.rejection(wanted.name, wanted.revision, wanted.variant)
         if rejection is None:
             return True
         if any(writing.name == wanted.name for writing in self._ledger.book.writings):
@@ -281,12 +283,15 @@ class Controller:
             return True
         if self._is_being_written(wanted.name):
             return False
+        what, change = f"this revision ({wanted.revision}) of {wanted.name}", "Change the file"
+        if rejection.variant:
+            what, change = f"what the canary of {wanted.name} runs ({rejection.variant})", "Change what it runs"
         if facts.id != rejection.commit:
             self._desk.refused(wanted.name, wanted.revision, facts.id, f"Rejected before: {rejection.sentence}")
         self._tell(
             wanted.path,
-            f"{where}: this revision ({wanted.revision}) of {wanted.name} was rejected: {rejection.sentence} It is not "
-            f"started again. Change the file, or say `{self._retry(wanted.name)}`.",
+            f"{where}: {what} was rejected: {rejection.sentence} It is not "
+            f"started again. {change}, or say `{self._retry(wanted.name)}`.",
         )
         return False
 
@@ -367,7 +372,8 @@ class Controller:
         rejected = name and revision and facts.trailer("Serinus-Result") in REJECTED
         if rejected and not allowed & {name, revision}:
             brought = facts.trailer("Serinus-Commit") or facts.id
-            self._ledger.reject(name, revision, Rejection(brought, f"{facts.subject} ({facts.short})."))
+            said = f"{facts.subject} ({facts.short})."
+            self._ledger.reject(name, revision, Rejection(brought, said, facts.trailer(message.VARIANT)))
 
     async def _take_retries(self) -> None:
         """What `serinus retry` asks for: a file of the rollout's name."""

@@ -46,6 +46,8 @@ class Rejection:
     """The commit that brought it."""
     sentence: str
     """Why."""
+    variant: str = ""
+    """Digest of what the canary ran, where the evidence condemned that; empty where only the revision is rejected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,9 +193,11 @@ class Ledger:
         """Everything up to this commit has been taken in."""
         self._write(replace(self.book, head=head))
 
-    def rejection(self, name: str, revision: str) -> Rejection | None:
-        """Why this revision is not started, or None."""
-        return self.book.rejected.get(name, {}).get(revision)
+    def rejection(self, name: str, revision: str, variant: str = "") -> Rejection | None:
+        """Why this revision, or another one whose canary runs the same (`variant`), is not started; None: it may be."""
+        rejected = self.book.rejected.get(name, {})
+        same = (each for each in reversed(rejected.values()) if variant and each.variant == variant)
+        return rejected.get(revision) or next(same, None)
 
     def reject(self, name: str, revision: str, rejection: Rejection) -> None:
         """Do not start this revision again until somebody says so."""

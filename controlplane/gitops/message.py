@@ -5,10 +5,11 @@ without control characters, so that no name can forge a trailer.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from canary.rollout import Event, Phase, Rollout
+from canary.quarantine import condemned, variant_digest
+from canary.rollout import Event, Rollout
 from canary.serial import event_line, rfc3339
 from canary.spec.gates import unit_of_values
 from canary.spec.models import ModelCanary
@@ -18,15 +19,10 @@ from controlplane.view import format as fmt
 
 SUBJECT = 72
 WIDTH = 76
+VARIANT = "Serinus-Variant"
+"""Trailer with the digest of what the evidence condemned."""
 EVIDENCE = 1500
 """Characters of a trailer's JSON."""
-
-
-def verdict_of(rollout: Rollout, history: Iterable[Event]) -> Event | None:
-    """The entry of the history that says why the rollout ended: its way into RollingBack, or its promotion."""
-    phases = [event for event in history if event.event == "phase"]
-    wanted = Phase.SUCCEEDED if rollout.result == "promoted" else Phase.ROLLING_BACK
-    return next((event for event in reversed(phases) if event.phase is wanted), phases[-1] if phases else None)
 
 
 def promotion(plan: ModelCanary, rollout: Rollout, why: Event | None, origin: Origin | None, *, retry: str = "") -> str:
@@ -61,9 +57,11 @@ def _message(
         "Serinus-Result": str(rollout.result),
         "Serinus-Reason": str(why.reason if why else rollout.reason),
         **({"Serinus-Commit": origin.commit} if origin else {}),
+        **({VARIANT: variant_digest(plan.spec)} if condemned(rollout, why) else {}),
         "Serinus-Evidence": _evidence(why),
     }
-    body = [*_wrapped(told), "", *_numbers(why), *_times(plan, rollout), *_what_next(rollout, origin, retry)]
+    what = "What it ran" if condemned(rollout, why) else "This revision"
+    body = [*_wrapped(told), "", *_numbers(why), *_times(plan, rollout), *_what_next(rollout, origin, retry, what)]
     lines = [_clean(subject)[:SUBJECT], "", *body, "", *(f"{key}: {_clean(value)}" for key, value in trailers.items())]
     return "\n".join(lines) + "\n"
 
@@ -103,14 +101,14 @@ def _times(plan: ModelCanary, rollout: Rollout) -> list[str]:
     return lines
 
 
-def _what_next(rollout: Rollout, origin: Origin | None, retry: str) -> list[str]:
+def _what_next(rollout: Rollout, origin: Origin | None, retry: str, what: str) -> list[str]:
     lines = []
     if origin is not None:
         whence = f"It came with {origin.commit[:12]} by {origin.author} ({origin.path}:{origin.line})."
         lines += ["", *_wrapped(whence)]
     if rollout.result != "promoted":
         again = f"    {_clean(retry or f'serinus retry {rollout.name}')}"
-        lines += ["", "This revision is not started again by itself. To allow it:", "", again]
+        lines += ["", f"{what} is not started again by itself. To allow it:", "", again]
     return lines
 
 

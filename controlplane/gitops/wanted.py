@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from canary.edit import ARMS, at_rest, said
 from canary.errors import BugError, Fault, SpecError
+from canary.quarantine import variant_digest
 from canary.spec import Source, local_faults, parse_document, revision
 from canary.spec.dialects import form_of, slug
 from canary.spec.models import ModelCanary
@@ -41,6 +42,8 @@ class Wanted:
     arms: str
     """Digest of the two variants as the file writes them."""
     revision: str = ""
+    variant: str = ""
+    """Digest of what the canary runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +85,7 @@ def understood(
     if root is None:
         raise BugError(f"{path} was parsed and cannot be read; nothing was started")
     plan = document.canary
-    return Wanted(path, plan.metadata.name, _line(root), plan, arms_of(root), revision(plan))
+    return Wanted(path, plan.metadata.name, _line(root), plan, arms_of(root), revision(plan), variant_digest(plan.spec))
 
 
 def arms_of(root: Node) -> str:

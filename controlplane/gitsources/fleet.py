@@ -7,7 +7,9 @@ operator's business.
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 
+from canary.errors import WorldError
 from canary.observation import OperatorRequest
 from canary.rollout import FINISHED, Event, Rollout
 from canary.spec.source import quoted
@@ -22,6 +24,7 @@ from controlplane.kubernetes.cache import Cache
 from controlplane.kubernetes.resources import MODEL_CANARY
 from controlplane.operator.finalizer import is_leaving
 from controlplane.operator.history import Books
+from controlplane.operator.reading import held_back
 from controlplane.operator.request import annotation_of
 from controlplane.operator.store import stored_in
 from controlplane.ports import Stored
@@ -189,15 +192,16 @@ class ClusterFleet:
         if name in self._pending or name in book.frozen or self._ours(name) is None:
             return False
         writings = (*book.writings, *(each.writing for each in book.proposals))
-        revision = self._wanted[name].revision
-        return revision not in book.rejected.get(name, {}) and all(each.name != name for each in writings)
+        wanted = self._wanted[name]
+        rejected = self._ledger.rejection(name, wanted.revision, wanted.variant)
+        return rejected is None and all(each.name != name for each in writings)
 
     def _object(self, manifest: Manifest, origin: Origin | None, there: Object | None) -> Object:
         """The resource with where it comes from, and with leave to try again what was tried before."""
         meta = manifest.object["metadata"]
         told = {f"{ANNOTATION}{key}": value for key, value in _told(self._source, manifest, origin).items()}
         status = (there or {}).get("status") or {}
-        if manifest.revision and status.get("revision") == manifest.revision and status.get("result") in _AGAIN:
+        if manifest.revision and status.get("result") in _AGAIN and _was_tried(manifest, there or {}):
             by = f"git ({origin.commit[:7]} by {origin.author})" if origin is not None else "git"
             id_ = f"git-{status.get('state', {}).get('attempt', 0)}-{manifest.revision}"
             key, value = annotation_of(OperatorRequest(id_, "retry", by, self._now()))
@@ -219,6 +223,15 @@ class ClusterFleet:
 
 
 _HAND_OVER = f"To hand it over, label it {SOURCE} with the name of this GitSource; until then it stays as it is."
+
+
+def _was_tried(manifest: Manifest, there: Object) -> bool:
+    """Whether the operator holds this plan back since it, or what its canary runs, was tried and did not pass."""
+    if (there.get("status") or {}).get("revision") == manifest.revision:
+        return True
+    with suppress(WorldError):  # somebody wrote to the status; the operator says so
+        return manifest.plan is not None and bool(held_back(stored_in(there), manifest.plan, ""))
+    return False
 
 
 def _told(source: GitSource, manifest: Manifest, origin: Origin | None) -> Mapping[str, str]:

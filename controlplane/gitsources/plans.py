@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 
 from canary.errors import Fault, SpecError
+from canary.quarantine import variant_digest
 from canary.spec import Source, revision
 from canary.spec.cluster import ROLLOUT, cluster_faults
 from canary.spec.parse import Document
@@ -55,7 +56,9 @@ def for_namespace(namespace: str) -> Understand:
                 return Complaint(path, wanted.line, f"{path}:{wanted.line}: {error}")
         said = json.dumps(resource, sort_keys=True, ensure_ascii=False).encode()
         known = {each.name: getattr(wanted, each.name) for each in fields(Wanted)}
-        known |= {"plan": plan, "revision": revision(plan) if plan is not None else ""}
+        known |= {"plan": plan}
+        if plan is not None:
+            known |= {"revision": revision(plan), "variant": variant_digest(plan.spec)}
         return Manifest(**known, object=resource, digest=hashlib.sha256(said).hexdigest()[:16])
 
     return understand

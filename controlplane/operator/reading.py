@@ -10,16 +10,19 @@ from functools import partial
 from typing import Any
 
 from canary.errors import Fault, SpecError
+from canary.quarantine import objection
 from canary.rollout import FINISHED, Phase
 from canary.spec import revision
 from canary.spec.cluster import cluster_faults, cluster_notes
 from canary.spec.models import ModelCanary
 from canary.spec.resource import at_rest, document_of, without_lines
+from canary.spec.stored import from_text
 from controlplane.adapters.priced import dollars_an_hour
 from controlplane.kubernetes.api import Object
 from controlplane.operator.conditions import TIDYING
 from controlplane.operator.finalizer import is_leaving
 from controlplane.operator.request import requests_in
+from controlplane.ports import Stored
 from controlplane.profiles.canary_check import checked
 from profiles.catalogue import Catalogue, builtin
 
@@ -58,6 +61,16 @@ def read(object_: Object, known: Catalogue | None = None) -> Reading:
         return Reading(generation, None, faults=_sentences(faults))
     notes = _sentences((*cluster_notes(document), *found.warnings))
     return Reading(generation, document.canary, revision(document.canary), notes=notes)
+
+
+def held_back(stored: Stored | None, plan: ModelCanary, retry: str) -> str:
+    """Why an edited plan is not begun by itself, as a sentence; empty where it may be. `retry` is what begins it.
+
+    Raises `WorldError` where the earlier plan cannot be read.
+    """
+    if stored is None or not stored.rollout.finished:
+        return ""
+    return objection(stored.rollout, from_text(stored.spec_text).spec, plan.spec, retry)
 
 
 def _sentences(faults: Sequence[Fault]) -> tuple[str, ...]:

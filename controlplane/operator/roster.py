@@ -28,7 +28,7 @@ from controlplane.operator.finalizer import hold, is_held, is_leaving
 from controlplane.operator.petitions import Petitions
 from controlplane.operator.pokes import Pokes
 from controlplane.operator.queue import WorkQueue
-from controlplane.operator.reading import Reading, is_at_rest, is_refused, read
+from controlplane.operator.reading import Reading, held_back, is_at_rest, is_refused, read
 from controlplane.operator.request import requests_in
 from controlplane.operator.rollcall import RollCall
 from controlplane.operator.scribe import Scribe
@@ -245,7 +245,7 @@ class Roster:
         if task is None:
             task = await self._next(key, object_, reading, stored)
         if task is None:
-            self._tell_faults(object_, reading)
+            self._tell_faults(object_, self._readings[key])
             await store.note(name)
             return None
         try:
@@ -308,7 +308,10 @@ class Roster:
         asked = self.store(key[0]).asked(object_)
         again = before is not None and before.result != "promoted" and any(each.verb == "retry" for each in asked)
         if reading.plan is not None and (again or not same):
-            return Task(reading.plan, to_text(reading.plan), reading.revision)
+            retry = f"kubectl canary retry {key[1]} -n {key[0]}"
+            if again or not (why := held_back(stored, reading.plan, retry)):
+                return Task(reading.plan, to_text(reading.plan), reading.revision)
+            self._readings[key] = replace(reading, plan=None, faults=(why,))
         await self.petitions.refuse(object_, asked, "nothing is under way")
         return None
 

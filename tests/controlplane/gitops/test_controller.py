@@ -122,6 +122,23 @@ async def test_a_rejected_revision_is_never_started_again_until_somebody_says_so
         await town.until_commits(4)
 
 
+async def test_what_the_evidence_condemned_is_not_started_again_under_an_edited_plan(tmp_path: Path) -> None:
+    """Not with one stage more, and not by a controller without a memory. Another flag is another server."""
+    town = Town(tmp_path)
+    bad, path = file("chat", "bad2"), "apps/chat/canary.yml"
+    town.origin.commit({path: bad}, "Try bad2")
+    async with town.controller():
+        await town.until_commits(2)
+        town.origin.commit({path: bad.replace("[{traffic: 25%}", "[{traffic: 5%}, {traffic: 25%}")}, "Go slower")
+        await town.until_said("what the canary of chat runs", "was rejected", "Change what it runs", "serinus retry")
+    town.said.clear()
+    async with town.controller("fresh"):
+        await town.until_said("what the canary of chat runs", "Roll back chat")
+        assert town.machine.began == ["chat bad2"]
+        town.origin.commit({path: bad.replace("--model, bad2", "--model, bad2, --eager")}, "Turn graphs off")
+        await town.until(lambda: len(town.machine.began) == 2)
+
+
 async def test_a_commit_that_says_so_lifts_the_quarantine(tmp_path: Path) -> None:
     """The trailer `Serinus-Retry` in the commit that brings the revision back."""
     town = Town(tmp_path)

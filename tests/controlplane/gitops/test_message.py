@@ -5,11 +5,12 @@ from dataclasses import replace
 
 from canary.judge import compile_gates
 from canary.machine import begin
+from canary.quarantine import variant_digest
 from canary.rollout import Event, Phase, Reason, Rollout
 from canary.spec.models import ModelCanary
 from canary.spec.parse import parse
 from controlplane.gitops.ledger import Origin
-from controlplane.gitops.message import promotion, rollback, verdict_of
+from controlplane.gitops.message import promotion, rollback
 from tests.controlplane.gitops.town import file
 
 PLAN: ModelCanary = parse(file("chat", "v2"), "canary.yml")
@@ -52,6 +53,17 @@ def test_a_rollback_says_what_happened_in_numbers_and_times() -> None:
     assert all(len(line) <= 80 for line in text.split("\n\nSerinus-")[0].splitlines())
 
 
+def test_only_a_verdict_on_what_ran_names_it_by_its_digest() -> None:
+    """An abort says nothing about the canary, so another plan may try it at once."""
+    rollout, why = rolled_back("latency p95 is 459 ms.")
+    judged = rollback(PLAN, rollout, why, ORIGIN)
+    assert f"Serinus-Variant: {variant_digest(PLAN.spec)}" in trailers(judged)
+    assert "What it ran is not started again by itself." in judged
+    aborted = rollback(PLAN, replace(rollout, result="aborted"), replace(why, reason=Reason.ABORTED), ORIGIN)
+    assert "Serinus-Variant" not in aborted
+    assert "This revision is not started again by itself." in aborted
+
+
 def test_s6_no_name_sentence_or_gate_can_forge_a_trailer_or_steer_a_terminal() -> None:
     rollout, why = rolled_back(EVIL)
     for text in (rollback(PLAN, rollout, why, ORIGIN), promotion(PLAN, rollout, why, ORIGIN)):
@@ -79,12 +91,3 @@ def test_a_promotion_says_who_is_stable_now() -> None:
     text = promotion(PLAN, done, None, None)
     assert text.startswith("Promote v2 in chat\n\nv2 is what stable means from now on, in place of v1")
     assert "retry" not in text
-
-
-def test_the_verdict_is_the_last_way_back_or_the_promotion() -> None:
-    rollout, why = rolled_back("the reason")
-    after = replace(why, phase=Phase.ROLLED_BACK, message="All traffic is back.")
-    assert verdict_of(rollout, [*rollout.history, after]) == why
-    promoted = replace(after, phase=Phase.SUCCEEDED, message="v2 is promoted.")
-    assert verdict_of(replace(rollout, result="promoted"), [*rollout.history, promoted]) == promoted
-    assert verdict_of(rollout, []) is None

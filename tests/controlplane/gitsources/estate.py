@@ -30,7 +30,7 @@ from controlplane.kubernetes.memory import MemoryKube
 from controlplane.kubernetes.reflector import Reflector
 from controlplane.kubernetes.resources import GIT_SOURCE, MODEL_CANARY, SECRET
 from controlplane.operator.events import Events
-from controlplane.operator.reading import read
+from controlplane.operator.reading import held_back, read
 from controlplane.operator.request import requests_in
 from controlplane.operator.store import StatusStore, stored_in
 from tests.controlplane.gitops.host import Host, hosted
@@ -50,9 +50,11 @@ spec:
   platform: {{kserve: {{gateway: kserve/gateway, hostname: m.example.com}}}}
   stable:
     name: v1       # in service
+    uri: "hf://example/v1"
     engine: {{seed: 1}}
   canary:
     name: {canary}   # tried
+    uri: "hf://example/{weights}"
     engine: {{seed: 2}}
   stages: [{{traffic: 25%}}, {{traffic: 100%}}]   # two
 """
@@ -60,7 +62,7 @@ spec:
 
 def file(name: str, canary: str) -> str:
     """A canary.yml that tries this canary."""
-    return FILE.format(name=name, canary=canary)
+    return FILE.format(name=name, canary=canary, weights=canary.split(maxsplit=1)[0])
 
 
 def path_of(name: str) -> str:
@@ -107,7 +109,8 @@ class Clerk:
                 await self._tend(self._canaries.get(NAMESPACE, name) or object_)  # the next one begins at once
             return
         same = rollout is not None and rollout.result != "superseded" and rollout.revision == reading.revision
-        if reading.plan is not None and (not same or asked):
+        held = reading.plan is not None and held_back(stored, reading.plan, "")
+        if reading.plan is not None and (asked or not (same or held)):
             attempt = rollout.attempt + 1 if rollout else 1
             canary = reading.plan.spec.canary.name
             self.began.append(f"{name} {canary}")

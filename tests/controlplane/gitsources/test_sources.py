@@ -46,7 +46,7 @@ async def test_a_commit_becomes_a_model_canary_that_knows_where_it_comes_from(to
     }
     assert file("chat", "slow1").splitlines()[int(said["line"]) - 1] == "  canary:"
     assert origin_line(object_) == f"{brought[:7]} by Ann, apps/chat/canary.yml:{said['line']}: Try slow1"
-    assert object_["spec"]["canary"] == {"name": "slow1", "engine": {"seed": 2}}
+    assert object_["spec"]["canary"] == {"name": "slow1", "uri": "hf://example/slow1", "engine": {"seed": 2}}
     assert "serinus-git" in {each["manager"] for each in object_["metadata"]["managedFields"]}
     status = town.source()["status"]
     assert (status["commit"], status["files"], status["faults"]) == (brought, 1, [])
@@ -90,7 +90,7 @@ async def test_a_rollback_reaches_git_though_another_rollout_has_taken_its_place
         asked = len(town.host.authorizations)
         await town.until(lambda: len(town.host.authorizations) > asked)
         await town.clerk.roll_back("chat")
-        await _edit(town, "chat", {"spec": {"canary": {"name": "slow5"}}})
+        await _edit(town, "chat", {"spec": {"canary": {"name": "slow5", "uri": "hf://example/slow5"}}})
         await town.until(lambda: town.clerk.began == ["chat slow1", "chat slow5"])
         town.gits.fail_next(Unavailable("The API server did not answer."), verb="get", resource=ROLLOUT_HISTORY)
         town.host.answers.set()
@@ -115,6 +115,20 @@ async def test_a_fresh_cluster_learns_from_git_what_is_rejected(town: Estate, tm
         assert again.canary("chat") == {}
         town.commit("Try it all the same\n\nSerinus-Retry: chat", chat="bad1 # once more")
         await again.until(lambda: again.clerk.began == ["chat bad1"])
+
+
+async def test_a_trailer_lets_what_was_condemned_run_again_under_an_edited_plan(town: Estate) -> None:
+    """The operator holds back what was condemned whatever the plan says, so git asks it for a retry by name."""
+    town.commit(chat="bad1")
+    slower = file("chat", "bad1").replace("stages: [", "stages: [{traffic: 1%}, ")
+    async with town.operator():
+        await town.follow()
+        await town.until(lambda: "Roll back chat: v1 instead of bad1" in town.log())
+        town.origin.commit({path_of("chat"): slower}, "Go slower")
+        await town.until(lambda: any("what the canary of chat runs" in each for each in town.said))
+        assert town.clerk.began == ["chat bad1"]
+        town.origin.commit({path_of("chat"): f"{slower}# on purpose\n"}, "Try it\n\nSerinus-Retry: chat")
+        await town.until(lambda: town.clerk.began == ["chat bad1", "chat bad1"])
 
 
 async def test_a_file_that_is_changed_removed_or_moved_changes_its_model_canary(town: Estate) -> None:
@@ -152,7 +166,7 @@ async def test_bad_files_are_told_with_their_lines_and_stop_no_other(town: Estat
         await town.until(lambda: town.origin.exists("refs/notes/serinus"))
         faults = {each["path"]: each for each in town.source()["status"]["faults"]}
         assert set(faults) == {path_of(name) for name in ("bad", "far", "one", "two")}
-        assert "apps/bad/canary.yml:14:" in faults[path_of("bad")]["message"]
+        assert "apps/bad/canary.yml:16:" in faults[path_of("bad")]["message"]
         assert "this GitSource writes to models alone" in faults[path_of("far")]["message"]
         assert faults[path_of("far")]["line"] == 4
         assert "is claimed by apps/two/canary.yml" in faults[path_of("one")]["message"]
@@ -352,7 +366,7 @@ async def test_what_is_changed_by_hand_is_put_back_and_told_with_the_name_of_who
         await town.until(lambda: town.canary("chat")["spec"] == wanted)
         await town.until(lambda: town.condition("Drifted")[1] == "PutBack")
         changed = "spec.canary.engine.seed, spec.gates, spec.platform.kserve.hostname"
-        told = f"ModelCanary chat was changed by kubectl-edit ({changed}); it is as apps/chat/canary.yml:11 says again."
+        told = f"ModelCanary chat was changed by kubectl-edit ({changed}); it is as apps/chat/canary.yml:12 says again."
         assert town.condition("Drifted") == ("False", "PutBack", told)
         await _edit(town, "calm", {"spec": {"canary": {"name": "v7"}}})
         await town.until(lambda: town.canary("calm")["spec"]["canary"]["name"] == "v1")
@@ -408,7 +422,7 @@ async def test_a_rejected_version_is_not_put_back_into_a_resource_that_somebody_
     async with town.operator():
         await town.follow()
         await town.until(lambda: town.condition("Written")[0] == "False")
-        await _edit(town, "chat", {"spec": {"canary": {"name": "slow5"}}})
+        await _edit(town, "chat", {"spec": {"canary": {"name": "slow5", "uri": "hf://example/slow5"}}})
         await town.until(lambda: town.clerk.began == ["chat bad1", "chat slow5"])
         town.origin.hook("pre-receive", "exit 0")
         town.commit("Change another thing", other="slow1")

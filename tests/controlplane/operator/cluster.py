@@ -170,6 +170,11 @@ class Cluster:
         """As anybody reads it."""
         return (self.kube.objects(MODEL_CANARY).get((PLACE, NAME)) or {}).get("status") or {}
 
+    def accepted(self) -> Object:
+        """The condition that says whether the spec can be carried out; empty before there is one."""
+        told = [each for each in self.status().get("conditions", ()) if each["type"] == "Accepted"]
+        return dict(told[0]) if told else {}
+
     def shares(self) -> dict[str, float]:
         """Who gets how much, by the route as it is."""
         route = self.kube.objects(HTTP_ROUTE).get((PLACE, NAME))

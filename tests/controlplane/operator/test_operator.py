@@ -246,3 +246,34 @@ def test_a_plan_that_nobody_says_the_prometheus_of_is_refused() -> None:
     assert plan is not None
     with pytest.raises(BadInput, match="nobody says where Prometheus answers"):
         world.open(plan, PLACE)
+
+
+@plays
+async def test_what_was_rolled_back_is_not_begun_again_for_an_edited_gate(cluster: Cluster) -> None:
+    """The condition says why and what to do; `retry` begins it with the new gate, and another engine flag at once."""
+    person, stop = cluster.kube.acting_as("kubectl"), asyncio.Event()
+
+    def attempt() -> int:
+        return int(cluster.status()["state"]["attempt"])
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(cluster.operator().run(stop))
+        await person.apply(MODEL_CANARY, first := a_canary())
+        await cluster.until(lambda: cluster.status().get("stage") == 1)
+        cluster.numbers.broken = True
+        await cluster.until(cluster.at_rest)
+        await person.apply(MODEL_CANARY, a_canary(onBlind="rollback"))
+        await cluster.until(lambda: cluster.accepted().get("status") == "False")
+        assert "v2 runs what was rolled back in attempt 1" in cluster.accepted()["message"]
+        assert f"kubectl canary retry chat -n {PLACE}" in cluster.accepted()["message"]
+        assert attempt() == 1
+        await cluster.ask("retry")
+        await cluster.until(lambda: attempt() == 2)
+        await cluster.until(cluster.at_rest)
+        assert cluster.accepted()["status"] == "True"
+        cluster.numbers.broken = False
+        await person.apply(MODEL_CANARY, a_canary(canary={**first["spec"]["canary"], "engine": {"eager": True}}))
+        await cluster.until(lambda: attempt() == 3)
+        await cluster.until(cluster.at_rest)
+        stop.set()
+    assert cluster.status()["result"] == "promoted"

@@ -27,12 +27,6 @@ def theirs(made: str, host: str = HOST) -> Object:
 LONG_AGO, LATER = "2020-01-01T00:00:00Z", "2099-01-01T00:00:00Z"
 
 
-def accepted(cluster: Cluster) -> dict[str, Any]:
-    """The condition; empty before there is one."""
-    told = [each for each in cluster.status().get("conditions", ()) if each["type"] == "Accepted"]
-    return dict(told[0]) if told else {}
-
-
 def drifted(cluster: Cluster) -> str:
     """What the condition says of others' changes; empty where there are none."""
     told = [each for each in cluster.status().get("conditions", ()) if each["type"] == "Drifted"]
@@ -58,12 +52,12 @@ async def test_s14_no_route_is_written_for_a_name_that_another_namespace_has(clu
         tasks.create_task(cluster.operator().run(stop))
         cohort = {"header": "content-type", "in": ["application/json"]}
         await cluster.kube.acting_as("kubectl").apply(MODEL_CANARY, a_canary(cohort=cohort))
-        await cluster.until(lambda: accepted(cluster).get("status") == "False")
+        await cluster.until(lambda: cluster.accepted().get("status") == "False")
         await asyncio.sleep(30)
         assert set(cluster.kube.objects(HTTP_ROUTE)) == {("team-b", "shop")}
         assert cluster.services() == set()
         shown = record_of(cluster.kube.objects(MODEL_CANARY)[PLACE, NAME])  # what kubectl canary says
-        for said in (accepted(cluster)["message"], notes(cluster), str(shown)):
+        for said in (cluster.accepted()["message"], notes(cluster), str(shown)):
             assert "HTTPRoute team-b/shop has chat.example.com on Gateway kserve/kserve-ingress-gateway" in said
         await cluster.kube.acting_as("kubectl").delete(HTTP_ROUTE, "team-b", "shop")
         await cluster.until(lambda: (PLACE, NAME) in cluster.kube.objects(HTTP_ROUTE))
@@ -76,8 +70,8 @@ async def test_s14_no_route_is_written_for_a_name_that_another_namespace_has(clu
 async def test_s14_a_name_that_the_settings_give_to_others_is_refused(cluster: Cluster) -> None:
     operator = cluster.operator(hosts=Allowed.of([f"{PLACE}=*.{PLACE}.example.com"]))
     async with cluster.operated(operator):
-        await cluster.until(lambda: accepted(cluster).get("status") == "False")
-        assert f"not a name that namespace {PLACE} may have (*.{PLACE}.example.com)" in accepted(cluster)["message"]
+        await cluster.until(lambda: cluster.accepted().get("status") == "False")
+        assert f"not a name that namespace {PLACE} may have (*.{PLACE}.example.com)" in cluster.accepted()["message"]
         named = {"kserve": {"gateway": "kserve/kserve-ingress-gateway", "hostname": f"chat.{PLACE}.example.com"}}
         await cluster.kube.acting_as("kubectl").apply(MODEL_CANARY, a_canary(platform=named))
     assert cluster.status()["result"] == "promoted"
@@ -141,7 +135,7 @@ async def test_s14_an_operator_of_one_namespace_sees_the_names_of_all(
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(operator.run(stop))
         await cluster.kube.acting_as("kubectl").apply(MODEL_CANARY, a_canary())
-        await cluster.until(lambda: "team-b/shop" in accepted(cluster).get("message", ""))
+        await cluster.until(lambda: "team-b/shop" in cluster.accepted().get("message", ""))
         stop.set()
     (kept,) = [
         each for each in operator.following.caches.routes_elsewhere.items() if each["metadata"]["name"] == "shop"
