@@ -25,6 +25,8 @@ FAMILY_WEIGHTS = {"errors": 0.4, "latency": 0.4, "business": 0.2}
 """How the chance of a false rollback is split among kinds of gates that a spec has."""
 REFUSALS = ("client_errors", "throttled")
 """Totals that the hard stop reads besides requests and errors."""
+PROGRESS = ("begun", "cancelled", "generation_tokens")
+"""Totals that it finds a hang by, as proxies or servers count them."""
 AGAINST_STABLE = share.grid(1.15, 12.0, POINTS)
 AGAINST_LIMIT = share.grid(1.15, 30.0, POINTS)
 """Odds ratios that are bet on."""
@@ -170,7 +172,8 @@ def compile_gates(spec: CanarySpec) -> JudgeConfig:
         histograms=frozenset(case.name for case in cases if case.series == "histogram"),
         kpis=frozenset(case.name for case in cases if case.series == "kpi"),
         totals=frozenset(name for case in cases if case.series == "total" for name in (case.name, case.per))
-        | frozenset(REFUSALS if spec.judge.hard_stop.client_errors else ()),
+        | frozenset(REFUSALS if spec.judge.hard_stop.client_errors else ())
+        | frozenset(PROGRESS if spec.judge.hard_stop.unfinished else ()),
         alpha=spec.judge.false_rollback,
         beta=1 - spec.judge.confidence,
         fails_at=fails_at,

@@ -5,7 +5,7 @@ over gates of weight times evidence is itself an e-process, whatever the gates h
 number bounds the whole rollout's chance of a false rollback. Blame goes to the largest part.
 """
 
-from canary.judge import hard_stop, tally, verdicts
+from canary.judge import hang, hard_stop, standstill, tally, verdicts
 from canary.judge.config import GateConfig, JudgeConfig
 from canary.judge.findings import totals_of
 from canary.judge.portable_math import log_sum
@@ -23,6 +23,10 @@ def just_failed(config: JudgeConfig, memory: Memory, stage: int, t: float) -> li
             found.append(verdicts.stopped(settings, memory.outage, "failed"))
         elif hard_stop.stops(settings, memory.refused):
             found.append(verdicts.stopped(settings, memory.refused, "were answered 4xx or failed"))
+        elif hang.stops(memory.hang):
+            found.append(verdicts.hung(memory.hang.plainest, t))
+        elif standstill.stops(memory.standstill):
+            found.append(verdicts.stood_still(memory.standstill))
     gate = _convicted(config, memory, present)
     if gate is not None and gate.text not in memory.failed:
         found.append(verdicts.convicted(config, gate, memory))

@@ -137,7 +137,7 @@ def _kept(then: float, before: ArmTotals, current: ArmTotals, config: JudgeConfi
     return arms
 
 
-_NEWBORN = PodCounters(requests=0.0, errors=0.0)
+_NEWBORN = PodCounters(requests=0.0, errors=0.0, open=0.0)
 
 
 def _since(base: PodCounters, now: PodCounters) -> PodBlock:
@@ -158,6 +158,10 @@ def _since(base: PodCounters, now: PodCounters) -> PodBlock:
         grown = _growth(0.0 if born else base.totals.get(name), value)
         if grown is not None:
             totals[name] = grown
+    if now.open is not None and base.open is not None and "begun" in totals:
+        # After a reset the requests that were open before it are gone, as is the count of them.
+        open_before = base.open if now.totals["begun"] >= base.totals.get("begun", 0.0) else 0.0
+        totals["ended"] = totals["begun"] - (now.open - open_before)
     kpis: dict[str, tuple[float, float]] = {}
     for name, (events, of) in now.kpis.items():
         was = (0.0, 0.0) if born else base.kpis.get(name)
@@ -165,6 +169,8 @@ def _since(base: PodCounters, now: PodCounters) -> PodBlock:
             reset = of < was[1]
             kpis[name] = (events, of) if reset else (events - was[0], of - was[1])
     gauges = {name: value for name, value in now.gauges.items() if math.isfinite(value)} if now.gauges else NONE
+    if now.open is not None:
+        gauges = {**gauges, "open": now.open}
     requests, errors = _growth(base.requests, now.requests), _growth(base.errors, now.errors)
     return PodBlock(requests, errors, histograms, totals, kpis, gauges)
 
@@ -206,6 +212,7 @@ def _needed(pod: PodCounters, config: JudgeConfig) -> PodCounters:
         started_at=pod.started_at,
         at=pod.at,
         apart=pod.apart,
+        open=_number(pod.open),
     )
 
 
@@ -218,7 +225,7 @@ def _all_needed(pod: PodCounters, config: JudgeConfig) -> bool:
     ):
         return False
     # A sum is finite only if all its parts are.
-    checked = (pod.requests or 0.0) + (pod.errors or 0.0) + sum(pod.totals.values())
+    checked = (pod.requests or 0.0) + (pod.errors or 0.0) + (pod.open or 0.0) + sum(pod.totals.values())
     for counts in pod.histograms.values():
         checked += sum(counts.values())
     for events, of in pod.kpis.values():

@@ -17,11 +17,13 @@ from canary.judge import (
     delayed,
     feed,
     flip,
+    hang,
     hard_stop,
     population,
     replica_share,
     segments,
     share_check,
+    standstill,
     threshold,
     values,
     verdicts,
@@ -234,6 +236,10 @@ def _update(
     exposed = block.t >= 0 and block.weight > 0 and (sides.canary.pods > 0 or any_reading)
     alone = sides if latest is None or latest is block else arms.collect(latest, {}, ())[0]
     memory = _outages(config, memory, alone, block.t)
+    hanging, standing, rule = memory.hang, memory.standstill, config.spec.judge.hard_stop
+    if block.t >= 0 and rule.enabled and rule.unfinished:
+        hanging = hang.look(hanging, sides, block.t, clock.length, config.alpha)
+        standing = standstill.look(standing, sides, block.t, clock.length, block.weight)
     stage, readings, ratio = memory.stage, memory.readings, memory.sample_ratio
     new_stage = exposed and settled and stage.index != block.stage
     if new_stage:
@@ -294,6 +300,8 @@ def _update(
         present,
         memory.failed,
         tuple(sides.problems[:4]),
+        hanging,
+        standing,
     )
     if failed := conviction.just_failed(config, after, block.stage, block.t):
         after = replace(after, failed={**after.failed, **{verdict.gate: verdict for verdict in failed}})

@@ -260,6 +260,29 @@ def stopped(errors: float, requests: float, scrapes: int, bad: float, well: floa
     return f"{share} in the last of {scrapes} scrapes running, while stable {stable}: a plain outage."
 
 
+def unfinished(begun: float, finished: float, lasted: float, stable_begun: float, stable_finished: float) -> str:
+    """The canary begins requests and does not finish them."""
+    share = f"{many(min(stable_finished, stable_begun))} of {many(stable_begun)}"
+    stable = f"stable finished {share} in that time" if stable_begun else "stable got none"
+    return f"{_begun(begun, finished, lasted)} finished, while {stable}: a hang."
+
+
+def doubtful(begun: float, finished: float, lasted: float) -> str:
+    """It may be a hang."""
+    return f"{_begun(begun, finished, lasted)} finished so far; nothing passes until more do."
+
+
+def _begun(begun: float, finished: float, lasted: float) -> str:
+    """`0 of 41 requests that the canary began in the last 14 s`."""
+    return f"{many(finished)} of {many(begun)} requests that the canary began in the last {duration(lasted)}"
+
+
+def stood_still(open_: float, lasted: float, stable_wrote: float, wrote: float) -> str:
+    """The canary's engines have requests and write nothing."""
+    other = f"stable wrote {many(stable_wrote)}" if stable_wrote else f"it had written {many(wrote)} before"
+    return f"0 tokens in {duration(lasted)} with {many(open_)} requests running on the canary, while {other}: a hang."
+
+
 def split(served: float, total: float, asked: float) -> str:
     """The canary's share is not the one asked for."""
     share = served / total if total else 0.0

@@ -14,11 +14,13 @@ from canary.judge.clock import Clock
 from canary.judge.config import JudgeConfig
 from canary.judge.delayed import Delayed
 from canary.judge.feed import Present
+from canary.judge.hang import Hang
 from canary.judge.hard_stop import Outage
 from canary.judge.population import Population
 from canary.judge.replica_share import ReplicaBalance
 from canary.judge.segments import Label
 from canary.judge.share_check import SampleRatio
+from canary.judge.standstill import Standstill
 from canary.judge.threshold import Readings
 from canary.observation import Counters
 from canary.verdict import GateVerdict
@@ -69,6 +71,8 @@ class Memory:
     """By gate, verdicts that have failed for good."""
     problems: tuple[str, ...] = ()
     """What could not be read in the last block, a clause each."""
+    hang: Hang = field(default_factory=Hang)
+    standstill: Standstill = field(default_factory=Standstill)
 
     @classmethod
     def of(cls, config: JudgeConfig) -> "Memory":
@@ -95,6 +99,8 @@ class Memory:
             readings={gate: readings.clock_moved(by) for gate, readings in self.readings.items()},
             outage=self.outage.clock_moved(by),
             refused=self.refused.clock_moved(by),
+            hang=self.hang.clock_moved(by),
+            standstill=self.standstill.clock_moved(by),
         )
 
 

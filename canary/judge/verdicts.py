@@ -7,14 +7,16 @@ it.
 import math
 from dataclasses import replace
 
-from canary.judge import blame, findings, replica_share, segments, sentences, share_check
+from canary.judge import blame, findings, hang, replica_share, segments, sentences, share_check
 from canary.judge.config import GateConfig, JudgeConfig
 from canary.judge.facts import Facts
 from canary.judge.findings import Finding
 from canary.judge.grounds import GateGrounds
+from canary.judge.hang import Unfinished
 from canary.judge.hard_stop import Outage
 from canary.judge.population import Population
 from canary.judge.segments import View
+from canary.judge.standstill import Standstill
 from canary.judge.state import Memory
 from canary.spec.models import HardStop
 from canary.verdict import Answer, GateVerdict, Judgement, Spoke
@@ -39,7 +41,7 @@ def judgement(config: JudgeConfig, memory: Memory, stage: int, now: float) -> Ju
         gates.append(_split(config, memory))
     if replica_share.fails(memory.replicas, config.alpha):
         gates.append(_spread(memory))
-    return Judgement(tuple(gates), problem=_shared_cause(config, memory, stage))
+    return Judgement(tuple(gates), problem=_shared_cause(config, memory, stage) or _doubt(memory))
 
 
 def steady_until(config: JudgeConfig, memory: Memory, stage: int, now: float) -> float | None:
@@ -83,6 +85,40 @@ def stopped(settings: HardStop, outage: Outage, what: str) -> GateVerdict:
         spoke="hard stop",
         harm_began=outage.began,
     )
+
+
+def hung(found: Unfinished, t: float) -> GateVerdict:
+    """The verdict of requests that are begun and not finished."""
+    return GateVerdict(
+        HARD_STOP,
+        Answer.FAIL,
+        sentences.unfinished(found.begun, found.finished, found.seconds, found.stable_begun, found.stable_finished),
+        canary=1 - found.finished / found.begun,
+        stable=max(1 - found.stable_finished / found.stable_begun, 0.0) if found.stable_begun else None,
+        log_e=round(found.evidence, 4),
+        samples={"canary": found.begun, "stable": found.stable_begun},
+        spoke="hard stop",
+        harm_began=t - found.seconds,
+    )
+
+
+def stood_still(found: Standstill) -> GateVerdict:
+    """The verdict of an engine that has requests and writes nothing."""
+    return GateVerdict(
+        HARD_STOP,
+        Answer.FAIL,
+        sentences.stood_still(found.open, found.lasted, found.stable_wrote, found.wrote),
+        spoke="hard stop",
+        harm_began=found.since,
+    )
+
+
+def _doubt(memory: Memory) -> str:
+    """Too few of the canary's requests finish for anything to pass, and it is too early to call that a hang."""
+    found = memory.hang.doubt
+    if not hang.doubts(memory.hang):
+        return ""
+    return sentences.doubtful(found.begun, found.finished, found.seconds)
 
 
 def _asked(config: JudgeConfig, stage: int) -> tuple[GateConfig, ...]:

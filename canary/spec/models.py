@@ -102,6 +102,8 @@ class HardStop(Model):
     """Canary requests that there must be."""
     client_errors: Switch = True
     """Whether answers of 400 to 499 are failures here, unless stable gives as many."""
+    unfinished: Switch = True
+    """Whether requests that the canary begins and does not finish, while stable finishes its own, end the rollout."""
     scrapes: Positive = 2
     """Scrapes running over which it must be so. Each counts from half of the share on: few outages begin with one."""
 

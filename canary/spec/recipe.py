@@ -79,6 +79,8 @@ class Recipe:
         totals = {name: _sum(values, places) for name, places in self._totals.items()}
         garbled, broken = totals.pop("garbled_answers", 0.0), totals.pop("broken_answers", None)
         broken = None if broken is None else max(broken - garbled, 0.0)
+        if "reset_streams" in totals or "cancelled" in totals:
+            totals["cancelled"] = totals.get("cancelled", 0.0) + totals.pop("reset_streams", 0.0)
         gauges = {name: max(values[place] for place in places) for name, places in self._gauges.items()}
         errors = self._failed(values, requests)
         totals |= self._client_errors(values, requests, totals.pop("throttled_answers", 0.0))

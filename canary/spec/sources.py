@@ -84,7 +84,12 @@ ENVOY: Profile = (
     Row("broken_answers", "envoy_cluster_upstream_cx_protocol_error"),
     Row("garbled_answers", "envoy_cluster_upstream_rq", where={"envoy_response_code": "502"}),
     Row("latency", "envoy_cluster_upstream_rq_time", "histogram", scale=MILLISECONDS),
+    # The status is counted with the headers, so what hangs after them is in none of these. What has begun and ended is.
+    Row("begun", "envoy_cluster_upstream_rq_total"),
     Row("open", "envoy_cluster_upstream_rq_active", "level"),
+    # What the proxy itself ends early, for its client has left or waited for too long: HTTP/1.1 and HTTP/2 upstream.
+    Row("cancelled", "envoy_cluster_upstream_cx_destroy_local_with_active_rq"),
+    Row("reset_streams", "envoy_cluster_upstream_rq_tx_reset"),
 )
 ENVOY_GATEWAY: Profile = (
     *ENVOY,
@@ -92,7 +97,8 @@ ENVOY_GATEWAY: Profile = (
     Row("requests", "envoy_cluster_membership_total", "nothing"),
 )
 ENVOY_STATS = (
-    r"^(cluster\.(stable|canary)-[^.]+\.(upstream_rq_([1-5]xx|completed|429|502|time|active)|upstream_cx_protocol_error)"
+    r"^(cluster\.(stable|canary)-[^.]+\.(upstream_rq_([1-5]xx|completed|429|502|time|active|total|tx_reset)"
+    r"|upstream_cx_(protocol_error|destroy_local_with_active_rq))"
     r"|http\.[^.]+\.no_(route|cluster))$"
 )
 """The same by Envoy's inner names, for `filter=` of its admin page, which then has kilobytes in place of megabytes."""

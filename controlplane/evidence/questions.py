@@ -20,10 +20,12 @@ from controlplane.evidence.places import EVERYWHERE, Labels, Places
 Family = Literal["gateway", "mesh", "pods"]
 """Where series come from; each family has labels of its own, so each is one query."""
 PREFIXES: Mapping[str, Family] = {"envoy_": "gateway", "istio_": "mesh"}
-ALWAYS = frozenset({"requests", "broken_answers", "garbled_answers", "throttled_answers", "open", "started_at"})
+BY_PROXY = frozenset({"open", "begun", "cancelled", "reset_streams"})
+"""What is open and what becomes of it, as a proxy counts it."""
+BY_SERVERS = frozenset({"running", "waiting", "generation_tokens"})
+"""The same as servers count it themselves, where no proxy does."""
+ALWAYS = BY_PROXY | {"requests", "broken_answers", "garbled_answers", "throttled_answers", "started_at"}
 """What is read whatever the gates are: traffic, its failures, what is open, and when a replica began."""
-BY_SERVERS = frozenset({"running", "waiting"})
-"""What is open as servers count it themselves, where no proxy does."""
 _PLAIN = re.compile(r"[A-Za-z0-9._-]+")
 
 

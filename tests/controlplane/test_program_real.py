@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -123,9 +124,27 @@ async def test_a_canary_that_answers_404_to_everything_is_rolled_back_by_the_har
     assert decided["evidence"]["spoke"] == "hard stop"
 
 
-async def ask_on(address: str) -> None:
-    """Users who come one after the other, twenty a second, until cancelled."""
+async def test_a_canary_that_begins_answers_and_says_nothing_is_rolled_back_by_the_hard_stop(tmp_path: Path) -> None:
+    """An engine that stands behind a healthy `/health`: every answer is a 200, and none comes to its end."""
+    silent = rude("--silent-after", "10")
+    stages = [{"traffic": "25%", "hold": "10m"}, {"traffic": "100%"}]
+    plan = write_plan(tmp_path, stages=stages, stable=rude(), canary=silent, drain="0s")
+    with LeftBehind(tmp_path / "state"):
+        async with running(plan, tmp_path / "state") as run:
+            await run.until(event="phase", phase="Analyzing")
+            async with asyncio.TaskGroup() as asking:
+                users = asking.create_task(ask_on(await run.address()))
+                decided = await run.until(event="phase", phase="RollingBack")
+                users.cancel()
+            assert await run.end() == 1
+    assert re.search(r"\d+ of \d+ requests that the canary began in the last \d+ s finished", decided["message"])
+    assert "a hang" in decided["message"]
+    assert decided["evidence"]["spoke"] == "hard stop"
+
+
+async def ask_on(address: str, *, a_second: float = 20.0) -> None:
+    """Users who come one after the other until cancelled."""
     async with asyncio.TaskGroup() as users:
         while True:
             users.create_task(User().ask(address))
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(1 / a_second)

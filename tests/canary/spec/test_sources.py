@@ -21,6 +21,9 @@ READ_BY_METRICS = {
     "open",  # by proxies, or else by servers:
     "running",
     "waiting",
+    "begun",  # and what becomes of it:
+    "cancelled",
+    "reset_streams",
 }
 
 
@@ -47,6 +50,10 @@ def test_what_the_proxy_counts_no_server_behind_it_counts_too() -> None:
         ("cluster.canary-0.upstream_rq_502", True),
         ("cluster.canary-0.upstream_rq_time", True),
         ("cluster.canary-0.upstream_cx_protocol_error", True),
+        ("cluster.canary-0.upstream_rq_total", True),
+        ("cluster.canary-0.upstream_rq_tx_reset", True),
+        ("cluster.canary-0.upstream_cx_destroy_local_with_active_rq", True),
+        ("cluster.canary-0.upstream_cx_destroy_remote_with_active_rq", False),
         ("http.serinus.no_cluster", True),
         ("cluster.canary-0.external.upstream_rq_2xx", False),
         ("cluster.canary-0.upstream_rq_timeout", False),
