@@ -1,8 +1,8 @@
-"""Requests that the canary begins and never finishes: a stream that says nothing after its headers, an engine that stands.
+"""Requests that the canary begins and never finishes: streams that are silent after their headers, stalled engines.
 
-Called by `judge.py` at every block. Where a proxy counts what it begins and what is open, the requests that finished are
-held against those that would have finished if the canary took twice as long as stable. Stable's mean time `W` in the
-system is its open requests by its rate (Little's law). Whatever the distribution of times, if its mean is `2W` then no
+Called by `judge.py` at every block. Where a proxy counts what it begins and what is open, those that finished are held
+against those that would have if the canary took twice as long as stable. Stable's mean time `W` in the system is its
+open requests by its rate (Little's law). Whatever the distribution of times, if its mean is `2W` then no
 more are open on average than the concave envelope at `2W` of how many were begun within an age. So `L`, the rest, is
 what must have finished by now, and the chance of as few as `d` is at most `exp(-(L - d + d ln(d/L)))` (Chernoff's
 bound). Each look and each window costs its share of the chance to be wrong. What clients cancel has not finished; twice
@@ -74,6 +74,9 @@ class Unfinished(NamedTuple):
     needed: float = 0.0
 
 
+NONE_FOUND = Unfinished()
+
+
 @dataclass(frozen=True, slots=True)
 class Hang:
     """What was begun and finished lately, and what it says."""
@@ -82,9 +85,9 @@ class Hang:
     looks: int = 0
     usual: tuple[float, float] | None = None
     """Stable's mean time in seconds, and the share of its requests that clients cancelled."""
-    plainest: Unfinished = Unfinished()
+    plainest: Unfinished = NONE_FOUND
     """Of windows that are long enough to end the rollout."""
-    doubt: Unfinished = Unfinished()
+    doubt: Unfinished = NONE_FOUND
     """Of all windows."""
 
     def clock_moved(self, by: float) -> "Hang":

@@ -1,9 +1,9 @@
-"""An engine that has requests and writes no token, as model servers count it themselves: vLLM's `num_requests_running`.
+"""Engines that have requests and write no token, as model servers count themselves: vLLM's `num_requests_running`.
 
-Called by `judge.py` at every block, where no proxy counts what is begun (`hang.py` looks there). The counts of an engine
-that stands are those of its last step: requests are running, and nothing is written and nothing ends. It is a hang once
-that has lasted, and stable's engines, asked in the same time, wrote. An engine that stands while it has no request says
-nothing, and neither does one of several replicas of an arm.
+Called by `judge.py` at every block, where no proxy counts what is begun (`hang.py` looks there). The counts of a
+stalled engine are those of its last step: requests are running, and nothing is written. It is a hang once that has
+lasted, while stable's engines wrote. Does not see an engine that stalls while it has no request, nor one of several
+replicas.
 """
 
 import math

@@ -102,3 +102,31 @@ def test_a_clock_set_back_is_told_from_an_old_answer_by_its_totals() -> None:
     latest = _counters(100, a=PodCounters(50.0, 0.0))
     assert feed.moved_on(latest, _counters(40, a=PodCounters(60.0, 0.0)))
     assert not feed.moved_on(latest, _counters(95, a=PodCounters(45.0, 0.0)))
+
+
+def _begun(open_: float | None, begun: float, cancelled: float = 0.0, **told: float) -> PodCounters:
+    return PodCounters(1.0, 0.0, totals={"begun": begun, "cancelled": cancelled}, open=open_, **told)
+
+
+def test_what_has_ended_is_what_was_begun_without_what_is_open_now_and_was_not_before() -> None:
+    """A replica whose page is missing for a while is counted once, and as it was."""
+    before, now = _counters(0, a=_begun(4.0, 100.0)), _counters(5, a=_begun(9.0, 120.0, 2.0))
+    pod = feed.difference(before, now, stage=0, weight=0.1, warmup=0.0).arms["canary"]["a"]
+    assert pod.totals == {"begun": 20.0, "cancelled": 2.0, "ended": 15.0}
+    assert pod.gauges == {"open": 9.0}
+    kept = feed.remember(feed.remember(None, before, OF), _counters(3), OF)
+    assert feed.difference(kept, now, stage=0, weight=0.1, warmup=0.0).arms["canary"]["a"] == pod
+
+
+def test_after_a_restart_what_was_open_before_is_forgotten_with_what_was_begun() -> None:
+    before, now = _counters(0, a=_begun(50.0, 100.0)), _counters(5, a=_begun(3.0, 12.0))
+    pod = feed.difference(before, now, stage=0, weight=0.1, warmup=0.0).arms["canary"]["a"]
+    assert (pod.totals["begun"], pod.totals["ended"]) == (12.0, 9.0)
+
+
+def test_of_a_replica_that_was_born_in_between_everything_has_begun_since() -> None:
+    now = _counters(15, a=_begun(3.0, 12.0, started_at=12.0))
+    pod = feed.difference(_counters(10), now, stage=0, weight=0.1, warmup=0.0).arms["canary"]["a"]
+    assert (pod.totals["begun"], pod.totals["ended"]) == (12.0, 9.0)
+    untold = feed.difference(now, _counters(20, a=_begun(None, 20.0)), stage=0, weight=0.1, warmup=0.0)
+    assert "ended" not in untold.arms["canary"]["a"].totals

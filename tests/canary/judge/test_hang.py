@@ -7,10 +7,16 @@ import numpy as np
 import pytest
 from numpy.random import Generator
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
 
-from canary.judge import hang
+from canary.judge import JudgeState, hang
 from canary.judge.arms import ArmSums, Sides
 from canary.judge.hang import Hang
+from canary.observation import Counters, PodCounters
+from canary.verdict import Answer
+from canary.weights import ARMS
+from tests.canary.judge.test_judge import Court
+from tests.canary.judge.worlds import ERRORS_AT_MOST, plan
 
 Times = Callable[[Generator, int], NDArray[np.float64]]
 """Draws how long so many requests take."""
@@ -110,7 +116,7 @@ WORST_ALLOWED = {
 
 @pytest.mark.parametrize("times", WORST_ALLOWED)
 def test_a_canary_that_takes_twice_as_long_as_stable_is_stopped_in_fewer_rollouts_than_promised(times: str) -> None:
-    """At the very edge of what is allowed, looked at every second of five minutes; the promise is one in two hundred."""
+    """At the edge of what is allowed, looked at every second of five minutes; the promise is one in two hundred."""
     stopped = [
         found_after(Arm(8.0, WORST_ALLOWED[times]), Arm(8.0, takes(3.0, spread=0.5)), seed=seed, seconds=300)[0]
         for seed in range(40)
@@ -175,3 +181,52 @@ def test_what_is_remembered_stays_small_and_moves_with_the_clock() -> None:
 def test_where_nobody_counts_what_is_begun_nothing_is_said() -> None:
     silent = ArmSums(1, 50.0, 0.0, 50.0)
     assert hang.look(Hang(), Sides(silent, silent, (silent, ArmSums()), []), 1.0, 1.0, LEVEL) == Hang()
+
+
+def _traffic(at: float, canary_finishes: bool, *, since: float, server: bool = False) -> Counters:
+    """Five requests a second on the canary and fifteen on stable, answered within the second but for what hangs."""
+    hangs = 0.0 if canary_finishes else 5 * (at - since)
+    arms = {}
+    for arm, rate, open_ in (("canary", 5.0, hangs), ("stable", 15.0, 0.0)):
+        totals = {"begun": rate * at, "cancelled": 0.0}
+        if server:
+            totals = {"generation_tokens": 100.0 * (rate * at - open_)}
+        arms[arm] = {f"{arm}-0": PodCounters(rate * at, 0.0, totals=totals, started_at=-1e3, open=open_ + 2)}
+    return Counters(at, {arm: arms[arm] for arm in ARMS})
+
+
+@pytest.mark.parametrize("server", [False, True])
+@pytest.mark.parametrize("unfinished", [True, False])
+def test_a_canary_that_hangs_behind_headers_of_200_fails_within_20_s_unless_the_plan_says_otherwise(
+    server: bool, unfinished: bool
+) -> None:
+    """No gate of the plan sees it: every answer is a 200. Found as proxies count it, and as vLLM does."""
+    court = Court(plan(ERRORS_AT_MOST, hardStop={"unfinished": unfinished}), now=0.0, since=0.0)
+    found = None
+    for t in range(1, 61):
+        court.now = float(t)
+        court.look(_traffic(t, t <= 30, since=30.0, server=server))
+        if found is None and court.says() is Answer.FAIL:
+            found = t
+    if not unfinished:
+        assert found is None
+        return
+    assert found is not None
+    assert found <= 50
+    (verdict,) = [each for each in court.judgement.gates if each.verdict is Answer.FAIL]
+    assert (verdict.gate, verdict.spoke) == ("hard stop", "hard stop")
+    assert verdict.why.endswith("a hang.")
+    assert verdict.harm_began is not None
+    assert verdict.harm_began <= 31
+    adapter = TypeAdapter(JudgeState)
+    assert adapter.validate_json(adapter.dump_json(court.state)) == court.state
+
+
+def test_nothing_passes_while_nothing_finishes() -> None:
+    """A stage may be shorter than a hang takes to be called one."""
+    court = Court(plan(ERRORS_AT_MOST), now=0.0, since=0.0)
+    for t in range(1, 6):
+        court.now = float(t)
+        court.look(_traffic(t, False, since=0.0))
+    assert court.judgement.problem.endswith("finished so far; nothing passes until more do.")
+    assert court.says() is Answer.WAIT

@@ -77,3 +77,13 @@ def test_a_cluster_without_counters_has_counted_nothing_and_with_them_what_they_
     before = Recipe([there], PROFILES["envoy-gateway"]).totals([3.0])
     after = Recipe([there, *CLASSES], PROFILES["envoy-gateway"]).totals([3.0, 9.0, 1.0])
     assert (before.requests, before.errors, after.requests, after.errors) == (0, 0, 10, 1)
+
+
+def test_what_the_proxy_ended_early_is_added_over_http_1_and_http_2() -> None:
+    """Connections that it closed under a request, and streams that it reset."""
+    names = ("rq_total", "rq_active", "cx_destroy_local_with_active_rq", "rq_tx_reset")
+    recipe = Recipe([SeriesId(f"envoy_cluster_upstream_{name}", {}) for name in names], PROFILES["envoy"])
+    told = recipe.totals([20.0, 5.0, 3.0, 4.0])
+    assert (told.totals, told.open) == ({"begun": 20.0, "cancelled": 7.0}, 5.0)
+    without = Recipe([SeriesId("envoy_cluster_upstream_rq_total", {})], PROFILES["envoy"]).totals([20.0])
+    assert without.totals == {"begun": 20.0}

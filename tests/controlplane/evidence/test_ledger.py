@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 
+from canary import judge
 from canary.errors import BugError, Unavailable, WorldError
-from canary.observation import Counters
+from canary.observation import Counters, EvidenceSeen
+from canary.verdict import Answer
+from canary.weights import Weights
 from controlplane.adapters import prometheus_api, prometheus_text
 from controlplane.adapters.capped_http import CappedHttp
 from controlplane.adapters.prometheus import NO_NUMBERS
@@ -16,6 +19,7 @@ from controlplane.adapters.prometheus_api import PrometheusApi
 from controlplane.adapters.prometheus_text import PIECE, Newest
 from controlplane.evidence import ledger
 from controlplane.evidence.fleet import APART_S, FORGET_AFTER_S, SERIES_AT_ONCE, FleetMetrics
+from tests.canary.judge.worlds import ERRORS_AT_MOST, plan
 from tests.controlplane.adapters.pages import Query
 from tests.controlplane.evidence.scraped import (
     TTFT,
@@ -26,6 +30,7 @@ from tests.controlplane.evidence.scraped import (
     gateway,
     places,
     requests_of,
+    series,
     server,
 )
 from tests.controlplane.reconcile.desk import Hand
@@ -291,3 +296,53 @@ async def test_s14_a_namespace_that_has_too_much_for_all_costs_itself_alone(
         await fleet.tick()
         assert "mallory|shop" in prometheus.queries[-1]
         await fleet.api.close()
+
+
+def _gateway_that_begins(at: float) -> list[Metric]:
+    """Ten requests a second on the canary, none of which ends after 110, and thirty on stable, all of which do."""
+    found: list[Metric] = []
+    for place, rate, open_ in ((0, 30, 2.0), (1, 10, 10 * max(at - 110, 0))):
+        labels = {"envoy_cluster_name": f"httproute/shop/chat/rule/0/backend/{place}", "pod": "envoy-a"}
+        labels |= {"namespace": "envoy-gateway-system"}
+        told = {"rq_total": rate * at, "rq_active": open_, "cx_destroy_local_with_active_rq": 0, "rq_tx_reset": 0}
+        found += gateway(place, [(at, rate * at)])
+        found += [series(f"envoy_cluster_upstream_{name}", labels, (at, value)) for name, value in told.items()]
+    return found
+
+
+def _servers_that_write(at: float) -> list[Metric]:
+    """Two vLLMs, of which the canary's engine stands from 110 on: its counts are those of its last step."""
+    found: list[Metric] = []
+    for name, until in (("chat-bf16-predictor-x-y", at), ("chat-int4-predictor-x-y", min(at, 110.0))):
+        post = {"handler": "/v1/completions", "method": "POST", "status": "2xx"}
+        found.append(server("http_requests_total", name, 5 * until, at=at, **post))
+        found.append(server("vllm:num_requests_running", name, 4, at=at))
+        found.append(server("vllm:generation_tokens_total", name, 100 * until, at=at))
+    return found
+
+
+@pytest.mark.parametrize("profile", ["envoy-gateway", "vllm"])
+async def test_a_canary_that_hangs_is_found_by_what_the_gateway_counts_or_else_vllm_itself(
+    prometheus: Prometheus, clock: Hand, profile: str
+) -> None:
+    """No gate asks for any of these series, and no request has failed."""
+    config = judge.compile_gates(plan(ERRORS_AT_MOST))
+    state = judge.begin(config)
+    fleet = fleet_on(prometheus, clock)
+    fleet.register(KEY, places(profile=profile))
+    for at in range(101, 131):
+        if profile == "vllm":
+            prometheus.show(pods=_servers_that_write(float(at)))
+        else:
+            prometheus.show(_gateway_that_begins(float(at)))
+        await fleet.tick()
+        seen = EvidenceSeen(float(at), fleet.newest(KEY))
+        analysis = judge.watch(
+            config, state, stage=1, weights=Weights.of_share(0.25), evidence=seen, now=at, stage_since=101.0
+        )
+        state = analysis.state
+        if analysis.judgement.answer is Answer.FAIL:
+            break
+    await fleet.api.close()
+    assert 113 < at <= 130
+    assert analysis.judgement.failed("rollback")[0].why.endswith("a hang.")
