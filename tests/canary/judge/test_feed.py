@@ -104,8 +104,8 @@ def test_a_clock_set_back_is_told_from_an_old_answer_by_its_totals() -> None:
     assert not feed.moved_on(latest, _counters(95, a=PodCounters(45.0, 0.0)))
 
 
-def _begun(open_: float | None, begun: float, cancelled: float = 0.0, **told: float) -> PodCounters:
-    return PodCounters(1.0, 0.0, totals={"begun": begun, "cancelled": cancelled}, open=open_, **told)
+def _begun(open_: float | None, begun: float, cancelled: float = 0.0, started_at: float | None = None) -> PodCounters:
+    return PodCounters(1.0, 0.0, totals={"begun": begun, "cancelled": cancelled}, started_at=started_at, open=open_)
 
 
 def test_what_has_ended_is_what_was_begun_without_what_is_open_now_and_was_not_before() -> None:
