@@ -101,7 +101,7 @@ ENVOY_STATS = (
     r"|upstream_cx_(protocol_error|destroy_local_with_active_rq))"
     r"|http\.[^.]+\.no_(route|cluster))$"
 )
-"""The same by Envoy's inner names, for `filter=` of its admin page, which then has kilobytes in place of megabytes."""
+"""The same by Envoy's inner names, for `filter=` of its page, which then has kilobytes in place of megabytes."""
 UNROUTED = frozenset({"envoy_http_no_route", "envoy_http_no_cluster"})
 """Our own Envoy's counters of requests that reached neither arm."""
 

@@ -9,11 +9,13 @@ answer means is the caller's.
 import asyncio
 import ssl
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 import httpx2
 
 from canary.errors import Unavailable
+from controlplane.adapters.process_http import loopback_client
 from controlplane.adapters.reach import NotDialled, Reach
 
 MOST_BYTES = 8 * 1024 * 1024
@@ -68,9 +70,15 @@ class CappedHttp:
             headers={"accept-encoding": "identity"},
         )
 
-    async def get(self, url: str, *, seconds: float, query: Mapping[str, str] | None = None) -> Answer:
-        """Ask with GET; the whole answer has to be here within `seconds`."""
-        return await self._ask(self._client.build_request("GET", url, params=query), seconds)
+    async def get(
+        self, url: str, *, seconds: float, query: Mapping[str, str] | None = None, socket: Path | None = None
+    ) -> Answer:
+        """Ask with GET; the whole answer has to be here within `seconds`. `socket`: the file to dial for any host."""
+        request = self._client.build_request("GET", url, params=query)
+        if socket is None:
+            return await self._ask(request, seconds)
+        async with loopback_client(None, socket=socket, keep_connections=False) as client:
+            return await self._ask(request, seconds, client=client)
 
     async def post(self, url: str, *, seconds: float, form: Mapping[str, str], most_bytes: int | None = None) -> Answer:
         """Ask with POST, the fields as a form; the whole answer has to be here within `seconds`.
@@ -87,14 +95,20 @@ class CappedHttp:
         """Give the connections back."""
         await self._client.aclose()
 
-    async def _ask(self, request: httpx2.Request, seconds: float, most_bytes: int | None = None) -> Answer:
+    async def _ask(
+        self,
+        request: httpx2.Request,
+        seconds: float,
+        most_bytes: int | None = None,
+        client: httpx2.AsyncClient | None = None,
+    ) -> Answer:
         if self._headers:
             request.headers.update(self._headers())
         try:
             async with asyncio.timeout(seconds):
                 if self._reach is not None:
                     await self._check(request, self._reach)
-                response = await self._client.send(request, stream=True)
+                response = await (client or self._client).send(request, stream=True)
                 try:
                     return Answer(
                         response.status_code,

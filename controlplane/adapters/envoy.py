@@ -2,7 +2,7 @@
 
 Built by `controlplane.program` for the local platform. Weights and addresses go to Envoy as two files that are replaced
 at once; a change has been made when Envoy itself says that it is in force. Requests in flight are never touched: Envoy
-draws a cluster once for each new request. Reads no metrics: whoever does asks `admin_address` for
+draws a cluster once for each new request. Reads no metrics: whoever does asks `admin` or `counters_address` for
 
 - `envoy_cluster_upstream_rq_xx{envoy_cluster_name="canary-0",envoy_response_code_class="5"}`: answers by class,
 - `envoy_cluster_upstream_rq_time_bucket{envoy_cluster_name="canary-0",le="200"}`: milliseconds, cumulative,
@@ -91,9 +91,14 @@ class EnvoyRouter:
         return str(self._envoy.running.listen)
 
     @property
-    def admin_address(self) -> str:
-        """Where `/stats/prometheus` is, `host:port` on loopback."""
-        return str(self._envoy.running.admin)
+    def admin(self) -> Path:
+        """The socket of Envoy's admin interface."""
+        return self._envoy.running.admin
+
+    @property
+    def counters_address(self) -> str:
+        """Where a Prometheus reads `/stats/prometheus` and nothing else, `host:port` on loopback."""
+        return str(self._envoy.running.counters)
 
     @property
     def pid(self) -> int:

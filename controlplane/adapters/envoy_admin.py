@@ -7,17 +7,20 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import httpx2
 
 from canary.errors import Unavailable
 from canary.weights import ARMS, Arm
-from controlplane.adapters.envoy_config import LISTENER_STATS, OUTSIDE, ROUTES, Address, Json, arm_of
+from controlplane.adapters.envoy_config import LISTENER_STATS, OUTSIDE, ROUTES, Json, arm_of
 from controlplane.adapters.process_http import loopback_client
 from controlplane.adapters.process_readiness import Answered
 
 ANSWER_TIMEOUT_S = 1.0
+AT = "http://envoy"
+"""The interface listens on a socket; this stands where HTTP wants a host."""
 Kind = Literal["clusters", "routes"]
 _PREFIX: dict[Kind, str] = {"clusters": "cluster_manager.cds", "routes": f"http.{LISTENER_STATS}.rds.{ROUTES}"}
 
@@ -35,14 +38,14 @@ class Taken:
 class EnvoyAdmin:
     """A client of one Envoy's admin interface. Every method raises `Unavailable` when there is no answer."""
 
-    def __init__(self, address: Address) -> None:
-        self.address = address
-        self._client = loopback_client(ANSWER_TIMEOUT_S, base_url=f"http://{address}")
+    def __init__(self, socket: Path) -> None:
+        self.socket = socket
+        self._client = loopback_client(ANSWER_TIMEOUT_S, socket=socket)
 
     async def ready(self) -> bool:
         """Whether Envoy serves."""
         try:
-            return (await self._client.get("/ready")).status_code == 200
+            return (await self._client.get(f"{AT}/ready")).status_code == 200
         except httpx2.HTTPError:
             return False
 
@@ -107,8 +110,8 @@ class EnvoyAdmin:
 
     async def _text(self, path: str, **query: str) -> str:
         try:
-            answer = await self._client.get(path, params=query)
+            answer = await self._client.get(f"{AT}{path}", params=query)
             answer.raise_for_status()
         except httpx2.HTTPError as error:
-            raise Unavailable(f"Envoy's admin interface on {self.address} does not answer ({error!r})") from error
+            raise Unavailable(f"Envoy's admin interface on {self.socket} does not answer ({error!r})") from error
         return answer.text

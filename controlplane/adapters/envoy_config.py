@@ -19,6 +19,9 @@ Json = dict[str, Any]
 
 ROUTES = "serinus"
 LISTENER_STATS = "serinus"
+ADMIN = "admin"
+"""Envoy's admin interface as a cluster of its own, and the listener through which its counters are scraped."""
+COUNTERS = "/stats/prometheus"
 SPLIT, OTHERS = "split", "others"
 OUTSIDE = "outside-"
 """Before a replica's name: its second cluster, for requests from outside the cohort, so that they are counted apart."""
@@ -73,13 +76,19 @@ def bounds_with(limits_ms: Sequence[float]) -> tuple[float, ...]:
     return tuple(sorted({*FINE_BOUNDS_MS, *(float(limit) for limit in limits_ms if limit > 0)}))
 
 
-def bootstrap(listen: Address, admin: Address, bounds_ms: Sequence[float], clusters: Path, routes: Path) -> Json:
-    """Everything that stays for the life of one Envoy process. Clusters and routes are read from the two files."""
+def bootstrap(
+    listen: Address, counters: Address, admin: Path, bounds_ms: Sequence[float], clusters: Path, routes: Path
+) -> Json:
+    """Everything that stays for the life of one Envoy process. Clusters and routes are read from the two files.
+
+    `admin` is the socket of the admin interface, whose counters alone can be scraped at `counters` too.
+    """
     return {
         "node": {"id": "serinus", "cluster": "serinus"},
         "admin": {
-            "address": _socket(admin),
-            # Whoever can connect to loopback may read what we read, and nothing else: no shutdown, no reset.
+            # A socket in a private folder: on a port, every user of the machine and every page in a browser could ask.
+            "address": {"pipe": {"path": str(admin), "mode": 0o600}},
+            # What we read, and nothing else: no shutdown, no reset.
             "allow_paths": [{"safe_regex": {"regex": r"/(ready|stats|stats/prometheus|config_dump)(\?.*)?"}}],
         },
         # Histograms are merged at each flush; a scrape must not read numbers that are older than this.
@@ -93,7 +102,10 @@ def bootstrap(listen: Address, admin: Address, bounds_ms: Sequence[float], clust
             ]
         },
         "dynamic_resources": {"cds_config": _watched(clusters)},
-        "static_resources": {"listeners": [_listener(listen, routes)]},
+        "static_resources": {
+            "listeners": [_listener(listen, routes), _counters(counters)],
+            "clusters": [_admin_cluster(admin)],
+        },
     }
 
 
@@ -240,9 +252,47 @@ def _cluster(name: str, address: Address) -> Json:
     }
 
 
+def _admin_cluster(admin: Path) -> Json:
+    return {
+        "name": ADMIN,
+        "type": "STATIC",
+        "connect_timeout": "1s",
+        "load_assignment": {
+            "cluster_name": ADMIN,
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": {"pipe": {"path": str(admin)}}}}]}],
+        },
+    }
+
+
+def _counters(at: Address) -> Json:
+    """For a Prometheus on this machine, which cannot scrape a socket: the counters, asked for by their own address.
+
+    A page in a browser that has its own name resolved to this machine names another host, and is refused.
+    """
+    refused = {"match": {"prefix": "/"}, "direct_response": {"status": 403}}
+    get = {"name": ":method", "string_match": {"exact": "GET"}}
+    counters = {"match": {"path": COUNTERS, "headers": [get]}, "route": {"cluster": ADMIN, "timeout": "5s"}}
+    hosts = [
+        {"name": "counters", "domains": [str(at)], "routes": [counters, refused]},
+        {"name": "others", "domains": ["*"], "routes": [refused]},
+    ]
+    return _http(
+        ADMIN,
+        at,
+        {
+            "stat_prefix": ADMIN,
+            "codec_type": "HTTP1",
+            "request_headers_timeout": "5s",
+            "request_timeout": "5s",
+            "stream_idle_timeout": "5s",
+            "common_http_protocol_options": {"idle_timeout": "60s"},
+            "route_config": {"name": ADMIN, "virtual_hosts": hosts},
+        },
+    )
+
+
 def _listener(listen: Address, routes_file: Path) -> Json:
     manager = {
-        "@type": f"{_TYPES}.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": LISTENER_STATS,
         "use_remote_address": True,
         "server_header_transformation": "PASS_THROUGH",
@@ -250,6 +300,15 @@ def _listener(listen: Address, routes_file: Path) -> Json:
         "request_timeout": "0s",
         "upgrade_configs": [{"upgrade_type": "websocket"}],
         "rds": {"route_config_name": ROUTES, "config_source": _watched(routes_file)},
+    }
+    return _http("serinus", listen, manager)
+
+
+def _http(name: str, listen: Address, settings: Json) -> Json:
+    """A listener for HTTP."""
+    manager = {
+        "@type": f"{_TYPES}.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        **settings,
         "http_filters": [
             {
                 "name": "envoy.filters.http.router",
@@ -261,7 +320,7 @@ def _listener(listen: Address, routes_file: Path) -> Json:
         ],
     }
     return {
-        "name": "serinus",
+        "name": name,
         "address": _socket(listen),
         # With SO_REUSEPORT a second program could share the port and take half of the traffic unseen.
         "enable_reuse_port": False,

@@ -10,6 +10,8 @@ import importlib
 import os
 import shutil
 import socket
+import stat
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,11 +23,14 @@ from controlplane.adapters.envoy_config import Address
 from controlplane.adapters.process_child import Child, child_of, end, last_line, start, status_in_words
 from controlplane.adapters.process_environment import for_own_program
 from controlplane.adapters.process_ports import free_port, port_is_free
-from controlplane.private_files import read_json, write_json
+from controlplane.private_files import OTHERS, read_json, write_json
 
 LOOPBACK = "127.0.0.1"
 START_TIMEOUT_S = 15.0
 TERM_TIMEOUT_S = 5.0
+SOCKET_FILE = "admin.sock"
+LONGEST_SOCKET_PATH = 107
+"""Bytes that Linux takes for the path of a socket."""
 CLUSTERS_FILE, ROUTES_FILE, BOOTSTRAP_FILE, RECORD_FILE, LOG_FILE = (
     "clusters.json",
     "routes.json",
@@ -44,7 +49,10 @@ class Running:
 
     child: Child
     listen: Address
-    admin: Address
+    counters: Address
+    """Where Prometheus reads its counters."""
+    admin: Path
+    """The socket of its admin interface."""
     bounds_ms: tuple[float, ...]
 
 
@@ -101,12 +109,12 @@ class EnvoyProcess:
         keeps_port = recorded and not wanted.port and port_is_free(recorded.listen.host, recorded.listen.port)
         if recorded and keeps_port:
             wanted = Address(wanted.host, recorded.listen.port)
-        await self._start(wanted, None, bounds_ms)
+        await self._start(wanted, recorded, bounds_ms)
 
     async def restart(self) -> None:
         """Start it again after its death, at the same addresses; raises WorldError when that fails."""
         before = self.running
-        await self._start(before.listen, before.admin, before.bounds_ms)
+        await self._start(before.listen, before, before.bounds_ms)
 
     def why_it_ended(self) -> str:
         """Exit status and last words of the process that is no longer there."""
@@ -124,6 +132,7 @@ class EnvoyProcess:
         await end(self._running.child, TERM_TIMEOUT_S)
         await self.let_go()
         (self._folder / RECORD_FILE).unlink(missing_ok=True)
+        self._remove_socket(self._running.admin)
         self._running = None
 
     async def stop_left_behind(self, grace_s: float) -> None:
@@ -150,8 +159,8 @@ class EnvoyProcess:
         self._running, self._admin = recorded, admin
         return True
 
-    async def _start(self, listen: Address, admin: Address | None, bounds_ms: tuple[float, ...]) -> None:
-        """Start and wait until it serves."""
+    async def _start(self, listen: Address, before: Running | None, bounds_ms: tuple[float, ...]) -> None:
+        """Start and wait until it serves, where `before` was asked if that is still free."""
         binary = find_envoy()
         if listen.port and not port_is_free(listen.host, listen.port):
             raise WorldError(
@@ -159,11 +168,13 @@ class EnvoyProcess:
                 "stop that program or choose another `platform.local.listen` (port 0 picks a free one)"
             )
         listen = Address(listen.host, listen.port or free_port(listen.host))
-        if admin is None or not port_is_free(admin.host, admin.port):
-            admin = Address(LOOPBACK, free_port())
+        counters = before.counters if before else None
+        if counters is None or not port_is_free(counters.host, counters.port):
+            counters = Address(LOOPBACK, free_port())
+        admin = self._socket(before.admin if before else None)
         bootstrap = self._folder / BOOTSTRAP_FILE
         files = (self._folder / CLUSTERS_FILE, self._folder / ROUTES_FILE)
-        write_json(bootstrap, envoy_config.bootstrap(listen, admin, bounds_ms, *files))
+        write_json(bootstrap, envoy_config.bootstrap(listen, counters, admin, bounds_ms, *files))
         try:
             child = start(
                 [str(binary), "-c", str(bootstrap), *_ARGUMENTS],
@@ -173,7 +184,7 @@ class EnvoyProcess:
             )
         except OSError as error:
             raise WorldError(f"Envoy could not be started from {binary}: {error}") from error
-        self._running = Running(child, listen, admin, bounds_ms)
+        self._running = Running(child, listen, counters, admin, bounds_ms)
         try:
             write_json(self._folder / RECORD_FILE, _to_json(self._running))
         except OSError as error:
@@ -193,6 +204,30 @@ class EnvoyProcess:
                 raise WorldError(f"Envoy does not serve {START_TIMEOUT_S:g} s after its start: {self.last_words}")
             await asyncio.sleep(0.01)
 
+    def _socket(self, before: Path | None) -> Path:
+        """Where the admin interface is to listen: in the state folder, or in a private one where that path is too long.
+
+        Raises WorldError where no folder can be made.
+        """
+        inside = self._folder.absolute() / SOCKET_FILE
+        if len(os.fsencode(inside)) <= LONGEST_SOCKET_PATH:
+            return inside
+        if before is not None and before.name == SOCKET_FILE and _is_private(before.parent):
+            return before
+        try:
+            return Path(tempfile.mkdtemp(prefix="serinus-")) / SOCKET_FILE
+        except OSError as error:
+            raise WorldError(f"Envoy was not started, because no folder can be made for its socket: {error}") from error
+
+    def _remove_socket(self, socket: Path) -> None:
+        """Remove it, and its folder where that was made for it."""
+        if socket.name != SOCKET_FILE:  # on record of an older version, where it was a port
+            return
+        with contextlib.suppress(OSError):
+            socket.unlink(missing_ok=True)
+            if socket.parent != self._folder.absolute() and _is_private(socket.parent):
+                socket.parent.rmdir()
+
     def _recorded(self) -> Running | None:
         """What an earlier run wrote down; None when there is nothing, or nothing that makes sense."""
         record = read_json(self._folder / RECORD_FILE)
@@ -203,7 +238,9 @@ class EnvoyProcess:
             return Running(
                 child,
                 Address.parse(record["listen"]),
-                Address.parse(record["admin"]),
+                # An older version has its admin interface on a port. It does not fit, and must be known to be ended.
+                Address.parse(record.get("counters") or record["admin"]),
+                Path(record["admin"]),
                 tuple(map(float, record["boundsMs"])),
             )
         except (TypeError, KeyError, ValueError, OverflowError, AttributeError):
@@ -225,6 +262,15 @@ def find_envoy() -> Path:
     )
 
 
+def _is_private(folder: Path) -> bool:
+    """Whether it is a folder that only we can enter."""
+    try:
+        about = folder.lstat()
+    except OSError:
+        return False
+    return stat.S_ISDIR(about.st_mode) and about.st_uid == os.getuid() and not about.st_mode & OTHERS
+
+
 def _resolved(listen: str) -> Address:
     """The address with its host as a number, as Envoy wants it."""
     try:
@@ -243,6 +289,7 @@ def _to_json(running: Running) -> envoy_config.Json:
         "pid": running.child.pid,
         "created": running.child.created,
         "listen": str(running.listen),
+        "counters": str(running.counters),
         "admin": str(running.admin),
         "boundsMs": list(running.bounds_ms),
     }

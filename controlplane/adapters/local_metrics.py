@@ -109,7 +109,7 @@ async def _scraping(
 ) -> "AsyncIterator[LocalMetrics]":
     interval = local.scrape_interval
     source = ScrapeSource(
-        envoy=lambda: router.admin_address,
+        envoy=lambda: router.admin,
         pages=pages_of(spec, platform),
         clock=clock,
         interval=interval,
@@ -138,7 +138,7 @@ async def _prometheus(
     server = PrometheusServer(
         folder,
         program=program,
-        envoy=lambda: router.admin_address,
+        envoy=lambda: router.counters_address,
         pages=pages_of(spec, platform),
         names=names,
         interval=interval,
@@ -148,7 +148,14 @@ async def _prometheus(
     source = PrometheusSource(api, interval=interval, names=names, gates=gates)
     words = f"Prometheus ({program.name}), which scrapes Envoy and the servers every {interval:g} s"
     try:
-        local_source = LocalPrometheus(server, source, clock=clock, interval=interval, labels=labels_of(gates))
+        local_source = LocalPrometheus(
+            server,
+            source,
+            clock=clock,
+            interval=interval,
+            labels=labels_of(gates),
+            admin=lambda: router.admin,
+        )
         yield _warmed(_priced(LocalMetrics(local_source, POLL_S, words, server), spec, rates), spec, platform)
     finally:
         await source.close()

@@ -8,7 +8,8 @@ scraped directly: they are the same counters of the same replicas, so going over
 Prometheus is the source, and a source that goes silent is said to be silent.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from canary.errors import WorldError
 from canary.observation import Counters
@@ -34,14 +35,18 @@ class LocalPrometheus:
         clock: Clock,
         interval: float,
         labels: Sequence[str] = (),
+        admin: Callable[[], Path] | None = None,
     ) -> None:
-        """`interval`: seconds between two scrapes, as the server was told; `labels`: as the source tells apart."""
+        """`interval`: seconds between two scrapes, as the server was told; `labels`: as the source tells apart.
+
+        `admin`: the socket at which Envoy is scraped directly; None: where Prometheus scrapes it.
+        """
         self._server = server
         self._source = source
         self._clock = clock
         self._interval = interval
         self._meanwhile = ScrapeSource(
-            envoy=server.envoy, pages=server.pages, clock=clock, interval=interval, labels=labels
+            envoy=admin or server.envoy, pages=server.pages, clock=clock, interval=interval, labels=labels
         )
         self._newest: float | None = None
         """Time of the newest scrape that was read; None before Prometheus' first answer."""

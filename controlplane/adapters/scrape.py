@@ -1,4 +1,4 @@
-"""Reads running totals from the source: our Envoy's admin page and each replica's own metrics page.
+"""Reads running totals from the source: our Envoy's admin interface and each replica's own metrics page.
 
 Behind the port `MetricSource`, where there is no Prometheus or nobody wants one. All pages are read at the same time
 and within half a scrape interval, parsing included. Envoy has to answer. A replica's page is extra: one that is not
@@ -10,6 +10,7 @@ totals and computes no differences.
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from canary.errors import Unavailable
 from canary.observation import Counters, clauses
@@ -17,6 +18,7 @@ from canary.spec.samples import Replica, by_envoy_cluster, by_labels, pods, segm
 from canary.spec.sources import ENVOY, ENVOY_STATS, PROFILES, SERVERS, UNROUTED, by_label, wire_names
 from canary.weights import ARMS, Arm
 from controlplane.adapters.capped_http import CappedHttp, NotThere, TooSlow
+from controlplane.adapters.envoy_config import COUNTERS
 from controlplane.adapters.exposition import Page, read
 from controlplane.ports import Clock
 
@@ -31,19 +33,22 @@ Pages = Callable[[], Mapping[Arm, Mapping[str, str]]]
 
 
 class ScrapeSource:
-    """`envoy` answers `host:port` of the admin interface; both are asked at each reading, for either may move."""
+    """`envoy` answers where the admin interface is; both are asked at each reading, for either may move."""
 
     def __init__(
         self,
         *,
-        envoy: Callable[[], str],
+        envoy: Callable[[], Path | str],
         pages: Pages,
         clock: Clock,
         interval: float,
         labels: Sequence[str] = (),
         http: CappedHttp | None = None,
     ) -> None:
-        """`labels` are those whose values are told apart, where series carry them."""
+        """`labels` are those whose values are told apart, where series carry them.
+
+        `envoy`: the socket, or `host:port` of an Envoy that has a port for it.
+        """
         self._envoy = envoy
         self._pages = pages
         self._clock = clock
@@ -83,9 +88,10 @@ class ScrapeSource:
 
     async def _envoy_page(self) -> Page:
         address = self._envoy()
+        socket, host = (address, "envoy") if isinstance(address, Path) else (None, address)
         try:
             answer = await self._http.get(
-                f"http://{address}/stats/prometheus", seconds=self._patience, query={"filter": ENVOY_STATS}
+                f"http://{host}{COUNTERS}", seconds=self._patience, query={"filter": ENVOY_STATS}, socket=socket
             )
             if answer.status == 200:
                 page = read(answer.text, wire_names(ENVOY) | UNROUTED)

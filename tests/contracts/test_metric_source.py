@@ -194,6 +194,8 @@ class PrometheusBench(PagesBench):
     async def go_down(self) -> None:
         assert self.prometheus._child is not None
         self.prometheus._child.kill()
+        while self.prometheus._child.alive:  # noqa: ASYNC110 - a process that is killed says nothing
+            await asyncio.sleep(0.01)
         self.prometheus._program = Path("/nowhere/prometheus")
         self.prometheus._started_at = 0.0
 

@@ -224,7 +224,13 @@ CLUSTERS = envoy_config.clusters({"canary-0": Address("127.0.0.1", 40123), "stab
 WHOLE: Mapping[str, tuple[object, Callable[[Path], object]]] = {
     "processes.json": ({"stable-0": {**PROCESS, "digest": "d", "readySince": 1.0}}, lambda file: Records(file).all()),
     "envoy.json": (
-        {**PROCESS, "listen": "127.0.0.1:8080", "admin": "127.0.0.1:8081", "boundsMs": [1.0]},
+        {
+            **PROCESS,
+            "listen": "127.0.0.1:8080",
+            "counters": "127.0.0.1:8081",
+            "admin": "/state/envoy/admin.sock",
+            "boundsMs": [1.0],
+        },
         lambda file: EnvoyProcess(file.parent, print)._recorded(),
     ),
     "routes.json": ({"version_info": "3 canary=50000", "resources": ROUTES}, lambda file: _routes(file.parent)),

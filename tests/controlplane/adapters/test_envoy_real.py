@@ -86,7 +86,7 @@ async def test_a_restart_does_not_widen_the_cohort(folder: Path, both: Endpoints
 async def counted(router: EnvoyRouter) -> dict[str, tuple[float, float]]:
     """Requests and errors of each arm, as the judge gets them."""
     source = ScrapeSource(
-        envoy=lambda: router.admin_address,
+        envoy=lambda: router.admin,
         pages=lambda: {"stable": {}, "canary": {}},
         clock=SystemClock(),
         interval=60.0,

@@ -83,7 +83,7 @@ async def ask(address: str, path: str = "/", headers: Mapping[str, str] | None =
     host, port = address.rsplit(":", 1)
     reader, writer = await asyncio.open_connection(host, int(port))
     with contextlib.closing(writer):
-        return await _exchange(reader, writer, path, headers or {})
+        return await _exchange(reader, writer, path, {"host": address, **(headers or {})})
 
 
 @contextlib.asynccontextmanager
@@ -124,10 +124,10 @@ async def _keep_asking(address: str, client: int, answers: Answers, over: asynci
 async def _exchange(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, path: str, headers: Mapping[str, str]
 ) -> tuple[int, str, str]:
-    extra = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    writer.write(f"GET {path} HTTP/1.1\r\nhost: test\r\n{extra}\r\n".encode())
-    first, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().lower().split("\r\n")
-    fields = dict(line.split(": ", 1) for line in lines if line)
+    lines = "".join(f"{name}: {value}\r\n" for name, value in {"host": "test", **headers}.items())
+    writer.write(f"GET {path} HTTP/1.1\r\n{lines}\r\n".encode())
+    first, *answered = (await reader.readuntil(b"\r\n\r\n")).decode().lower().split("\r\n")
+    fields = dict(line.split(": ", 1) for line in answered if line)
     if "content-length" in fields:
         body = await reader.readexactly(int(fields["content-length"]))
     else:
