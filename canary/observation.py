@@ -32,8 +32,8 @@ class PodCounters:
     gauges: Mapping[str, float] = field(default_factory=dict)
     """Momentary values by metric name, such as `kv_cache_usage` (a fraction)."""
     started_at: float | None = None
-    """When this replica became ready (seconds), or began where nobody says that; None when neither is known. Warm-up is
-    counted from here."""
+    """From when its warm-up counts (seconds): its first request after it was ready, or its start where nobody says that
+    it is ready; None when neither is known."""
     open: float | None = None
     """Requests that it has begun and not ended, now; None where nobody counts them."""
     broken: float | None = None

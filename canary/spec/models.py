@@ -118,7 +118,7 @@ class JudgeSettings(Model):
     hard_stop: HardStop = HardStop.model_construct()
     """When an outage is so plain that nothing needs to be tested."""
     warmup: Seconds = 0.0
-    """A new replica's first seconds are left out, for both arms; counted from when it was ready."""
+    """A new replica's first seconds are left out, for both arms; counted from its first request."""
 
 
 class Profile(Model):

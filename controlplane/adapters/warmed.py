@@ -1,7 +1,7 @@
-"""Says since when each replica on this machine is ready, in place of when its process began; warm-up counts from there.
+"""Says from when the warm-up of each replica on this machine counts, in place of when its process began.
 
-Put around any metric source by `local_metrics.py`, for plans with a warm-up. A model that loads for minutes would have
-used up its warm-up before its first request.
+Put around any metric source by `local_metrics.py`, for plans with a warm-up. See `first_requests.py` for what it is
+counted from.
 """
 
 from collections.abc import Callable, Mapping
@@ -9,23 +9,35 @@ from dataclasses import replace
 
 from canary.observation import Counters, PodCounters
 from controlplane.adapters.amended import Amended
+from controlplane.adapters.first_requests import FirstRequests
 from controlplane.ports import MetricSource
 
 
 class WarmedSource(Amended):
-    """Another source's numbers, with each replica's readiness as its start."""
+    """Another source's numbers, with the beginning of each replica's warm-up as its start."""
 
     def __init__(self, source: MetricSource, ready_since: Callable[[], Mapping[str, float]]) -> None:
         """`ready_since`: by replica name, in seconds since the epoch; of those that are ready."""
         super().__init__(source)
         self._ready_since = ready_since
+        self._requests = FirstRequests()
+
+    async def between(self, start: float, end: float, most: int) -> list[Counters]:
+        """As the source's; first requests are looked for in what it remembers, and then in what is read."""
+        self._requests = FirstRequests()
+        return await super().between(start, end, most)
 
     def _amended(self, counters: Counters) -> Counters:
         """Of a time before a replica was ready its own word stays: that was the process before, or nobody asked it."""
-        since = {name: at for name, at in self._ready_since().items() if at <= counters.at}
+        ready, whole = self._ready_since(), {name: pod for pods in counters.arms.values() for name, pod in pods.items()}
+        began = {
+            name: self._requests.began(name, ready[name], counters.at, pod.requests)
+            for name, pod in whole.items()
+            if name in ready and ready[name] <= counters.at
+        }
 
         def warmed(pods: Mapping[str, PodCounters]) -> Mapping[str, PodCounters]:
-            return {name: replace(pod, started_at=since.get(name, pod.started_at)) for name, pod in pods.items()}
+            return {name: replace(pod, started_at=began.get(name, pod.started_at)) for name, pod in pods.items()}
 
         return replace(
             counters,

@@ -14,6 +14,7 @@ from canary.spec.recipe import Recipe, SeriesId, is_number
 from canary.spec.samples import Pods, timed, with_empty_histograms
 from canary.spec.sources import PROFILES, asked_names, by_label
 from canary.weights import ARMS, Arm
+from controlplane.adapters.first_requests import FirstRequests
 from controlplane.adapters.prometheus import NO_NUMBERS
 from controlplane.evidence.owners import GATEWAY_PROFILES, Owner
 from controlplane.evidence.places import Places
@@ -132,6 +133,7 @@ class Ledger:
         self._asked = asked_names(wanted(PROFILES[places.profile], places.gates))
         self._labels = labels_of(places.gates)
         self._replicas: dict[tuple[Arm, str], Replica] = {}
+        self._first_requests = FirstRequests()
         self._met = 0
 
     def cell(self, owner: Owner, labels: Mapping[str, str]) -> Cell | Surplus | None:
@@ -177,14 +179,14 @@ class Ledger:
             if replica.read:
                 totals = replica.totals(self.places, self.at)
                 since = self._ready_since(name, ready.get(arm, {}))
-                arms[arm][name] = totals if since is None else replace(totals, started_at=since)
+                if since is not None:
+                    began = self._first_requests.began(name, since, self.at, totals.requests)
+                    totals = replace(totals, started_at=began)
+                arms[arm][name] = totals
         return with_empty_histograms({arm: found for arm, found in arms.items() if found})
 
     def _ready_since(self, name: str, ready: Mapping[str, float]) -> float | None:
-        """When a replica became ready, before this round; None where its own word about its start has to do.
-
-        It loads its weights before that, and whatever it loads is no warm-up.
-        """
+        """When a replica became ready, before this round; None where its own word about its start has to do."""
         since = ready.get(name)
         if since is None and ready and self.proxied:
             since = max(ready.values())

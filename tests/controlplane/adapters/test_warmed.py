@@ -42,6 +42,15 @@ async def test_loading_uses_up_no_warm_up() -> None:
     assert [counted(*pair) for pair in itertools.pairwise(seen)] == [None, None, 4.0]
 
 
+async def test_waiting_for_the_first_request_uses_up_no_warm_up() -> None:
+    """As a canary does that is ready minutes before stable, or before somebody approves."""
+    world = World()
+    world.ready["canary-0"] = 30.0
+    asked = {31.0: 0.0, 300.0: 0.0, 301.0: 1.0, 326.0: 26.0, 327.0: 27.0}
+    seen = [await world.read(at, requests=requests) for at, requests in asked.items()]
+    assert [counted(*pair) for pair in itertools.pairwise(seen)] == [None, None, None, 1.0]
+
+
 async def test_a_replica_that_is_started_again_warms_up_again() -> None:
     world = World()
     world.ready["canary-0"] = 30.0
@@ -49,8 +58,9 @@ async def test_a_replica_that_is_started_again_warms_up_again() -> None:
     world.ready.clear()
     seen.append(await world.read(101.0, requests=71.0))
     world.ready["canary-0"] = 110.0
-    seen += [await world.read(at, requests=0.0) for at in (111.0, 120.0, 136.0, 137.0)]
-    assert [counted(*pair) for pair in itertools.pairwise(seen)] == [1.0, None, None, None, 0.0]
+    asked = {111.0: 71.0, 112.0: 73.0, 130.0: 80.0, 138.0: 90.0, 139.0: 95.0}
+    seen += [await world.read(at, requests=requests) for at, requests in asked.items()]
+    assert [counted(*pair) for pair in itertools.pairwise(seen)] == [1.0, None, None, None, None, 5.0]
 
 
 async def test_the_past_of_a_process_that_was_ready_before_is_no_warm_up() -> None:
