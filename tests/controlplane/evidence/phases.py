@@ -29,6 +29,17 @@ KEY = ("shop", "chat")
 SERVICES: Mapping[Arm, str] = {"stable": "chat-bf16", "canary": "chat-int4"}
 PLACE: Mapping[Arm, int] = {"stable": 0, "canary": 1}
 POST = {"handler": "/v1/completions", "method": "POST"}
+TTFT_LIKE_STABLE = Gate(
+    text="ttft p95 not worse than stable by 10%",
+    metric="ttft",
+    statistic="p95",
+    comparison="notWorseThan",
+    limit=0.1,
+    better="lower",
+)
+LATENCY_LIKE_STABLE = TTFT_LIKE_STABLE.model_copy(
+    update={"metric": "latency", "text": "latency p95 not worse than stable by 10%"}
+)
 Page = list[tuple[str, float]]
 """Labels of a series as they stand in an answer, and its value."""
 
@@ -118,12 +129,12 @@ def knative(replica: Replica) -> Page:
     ]
 
 
-def gateway(replicas: Sequence[Replica], proxy: str) -> Page:
+def gateway(replicas: Sequence[Replica], proxy: str, route: str = "chat") -> Page:
     """What one proxy counts of both arms."""
     page: Page = []
     for arm, place in PLACE.items():
         mine = [replica for replica in replicas if replica.arm == arm]
-        cluster = f"httproute/shop/chat/rule/0/backend/{place}"
+        cluster = f"httproute/shop/{route}/rule/0/backend/{place}"
         labels = {"envoy_cluster_name": cluster, "namespace": "envoy-gateway-system", "pod": proxy}
         good, bad = (math.fsum(each) for each in ([r.requests - r.errors for r in mine], [r.errors for r in mine]))
         name = "envoy_cluster_upstream_rq_xx"

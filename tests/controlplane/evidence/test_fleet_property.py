@@ -2,22 +2,10 @@
 
 import pytest
 
-from canary.spec.models import Gate
 from tests.canary.judge.worlds import ERRORS_LIKE_STABLE, Health
-from tests.controlplane.evidence.phases import Court
+from tests.controlplane.evidence.phases import LATENCY_LIKE_STABLE, TTFT_LIKE_STABLE, Court
 from tests.virtual import in_virtual_time
 
-TTFT_LIKE_STABLE = Gate(
-    text="ttft p95 not worse than stable by 10%",
-    metric="ttft",
-    statistic="p95",
-    comparison="notWorseThan",
-    limit=0.1,
-    better="lower",
-)
-LATENCY_LIKE_STABLE = TTFT_LIKE_STABLE.model_copy(
-    update={"metric": "latency", "text": "latency p95 not worse than stable by 10%"}
-)
 FAILING, SLOW = Health(errors=0.05), Health(errors=0.005, latency=0.075)
 
 
