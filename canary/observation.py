@@ -76,6 +76,9 @@ class Counters:
     """What each arm is answering, where it is counted with the totals."""
     segments: Mapping[str, Mapping[str, Mapping[Arm, Mapping[str, PodCounters]]]] = field(default_factory=dict)
     """The same totals once more by label and its value, for gates with `by`; empty where nobody tells them apart."""
+    counted: Mapping[str, Mapping[Arm, Mapping[str, float]]] = field(default_factory=dict)
+    """Running totals of counters that gates name themselves, by gate text, arm and series; a series' name begins with
+    `events ` or `of `. A gate whose question had no answer is absent."""
 
 
 MOST_CLAUSES = 4

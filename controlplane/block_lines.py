@@ -27,6 +27,10 @@ class BlockLines:
     def __init__(self, spec: CanarySpec) -> None:
         self._stages = len(spec.stages)
         self._last = max((i for i, stage in enumerate(spec.stages) if stage.gates), default=self._stages - 1)
+        self._counters = {
+            gate.text: gate.metric.removeprefix("kpi/") for stage in spec.stages for gate in stage.gates if gate.events
+        }
+        """KPIs whose counters the plan names: here they are written as if replicas had counted them."""
         self._time = -math.inf
         self._bounds: dict[str, tuple[float, ...]] = {}
         self._line = 0
@@ -47,11 +51,12 @@ class BlockLines:
             raise self._bad("t", f"runs backwards: {t:g} after {self._time:g}")
         self._time = t
         readings = self._object(data.get("readings"), "readings")
+        arms = self._arms(data.get("arms"), "arms")
         return Block(
             t=t,
             stage=self._stage(data.get("stage"), t),
             weight=self._weight(data.get("weight"), t),
-            arms=self._arms(data.get("arms"), "arms"),
+            arms=arms,
             readings={
                 gate: self._named_numbers(values, f"readings.{gate}", lowest=-math.inf)
                 for gate, values in readings.items()
@@ -63,6 +68,7 @@ class BlockLines:
                 }
                 for label, values in self._object(data.get("segments"), "segments").items()
             },
+            counted={text: found for text, name in self._counters.items() if (found := _of_pods(arms, name))},
         )
 
     def _stage(self, value: Any, t: float) -> int:
@@ -212,6 +218,16 @@ class BlockLines:
         """The fault in a sentence."""
         field = f"{path}: " if path else ""
         return BadInput(f"standard input, line {self._line}: {field}{problem}. Nothing after this line was judged.")
+
+
+def _of_pods(arms: Mapping[Arm, Mapping[str, PodBlock]], kpi: str) -> dict[Arm, tuple[float, float]]:
+    """A KPI's increments by arm."""
+    told = {arm: [pod.kpis[kpi] for pod in pods.values() if kpi in pod.kpis] for arm, pods in arms.items()}
+    return {
+        arm: (math.fsum(events for events, _ in each), math.fsum(of for _, of in each))
+        for arm, each in told.items()
+        if each
+    }
 
 
 def _is_share(kpi: str) -> bool:

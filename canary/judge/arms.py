@@ -56,6 +56,10 @@ def collect(block: Block, bounds: Bounds, histograms: Iterable[str]) -> tuple[Si
     stable, canary = block.arms.get("stable", {}), block.arms.get("canary", {})
     first, second = [_arm([stable[name] for name in half], bounds, names, problems) for half in _halves(tuple(stable))]
     both = _arm(list(canary.values()), bounds, names, problems), _together(first, second)
+    for text, counted in block.counted.items():
+        for side, told in zip(both, (counted.get("canary"), counted.get("stable")), strict=True):
+            if told is not None:
+                side.kpis = {**side.kpis, text: told}
     return Sides(*both, (first, second), problems), bounds
 
 

@@ -67,3 +67,5 @@ class Block:
     """Momentary answers of user-written queries, by gate text."""
     segments: Mapping[str, Mapping[str, Mapping[Arm, Mapping[str, PodBlock]]]] = field(default_factory=dict)
     """The same increments once more by label and value, where the source tells them apart."""
+    counted: Mapping[str, Mapping[Arm, tuple[float, float]]] = field(default_factory=dict)
+    """Increments of counters that gates name themselves (events or their sum, denominator), by gate text and arm."""

@@ -72,6 +72,11 @@ class GateConfig:
     allowed: str
     """What the gate allows, in words: `at most 5 %`."""
 
+    @property
+    def late(self) -> bool:
+        """Whether its events are weighed in slots (`delayed.py`): they come late, or from elsewhere."""
+        return bool(self.gate.delay) or self.gate.events is not None
+
 
 @dataclass(frozen=True, slots=True)
 class JudgeConfig:
@@ -87,7 +92,7 @@ class JudgeConfig:
     prompt: tuple[GateConfig, ...]
     """Tested gates whose events come at once."""
     late: tuple[GateConfig, ...]
-    """Tested gates whose events come late (`delay`)."""
+    """Tested gates whose events come late (`delay`), or are counted elsewhere (`events`)."""
     weighty: tuple[GateConfig, ...]
     """Tested gates that may roll back."""
     texts: tuple[str, ...]
@@ -150,7 +155,7 @@ def compile_gates(spec: CanarySpec) -> JudgeConfig:
         )
     by_text = {case.text: case for case in cases}
     tested = tuple(case for case in cases if case.params is not None)
-    prompt = tuple(case for case in tested if not case.gate.delay)
+    prompt = tuple(case for case in tested if not case.late)
     by_stage = tuple(tuple(by_text[gate.text] for gate in stage.gates) for stage in spec.stages)
     weighty = tuple(case for case in tested if case.weight > 0)
     fails_at = log(1 / spec.judge.false_rollback)
@@ -161,7 +166,7 @@ def compile_gates(spec: CanarySpec) -> JudgeConfig:
         read_by_stage=tuple(tuple(case for case in stage if case.kind == "readings") for stage in by_stage),
         tested=tested,
         prompt=prompt,
-        late=tuple(case for case in tested if case.gate.delay),
+        late=tuple(case for case in tested if case.late),
         weighty=weighty,
         texts=tuple(case.text for case in tested),
         by_label={
@@ -187,6 +192,8 @@ def kind_of(gate: Gate) -> tuple[Kind, Series, str]:
     series, name = _series_of(gate)
     if gate.test == "threshold" or series in {"gauge", "rate", "query"}:
         return "readings", series, name
+    if gate.events is not None:
+        return "sums", series, name  # nothing says that each event is one of the trials
     if series in {"errors", "histogram"}:
         return "counts", series, name
     if not gate.relative and 0 < gate.limit < 1 and unit_of_values(gate.text) == "share":
@@ -209,6 +216,8 @@ def _series_of(gate: Gate) -> tuple[Series, str]:
     metric = _metric(gate)
     if gate.query is not None:
         return "query", gate.metric
+    if gate.events is not None:
+        return "kpi", gate.text
     if gate.metric == "error_rate":
         return "errors", ""
     if metric is None:

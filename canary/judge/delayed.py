@@ -4,7 +4,12 @@ Called by `judge.py`, gate by gate. Events that come now are held against the re
 32nd of the delay, which is all that has to be remembered. Running totals do not say which request an event belongs
 to; with a share of traffic that stays, the arms' events stand to each other as their requests do, however the events
 are spread over the delay. So a slot counts only if the canary's share has been the same for the whole of the delay
-before it; what came within a delay of a change of weights is left out. Decides nothing.
+before it; what came within a delay of a change of weights is left out.
+
+Counters that a gate names itself (`events`, `of`) are weighed in slots, too, with a delay or without. They come from
+other jobs than the requests, each scraped at its own time, and an event may be counted a scrape before or after what
+it is one of. In a slot of a minute or more, in which each arm had some of these, that is of no account; and it is made
+up for in the next slot. When a slot ends depends on the denominators alone, never on events. Decides nothing.
 """
 
 from bisect import bisect_left
@@ -21,6 +26,10 @@ from canary.judge.tally import StageTotals
 
 SLOTS = 32
 """Parts that a delay is divided into."""
+SLOT_S = 60.0
+"""Seconds of a slot at least, for counters that a gate names itself: longer than any usual scrape interval."""
+FEWEST = 10.0
+"""What each arm has in such a slot at least."""
 Groups = tuple[float, float, float]
 """A number for the canary and for each half of stable."""
 _NONE: Groups = (0.0, 0.0, 0.0)
@@ -48,6 +57,11 @@ class Delayed:
     """Beginnings of harm that no slot has accounted for."""
     totals: StageTotals = StageTotals()  # noqa: RUF009 - frozen
     """Of the requests that are old enough."""
+
+    @property
+    def slot_length(self) -> float:
+        """Seconds between the ends of the last two slots; 0 before there are two."""
+        return self.ends[-1] - self.ends[-2] if len(self.ends) > 1 else 0.0
 
     def ripe_at(self, delay: float) -> float | None:
         """When the first slot of the present share will be full; None before there is a share."""
@@ -77,7 +91,7 @@ def take_in(
     if ripe is not None:
         after = replace(after, begins=NO_BEGINNING)
         if exposed:
-            rate = (ripe.canary.requests or 0.0) / (delay / SLOTS)
+            rate = (ripe.canary.requests or 0.0) / (after.slot_length or 1.0)
             after = replace(after, totals=replace(totals.plus(ripe, 0.0), rate=rate))
     nothing = Sides(ArmSums(), ArmSums(), (ArmSums(), ArmSums()), [])
     everything = population.weigh(
@@ -101,22 +115,36 @@ def _ripe(gate: GateConfig, delayed: Delayed, block: Block, sides: Sides, delay:
     if not delayed.ends:
         return replace(delayed, ends=(block.t,), sums=(_NONE,), slot=block.t), None
     canary, (first, second) = sides.canary, sides.halves
+    if gate.gate.events is not None:  # nobody tells stable's replicas apart
+        first, second = sides.stable, ArmSums()
     of_canary, of_first, of_second = (rows.events_of(gate, group) for group in (canary, first, second))
     events = _plus(delayed.events, (of_canary[0], of_first[0], of_second[0]))
     requests = _plus(delayed.requests, (of_canary[1], of_first[1], of_second[1]))
-    if block.t - delayed.slot < delay / SLOTS:
+    elsewhere = gate.gate.events is not None
+    if not _full(gate, block, requests, delayed, max(delay / SLOTS, SLOT_S if elsewhere else 0.0)):
         return replace(delayed, events=events, requests=requests), None
     begin = delayed.slot
     ends, sums = (*delayed.ends, block.t), (*delayed.sums, requests)
     kept = slice(-SLOTS - 2, None)
     delayed = replace(delayed, slot=block.t, events=_NONE, requests=requests, ends=ends[kept], sums=sums[kept])
-    if ends[0] > begin - delay or delayed.since > begin - delay:
+    if ends[0] > begin - delay or delayed.since > begin - delay - (SLOT_S if elsewhere else 0.0):
         return delayed, None
     then, now = _sums_at(begin - delay, ends, sums), _sums_at(block.t - delay, ends, sums)
     of = [b - a for a, b in zip(then, now, strict=True)]
     arms = [_arm(gate, group, e, n) for group, e, n in zip((canary, first, second), events, of, strict=True)]
     stable = _arm(gate, sides.stable, events[1] + events[2], of[1] + of[2])
-    return delayed, Sides(arms[0], stable, (arms[1], arms[2]), [])
+    halves = (stable, ArmSums()) if elsewhere else (arms[1], arms[2])
+    return delayed, Sides(arms[0], stable, halves, [])
+
+
+def _full(gate: GateConfig, block: Block, requests: Groups, delayed: Delayed, length: float) -> bool:
+    """Whether a slot of at least this length ends here."""
+    if block.t - delayed.slot < length:
+        return False
+    if gate.gate.events is None:
+        return True
+    canary, first, second = (now - then for now, then in zip(requests, delayed.sums[-1], strict=True))
+    return (canary >= FEWEST or not block.weight) and (first + second >= FEWEST or not gate.relative)
 
 
 def _plus(was: Groups, more: Groups) -> Groups:

@@ -22,6 +22,8 @@ SHARED_RATIO = 1.25
 """While stable itself is beyond a limit, a canary up to this much worse than stable is not held against that limit."""
 FLAT = 1e-9
 """Nats by which evidence may rise and still count as having risen nowhere: rounding must not move harm's beginning."""
+TEACHERS, ENOUGH_TAUGHT = 8, 20
+"""Pools of sums that only teach their variance; and as many as make each further one weigh `SCALE_STEP`."""
 SCALE_STEP = 0.05
 """Weight of a new block in the variance of a sum."""
 
@@ -107,6 +109,8 @@ class Against:
     """Contrast, variance and information of blocks that the self-normalised test has not taken in yet."""
     scale: float = 0.0
     """For sums: variance of a contrast of weight one."""
+    taught: int = 0
+    """For sums: how many pools have taught that, as far as it matters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,9 +340,13 @@ def _clear(clear: Wealth, params: EProcessParams, block: GateCounts, noise: Nois
 def _sum(
     e: EProcess, params: EProcessParams, block: GateCounts, asked: Asked, noise: Noise, quiet: Noise
 ) -> tuple[Against, Passing]:
-    """Both cases after a block of sums: the self-normalised test. The first pool only teaches its variance."""
+    """Both cases after a block of sums: the self-normalised test. The first pools only teach its variance.
+
+    One alone might be small by chance, and the next one would then outweigh all that ever follow.
+    """
     was, passing = e.against, e.passing
     totals, squares, slow_test, scale = was.totals, was.squares, was.slow_test, was.scale
+    taught = was.taught or (ENOUGH_TAUGHT if scale > 0 else 0)  # states of before do not say how many there were
     if asked.opens and len(totals) < selfnormalised.STARTS:
         totals, squares = (*totals, 0.0), (*squares, 0.0)
     pool = was.pool[0] + block.contrast, was.pool[1] + block.weight, was.pool[2] + block.information
@@ -347,8 +355,9 @@ def _sum(
         pool = _NOTHING
         if variance > share.TINY:
             squared = contrast * contrast / variance
-            variance *= scale
-            scale = squared if scale == 0 else (1 - SCALE_STEP) * scale + SCALE_STEP * squared
+            variance *= scale if taught >= TEACHERS else 0.0
+            scale += max(SCALE_STEP, 1 / (taught + 1)) * (squared - scale)
+            taught = min(taught + 1, ENOUGH_TAUGHT)
         if variance > share.TINY:
             z = contrast / math.sqrt(variance)
             totals, squares = selfnormalised.plus(totals, squares, z)
@@ -357,7 +366,7 @@ def _sum(
             log_e = selfnormalised.log_mixture(total, quiet.vr * square, params.r_clear)
             passing = Passing(passing.clear, (total, square), log_e)
     unspent = was.unspent - min(asked.spend, was.unspent)
-    return Against(was.bet, was.ratio, unspent, totals, squares, slow_test, pool, scale), passing
+    return Against(was.bet, was.ratio, unspent, totals, squares, slow_test, pool, scale, taught), passing
 
 
 def _onset(onset: Onset, log_e: float, t: float, block: GateCounts) -> Onset:

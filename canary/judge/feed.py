@@ -18,6 +18,9 @@ ArmTotals = Mapping[Arm, Mapping[str, PodCounters]]
 REMEMBERED = 32
 """Replicas of an arm that are remembered after they vanished: a missing scrape only makes their next block longer."""
 
+NEWBORN_AT_MOST = 10.0
+"""What a gate's own counter reads at most when it is met first, if it is new."""
+
 
 def difference(previous: Counters, current: Counters, *, stage: int, weight: float, warmup: float) -> Block:
     """What happened between two readings. Replicas in their warm-up are left out, new ones count if born in between."""
@@ -29,7 +32,25 @@ def difference(previous: Counters, current: Counters, *, stage: int, weight: flo
         }
         for label, values in current.segments.items()
     }
-    return Block(current.at, stage, weight, arms, current.readings, segments)
+    counted = {
+        text: {arm: _grown(previous.counted[text].get(arm, {}), series) for arm, series in now.items()}
+        for text, now in current.counted.items()
+        if text in previous.counted
+    }
+    return Block(current.at, stage, weight, arms, current.readings, segments, counted)
+
+
+def _grown(before: Mapping[str, float], now: Mapping[str, float]) -> tuple[float, float]:
+    """Events and their denominator since the totals before, series by series.
+
+    A series that appears counts from zero where it begins low: many a counter is made at its first event. One that
+    begins high was there before and has only now been found.
+    """
+    grown = {"events": 0.0, "of": 0.0}
+    for series, value in now.items():
+        base = before.get(series, 0.0 if value <= NEWBORN_AT_MOST else value)
+        grown[series.partition(" ")[0]] += _growth(base, value) or 0.0
+    return grown["events"], grown["of"]
 
 
 def _arms(
@@ -119,8 +140,22 @@ def remember(previous: Counters | None, current: Counters, config: JudgeConfig) 
         for label in config.by_label
         if label in current.segments or label in before.segments
     }
+    counted = {
+        text: {
+            arm: _newest(before.counted.get(text, {}).get(arm, {}), current.counted.get(text, {}).get(arm, {}))
+            for arm in ARMS
+        }
+        for text in config.texts
+        if text in before.counted or text in current.counted
+    }
     arms = _kept(before.at, before.arms, current.arms, config)
-    return Counters(current.at, arms, unrouted=unrouted, segments=segments)
+    return Counters(current.at, arms, counted=counted, unrouted=unrouted, segments=segments)
+
+
+def _newest(before: Mapping[str, float], now: Mapping[str, float]) -> dict[str, float]:
+    """The newest total of each series; of those that are gone, not more than are remembered of replicas."""
+    gone = {series: value for series, value in before.items() if series not in now}
+    return {**dict(list(gone.items())[-REMEMBERED:]), **now}
 
 
 def _kept(then: float, before: ArmTotals, current: ArmTotals, config: JudgeConfig) -> ArmTotals:

@@ -5,7 +5,7 @@ Called by `verdicts.py`. Looks at what the judge remembers; changes nothing.
 
 from enum import Enum
 
-from canary.judge import delayed, tally
+from canary.judge import tally
 from canary.judge.config import GateConfig, JudgeConfig
 from canary.judge.population import Population
 from canary.judge.state import Memory
@@ -50,7 +50,7 @@ MISSING = frozenset(
 
 def totals_of(memory: Memory, population: Population, gate: GateConfig) -> StageTotals:
     """The stage's totals that a gate reads: of a KPI whose events come late, those of requests that are old enough."""
-    if not gate.gate.delay:
+    if not gate.late or gate.kind == "readings":
         return population.totals
     late = memory.delayed.get(gate.text)
     return late.totals if late is not None else StageTotals()
@@ -109,15 +109,16 @@ def _missing(gate: GateConfig, memory: Memory, population: Population, served: f
     unpicked = gate.params is not None and gate.relative and gate.series == "histogram"
     if unpicked and gate.text not in population.picks and population.history.get(gate.name):
         return Finding.LEARNING
-    delay = gate.gate.delay or 0.0
-    if delay and (late := memory.delayed.get(gate.text)) is not None:
-        ripe_at = late.ripe_at(delay)
+    late, waits = memory.delayed.get(gate.text), 0.0
+    if late is not None:
+        waits = 2 * late.slot_length
+        ripe_at = late.ripe_at(gate.gate.delay) if gate.gate.delay else None
         if ripe_at is not None and now < ripe_at:
             return Finding.TOO_YOUNG
     told = population.told.get(gate.text)
     if told is None or memory.stage.began is None:
         return Finding.SILENT
-    if now - told > patience(memory) + 2 * delay / delayed.SLOTS:
+    if now - told > patience(memory) + waits:
         return Finding.STALE
     if gate.kind != "readings":
         return Finding.UNSERVED if served == 0 else None

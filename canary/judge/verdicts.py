@@ -48,7 +48,7 @@ def steady_until(config: JudgeConfig, memory: Memory, stage: int, now: float) ->
     """Until when `judgement` gives the same answer if nothing new is measured; None where the time is part of it."""
     patience, until = findings.patience(memory), math.inf
     for gate in _asked(config, stage):
-        if gate.gate.by is not None or gate.gate.delay:
+        if gate.gate.by is not None or gate.late:
             return None
         last, readings = memory.everything.told.get(gate.text), memory.readings.get(gate.text)
         if last is None or memory.stage.began is None or (readings is not None and readings.count == 0):

@@ -272,7 +272,7 @@ def _gates(plan: Draft, price: Price) -> Iterator[Fault]:
         if each.gate.by and (reason := never_by_label(each.gate)):
             message = f"values of {each.gate.by} cannot be told apart: {reason}; or leave {each.gate.by} out"
             yield plan.place(each.path).fault(path, message)
-        if not each.gate.query and (reason := _unfed(metrics.find(each.gate.metric), profile, plan, price)):
+        if not each.gate.asks and (reason := _unfed(metrics.find(each.gate.metric), profile, plan, price)):
             yield plan.place(each.path).fault(path, f"{reason}; give the gate a query, or take it out")
 
 

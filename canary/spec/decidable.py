@@ -49,6 +49,8 @@ def never_by_label(gate: Gate) -> str | None:
     """Why values of a label cannot be told apart for this gate, as one clause; None where they can."""
     if gate.query is not None:
         return "a query gives one number for each variant; ask for the worst value in the query itself"
+    if gate.events is not None:
+        return "its own counters are told apart by variant alone; give each value a gate with a matcher of its own"
     if gate.test == "threshold":
         return "with test: threshold readings are counted for all requests together"
     if gate.delay:

@@ -22,6 +22,7 @@ from pydantic.json_schema import SkipJsonSchema
 
 from canary.spec import metrics
 from canary.spec.base import Model
+from canary.spec.counters import LABEL, counter
 from canary.spec.grammar import Line, Operator, Word, read_criterion, read_line
 from canary.spec.metrics import Metric
 from canary.spec.source import quoted
@@ -44,7 +45,18 @@ OnNoData = Literal["hold", "pause", "promote"]
 Comparison = Literal["max", "min", "notWorseThan", "drift"]
 LIMITS: dict[str, Operator] = {"max": "<=", "min": ">=", "notWorseThan": "not worse", "drift": "drift"}
 """The keys of a mapping, exactly one of which a gate has, and what they are in a line."""
-BEYOND_A_LINE = {"query", "min_samples", "on_breach", "on_no_data", "test", "failures", "delay"}
+BEYOND_A_LINE = {
+    "query",
+    "events",
+    "of",
+    "variant_label",
+    "min_samples",
+    "on_breach",
+    "on_no_data",
+    "test",
+    "failures",
+    "delay",
+}
 """What only a mapping can say. A gate's `model_fields_set` tells which of them its owner did say."""
 
 
@@ -67,6 +79,12 @@ class Gate(Model):
     """Direction in which the metric improves."""
     query: str | None = None
     """PromQL that yields one value a variant; `$window` is filled in."""
+    events: str | None = None
+    """The counter of what is judged, a PromQL selector of running totals: orders, or their worth."""
+    of: str | None = None
+    """The counter of what they are counted among, such as sessions; there where `events` is."""
+    variant_label: str = "variant"
+    """Label that tells the variants' series apart, of `query` as well as of `events` and `of`."""
     window: Seconds | None = None
     min_samples: int | None = None
     """Canary requests (or events) before this gate may pass or fail; None leaves it to the test."""
@@ -80,6 +98,11 @@ class Gate(Model):
     """Label whose worst value is judged, such as `tenant`."""
     delay: Seconds | None = None
     """For KPIs whose events come late: by how much. Events are held against the requests of that long ago."""
+
+    @property
+    def asks(self) -> bool:
+        """Whether it brings PromQL of its own, which only a Prometheus can answer."""
+        return self.query is not None or self.events is not None
 
     @property
     def relative(self) -> bool:
@@ -121,6 +144,12 @@ class GateMapping(Model):
     """`latency p95`, `error_rate`, `kpi/conversion`."""
     query: Text | None = None
     """PromQL that yields one value for each variant (label `variant`); `$window` is filled in."""
+    events: Text | None = None
+    """The counter of a KPI's events, or of what they sum up to, from any job: `orders_total{shop="eu"}`."""
+    of: Text | None = None
+    """The counter of what `events` are counted among: `sessions_total{shop="eu"}`."""
+    variant_label: Text = "variant"
+    """Label whose value names the variant (or says `stable`, `canary`) on the series of `events`, `of` and `query`."""
     max: Limit | None = None
     """The value must stay at or below this: `200ms`, `0.1%`."""
     min: Limit | None = None
@@ -215,10 +244,36 @@ def _of_mapping(written: GateMapping) -> Gate:
         raise Unreadable(
             "only counts with test: threshold; the sequential test forgives nothing by number", key="failures"
         )
+    counters = _counters(written, normal)
     if written.delay and (not normal.metric.startswith("kpi/") or written.test == "threshold" or written.query):
         raise Unreadable("only KPIs that are counted and tested in sequence can come late", key="delay")
     added = written.model_dump(include=BEYOND_A_LINE, exclude_unset=True)
-    return normal.model_copy(update=added)
+    return normal.model_copy(update={**added, **counters})
+
+
+def _counters(written: GateMapping, normal: Gate) -> dict[str, str]:
+    """The counters of `events` and `of` as they are asked, if the mapping has them."""
+    if "variant_label" in written.model_fields_set:
+        if not (written.query or written.events):
+            raise Unreadable("only counts with events and of, or with a query", key="variantLabel")
+        if not LABEL.fullmatch(written.variant_label):
+            raise Unreadable(f"expected the name of a label, got {quoted(written.variant_label)}", key="variantLabel")
+    if written.events is None and written.of is None:
+        return {}
+    if written.events is None or written.of is None:
+        have, lack = ("of", "events") if written.events is None else ("events", "of")
+        raise Unreadable(f"{have} and {lack} are a pair of counters; {lack} is missing", key=have)
+    if written.query is not None:
+        raise Unreadable("takes the place of events and of; keep one or the other", key="query")
+    if not normal.metric.startswith("kpi/"):
+        raise Unreadable(f"{normal.metric} is counted already; counters of your own make a kpi/<name>", key="events")
+    read: dict[str, str] = {}
+    for key, text in (("events", written.events), ("of", written.of)):
+        try:
+            read[key] = counter(text)
+        except Unreadable as error:
+            raise Unreadable(str(error), key=key) from None
+    return read
 
 
 def _as_text(key: str, limit: str | float, metric: str) -> str:

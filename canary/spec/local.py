@@ -96,6 +96,10 @@ def _variants(plan: Draft) -> Iterator[Fault]:
 
 
 def _parts(plan: Draft) -> Iterator[Fault]:
+    local = plan.platform.local if plan.platform is not None else None
+    if local is not None and local.pages and local.metrics == "scrape":
+        message = "are read by Prometheus alone, but metrics is scrape; write metrics: prometheus"
+        yield plan.place(("spec", "platform", "local", "pages"), key=True).fault("spec.platform.local.pages", message)
     for key, message in NOT_CARRIED_OUT.items():
         if plan.root.get("spec", key) is not None:
             yield plan.place(("spec", key), key=True).fault(f"spec.{key}", message)
@@ -109,10 +113,11 @@ def _gates(plan: Draft, price: Price) -> Iterator[Fault]:
         if each.gate.by and (reason := never_by_label(each.gate)):
             message = f"values of {each.gate.by} cannot be told apart: {reason}; or leave {each.gate.by} out"
             yield plan.place(each.path).fault(path, message)
-        if each.gate.query and scraped:
-            message = "a query needs Prometheus, but platform.local.metrics is scrape; write metrics: prometheus"
-            yield plan.place((*each.path, "query")).fault(f"{path}.query", message)
-        if not each.gate.query and (reason := _unfed(metrics.find(each.gate.metric), plan, price)):
+        if each.gate.asks and scraped:
+            message = "PromQL needs Prometheus, but platform.local.metrics is scrape; write metrics: prometheus"
+            key = "query" if each.gate.query is not None else "events"
+            yield plan.place((*each.path, key)).fault(f"{path}.{key}", message)
+        if not each.gate.asks and (reason := _unfed(metrics.find(each.gate.metric), plan, price)):
             message = f"{reason}; give the gate a query, or take it out"
             yield plan.place(each.path).fault(path, message)
 

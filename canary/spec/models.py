@@ -202,6 +202,9 @@ class ModelRef(Model):
     """Where the weights are, such as `hf://meta-llama/Llama-3.1-8B-Instruct`; a variant may have its own."""
 
 
+MOST_PAGES = 16
+
+
 class LocalPlatform(Model):
     """Processes on this machine behind a real Envoy."""
 
@@ -214,6 +217,8 @@ class LocalPlatform(Model):
     """Who reads the numbers: `auto` takes Prometheus where it is installed and reads the pages itself otherwise."""
     scrape_interval: Annotated[Seconds, Field(ge=0.1, le=300)] = 1.0
     """How often the numbers are read."""
+    pages: Annotated[tuple[WebAddress, ...], *length(most=MOST_PAGES)] = ()
+    """Metrics pages of other programs, for the PromQL of gates: `http://127.0.0.1:9100/metrics`."""
 
 
 class KServePlatform(Model):

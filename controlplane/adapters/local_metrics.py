@@ -80,9 +80,9 @@ def open_metrics(
             "The plan asks for Prometheus (platform.local.metrics), and there is none on this machine: "
             "put `prometheus` on PATH, run scripts/prometheus.sh where apt-get is, or write metrics: auto."
         )
-    if queries := [gate.text for stage in spec.stages for gate in stage.gates if gate.query]:
+    if queries := [gate.text for stage in spec.stages for gate in stage.gates if gate.asks]:
         raise BadInput(
-            f"The gate `{queries[0]}` has a query, which only Prometheus can answer, and there is none on this "
+            f"The gate `{queries[0]}` has PromQL, which only Prometheus can answer, and there is none on this "
             "machine: put `prometheus` on PATH, or run scripts/prometheus.sh where apt-get is."
         )
     if local.metrics == "auto":
@@ -142,6 +142,7 @@ async def _prometheus(
         pages=pages_of(spec, platform),
         names=names,
         interval=interval,
+        others=local.pages,
     )
     gates = [gate for stage in spec.stages for gate in stage.gates]
     api = PrometheusApi(server.url, seconds=max(interval, SHORTEST_PATIENCE_S))
@@ -164,7 +165,7 @@ async def _prometheus(
 def _priced(metrics: LocalMetrics, spec: CanarySpec, rates: Mapping[Arm, float]) -> LocalMetrics:
     """The same with money, where a gate asks for it; its prices are said once, for they decide."""
     gates = [gate for stage in spec.stages for gate in stage.gates]
-    if not any(DOLLARS in (find(gate.metric).counts or ()) for gate in gates if not gate.query):
+    if not any(DOLLARS in (find(gate.metric).counts or ()) for gate in gates if not gate.asks):
         return metrics
     prices = " and ".join(f"{arm} at ${rate:,.2f} an hour" for arm, rate in rates.items())
     return replace(metrics, source=PricedSource(metrics.source, rates), words=f"{metrics.words}; a replica of {prices}")

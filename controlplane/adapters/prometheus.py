@@ -23,12 +23,12 @@ from canary.spec.samples import Replica, Sample, by_labels, pods, segments, unro
 from canary.spec.sources import ENVOY, PROFILES, SERVERS, UNROUTED, asked_names, by_label, wire_names
 from canary.weights import Arm
 from controlplane.adapters.prometheus_api import PrometheusApi
-from controlplane.adapters.prometheus_gates import Reading, arms_by_name, duration, query_of, reading
+from controlplane.adapters.prometheus_gates import arms_by_name, duration, own_numbers, query_of
 from controlplane.adapters.prometheus_history import Past, Scrape, past, readings
 from controlplane.adapters.prometheus_series import Series
 
-PROXY_JOB, REPLICAS_JOB = "serinus-proxy", "serinus-replicas"
-"""What a Prometheus of ours calls our proxy's target and those of the replicas."""
+PROXY_JOB, REPLICAS_JOB, PAGES_JOB = "serinus-proxy", "serinus-replicas", "serinus-page"
+"""What a Prometheus of ours calls our proxy's target, those of the replicas, and each further page, with its number."""
 _PROFILE = PROFILES["envoy"]
 NO_NUMBERS = "(NaN, infinite, or native histograms with buckets of their own)"
 STALE_INTERVALS = 3
@@ -50,7 +50,7 @@ class PrometheusSource:
         self.api = api
         self._window = STALE_INTERVALS * interval
         self._variants = arms_by_name(names)
-        self._gates = {gate.text: gate for gate in gates if gate.query}
+        self._gates = {gate.text: gate for gate in gates if gate.asks}
         self._labels = labels_of(gates)
         self._interval = interval
         own = (*SERVERS, *by_label(())) if self._labels else SERVERS
@@ -65,27 +65,28 @@ class PrometheusSource:
     async def read(self) -> Counters:
         """The newest totals; raises `Unavailable` when Prometheus is down, `WorldError` when it has none of use."""
         since = f"[{duration(self._window)}]"
-        counted, (own, unread), answers = await asyncio.gather(
+        requests, (own, unread), answers = await asyncio.gather(
             self.api.counters(self._proxy + since), self._replicas_own(self._replicas + since), self._answers()
         )
-        at = self._scraped_at(counted)
-        proxied = _samples(counted, self._counted)
+        at = self._scraped_at(requests)
+        proxied = _samples(requests, self._counted)
         samples = [*proxied, *_samples(own, self._own)]
-        readings = {gate: values for gate, (values, _) in answers.items() if values}
+        told = own_numbers(answers, self._variants)
         missing = sum(not is_number(sample.value) for sample in samples)
         arms, problems = pods(samples, _PROFILE, by_labels, at)
         return Counters(
             at=at,
             arms=arms,
             segments=segments(samples, _PROFILE, by_labels, self._labels, arms),
-            readings=readings,
+            readings=told.readings,
+            counted=told.counted,
             unrouted=unrouted(proxied),
             problem=clauses(
                 [
                     f"{missing} series in Prometheus are not numbers {NO_NUMBERS}" if missing else "",
                     unread,
                     *problems,
-                    *(problem for _, problem in answers.values()),
+                    *told.problems,
                 ]
             ),
         )
@@ -114,12 +115,14 @@ class PrometheusSource:
             for labels, at, value in ((found.series[number], *point) for number, point in scrape.points.items())
             if labels.get("__name__") in (self._own if labels.get("job") == REPLICAS_JOB else self._counted)
         ]
-        told = {gate: reading(gate, vectors[scrape.at], self._variants).values for gate, vectors in answers.items()}
+        own = ((self._gates[gate], vectors[scrape.at]) for gate, vectors in answers.items())
+        told = own_numbers(own, self._variants)
         return Counters(
             at=scrape.at,
             arms=(arms := pods(samples, _PROFILE, self._owner_then, scrape.at).arms),
             segments=segments(samples, _PROFILE, self._owner_then, self._labels, arms),
-            readings={gate: values for gate, values in told.items() if values},
+            readings=told.readings,
+            counted=told.counted,
             unrouted=unrouted(samples),
         )
 
@@ -152,16 +155,16 @@ class PrometheusSource:
         except WorldError as error:
             return [], f"no data from the replicas' own metrics pages: {error}"
 
-    async def _answers(self) -> dict[str, Reading]:
-        """By gate text: the reading of each arm, and the clause about what is missing."""
-        answers = await asyncio.gather(*(self._reading(gate) for gate in self._gates.values()))
-        return dict(zip(self._gates, answers, strict=True))
+    async def _answers(self) -> list[tuple[Gate, list[Series] | WorldError]]:
+        """The answer to each gate's own PromQL."""
+        answers = await asyncio.gather(*(self._answer(gate) for gate in self._gates.values()))
+        return list(zip(self._gates.values(), answers, strict=True))
 
-    async def _reading(self, gate: Gate) -> Reading:
+    async def _answer(self, gate: Gate) -> list[Series] | WorldError:
         try:
-            return reading(gate.text, await self.api.query(query_of(gate)), self._variants)
+            return await self.api.query(query_of(gate))
         except WorldError as error:
-            return Reading({}, f"{gate.text}: {error}")
+            return error
 
     async def close(self) -> None:
         """Give the connections back."""

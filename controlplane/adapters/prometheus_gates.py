@@ -1,20 +1,31 @@
-"""Queries that people write into gates: what is asked, and what an answer means for each arm.
+"""PromQL that people write into gates: what is asked, and what an answer means for each arm.
 
 Used by every source that has a Prometheus. A gate's own `query` has to give one value for each variant, told apart by
-the label `variant`, whose value is the variant's name or its arm (`stable`, `canary`). Only `$window` is filled in,
-nothing else, so no name can change what a query means. Asks nothing itself.
+the label `variant` (or its `variantLabel`), whose value is the variant's name or its arm (`stable`, `canary`). Only
+`$window` is filled in, nothing else, so no name can change what a query means. A gate's own counters (`events`, `of`)
+are asked for together, as one instant shows them: any number of series a variant, each a running total for the judge to
+difference. Asks nothing itself.
 """
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping
+from hashlib import blake2b
 from typing import NamedTuple
 
+from canary.errors import WorldError
 from canary.spec.models import Gate
 from canary.weights import ARMS, Arm
 from controlplane.adapters.prometheus_series import Series
 
 DEFAULT_WINDOW_S = 60.0
 """What `$window` is for a gate that names no window."""
+
+
+PART = "serinus_counter"
+"""Label by which an answer tells the counters of a gate apart: `events` or `of`."""
+MOST_SERIES = 64
+"""Series of each counter that a variant may have."""
 
 
 class Reading(NamedTuple):
@@ -24,8 +35,26 @@ class Reading(NamedTuple):
     problem: str = ""
 
 
+class Counted(NamedTuple):
+    """Running totals of a gate's own counters by arm and series, and the clause about what is missing in them."""
+
+    totals: Mapping[Arm, Mapping[str, float]]
+    problem: str = ""
+
+
+class OwnNumbers(NamedTuple):
+    """What the gates' own PromQL says: the fields of `Counters` that it fills, and a clause for each gate."""
+
+    readings: Mapping[str, Mapping[Arm, float]]
+    counted: Mapping[str, Mapping[Arm, Mapping[str, float]]]
+    problems: list[str]
+
+
 def query_of(gate: Gate) -> str:
     """The query as it is asked."""
+    if gate.events is not None:
+        pair = (("events", gate.events), ("of", gate.of))
+        return " or ".join(f'label_replace({selector}, "{PART}", "{part}", "", "")' for part, selector in pair)
     return (gate.query or "").replace("$window", duration(gate.window or DEFAULT_WINDOW_S))
 
 
@@ -34,23 +63,72 @@ def arms_by_name(names: Mapping[Arm, str]) -> dict[str, Arm]:
     return {name: arm for arm in ARMS for name in (names[arm], arm)}
 
 
-def reading(gate: str, series: Iterable[Series], variants: Mapping[str, Arm]) -> Reading:
+def own_numbers(
+    answers: Iterable[tuple[Gate, Iterable[Series] | WorldError]], variants: Mapping[str, Arm]
+) -> OwnNumbers:
+    """What the answers to gates' own PromQL say; `variants` as `arms_by_name` gives them."""
+    own = OwnNumbers({}, {}, [])
+    readings, totals = dict(own.readings), dict(own.counted)
+    for gate, answer in answers:
+        if isinstance(answer, WorldError):
+            own.problems.append(f"{gate.text}: {answer}")
+        elif gate.events is not None:
+            told = counted(gate, answer, variants)
+            own.problems.append(told.problem)
+            if told.totals:
+                totals[gate.text] = told.totals
+        else:
+            values, problem = reading(gate, answer, variants)
+            own.problems.append(problem)
+            if values:
+                readings[gate.text] = values
+    return OwnNumbers(readings, totals, own.problems)
+
+
+def counted(gate: Gate, series: Iterable[Series], variants: Mapping[str, Arm]) -> Counted:
+    """Every series' running total by arm; none at all where some of it is no use, since a part would mislead."""
+    totals: dict[Arm, dict[str, float]] = {}
+    found: Counter[tuple[Arm, str]] = Counter()
+    for each in series:
+        arm, part = variants.get(each.metric.get(gate.variant_label, "")), each.metric.get(PART, "")
+        if arm is None or not each.points:
+            continue
+        value = each.points[-1][1]
+        if not math.isfinite(value) or value < 0:
+            return Counted({}, f"{gate.text}: a series of {part} is no counter, it reads {value:g}")
+        found[arm, part] += 1
+        labels = repr(sorted(each.metric.items())).encode()
+        totals.setdefault(arm, {})[f"{part} {blake2b(labels, digest_size=6).hexdigest()}"] = value
+    if not totals:
+        return Counted({}, f"{gate.text}: its counters have {_no_series(gate, variants)}")
+    if crowded := [
+        f"{count} series of {part} for {arm}" for (arm, part), count in found.items() if count > MOST_SERIES
+    ]:
+        return Counted({}, f"{gate.text}: {crowded[0]}, at most {MOST_SERIES} are read; write a narrower selector")
+    lacking = [f"of for {arm}" for arm in ARMS if arm in totals and not found[arm, "of"]]
+    return Counted(totals, f"{gate.text}: no series of {lacking[0]}" if lacking else "")
+
+
+def _no_series(gate: Gate, variants: Mapping[str, Arm]) -> str:
+    return f"no series with the label {gate.variant_label}={' or '.join(sorted(variants))}"
+
+
+def reading(gate: Gate, series: Iterable[Series], variants: Mapping[str, Arm]) -> Reading:
     """One number for each arm from the series of an answer; what is no number or not one is left out and said."""
     values: dict[Arm, list[float]] = {}
     for each in series:
-        arm = variants.get(each.metric.get("variant", ""))
+        arm = variants.get(each.metric.get(gate.variant_label, ""))
         if arm and each.points:
             values.setdefault(arm, []).append(each.points[-1][1])
     if not values:
-        names = " or ".join(sorted(variants))
-        return Reading({}, f"{gate}: its query gives no series with the label variant={names}")
+        return Reading({}, f"{gate.text}: its query gives {_no_series(gate, variants)}")
     several = [arm for arm, found in values.items() if len(found) > 1]
     numbers = {arm: found[0] for arm, found in values.items() if len(found) == 1 and math.isfinite(found[0])}
     if several:
-        return Reading(numbers, f"{gate}: its query gives more than one series for {' and '.join(several)}")
+        return Reading(numbers, f"{gate.text}: its query gives more than one series for {' and '.join(several)}")
     if len(numbers) < len(values):
         without = [arm for arm in values if arm not in numbers]
-        return Reading(numbers, f"{gate}: its query gives no number for {' and '.join(without)} (NaN or infinite)")
+        return Reading(numbers, f"{gate.text}: its query gives no number for {' and '.join(without)} (NaN or infinite)")
     return Reading(numbers)
 
 

@@ -1,13 +1,14 @@
 """A Prometheus of our own beside a rollout on this machine: found, started, kept running, taken over, stopped.
 
 Built by `controlplane.program` where the plan wants Prometheus and there is one. It scrapes our Envoy and the replicas'
-own pages, labels every series with `arm`, `replica` and `variant`, listens on loopback only and keeps its data in the
+own pages, labels every series of these with `arm`, `replica` and `variant`, reads further pages that the plan names
+as they are, listens on loopback only and keeps its data in the
 state folder. It runs in its own session, so it outlives a killed Serinus and the next run takes it over.
 """
 
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,7 +19,7 @@ from canary.weights import ARMS, Arm
 from controlplane.adapters.process_child import Child, child_of, end, last_line, port_of, start, status_in_words
 from controlplane.adapters.process_environment import for_own_program
 from controlplane.adapters.process_ports import free_port, port_is_free
-from controlplane.adapters.prometheus import PROXY_JOB, REPLICAS_JOB
+from controlplane.adapters.prometheus import PAGES_JOB, PROXY_JOB, REPLICAS_JOB
 from controlplane.adapters.scrape import Pages
 from controlplane.adapters.state_folder import default_cache_folder
 from controlplane.private_files import private_folder, read_json, write_json
@@ -56,14 +57,19 @@ class PrometheusServer:
         pages: Pages,
         names: Mapping[Arm, str],
         interval: float,
+        others: Sequence[str] = (),
     ) -> None:
-        """`envoy` and `pages` are asked at each `keep`, for addresses may move; `interval` in seconds."""
+        """`envoy` and `pages` are asked at each `keep`, for addresses may move; `interval` in seconds.
+
+        `others`: addresses of further pages, read for people's own PromQL alone.
+        """
         self._folder = folder
         self._program = program
         self.envoy = envoy
         self.pages = pages
         self._names = names
         self._interval = interval
+        self._others = tuple(others)
         self._child: Child | None = None
         self._former: Child | None = None
         """Killed, because it was started for another plan; its data is its own until it is gone."""
@@ -180,6 +186,13 @@ class PrometheusServer:
                 for arm, name in self._names.items()
             ),
         ]
+        of_a_program: dict[str, Any] = {
+            "sample_limit": MOST_SAMPLES,
+            "label_limit": MOST_LABELS,
+            "label_value_length_limit": LONGEST_LABEL,
+            # When a program counted something is when it was asked, whatever it says.
+            "honor_timestamps": False,
+        }
         return {
             "global": {"scrape_interval": interval, "scrape_timeout": f"{round(self._interval * 800)}ms"},
             "scrape_configs": [
@@ -194,12 +207,19 @@ class PrometheusServer:
                 {
                     "job_name": REPLICAS_JOB,
                     "file_sd_configs": [{"files": [str(self._folder / "targets-replicas.json")]}],
-                    "sample_limit": MOST_SAMPLES,
-                    "label_limit": MOST_LABELS,
-                    "label_value_length_limit": LONGEST_LABEL,
-                    # When a replica counted something is when it was asked, whatever it says.
-                    "honor_timestamps": False,
+                    **of_a_program,
                     **every,
                 },
+                *(
+                    {
+                        "job_name": f"{PAGES_JOB}-{number}",
+                        "scheme": urlsplit(url).scheme,
+                        "metrics_path": urlsplit(url).path or "/metrics",
+                        "static_configs": [{"targets": [urlsplit(url).netloc]}],
+                        **of_a_program,
+                        **every,
+                    }
+                    for number, url in enumerate(self._others)
+                ),
             ],
         }

@@ -101,7 +101,7 @@ def _query(gate: Gate | None, looked: Looked) -> str:
         return ""
     if looked.graphs is not None:
         return looked.graphs.query(gate)
-    return query_of(gate) if gate.query else ""
+    return query_of(gate) if gate.asks else ""
 
 
 def _band(ends: Interval, row: GateRow) -> Band:

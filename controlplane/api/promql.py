@@ -46,6 +46,10 @@ class Graphs:
         """The gate's query; empty where no graph can show it."""
         if gate.query is not None:
             return query_of(gate)
+        if gate.events is not None:
+            over = f"[{duration(gate.window or DEFAULT_WINDOW_S)}]"
+            events, of = (f"sum by ({gate.variant_label}) (increase({each}{over}))" for each in (gate.events, gate.of))
+            return f"{events} / {of}"
         return _drawn(gate.metric, gate.statistic or "", gate.window or DEFAULT_WINDOW_S, self.profile, self.families)
 
     def link(self, query: str) -> str:

@@ -74,7 +74,7 @@ def _variants(plan: ModelCanary) -> tuple[Variant, Variant]:
 
 def _gates(plan: ModelCanary) -> tuple[Gate, ...]:
     """Without those that bring a query of their own: nobody asks for their past."""
-    return tuple(gate for stage in plan.spec.stages for gate in stage.gates if gate.query is None)
+    return tuple(gate for stage in plan.spec.stages for gate in stage.gates if not gate.asks)
 
 
 def _served(past: Sequence[Counters]) -> float:

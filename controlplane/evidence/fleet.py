@@ -15,7 +15,6 @@ from typing import NamedTuple
 from canary.errors import Unavailable, WorldError
 from canary.observation import Counters, clauses
 from canary.spec.sources import PROFILES
-from canary.weights import Arm
 from controlplane.adapters.capped_http import TooLarge
 from controlplane.adapters.prometheus import STALE_INTERVALS
 from controlplane.adapters.prometheus_api import PrometheusApi, QueryRefused
@@ -184,7 +183,7 @@ class FleetMetrics:
             for each in self._ledgers.values()
             if each.asks
             for gate in each.places.gates
-            if gate.query
+            if gate.asks
         }
         await self._readings.ask(own)
         questions, asked = list(self._questions), [self._newest(*each) for each in self._questions.items()]
@@ -366,8 +365,7 @@ class FleetMetrics:
             return self._nothing(ledger)
         if isinstance(before, Counters) and before.at == ledger.at:
             return before
-        own = {gate.text: read(gate, answers, places.variants) for gate in places.gates if gate.query}
-        readings: dict[str, Mapping[Arm, float]] = {text: each.values for text, each in own.items() if each.values}
+        own = read(places.gates, answers, places.variants)
         arms = ledger.totals()
         senseless = f"{told.senseless} series of its answer make no sense" if told.senseless else ""
         return Counters(
@@ -376,11 +374,12 @@ class FleetMetrics:
             proxied=ledger.proxied,
             in_flight=ledger.in_flight(arms),
             segments=ledger.segments(arms),
-            readings=readings,
+            readings=own.readings,
+            counted=own.counted,
             problem=clauses(
                 [
                     *ledger.problems,
-                    *(reading.problem for reading in own.values()),
+                    *own.problems,
                     *map(str, failures.values()),
                     senseless and f"Prometheus on {self.api.url}: {senseless}",
                 ]

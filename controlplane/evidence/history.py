@@ -13,7 +13,7 @@ from canary.observation import Counters
 from canary.spec.models import Gate
 from canary.spec.sources import PROFILES
 from controlplane.adapters.prometheus_api import PrometheusApi
-from controlplane.adapters.prometheus_gates import arms_by_name, query_of, reading
+from controlplane.adapters.prometheus_gates import arms_by_name, own_numbers, query_of
 from controlplane.adapters.prometheus_history import past, readings
 from controlplane.adapters.prometheus_series import Series
 from controlplane.evidence.ledger import Ledger
@@ -49,7 +49,7 @@ async def history(
         interval=interval,
         most=most,
     )
-    gates = [gate for gate in places.gates if gate.query]
+    gates = [gate for gate in places.gates if gate.asks]
     moments = [scrape.at for scrape in found.scrapes]
     answers = await asyncio.gather(*(_answers(api, gate, moments, interval) for gate in gates))
     variants = arms_by_name(places.variants)
@@ -62,14 +62,21 @@ async def history(
             if cell is not None:
                 cell.put(at, value)
         if math.isfinite(ledger.at):
-            read = {
-                gate.text: reading(gate.text, vectors.get(scrape.at, []), variants).values
-                for gate, vectors in zip(gates, answers, strict=True)
-            }
-            own = {text: values for text, values in read.items() if values}
+            own = own_numbers(
+                [(gate, vectors.get(scrape.at, [])) for gate, vectors in zip(gates, answers, strict=True)], variants
+            )
             arms = ledger.totals()
             proxied, parts = ledger.proxied, ledger.segments(arms)
-            told.append(Counters(at=ledger.at, arms=arms, proxied=proxied, segments=parts, readings=own))
+            told.append(
+                Counters(
+                    at=ledger.at,
+                    arms=arms,
+                    readings=own.readings,
+                    counted=own.counted,
+                    proxied=proxied,
+                    segments=parts,
+                )
+            )
         await asyncio.sleep(0)
     return told
 

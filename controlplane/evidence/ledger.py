@@ -126,7 +126,7 @@ class Ledger:
         """Series in this round that are no numbers."""
         self.left_out = 0
         """Series in this round that were too many."""
-        self.asks = any(gate.query for gate in places.gates)
+        self.asks = any(gate.asks for gate in places.gates)
         """Whether some of its gates bring a query of their own."""
         self.proxied = places.profile in PROXIES
         """Whether its replicas are proxies or callers, which share the traffic among them as they like."""

@@ -65,7 +65,7 @@ def selectors(all_places: Iterable[Places], labels: Labels) -> dict[Family, str]
 
 def _feeds(gate: Gate) -> set[str]:
     """What a gate's metric is made of."""
-    if gate.query is not None:
+    if gate.asks:
         return set()
     try:
         metric = metrics.find(gate.metric)

@@ -8,14 +8,14 @@ What an answer means for each arm is `prometheus_gates.py`'s business.
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any
 
 from canary.errors import WorldError
 from canary.spec.models import Gate
 from canary.weights import Arm
 from controlplane.adapters.prometheus_api import PrometheusApi
-from controlplane.adapters.prometheus_gates import Reading, arms_by_name, query_of, reading
+from controlplane.adapters.prometheus_gates import OwnNumbers, arms_by_name, own_numbers, query_of
 from controlplane.adapters.prometheus_series import Series
 
 Spawn = Callable[[Coroutine[Any, Any, None]], object]
@@ -25,7 +25,7 @@ Answer = list[Series] | WorldError
 LONGEST_QUERY_S = 3.0
 """Seconds that a gate's query may take."""
 MOST_BYTES_OF_A_QUERY = 256 * 1024
-"""A gate needs one number for each variant."""
+"""A gate needs one number for each variant, or a few series."""
 OF_A_NAMESPACE = 2
 """Places that one namespace may have at the same time; one, while its queries are slow."""
 SLOW_S = 0.5
@@ -129,14 +129,11 @@ class Readings:
                 self._settled.set()
 
 
-def read(gate: Gate, answers: Mapping[str, Answer], names: Mapping[Arm, str]) -> Reading:
-    """What the answers say of this gate."""
-    answer = answers.get(query_of(gate))
-    if answer is None:
-        return Reading({}, f"{gate.text}: its query has not been answered yet")
-    if isinstance(answer, WorldError):
-        return Reading({}, f"{gate.text}: {answer}")
-    return reading(gate.text, answer, arms_by_name(names))
+def read(gates: Iterable[Gate], answers: Mapping[str, Answer], names: Mapping[Arm, str]) -> OwnNumbers:
+    """What the answers say of those gates that bring PromQL of their own."""
+    asking = [gate for gate in gates if gate.asks]
+    late = WorldError("its query has not been answered yet")
+    return own_numbers([(gate, answers.get(query_of(gate), late)) for gate in asking], arms_by_name(names))
 
 
 def _now() -> float:

@@ -21,7 +21,7 @@ Pods = Mapping[Arm, Mapping[str, float]]
 
 def asks_about_money(spec: CanarySpec) -> bool:
     """Whether some gate is about dollars that no query brings."""
-    gates = [gate for stage in spec.stages for gate in stage.gates if not gate.query]
+    gates = [gate for stage in spec.stages for gate in stage.gates if not gate.asks]
     return any(DOLLARS in (metrics.find(gate.metric).counts or ()) for gate in gates)
 
 

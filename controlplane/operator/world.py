@@ -120,10 +120,10 @@ class ClusterWorld:
         kserve = plan.spec.platform.kserve
         if kserve is None:
             raise BadInput(f"{plan.metadata.name} is no plan for a cluster: its platform is not kserve.")
-        own = [gate.text for stage in plan.spec.stages for gate in stage.gates if gate.query]
+        own = [gate.text for stage in plan.spec.stages for gate in stage.gates if gate.asks]
         if own and not self._queries:
             raise BadInput(
-                f"The gate `{own[0]}` of {plan.metadata.name} has a query, and this operator was started with "
+                f"The gate `{own[0]}` of {plan.metadata.name} has PromQL, and this operator was started with "
                 "--prometheus-queries=off: queries read whatever its Prometheus has."
             )
         mode = of_platform(kserve, self._caches)

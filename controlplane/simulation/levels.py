@@ -52,6 +52,8 @@ class Levels:
     """By metric: what the model server says of itself; only metrics that the plan asks for."""
     queries: tuple[Gate, ...]
     """Gates that ask their own query; the world answers them."""
+    counters: tuple[Gate, ...] = ()
+    """Gates that name counters of their own; the world counts their KPI for them."""
 
 
 def healthy(spec: CanarySpec, noise: Noise) -> Levels:
@@ -68,6 +70,7 @@ def healthy(spec: CanarySpec, noise: Noise) -> Levels:
         better_low=frozenset(name for name, on in kpis.items() if any(gate.better == "lower" for gate in on)),
         engine={name: _within(on, usual) for name, usual in USUAL_ENGINE.items() if (on := _on(name, gates))},
         queries=tuple(gate for gate in gates if gate.query),
+        counters=tuple(gate for gate in gates if gate.events),
     )
 
 

@@ -153,7 +153,9 @@ class VirtualMetrics:
             arms[pod.arm][pod.name] = _nan(counters) if self._happens(self._faults.nan) else counters
             if self._happens(self._faults.restarts):
                 self._service.forget(row)
-        self._newest = Counters(self._clock.now(), arms, readings, unrouted=float(self._service.misrouted))
+        counted = self._windows.counted(self._service.answered)
+        misrouted = float(self._service.misrouted)
+        self._newest = Counters(self._clock.now(), arms, readings, unrouted=misrouted, counted=counted)
 
     async def read(self) -> Counters:
         """The newest scrape."""

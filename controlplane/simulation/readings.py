@@ -1,7 +1,8 @@
-"""Answers to user-written queries: what PromQL over a window would say of the virtual service.
+"""Answers to user-written PromQL: what it would say of the virtual service, over a window or since the beginning.
 
-Used by `ports.py` at every scrape, for plans whose gates ask their own query. The query's text is not interpreted: it
-is taken to ask for its gate's metric, over its gate's window, for each arm.
+Used by `ports.py` at every scrape, for plans whose gates bring PromQL. Its text is not interpreted: a query is taken to
+ask for its gate's metric, over its gate's window, for each arm; a pair of counters to count its gate's KPI and the
+requests of which that is known, in a job that never starts again, from each arm's first one on.
 """
 
 import math
@@ -16,6 +17,7 @@ from canary.weights import ARMS, Arm
 from controlplane.simulation.traffic import ERRORS, RATED, REQUESTS, Traffic
 
 Floats = NDArray[np.float64]
+Counted = dict[str, dict[Arm, dict[str, float]]]
 USUAL_WINDOW = 300.0
 
 
@@ -24,6 +26,7 @@ class Windows:
 
     def __init__(self, traffic: Traffic) -> None:
         self._gates = traffic.levels.queries
+        self._counters = traffic.levels.counters
         self._columns = traffic.columns
         self._bounds = traffic.levels.bounds
         self._kept: deque[tuple[float, dict[Arm, Floats]]] = deque()
@@ -46,6 +49,17 @@ class Windows:
             values = {arm: self._value(gate, arms[arm] - then[arm]) for arm in ARMS}
             answers[gate.text] = {arm: value for arm, value in values.items() if not math.isnan(value)}
         return answers
+
+    def counted(self, arms: dict[Arm, Floats]) -> Counted:
+        """Counters that gates name, as `Counters.counted` has them."""
+        return {
+            gate.text: {
+                arm: {"events 0": float(totals[self._columns[gate.metric].start]), "of 0": float(totals[RATED])}
+                for arm, totals in arms.items()
+                if totals[RATED]
+            }
+            for gate in self._counters
+        }
 
     def _value(self, gate: Gate, grown: Floats) -> float:
         """The gate's metric over what grew in the window; NaN without requests."""

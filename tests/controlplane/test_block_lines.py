@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from canary.errors import BadInput
+from canary.spec.models import Gate
 from controlplane.block_lines import BlockLines
 from tests.canary.judge.worlds import FAST, plan
 
@@ -93,3 +94,14 @@ def test_segments_are_read_by_label_and_value() -> None:
     wrong = {**line, "segments": {"tenant": {"acme": {"stable": {"pods": {"s": {"requests": -1}}}}}}}
     with pytest.raises(BadInput, match=r"segments\.tenant\.acme\.stable\.pods\.s\.requests: is -1"):
         BlockLines(SPEC).read(1, json.dumps(wrong).encode())
+
+
+def test_a_kpi_whose_counters_the_plan_names_is_written_as_any_other() -> None:
+    """Replicas are added up, as a job that counts for all of them would."""
+    gate = Gate(
+        text="csat drop <= 3%", metric="kpi/csat", comparison="drift", limit=0.03, better="higher", events="a", of="b"
+    )
+    pods = {name: {"kpi": {"csat": {"events": 4, "of": 10}}} for name in ("c-0", "c-1")}
+    line = {"t": 1, "stage": 0, "weight": 0.1, "arms": {"canary": {"pods": pods}, "stable": {"pods": {"s-0": {}}}}}
+    block = BlockLines(plan(gate)).read(1, json.dumps(line).encode())
+    assert block.counted == {"csat drop <= 3%": {"canary": (8.0, 20.0)}}

@@ -192,6 +192,13 @@ def test_a_mapping_tells_what_its_owner_left_to_the_plan() -> None:
     ("said", "key", "words"),
     [
         ({"metric": "latency"}, "", "exactly one of max, min, notWorseThan and drift; found none"),
+        ({"metric": "csat", "drift": "5%", "events": "points_total"}, "events", "of is missing"),
+        ({"metric": "csat", "drift": "5%", "of": "ratings_total"}, "of", "events is missing"),
+        ({"metric": "csat", "drift": "5%", "events": "a", "of": "b", "query": "c"}, "query", "one or the other"),
+        ({"metric": "latency", "max": "1s", "events": "a_sum", "of": "a_count"}, "events", "counted already"),
+        ({"metric": "csat", "drift": "5%", "events": "a", "of": "rate(b[5m])"}, "of", "write b"),
+        ({"metric": "csat", "drift": "5%", "variantLabel": "version"}, "variantLabel", "only counts with"),
+        ({"metric": "csat", "drift": "5%", "query": "a", "variantLabel": "a-b"}, "variantLabel", "name of a label"),
         ({"metric": "latency", "max": "1s", "drift": "5%"}, "", "found max and drift"),
         ({"metric": "latency", "max": "5%"}, "max", "such as 200ms"),
         ({"metric": "latencyy", "max": "1s"}, "metric", 'did you mean "latency"'),

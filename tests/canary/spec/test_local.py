@@ -42,6 +42,15 @@ def test_a_plan_with_two_commands_runs_here() -> None:
             "gates: [{metric: kpi/x, query: y, max: 3}]\n  platform: {local: {metrics: scrape}}",
             "spec.gates[0].query",
         ),
+        (
+            "gates: [{metric: csat, drift: 3%, events: a, of: b}]\n  platform: {local: {metrics: scrape}}",
+            "spec.gates[0].events",
+        ),
+        ("gates: [{metric: csat, drift: 3%, events: a, of: b, by: tenant}]", "spec.gates[0]"),
+        (
+            "platform: {local: {metrics: scrape, pages: ['http://127.0.0.1:9100/metrics']}}",
+            "spec.platform.local.pages",
+        ),
     ],
 )
 def test_what_this_machine_does_not_carry_out_is_refused(more: str, path: str) -> None:

@@ -43,13 +43,8 @@ def test_the_four_week_plan_is_understood() -> None:
     assert {stage.hold for stage in spec.stages} == {7 * 86_400.0}
     assert [gate.text for gate in spec.stages[0].gates] == ["latency p95 <= 200ms", "error_rate <= 0.1%"]
     [conversion] = spec.stages[1].gates
-    assert (conversion.metric, conversion.comparison, conversion.limit, conversion.window) == (
-        "kpi/conversion",
-        "drift",
-        0.05,
-        4 * 3600.0,
-    )
-    assert conversion.query is not None
+    assert (conversion.metric, conversion.comparison, conversion.limit) == ("kpi/conversion", "drift", 0.02)
+    assert (conversion.events, conversion.of) == ("checkout_completed_total", "chat_sessions_total")
     assert spec.alerts[0].slack is not None
     assert spec.alerts[0].slack.channel == "#ml-releases"
 

@@ -105,7 +105,7 @@ async def test_a_plan_that_wants_prometheus_is_refused_without_it(tmp_path: Path
 
 async def test_a_query_without_prometheus_is_refused(tmp_path: Path, without_prometheus: None) -> None:
     """It could never be decided."""
-    with pytest.raises(BadInput, match="has a query"):
+    with pytest.raises(BadInput, match="has PromQL"):
         await Bench(tmp_path).words("auto", (QUERY,))
 
 

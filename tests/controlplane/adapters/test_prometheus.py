@@ -268,3 +268,72 @@ async def test_a_query_without_a_usable_answer_leaves_the_counters_alone(
     assert counters.arms["canary"]["canary-0"].requests == 4
     assert all(map(math.isfinite, left.values()))
     await source.close()
+
+
+COUNTERS = Gate(
+    text="conversion drop <= 2%",
+    metric="kpi/conversion",
+    comparison="drift",
+    limit=0.02,
+    better="higher",
+    events='orders_total{shop="eu"}',
+    of="sessions_total",
+    variant_label="version",
+)
+
+
+def _series(part: str, version: str, pod: str, value: str) -> dict[str, Any]:
+    labels = {"__name__": f"{part}_of_the_shop", "serinus_counter": part, "version": version, "pod": pod}
+    return {"metric": labels, "value": [5.0, value]}
+
+
+async def test_counters_of_a_gate_are_asked_for_together_and_kept_apart_by_series(two: TwoAnswers) -> None:
+    """As they stand at one instant; a sum over pods would hide the restart of one."""
+    pods = [("events", "v2", "a", "3"), ("events", "v2", "b", "4"), ("of", "v2", "a", "50"), ("of", "v7", "a", "9")]
+    two.answer_queries(_answer("vector", [_series(*each) for each in (*pods, ("of", "stable", "a", "70"))]))
+    source = _source(two, COUNTERS)
+    counters = await source.read()
+    [asked] = [asked.fields["query"][0] for asked in two.asked if "orders" in asked.fields["query"][0]]
+    assert asked == (
+        'label_replace(orders_total{shop="eu"}, "serinus_counter", "events", "", "")'
+        ' or label_replace(sessions_total, "serinus_counter", "of", "", "")'
+    )
+    counted = counters.counted[COUNTERS.text]
+    assert sorted((name.split()[0], value) for name, value in counted["canary"].items()) == [
+        ("events", 3),
+        ("events", 4),
+        ("of", 50),
+    ]
+    assert list(counted["stable"].values()) == [70]
+    assert counters.problem == ""
+    again = await source.read()
+    assert again.counted == counters.counted, "a series keeps its name"
+    await source.close()
+
+
+@pytest.mark.parametrize(
+    ("found", "what"),
+    [
+        ([], "its counters have no series with the label version=canary or stable or v1 or v2"),
+        ([("of", "v2", "a", "5"), ("events", "v2", "a", "NaN")], "a series of events is no counter, it reads nan"),
+        ([("of", "v2", "a", "-5")], "a series of of is no counter, it reads -5"),
+        ([("of", "v2", f"pod-{n}", "5") for n in range(65)], "65 series of of for canary, at most 64 are read"),
+    ],
+)
+async def test_counters_that_are_of_no_use_are_none_at_all(
+    two: TwoAnswers, found: list[tuple[str, str, str, str]], what: str
+) -> None:
+    two.answer_queries(_answer("vector", [_series(*each) for each in found]))
+    source = _source(two, COUNTERS)
+    counters = await source.read()
+    assert counters.counted == {}
+    assert counters.problem.startswith(f"{COUNTERS.text}: {what}")
+    assert counters.arms["canary"]["canary-0"].requests == 4
+    await source.close()
+
+
+async def test_an_arm_without_its_denominator_is_said(two: TwoAnswers) -> None:
+    two.answer_queries(_answer("vector", [_series("events", "v2", "a", "3"), _series("of", "v1", "a", "3")]))
+    source = _source(two, COUNTERS)
+    assert (await source.read()).problem == f"{COUNTERS.text}: no series of of for canary"
+    await source.close()

@@ -170,3 +170,20 @@ def _wait(child: Child) -> None:
     """Until it has ended."""
     while child.alive:
         pass
+
+
+def test_pages_that_a_plan_names_are_read_as_they_are(tmp_path: Path) -> None:
+    """Their own labels tell variants apart, and nothing of ours is put over these."""
+    server = PrometheusServer(
+        tmp_path,
+        program=tmp_path / "nothing",
+        envoy=lambda: "127.0.0.1:1",
+        pages=dict,
+        names={"stable": "v1", "canary": "v2"},
+        interval=1.0,
+        others=["https://shop.example.com:9100/own/metrics"],
+    )
+    [page] = [each for each in server._configuration()["scrape_configs"] if each["job_name"] == "serinus-page-0"]
+    assert (page["scheme"], page["metrics_path"]) == ("https", "/own/metrics")
+    assert page["static_configs"] == [{"targets": ["shop.example.com:9100"]}]
+    assert "sample_limit" in page

@@ -69,3 +69,13 @@ def test_on_one_machine_arms_are_a_label_and_the_link_is_there_while_prometheus_
     assert re.search(r'by \(arm, le\) .*job=~"serinus-\.\*"', query)
     assert local_graphs(None).link(query) == ""
     assert local_graphs(40123).link(query).startswith("http://127.0.0.1:40123/graph?")
+
+
+def test_counters_that_a_gate_names_are_drawn_as_their_rates() -> None:
+    own = gate("csat drop <= 3%").model_copy(
+        update={"events": 'points_total{shop="eu"}', "of": "ratings_total", "variant_label": "version"}
+    )
+    assert cluster_graphs(plan().spec, "models", "chat", "").query(own) == (
+        'sum by (version) (increase(points_total{shop="eu"}[60000ms]))'
+        " / sum by (version) (increase(ratings_total[60000ms]))"
+    )

@@ -184,3 +184,17 @@ def test_a_plan_for_a_cluster_is_checked_for_a_cluster(tmp_path: Path) -> None:
     noted = validate("--for", "cluster", native)
     assert noted.exit_code == 0
     assert "warning: spec.platform.kserve.mode: " in noted.stderr
+
+
+def test_a_query_is_said_to_have_no_guarantee_and_two_counters_are_not(tmp_path: Path) -> None:
+    """The file is sound; what its owner may take for a test is none."""
+    tested = (EXAMPLES / "four-week.canary.yml").read_text(encoding="utf-8")
+    counted = tested.replace("events: checkout_completed_total ", "query: a / b ").replace(
+        "of: chat_sessions_total", ""
+    )
+    for text, said in ((tested, False), (counted, True)):
+        file = tmp_path / "canary.yml"
+        file.write_text(text, encoding="utf-8")
+        result = validate(file)
+        assert result.exit_code == 0
+        assert ("warning: spec.stages[1].gates[0].query: has no bound on false rollbacks" in result.stderr) is said

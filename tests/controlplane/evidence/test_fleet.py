@@ -11,6 +11,7 @@ from canary.errors import Unavailable, WorldError
 from canary.observation import PodCounters
 from canary.spec.models import Gate
 from controlplane.adapters.prometheus import NO_NUMBERS
+from controlplane.adapters.prometheus_gates import query_of
 from controlplane.evidence.fleet import FleetMetrics
 from controlplane.evidence.places import Labels, Slot
 from tests.controlplane.evidence.scraped import (
@@ -340,6 +341,27 @@ async def test_a_query_that_several_gates_ask_is_asked_once(fleet: FleetMetrics,
     reading = {"stable": 1.0, "canary": 2.0}
     assert fleet.newest(KEY).readings == {"refunds <= 3%": reading, "refunds <= 5%": reading}
     assert fleet.newest(("shop", "search")).problem == ""
+
+
+async def test_counters_that_a_gate_names_come_with_the_rollouts_own(
+    fleet: FleetMetrics, prometheus: Prometheus
+) -> None:
+    """Of any job, by the label that the plan names."""
+    gate = OWN.model_copy(
+        update={"query": None, "events": "refunds_total", "of": "orders_total", "variant_label": "model"}
+    )
+    fleet.register(KEY, places(gates=[gate]))
+    prometheus.show(gateway(0, [(101.0, 9)]))
+    found = [
+        {"metric": {"serinus_counter": part, "model": "int4", "pod": pod}, "value": [101.0, number]}
+        for part, pod, number in (("events", "a", "1"), ("events", "b", "2"), ("of", "a", "70"))
+    ]
+    prometheus.put(query_of(gate), answer(found, "vector"))
+    await fleet.tick()
+    counters = fleet.newest(KEY)
+    assert sorted(counters.counted[gate.text]["canary"].values()) == [1.0, 2.0, 70.0]
+    assert counters.readings == {}
+    assert requests_of(counters, "stable") == 9
 
 
 def replace_text(gate: Gate, text: str) -> Gate:

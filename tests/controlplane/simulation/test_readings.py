@@ -28,7 +28,8 @@ def windows(**fields: object) -> Windows:
         }
     )
     bounds: dict[str, tuple[float, ...]] = {"latency": (0.1, 0.2, 0.4)}
-    levels = Levels(0.005, {"latency": 0.06}, bounds, {"conversion": 0.2}, frozenset(), {}, (gate,))
+    kinds = ((gate,), ()) if gate.query else ((), (gate,))
+    levels = Levels(0.005, {"latency": 0.06}, bounds, {"conversion": 0.2}, frozenset(), {}, *kinds)
     fleet = Fleet.of({"stable": 1, "canary": 1})
     calm = NOISES["iid"]
     return Windows(Traffic(default_rng(0), calm, levels, fleet, rps=1, flaw=Regression(), period=1e4, leak=1e4))
@@ -62,3 +63,12 @@ def test_errors_and_quantiles_can_be_asked_for() -> None:
     times = windows(metric="latency", statistic="p95", comparison="max", better="lower")
     times.read(0.0, totals(0, 0, 0))
     assert times.read(50.0, totals(200, 0, 0))["the gate"]["canary"] == pytest.approx(0.3)
+
+
+def test_counters_of_a_gate_are_there_from_an_arms_first_request_on() -> None:
+    """The KPI and the requests of which it is known, as they stand."""
+    world = windows(query=None, events="orders_total", of="sessions_total")
+    assert world.read(0.0, totals(100, 0, 20)) == {}
+    told = totals(100, 0, 20)
+    told["canary"] = told["canary"] * 0
+    assert world.counted(told) == {"the gate": {"stable": {"events 0": 20.0, "of 0": 100.0}}}

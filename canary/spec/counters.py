@@ -1,0 +1,69 @@
+"""Counters that a gate names itself (`events`, `of`): which PromQL stands for one, and what to write instead of others.
+
+Called by `gates.py`. A counter is a plain selector, `name{label="value"}`: the judge needs the running totals of each
+series, since a rate or a sum has lost the restarts of its parts and how much lies behind it. Asks nothing.
+"""
+
+import re
+
+from canary.spec.source import quoted
+from canary.spec.units import Unreadable
+
+LONGEST = 1000
+"""Characters of one selector."""
+LABEL = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_STRING = r'"(?:[^"\\\n]|\\.)*"' + r"|'(?:[^'\\\n]|\\.)*'"
+_MATCHER = rf"(?:[A-Za-z_]\w*|{_STRING})\s*(?:=~|!~|!=|=)\s*(?:{_STRING})"
+_ITEM = rf"(?:{_MATCHER}|{_STRING})"
+_NAME = r"[A-Za-z_:][A-Za-z0-9_:]*"
+_SELECTOR = re.compile(rf"(?P<name>{_NAME})?\s*(?P<braces>\{{\s*(?:{_ITEM}\s*(?:,\s*{_ITEM}\s*)*,?\s*)?\}})?", re.ASCII)
+_RATE = re.compile(r"\b(rate|irate|increase|delta|idelta|deriv)\s*\(")
+_SUM = re.compile(r"\b(sum|avg|min|max|count|topk|bottomk|quantile|group|stddev|stdvar)\b\s*(?:\(|by\b|without\b)")
+_RANGE = re.compile(r"\[[^\]]*\]|\boffset\b|@")
+_FIRST = re.compile(rf"({_NAME})\s*(?=[{{\[)/]|$)", re.ASCII)
+
+
+def counter(text: str) -> str:
+    """The selector as it is asked. Raises `Unreadable` with what to write for anything else."""
+    text = text.strip()
+    bare = re.sub(_STRING, '""', text)
+    if len(text) > LONGEST:
+        raise Unreadable(f"a counter's selector has at most {LONGEST:,} characters, this one {len(text):,}")
+    if made := _RATE.search(bare):
+        message = f"takes the counter itself; {made[1]}() has lost restarts and numbers of events"
+        raise Unreadable(message + _instead(text))
+    if made := _SUM.search(bare):
+        message = f"takes the counter itself, one series for each process; {made[1]}() hides restarts of its parts"
+        raise Unreadable(message + _instead(text))
+    found = _SELECTOR.fullmatch(text)
+    if found is None or not text or not (found["name"] or _names(found["braces"])):
+        more = "; events and of are two counters, each by itself" if "/" in bare else ""
+        more = more or ("; it is read as it stands now, without range, offset and @" if _RANGE.search(bare) else "")
+        raise Unreadable(
+            f'expected a counter such as orders_total{{shop="eu"}}, got {quoted(text)}{more}{_instead(text)}'
+        )
+    if (found["name"] or "").endswith("_bucket") and not re.search(r"\ble\s*=", found["braces"] or ""):
+        message = "counts an observation in each bucket above it; name one bucket and count it of all, as in"
+        name = found["name"].removesuffix("_bucket")
+        raise Unreadable(f'{message} events: {name}_bucket{{le="30"}}, of: {name}_count; a mean is {name}_sum of those')
+    return text
+
+
+def _names(braces: str | None) -> bool:
+    """Whether braces say which metric is meant: `{"bot.orders"}`, `{__name__="orders"}`."""
+    inside = (braces or "")[1:-1]
+    return bool(
+        re.search(r"\b__name__\s*=\s*[\"']", inside) or re.search(rf"(?:^|,)\s*(?:{_STRING})\s*(?:,|$)", inside)
+    )
+
+
+def _instead(text: str) -> str:
+    """`; write orders_total{…}` where the text shows a counter, the last word in brackets before an operator."""
+    inner = re.sub(
+        r"^.*[(]\s*", "", re.sub(r"\b(?:by|without)\s*\([^)]*\)", " ", text.split("/", maxsplit=1)[0]).rstrip(") ")
+    )
+    name = _FIRST.match(inner.strip())
+    if name is None:
+        return ""
+    braces = re.match(r"\s*(\{[^}]*\})", inner.strip()[name.end(1) :])
+    return f"; write {name[1]}{braces[1] if braces else ''}"
