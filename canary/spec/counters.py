@@ -49,6 +49,34 @@ def counter(text: str) -> str:
     return text
 
 
+def pair(events: str | None, of: str | None, query: str | None, label: str | None, metric: str) -> dict[str, str]:
+    """A gate's counters as they are asked, nothing where it has none. Raises `Unreadable` at the key that is wrong.
+
+    `label` is the gate's own `variantLabel`, `metric` the name of what it judges.
+    """
+    if label is not None:
+        if query is None and events is None:
+            raise Unreadable("only counts with events and of, or with a query", key="variantLabel")
+        if not LABEL.fullmatch(label):
+            raise Unreadable(f"expected the name of a label, got {quoted(label)}", key="variantLabel")
+    if events is None and of is None:
+        return {}
+    if events is None or of is None:
+        have, lack = ("of", "events") if events is None else ("events", "of")
+        raise Unreadable(f"{have} and {lack} are a pair of counters; {lack} is missing", key=have)
+    if query is not None:
+        raise Unreadable("takes the place of events and of; keep one or the other", key="query")
+    if not metric.startswith("kpi/"):
+        raise Unreadable(f"{metric} is counted already; counters of your own make a kpi/<name>", key="events")
+    read: dict[str, str] = {}
+    for key, text in (("events", events), ("of", of)):
+        try:
+            read[key] = counter(text)
+        except Unreadable as error:
+            raise Unreadable(str(error), key=key) from None
+    return read
+
+
 def _names(braces: str | None) -> bool:
     """Whether braces say which metric is meant: `{"bot.orders"}`, `{__name__="orders"}`."""
     inside = (braces or "")[1:-1]

@@ -22,7 +22,7 @@ from pydantic.json_schema import SkipJsonSchema
 
 from canary.spec import metrics
 from canary.spec.base import Model
-from canary.spec.counters import LABEL, counter
+from canary.spec.counters import pair
 from canary.spec.grammar import Line, Operator, Word, read_criterion, read_line
 from canary.spec.metrics import Metric
 from canary.spec.source import quoted
@@ -244,36 +244,12 @@ def _of_mapping(written: GateMapping) -> Gate:
         raise Unreadable(
             "only counts with test: threshold; the sequential test forgives nothing by number", key="failures"
         )
-    counters = _counters(written, normal)
+    label = written.variant_label if "variant_label" in written.model_fields_set else None
+    counters = pair(written.events, written.of, written.query, label, normal.metric)
     if written.delay and (not normal.metric.startswith("kpi/") or written.test == "threshold" or written.query):
         raise Unreadable("only KPIs that are counted and tested in sequence can come late", key="delay")
     added = written.model_dump(include=BEYOND_A_LINE, exclude_unset=True)
     return normal.model_copy(update={**added, **counters})
-
-
-def _counters(written: GateMapping, normal: Gate) -> dict[str, str]:
-    """The counters of `events` and `of` as they are asked, if the mapping has them."""
-    if "variant_label" in written.model_fields_set:
-        if not (written.query or written.events):
-            raise Unreadable("only counts with events and of, or with a query", key="variantLabel")
-        if not LABEL.fullmatch(written.variant_label):
-            raise Unreadable(f"expected the name of a label, got {quoted(written.variant_label)}", key="variantLabel")
-    if written.events is None and written.of is None:
-        return {}
-    if written.events is None or written.of is None:
-        have, lack = ("of", "events") if written.events is None else ("events", "of")
-        raise Unreadable(f"{have} and {lack} are a pair of counters; {lack} is missing", key=have)
-    if written.query is not None:
-        raise Unreadable("takes the place of events and of; keep one or the other", key="query")
-    if not normal.metric.startswith("kpi/"):
-        raise Unreadable(f"{normal.metric} is counted already; counters of your own make a kpi/<name>", key="events")
-    read: dict[str, str] = {}
-    for key, text in (("events", written.events), ("of", written.of)):
-        try:
-            read[key] = counter(text)
-        except Unreadable as error:
-            raise Unreadable(str(error), key=key) from None
-    return read
 
 
 def _as_text(key: str, limit: str | float, metric: str) -> str:

@@ -126,7 +126,9 @@ async def test_a_real_prometheus_gives_each_series_of_a_gates_counters(bench: Be
     for number, counters in enumerate(found):
         # As if a minute had passed between two of these scrapes.
         seen = EvidenceSeen(60.0 * number, replace(counters, at=60.0 * number))
-        answer = judge.watch(config, state, stage=0, weights=Weights(0.5), evidence=seen, now=seen.at, stage_since=0.0)
+        answer = judge.watch(
+            config, state, stage=0, weights=Weights.of_share(0.5), evidence=seen, now=seen.at, stage_since=0.0
+        )
         state = answer.state
     assert state.memory is not None
     totals = state.memory.delayed[GATE.text].totals.arms
