@@ -237,7 +237,7 @@ def _released(kinds: list[Replicas], latest: Block) -> Block:
                 for label, values in pod.segments.items():
                     for value, added in values.items():
                         _add(segments.setdefault(label, {}).setdefault(value, {}).setdefault(arm, {}), name, added)
-    return Block(latest.t, latest.stage, latest.weight, arms, latest.readings, segments)
+    return Block(latest.t, latest.stage, latest.weight, arms, latest.readings, segments, latest.counted)
 
 
 def _add(pods: dict[str, PodBlock], name: str, added: PodBlock) -> None:

@@ -187,6 +187,7 @@ def _take_in(
     aligned = alignment.take(state.held, latest, previous, counters)
     if aligned.block is None:
         memory = _outage_alone(config, memory, latest)
+        kept = replace(kept, counted=previous.counted)  # what these have grown by comes with the next block
     else:
         settled = since is not None and aligned.since >= since
         whole = aligned.even and feed.whole(aligned.block, memory.present, counters)

@@ -9,10 +9,10 @@ import pytest
 from canary import judge
 from canary.judge import Block, JudgeState, PodBlock, feed
 from canary.judge.delayed import SLOT_S
-from canary.observation import Counters
+from canary.observation import Counters, EvidenceSeen, PodCounters
 from canary.spec.models import Gate
 from canary.verdict import Answer
-from canary.weights import Arm
+from canary.weights import ARMS, Arm, Weights
 from tests.canary.judge.worlds import plan
 
 GATE = Gate(
@@ -170,6 +170,24 @@ def test_a_gate_whose_question_had_no_answer_waits_for_the_next_one() -> None:
     block = feed.difference(feed.remember(first, silent, config), last, stage=0, weight=0.25, warmup=0)
     assert block.counted == {GATE.text: {"canary": (0, 40)}}
     assert kept.counted[GATE.text]["canary"] == {"of a": 90}
+
+
+def test_nothing_is_lost_while_replicas_are_waited_for() -> None:
+    """The arms are scraped in turn, so every other reading makes no block; the counters come with all of them."""
+    config = judge.compile_gates(plan(GATE, shares=(0.5, 1.0)))
+    state = judge.begin(config)
+    for number in range(400):
+        at = 5.0 * number
+        scraped: dict[Arm, float] = {"stable": at - at % 10, "canary": at - (at + 5) % 10}
+        arms = {arm: {f"{arm}-0": PodCounters(10 * then, 0.0, at=then)} for arm, then in scraped.items()}
+        series: dict[Arm, dict[str, float]] = {arm: {"events a": 20.0 * number, "of a": 100.0 * number} for arm in ARMS}
+        seen = EvidenceSeen(at, Counters(at, arms, counted={GATE.text: series}))
+        state = judge.watch(
+            config, state, stage=0, weights=Weights.of_share(0.5), evidence=seen, now=at, stage_since=0.0
+        ).state
+    assert state.memory is not None
+    delayed = state.memory.delayed[GATE.text]
+    assert delayed.requests[0] == pytest.approx(100 * 400, rel=0.02)
 
 
 def test_a_first_pool_that_is_small_by_chance_does_not_decide_what_is_usual() -> None:
