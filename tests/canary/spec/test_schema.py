@@ -86,7 +86,7 @@ def test_r15_the_reference_names_every_field_metric_and_figure() -> None:
 def test_r15_every_sample_in_the_reference_is_read() -> None:
     """Plans are plans, parts of a spec are parts, and the settings complete a short form."""
     samples = re.findall(r"```yaml\n(.*?)```", REFERENCE, re.DOTALL)
-    assert len(samples) == 8
+    assert len(samples) == 9
     for sample in samples:
         if sample.startswith("# serinus.yml"):
             short = "model: m\nvariants: [{name: a}, {name: b}]\ntraffic_split: 95/5\n"

@@ -343,14 +343,10 @@ async def test_a_query_that_several_gates_ask_is_asked_once(fleet: FleetMetrics,
     assert fleet.newest(("shop", "search")).problem == ""
 
 
-async def test_counters_that_a_gate_names_come_with_the_rollouts_own(
-    fleet: FleetMetrics, prometheus: Prometheus
-) -> None:
+async def test_counters_that_a_gate_names_come_along(fleet: FleetMetrics, prometheus: Prometheus) -> None:
     """Of any job, by the label that the plan names."""
-    gate = OWN.model_copy(
-        update={"query": None, "events": "refunds_total", "of": "orders_total", "variant_label": "model"}
-    )
-    fleet.register(KEY, places(gates=[gate]))
+    named = {"query": None, "events": "refunds_total", "of": "orders_total", "variant_label": "model"}
+    fleet.register(KEY, places(gates=[gate := OWN.model_copy(update=named)]))
     prometheus.show(gateway(0, [(101.0, 9)]))
     found = [
         {"metric": {"serinus_counter": part, "model": "int4", "pod": pod}, "value": [101.0, number]}
@@ -360,8 +356,7 @@ async def test_counters_that_a_gate_names_come_with_the_rollouts_own(
     await fleet.tick()
     counters = fleet.newest(KEY)
     assert sorted(counters.counted[gate.text]["canary"].values()) == [1.0, 2.0, 70.0]
-    assert counters.readings == {}
-    assert requests_of(counters, "stable") == 9
+    assert (counters.readings, requests_of(counters, "stable")) == ({}, 9)
 
 
 def replace_text(gate: Gate, text: str) -> Gate:
