@@ -31,7 +31,7 @@ CLASSIFIERS = {
 
 
 def policy() -> tuple[frozenset[str], Mapping[str, str]]:
-    """The licences that are taken, and those that somebody read in a package that does not say its own."""
+    """The licences that are taken, and those of packages that do not state theirs, as read in their LICENSE."""
     table = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["serinus"]["licences"]
     return frozenset(table["allowed"]), table["read"]
 

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Pins what the Dockerfile builds on, for a release: the base image by the digest that its tag has at the registry now, and
 # Debian's packages by today's day of snapshot.debian.org. Writes the two ARG lines of the Dockerfile (or of the file that
-# is named); the change is reviewed and committed like any other. A base without a digest is one that nobody has pinned.
+# is named); the change is reviewed and committed like any other. REGISTRY and TOKENS name another registry and who gives
+its tokens.
 set -eu
 DOCKERFILE=${1:-$(dirname "$0")/../Dockerfile}
 REGISTRY=${REGISTRY:-https://registry-1.docker.io}

@@ -20,7 +20,9 @@ from controlplane.cli.main import serinus
 from controlplane.kubectl.main import canary
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
+DOCUMENTS = sorted(
+    [*(ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "SECURITY")), *(ROOT / "docs").glob("*.md")]
+)
 SCHEMA = json.loads((ROOT / "charts" / "serinus" / "values.schema.json").read_text(encoding="utf-8"))
 VALUES = yaml.safe_load((ROOT / "charts" / "serinus" / "values.yaml").read_text(encoding="utf-8"))
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))

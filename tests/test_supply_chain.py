@@ -109,7 +109,7 @@ OF_A_PERSON = (
     'pip wheel -q --no-deps -w "$work/wheels" "$folder"',
 )
 """The test bed also makes images of what a person names: their packages, their projects."""
-CARRIES_OUT = 'pip install -q --no-compile --python-version "${PYTHON#python}" --only-binary=:all: --target'
+INTO_SITE = 'pip install -q --no-compile --python-version "${PYTHON#python}" --only-binary=:all: --target'
 """The one line of `into_site`: what it is given is looked at where it is given."""
 
 
@@ -126,7 +126,7 @@ def test_s13_every_install_demands_hashes() -> None:
     for said in installs:
         hashed = "--require-hashes" in said and ("--only-binary :all:" in said or "into_site" in said)
         here = "--no-deps" in said and any(each in said for each in ("--no-build-isolation", "--no-index", "ours[@]"))
-        assert hashed or here or "--dry-run" in said or any(each in said for each in (*OF_A_PERSON, CARRIES_OUT)), said
+        assert hashed or here or "--dry-run" in said or any(each in said for each in (*OF_A_PERSON, INTO_SITE)), said
     assert len(installs) >= 13
 
 
