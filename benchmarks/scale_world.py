@@ -140,6 +140,7 @@ class Operator:
 
     def __init__(self, kubeconfig: Path, prometheus: str, *, elect: bool, log: Path) -> None:
         words = ["controller", "--cluster", "--kubeconfig", str(kubeconfig), "--namespace", NAMESPACE]
+        words += ["--rollouts-per-namespace", "1000", "--namespace-memory", "1Gi"]  # all of them are in this one
         self.port = _free_port()
         words += ["--prometheus", prometheus, "--interval", "1s", "--listen", f"127.0.0.1:{self.port}"]
         words += ["--leader-elect" if elect else "--no-leader-elect"]

@@ -8,7 +8,7 @@ schema knows less and an older one may be installed.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +19,8 @@ from canary.spec.reader import CHARACTER_LIMIT, DEPTH_LIMIT, NODE_LIMIT, of_pyth
 from canary.spec.source import Place, Plain, Source
 
 KIND = "ModelCanary"
+OMITTED = "serinus.dev/omitted"
+"""In place of a spec that is not kept: sentences about why it cannot be carried out. No owner can write this key."""
 METADATA = ("name", "namespace", "labels")
 """The metadata that a plan is made of."""
 
@@ -31,6 +33,8 @@ def from_object(object_: Mapping[str, Any]) -> ModelCanary:
 def document_of(object_: Mapping[str, Any]) -> Document:
     """Like `from_object`, with the tree that further checks need; their faults go through `without_lines`."""
     place = Place(Source(title(object_), ""))
+    if why := omitted(object_):
+        raise SpecError(tuple(Fault(place.source.file, 0, 0, "", sentence) for sentence in why))
     try:
         root = of_python(_Counted().as_written(_said(object_)), place)
         return understood(root, "full", [])
@@ -47,6 +51,27 @@ def at_rest(object_: Mapping[str, Any]) -> bool:
     """
     spec = object_.get("spec")
     return isinstance(spec, Mapping) and spec.get("canary") is not None and spec["canary"] == spec.get("stable")
+
+
+def omitted(object_: Mapping[str, Any]) -> tuple[str, ...]:
+    """Why the spec of a resource was not kept; empty where it was."""
+    spec = object_.get("spec")
+    said = spec.get(OMITTED) if isinstance(spec, Mapping) else None
+    return tuple(str(each) for each in said) if isinstance(said, list | tuple) else ()
+
+
+def without_spec(object_: Mapping[str, Any], why: Sequence[str]) -> dict[str, Any]:
+    """The resource with these sentences in place of its spec, for whoever has no room for it."""
+    return {**object_, "spec": {OMITTED: list(why)}}
+
+
+def excess(object_: Mapping[str, Any]) -> str:
+    """What is too much of a resource for any plan, as a clause; empty where it may be one. Stops at the bounds."""
+    try:
+        _Counted().as_written(_said(object_))
+    except _TooMuch as error:
+        return str(error)
+    return ""
 
 
 def title(object_: Mapping[str, Any]) -> str:

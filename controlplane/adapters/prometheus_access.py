@@ -40,8 +40,11 @@ class Access:
 class Credentials:
     """Headers and certificates as they are now."""
 
-    def __init__(self, access: Access, url: str) -> None:
-        """Raises `BadInput` for settings that contradict each other, or files that cannot be used."""
+    def __init__(self, access: Access, url: str, *, tls: ssl.SSLContext | None = None) -> None:
+        """`tls`: made before for the same access.
+
+        Raises `BadInput` for settings that contradict each other, or files that cannot be used.
+        """
         if access.bearer_file and access.username:
             raise BadInput("A Prometheus is asked with a token or with a password, not with both.")
         if bool(access.username) != bool(access.password_file):
@@ -57,7 +60,7 @@ class Credentials:
         self._access = access
         self._seen: dict[Path, tuple[int, int]] = {}
         self._secrets: dict[Path, str] = {}
-        self.tls = self._context() if secure else None
+        self.tls = (tls or self._context()) if secure else None
         """For the connection; None where there is none to secure."""
         self.headers()
 

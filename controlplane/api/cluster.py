@@ -31,7 +31,7 @@ from controlplane.kubernetes.api import Kube, Object
 from controlplane.kubernetes.cache import Cache, Key, key_of
 from controlplane.kubernetes.reflector import Reflector
 from controlplane.kubernetes.resources import MODEL_CANARY
-from controlplane.operator.shape import shaped
+from controlplane.operator.following import outlined_canary, trimmed
 from controlplane.ports import Clock
 
 ASKABLE = (*VERBS, "retry")
@@ -108,7 +108,7 @@ class Cluster:
         `prometheus`: where browsers find its page; else the addresses in the plans are taken.
         """
         self.where = where
-        self.canaries = Cache(MODEL_CANARY, shaped)
+        self.canaries = Cache(MODEL_CANARY, trimmed, outlined=outlined_canary)
         self.office = Office(kube, clock, office)
         self.pods = Pods(kube, clock, namespace)
         self.rights = rights
@@ -253,4 +253,7 @@ def _wrong(object_: Object) -> str:
     refused = next((c for c in conditions if c.get("type") == "Accepted" and c.get("status") == "False"), None)
     if refused is not None:
         return f"The spec as it is now is not carried out: {refused.get('message', 'it was not accepted.')}"
+    queued = next((c for c in conditions if c.get("type") == "Queued" and c.get("status") == "True"), None)
+    if queued is not None:
+        return str(queued.get("message", "It waits for others of its namespace."))
     return "" if conditions or status else NOT_SEEN

@@ -76,6 +76,8 @@ class InACluster:
     listen: str | None
     elect: bool
     earlier_histories: bool
+    most_rollouts: int
+    most_memory: str
     hosts: tuple[str, ...]
     """Which host names each namespace may have: `team-a=*.team-a.example.com`."""
     listed: tuple[str, ...]
@@ -124,6 +126,21 @@ def in_a_cluster(command: F) -> F:
         "earlier_histories",
         is_flag=True,
         help="With --cluster: take over the histories that a build before RolloutHistory kept in ConfigMaps.",
+    )
+    @click.option(
+        "--rollouts-per-namespace",
+        "most_rollouts",
+        type=click.IntRange(min=1),
+        default=100,
+        show_default=True,
+        help="With --cluster: rollouts of one namespace at the same time; others begin after these.",
+    )
+    @click.option(
+        "--namespace-memory",
+        "most_memory",
+        metavar="SIZE",
+        default="32Mi",
+        help="With --cluster: memory for what one namespace has of one kind (32Mi).",
     )
     @git_sources_options
     @catalogue_option
@@ -206,6 +223,7 @@ async def _operate(options: InACluster, interval: float, log_format: str, proxie
 def _settings(options: InACluster, interval: float) -> "Settings":
     from controlplane.adapters.reach import networks_of
     from controlplane.gateway.hostnames import Allowed
+    from controlplane.gitsources.room import size_of
     from controlplane.kubernetes.consent import Listed
     from controlplane.operator.settings import Settings
 
@@ -222,6 +240,8 @@ def _settings(options: InACluster, interval: float) -> "Settings":
         dashboard=os.environ.get("SERINUS_URL", ""),
         known=known_with(options.additions),
         earlier_histories=options.earlier_histories,
+        most_rollouts=options.most_rollouts,
+        most_memory=size_of(options.most_memory),
         listed=tuple(Listed.of(each) for each in options.listed),
         hosts=Allowed.of(options.hosts) if options.hosts else None,
     )

@@ -25,6 +25,7 @@ from controlplane.kubernetes.api import (
     NotFound,
     Object,
     Resource,
+    Slim,
     WatchEvent,
     deletion,
     typed,
@@ -89,10 +90,14 @@ class ThinClient:
         """See `api.Kube`."""
         return await self._object("get", "GET", resource, resource.path(namespace, name))
 
-    async def list(self, resource: Resource, namespace: str | None = None, *, labels: str = "") -> Listing:
+    async def list(
+        self, resource: Resource, namespace: str | None = None, *, labels: str = "", slim: Slim | None = None
+    ) -> Listing:
         """See `api.Kube`."""
         page = await self._object("list", "GET", resource, resource.path(namespace), {"labelSelector": labels})
-        return Listing(items_of(page, resource), str(page["metadata"].get("resourceVersion", "")))
+        items = items_of(page, resource)
+        version = str(page["metadata"].get("resourceVersion", ""))
+        return Listing(items if slim is None else [slim(each) for each in items], version)
 
     async def watch(
         self, resource: Resource, namespace: str | None, version: str, *, labels: str = ""

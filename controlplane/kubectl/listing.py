@@ -65,7 +65,7 @@ def phase_of(object_: Object) -> str:
     status = status_in(object_)
     if refusal_of(object_):
         return "InvalidSpec" if not status.get("phase") else f"{status['phase']}!"
-    return str(status.get("phase") or "NotSeen")
+    return "Queued" if queue_of(object_) else str(status.get("phase") or "NotSeen")
 
 
 def message_of(object_: Object) -> str:
@@ -73,7 +73,7 @@ def message_of(object_: Object) -> str:
     from controlplane.view.format import clean
 
     status = status_in(object_)
-    return clean(refusal_of(object_) or str(status.get("message") or NOT_SEEN))
+    return clean(refusal_of(object_) or queue_of(object_) or str(status.get("message") or NOT_SEEN))
 
 
 NOT_SEEN = "No operator has looked at it yet."
@@ -81,9 +81,19 @@ NOT_SEEN = "No operator has looked at it yet."
 
 def refusal_of(object_: Object) -> str:
     """What is wrong with the present spec, as the operator says; empty where nothing is."""
+    return said_of(object_, "Accepted", "False")
+
+
+def queue_of(object_: Object) -> str:
+    """What it waits for before it begins, as the operator says; empty where it waits for nothing."""
+    return said_of(object_, "Queued", "True")
+
+
+def said_of(object_: Object, kind: str, truth: str) -> str:
+    """The sentence of a condition; empty unless it is this true."""
     listed = status_in(object_).get("conditions", ())
-    told = next((each for each in listed if each.get("type") == "Accepted" and each.get("status") == "False"), None)
-    return str(told.get("message", "The spec was not accepted.")) if told else ""
+    told = next((each for each in listed if each.get("type") == kind and each.get("status") == truth), None)
+    return str(told.get("message") or told.get("reason") or truth) if told else ""
 
 
 def age(stamp: str | None, now: float) -> str:

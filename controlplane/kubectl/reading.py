@@ -122,14 +122,14 @@ def _say(object_: Object, output: str) -> int:
     """Print where it is; answers the exit code."""
     from canary.serial import event_line
     from controlplane.cli.history import CODES
-    from controlplane.kubectl.listing import refusal_of
+    from controlplane.kubectl.listing import phase_of, refusal_of
     from controlplane.kubectl.record import record_of
     from controlplane.view.explain import status_lines
 
     found, refusal = record_of(object_), refusal_of(object_)
     name = object_["metadata"]["name"]
     if isinstance(found, str):
-        click.echo(f"{name}  {'InvalidSpec' if refusal else 'NotSeen'}\n{found}", err=bool(refusal))
+        click.echo(f"{name}  {phase_of(object_)}\n{found}", err=bool(refusal))
         return BAD_INPUT if refusal else 0
     last = event_line(found.rollout.history[-1])
     if output == "json":

@@ -18,7 +18,7 @@ from controlplane.api.cluster_look import seen_of
 from controlplane.api.look import Looked
 from controlplane.kserve import trouble
 from controlplane.kubectl.find import canary
-from controlplane.kubectl.listing import NOT_SEEN, refusal_of
+from controlplane.kubectl.listing import NOT_SEEN, queue_of, refusal_of
 from controlplane.kubectl.session import Session
 from controlplane.kubernetes import names
 from controlplane.kubernetes.api import NotFound, Object, Refused, Resource
@@ -64,7 +64,7 @@ def record_of(object_: Object) -> Record | str:
     """The rollout of a ModelCanary, or why there is none yet. Raises `WorldError` for a status that is broken."""
     stored = stored_in(object_)
     if stored is None:
-        return refusal_of(object_) or NOT_SEEN
+        return refusal_of(object_) or queue_of(object_) or NOT_SEEN
     return Record(object_, stored.rollout, from_text(stored.spec_text), stored.version)
 
 

@@ -6,7 +6,7 @@ and retries nothing: callers are level-based and come again. `Resource.path` is 
 addresses.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol, Self
 from urllib.parse import quote
@@ -16,6 +16,8 @@ from canary.errors import Conflict, Unavailable, WorldError
 
 Object = dict[str, Any]
 """One object as the server sends it; never changed in place by readers."""
+Slim = Callable[[Object], Object]
+"""What is worth keeping of an object; leaves what it is given alone."""
 
 FIELD_MANAGER = "serinus"
 """By this name managed fields tell our writes from those of others."""
@@ -148,6 +150,7 @@ __all__ = [
     "Refused",
     "Request",
     "Resource",
+    "Slim",
     "Unavailable",
     "WatchEvent",
     "deletion",
@@ -182,8 +185,13 @@ class Kube(Protocol):
         """One object; raises `NotFound`."""
         ...
 
-    async def list(self, resource: Resource, namespace: str | None = None, *, labels: str = "") -> Listing:
-        """All objects, in one namespace or everywhere; `labels` is a selector."""
+    async def list(
+        self, resource: Resource, namespace: str | None = None, *, labels: str = "", slim: Slim | None = None
+    ) -> Listing:
+        """All objects, in one namespace or everywhere; `labels` is a selector.
+
+        With `slim` that is what they come as: a list is read page by page, and never is in memory whole.
+        """
         ...
 
     def watch(

@@ -28,6 +28,7 @@ from controlplane.kubernetes.api import (
     Object,
     Request,
     Resource,
+    Slim,
     WatchEvent,
     deletion,
     typed,
@@ -36,8 +37,14 @@ from controlplane.kubernetes.gate import Gate
 from controlplane.kubernetes.library import RESTClientObject
 from controlplane.kubernetes.resources import SECRET
 
-PAGE = 500
-"""Objects a page of a list, as client-go asks for."""
+PAGE = 250
+"""Objects a page of a list. Pages become smaller where objects are large: all of them have to arrive in their time."""
+SMALLER = 4
+"""How many times smaller the next page is after one that was too large or came too late."""
+MOST_BYTES = 8 * 1024 * 1024
+"""Of a page with more than one object: in memory it may be twenty-four times as much."""
+LARGEST = 64 * 1024 * 1024
+"""Bytes of any other answer, and of a line of a watch; a server keeps no object of two megabytes."""
 WATCH_SECONDS = (240.0, 360.0)
 """The server ends each watch after a random time within these, so that they do not all come back at once."""
 CLOSING_S = 0.1
@@ -83,6 +90,8 @@ class KubeClient:
         self._retired: list[RESTClientObject] = []
         self._renewing = asyncio.Lock()
         self._renewed_at = float("-inf")
+        self._limits: dict[Resource, int] = {}
+        """By kind how many objects are asked for at a time, where fewer than ever arrive."""
         self._agent = f"serinus/{version_of('serinus')}"
 
     @classmethod
@@ -95,13 +104,16 @@ class KubeClient:
         request = Request.of("get", resource)
         return await self._object(request, "GET", resource, resource.path(namespace, name), whose=(namespace, name))
 
-    async def list(self, resource: Resource, namespace: str | None = None, *, labels: str = "") -> Listing:
+    async def list(
+        self, resource: Resource, namespace: str | None = None, *, labels: str = "", slim: Slim | None = None
+    ) -> Listing:
         """See `api.Kube`; reads page by page."""
         try:
-            return await self._pages(resource, namespace, labels, PAGE)
+            return await self._pages(resource, namespace, labels, slim)
         except Gone:
             # The pages took longer than the server keeps versions: in one piece, then.
-            return await self._pages(resource, namespace, labels, 0)
+            page = await self._page(resource, namespace, {"labelSelector": labels}, LARGEST)
+            return Listing(_slimmed(page, resource, slim), _version(page))
 
     async def watch(
         self, resource: Resource, namespace: str | None, version: str, *, labels: str = ""
@@ -121,7 +133,7 @@ class KubeClient:
         try:
             if response.status != 200:
                 raise error_of(response.status, await response.read(), what)
-            async for line in _lines(response.content):
+            async for line in _lines(response.content, what):
                 yield event_of(line, what)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise self._unreachable(what, error) from error
@@ -204,16 +216,33 @@ class KubeClient:
     def _owner(self) -> dict[str, str]:
         return {"fieldManager": self._manager}
 
-    async def _pages(self, resource: Resource, namespace: str | None, labels: str, limit: int) -> Listing:
+    async def _pages(self, resource: Resource, namespace: str | None, labels: str, slim: Slim | None) -> Listing:
         items: list[Object] = []
-        request, more = Request.of("list", resource), ""
+        more = ""
         while True:
-            query = {"labelSelector": labels, "limit": str(limit) if limit else "", "continue": more}
-            page = await self._object(request, "GET", resource, resource.path(namespace), query)
-            items += items_of(page, resource)
+            limit = self._limits.get(resource, PAGE)
+            query = {"labelSelector": labels, "limit": str(limit), "continue": more}
+            try:
+                page = await self._page(resource, namespace, query, MOST_BYTES if limit > 1 else LARGEST)
+            except _TooLargeError:
+                if limit == 1:
+                    raise
+                self._limits[resource] = max(1, limit // SMALLER)
+                continue
+            except _LateError:
+                # Whoever lists comes again, and it may be the server that is slow: no more is tried now.
+                self._limits[resource] = max(1, limit // SMALLER)
+                raise
+            if limit < PAGE:
+                self._limits[resource] = limit + max(1, limit // SMALLER)
+            items += _slimmed(page, resource, slim)
             more = page["metadata"].get("continue") or ""
             if not more:
-                return Listing(items, str(page["metadata"].get("resourceVersion", "")))
+                return Listing(items, _version(page))
+
+    async def _page(self, resource: Resource, namespace: str | None, query: Mapping[str, str], most: int) -> Object:
+        request = Request.of("list", resource)
+        return await self._object(request, "GET", resource, resource.path(namespace), query, most=most)
 
     async def _object(
         self,
@@ -229,6 +258,7 @@ class KubeClient:
         urgent: bool = False,
         whose: Hashable = None,
         name: str | None = None,
+        most: int = 0,
     ) -> Object:
         """Send, and read the object that is the answer; raises what `answers` makes of any other."""
         self.counts[request] += 1
@@ -236,7 +266,8 @@ class KubeClient:
 
         async def sent() -> tuple[int, bytes, str | None]:
             response = await self._answer(method, path, query, body=body, content=content)
-            return response.status, await response.read(), response.headers.get("Retry-After")
+            data = await _within(response, most or LARGEST, what)
+            return response.status, data, response.headers.get("Retry-After")
 
         async with AsyncExitStack() as place:
             await self._bounded(place.enter_async_context(self._gate.passing(urgent=urgent, whose=whose)), what)
@@ -297,7 +328,7 @@ class KubeClient:
             async with asyncio.timeout(self._timeout):
                 return await work
         except TimeoutError as error:
-            raise Unavailable(
+            raise _LateError(
                 f"{what}: the API server at {self.access.host} did not answer within {self._timeout:g} s"
             ) from error
         except (aiohttp.ClientError, OSError) as error:
@@ -309,12 +340,55 @@ class KubeClient:
         )
 
 
-async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
-    """Whole lines however long; one that is cut off by the end of the stream is not given out."""
+class _LateError(Unavailable):
+    """An answer did not come in time."""
+
+
+class _TooLargeError(Unavailable):
+    """An answer is larger than it may be."""
+
+
+async def _within(response: aiohttp.ClientResponse, most: int, what: str) -> bytes:
+    """The body, of so many bytes at most."""
     parts: list[bytes] = []
+    size, whole = 0, False
+    try:
+        async for chunk in response.content.iter_any():
+            parts.append(chunk)
+            size += len(chunk)
+            if size > most:
+                break
+        else:
+            whole = True
+    finally:
+        if not whole:
+            response.close()  # what is still to come is not waited for
+    if not whole:
+        raise _TooLargeError(f"{what}: the API server answers more than {most // 2**20} MiB")
+    response.release()
+    return b"".join(parts)
+
+
+async def _lines(content: aiohttp.StreamReader, what: str) -> AsyncIterator[bytes]:
+    """Whole lines; one that is cut off by the end of the stream is not given out."""
+    parts: list[bytes] = []
+    size = 0
     async for chunk in content.iter_any():
         *ended, rest = chunk.split(b"\n")
         for each in ended:
             yield b"".join((*parts, each))
             parts.clear()
+            size = 0
         parts.append(rest)
+        size += len(rest)
+        if size > LARGEST:
+            raise _TooLargeError(f"{what}: the watch sent a line of more than {LARGEST // 2**20} MiB")
+
+
+def _slimmed(page: Object, resource: Resource, slim: Slim | None) -> list[Object]:
+    items = items_of(page, resource)
+    return items if slim is None else [slim(each) for each in items]
+
+
+def _version(page: Object) -> str:
+    return str(page["metadata"].get("resourceVersion", ""))

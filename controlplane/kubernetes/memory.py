@@ -10,7 +10,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from canary.errors import Conflict, Unavailable
@@ -24,6 +24,7 @@ from controlplane.kubernetes.api import (
     Refused,
     Request,
     Resource,
+    Slim,
     WatchEvent,
 )
 from controlplane.kubernetes.cache import key_of
@@ -120,10 +121,13 @@ class MemoryKube:
         async with self._request("get", resource, namespace, name):
             return copied(self.server.read(resource, (namespace or "", name)))
 
-    async def list(self, resource: Resource, namespace: str | None = None, *, labels: str = "") -> Listing:
+    async def list(
+        self, resource: Resource, namespace: str | None = None, *, labels: str = "", slim: Slim | None = None
+    ) -> Listing:
         """See `api.Kube`."""
         async with self._request("list", resource, namespace):
-            return self.server.listing(resource, namespace, labels)
+            listing = self.server.listing(resource, namespace, labels)
+            return listing if slim is None else replace(listing, items=[slim(each) for each in listing.items])
 
     async def watch(
         self, resource: Resource, namespace: str | None, version: str, *, labels: str = ""

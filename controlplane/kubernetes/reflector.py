@@ -18,9 +18,10 @@ from controlplane.kubernetes.api import (
     NotFound,
     Object,
     Resource,
+    Slim,
     WatchEvent,
 )
-from controlplane.kubernetes.cache import Cache, Slim, key_of
+from controlplane.kubernetes.cache import Cache, key_of
 from controlplane.ports import Clock
 
 BACKOFF_SECONDS = (0.8, 30.0)
@@ -48,9 +49,11 @@ class Reflector:
         slim: Slim | None = None,
         uniform: Callable[[float, float], float] = random.uniform,
     ) -> None:
-        """`slim` drops from each object what nobody reads, before it is kept; it may change what it is given."""
+        """`slim` leaves of each object what is read: the cache's own from now on."""
         self.resource = resource
         self.cache = cache
+        if slim is not None:
+            cache.slim = slim
         self.synced = asyncio.Event()
         """Set once the cache holds everything (or the kind is known to be missing)."""
         self.problem = ""
@@ -59,7 +62,6 @@ class Reflector:
         self._clock = clock
         self._namespace = namespace
         self._labels = labels
-        self._slim: Slim = slim or (lambda object_: object_)
         self._uniform = uniform
         self._version = ""
         """Where the next watch goes on; empty where everything has to be listed first."""
@@ -95,9 +97,10 @@ class Reflector:
                 await self._clock.sleep(pause)
 
     async def _list(self) -> None:
-        listing = await self._kube.list(self.resource, self._namespace, labels=self._labels)
+        intake = self.cache.intake()
+        listing = await self._kube.list(self.resource, self._namespace, labels=self._labels, slim=intake)
         self.cache.missing = self._was_missing = False
-        self.cache.replace([self._slimmed(each) for each in listing.items])
+        self.cache.replace(listing.items, intake)
         self._version = listing.version
         # The server works again; but a list that is followed by no watch shall not become a fast loop of lists.
         self._failures = min(self._failures, 1)
@@ -134,17 +137,8 @@ class Reflector:
         if event.type == "DELETED":
             self.cache.drop(key_of(event.object))
         elif event.type != "BOOKMARK":
-            self.cache.put(self._slimmed(event.object))
+            self.cache.put(event.object)
         self._version = version
-
-    def _slimmed(self, object_: Object) -> Object:
-        """What is kept of it; of one that has another shape than its kind, nothing but who it is."""
-        try:
-            return self._slim(object_)
-        except Exception as error:  # noqa: BLE001 - one object of another shape must not hide all the others
-            about = "/".join(filter(None, key_of(object_)))
-            self.cache.complain(f"{self.resource.kind} {about} cannot be understood and is left out: {error!r}")
-            return {name: object_[name] for name in ("apiVersion", "kind", "metadata") if name in object_}
 
     def _heard(self) -> None:
         self.cache.heard_at = self._clock.now()
@@ -179,8 +173,8 @@ class Reflector:
 
 def without_managed_fields(object_: Object) -> Object:
     """Slims kinds whose field managers nobody reads (pods, Deployments, Services): often half of the object."""
-    object_["metadata"].pop("managedFields", None)
-    return object_
+    meta = {name: value for name, value in object_["metadata"].items() if name != "managedFields"}
+    return {**object_, "metadata": meta}
 
 
 def _number(version: str) -> int:

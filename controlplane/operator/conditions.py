@@ -18,6 +18,7 @@ LONGEST = 1024
 TIDYING = "TidyingUp"
 """Reason of `Progressing` while a finished rollout still has something to put away."""
 DRIFTED = "Drifted"
+QUEUED = "Queued"
 GOING_BACK = frozenset({Phase.ROLLING_BACK, Phase.ROLLED_BACK})
 
 
@@ -35,6 +36,13 @@ def accepted(faults: Sequence[str]) -> dict[str, Any]:
     if faults:
         return _condition("Accepted", "False", "InvalidSpec", " ".join(faults))
     return _condition("Accepted", "True", "Valid", "The spec can be carried out.")
+
+
+def queued(sentence: str) -> dict[str, Any]:
+    """Whether it waits for others of its namespace before it begins; there only while nothing of it is under way."""
+    if sentence:
+        return _condition(QUEUED, "True", "NamespaceLimit", sentence)
+    return _condition(QUEUED, "False", "InTurn", "It waits for no other rollout.")
 
 
 def drifted(sentences: Sequence[str]) -> dict[str, Any]:

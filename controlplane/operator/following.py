@@ -8,9 +8,11 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from canary.spec.resource import excess, without_spec
 from controlplane.kserve.caches import Caches
-from controlplane.kubernetes.api import Kube, Object, Resource
-from controlplane.kubernetes.cache import Cache, Slim
+from controlplane.kubernetes.allowance import MOST_BYTES, outline
+from controlplane.kubernetes.api import Kube, Object, Resource, Slim
+from controlplane.kubernetes.cache import Cache
 from controlplane.kubernetes.names import ROLLOUT_LABEL
 from controlplane.kubernetes.reflector import Reflector, without_managed_fields
 from controlplane.kubernetes.resources import (
@@ -35,6 +37,10 @@ LLM_PODS = "app.kubernetes.io/part-of=llminferenceservice"
 PATIENCE = 3.0
 """Seconds that a beginning waits for kinds without which most can be decided."""
 LOOK = 0.05
+NO_ROOM = (
+    "is not read: the ModelCanaries of namespace {} take more memory than one namespace may have. It is read once "
+    "others are deleted, or whoever runs the operator raises --namespace-memory"
+)
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
@@ -95,15 +101,21 @@ class Following:
 
 
 def following(
-    kube: Kube, namespace: str | None, clock: Clock, say: Callable[[str], None] = lambda _: None
+    kube: Kube,
+    namespace: str | None,
+    clock: Clock,
+    say: Callable[[str], None] = lambda _: None,
+    *,
+    most: int = MOST_BYTES,
 ) -> Following:
-    """Caches of one namespace, or (None) of all of them; nothing is read yet."""
-    canaries, caches = Cache(MODEL_CANARY, slim_canary), Caches()
+    """Caches of one namespace, or (None) of all of them; nothing is read yet. `most`: bytes of a namespace and kind."""
+    canaries, caches = Cache(MODEL_CANARY, slim_canary, outlined=outlined_canary), Caches()
     made = Following(canaries, caches, clock, say)
 
     def follow(
         cache: Cache, *, needed: bool = True, labels: str = "", slim: Slim | None = None, everywhere: bool = False
     ) -> None:
+        cache.allowance.most = most
         place = namespace if cache.resource.namespaced and not everywhere else None
         reflector = Reflector(kube, cache.resource, cache, clock=clock, namespace=place, labels=labels, slim=slim)
         made.reflectors.append(reflector)
@@ -133,10 +145,22 @@ def slim_canary(object_: Object) -> Object:
     meta = {name: value for name, value in object_["metadata"].items() if name != "managedFields"}
     if LAST_APPLIED in (annotations := meta.get("annotations") or {}):
         meta["annotations"] = {name: value for name, value in annotations.items() if name != LAST_APPLIED}
-    slim = shaped({**object_, "metadata": meta})
+    slim = trimmed({**object_, "metadata": meta})
     if "state" in (status := slim.get("status") or {}):
         slim["status"] = {**status, "state": packed(status["state"])}
     return slim
+
+
+def trimmed(object_: Object) -> Object:
+    """A ModelCanary with its status in shape, and without a spec that is more than any plan can be."""
+    clause = excess(object_)
+    return shaped(without_spec(object_, [clause]) if clause else object_)
+
+
+def outlined_canary(object_: Object) -> Object:
+    """A ModelCanary whose namespace has no room for its spec: what it wants is not known, and what runs goes on."""
+    status = {"status": object_["status"]} if "status" in object_ else {}
+    return without_spec(outline(object_) | status, [NO_ROOM.format(object_["metadata"]["namespace"])])
 
 
 def slim_route(object_: Object) -> Object:
@@ -154,13 +178,15 @@ def slim_route(object_: Object) -> Object:
 
 def slim_pod(object_: Object) -> Object:
     """A pod without volumes and init containers' details."""
-    without_managed_fields(object_)
-    object_.get("spec", {}).pop("volumes", None)
-    return object_
+    return _without(without_managed_fields(object_), "spec", "volumes")
 
 
 def slim_node(object_: Object) -> Object:
     """A node without its images and conditions, of which it has hundreds of lines."""
-    without_managed_fields(object_)
-    object_.get("status", {}).pop("images", None)
-    return object_
+    return _without(without_managed_fields(object_), "status", "images")
+
+
+def _without(object_: Object, half: str, field: str) -> Object:
+    if field not in (inner := object_.get(half) or {}):
+        return object_
+    return {**object_, half: {name: value for name, value in inner.items() if name != field}}

@@ -58,7 +58,7 @@ class Operator:
     ) -> None:
         """`say` hears sentences for the log, with the rollout that they are about; `world` is made of the caches."""
         self.tally = Tally()
-        self.following: Following = following(kube, settings.namespace, clock, self._note)
+        self.following: Following = following(kube, settings.namespace, clock, self._note, most=settings.most_memory)
         for each in self.following.reflectors:
             each.cache.complain = self._complain
         self.leading = False
@@ -92,6 +92,7 @@ class Operator:
             say=say,
             known=settings.known,
             stores=stores,
+            most=settings.most_rollouts,
         )
         self.roster.in_order, self.roster.is_alarming = self._world.in_order, self._world.is_alarming
         self._world.claims.concerns = self.roster.pokes.touch

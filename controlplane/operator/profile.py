@@ -9,6 +9,7 @@ because a change from one counter to another looks like traffic.
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 from canary.errors import BadInput, WorldError
 from controlplane.adapters.prometheus_api import PrometheusApi
@@ -62,18 +63,20 @@ class Looks:
 
     def __init__(self, find: Find, clock: Clock) -> None:
         self._find, self._clock = find, clock
-        self._turns: dict[PrometheusApi, asyncio.Lock] = {}
-        """One that hangs keeps nobody from looking at another."""
-        self._answers: dict[tuple[PrometheusApi, str, str], tuple[float, Choice]] = {}
+        self._turns: WeakKeyDictionary[PrometheusApi, asyncio.Lock] = WeakKeyDictionary()
+        """One that hangs keeps nobody from looking at another; one that nobody asks any more is forgotten."""
+        self._answers: WeakKeyDictionary[PrometheusApi, dict[tuple[str, str], tuple[float, Choice]]] = (
+            WeakKeyDictionary()
+        )
 
     async def __call__(self, question: Question) -> Choice:
         """The answer; raises as `look` does."""
-        key = (question.api, question.namespace, question.default)
+        key, answers = (question.namespace, question.default), self._answers.setdefault(question.api, {})
         async with self._turns.setdefault(question.api, asyncio.Lock()):
-            at, choice = self._answers.get(key, (float("-inf"), None))
+            at, choice = answers.get(key, (float("-inf"), None))
             if choice is None or not 0 <= self._clock.now() - at <= FRESH:  # the clock may have been set back
                 choice = await self._find(question)
-                self._answers[key] = self._clock.now(), choice
+                answers[key] = self._clock.now(), choice
         return choice
 
 

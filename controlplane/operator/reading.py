@@ -15,11 +15,11 @@ from canary.rollout import FINISHED, Phase
 from canary.spec import revision
 from canary.spec.cluster import cluster_faults, cluster_notes
 from canary.spec.models import ModelCanary
-from canary.spec.resource import at_rest, document_of, without_lines
+from canary.spec.resource import at_rest, document_of, omitted, without_lines
 from canary.spec.stored import from_text
 from controlplane.adapters.priced import dollars_an_hour
 from controlplane.kubernetes.api import Object
-from controlplane.operator.conditions import TIDYING
+from controlplane.operator.conditions import QUEUED, TIDYING
 from controlplane.operator.finalizer import is_leaving
 from controlplane.operator.request import requests_in
 from controlplane.ports import Stored
@@ -44,6 +44,8 @@ class Reading:
     """What is no fault, and good to know: a sentence each."""
     resting: bool = False
     """Whether there is nothing to try: stable and canary say the same."""
+    queued: str = ""
+    """Why it does not begin yet, though nothing is wrong with it, as a sentence."""
 
 
 def read(object_: Object, known: Catalogue | None = None) -> Reading:
@@ -51,6 +53,8 @@ def read(object_: Object, known: Catalogue | None = None) -> Reading:
     generation = int(object_["metadata"].get("generation", 0))
     if at_rest(object_):
         return Reading(generation, None, resting=True)
+    if why := omitted(object_):
+        return Reading(generation, None, faults=tuple(each if each.endswith(".") else f"{each}." for each in why))
     try:
         document = document_of(object_)
     except SpecError as error:
@@ -91,6 +95,23 @@ def is_refused(object_: Object) -> bool:
     """Whether its status says that the spec cannot be carried out."""
     conditions = (object_.get("status") or {}).get("conditions") or ()
     return any(each.get("type") == "Accepted" and each.get("status") == "False" for each in conditions)
+
+
+def is_queued(object_: Object) -> bool:
+    """Whether its status says that it waits for others of its namespace."""
+    conditions = (object_.get("status") or {}).get("conditions") or ()
+    return any(each.get("type") == QUEUED and each.get("status") == "True" for each in conditions)
+
+
+def is_under_way(object_: Object) -> bool:
+    """Whether its status says that a rollout was begun and something of it is left to be done."""
+    phase = (object_.get("status") or {}).get("phase")
+    return phase is not None and (phase not in _FINISHED or is_tidying(object_))
+
+
+def may_begin(object_: Object) -> bool:
+    """Whether a rollout may begin that is not under way: what it is can only be said once its spec was read."""
+    return is_queued(object_) or not is_at_rest(object_)
 
 
 def is_at_rest(object_: Object) -> bool:

@@ -14,6 +14,7 @@ from dataclasses import replace
 
 from canary.errors import BadInput, WorldError
 from canary.rollout import Decision, Rollout
+from canary.spec.resource import without_spec
 from canary.spec.stored import to_text
 from controlplane.adapters.turns import Turns
 from controlplane.kubernetes.api import Kube, NotFound, Object, Refused
@@ -25,10 +26,11 @@ from controlplane.operator.drift import tell_drift
 from controlplane.operator.events import Events
 from controlplane.operator.farewell import Farewell
 from controlplane.operator.finalizer import hold, is_held, is_leaving
+from controlplane.operator.limit import MOST_ROLLOUTS, RolloutLimit
 from controlplane.operator.petitions import Petitions
 from controlplane.operator.pokes import Pokes
 from controlplane.operator.queue import WorkQueue
-from controlplane.operator.reading import Reading, held_back, is_at_rest, is_refused, read
+from controlplane.operator.reading import Reading, held_back, is_at_rest, is_queued, is_refused, read
 from controlplane.operator.request import requests_in
 from controlplane.operator.rollcall import RollCall
 from controlplane.operator.scribe import Scribe
@@ -54,6 +56,8 @@ CLAIMS_AT_A_TIME = 4
 has room left for the rollback that one of them finds to be due."""
 LOOK_AGAIN = 10.0
 """Seconds until a plan is looked at again that the cluster lacks something for."""
+ROOM_AGAIN = 60.0
+"""Seconds until it is asked again whether there is room by now for a plan that its namespace had none for."""
 AFTER_A_BUG = 5.0
 """Seconds until a rollout is looked at again whose pass ended in a bug of ours."""
 
@@ -75,9 +79,10 @@ class Roster:
         say: Callable[[Key | None, str], None],
         known: Catalogue | None = None,
         stores: Stores | None = None,
+        most: int = MOST_ROLLOUTS,
     ) -> None:
         """`canaries`: every ModelCanary; `interval`: seconds between two ticks; `say`: a sentence for the log.
-        `known`: GPUs and models that plans may name, the package's own if left out; `stores`: where states are kept.
+        `known`: what plans may name, None for the package's own; `stores`: of states; `most`: rollouts of a namespace.
         """
         self.charges: dict[Key, Charge] = {}
         self.queue: WorkQueue[Key] = WorkQueue()
@@ -109,8 +114,9 @@ class Roster:
         self._readings: dict[Key, Reading] = {}
         self._said: dict[Key, str] = {}
         self._scribe = Scribe(clock, self._background.spawn)
-        self._waiting: set[Key] = set()
-        """Those that the cluster lacks something for, which may be installed yet."""
+        self._waiting: dict[Key, float] = {}
+        """Those that something is lacking for, and in how many seconds at the latest each is looked at again."""
+        self.limit = RolloutLimit(most, self.poke)
         self.pokes = Pokes(canaries, self.charges, self.poke)
 
     async def run(self) -> None:
@@ -122,7 +128,8 @@ class Roster:
                 tasks.create_task(self._timers.run(), name="timers")
                 here = list(self._canaries.items())
                 # A refused one perhaps only for what the cluster lacked then.
-                self._waiting.update(key_of(each) for each in here if is_refused(each))
+                self._waiting.update((key_of(each), LOOK_AGAIN) for each in here if is_refused(each) or is_queued(each))
+                self.limit.begin(here)
                 for key in self.in_order([key_of(each) for each in here]):
                     self.poke(key)
                 try:
@@ -194,12 +201,13 @@ class Roster:
             self._drop(key)
             return math.inf
         if charge is None:
-            if is_at_rest(object_) and key not in self._waiting:
+            again = ROOM_AGAIN if self._canaries.is_omitted(key) else math.inf
+            if is_at_rest(object_) and key not in self._waiting and not self._canaries.may_have(key):
                 self._readings.pop(key, None)
-                return math.inf
-            self._waiting.discard(key)
+                return again
+            self._waiting.pop(key, None)
             if (charge := await self._take_up(key)) is None:
-                return LOOK_AGAIN if key in self._waiting else math.inf
+                return self._waiting.get(key, again)
             self.charges[key] = charge
         elif not is_leaving(object_):
             await self._reread(key, charge, object_)
@@ -240,22 +248,26 @@ class Roster:
         task = unfinished(object_, stored, reading)
         going_on = newest and task is not None and task.ended is None
         if task is None and is_leaving(object_):
+            self.limit.leave(key)
             await self._farewell.nothing_to_give_back(object_, reading, stored)
             return None
         if task is None:
             task = await self._next(key, object_, reading, stored)
-        if task is None:
-            self._tell_faults(object_, self._readings[key])
-            await store.note(name)
-            return None
+            if task is None:
+                self._keep_less(key, reading)
+                await self._refuse(key, object_, self._readings[key])
+                return None
+            if why := self.limit.refusal(object_):
+                self._waiting[key] = math.inf  # until it is poked
+                self._readings[key] = replace(reading, queued=why)
+                await store.note(name)
+                return None
         try:
             site = self._sites.open(task.plan, namespace)
         except BadInput as error:  # only this cluster makes it impossible, so no spec could say so before
             if isinstance(error, Absent):
-                self._waiting.add(key)
-            reading = self._readings[key] = replace(reading, plan=None, faults=(str(error),))
-            self._tell_faults(object_, reading)
-            await store.note(name)
+                self._waiting[key] = LOOK_AGAIN
+            await self._refuse(key, object_, replace(reading, plan=None, faults=(str(error),)))
             return None
         if not is_held(object_) and not is_leaving(object_):
             self._canaries.put(await hold(self._kube, object_))
@@ -268,6 +280,18 @@ class Roster:
         if task.ended is None:
             self._open_desk(key, charge, object_)
         return charge
+
+    async def _refuse(self, key: Key, object_: Object, reading: Reading) -> None:
+        """Nothing is begun: say why, where anything is wrong."""
+        self._readings[key] = reading
+        self.limit.leave(key)
+        self._tell_faults(object_, reading)
+        await self.store(key[0]).note(key[1])
+
+    def _keep_less(self, key: Key, reading: Reading) -> None:
+        """Of a spec that cannot be carried out, no more is kept than what is wrong with it."""
+        if reading.faults and not self._canaries.is_omitted(key):
+            self._canaries.lighten(key, lambda kept: without_spec(kept, reading.faults))
 
     def _prepare(self, key: Key, object_: Object) -> tuple[Charge, Reading] | None:
         """An unfinished rollout, opened for the standby: nothing is written or told."""
@@ -321,6 +345,7 @@ class Roster:
         if known is not None and known.generation == object_["metadata"].get("generation", 0):
             return
         reading = self._readings[key] = read(object_, self._known)
+        self._keep_less(key, reading)
         self._note_reading(charge, reading)
         self._tell_faults(object_, reading)
         if reading.faults or (known is not None and known.faults):
@@ -380,11 +405,13 @@ class Roster:
         """Have nothing to do with it any more."""
         charge = self.charges.pop(key, None)
         self._readings.pop(key, None)
-        self._waiting.discard(key)
+        self._waiting.pop(key, None)
         self._timers.forget(key)
+        self.limit.leave(key)
         if charge is not None:
             charge.close()
         if self._canaries.get(*key) is None:
+            self._said.pop(key, None)
             self.store(key[0]).books.forget(key[1])
 
     # What is said
@@ -394,7 +421,8 @@ class Roster:
         charge, reading = self.charges.get(key), self._readings.get(key)
         if charge is not None:
             return charge.facts(self.fence)
-        return Facts(reading.generation if reading else 0, self.fence, reading.faults if reading else ())
+        reading = reading or Reading(0, None)
+        return Facts(reading.generation, self.fence, reading.faults, queued=reading.queued)
 
     def _decided(self, namespace: str, before: Rollout, decision: Decision) -> None:
         """Count what is new in a decision, and log its changes of phase."""

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 
 from controlplane.adapters.reach import Network
 from controlplane.gateway.hostnames import Allowed
+from controlplane.kubernetes.allowance import MOST_BYTES
 from controlplane.kubernetes.consent import Listed
+from controlplane.operator.limit import MOST_ROLLOUTS
 from controlplane.operator.registry import Registry
 from profiles.catalogue import Catalogue
 
@@ -43,6 +45,10 @@ class Settings:
     """Which host names each namespace may have; None: any that no other has."""
     known: Catalogue | None = None
     """GPUs, models and quantizations that plans may name; None: those that come with the package."""
+    most_rollouts: int = MOST_ROLLOUTS
+    """Of one namespace at the same time."""
+    most_memory: int = MOST_BYTES
+    """Bytes for all objects of one kind in one namespace."""
     earlier_histories: bool = False
     """Whether histories that an earlier build kept in ConfigMaps are taken over."""
     dashboard: str = ""

@@ -47,6 +47,8 @@ class Facts:
     """Which place of the route is which variant."""
     tidied: bool = True
     """Whether a finished rollout has left nothing to be put away."""
+    queued: str = ""
+    """Why it does not begin yet, though nothing is wrong with it."""
     drifts: tuple[str, ...] = ()
     """What somebody else changed of what the rollout stands on, a sentence each."""
 

@@ -16,7 +16,16 @@ from canary.rollout import Event, Rollout
 from controlplane.kubernetes.api import Kube, NotFound, Object
 from controlplane.kubernetes.cache import Cache
 from controlplane.kubernetes.resources import MODEL_CANARY
-from controlplane.operator.conditions import DRIFTED, TIDYING, accepted, drifted, finished, with_times
+from controlplane.operator.conditions import (
+    DRIFTED,
+    QUEUED,
+    TIDYING,
+    accepted,
+    drifted,
+    finished,
+    queued,
+    with_times,
+)
 from controlplane.operator.history import Books
 from controlplane.operator.request import annotation_of, requests_in
 from controlplane.operator.state import dismissed_in, rollout_of
@@ -132,6 +141,8 @@ class StatusStore:
         told = [accepted(facts.faults)]
         if facts.drifts or any(each.get("type") == DRIFTED for each in known):
             told.append(drifted(facts.drifts))
+        if facts.queued or any(each.get("type") == QUEUED for each in known):
+            told.append(queued(facts.queued))
         if facts.tidied and _is_tidying(known):
             told.append(finished())
         news = with_times(told, known, facts.generation, self._now())

@@ -6,6 +6,7 @@ task of its own, at its own pace: one that hangs, drips or sends too much is mis
 """
 
 import asyncio
+import ssl
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -97,6 +98,8 @@ class ClusterWorld:
         self._find, self._ask, self._known = find, ask, known or builtin()
         self.claims = Claims(caches.routes, caches.routes_elsewhere, allowed)
         self._fleets: dict[str, FleetMetrics] = {}
+        self._public_tls: ssl.SSLContext | None = None
+        """For all addresses out of plans: certificates to trust take most of a megabyte."""
         self._open: dict[Key, Open] = {}
         self._background = Background(self._note)
         self._beside: set[str] = set()
@@ -134,7 +137,9 @@ class ClusterWorld:
         def close() -> None:
             if self._open.get(key) is opened:
                 del self._open[key]
+            if (later := self._open.get(key)) is None or later.fleet is not fleet:
                 fleet.forget(key)
+            self._free_fleets()
 
         source = fleet.source(key)
         ground = Ground(self._kube, self._caches, self._clock, namespace, source, self._known, close, self.claims)
@@ -245,7 +250,9 @@ class ClusterWorld:
     def _fleet_on(self, known: Known) -> FleetMetrics:
         """One for each Prometheus. What shows who we are goes to the one that it is for, and to no other."""
         if known.name not in self._fleets:
-            credentials = Credentials(known.access, known.url)
+            credentials = Credentials(known.access, known.url, tls=None if known.trusted else self._public_tls)
+            if not known.trusted:
+                self._public_tls = credentials.tls or self._public_tls
             http = CappedHttp(
                 most_bytes=MOST_BYTES if known.trusted else MOST_BYTES_OF_A_PLANS,
                 tls=credentials.tls,
@@ -263,6 +270,19 @@ class ClusterWorld:
                 api, clock=self._clock, interval=self._interval, labels=known.labels, spawn=self._background.spawn
             )
         return self._fleets[known.name]
+
+    def _free_fleets(self) -> None:
+        """Let go of every Prometheus that no rollout names any more: plans may name a new one at each edit."""
+        own = self._registry.own
+        used = {id(opened.fleet) for opened in self._open.values()}
+        for name, fleet in list(self._fleets.items()):
+            if id(fleet) not in used and (own is None or name != own.name) and self._background.is_open:
+                del self._fleets[name]
+                self._background.spawn(self._closed(fleet))
+
+    async def _closed(self, fleet: FleetMetrics) -> None:
+        await self._clock.sleep(2 * ANSWER_WITHIN)  # an answer of it may still be on its way
+        await fleet.api.close()
 
     def _note(self, sentence: str) -> None:
         self.say(sentence)

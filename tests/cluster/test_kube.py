@@ -11,11 +11,11 @@ from controlplane.kubectl.client import ThinClient
 from controlplane.kubectl.kubeconfig import find
 from controlplane.kubernetes import client as client_module
 from controlplane.kubernetes.access import Access
-from controlplane.kubernetes.api import Busy, Object, Refused, Resource
+from controlplane.kubernetes.api import Busy, Object, Refused, Request, Resource
 from controlplane.kubernetes.cache import Cache, key_of
 from controlplane.kubernetes.client import KubeClient
 from controlplane.kubernetes.election import Election
-from controlplane.kubernetes.reflector import Reflector
+from controlplane.kubernetes.reflector import Reflector, without_managed_fields
 from controlplane.kubernetes.resources import CONFIG_MAP, HTTP_ROUTE, LEASE
 from tests.cluster.bed import Light
 from tests.contracts.kube_promises import PATIENCE, SAMPLE, KubePromises, a_map, a_sample
@@ -88,6 +88,17 @@ class TestKubeClient(KubePromises):
             await kube.create(CONFIG_MAP, a_map(namespace, name, labels={"t": "pages"}))
         listing = await kube.list(CONFIG_MAP, namespace, labels="t=pages")
         assert [each["metadata"]["name"] for each in listing.items] == names
+
+    async def test_s14_objects_too_large_for_one_page_are_listed_in_more(
+        self, kube: KubeClient, namespace: str
+    ) -> None:
+        """The server takes another limit at each page."""
+        names = [f"large-{number:02}" for number in range(14)]
+        for name in names:
+            await kube.create(CONFIG_MAP, a_map(namespace, name, {"text": "x" * 900_000}, labels={"t": "large"}))
+        listing = await kube.list(CONFIG_MAP, namespace, labels="t=large", slim=without_managed_fields)
+        assert [each["metadata"]["name"] for each in listing.items] == names
+        assert kube.counts[Request.of("list", CONFIG_MAP)] > 14 * 900_000 / client_module.MOST_BYTES + 1
 
     @pytest.mark.parametrize("levels", [250, 9_000])
     async def test_r3_an_object_as_deep_as_the_server_takes_it_hides_no_other(

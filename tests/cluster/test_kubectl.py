@@ -130,6 +130,8 @@ def person(light: Light, namespace: str, tmp_path: Path) -> Iterator[Person]:
                 namespace,
                 "--prometheus",
                 "http://127.0.0.1:1",
+                "--rollouts-per-namespace",
+                "1",
             ],
             env={**os.environ, "KUBECONFIG": str(light.kubeconfig)},
             stderr=log,
@@ -165,6 +167,33 @@ def test_a_rollout_is_listed_paused_resumed_aborted_explained_and_tried_again(pe
     person.types("retry", "chat")
     until("a second attempt", lambda: person.status().get("attempt") == 2)
     assert "not possible" not in person.types("history", "chat")
+
+
+def test_s14_a_rollout_waits_for_the_one_that_its_namespace_has_under_way(person: Person) -> None:
+    """As many as this operator lets one namespace have at a time; it says so, and begins once the first is gone."""
+    person.until_phase("Analyzing", "Blind")
+    first = person.light.get("modelcanary", "chat", person.namespace)
+    assert first is not None
+    platform = {"kserve": {**first["spec"]["platform"]["kserve"], "hostname": f"next.{person.namespace}.example.com"}}
+    meta = {"name": "next", "namespace": person.namespace}
+    person.light.apply(
+        {
+            "apiVersion": first["apiVersion"],
+            "kind": first["kind"],
+            "metadata": meta,
+            "spec": {**first["spec"], "platform": platform},
+        }
+    )
+    until("the condition", lambda: "Queued" in person.types("list"), 30)
+    assert "has as many rollouts under way as one may have at a time (1, " in person.types("get", "next", code=2)
+    person.light.kubectl("delete", "modelcanary", "chat", "-n", person.namespace, "--timeout=90s")
+
+    def begun() -> bool:
+        status = (person.light.get("modelcanary", "next", person.namespace) or {}).get("status") or {}
+        return bool(status.get("phase"))
+
+    until("its turn", begun, 60)
+    assert "Queued" not in person.types("list")
 
 
 def test_a_change_is_seen_at_once_by_somebody_who_watches(person: Person) -> None:

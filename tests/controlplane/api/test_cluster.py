@@ -9,6 +9,7 @@ import httpx2
 import pytest
 
 from canary.errors import Unavailable
+from controlplane.kubernetes.allowance import weight
 from controlplane.kubernetes.api import Refused
 from controlplane.kubernetes.resources import LEASE, MODEL_CANARY, ROLLOUT_HISTORY
 from controlplane.operator.request import requests_in
@@ -187,6 +188,25 @@ def test_a_spec_that_is_refused_stands_beside_the_rollouts() -> None:
     assert listing["rollouts"] == []
     assert (problem["folder"], "sticky" in problem["problem"]) == (f"{PLACE}/chat", True)
     assert (alone.status_code, "sticky" in alone.json()["detail"]) == (404, True)
+
+
+def test_s14_one_that_waits_says_so_and_more_than_a_plan_can_be_is_not_kept(going: Shown) -> None:
+    waits = canary(going)
+    queued = {"type": "Queued", "status": "True", "message": "It begins after chat."}
+    meta = {**waits["metadata"], "name": "waits", "uid": "2"}
+    spec = {**waits["spec"], "extra": [{}] * 100_000}
+    going.within(
+        lambda: going.kube.seed(
+            MODEL_CANARY, {**waits, "metadata": meta, "spec": spec, "status": {"conditions": [queued]}}
+        )
+    )
+    with going.client() as client:
+        until(lambda: bool(client.get("/api/v1/rollouts").json()["unreadable"]))
+        [problem] = client.get("/api/v1/rollouts").json()["unreadable"]
+    assert problem == {**problem, "folder": f"{PLACE}/waits", "problem": "It begins after chat."}
+    kept = going.cluster.canaries.get(PLACE, "waits")
+    assert kept is not None
+    assert weight(kept) < 100_000
 
 
 def test_a_status_that_somebody_else_wrote_spoils_no_other(going: Shown) -> None:

@@ -56,6 +56,18 @@ def test_a_spec_that_was_refused_says_why() -> None:
     assert "sticky" in told
 
 
+def test_one_that_waits_for_others_of_its_namespace_says_for_which() -> None:
+    person, queued = desk(), {"type": "Queued", "status": "True", "message": "It begins after b."}
+    for truth in ("True", "False"):
+        status = {"conditions": [{"type": "Accepted", "status": "True"}, queued | {"status": truth}]}
+        person.kube.seed(MODEL_CANARY, {**a_canary(f"is-{truth.lower()}"), "status": status})
+    first, second = sorted(person("list", "--no-headers").stdout.splitlines())
+    assert "Queued" not in first
+    assert "Queued" in second
+    assert second.endswith("It begins after b.")
+    assert "It begins after b." in person("get", "is-true").stderr + person("get", "is-true").stdout
+
+
 def test_one_that_no_operator_has_seen_says_so() -> None:
     person = desk()
     person.kube.seed(MODEL_CANARY, a_canary())

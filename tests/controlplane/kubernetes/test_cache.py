@@ -96,3 +96,64 @@ def test_s14_a_listener_that_fails_at_one_object_ends_nobody(told: Told) -> None
         "A bug of ours at a change of Pod models/bad, please report it: RecursionError('too deep'). "
         "Everything else goes on."
     )
+
+
+def large(name: str, version: str, size: int = 400_000, namespace: str = "models") -> Object:
+    meta = {"namespace": namespace, "name": name, "resourceVersion": version, "uid": name}
+    return {"metadata": meta, "spec": {"text": "x" * size}}
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_s14_one_namespace_takes_no_more_memory_than_it_may(listed: bool) -> None:
+    """Whether its objects come by a list or by a watch; those of others are kept whole, and all of them by name."""
+    said: list[str] = []
+    cache = Cache(POD, most=1_000_000)
+    cache.complain = said.append
+    objects = [large(f"p{number:02}", "1") for number in range(20)] + [large("z", "1", namespace="other")]
+    if listed:
+        cache.replace(objects)
+    else:
+        for each in objects:
+            cache.put(each)
+    whole = [each["metadata"]["name"] for each in cache.items() if "spec" in each]
+    assert whole == ["p00", "p01", "z"]
+    assert len(cache) == 21
+    assert cache.is_omitted(("models", "p02"))
+    [sentence] = said
+    assert sentence.startswith(
+        "The pods of namespace models take more memory than one namespace may have (0 MiB): of p02,"
+    )
+
+
+def test_s14_what_had_no_room_is_taken_whole_once_there_is_some() -> None:
+    cache = Cache(POD, most=1_000_000)
+    cache.complain = lambda _: None
+    for name in ("a", "b", "c"):
+        cache.put(large(name, "1"))
+    assert not cache.may_have(("models", "c"))
+    cache.put(large("c", "1"))
+    assert cache.is_omitted(("models", "c")), "nothing has changed yet"
+    cache.drop(("models", "a"))
+    assert cache.may_have(("models", "c"))
+    heard: list[str] = []
+    cache.on_change(lambda _before, after: heard.append((after or {})["metadata"]["name"]))
+    cache.put(large("c", "1"))
+    assert heard == ["c"]
+    assert "spec" in (cache.get("models", "c") or {})
+    cache.put(large("b", "2", size=10))
+    cache.lighten(("models", "c"), lambda object_: {"metadata": object_["metadata"]})
+    cache.put(large("d", "1", size=900_000))
+    assert "spec" in (cache.get("models", "d") or {})
+
+
+def test_a_list_that_was_begun_again_counts_each_object_once() -> None:
+    """Where its first pages had expired."""
+    cache = Cache(POD, most=1_000_000)
+    intake = cache.intake()
+    for _ in range(5):
+        kept = [intake(large(name, "1")) for name in ("a", "b")]
+    cache.replace(kept, intake)
+    assert all("spec" in each for each in cache.items())
+    assert not cache.allowance.fits("models", 400_000)
+    cache.replace([])
+    assert cache.allowance.fits("models", 1_000_000)

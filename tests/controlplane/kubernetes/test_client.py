@@ -10,11 +10,11 @@ from kubernetes.aio.client.configuration import Configuration
 
 from canary.errors import Conflict, Unavailable, WorldError
 from controlplane.kubernetes.access import Access
-from controlplane.kubernetes.api import Busy, Exists, Gone, NotFound, Refused, Request, WatchEvent
-from controlplane.kubernetes.client import KubeClient
+from controlplane.kubernetes.api import Busy, Exists, Gone, NotFound, Object, Refused, Request, WatchEvent
+from controlplane.kubernetes.client import MOST_BYTES, PAGE, KubeClient
 from controlplane.kubernetes.resources import CONFIG_MAP, HTTP_ROUTE, MODEL_CANARY, POD, SECRET
 from tests.controlplane.adapters.waiting import until
-from tests.controlplane.kubernetes.scripted import Script, done, status
+from tests.controlplane.kubernetes.scripted import Collection, Script, done, status
 
 
 async def refusal(kube: KubeClient) -> WorldError:
@@ -230,7 +230,65 @@ async def test_a_long_list_is_read_page_by_page(script: Script, kube: KubeClient
     assert {(each["apiVersion"], each["kind"]) for each in listing.items} == {("v1", "Pod")}
     assert listing.version == "7"
     assert {asked[2]["labelSelector"] for asked in script.asked} == {"app in (chat, mail),!x"}
-    assert script.asked[0][2]["limit"] == "500"
+    assert script.asked[0][2]["limit"] == str(PAGE)
+
+
+async def test_s14_hundreds_of_large_objects_are_listed_in_pages_that_fit(script: Script, kube: KubeClient) -> None:
+    """As large as a server takes them, and never more of them at a time than memory for a page; small ones as ever."""
+    large = Collection(60, 1_000_000)
+    script.handler = large.answer
+    kept: list[int] = []
+
+    def slim(object_: Object) -> Object:
+        kept.append(len(object_["spec"]))
+        return {"metadata": object_["metadata"]}
+
+    listing = await kube.list(MODEL_CANARY, slim=slim)
+    assert [each["metadata"]["name"] for each in listing.items] == [f"p{number:04}" for number in range(60)]
+    assert {*map(len, listing.items)} == {1}, "each is slimmed as its page comes"
+    assert len(kept) == 60
+    # A page that was too large is asked for again, in less; what fits then grows again a little at a time.
+    assert large.limits[:3] == [PAGE, PAGE // 4, PAGE // 16]
+    assert max(large.limits[4:]) < 2 * MOST_BYTES // 1_000_000 + 8
+    small = Collection(60, 100)
+    script.handler = small.answer
+    assert len((await kube.list(POD)).items) == 60
+    assert small.limits == [PAGE]
+    for _ in range(20):
+        await kube.list(MODEL_CANARY)
+    assert small.limits[-1] >= PAGE, "once they are small again, pages are as long as ever"
+
+
+async def test_s14_a_page_that_does_not_come_in_time_is_a_smaller_one_the_next_time(script: Script) -> None:
+    """So that many slow objects are listed after a few tries, and a server that is away is not asked more often."""
+    client = KubeClient(Access(Configuration(host=script.url)), timeout=0.3)
+    slow = Collection(40, 10, seconds=0.02)
+    script.handler = slow.answer
+    for _ in range(10):
+        try:
+            assert len((await client.list(POD)).items) == 40
+        except Unavailable as error:
+            assert "did not answer within 0.3 s" in str(error)  # noqa: PT017 - some tries fail, and then in these words
+        else:
+            break
+    else:
+        raise AssertionError(slow.limits)
+    assert slow.limits[0] == PAGE
+    await client.close()
+
+
+async def test_s14_an_answer_without_an_end_is_cut_off(
+    script: Script, kube: KubeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of one object, of a page of one, and of a line of a watch."""
+    for bound in ("LARGEST", "MOST_BYTES"):
+        monkeypatch.setattr(f"controlplane.kubernetes.client.{bound}", 10_000)
+    script.handler = lambda _request: done(web.Response(text=json.dumps({"spec": "x" * 20_000})))
+    for asked in (kube.get(POD, "models", "a"), kube.list(POD)):
+        with pytest.raises(Unavailable, match="answers more than"):
+            await asked
+    with pytest.raises(Unavailable, match="a line of more than"):
+        [event async for event in kube.watch(POD, "models", "5")]
 
 
 async def test_r3_a_list_whose_pages_expire_is_read_in_one_piece(script: Script, kube: KubeClient) -> None:

@@ -1,6 +1,8 @@
 """Which names the metrics have, where a plan does not say."""
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -129,3 +131,15 @@ def test_only_profiles_that_tell_the_variants_apart_are_chosen() -> None:
     names = {"http_requests_total", "istio_requests_total"}
     assert choose(names, set()).profile == "istio"
     assert choose(names, set(), among=("vllm", "kserve")).profile == "vllm"
+
+
+@in_virtual_time
+async def test_s14_a_prometheus_that_nobody_asks_any_more_is_forgotten() -> None:
+    """Plans may name a new one at each edit."""
+    looks = Looks(Prometheus(VLLM), VirtualClock())
+    api = PrometheusApi("http://q:9090", seconds=5)
+    gone = weakref.ref(api)
+    await looks(replace(QUESTION, api=api))
+    del api
+    gc.collect()
+    assert gone() is None

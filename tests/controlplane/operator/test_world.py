@@ -1,6 +1,7 @@
 """From when on a rollout's numbers are read, and that nothing which one Prometheus does moves the tick of another's."""
 
 import asyncio
+import ssl
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -16,6 +17,7 @@ from controlplane.kserve.caches import Caches
 from controlplane.kubernetes.memory import MemoryKube
 from controlplane.operator.profile import Question
 from controlplane.operator.registry import Registry
+from controlplane.operator.sites import ClusterSite
 from controlplane.operator.tally import Tally
 from controlplane.operator.ticker import Ticker
 from controlplane.operator.world import ClusterWorld
@@ -233,3 +235,75 @@ def test_r4_a_rollout_of_a_plans_own_prometheus_hears_its_numbers_as_they_come(
 
     play(story())
     assert heard == [pytest.approx(0.05)]
+
+
+def test_s14_a_prometheus_that_no_plan_names_any_more_is_let_go_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hundreds of edits of one plan leave one connection, and what others read stays as it is."""
+
+    async def story() -> None:
+        clock = VirtualClock()
+        played = Played(clock)
+        monkeypatch.setattr("controlplane.operator.world.CappedHttp", played.client)
+        closed: list[str] = []
+
+        async def close(client: Client) -> None:
+            closed.append("one")
+
+        monkeypatch.setattr(Client, "close", close)
+        registry = Registry.of("http://own", addresses="private")
+        world = ClusterWorld(MemoryKube(clock), Caches(), clock=clock, prometheus=registry, interval=1.0)
+        async with asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(world.run())
+            await asyncio.sleep(0)
+
+            def opened(host: str, namespace: str = NAMESPACE) -> ClusterSite:
+                address = {} if host == "own" else {"prometheus": f"http://{host}"}
+                return world.open(plan(kserve={**address, "metricsProfile": "envoy-gateway"}), namespace)
+
+            stays, own = opened("theirs", "other"), opened("own", "third")
+            site = opened("host-0")
+            for number in range(1, 200):
+                later = opened(f"host-{number}")  # a standby may have one open while the leader's is not closed yet
+                await world.tick()
+                site.close()
+                site = later
+            assert set(world._fleets) == {"http://own", "http://theirs", "http://host-199"}
+            assert world._fleets["http://host-199"].places(KEY) is not None
+            again = opened("host-199")
+            site.close()
+            assert world._fleets["http://host-199"].places(KEY) is not None, "somebody else has it open still"
+            again.close()
+            stays.close()
+            own.close()
+            assert set(world._fleets) == {"http://own"}
+            assert closed == [], "an answer may be on its way"
+            await clock.sleep(60)
+            assert len(closed) == 201
+            running.cancel()
+        await world.close()
+
+    play(story())
+
+
+def test_s14_addresses_out_of_plans_share_what_they_trust(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Certificates that all the world trusts are most of what a connection takes."""
+    made: list[int] = []
+    create = ssl.create_default_context
+
+    def context(**given: Any) -> ssl.SSLContext:
+        made.append(1)
+        return create(**given)
+
+    monkeypatch.setattr(ssl, "create_default_context", context)
+
+    async def story() -> None:
+        clock = VirtualClock()
+        registry = Registry.of("https://own", addresses="public")
+        world = ClusterWorld(MemoryKube(clock), Caches(), clock=clock, prometheus=registry, interval=1.0)
+        for number in range(20):
+            kserve = {"prometheus": f"https://host-{number}.example.com", "metricsProfile": "envoy-gateway"}
+            world.open(plan(kserve=kserve), NAMESPACE)
+        await world.close()
+
+    play(story())
+    assert len(made) == 2, "one is the operator's own"

@@ -20,7 +20,8 @@ from controlplane.kubernetes.memory import MemoryKube
 from controlplane.kubernetes.resources import MODEL_CANARY, NAMESPACE
 from controlplane.operator.desk import Desks
 from controlplane.operator.events import Events
-from controlplane.operator.following import slim_canary
+from controlplane.operator.following import outlined_canary, slim_canary
+from controlplane.operator.limit import MOST_ROLLOUTS
 from controlplane.operator.reading import is_at_rest
 from controlplane.operator.roster import Roster
 from controlplane.operator.site import Drift
@@ -243,12 +244,12 @@ class RouterOf:
 class Office:
     """One operator: its caches, its roster, its tick. Lives as long as `life` lets it."""
 
-    def __init__(self, town: "Town", life: Life, fence: int) -> None:
+    def __init__(self, town: "Town", life: Life, fence: int, most: int = MOST_ROLLOUTS) -> None:
         self.town, self.life, self.fence = town, life, fence
         clock = town.clock
         self.kube = MortalKube(clock, life, town.kube)
         self.kube.latency = town.latency
-        self.canaries = Cache(MODEL_CANARY, slim_canary)
+        self.canaries = Cache(MODEL_CANARY, slim_canary, outlined=outlined_canary)
         self.called = asyncio.Event()
         """Set to let `stand_by` lead."""
         self._listed = asyncio.Event()
@@ -264,6 +265,7 @@ class Office:
             desks=Desks(self.kube, clock=clock),
             tally=self.tally,
             say=lambda _key, sentence: town.said.append(sentence),
+            most=most,
         )
         self.roster.fence = fence
 
@@ -354,10 +356,10 @@ class Town:
         stored = stored_in(self.kube.objects(MODEL_CANARY).get((PLACE, name)) or {})
         return stored.rollout if stored else None
 
-    def office(self, fatal: int | None = None, *, after: bool = False) -> Office:
+    def office(self, fatal: int | None = None, *, after: bool = False, most: int = MOST_ROLLOUTS) -> Office:
         """A new operator in a new term."""
         self.terms += 1
-        return Office(self, Life(fatal, after=after), self.terms)
+        return Office(self, Life(fatal, after=after), self.terms, most)
 
     async def until(self, what: Callable[[], bool], seconds: float = 300.0) -> None:
         """Wait in virtual time; fails with what was said where it never comes."""
