@@ -54,11 +54,13 @@ class Controller:
     gateway: tuple[str, str] = GATEWAY
     splits: list[Split] = field(default_factory=list)
     """Every split that came into force; of changes that come faster than it answers, only the last does."""
+    namespace: str | None = None
+    """Whose routes are its business; None: everybody's."""
 
     async def run(self) -> None:
         """Answer for every route, for ever."""
         version = "0"
-        async for event in self.kube.watch(HTTP_ROUTE, None, version):
+        async for event in self.kube.watch(HTTP_ROUTE, self.namespace, version):
             if event.type in {"ADDED", "MODIFIED"}:
                 await self._answer(event.object)
 

@@ -36,8 +36,15 @@ SIM = {
 class FakeKServe:
     """Everything that a real cluster does with an InferenceService."""
 
-    def __init__(self, kube: MemoryKube, *, load_s: float = 0.0, gpus: int = 4) -> None:
-        """One node with so many GPUs; a pod is ready `load_s` seconds after it was made."""
+    def __init__(
+        self, kube: MemoryKube, *, load_s: float = 0.0, gpus: int = 4, namespace: str | None = None, subnet: int = 0
+    ) -> None:
+        """One node with so many GPUs; a pod is ready `load_s` seconds after it was made.
+
+        `namespace`: whose InferenceServices are its business; None: everybody's. `subnet`: of its pods' addresses.
+        """
+        self._subnet = subnet
+        self._namespace = namespace
         self._kube = kube
         self._now = kube.clock.now
         self._load_s = load_s
@@ -50,7 +57,9 @@ class FakeKServe:
 
     def step(self) -> None:
         """Bring everything to where it would be now."""
-        for service in self._kube.objects(INFERENCE_SERVICE).values():
+        for (namespace, _), service in self._kube.objects(INFERENCE_SERVICE).items():
+            if self._namespace not in {None, namespace}:
+                continue
             runtime = self._runtime(service)
             if runtime is None:
                 self._say_no_runtime(service)
@@ -106,7 +115,10 @@ class FakeKServe:
         """New pods first; the old ones go when these are ready, as a rolling update has it."""
         name, template = deployment["metadata"]["name"], deployment["spec"]["template"]
         mine = [
-            each for each in self._kube.objects(POD).values() if each["metadata"]["labels"]["app"] == f"isvc.{name}"
+            each
+            for (namespace, _), each in self._kube.objects(POD).items()
+            if namespace == deployment["metadata"]["namespace"]
+            and each["metadata"]["labels"].get("app") == f"isvc.{name}"
         ]
         hash_ = template["metadata"]["labels"]["pod-template-hash"]
         new = [each for each in mine if each["metadata"]["labels"]["pod-template-hash"] == hash_]
@@ -163,7 +175,7 @@ class FakeKServe:
             {"type": "PodScheduled", "status": "True", "lastTransitionTime": since},
             {"type": "Ready", "status": str(ready), "lastTransitionTime": self._stamp(self._now())},
         ]
-        address = status.get("podIP") or f"10.0.0.{pod['metadata']['name'].rpartition('-')[2]}"
+        address = status.get("podIP") or f"10.0.{self._subnet}.{pod['metadata']['name'].rpartition('-')[2]}"
         return self._write(
             POD,
             pod,

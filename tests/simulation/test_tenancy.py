@@ -1,0 +1,127 @@
+"""Whatever one namespace may write, the rollouts of all others go as if it were not there.
+
+In memory, with the real operator and its real adapters (`shared_cluster.py`): a fleet with a canary that breaks, once
+alone and then beside a namespace whose owner does the worst that is known, and whatever comes to mind. Every object of
+the others is compared as text, every change of a split with its time, and everything that leaves the cluster is read.
+More of it runs with SERINUS_PROFILE=nightly.
+"""
+
+import os
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.simulation.attacker import RANDOM, WORST, Act, act
+from tests.simulation.outside import METADATA, address_of, play
+from tests.simulation.shared_cluster import ABORTED, BAD, GOOD, HOOKS, HOSTILE, MARKERS, PLACE, Told, run
+
+NIGHTLY = os.environ.get("SERINUS_PROFILE") == "nightly"
+EXAMPLES = 2_000 if NIGHTLY else 25
+GROUP = 1 if NIGHTLY else 5
+"""Of the worst so many are done in one run."""
+LONGEST_TURN = 1.0
+"""Seconds of processor time that one turn of the loop may take: the lease lasts six."""
+A_TICK = 1.0
+"""Seconds between two looks at the numbers."""
+FORBIDDEN = {METADATA, "127.0.0.1", "::1"}
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Told:
+    """The fleet without anybody beside it."""
+    return play(run(tmp_path_factory.mktemp("alone")))
+
+
+def beside(folder: Path, acts: Sequence[Act], *, schema: bool = True) -> Told:
+    """The same fleet beside a namespace in which this is done."""
+    return play(run(folder, partial(act, acts=acts), schema=schema))
+
+
+def unharmed(told: Told, alone: Told, *, schema: bool = True) -> None:
+    """Nothing of the others is other than it was alone, and nothing of theirs went where it must not.
+
+    Where the server took objects that our schema refuses, the operator may call what it met a bug.
+    """
+    assert told.ended == [], told.said[-5:]
+    assert not schema or [each for each in told.said if "bug of ours" in each] == []
+    assert _shapes(told) == _shapes(alone)
+    assert max(map(abs, _delays(told, alone))) < A_TICK
+    assert told.alerts == alone.alerts
+    assert told.objects.keys() == alone.objects.keys()
+    assert [name for name, text in told.objects.items() if text != alone.objects[name]] == []
+    others = {path for path in told.secrets if f"/namespaces/{HOSTILE}/" not in path}
+    assert others == alone.secrets
+    assert told.climbing == []
+    assert told.stolen == []
+    assert told.longest < LONGEST_TURN
+    _nothing_leaked(told)
+
+
+def _shapes(told: Told) -> dict[str, list[int]]:
+    """By rollout, the canary's weights in their order."""
+    return {name: [weight for _, weight in splits] for name, splits in sorted(told.splits.items())}
+
+
+def _delays(told: Told, alone: Told) -> list[float]:
+    """How much later than alone each weight came into force, in seconds."""
+    return [
+        at - before
+        for name, splits in told.splits.items()
+        for (at, _), (before, _) in zip(splits, alone.splits[name], strict=True)
+    ]
+
+
+def _nothing_leaked(told: Told) -> None:
+    markers = {value: place for place, data in MARKERS.items() for value in data.values() if place[0] != HOSTILE}
+    for each in told.sent:
+        dialled = address_of(each.dialled)
+        assert dialled not in FORBIDDEN, each
+        for marker, place in markers.items():
+            kept = place[0] == PLACE and each.host.endswith("models.example.com")
+            assert kept or (marker not in each.text and marker not in each.path), each
+    written = "\n".join([*told.said, told.hostile, *(v for k, v in told.objects.items() if not k.startswith("Secret"))])
+    assert [marker for marker in markers if marker in written] == []
+
+
+def test_s14_the_fleet_does_what_the_others_are_compared_with(alone: Told) -> None:
+    """One canary is rolled back at half of the traffic, one promoted, one aborted, and all three tell."""
+    assert _shapes(alone) == {
+        ABORTED: [0, 1, 50_000, 1, 0],
+        BAD: [0, 1, 50_000, 500_000, 1, 0],
+        GOOD: [0, 1, 50_000, 500_000, 999_999, 1_000_000],
+    }
+    assert len(alone.alerts) == 3
+    assert {each.host for each in alone.sent} >= {HOOKS, "git.models.example.com"}
+    unharmed(alone, alone)
+
+
+@pytest.mark.parametrize("group", [list(WORST)[first : first + GROUP] for first in range(0, len(WORST), GROUP)])
+def test_s14_the_worst_of_one_namespace_changes_nothing_for_the_others(
+    group: Sequence[str], alone: Told, tmp_path: Path
+) -> None:
+    """Some at once, to save time; what fails is done alone after that, so that it is known which it is."""
+    try:
+        unharmed(
+            beside(tmp_path, [each for number, what in enumerate(group) for each in WORST[what](f"evil-{number}")]),
+            alone,
+        )
+    except AssertionError:
+        for number, what in enumerate(group):
+            told = beside(tmp_path / str(number), WORST[what]("evil"))
+            try:
+                unharmed(told, alone)
+            except AssertionError as error:
+                raise AssertionError(f"{what}: {error}") from error
+        raise
+
+
+@settings(max_examples=EXAMPLES)
+@given(acts=st.lists(RANDOM, min_size=30, max_size=90), schema=st.sampled_from([True, True, False]))
+def test_s14_whatever_one_namespace_writes_changes_nothing_for_the_others(
+    acts: Sequence[Act], schema: bool, alone: Told, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    unharmed(beside(tmp_path_factory.mktemp("beside"), acts, schema=schema), alone, schema=schema)
