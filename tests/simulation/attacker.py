@@ -9,7 +9,7 @@ import asyncio
 import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from hypothesis import strategies as st
@@ -33,17 +33,34 @@ HOOK = "hooks.attacker.example.com"
 MODELS = [f"10.0.1.{number}" for number in range(1, 20)]
 """Addresses of the attacker's servers."""
 MIB = 1024 * 1024
+SHOWN = 150
+"""Letters of an act that a failing example shows: some of the values are of many thousand."""
 NONSENSE = (RecursionError, TypeError, AttributeError, ValueError, KeyError)
 """How the server in memory refuses what no schema refused before."""
 GATES = ["error_rate <= 5%", "ttft p95 <= 1s"]
 
 
-@dataclass(frozen=True)
-class Write:
+class _Short:
+    """Shows itself in a failing example within bounds."""
+
+    def __repr__(self) -> str:
+        """The fields, cut off."""
+        try:
+            words = ", ".join(repr(value)[:SHOWN] for value in vars(self).values())
+        except RecursionError:
+            words = "of too many levels to be shown"
+        return f"{type(self).__name__}({words})"[: 2 * SHOWN]
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(repr(self))
+
+
+@dataclass(frozen=True, repr=False)
+class Write(_Short):
     """Make an object be like this."""
 
     resource: Resource
-    object: Object = field(repr=False)
+    object: Object
 
     async def do(self, cluster: SharedCluster) -> None:
         """Write it."""
@@ -56,13 +73,13 @@ class Write:
                 cluster.kube.seed(self.resource, self.object)
 
 
-@dataclass(frozen=True)
-class Patch:
+@dataclass(frozen=True, repr=False)
+class Patch(_Short):
     """Merge this into an object, or into its status."""
 
     resource: Resource
     name: str
-    patch: Object = field(repr=False)
+    patch: Object
     subresource: str = ""
 
     async def do(self, cluster: SharedCluster) -> None:
@@ -72,8 +89,8 @@ class Patch:
             await kube.patch(self.resource, HOSTILE, self.name, self.patch, subresource=self.subresource)
 
 
-@dataclass(frozen=True)
-class Delete:
+@dataclass(frozen=True, repr=False)
+class Delete(_Short):
     """Delete an object."""
 
     resource: Resource
@@ -85,11 +102,11 @@ class Delete:
             await cluster.kube.acting_as("kubectl").delete(self.resource, HOSTILE, self.name)
 
 
-@dataclass(frozen=True)
-class Plant:
+@dataclass(frozen=True, repr=False)
+class Plant(_Short):
     """Let a pod of the attacker's show these series from now on. Prometheus says which pod it was."""
 
-    series: Sequence[Object] = field(repr=False)
+    series: Sequence[Object]
     rollout: str = "evil"
 
     async def do(self, cluster: SharedCluster) -> None:
@@ -99,8 +116,8 @@ class Plant:
         cluster.scraped.planted[pod] = [{**each, "metric": {**each["metric"], **target}} for each in self.series]
 
 
-@dataclass(frozen=True)
-class Serve:
+@dataclass(frozen=True, repr=False)
+class Serve(_Short):
     """Let a server of the attacker's answer so from now on."""
 
     host: str
@@ -115,8 +132,8 @@ class Serve:
         cluster.outside.servers |= dict.fromkeys(MODELS if self.host == "models" else [self.host], answer)
 
 
-@dataclass(frozen=True)
-class Slow:
+@dataclass(frozen=True, repr=False)
+class Slow(_Short):
     """Let queries that are written into gates take so long (seconds) in the shared Prometheus."""
 
     seconds: float

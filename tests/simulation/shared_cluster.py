@@ -10,6 +10,7 @@ import asyncio
 import base64
 import json
 import re
+import traceback
 from collections import defaultdict
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
@@ -116,7 +117,7 @@ class Tolerant(Controller):
             await super()._answer(route)
 
 
-@dataclass
+@dataclass(repr=False)  # half a megabyte, which a failing example would show
 class Told:
     """What is known of a run at its end."""
 
@@ -266,10 +267,7 @@ class _Worker:
         try:
             await self.operator.run(self._stop)
         except Exception as error:  # noqa: BLE001 - whatever it is, it ended the operator
-            self.ended = repr(error)
-            import traceback
-
-            traceback.print_exc()
+            self.ended = "".join(traceback.format_exception(error))
         if not self._stop.is_set():
             self.ended = self.ended or "it returned"
 
@@ -287,7 +285,7 @@ def _told(cluster: SharedCluster) -> Told:
         secrets=frozenset(asked.path for asked, _ in cluster.api.asked if "/secrets/" in asked.path),
         climbing=cluster.api.climbing,
         stolen=_stolen(cluster.kube),
-        alerts=[each.text.partition("\n\n")[2] for each in cluster.outside.sent if each.host == HOOKS],
+        alerts=[to_the_second(each.text.partition("\n\n")[2]) for each in cluster.outside.sent if each.host == HOOKS],
         sent=cluster.outside.sent,
         said=cluster.said,
         hostile="\n".join(
@@ -311,10 +309,14 @@ def _objects(kube: MemoryKube) -> dict[str, str]:
     return {f"{kind.kind} {'/'.join(key)}": _as_text(each, names) for kind, key, each in kept}
 
 
-def _as_text(object_: Object, names: Mapping[str, str]) -> str:
-    text = json.dumps(object_, sort_keys=True, indent=1)
-    # Within a tick rollouts are looked at one after the other, and in which order makes no difference to them.
+def to_the_second(text: str) -> str:
+    """Without parts of seconds: within a tick one rollout is looked at after the other, in any order."""
     text = re.sub(r"(:\d\d)\.\d+Z", r"\1Z", text)
+    return re.sub(r"\b\d+ ms\b", "0 ms", text)
+
+
+def _as_text(object_: Object, names: Mapping[str, str]) -> str:
+    text = to_the_second(json.dumps(object_, sort_keys=True, indent=1))
     text = re.sub(r"\b(17672\d{5})\.\d+", r"\1", text)
     text = re.sub(r'("t\\?": ?\d+)\.\d+', r"\1", text)
     text = re.sub(r'"resourceVersion": "\d+"', '"resourceVersion": ""', text)

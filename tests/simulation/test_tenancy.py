@@ -6,13 +6,15 @@ the others is compared as text, every change of a split with its time, and every
 More of it runs with SERINUS_PROFILE=nightly.
 """
 
+import difflib
 import os
+import pprint
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.simulation.attacker import RANDOM, WORST, Act, act
@@ -20,7 +22,10 @@ from tests.simulation.outside import METADATA, address_of, play
 from tests.simulation.shared_cluster import ABORTED, BAD, GOOD, HOOKS, HOSTILE, MARKERS, PLACE, Told, run
 
 NIGHTLY = os.environ.get("SERINUS_PROFILE") == "nightly"
-EXAMPLES = 2_000 if NIGHTLY else 25
+EXAMPLES = 2_000 if NIGHTLY else 8
+"""Each takes one to three seconds of a processor."""
+PHASES = list(Phase) if NIGHTLY else [Phase.explicit, Phase.reuse, Phase.generate]
+"""A failing example is made smaller at night alone: that takes hundreds of runs. By day its acts are all shown."""
 GROUP = 1 if NIGHTLY else 5
 """Of the worst so many are done in one run."""
 LONGEST_TURN = 1.0
@@ -41,24 +46,35 @@ def beside(folder: Path, acts: Sequence[Act], *, schema: bool = True) -> Told:
     return play(run(folder, partial(act, acts=acts), schema=schema))
 
 
-def unharmed(told: Told, alone: Told, *, schema: bool = True) -> None:
-    """Nothing of the others is other than it was alone, and nothing of theirs went where it must not.
+def harm(told: Told, alone: Told, *, schema: bool = True) -> dict[str, object]:
+    """What of the others is other than it was alone, and what of theirs went where it must not.
 
     Where the server took objects that our schema refuses, the operator may call what it met a bug.
     """
-    assert told.ended == [], told.said[-5:]
-    assert not schema or [each for each in told.said if "bug of ours" in each] == []
-    assert _shapes(told) == _shapes(alone)
-    assert max(map(abs, _delays(told, alone))) < A_TICK
-    assert told.alerts == alone.alerts
-    assert told.objects.keys() == alone.objects.keys()
-    assert [name for name, text in told.objects.items() if text != alone.objects[name]] == []
-    others = {path for path in told.secrets if f"/namespaces/{HOSTILE}/" not in path}
-    assert others == alone.secrets
-    assert told.climbing == []
-    assert told.stolen == []
-    assert told.longest < LONGEST_TURN
-    _nothing_leaked(told)
+    delay = 0.0 if _shapes(told) != _shapes(alone) else max(map(abs, _delays(told, alone)))
+    found = {
+        "operators that ended": told.ended,
+        "bugs": [each for each in told.said if "bug of ours" in each] if schema else [],
+        "weights": {name: weights for name, weights in _shapes(told).items() if weights != _shapes(alone).get(name)},
+        "seconds of delay": delay if delay >= A_TICK else 0,
+        "alerts": sorted({*told.alerts} ^ {*alone.alerts}),
+        "objects": {
+            name: _first_difference(told.objects.get(name, ""), alone.objects.get(name, ""))
+            for name in sorted({*told.objects, *alone.objects})
+            if told.objects.get(name) != alone.objects.get(name)
+        },
+        "Secrets": {path for path in told.secrets if f"/namespaces/{HOSTILE}/" not in path} ^ alone.secrets,
+        "paths that climb": told.climbing,
+        "stolen host names": told.stolen,
+        "seconds of one turn": told.longest if told.longest >= LONGEST_TURN else 0,
+        "leaks": _leaks(told),
+    }
+    return {what: each for what, each in found.items() if each}
+
+
+def _first_difference(one: str, other: str) -> str:
+    """A few lines."""
+    return "\n".join([*difflib.unified_diff(other.splitlines(), one.splitlines(), lineterm="", n=0)][:12])[:2000]
 
 
 def _shapes(told: Told) -> dict[str, list[int]]:
@@ -75,16 +91,16 @@ def _delays(told: Told, alone: Told) -> list[float]:
     ]
 
 
-def _nothing_leaked(told: Told) -> None:
+def _leaks(told: Told) -> list[object]:
+    """Requests to forbidden addresses or with what a Secret of the others holds, and such words that were kept."""
     markers = {value: place for place, data in MARKERS.items() for value in data.values() if place[0] != HOSTILE}
+    found: list[object] = [each for each in told.sent if address_of(each.dialled) in FORBIDDEN]
     for each in told.sent:
-        dialled = address_of(each.dialled)
-        assert dialled not in FORBIDDEN, each
-        for marker, place in markers.items():
-            kept = place[0] == PLACE and each.host.endswith("models.example.com")
-            assert kept or (marker not in each.text and marker not in each.path), each
+        known = [place for marker, place in markers.items() if marker in each.text or marker in each.path]
+        if any(place[0] != PLACE or not each.host.endswith("models.example.com") for place in known):
+            found.append(each)
     written = "\n".join([*told.said, told.hostile, *(v for k, v in told.objects.items() if not k.startswith("Secret"))])
-    assert [marker for marker in markers if marker in written] == []
+    return [*found, *(marker for marker in markers if marker in written)]
 
 
 def test_s14_the_fleet_does_what_the_others_are_compared_with(alone: Told) -> None:
@@ -96,7 +112,7 @@ def test_s14_the_fleet_does_what_the_others_are_compared_with(alone: Told) -> No
     }
     assert len(alone.alerts) == 3
     assert {each.host for each in alone.sent} >= {HOOKS, "git.models.example.com"}
-    unharmed(alone, alone)
+    assert harm(alone, alone) == {}
 
 
 @pytest.mark.parametrize("group", [list(WORST)[first : first + GROUP] for first in range(0, len(WORST), GROUP)])
@@ -104,24 +120,16 @@ def test_s14_the_worst_of_one_namespace_changes_nothing_for_the_others(
     group: Sequence[str], alone: Told, tmp_path: Path
 ) -> None:
     """Some at once, to save time; what fails is done alone after that, so that it is known which it is."""
-    try:
-        unharmed(
-            beside(tmp_path, [each for number, what in enumerate(group) for each in WORST[what](f"evil-{number}")]),
-            alone,
-        )
-    except AssertionError:
-        for number, what in enumerate(group):
-            told = beside(tmp_path / str(number), WORST[what]("evil"))
-            try:
-                unharmed(told, alone)
-            except AssertionError as error:
-                raise AssertionError(f"{what}: {error}") from error
-        raise
+    acts = [each for number, what in enumerate(group) for each in WORST[what](f"evil-{number}")]
+    if harm(beside(tmp_path, acts), alone):
+        each_alone = {what: harm(beside(tmp_path / what, WORST[what]("evil")), alone) for what in group}
+        pytest.fail(pprint.pformat({what: each for what, each in each_alone.items() if each} or "only all at once"))
 
 
-@settings(max_examples=EXAMPLES)
+@settings(max_examples=EXAMPLES, phases=PHASES)
 @given(acts=st.lists(RANDOM, min_size=30, max_size=90), schema=st.sampled_from([True, True, False]))
 def test_s14_whatever_one_namespace_writes_changes_nothing_for_the_others(
     acts: Sequence[Act], schema: bool, alone: Told, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    unharmed(beside(tmp_path_factory.mktemp("beside"), acts, schema=schema), alone, schema=schema)
+    told = beside(tmp_path_factory.mktemp("beside"), acts, schema=schema)
+    assert harm(told, alone, schema=schema) == {}
