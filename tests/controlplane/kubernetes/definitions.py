@@ -36,6 +36,7 @@ OTHERS = {
     ),
     ("serving.kserve.io", "inferenceservices"): _object(
         spec=_object(predictor=_object(model=MODEL, minReplicas=NUMBER, containers=_list(_object())))
+        | {"required": ["predictor"]}
     ),
     ("serving.kserve.io", "servingruntimes"): _object(spec=_object(containers=_list(_object(name=TEXT, image=TEXT)))),
     ("", "pods"): _object(spec=_object(containers=_list(_object(name=TEXT, image=TEXT)))),
