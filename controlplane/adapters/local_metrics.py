@@ -74,7 +74,7 @@ def open_metrics(
     """
     program = None if local.metrics == "scrape" else find_prometheus()
     if program is not None:
-        return _prometheus(program, local, spec, folder, router, platform, clock, rates)
+        return _prometheus(program, local, spec, folder, router, platform, clock, rates, say)
     if local.metrics == "prometheus":
         raise BadInput(
             "The plan asks for Prometheus (platform.local.metrics), and there is none on this machine: "
@@ -132,6 +132,7 @@ async def _prometheus(
     platform: ProcessPlatform,
     clock: Clock,
     rates: Mapping[Arm, float],
+    say: Callable[[str], None],
 ) -> "AsyncIterator[LocalMetrics]":
     interval = local.scrape_interval
     names: Mapping[Arm, str] = {"stable": spec.stable.name, "canary": spec.canary.name}
@@ -156,6 +157,7 @@ async def _prometheus(
             interval=interval,
             labels=labels_of(gates),
             admin=lambda: router.admin,
+            say=say,
         )
         yield _warmed(_priced(LocalMetrics(local_source, POLL_S, words, server), spec, rates), spec, platform)
     finally:

@@ -3,11 +3,13 @@
 Behind the port `MetricSource`; puts `prometheus_server.py` and `prometheus.py` together. A reader with the same rhythm
 as the scrapes would be up to a whole interval behind them, and for that long a broken canary would keep its traffic.
 
-A Prometheus that was just started takes five seconds to find its targets. Until its first answer the same totals are
-scraped directly: they are the same counters of the same replicas, so going over to Prometheus is exact. After that
-Prometheus is the source, and a source that goes silent is said to be silent.
+While Prometheus has nothing new, the same totals are scraped directly: in the five seconds that it takes to find its
+targets, and whenever it cannot run or cannot store (a full disk, a clock that was set back). They are the same counters
+of the same replicas, so going over and back is exact; gates with a query have no answer meanwhile. Only a proxy that
+answers neither of them is silence.
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -22,6 +24,10 @@ SCRAPE_TAKES_S = 0.03
 """From the time a sample bears until a query finds it, about."""
 QUESTIONS_AN_INTERVAL = 20
 """How often Prometheus is asked again for a scrape that is late."""
+MISSED_INTERVALS = 2
+"""Prometheus is behind when its newest scrape is older than so many intervals, or lies ahead by as many."""
+STARTS_WITHIN_S = 15.0
+"""A Prometheus that has stored nothing for so long is in trouble, and not merely starting."""
 
 
 class LocalPrometheus:
@@ -36,31 +42,42 @@ class LocalPrometheus:
         interval: float,
         labels: Sequence[str] = (),
         admin: Callable[[], Path] | None = None,
+        say: Callable[[str], None] = lambda _sentence: None,
     ) -> None:
         """`interval`: seconds between two scrapes, as the server was told; `labels`: as the source tells apart.
 
-        `admin`: the socket at which Envoy is scraped directly; None: where Prometheus scrapes it.
+        `admin`: the socket at which Envoy is scraped directly; None: where Prometheus scrapes it. `say` is told once
+        when Prometheus is in trouble, and once when it is not any more.
         """
         self._server = server
         self._source = source
         self._clock = clock
         self._interval = interval
-        self._meanwhile = ScrapeSource(
+        self._say = say
+        self._directly = ScrapeSource(
             envoy=admin or server.envoy, pages=server.pages, clock=clock, interval=interval, labels=labels
         )
         self._newest: float | None = None
-        """Time of the newest scrape that was read; None before Prometheus' first answer."""
+        """Time of the newest scrape of Prometheus that was read; None before its first answer."""
+        self._scraped = float("-inf")
+        """Time of the newest direct reading."""
+        self._behind_since: float | None = None
+        """Since when Prometheus has had nothing new, by the event loop's clock; None while it has."""
+        self._said = False
 
     async def read(self) -> Counters:
-        """The newest totals; raises as `PrometheusSource.read` does, and `Unavailable` while the program is down."""
-        self._server.keep(self._clock.now())
-        self._source.api.url = self._server.url
-        if self._newest is None:
-            counters = await self._first()
-        else:
-            counters = await self._next(self._newest)
+        """The newest totals; raises as `ScrapeSource.read` does where Prometheus has none and Envoy has none either."""
+        try:
+            self._server.keep(self._clock.now())
+            self._source.api.url = self._server.url
+            counters = await (self._source.read() if self._newest is None else self._next(self._newest))
+        except WorldError as error:
+            return await self._instead(str(error), None)
+        if self._is_news(counters):
             self._newest = counters.at
-        return counters
+            self._recovered()
+            return counters
+        return await self._instead("", counters)
 
     async def between(self, start: float, end: float, most: int) -> list[Counters]:
         """What Prometheus remembers; raises as `read` does."""
@@ -70,26 +87,51 @@ class LocalPrometheus:
 
     async def close(self) -> None:
         """End the program and give the connections back."""
-        await self._meanwhile.close()
+        await self._directly.close()
         await self._source.close()
         await self._server.close()
-
-    async def _first(self) -> Counters:
-        try:
-            counters = await self._source.read()
-        except WorldError:
-            return await self._meanwhile.read()
-        self._newest = counters.at
-        return counters
 
     async def _next(self, newest: float) -> Counters:
         """The first scrape after `newest`; if it is half an interval late, what there is."""
         now = self._clock.now()
         due = min(newest + self._interval + SCRAPE_TAKES_S, now + self._interval)
         await self._clock.sleep(max(due - now, 0.0))
-        late = self._clock.now() + self._interval / 2
         counters = await self._source.read()
-        while counters.at <= newest and self._clock.now() < late:
+        for _ in range(QUESTIONS_AN_INTERVAL // 2):
+            if counters.at > newest:
+                break
             await self._clock.sleep(self._interval / QUESTIONS_AN_INTERVAL)
             counters = await self._source.read()
         return counters
+
+    def _is_news(self, counters: Counters) -> bool:
+        """Whether Prometheus stores what it scrapes: one late scrape is no trouble, and is judged by its age."""
+        most = MISSED_INTERVALS * self._interval
+        return abs(self._clock.now() - counters.at) <= most and counters.at > self._scraped
+
+    async def _instead(self, why: str, old: Counters | None) -> Counters:
+        """The totals by scraping directly; where that fails, the old ones that Prometheus has, if it has any."""
+        loop = asyncio.get_running_loop()
+        if self._behind_since is None:
+            self._behind_since = loop.time()
+        try:
+            counters = await self._directly.read()
+        except WorldError:
+            if old is None:
+                raise
+            return old
+        self._scraped = counters.at
+        patience = STARTS_WITHIN_S if self._newest is None else MISSED_INTERVALS * self._interval
+        if not self._said and loop.time() - self._behind_since >= patience:
+            self._said = True
+            self._say(
+                f"Prometheus has nothing new ({self._server.trouble(why)}): Envoy and the servers are scraped directly "
+                f"until it has, and gates with a query wait. {self._server.remedy}"
+            )
+        return counters
+
+    def _recovered(self) -> None:
+        self._behind_since = None
+        if self._said:
+            self._said = False
+            self._say("Prometheus stores what it scrapes again, and is read again.")

@@ -31,6 +31,8 @@ MISSING = (
 RESTART_AFTER_S = 2.0
 """Seconds between two starts of a Prometheus that ends by itself."""
 TERM_PATIENCE_S = 5.0
+LEAST_ROOM = 1024 * 1024
+"""Bytes on the disk below which it is said to be full: Prometheus writes pages of 32 KB, several at a time."""
 MOST_BYTES_A_PAGE = "4MB"
 MOST_SAMPLES, MOST_LABELS, LONGEST_LABEL = 20_000, 64, 4096
 """On one page of a replica. A page with more is not read at all: nothing of it would be worth what it costs."""
@@ -98,6 +100,28 @@ class PrometheusServer:
                 self._start(now)
         except OSError as error:
             raise Unavailable(f"Prometheus ({self._program}) cannot be started: {error.strerror}.") from error
+
+    def trouble(self, why: str) -> str:
+        """Why it stores nothing, as a clause: the full disk, `why` it does not answer, or the last line of its log."""
+        free = self._free()
+        if free is not None and free < LEAST_ROOM:
+            return f"the disk of {self._folder} is full"
+        return (why or last_line(self.log) or "it does not say why").rstrip(".")
+
+    @property
+    def remedy(self) -> str:
+        """What a person does about it, as a sentence."""
+        free = self._free()
+        if free is not None and free < LEAST_ROOM:
+            return f"Free some space for {self._folder}; it goes on by itself."
+        return f"Its log is {self.log}."
+
+    def _free(self) -> int | None:
+        """Bytes that are free for its data; None where that cannot be said."""
+        try:
+            return shutil.disk_usage(self._folder).free
+        except OSError:
+            return None
 
     async def close(self) -> None:
         """End it: asked first, killed if it does not listen."""

@@ -198,9 +198,11 @@ class PrometheusBench(PagesBench):
             await asyncio.sleep(0.01)
         self.prometheus._program = Path("/nowhere/prometheus")
         self.prometheus._started_at = 0.0
+        await self.server.stop()  # what it would scrape is scraped directly meanwhile
 
     async def come_back(self) -> None:
         self.prometheus._program = self.program
+        await self.server.start()
 
 
 @asynccontextmanager
