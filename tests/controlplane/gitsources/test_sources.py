@@ -13,9 +13,8 @@ from canary.errors import Unavailable
 from canary.rollout import Phase, Reason
 from controlplane.gitsources.follower import Follower, Means, say_stopped
 from controlplane.gitsources.origin import annotations, origin_line
-from controlplane.gitsources.room import Quota, Room
 from controlplane.kubernetes.api import Object
-from controlplane.kubernetes.resources import EVENT, GIT_SOURCE, MODEL_CANARY, ROLLOUT_HISTORY
+from controlplane.kubernetes.resources import EVENT, MODEL_CANARY, ROLLOUT_HISTORY
 from controlplane.operator.status import Entry, status_of
 from controlplane.operator.store import stored_in
 from tests.controlplane.gitops.machine import WHY, ended_as
@@ -442,21 +441,3 @@ async def _edit(town: Estate, name: str, patch: dict[str, Any]) -> None:
 
 def _drifts(town: Estate) -> list[str]:
     return [each["note"] for each in town.kube.objects(EVENT).values() if each["reason"] == "Drift"]
-
-
-async def test_s14_a_namespace_is_followed_in_so_many_repositories_and_the_oldest_of_them(town: Estate) -> None:
-    """Whoever makes one more is told; it is followed once there is room, and its copy goes with it."""
-    town.quota = Quota(sources=1)
-    town.commit(chat="v1")
-    async with town.operator():
-        await town.follow("a-first")
-        await town.until(lambda: town.condition("Ready", "a-first")[1] == "UpToDate")
-        await town.follow("b-second", paths=["none/*.yml"])
-        await town.until(lambda: town.condition("Ready", "b-second")[1] == "TooMany")
-        assert "the oldest 1 are followed" in town.condition("Ready", "b-second")[2]
-        room = Room(town.folder / "cache", town.quota)
-        assert room.folder((NAMESPACE, "a-first")).exists()
-        assert not room.folder((NAMESPACE, "b-second")).exists()
-        await town.kube.acting_as("kubectl").delete(GIT_SOURCE, NAMESPACE, "a-first")
-        await town.until(lambda: town.condition("Ready", "b-second")[1] == "UpToDate")
-        await town.until(lambda: not room.folder((NAMESPACE, "a-first")).exists())

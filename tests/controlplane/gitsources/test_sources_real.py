@@ -1,4 +1,4 @@
-"""Webhooks of GitSources, with real git over HTTP: checked with the secret of now, at any replica."""
+"""Webhooks of GitSources, and how many a namespace may have; with real git over HTTP."""
 
 import base64
 import time
@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from controlplane.adapters.system_clock import SystemClock
+from controlplane.gitsources.room import Quota, Room
 from controlplane.kubernetes.resources import GIT_SOURCE, SECRET
 from tests.controlplane.gitops.deliveries import push, signed
 from tests.controlplane.gitsources.estate import HOOK, NAMESPACE, SOURCE, Estate, estate
@@ -55,3 +56,21 @@ async def test_r14_a_secret_that_was_replaced_opens_nothing_longer_because_a_clo
         assert hook is not None
         body = push("github")
         assert not hook.doorman.answer(signed("github", body, at=0, secret=HOOK), body, 0.0).fetch
+
+
+async def test_s14_a_namespace_is_followed_in_so_many_repositories_and_the_oldest_of_them(town: Estate) -> None:
+    """Whoever makes one more is told; it is followed once there is room, and its copy goes with it."""
+    town.quota = Quota(sources=1)
+    town.commit(chat="v1")
+    async with town.operator():
+        await town.follow("a-first")
+        await town.until(lambda: town.condition("Ready", "a-first")[1] == "UpToDate")
+        await town.follow("b-second", paths=["none/*.yml"])
+        await town.until(lambda: town.condition("Ready", "b-second")[1] == "TooMany")
+        assert "the oldest 1 are followed" in town.condition("Ready", "b-second")[2]
+        room = Room(town.folder / "cache", town.quota)
+        assert room.folder((NAMESPACE, "a-first")).exists()
+        assert not room.folder((NAMESPACE, "b-second")).exists()
+        await town.kube.acting_as("kubectl").delete(GIT_SOURCE, NAMESPACE, "a-first")
+        await town.until(lambda: town.condition("Ready", "b-second")[1] == "UpToDate")
+        await town.until(lambda: not room.folder((NAMESPACE, "a-first")).exists())
