@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from canary.judge import selfnormalised, sentences, share
+from canary.judge import cost, selfnormalised, sentences, share
 from canary.judge.e_process import POINTS, EProcessParams
 from canary.judge.portable_math import log
 from canary.spec import metrics
@@ -176,7 +176,7 @@ def compile_gates(spec: CanarySpec) -> JudgeConfig:
         planned=math.fsum(stage.hold for stage in spec.stages),
         histograms=frozenset(case.name for case in cases if case.series == "histogram"),
         kpis=frozenset(case.name for case in cases if case.series == "kpi"),
-        totals=frozenset(name for case in cases if case.series == "total" for name in (case.name, case.per))
+        totals=_totals(cases)
         | frozenset(REFUSALS if spec.judge.hard_stop.client_errors else ())
         | frozenset(PROGRESS if spec.judge.hard_stop.unfinished else ()),
         alpha=spec.judge.false_rollback,
@@ -185,6 +185,12 @@ def compile_gates(spec: CanarySpec) -> JudgeConfig:
         heavy_from=fails_at - log(max(len(weighty), 1)),
         passes_at=log(1 / (1 - spec.judge.confidence)),
     )
+
+
+def _totals(cases: list[GateConfig]) -> frozenset[str]:
+    """The running totals that gates read, and those by which costs are levelled."""
+    found = {name for case in cases if case.series == "total" for name in (case.name, case.per)}
+    return frozenset(found | cost.READ if cost.DOLLARS in found else found)
 
 
 def kind_of(gate: Gate) -> tuple[Kind, Series, str]:

@@ -5,8 +5,8 @@ Made by `verdicts.py` and `flip.py` from what the judge remembers; changes nothi
 
 from dataclasses import dataclass
 
+from canary.judge import cost, tally, threshold
 from canary.judge import eta as eta_
-from canary.judge import tally, threshold
 from canary.judge.arms import Bounds
 from canary.judge.bounds import Pick
 from canary.judge.config import GateConfig, JudgeConfig, share_limit
@@ -58,6 +58,14 @@ class Facts:
     def samples(self) -> tuple[float, float]:
         """Of canary and stable."""
         return tally.samples(self.gate, self.arms.canary), tally.samples(self.gate, self.arms.stable)
+
+    @property
+    def spent(self) -> tuple[float, float] | None:
+        """For a gate on cost: its values by what canary and stable were really charged; None where they are those."""
+        charged = [arm.totals.get(cost.SPENT) for arm in (self.arms.canary, self.arms.stable)]
+        if self.gate.name != cost.DOLLARS or charged[0] is None or charged[1] is None or not all(self.samples):
+            return None
+        return charged[0] * self.gate.scale / self.samples[0], charged[1] * self.gate.scale / self.samples[1]
 
     @property
     def limit(self) -> float | None:

@@ -39,6 +39,8 @@ class GateGrounds(NamedTuple):
     breaches: int = 0
     problems: tuple[str, ...] = ()
     """What could not be read, a clause each."""
+    spent: tuple[float, float] | None = None
+    """For a gate on cost: its values by what canary and stable were really charged, idle time and all."""
     label: str = ""
     """For the worst segment of a gate with `by`: that label."""
     segments: int = 0

@@ -14,6 +14,7 @@ from canary.judge import (
     alignment,
     arms,
     conviction,
+    cost,
     delayed,
     feed,
     flip,
@@ -232,6 +233,8 @@ def _update(
     `latest` is what of it this reading has brought; None where that is all of it.
     """
     sides, known = arms.collect(block, memory.everything.bounds, config.histograms)
+    if cost.DOLLARS in config.totals:
+        cost.level(sides, block.weight)
     everything, clock = memory.everything.knowing(known), memory.clock.ticked(block.t)
     any_reading = any("canary" in answers for answers in block.readings.values())
     exposed = block.t >= 0 and block.weight > 0 and (sides.canary.pods > 0 or any_reading)

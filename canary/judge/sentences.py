@@ -82,7 +82,11 @@ def _values(verdict: "GateVerdict", grounds: "GateGrounds") -> str:
     mine = f"{amount(gate.unit, verdict.canary)} on the canary ({many(samples['canary'])} {gate.counted})"
     if verdict.stable is None:
         return mine
-    return f"{mine}, {amount(gate.unit, verdict.stable)} on stable ({many(samples['stable'])})"
+    both = f"{mine}, {amount(gate.unit, verdict.stable)} on stable ({many(samples['stable'])})"
+    if grounds.spent is None:
+        return both
+    mine, theirs = (amount(gate.unit, value) for value in grounds.spent)
+    return f"{both}, both at the same utilisation; with the idle time of their GPUs {mine} and {theirs}"
 
 
 def _reading(verdict: "GateVerdict", grounds: "GateGrounds") -> str:

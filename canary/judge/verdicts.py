@@ -219,6 +219,7 @@ def _verdict(facts: Facts, finding: Finding, now: float) -> GateVerdict:
         readings.count if readings else 0,
         readings.breaches if readings else 0,
         memory.problems,
+        facts.spent,
     )
     return GateVerdict(
         gate.text,

@@ -137,7 +137,7 @@ BUILT_IN: dict[str, Metric] = {
         ),
         Metric(
             "cost_per_1k_requests",
-            "Dollars for a thousand requests: what the variant's GPUs cost over what it answered.",
+            "Dollars for a thousand requests: what the variant's GPUs cost for its part of the work.",
             "lower",
             "dollars",
             "ratio",
@@ -146,7 +146,7 @@ BUILT_IN: dict[str, Metric] = {
         ),
         Metric(
             "cost_per_1m_tokens",
-            "Dollars for a million generated tokens.",
+            "Dollars for a million generated tokens, at stable's utilisation.",
             "lower",
             "dollars",
             "ratio",

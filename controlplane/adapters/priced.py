@@ -18,6 +18,8 @@ from profiles.errors import Unknown
 
 DOLLARS = "dollars"
 """Name of the running total, as `canary.spec.metrics` has it."""
+UPTIME = "replica_seconds"
+"""The total of seconds that were charged, by which `canary.judge.cost` tells work from idle time."""
 HOUR = 3600.0
 
 
@@ -88,7 +90,8 @@ class PricedSource(Priced):
             return pod
         meter = self._meter(arm, name, pod.started_at, at)
         meter.dollars = max(meter.dollars, (at - meter.since) * self._rates[arm] / HOUR)
-        return replace(pod, totals={**pod.totals, DOLLARS: meter.dollars})
+        uptime = meter.dollars / self._rates[arm] * HOUR if self._rates[arm] else at - meter.since
+        return replace(pod, totals={**pod.totals, DOLLARS: meter.dollars, UPTIME: max(uptime, 0.0)})
 
     def _meter(self, arm: Arm, name: str, started_at: float | None, at: float) -> Meter:
         """The replica's meter; a new one for a replica that was not seen before or has been started since."""

@@ -73,7 +73,8 @@ def _feeds(gate: Gate) -> set[str]:
         return {gate.metric}
     if metric.is_kpi:
         return {"kpi_events", "kpi_of"}
-    return {metric.name, *(name.partition("/")[0] for name in metric.counts or ())}
+    work = {"decode_seconds"} if "dollars" in (metric.counts or ()) else set()
+    return work | {metric.name, *(name.partition("/")[0] for name in metric.counts or ())}
 
 
 def _matchers(family: Family, found: Sequence[Places], labels: Labels) -> str:

@@ -12,7 +12,7 @@ from canary.observation import Counters, PodCounters
 from canary.spec import metrics
 from canary.spec.models import CanarySpec
 from canary.weights import Arm
-from controlplane.adapters.priced import DOLLARS, HOUR, Priced
+from controlplane.adapters.priced import DOLLARS, HOUR, UPTIME, Priced
 from controlplane.ports import MetricSource
 
 Pods = Mapping[Arm, Mapping[str, float]]
@@ -42,6 +42,7 @@ class PricedPods(Priced):
                 if since > counters.at:
                     continue  # it was not ready yet when these numbers were true
                 known = arms.setdefault(arm, {}).get(name) or PodCounters(started_at=since)
-                dollars = (counters.at - since) * self._rates[arm] / HOUR
-                arms[arm][name] = replace(known, totals={**known.totals, DOLLARS: dollars})
+                uptime = counters.at - since
+                charged = {DOLLARS: uptime * self._rates[arm] / HOUR, UPTIME: uptime}
+                arms[arm][name] = replace(known, totals={**known.totals, **charged})
         return replace(counters, arms=arms)

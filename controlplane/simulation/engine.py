@@ -16,7 +16,7 @@ Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
 
 GAUGES = ("kv_cache_usage", "gpu_memory")
-ALWAYS = ("finished", "generation_tokens", "decode_seconds", "preemptions", "dollars")
+ALWAYS = ("finished", "generation_tokens", "decode_seconds", "preemptions", "dollars", "replica_seconds")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,8 @@ class Engine:
 
     asked: Mapping[str, float]
     """Healthy levels of the metrics that the plan asks for, by metric."""
+    load: float = 1.0
+    """Requests a second that each of stable's replicas has while it has all of them: what a second of one is worth."""
 
     @property
     def totals(self) -> tuple[str, ...]:
@@ -32,8 +34,13 @@ class Engine:
         reasons = tuple(name for name in self.asked if name.startswith("finish_reason/"))
         return (*ALWAYS, *reasons) if self.asked else ()
 
-    def increments(self, rng: Generator, requests: Counts, errors: Counts, slowness: Floats) -> dict[str, Floats]:
-        """What its running totals grow by, by total. All arrays have the shape of `requests`."""
+    def increments(
+        self, rng: Generator, requests: Counts, errors: Counts, slowness: Floats, up: Floats
+    ) -> dict[str, Floats]:
+        """What its running totals grow by, by total. All arrays have the shape of `requests`.
+
+        `up`: seconds for which each replica is paid in a block; shape (pods,).
+        """
         if not self.asked:
             return {}
         finished = requests - errors
@@ -46,7 +53,8 @@ class Engine:
             "generation_tokens": tokens,
             "decode_seconds": tokens / self._level("tokens_per_second") * slowness,
             "preemptions": rng.poisson(requests * self._level("preemptions")).astype(float),
-            "dollars": requests * dollars,
+            "dollars": np.broadcast_to(up * self.load * dollars, requests.shape),
+            "replica_seconds": np.broadcast_to(up, requests.shape),
         }
         for name in self.totals[len(ALWAYS) :]:
             grown[name] = rng.binomial(finished, min(self._level(name), 1.0)).astype(float)

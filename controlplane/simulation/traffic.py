@@ -99,7 +99,8 @@ class Traffic:
         # each kind of weather has its own stream: load and outages are the same whatever the controller does
         skies, storms, winds, self._rng = rng.spawn(4)
         self.levels, self.fleet, self.flaw = levels, fleet, flaw
-        self.engine = Engine(levels.engine)
+        stable = fleet.rows("stable")
+        self.engine = Engine(levels.engine, rps / (stable.stop - stable.start))
         self._noise, self._rps, self._rated, self._leak = noise, rps, rated, leak
         self._stable, self._canary = fleet.rows("stable"), fleet.rows("canary")
         self._load = Load(skies, noise, period)
@@ -142,7 +143,7 @@ class Traffic:
             grown[..., RATED] = self._rng.binomial(requests, self._rated)
             sessions = np.minimum(sessions, grown[..., RATED].astype(np.int64))
         self._fill_kpis(grown, sessions, kpi_mood)
-        for name, more in self.engine.increments(self._rng, requests, errors, slowness).items():
+        for name, more in self.engine.increments(self._rng, requests, errors, slowness, seconds * strain.ready).items():
             grown[..., self.columns[f"total/{name}"].start] = more
         return Blocks(edges, grown, load, lost)
 

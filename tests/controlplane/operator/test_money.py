@@ -45,7 +45,9 @@ async def test_each_pod_costs_its_gpus_from_the_time_it_is_ready() -> None:
         "a": 6.0,
         "b": 3.0,
     }
-    assert arms["canary"]["c"] == PodCounters(totals={"dollars": 0.3}, started_at=1.5 * HOUR)
+    assert arms["canary"]["c"] == PodCounters(
+        totals={"dollars": 0.3, "replica_seconds": 0.5 * HOUR}, started_at=1.5 * HOUR
+    )
 
 
 async def test_what_a_pods_own_page_says_stays_beside_its_dollars() -> None:
@@ -54,7 +56,8 @@ async def test_what_a_pods_own_page_says_stays_beside_its_dollars() -> None:
             return Counters(self.at, {"canary": {"c": PodCounters(totals={"generation_tokens": 7.0})}})
 
     source = PricedPods(Pages(HOUR), {"canary": 1.0}, lambda: {"canary": {"c": 0.0}})
-    assert (await source.read()).arms["canary"]["c"].totals == {"generation_tokens": 7.0, "dollars": 1.0}
+    totals = (await source.read()).arms["canary"]["c"].totals
+    assert totals == {"generation_tokens": 7.0, "dollars": 1.0, "replica_seconds": HOUR}
 
 
 async def test_the_past_has_the_money_of_its_own_time() -> None:
@@ -63,7 +66,7 @@ async def test_the_past_has_the_money_of_its_own_time() -> None:
     source = PricedPods(Gateway(0.0), {arm: 2.0}, lambda: {arm: {"c": HOUR}})
     first, second = await source.between(0.5 * HOUR, 3 * HOUR, 2)
     assert arm not in first.arms or not first.arms[arm]
-    assert second.arms[arm]["c"].totals == {"dollars": 4.0}
+    assert second.arms[arm]["c"].totals == {"dollars": 4.0, "replica_seconds": 2 * HOUR}
 
 
 def test_only_plans_with_gates_about_money_are_priced() -> None:

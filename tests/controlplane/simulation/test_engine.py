@@ -7,11 +7,12 @@ from numpy.random import default_rng
 from controlplane.simulation.engine import Engine
 
 N, BAD, SLOW = np.full((200, 2), 1000), np.full((200, 2), 10), np.ones((200, 2))
+UP = np.full(2, 5.0)
 
 
 def test_nothing_is_counted_that_nobody_asks_for() -> None:
     """It would only cost time."""
-    assert Engine({}).increments(default_rng(1), N, BAD, SLOW) == {}
+    assert Engine({}).increments(default_rng(1), N, BAD, SLOW, UP) == {}
     assert Engine({}).totals == ()
 
 
@@ -24,8 +25,8 @@ def test_ratios_of_totals_are_the_levels() -> None:
         "finish_reason/length": 0.06,
         "tokens_per_answer": 80.0,
     }
-    engine = Engine(asked)
-    total = {name: values.sum() for name, values in engine.increments(default_rng(1), N, BAD, SLOW).items()}
+    engine = Engine(asked, load=200.0)
+    total = {name: values.sum() for name, values in engine.increments(default_rng(1), N, BAD, SLOW, UP).items()}
     assert set(total) == set(engine.totals)
     assert total["generation_tokens"] / total["decode_seconds"] == pytest.approx(50)
     assert total["generation_tokens"] / total["finished"] == pytest.approx(80, rel=0.01)
