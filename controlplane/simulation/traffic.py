@@ -143,7 +143,8 @@ class Traffic:
             grown[..., RATED] = self._rng.binomial(requests, self._rated)
             sessions = np.minimum(sessions, grown[..., RATED].astype(np.int64))
         self._fill_kpis(grown, sessions, kpi_mood)
-        for name, more in self.engine.increments(self._rng, requests, errors, slowness, seconds * strain.ready).items():
+        up: Floats = np.where(strain.ready, seconds, 0.0)
+        for name, more in self.engine.increments(self._rng, requests, errors, slowness, up).items():
             grown[..., self.columns[f"total/{name}"].start] = more
         return Blocks(edges, grown, load, lost)
 
