@@ -203,10 +203,12 @@ class _Response:
         return self._body
 
     async def iter_any(self) -> AsyncIterator[bytes]:
-        """The lines of a watch as they come."""
-        if self._lines is not None:
-            async for line in self._lines:
-                yield line
+        """The body at once, or the lines of a watch as they come."""
+        if self._lines is None:
+            yield self._body
+            return
+        async for line in self._lines:
+            yield line
 
     def release(self) -> None:
         """There is nothing to release."""
