@@ -31,8 +31,8 @@ def _notes(plan: Draft, proxied: bool) -> Iterator[Fault]:
     for each in (*plan.gates, *(gate for stage in plan.stages for gate in stage.gates)):
         if not each.gate.relative:
             continue
-        if each.gate.query:
-            message = f"the query has to select the cohort's requests to stable by itself; if it cannot, {_INSTEAD}"
+        if each.gate.asks:
+            message = f"its PromQL has to select the cohort's requests to stable by itself; if it cannot, {_INSTEAD}"
         elif not proxied:
             message = (
                 "with this metricsProfile stable's number is of all its users and the canary's of the cohort; "

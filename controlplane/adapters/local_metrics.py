@@ -16,6 +16,7 @@ from canary.spec.metrics import find
 from canary.spec.models import CanarySpec, LocalPlatform
 from canary.weights import Arm
 from controlplane.adapters.envoy import EnvoyRouter
+from controlplane.adapters.exported import ExportedSource, made_of
 from controlplane.adapters.priced import DOLLARS, PricedSource
 from controlplane.adapters.process_child import child_of, end
 from controlplane.adapters.processes import ProcessPlatform
@@ -87,7 +88,7 @@ def open_metrics(
         )
     if local.metrics == "auto":
         say(MISSING)
-    return _scraping(local, spec, router, platform, clock, rates)
+    return _scraping(local, spec, router, platform, clock, rates, say)
 
 
 async def stop_left_behind(folder: Path) -> None:
@@ -106,6 +107,7 @@ async def _scraping(
     platform: ProcessPlatform,
     clock: Clock,
     rates: Mapping[Arm, float],
+    say: Callable[[str], None],
 ) -> "AsyncIterator[LocalMetrics]":
     interval = local.scrape_interval
     source = ScrapeSource(
@@ -117,7 +119,7 @@ async def _scraping(
     )
     try:
         words = f"Envoy and the servers themselves, scraped every {interval:g} s"
-        yield _warmed(_priced(LocalMetrics(source, interval, words), spec, rates), spec, platform)
+        yield _complete(LocalMetrics(source, interval, words), spec, rates, platform, say)
     finally:
         await source.close()
 
@@ -159,7 +161,7 @@ async def _prometheus(
             admin=lambda: router.admin,
             say=say,
         )
-        yield _warmed(_priced(LocalMetrics(local_source, POLL_S, words, server), spec, rates), spec, platform)
+        yield _complete(LocalMetrics(local_source, POLL_S, words, server), spec, rates, platform, say)
     finally:
         await source.close()
 
@@ -173,8 +175,20 @@ def _priced(metrics: LocalMetrics, spec: CanarySpec, rates: Mapping[Arm, float])
     return replace(metrics, source=PricedSource(metrics.source, rates), words=f"{metrics.words}; a replica of {prices}")
 
 
-def _warmed(metrics: LocalMetrics, spec: CanarySpec, platform: ProcessPlatform) -> LocalMetrics:
-    """The same with the time when each replica became ready, where there is a warm-up to count from it."""
+def _complete(
+    metrics: LocalMetrics,
+    spec: CanarySpec,
+    rates: Mapping[Arm, float],
+    platform: ProcessPlatform,
+    say: Callable[[str], None],
+) -> LocalMetrics:
+    """The same with what no server exports, with money and with the start of each warm-up, as plans need it."""
+    gates = [gate for stage in spec.stages for gate in stage.gates]
+    if any(map(made_of, gates)):
+        names: Mapping[Arm, str] = {"stable": spec.stable.name, "canary": spec.canary.name}
+        source = ExportedSource(metrics.source, gates, pages=pages_of(spec, platform), names=names, say=say)
+        metrics = replace(metrics, source=source)
+    metrics = _priced(metrics, spec, rates)
     if not spec.judge.warmup:
         return metrics
     return replace(metrics, source=WarmedSource(metrics.source, platform.ready_since))

@@ -23,9 +23,8 @@ class WarmedSource(Amended):
         self._requests = FirstRequests()
 
     async def between(self, start: float, end: float, most: int) -> list[Counters]:
-        """As the source's; first requests are looked for in what it remembers, and then in what is read."""
-        self._requests = FirstRequests()
-        return await super().between(start, end, most)
+        """As the source's, with the first requests of that time; what is known of those of now stays."""
+        return await Amended.between(WarmedSource(self._source, self._ready_since), start, end, most)
 
     def _amended(self, counters: Counters) -> Counters:
         """Of a time before a replica was ready its own word stays: that was the process before, or nobody asked it."""

@@ -46,7 +46,11 @@ def test_what_the_proxy_counts_and_what_asks_the_canary_alone_is_sound(gate: str
         ("ttft p95 not worse than stable by 10%", "ttft is counted by the servers"),
         ("csat drop <= 3%", "csat is counted by the servers"),
         ("cost_per_1k_requests not worse than stable by 10%", "is counted by the servers"),
-        ('{metric: kpi/x, query: up, drift: "5%", better: higher, window: 30m}', "the query has to select the cohort"),
+        ('{metric: kpi/x, query: up, drift: "5%", better: higher, window: 30m}', "its PromQL has to select the cohort"),
+        (
+            "{metric: kpi/x, events: a_total, of: b_total, drift: 5%, better: higher}",
+            "its PromQL has to select the cohort",
+        ),
     ],
 )
 def test_two_kinds_of_users_are_not_compared_in_silence(gate: str, words: str) -> None:

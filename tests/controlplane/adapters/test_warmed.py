@@ -80,3 +80,27 @@ async def test_the_parts_by_label_are_warmed_like_the_whole() -> None:
 
     found = await WarmedSource(Segmented(), lambda: {"canary-0": 30.0}).read()
     assert found.segments["tenant"]["acme"]["canary"]["canary-0"].started_at == 30.0
+
+
+async def test_looking_back_does_not_touch_what_is_known_of_now() -> None:
+    """Stable's past is read while the rollout goes on."""
+    pods: dict[Arm, dict[str, PodCounters]] = {"canary": {"canary-0": PodCounters(requests=0.0)}}
+    later: dict[Arm, dict[str, PodCounters]] = {"canary": {"canary-0": PodCounters(requests=5.0)}}
+
+    class Remembering:
+        def __init__(self) -> None:
+            self.readings = [Counters(40.0, pods), Counters(90.0, pods), Counters(91.0, later), Counters(92.0, later)]
+
+        async def read(self) -> Counters:
+            return self.readings.pop(0)
+
+        async def between(self, start: float, end: float, most: int) -> list[Counters]:
+            return [Counters(50.0, pods), Counters(60.0, later)]
+
+    source = WarmedSource(Remembering(), lambda: {"canary-0": 30.0})
+    began = []
+    for _ in range(4):
+        began.append((await source.read()).arms["canary"]["canary-0"].started_at)
+        past = await source.between(0.0, 99.0, 10)
+        assert [each.arms["canary"]["canary-0"].started_at for each in past] == [30.0, 50.0]
+    assert began == [30.0, 30.0, 90.0, 90.0]
