@@ -87,3 +87,18 @@ def test_what_the_proxy_ended_early_is_added_over_http_1_and_http_2() -> None:
     assert (told.totals, told.open) == ({"begun": 20.0, "cancelled": 7.0}, 5.0)
     without = Recipe([SeriesId("envoy_cluster_upstream_rq_total", {})], PROFILES["envoy"]).totals([20.0])
     assert without.totals == {"begun": 20.0}
+
+
+def test_series_that_were_scraped_at_another_time_than_the_requests_say_so() -> None:
+    """Of several series of one thing the newest counts: one that is told no more says nothing of the target."""
+    tokens = SeriesId("vllm:generation_tokens_total", {})
+    sold = [SeriesId(f"serinus_kpi_{part}_total", {"kpi": "sold"}) for part in ("events", "of")]
+    recipe = Recipe([*CLASSES, *BUCKETS, tokens, *sold], PROFILES["envoy"])
+    assert recipe.scraped([5.0] * 8) == (5.0, {})
+    assert recipe.scraped([5.0, 2.0, 5.0, 5.0, 5.0, 5.0, 5.0, 5.0]) == (5.0, {})
+    assert recipe.scraped([5.0] * 5 + [7.0, 4.0, 4.0]) == (5.0, {"generation_tokens": 7.0, "kpi/sold": 4.0})
+
+
+def test_a_page_without_requests_was_scraped_when_its_newest_series_was() -> None:
+    series = [SeriesId(f"vllm:{name}_total", {}) for name in ("generation_tokens", "num_preemptions")]
+    assert Recipe(series, PROFILES["envoy"]).scraped([3.0, 9.0]) == (9.0, {"generation_tokens": 3.0})

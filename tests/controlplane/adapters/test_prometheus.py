@@ -64,6 +64,20 @@ async def test_the_newest_sample_of_each_series_counts_and_its_time_is_the_scrap
     assert (counters.at, pod.requests, pod.totals["generation_tokens"]) == (101.0, 5, 40)
 
 
+async def test_what_was_scraped_at_another_time_than_the_requests_says_when(
+    server: PageServer, source: PrometheusSource
+) -> None:
+    """The proxy and each replica are targets of their own, with phases of their own."""
+    other = {"__name__": "vllm:generation_tokens_total", "arm": "canary", "replica": "canary-0"}
+    stable = {**CANARY, "arm": "stable", "replica": "stable-0"}
+    proxy = ((CANARY, [[101.0, "5"]]), (stable, [[101.0, "90"]]))
+    server.put(QUERY, _matrix(*proxy, (other, [[100.4, "40"]])))
+    counters = await source.read()
+    pods = {arm: next(iter(found.values())) for arm, found in counters.arms.items()}
+    assert (pods["canary"].at, pods["canary"].apart) == (101.0, {"generation_tokens": 100.4})
+    assert (pods["stable"].at, pods["stable"].apart) == (None, {})
+
+
 async def test_the_questions_are_posts_for_raw_samples_of_three_intervals(
     server: PageServer, source: PrometheusSource
 ) -> None:
