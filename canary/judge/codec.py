@@ -7,9 +7,12 @@ the types in `state.py` are what is written.
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
+
+from canary.judge.alignment import Held
 
 UNREADABLE = (KeyError, IndexError, TypeError, ValueError, AttributeError)
 """How a state of another layout shows itself."""
@@ -21,8 +24,8 @@ def readable(plain: Mapping[str, Any]) -> dict[str, Any]:
 
     version, memory = plain.get("version", VERSION), plain.get("memory")
     state = {"previous": plain.get("previous"), "unreadable": bool(plain.get("unreadable"))}
-    if plain.get("held"):
-        state["held"] = plain["held"]
+    with suppress(*UNREADABLE, ValidationError):  # what cannot be read is a scrape at most, and never half of one
+        state["held"] = TypeAdapter(Held).validate_python(plain.get("held") or {})
     if not memory:
         return state
     try:

@@ -56,6 +56,13 @@ def test_a_state_with_a_part_missing_is_unreadable_or_whole(name: str) -> None:
     assert remembered(STATE.validate_python(written)).gates
 
 
+@pytest.mark.parametrize("held", [None, {}, "nonsense", {"requests": {"canary": {"c": {"at": "x"}}}}])
+def test_held_increments_that_cannot_be_read_are_dropped_and_nothing_else(held: Any) -> None:
+    """The build before stored none, which is no reason to begin afresh."""
+    written = STATE.dump_python(STATE.validate_python(STORED[0]["state"]), mode="json")
+    assert STATE.validate_python(written | {"held": held}) == STATE.validate_python(written)
+
+
 def test_a_state_that_has_seen_nothing_is_readable() -> None:
     for plain in ({}, {"version": 2}, {"version": 3, "previous": None, "memory": None}):
         assert STATE.validate_python(plain) == JudgeState()
