@@ -282,7 +282,9 @@ class EnvoyRouter:
                 # A canary must lose its traffic on a full disk as well.
                 write_json(self._folder / FILES[kind], {"version_info": version, "resources": resources}, spare=True)
             except OSError as error:
-                raise WorldError(f"the new {kind} could not be written, the ones before stay: {error}") from error
+                raise WorldError(
+                    f"the new {kind} could not be written to {self._folder}, the ones before stay: {error.strerror}"
+                ) from error
             self._written[kind] = resources
         return self._revisions[kind]
 

@@ -7,7 +7,7 @@ run never leaves a lock behind. What an older Serinus left open to other users i
 import fcntl
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from canary.errors import BadInput
@@ -66,9 +66,9 @@ def held(folder: Path) -> Iterator[Path]:
                 f"{holder} already carries out a rollout with its state in {folder}. "
                 f"Let it finish or choose another folder with --state; nothing was started."
             ) from error
-        lock.truncate(0)
-        lock.write(f"Process {os.getpid()}")
-        lock.flush()
+        with suppress(OSError):  # on a full disk the lock holds all the same, and a rollout under way goes on
+            lock.truncate(0)
+            os.write(lock.fileno(), f"Process {os.getpid()}".encode())
         try:
             repair(folder)
         except OSError as error:

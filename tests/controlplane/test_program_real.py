@@ -9,8 +9,11 @@ from typing import Any
 
 import pytest
 
+from controlplane.adapters.envoy_config import clusters_in
+from controlplane.private_files import read_json
 from tests.controlplane import rude_server
 from tests.controlplane.real import LeftBehind, Run, running, write_plan
+from tests.controlplane.small_disk import fill, mounted
 
 pytestmark = pytest.mark.real
 STREAMS = 24
@@ -140,6 +143,60 @@ async def test_a_canary_that_begins_answers_and_says_nothing_is_rolled_back_by_t
     assert re.search(r"\d+ of \d+ requests that the canary began in the last \d+ s finished", decided["message"])
     assert "a hang" in decided["message"]
     assert decided["evidence"]["spoke"] == "hard stop"
+
+
+async def test_a_canary_is_rolled_back_on_a_full_disk_and_it_is_recorded_once_there_is_room(tmp_path: Path) -> None:
+    """Everything is on that disk: the state, the logs, the routes, the record of what serves."""
+    plan = write_plan(tmp_path, stages=[HALF, {"traffic": "100%"}], stable=rude(), canary=rude("--status", "404"))
+    with mounted(tmp_path / "disk", 24) as disk, LeftBehind(disk / "state"):
+        async with running(plan, disk / "state") as run:
+            await run.until(event="phase", phase="Analyzing")
+            filler, address = fill(disk), await run.address()
+            async with asyncio.TaskGroup() as asking:
+                users = asking.create_task(ask_on(address))
+                while routed(disk / "state") != {"stable-0"}:
+                    assert run.process.returncode is None, run.tell()
+                    await asyncio.sleep(0.05)
+                users.cancel()
+            assert "full" in await run.until_said("its traffic does not rise until that is saved")
+            filler.unlink()
+            assert await run.end() == 1
+        assert [event["result"] for event in run.events if event["event"] == "end"] == ["rolled_back"]
+    assert not any("Traceback" in line for line in run.said)
+
+
+async def test_a_full_disk_at_the_start_is_said_in_a_sentence_and_no_rollout_under_way_is_refused_for_it(
+    tmp_path: Path,
+) -> None:
+    """A run that was killed has to go on, and to be able to roll back, whatever there is room for."""
+    plan = write_plan(tmp_path, stages=[HALF, {"traffic": "100%"}], stable=rude(), canary=rude("--status", "404"))
+    with mounted(tmp_path / "disk", 24) as disk, LeftBehind(disk / "state"):
+        filler = fill(disk)
+        async with running(plan, disk / "state") as refused:
+            assert await refused.end() == 1
+        assert refused.said == [await refused.until_said("the disk is full")]
+        filler.unlink()
+        async with running(plan, disk / "state") as killed:
+            await killed.until(event="phase", phase="Analyzing")
+            killed.kill()
+            await killed.end()
+        filler = fill(disk)
+        async with running(plan, disk / "state") as run:
+            async with asyncio.TaskGroup() as asking:
+                users = asking.create_task(ask_on(await run.address()))
+                await run.until_said("its traffic does not rise until that is saved")
+                while routed(disk / "state") != {"stable-0"}:
+                    assert run.process.returncode is None, run.tell()
+                    await asyncio.sleep(0.05)
+                users.cancel()
+            filler.unlink()
+            assert await run.end() == 1
+        assert [event["result"] for event in run.events if event["event"] == "end"] == ["rolled_back"]
+
+
+def routed(state: Path) -> frozenset[str]:
+    """The replicas that Envoy's routes lead to."""
+    return clusters_in(read_json(state / "envoy/routes.json")["resources"][0])
 
 
 async def ask_on(address: str, *, a_second: float = 20.0) -> None:

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from stat import S_IMODE
 
@@ -15,6 +15,7 @@ import pytest
 from canary.errors import WorldError
 from canary.weights import ALL_STABLE, Arm
 from controlplane.adapters.envoy import EnvoyRouter
+from controlplane.adapters.envoy_process import EnvoyProcess
 from controlplane.adapters.process_http import loopback_client
 from controlplane.adapters.prometheus import PrometheusSource
 from controlplane.adapters.prometheus_api import PrometheusApi
@@ -40,10 +41,12 @@ NAMES: Mapping[Arm, str] = {"stable": "v1", "canary": "v2"}
 
 
 @pytest.fixture
-def folder() -> Iterator[Path]:
-    """A state folder to which every user has a way."""
+async def folder() -> AsyncIterator[Path]:
+    """A state folder to which every user has a way; no Envoy of it is left."""
     with open_to_all() as made:
         yield made / "envoy"
+        for record in made.rglob("envoy.json"):
+            await EnvoyProcess(record.parent, print).stop_left_behind(grace_s=0.0)
 
 
 @pytest.fixture

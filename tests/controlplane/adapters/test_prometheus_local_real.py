@@ -1,11 +1,9 @@
 """A real Prometheus on a small disk that fills up: numbers go on, and the cause and its end are said once each."""
 
 import asyncio
-import os
-import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -18,6 +16,7 @@ from controlplane.adapters.prometheus_server import MISSING, PrometheusServer, f
 from controlplane.adapters.system_clock import SystemClock
 from tests.controlplane.adapters.test_prometheus_history_real import Growing
 from tests.controlplane.adapters.waiting import PATIENCE_S
+from tests.controlplane.small_disk import fill, mounted
 
 pytestmark = pytest.mark.real
 INTERVAL = 0.2
@@ -26,29 +25,9 @@ NAMES: dict[Arm, str] = {"stable": "v1", "canary": "v2"}
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of a few megabytes, which only root can make."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    made = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=6m,mode=0700", "tmpfs", str(folder)], check=False, capture_output=True
-    )
-    if made.returncode:
-        pytest.skip(f"no small file system can be mounted here: {made.stderr.decode().strip()}")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
-def fill(disk: Path) -> Path:
-    """Leave not one byte on the disk; the file that took them."""
-    file = disk / "filler"
-    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT, 0o600)
-    with suppress(OSError):
-        while True:
-            os.write(descriptor, b"x" * 4096)
-    os.close(descriptor)
-    return file
+    """Six megabytes."""
+    with mounted(tmp_path / "disk", 6) as made:
+        yield made
 
 
 @asynccontextmanager
