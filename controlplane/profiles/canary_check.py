@@ -2,14 +2,15 @@
 
 For `serinus validate` and `plan`. What makes the plan impossible is a fault; what is only unknown here (a GPU, a
 quantization or a model that the catalogue does not have), or fits with another flag, is a warning: not knowing is no
-fault of the file. What a cohort takes from the judge is a warning as well. A variant without a `profile` is not judged.
-Reads nothing but its arguments.
+fault of the file. What a cohort takes from the judge is a warning as well, and a limit that no bucket can tell. A
+variant without a `profile` is not judged. Reads nothing but its arguments.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from canary.errors import Fault
+from canary.spec.coarse import coarse_notes
 from canary.spec.cohort import cohort_notes
 from canary.spec.faults import place_of
 from canary.spec.models import CanarySpec, Variant
@@ -53,12 +54,12 @@ class Checked:
 
 
 def checked(document: Document, known: Catalogue) -> Checked:
-    """Everything there is to say of both variants and of the cohort, with its place in the file."""
+    """Everything there is to say of both variants and of what gates ask for, with its place in the file."""
     told: dict[bool, list[Fault]] = {True: [], False: []}
     for finding in findings(document.canary.spec, known):
         place = place_of(document.root, tuple(finding.path.split(".")))
         told[finding.impossible].append(place.fault(finding.path, finding.message))
-    return Checked(in_order(told[True]), in_order([*told[False], *cohort_notes(document)]))
+    return Checked(in_order(told[True]), in_order([*told[False], *cohort_notes(document), *coarse_notes(document)]))
 
 
 def findings(spec: CanarySpec, known: Catalogue) -> list[Finding]:
