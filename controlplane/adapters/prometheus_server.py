@@ -167,7 +167,11 @@ class PrometheusServer:
         self._child = start(command, log=self.log, env=for_own_program(os.environ), private=True)
         self._started_at = now
         record = {"pid": self._child.pid, "created": self._child.created, "port": self._port}
-        write_json(self._folder / "prometheus.json", {**record, "configuration": self._configuration()})
+        try:
+            write_json(self._folder / "prometheus.json", {**record, "configuration": self._configuration()})
+        except OSError:
+            self._child.kill()  # without its record nothing would find it again after a crash of ours
+            raise
 
     def _write_targets(self) -> None:
         """Tell it which addresses there are; it watches these files."""

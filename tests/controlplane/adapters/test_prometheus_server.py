@@ -3,14 +3,17 @@
 import json
 import subprocess
 from collections.abc import AsyncIterator
+from errno import ENOSPC
 from pathlib import Path
 
 import pytest
 
 from canary.errors import Unavailable
+from controlplane.adapters import prometheus_server
 from controlplane.adapters.process_child import Child
 from controlplane.adapters.prometheus_server import MISSING, RESTART_AFTER_S, PrometheusServer, find_prometheus
 from controlplane.adapters.scrape import Pages
+from controlplane.private_files import write_json
 from tests.controlplane.adapters.waiting import until
 
 
@@ -84,6 +87,27 @@ async def test_a_run_that_only_ends_things_ends_what_an_earlier_one_left(
     server.keep(now=0.0)
     await _server(tmp_path, server._program).close()
     assert not _child(server).alive
+
+
+async def test_one_that_cannot_be_recorded_does_not_run_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a full disk: nothing would find it again after a crash of ours."""
+    program = tmp_path / "prometheus"
+    program.write_text("#!/bin/sh\nexec sleep 3600\n", encoding="utf-8")
+    program.chmod(0o755)
+
+    def full(file: Path, content: object) -> None:
+        if file.name == "prometheus.json":
+            raise OSError(ENOSPC, "No space left on device")
+        write_json(file, content)
+
+    monkeypatch.setattr(prometheus_server, "write_json", full)
+    server = _server(tmp_path, program)
+    with pytest.raises(Unavailable, match="No space left on device"):
+        server.keep(now=0.0)
+    try:
+        await until(lambda: not _child(server).alive)
+    finally:
+        await server.close()
 
 
 @pytest.mark.real
