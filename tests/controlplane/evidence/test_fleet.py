@@ -446,18 +446,3 @@ async def test_where_no_proxy_counts_them_vllm_does(fleet: FleetMetrics, prometh
     await fleet.tick()
     in_flight = fleet.newest(KEY).in_flight
     assert {arm: count.open for arm, count in in_flight.items()} == {"stable": 4, "canary": 13}
-
-
-async def test_each_replica_comes_with_the_time_of_its_own_scrape(fleet: FleetMetrics, prometheus: Prometheus) -> None:
-    """So have a queue-proxy and the server beside it, in one pod."""
-    fleet.register(KEY, places(profile="knative", gates=[TTFT]))
-    count, bucket = "http_server_request_duration_seconds_count", "vllm:time_to_first_token_seconds_bucket"
-    pods = {"chat-bf16-predictor-x-y": (101.0, 99.5), "chat-int4-predictor-x-y": (100.0, 101.5)}
-    own = [server(count, pod, 40, at=at, http_response_status_code="200") for pod, (at, _) in pods.items()]
-    own += [server(bucket, pod, 7, at=at, le=le) for pod, (_, at) in pods.items() for le in ("1", "+Inf")]
-    prometheus.show(pods=own)
-    await fleet.tick()
-    counters = fleet.newest(KEY)
-    (stable,), (canary,) = (counters.arms[arm].values() for arm in ("stable", "canary"))  # type: ignore[index]
-    assert counters.at == 101.0
-    assert (stable.at, stable.apart, canary.at, canary.apart) == (101.0, {"ttft": 99.5}, 100.0, {"ttft": 101.5})
