@@ -152,31 +152,6 @@ async def test_servers_are_asked_only_for_what_gates_need(prometheus: Prometheus
     await fleet.api.close()
 
 
-async def test_a_warm_up_counts_from_when_the_arms_last_replica_became_ready(
-    fleet: FleetMetrics, prometheus: Prometheus
-) -> None:
-    """A gateway cannot tell an arm's replicas apart."""
-    fleet.register(KEY, places(ready_since=lambda: {"canary": {"chat-int4-x-1": 71.0, "chat-int4-x-2": 88.0}}))
-    prometheus.show(gateway(0, [(101.0, 9)]), gateway(1, [(101.0, 5)]))
-    await fleet.tick()
-    started = {arm: pod.started_at for arm, pods in fleet.newest(KEY).arms.items() for pod in pods.values()}
-    assert started == {"stable": None, "canary": 88.0}
-
-
-async def test_a_warm_up_counts_from_readiness_and_not_from_the_start_of_a_process(
-    fleet: FleetMetrics, prometheus: Prometheus
-) -> None:
-    """Loading the weights took it 40 s, and begins again for a replica that is started again alone."""
-    pods = ["chat-int4-x-1", "chat-int4-x-2", "chat-int4-x-3"]
-    ready = {pods[0]: 90.0, pods[1]: 95.0, pods[2]: 102.5}
-    fleet.register(KEY, places(profile="vllm", ready_since=lambda: {"canary": ready}))
-    counted = [server("http_requests_total", pod, 7, handler="/v1/chat", method="POST", status="2xx") for pod in pods]
-    prometheus.show(pods=counted + [server("process_start_time_seconds", pod, 50.0) for pod in pods])
-    await fleet.tick()
-    started = {name: pod.started_at for name, pod in fleet.newest(KEY).arms["canary"].items()}
-    assert started == {pods[0]: 90.0, pods[1]: 95.0, pods[2]: 50.0}, "what was read before it was ready is not asked"
-
-
 @pytest.mark.parametrize(
     ("page", "what", "down"),
     [
