@@ -58,11 +58,11 @@ class Controller:
     """Whose routes are its business; None: everybody's."""
 
     async def run(self) -> None:
-        """Answer for every route, for ever."""
-        version = "0"
-        async for event in self.kube.watch(HTTP_ROUTE, self.namespace, version):
-            if event.type in {"ADDED", "MODIFIED"}:
-                await self._answer(event.object)
+        """Answer for every route, for ever. Watches end after some minutes, and another one begins."""
+        while True:
+            async for event in self.kube.watch(HTTP_ROUTE, self.namespace, "0"):
+                if event.type in {"ADDED", "MODIFIED"}:
+                    await self._answer(event.object)
 
     async def _answer(self, route: Object) -> None:
         await asyncio.sleep(self.delay_s)
