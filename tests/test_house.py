@@ -1,5 +1,6 @@
 """The house rules that no linter knows: documents that come from the code, mirrors, and words that nobody wants."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -47,6 +48,23 @@ def test_every_test_file_mirrors_a_module() -> None:
             if not any(kind.exists() for kind in kinds) and not module.with_suffix("").is_dir():
                 strays.append(str(path.relative_to(ROOT)))
     assert strays == []
+
+
+def test_every_promise_of_the_table_has_tests_and_every_such_test_a_promise() -> None:
+    """CONTRIBUTING.md lists S1 to S14 and R1 to R15; tests bear the id in their names: `test_s4_…`."""
+    table = re.findall(
+        r"^\| ([SR]\d+) \| .+ \| `pytest -k (\w+)` \|$", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE
+    )
+    promised = [f"{kind}{number}" for kind, last in (("S", 14), ("R", 15)) for number in range(1, last + 1)]
+    assert table == [(each, f"{each.lower()}_") for each in promised]
+    tested = {
+        found[1].upper()
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (found := re.match(r"test_([sr]\d+)_", node.name))
+    }
+    assert sorted(set(promised) ^ tested) == []
 
 
 def test_every_command_has_a_file_and_a_line_of_help() -> None:
