@@ -1,7 +1,7 @@
 """What is no fault of a plan, but good to know wherever it runs: gates that promise less than they seem to.
 
-Asked by `serinus validate` and `serinus plan`. What is only known of a place (`local.py`, `cluster.py`) or of the
-variants' GPUs (`controlplane.profiles`) is said there. Refuses nothing.
+Used by `canary_check.py`, whose warnings `validate`, `plan`, `run` and the operator say. What is only known of a place
+stands in `local.py` and `cluster.py`, what a cohort takes from a gate in `cohort.py`. Refuses nothing.
 """
 
 from canary.errors import Fault

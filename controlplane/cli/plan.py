@@ -98,7 +98,6 @@ def command(
 def _plan(file: Path, settings: Path | None, known: "Catalogue") -> "ModelCanary":
     """The plan in the file, if its variants can run on their GPUs; what is only unknown is said."""
     from canary.errors import SpecError
-    from canary.spec import advice
     from controlplane import spec_files
     from controlplane.cli.validate import as_warning
     from controlplane.profiles.canary_check import checked
@@ -107,7 +106,7 @@ def _plan(file: Path, settings: Path | None, known: "Catalogue") -> "ModelCanary
     found = checked(document, known)
     if found.faults:
         raise SpecError(found.faults)
-    for warning in (*advice.notes(document), *found.warnings):
+    for warning in found.warnings:
         click.echo(as_warning(warning), err=True)
     return document.canary
 

@@ -14,7 +14,7 @@ import click
 
 from canary.edit import at_rest
 from canary.errors import BadInput, Fault, SpecError
-from canary.spec import Document, advice, local_faults, revision
+from canary.spec import Document, local_faults, revision
 from canary.spec.cluster import cluster_faults, cluster_notes, operator_notes
 from canary.spec.parse import in_order
 from canary.spec.reader import read
@@ -117,7 +117,7 @@ def _checked(file: str, settings: Path | None, where: str | None, known: Catalog
     found = checked(document, known)
     there, notes = _there(document, where, known)
     faults = in_order([*there, *found.faults])
-    return SpecError(faults) if faults else Sound(document, (*advice.notes(document), *found.warnings, *notes))
+    return SpecError(faults) if faults else Sound(document, (*found.warnings, *notes))
 
 
 def _there(document: Document, where: str | None, known: Catalogue) -> tuple[tuple[Fault, ...], tuple[Fault, ...]]:

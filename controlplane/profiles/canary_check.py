@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from canary.errors import Fault
+from canary.spec import advice
 from canary.spec.coarse import coarse_notes
 from canary.spec.cohort import cohort_notes
 from canary.spec.faults import place_of
@@ -59,7 +60,8 @@ def checked(document: Document, known: Catalogue) -> Checked:
     for finding in findings(document.canary.spec, known):
         place = place_of(document.root, tuple(finding.path.split(".")))
         told[finding.impossible].append(place.fault(finding.path, finding.message))
-    return Checked(in_order(told[True]), in_order([*told[False], *cohort_notes(document), *coarse_notes(document)]))
+    notes = (*cohort_notes(document), *coarse_notes(document), *advice.notes(document))
+    return Checked(in_order(told[True]), in_order([*told[False], *notes]))
 
 
 def findings(spec: CanarySpec, known: Catalogue) -> list[Finding]:
