@@ -240,6 +240,10 @@ class Reconciler:
         self._due = min(wake_at - now, LONGEST_WAIT)
         return wake_at
 
+    def waits(self, seconds: float) -> None:
+        """The next pass is meant to come in so many seconds, whatever the last one asked for: all of it is watched."""
+        self._due = seconds
+
     def _not_watched(self, now: float) -> float:
         """Seconds by which the clock moved beyond what was watched since the last pass; 0 for `LATE` or less."""
         seen, self._passed = self._passed, (now, asyncio.get_running_loop().time())

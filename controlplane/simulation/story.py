@@ -131,7 +131,9 @@ class _Player:
                 break
             await self._world.people(rollout)
             replicas = self._world.service.next_change() - clock.t  # a platform says at once when one comes or goes
-            await clock.sleep(max(min(next_scrape - clock.t, replicas, self._pace.wait(rollout, asked)), SAME_MOMENT))
+            pause = max(min(next_scrape - clock.t, replicas, self._pace.wait(rollout, asked)), SAME_MOMENT)
+            self._controller.waits(pause)  # long holds are scraped less often than the loop would look
+            await clock.sleep(pause)
         return await self._story()
 
     async def _over(self) -> bool:

@@ -1,15 +1,20 @@
 """Answers to queries: the gate's metric over the gate's window, for each arm."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from numpy.random import default_rng
 
+from canary.spec import parse
 from canary.spec.models import Gate
 from canary.weights import Arm
 from controlplane.simulation.levels import Levels
 from controlplane.simulation.noise import NOISES, Floats
 from controlplane.simulation.readings import Windows
 from controlplane.simulation.regression import Regression
+from controlplane.simulation.scenarios import SCENARIOS
+from controlplane.simulation.story import simulate
 from controlplane.simulation.traffic import Fleet, Traffic
 
 
@@ -72,3 +77,19 @@ def test_counters_of_a_gate_are_there_from_an_arms_first_request_on() -> None:
     told = totals(100, 0, 20)
     told["canary"] = told["canary"] * 0
     assert world.counted(told) == {"the gate": {"stable": {"events 0": 20.0, "of 0": 100.0}}}
+
+
+FOUR_WEEKS = Path(__file__).parents[3] / "manifests" / "examples" / "four-week.canary.yml"
+
+
+@pytest.mark.timeout(300)
+def test_the_four_week_plan_keeps_healthy_canaries_at_five_requests_a_second_and_finds_a_drop() -> None:
+    """By the whole loop. With the bare query that the plan once had, by chance alone nearly all of them are lost."""
+    text = FOUR_WEEKS.read_text(encoding="utf-8")
+    counters = text[text.index("          events:") : text.index("    - traffic: 75%")]
+    bare = text.replace(counters, "          query: a / b\n          drift: 5%\n          window: 4h\n")
+    tested, counted = parse(text, "canary.yml"), parse(bare, "canary.yml")
+    healthy, dropped = SCENARIOS["healthy"], SCENARIOS["kpi-5"]
+    assert [simulate(tested, healthy, seed=seed, rps=5).result for seed in range(3)] == ["promoted"] * 3
+    assert [simulate(counted, healthy, seed=seed, rps=5).result for seed in range(3)] == ["rolled_back"] * 3
+    assert [simulate(tested, dropped, seed=seed, rps=5).result for seed in range(2)] == ["rolled_back"] * 2
