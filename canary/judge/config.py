@@ -25,8 +25,23 @@ FAMILY_WEIGHTS = {"errors": 0.4, "latency": 0.4, "business": 0.2}
 """How the chance of a false rollback is split among kinds of gates that a spec has."""
 REFUSALS = ("client_errors", "throttled")
 """Totals that the hard stop reads besides requests and errors."""
-PROGRESS = ("begun", "cancelled", "generation_tokens")
+CANCELLED = "cancelled"
+PROGRESS = ("begun", CANCELLED, "generation_tokens")
 """Totals that it finds a hang by, as proxies or servers count them."""
+REFUSED, REFUSED_OF = "refused", "refused_of"
+"""What a canary's clients do not get, 4xx, 429 and what they cancel, and the requests that it is counted among."""
+REFUSED_RATE = Gate(
+    text="refused_rate not worse than stable by 2pp",
+    metric="refused_rate",
+    comparison="notWorseThan",
+    limit=0.02,
+    margin="points",
+    better="lower",
+)
+"""The guardrail of plans that have no gate on refusals: it may roll back, and no stage waits for it to pass."""
+GUARDRAIL_WEIGHT = 0.05
+"""Its share of `falseRollback`, where the plan's gates have the rest."""
+REFUSAL_METRICS = ("client_error_rate", "throttled_rate")
 AGAINST_STABLE = share.grid(1.15, 12.0, POINTS)
 AGAINST_LIMIT = share.grid(1.15, 30.0, POINTS)
 """Odds ratios that are bet on."""
@@ -94,7 +109,9 @@ class JudgeConfig:
     late: tuple[GateConfig, ...]
     """Tested gates whose events come late (`delay`), or are counted elsewhere (`events`)."""
     weighty: tuple[GateConfig, ...]
-    """Tested gates that may roll back."""
+    """Tested gates and guardrails that may roll back."""
+    guardrails: tuple[GateConfig, ...]
+    """What is tested in every plan besides its gates, and never waited for."""
     texts: tuple[str, ...]
     """Texts of the tested gates."""
     by_label: Mapping[str, tuple[GateConfig, ...]]
@@ -122,12 +139,16 @@ def compile_gates(spec: CanarySpec) -> JudgeConfig:
         for gate in stage.gates:
             gates.setdefault(gate.text, gate)
             stages.setdefault(gate.text, set()).add(index)
+    guarded = spec.judge.refusals and not any(gate.metric in REFUSAL_METRICS for gate in gates.values())
     weights = _weights(list(gates.values()))
+    guardrails = (_guardrail(spec, GUARDRAIL_WEIGHT if weights else 1.0),) if guarded else ()
+    rest = 1 - GUARDRAIL_WEIGHT if guarded else 1.0
     cases: list[GateConfig] = []
     for text, gate in gates.items():
         kind, series, name = kind_of(gate)
         weight = weights.get(text, 0.0)
         params = None if kind == "readings" else _params(gate, kind, weight, spec.judge)
+        weight *= rest
         counts, scale = _ratio(gate)
         unit = unit_of_values(gate.text)
         cases.append(
@@ -157,7 +178,7 @@ def compile_gates(spec: CanarySpec) -> JudgeConfig:
     tested = tuple(case for case in cases if case.params is not None)
     prompt = tuple(case for case in tested if not case.late)
     by_stage = tuple(tuple(by_text[gate.text] for gate in stage.gates) for stage in spec.stages)
-    weighty = tuple(case for case in tested if case.weight > 0)
+    weighty = tuple(case for case in (*tested, *guardrails) if case.weight > 0)
     fails_at = log(1 / spec.judge.false_rollback)
     return JudgeConfig(
         spec=spec,
@@ -168,6 +189,7 @@ def compile_gates(spec: CanarySpec) -> JudgeConfig:
         prompt=prompt,
         late=tuple(case for case in tested if case.late),
         weighty=weighty,
+        guardrails=guardrails,
         texts=tuple(case.text for case in tested),
         by_label={
             label: tuple(case for case in prompt if case.gate.by == label)
@@ -177,8 +199,8 @@ def compile_gates(spec: CanarySpec) -> JudgeConfig:
         histograms=frozenset(case.name for case in cases if case.series == "histogram"),
         kpis=frozenset(case.name for case in cases if case.series == "kpi"),
         totals=_totals(cases)
-        | frozenset(REFUSALS if spec.judge.hard_stop.client_errors else ())
-        | frozenset(PROGRESS if spec.judge.hard_stop.unfinished else ()),
+        | frozenset(REFUSALS if spec.judge.hard_stop.client_errors or guarded else ())
+        | frozenset(PROGRESS if spec.judge.hard_stop.unfinished else (CANCELLED, "begun") if guarded else ()),
         alpha=spec.judge.false_rollback,
         beta=1 - spec.judge.confidence,
         fails_at=fails_at,
@@ -191,6 +213,32 @@ def _totals(cases: list[GateConfig]) -> frozenset[str]:
     """The running totals that gates read, and those by which costs are levelled."""
     found = {name for case in cases if case.series == "total" for name in (case.name, case.per)}
     return frozenset(found | cost.READ if cost.DOLLARS in found else found)
+
+
+def _guardrail(spec: CanarySpec, weight: float) -> GateConfig:
+    """The guardrail on refusals, in the stages that have a stable to compare with."""
+    gate = REFUSED_RATE
+    return GateConfig(
+        gate=gate,
+        kind="counts",
+        series="total",
+        name=REFUSED,
+        per=REFUSED_OF,
+        scale=1.0,
+        quantile=None,
+        unit="share",
+        counted="requests",
+        rho=1 + gate.limit,
+        params=_params(gate, "counts", weight, spec.judge),
+        weight=weight,
+        log_weight=log(weight),
+        clears_below=-log(weight),
+        stages=frozenset(index for index, stage in enumerate(spec.stages) if stage.traffic < 1),
+        text=gate.text,
+        relative=True,
+        spoken="refused or cancelled",
+        allowed=sentences.allowance(gate, "share"),
+    )
 
 
 def kind_of(gate: Gate) -> tuple[Kind, Series, str]:

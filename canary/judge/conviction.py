@@ -27,7 +27,7 @@ def just_failed(config: JudgeConfig, memory: Memory, stage: int, t: float) -> li
             found.append(verdicts.hung(memory.hang.plainest, t))
         elif standstill.stops(memory.standstill):
             found.append(verdicts.stood_still(memory.standstill))
-    gate = _convicted(config, memory, present)
+    gate = _convicted(config, memory, (*present, *(each for each in config.guardrails if stage in each.stages)))
     if gate is not None and gate.text not in memory.failed:
         found.append(verdicts.convicted(config, gate, memory))
     for gate in config.read_by_stage[stage] if present else ():

@@ -156,9 +156,18 @@ def for_plan(config: JudgeConfig, state: JudgeState) -> JudgeState:
 def _known(config: JudgeConfig, state: JudgeState) -> tuple[JudgeState, Memory]:
     """`for_plan`, with what the state remembers."""
     if state.memory is not None and state.memory.gates == config.texts:
-        return state, state.memory
+        return state, _guarded(config, state.memory)
     memory = Memory.of(config)
     return JudgeState(previous=state.previous, memory=memory), memory
+
+
+def _guarded(config: JudgeConfig, memory: Memory) -> Memory:
+    """The memory with a place for each guardrail: what an earlier build wrote has none."""
+    missing = [guardrail for guardrail in config.guardrails if guardrail.text not in memory.everything.gates]
+    if not missing:
+        return memory
+    gates = {**memory.everything.gates, **Population.of(missing).gates}
+    return replace(memory, everything=replace(memory.everything, gates=gates))
 
 
 def _take_in(
@@ -262,7 +271,7 @@ def _update(
         clock, begins = clock.beginnings(config.planned, block.t, block.stage)
     everything = population.weigh(
         everything,
-        config.prompt,
+        (*config.prompt, *config.guardrails),
         sides,
         known,
         begins,

@@ -16,7 +16,8 @@ def legible(config: JudgeConfig, state: JudgeState) -> bool:
     memory = state.memory
     if state.unreadable or memory is None:
         return not state.unreadable
-    if memory.gates != config.texts or memory.everything.gates.keys() != set(config.texts):
+    known = memory.everything.gates.keys() - {guardrail.text for guardrail in config.guardrails}
+    if memory.gates != config.texts or known != set(config.texts):
         return False
     stage, last = memory.clock.stage or 0, memory.clock.last
     try:

@@ -102,9 +102,11 @@ def _failed(verdict: "GateVerdict", grounds: "GateGrounds") -> str:
     if grounds.since is not None:
         xv, nv, xc, nc = grounds.since
         stable = f" and {many(xc)} of stable's {many(nc)}" if nc > 0 else ""
-        bad = {"histogram": f"took longer than {seconds(grounds.bound)}", "errors": "failed"}.get(
-            gate.series, "were bad"
-        )
+        bad = {
+            "histogram": f"took longer than {seconds(grounds.bound)}",
+            "errors": "failed",
+            "total": f"were {gate.spoken}" if gate.gate.metric == "refused_rate" else "were bad",
+        }.get(gate.series, "were bad")
         mine = f"{many(xv)} of {many(nv)} canary {gate.counted}"
         since = f"; {mine}{stable} {bad} in the last {duration(grounds.seconds)}"
     evidence = f"evidence {odds(log_e)} against the canary"

@@ -77,7 +77,7 @@ class Memory:
     @classmethod
     def of(cls, config: JudgeConfig) -> "Memory":
         """Before anything was seen."""
-        return cls(config.texts, Population.of(config.tested))
+        return cls(config.texts, Population.of((*config.tested, *config.guardrails)))
 
     def log_e(self, gate: str, by: str | None = None) -> float:
         """Log of a gate's evidence against the canary; of one with `by`, over all its populations."""

@@ -117,6 +117,8 @@ class JudgeSettings(Model):
     """How sure a pass has to be; the rest is the chance to pass a canary that is exactly at its limit."""
     hard_stop: HardStop = HardStop.model_construct()
     """When an outage is so plain that nothing needs to be tested."""
+    refusals: Switch = True
+    """Whether a canary is rolled back that refuses, or whose clients cancel, clearly more requests than stable's."""
     warmup: Seconds = 0.0
     """A new replica's first seconds are left out, for both arms; counted from its first request."""
 

@@ -46,11 +46,11 @@ def test_every_metric_is_judged_by_the_test_that_fits_its_counts(gate: str, kind
 
 def test_the_chance_of_a_false_rollback_is_split_among_the_gates_that_roll_back() -> None:
     """Errors and latency get twice what business figures get; gates of one kind share; the whole is one."""
-    config = compile_gates(plan(ERRORS_LIKE_STABLE, FAST, FAST_LIKE_STABLE, CONVERSION))
+    config = compile_gates(plan(ERRORS_LIKE_STABLE, FAST, FAST_LIKE_STABLE, CONVERSION, refusals=False))
     assert [case.weight for case in config.cases] == pytest.approx([0.4, 0.2, 0.2, 0.2])
     paused = ERRORS_AT_MOST.model_copy(update={"on_breach": "pause"})
     counted = FAST.model_copy(update={"test": "threshold"})
-    config = compile_gates(plan(paused, counted, ERRORS_LIKE_STABLE))
+    config = compile_gates(plan(paused, counted, ERRORS_LIKE_STABLE, refusals=False))
     assert [case.weight for case in config.cases] == [0.0, 0.0, 1.0]
 
 

@@ -3,17 +3,29 @@
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from canary import judge
-from canary.judge import compile_gates, conviction
+from canary.judge import Block, PodBlock, compile_gates, conviction
+from canary.judge.legible import legible
 from canary.judge.state import Memory
-from canary.spec.models import CanarySpec
-from tests.canary.judge.worlds import CONVERSION, ERRORS_LIKE_STABLE, FAST, block, plan, remembered
+from canary.spec.models import CanarySpec, Gate
+from canary.verdict import Answer, Judgement
+from canary.weights import ARMS, Arm
+from tests.canary.judge.worlds import (
+    CONVERSION,
+    ERRORS_AT_MOST,
+    ERRORS_LIKE_STABLE,
+    FAST,
+    block,
+    plan,
+    remembered,
+)
 
-SPEC = plan(ERRORS_LIKE_STABLE, FAST, CONVERSION)
+SPEC = plan(ERRORS_LIKE_STABLE, FAST, CONVERSION, refusals=False)
 
 
 def _memory(spec: CanarySpec, **log_e: float) -> Memory:
@@ -63,3 +75,50 @@ def test_r8_the_chance_of_a_false_rollback_is_the_users() -> None:
             state = judge.update(config, state, block(float(t), (250, 6), (375, 1), (375, 1)))
         verdicts[alpha] = bool(remembered(state).failed)
     assert verdicts == {0.2: True, 0.0001: False}
+
+
+def _refusing(share: float, stable: float, *, seconds: int, seed: int = 1, refusals: bool = True) -> Judgement:
+    """What the judge says of a canary that refuses this share of 20 requests a second, beside stable's 60."""
+    config, rng = judge.compile_gates(plan(ERRORS_AT_MOST, refusals=refusals)), np.random.default_rng(seed)
+    state = judge.begin(config)
+    for t in range(seconds):
+        arms: dict[Arm, dict[str, PodBlock]] = {}
+        for arm in ARMS:
+            n = int(rng.poisson(20 if arm == "canary" else 60))
+            refused = float(rng.binomial(n, share if arm == "canary" else stable))
+            totals = {"client_errors": refused, "throttled": 0.0, "cancelled": 0.0}
+            arms[arm] = {f"{arm}-0": PodBlock(float(n), 0.0, totals=totals)}
+        state = judge.update(config, state, Block(float(t), 0, 0.25, arms))
+    return judge.read(config, state, stage=0, now=float(seconds))
+
+
+def test_a_canary_that_refuses_clearly_more_than_stable_is_rolled_back_though_no_gate_asks_for_it() -> None:
+    """Far too little for the hard stop."""
+    (verdict,) = _refusing(0.08, 0.01, seconds=600).failed("rollback")
+    assert (verdict.gate, verdict.spoke) == ("refused_rate not worse than stable by 2pp", "sequential")
+    assert "were refused or cancelled in the last" in verdict.why
+    assert not _refusing(0.08, 0.01, seconds=600, refusals=False).failed("rollback")
+
+
+def test_a_canary_that_refuses_as_much_as_stable_is_not_and_nothing_waits_for_that_guardrail() -> None:
+    for seed in range(10):
+        found = _refusing(0.2, 0.2, seconds=300, seed=seed)
+        assert found.answer is Answer.PASS
+        assert [each.gate for each in found.gates] == ["error_rate <= 5%"]
+
+
+def test_the_guardrails_part_of_the_chance_to_be_wrong_is_taken_from_the_gates() -> None:
+    config = judge.compile_gates(plan(ERRORS_AT_MOST, FAST))
+    assert sum(gate.weight for gate in config.weighty) == pytest.approx(1)
+    assert [gate.weight for gate in config.guardrails] == [0.05]
+    own = Gate(text="client_error_rate <= 5%", metric="client_error_rate", comparison="max", limit=0.05, better="lower")
+    assert judge.compile_gates(plan(own)).guardrails == ()
+
+
+def test_a_state_without_the_guardrail_goes_on_with_it() -> None:
+    """As the build before wrote it."""
+    config, without = (judge.compile_gates(plan(ERRORS_AT_MOST, refusals=each)) for each in (True, False))
+    state = judge.begin(without)
+    assert legible(config, state)
+    updated = judge.update(config, state, block(1.0, (1, 20), (3, 60)))
+    assert remembered(updated).everything.gates.keys() == {*config.texts, config.guardrails[0].text}
