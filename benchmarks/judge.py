@@ -61,7 +61,7 @@ def spec_of(gates: Sequence[str], stages: Sequence[tuple[float, float]] = STAGES
     text = (
         "apiVersion: serinus.dev/v1alpha1\nkind: ModelCanary\nmetadata: {name: benchmark}\nspec:\n"
         "  model: {name: served}\n  platform: {local: {}}\n  stable: {name: a, command: [a]}\n"
-        "  canary: {name: b, command: [b]}\n  judge: {falseRollback: 5%}\n  stages:\n"
+        "  canary: {name: b, command: [b]}\n  judge: {falseRollback: 5%, refusals: false}\n  stages:\n"
         f"{plan}    - traffic: 100%\n"
     )
     return parse(text, "benchmark.yml").spec

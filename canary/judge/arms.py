@@ -12,9 +12,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from operator import add
 
-from canary.judge import sums
+from canary.judge import refusals, sums
 from canary.judge.block import Block, PodBlock
-from canary.judge.config import CANCELLED, REFUSALS, REFUSED, REFUSED_OF
 from canary.observation import HistogramCounts
 
 
@@ -108,10 +107,7 @@ def _alone(pod: PodBlock, bounds: Bounds, names: tuple[str, ...], problems: list
         if row is not None:
             rows[name] = row
     values = {name: [value] for name, value in gauges.items()} if gauges else {}
-    if requests is not None and REFUSALS[0] in totals:
-        refused = math.fsum(totals.get(name, 0.0) for name in (*REFUSALS, CANCELLED))
-        of = max(totals.get("begun", 0.0), requests, refused)  # some are cancelled before they are answered at all
-        totals = {**totals, REFUSED: refused, REFUSED_OF: of}
+    totals = refusals.counted(totals, requests)
     if requests is None or errors is None:
         return ArmSums(1, requests, None, 0.0, rows, kpis, totals, values)
     return ArmSums(1, requests, min(errors, requests), requests, rows, kpis, totals, values)

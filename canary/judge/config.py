@@ -12,6 +12,7 @@ from typing import Literal
 from canary.judge import cost, selfnormalised, sentences, share
 from canary.judge.e_process import POINTS, EProcessParams
 from canary.judge.portable_math import log
+from canary.judge.refusals import CANCELLED, REFUSALS, REFUSED, REFUSED_OF
 from canary.spec import metrics
 from canary.spec.gates import unit_of_values
 from canary.spec.metrics import Metric
@@ -23,13 +24,8 @@ Series = Literal["errors", "histogram", "kpi", "total", "gauge", "rate", "query"
 Counted = Literal["requests", "samples"]
 FAMILY_WEIGHTS = {"errors": 0.4, "latency": 0.4, "business": 0.2}
 """How the chance of a false rollback is split among kinds of gates that a spec has."""
-REFUSALS = ("client_errors", "throttled")
-"""Totals that the hard stop reads besides requests and errors."""
-CANCELLED = "cancelled"
 PROGRESS = ("begun", CANCELLED, "generation_tokens")
 """Totals that it finds a hang by, as proxies or servers count them."""
-REFUSED, REFUSED_OF = "refused", "refused_of"
-"""What a canary's clients do not get, 4xx, 429 and what they cancel, and the requests that it is counted among."""
 REFUSED_RATE = Gate(
     text="refused_rate not worse than stable by 2pp",
     metric="refused_rate",

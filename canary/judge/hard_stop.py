@@ -13,7 +13,7 @@ import math
 from dataclasses import dataclass, replace
 
 from canary.judge.arms import ArmSums, Sides
-from canary.judge.config import REFUSALS
+from canary.judge.refusals import REFUSALS
 from canary.spec.models import HardStop
 
 Counts = tuple[float, float]

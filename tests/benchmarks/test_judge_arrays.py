@@ -16,7 +16,7 @@ from canary.judge import compile_gates
 from canary.judge.e_process import Asked, EProcess, EProcessParams, GateCounts, update
 from tests.canary.judge.worlds import EVERY_KIND, IN_POINTS, plan
 
-PLAN = plan(*EVERY_KIND, IN_POINTS)
+PLAN = plan(*EVERY_KIND, IN_POINTS, refusals=False)
 RULES: Sequence[EProcessParams] = [gate.params for gate in compile_gates(PLAN).tested if gate.params is not None]
 
 
