@@ -5,7 +5,7 @@ the real one does: N rollouts stay at 5 %, each with three gates, and one of the
 clock runs from the breach to the watch event with the canary's weight at zero, as other tools were measured. Prints
 tables and writes JSON to `benchmarks/results/scale.json`: the stories that were told, beside those of earlier runs.
 
-    python -m benchmarks.scale [--rollouts 200] [--stories breach,outage,faults,leader,fleet] [--flips 30]
+    python -m benchmarks.scale [--rollouts 200] [--stories breach,outage,faults,leader,fleet,tenant] [--flips 30]
 """
 
 import argparse
@@ -22,6 +22,7 @@ from typing import Any
 from benchmarks.scale_faults import faults, leader
 from benchmarks.scale_prometheus import FakePrometheus
 from benchmarks.scale_stage import Stage, named, route_of, spread
+from benchmarks.scale_tenant import tenant
 from benchmarks.scale_world import at_rest, cluster, make_alike
 from canary.errors import WorldError
 
@@ -97,6 +98,7 @@ STORIES: dict[str, tuple[Story, Sequence[Any]]] = {
     "faults": (faults, THRESHOLDS),
     "leader": (leader, THRESHOLDS),
     "fleet": (fleet, SEQUENTIAL),
+    "tenant": (tenant, SEQUENTIAL),
 }
 
 

@@ -7,6 +7,7 @@ measured times, as they were not when other tools were measured. Not part of the
 
 import asyncio
 import functools
+import itertools
 import json
 import math
 import re
@@ -14,7 +15,7 @@ import time
 import urllib.parse
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 Fault = Literal["", "down", "500", "empty", "nan", "slow"]
 """`down` is played by closing the server."""
@@ -23,6 +24,7 @@ SPEED = {5: 0.1, 10: 0.3, 25: 0.6, 50: 0.9, 100: 0.97, 250: 0.995, 500: 1.0}
 """Share of requests that take at most so many milliseconds."""
 NAMES = re.compile(r'__name__=~"([^"]*)"')
 CLUSTERS = re.compile(r'envoy_cluster_name=~"([^"]*)"')
+MATCHERS = re.compile(r'(\w+)=~"((?:[^"\\]|\\.)*)"')
 SLOW_S = 20.0
 
 
@@ -70,6 +72,8 @@ class FakePrometheus:
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self.queries = 0
         self.fault: Fault = ""
+        self.planted: dict[str, list[dict[str, Any]]] = {}
+        """By pod, what somebody's pods show besides, labels included: of any shape."""
         self._clock = clock
         self._traffic: dict[tuple[str, int], Traffic] = {}
         self._asked: dict[str, list[tuple[str, Traffic]]] = {}
@@ -121,6 +125,15 @@ class FakePrometheus:
         if self.fault != "empty":
             for cluster, traffic in self._selected(query):
                 series += self._series(cluster, traffic, names, now)
+        matchers = [(label, re.compile(pattern)) for label, pattern in MATCHERS.findall(query)] if self.planted else []
+        for each in itertools.chain.from_iterable(self.planted.values()):
+            if all(pattern.fullmatch(str(each["metric"].get(label, ""))) for label, pattern in matchers):
+                newest = {
+                    kind: [[round(now, 3), sample[1]] for sample in each[kind][-1:]]
+                    for kind in ("values", "histograms")
+                    if kind in each
+                }
+                series.append(json.dumps({**each, **newest}))
         return '{"status":"success","data":{"resultType":"matrix","result":[' + ",".join(series) + "]}}"
 
     def _selected(self, query: str) -> list[tuple[str, Traffic]]:

@@ -5,6 +5,7 @@ event with the canary's weight at zero. Also the cost of an operator while nothi
 """
 
 import asyncio
+import functools
 import random
 import statistics
 import time
@@ -15,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.scale_prometheus import FakePrometheus
-from benchmarks.scale_world import NAMESPACE, SHARE, Operator, Watch, canary, in_turns
-from controlplane.kubernetes.api import NotFound
+from benchmarks.scale_world import NAMESPACE, ONE_PLACE, SHARE, Operator, Watch, canary, in_turns, place_of
+from controlplane.kubernetes.api import NotFound, Resource
 from controlplane.kubernetes.client import KubeClient
 from controlplane.kubernetes.resources import HTTP_ROUTE, MODEL_CANARY
 from tests.cluster.bed import Light
@@ -38,9 +39,10 @@ class Stage:
     folder: Path
     random: random.Random
 
-    def operator(self, name: str = "operator", *, elect: bool = False) -> Operator:
+    def operator(self, name: str = "operator", *, elect: bool = False, watching: Sequence[str] = ONE_PLACE) -> Operator:
         """One more operator."""
-        return Operator(self.bed.kubeconfig, self.prometheus.url, elect=elect, log=self.folder / f"{name}.log")
+        log = self.folder / f"{name}.log"
+        return Operator(self.bed.kubeconfig, self.prometheus.url, elect=elect, log=log, watching=watching)
 
     async def begin(self, names: Sequence[str], gates: Sequence[Any], **more: Any) -> None:
         """Apply so many rollouts and wait until each has its 5 %; `more` is for their specs."""
@@ -85,24 +87,30 @@ class Stage:
             "ticks slipped": await asyncio.to_thread(operator.slipped),
         }
 
-    async def clear(self) -> None:
+    async def clear(self, places: Sequence[str] = (NAMESPACE,)) -> None:
         """Remove all rollouts and their routes without an operator, and their traffic: no story pays for another's."""
         self.prometheus.fault = ""
         self.prometheus.forget()
-        names = [each["metadata"]["name"] for each in (await self.kube.list(MODEL_CANARY, NAMESPACE)).items]
-        routes = [each["metadata"]["name"] for each in (await self.kube.list(HTTP_ROUTE, NAMESPACE)).items]
-        await in_turns(self._remove, names)
-        await in_turns(lambda name: self.kube.delete(HTTP_ROUTE, NAMESPACE, name), routes)
+        for each in places:
+            await self.clear_place(each)
 
-    async def _remove(self, name: str) -> None:
+    async def clear_place(self, namespace: str) -> None:
+        """Remove all rollouts and routes of a namespace."""
+        for resource in (MODEL_CANARY, HTTP_ROUTE):
+            found = (await self.kube.list(resource, namespace)).items
+            remove = functools.partial(self._remove, resource, namespace)
+            await in_turns(remove, [each["metadata"]["name"] for each in found])
+
+    async def _remove(self, resource: Resource, namespace: str, name: str) -> None:
         with suppress(NotFound):
-            await self.kube.patch(MODEL_CANARY, NAMESPACE, name, {"metadata": {"finalizers": None}})
-            await self.kube.delete(MODEL_CANARY, NAMESPACE, name)
+            if resource is MODEL_CANARY:
+                await self.kube.patch(resource, namespace, name, {"metadata": {"finalizers": None}})
+            await self.kube.delete(resource, namespace, name)
 
 
 def route_of(name: str) -> str:
     """As the Prometheus knows the rollout."""
-    return f"{NAMESPACE}/{name}"
+    return "/".join(place_of(name))
 
 
 def named(story: str, count: int) -> list[str]:

@@ -41,6 +41,8 @@ NAMESPACE = "scale"
 SERVICES = ("shared-stable", "shared-canary")
 CRDS = ("modelcanaries.serinus.dev", "rollouthistories.serinus.dev")
 ESTABLISHED = 'jsonpath={.status.conditions[?(@.type=="Established")].status}'
+ONE_PLACE = ("--namespace", NAMESPACE, "--rollouts-per-namespace", "1000", "--namespace-memory", "1Gi")
+"""All rollouts are in this one."""
 SHARE = 0.05
 CANARY_PLACE = 1
 AT_ONCE = 50
@@ -53,12 +55,24 @@ WRITES = re.compile(
 )
 
 
-def canary(name: str, gates: Sequence[Any], **more: Any) -> Object:
+def name_in(namespace: str, name: str) -> str:
+    """What a story calls a rollout: by its name, with its namespace before it where that is another one than ours."""
+    return name if namespace == NAMESPACE else f"{namespace}/{name}"
+
+
+def place_of(name: str) -> tuple[str, str]:
+    """Namespace and name of what a story calls so."""
+    namespace, _, bare = name.rpartition("/")
+    return namespace or NAMESPACE, bare
+
+
+def canary(called: str, gates: Sequence[Any], **more: Any) -> Object:
     """A rollout that stays at 5 % until something is wrong; `more` is added to its spec."""
+    namespace, name = place_of(called)
     return {
         "apiVersion": MODEL_CANARY.api_version,
         "kind": MODEL_CANARY.kind,
-        "metadata": {"name": name, "namespace": NAMESPACE},
+        "metadata": {"name": name, "namespace": namespace},
         "spec": {
             "model": {"name": name},
             "platform": {
@@ -73,9 +87,9 @@ def canary(name: str, gates: Sequence[Any], **more: Any) -> Object:
     }
 
 
-def shared_services() -> list[Object]:
+def shared_services(namespace: str = NAMESPACE) -> list[Object]:
     """Both InferenceServices."""
-    made = [service(name, NAMESPACE) for name in SERVICES]
+    made = [service(name, namespace) for name in SERVICES]
     for number, each in enumerate(made, 1):
         each["spec"]["predictor"]["model"]["storageUri"] = f"hf://example/scale-v{number}"
     return made
@@ -95,7 +109,8 @@ class Watch:
 
     async def note(self, route: Object) -> None:
         """Take the newest state of a route."""
-        name, weight = route["metadata"]["name"], _canary_weight(route)
+        meta, weight = route["metadata"], _canary_weight(route)
+        name = name_in(meta["namespace"], meta["name"])
         if self.weights.get(name) == weight:
             return
         came_down = self.weights.get(name, 0) > TINY >= weight
@@ -116,14 +131,14 @@ class Watch:
                 raise
 
 
-async def follow(kube: KubeClient, watch: Watch) -> None:
+async def follow(kube: KubeClient, watch: Watch, namespace: str = NAMESPACE) -> None:
     """Keep the watch going, also over minutes in which nothing changes and a busy server forgets to say so."""
     while True:
         try:
-            listing = await kube.list(HTTP_ROUTE, NAMESPACE)
+            listing = await kube.list(HTTP_ROUTE, namespace)
             for route in listing.items:
                 await watch.note(route)
-            async for event in kube.watch(HTTP_ROUTE, NAMESPACE, listing.version):
+            async for event in kube.watch(HTTP_ROUTE, namespace, listing.version):
                 if event.type in {"ADDED", "MODIFIED"}:
                     await watch.note(event.object)
         except WorldError as error:
@@ -138,10 +153,12 @@ def _canary_weight(route: Object) -> int:
 class Operator:
     """`serinus controller --cluster` in a process of its own."""
 
-    def __init__(self, kubeconfig: Path, prometheus: str, *, elect: bool, log: Path) -> None:
-        words = ["controller", "--cluster", "--kubeconfig", str(kubeconfig), "--namespace", NAMESPACE]
-        words += ["--rollouts-per-namespace", "1000", "--namespace-memory", "1Gi"]  # all of them are in this one
-        self.port = _free_port()
+    def __init__(
+        self, kubeconfig: Path, prometheus: str, *, elect: bool, log: Path, watching: Sequence[str] = ONE_PLACE
+    ) -> None:
+        """`watching`: options that say whose rollouts it carries out, and how many."""
+        words = ["controller", "--cluster", "--kubeconfig", str(kubeconfig), *watching]
+        self.port = free_port()
         words += ["--prometheus", prometheus, "--interval", "1s", "--listen", f"127.0.0.1:{self.port}"]
         words += ["--leader-elect" if elect else "--no-leader-elect"]
         self.log = log
@@ -196,7 +213,8 @@ class Operator:
         self.process.wait(30)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
