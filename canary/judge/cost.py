@@ -10,6 +10,8 @@ At 100 % the canary carries everything itself, and its own bill is what it costs
 were up, as in lines for `serinus judge`, dollars are taken as they are.
 """
 
+import math
+
 from canary.judge.arms import ArmSums, Sides
 
 DOLLARS, UPTIME, WORK = "dollars", "replica_seconds", "decode_seconds"
@@ -34,8 +36,8 @@ def level(sides: Sides, weight: float) -> None:
             continue
         totals = {name: value for name, value in arm.totals.items() if name != DOLLARS}
         totals[SPENT] = spent
-        if paid > 0 and sum(work) > 0:
-            totals[DOLLARS] = spent / paid * uptime * _work(arm, by_tokens=by_tokens) / sum(work)
+        if paid > 0 and math.fsum(work) > 0:
+            totals[DOLLARS] = spent / paid * uptime * _work(arm, by_tokens=by_tokens) / math.fsum(work)
         arm.totals = totals
 
 
