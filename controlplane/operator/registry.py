@@ -57,6 +57,8 @@ class Known:
     labels: Labels
     reach: Reach | None = None
     """What may be dialled; None for an address that the operator itself was given."""
+    shared: bool = True
+    """Whether plans of all namespaces may name it; else it may well be that of a tenant."""
 
     @property
     def trusted(self) -> bool:
@@ -117,7 +119,8 @@ class Registry:
 
     def _known(self, name: str, entry: Entry) -> Known:
         access = Access(bearer_file=entry.token_file, ca_file=entry.ca_file, headers=entry.headers)
-        return Known(f"{name} ({entry.url})", entry.url, access, self._with(entry.selector))
+        labels = self._with(entry.selector)
+        return Known(f"{name} ({entry.url})", entry.url, access, labels, shared=not entry.namespaces)
 
     def _with(self, selector: str) -> Labels:
         return Labels(self.labels.namespace, self.labels.pod, selector, self.labels.gateways)

@@ -38,6 +38,8 @@ from profiles.catalogue import Catalogue, builtin
 
 ANSWER_WITHIN = 5.0
 """Seconds that Prometheus may take for one answer."""
+MOST_BYTES_OF_SOME = 16 * 1024 * 1024
+"""Of an answer of one that only some namespaces may name: enough for eight hundred rollouts."""
 MOST_BYTES_OF_A_PLANS = 4 * 1024 * 1024
 """The largest answer of a Prometheus whose address is a plan's: enough for two hundred rollouts."""
 ALARMING = 0.05
@@ -253,8 +255,9 @@ class ClusterWorld:
             credentials = Credentials(known.access, known.url, tls=None if known.trusted else self._public_tls)
             if not known.trusted:
                 self._public_tls = credentials.tls or self._public_tls
+            bound = MOST_BYTES if known.shared else MOST_BYTES_OF_SOME
             http = CappedHttp(
-                most_bytes=MOST_BYTES if known.trusted else MOST_BYTES_OF_A_PLANS,
+                most_bytes=bound if known.trusted else MOST_BYTES_OF_A_PLANS,
                 tls=credentials.tls,
                 headers=credentials.headers,
                 reach=known.reach,

@@ -16,7 +16,7 @@ from controlplane.evidence.discover import Choice
 from controlplane.kserve.caches import Caches
 from controlplane.kubernetes.memory import MemoryKube
 from controlplane.operator.profile import Question
-from controlplane.operator.registry import Registry
+from controlplane.operator.registry import Entry, Registry
 from controlplane.operator.sites import ClusterSite
 from controlplane.operator.tally import Tally
 from controlplane.operator.ticker import Ticker
@@ -307,3 +307,21 @@ def test_s14_addresses_out_of_plans_share_what_they_trust(monkeypatch: pytest.Mo
 
     play(story())
     assert len(made) == 2, "one is the operator's own"
+
+
+def test_s14_a_prometheus_that_only_some_may_name_has_less_room_for_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be a tenant's own, and what all of them send at once has to fit in the operator's memory."""
+
+    async def story() -> None:
+        clock = VirtualClock()
+        monkeypatch.setattr("controlplane.operator.world.CappedHttp", Played(clock).client)
+        named = {"some": Entry(url="http://some", namespaces=(NAMESPACE,)), "all": Entry(url="http://all")}
+        registry = Registry.of("http://own", named=named)
+        bounds.clear()
+        world = ClusterWorld(MemoryKube(clock), Caches(), clock=clock, prometheus=registry, interval=1.0)
+        for name in named:
+            world.open(plan(kserve={"prometheus": name, "metricsProfile": "envoy-gateway"}), NAMESPACE)
+        await world.close()
+
+    play(story())
+    assert bounds == {64 * 2**20: 2, 16 * 2**20: 1}
