@@ -41,7 +41,6 @@ class Columns:
     unspent: Array
     slow_test: Array
     scale: Array
-    taught: Array
     log_e: Array
     log_clear: Array
     blocks: Array

@@ -90,9 +90,9 @@ def town(light: Light, namespace: str, tmp_path: Path, monkeypatch: pytest.Monke
     origin = Origin(tmp_path / "origin.git")
     with (
         release(light, namespace, given),
-        numbers(namespace) as url,
+        numbers(namespace) as prometheus,
         hosted(tmp_path, TOKEN) as host,
-        operator(light, f"{namespace}:{namespace}", namespace, url, tmp_path, *flags) as replica,
+        operator(light, f"{namespace}:{namespace}", namespace, prometheus.url, tmp_path, *flags) as replica,
     ):
         yield Town(light, namespace, origin, host, replica, f"http://{address}")
 

@@ -68,15 +68,15 @@ def asked(metrics: str) -> set[tuple[str, str]]:
 
 
 @contextmanager
-def numbers(namespace: str) -> Iterator[str]:
-    """The address of a Prometheus in which this namespace's rollout has steady requests on both arms."""
+def numbers(namespace: str) -> Iterator[FakePrometheus]:
+    """A Prometheus in which this namespace's rollout has steady requests on both arms."""
     loop, server = asyncio.new_event_loop(), FakePrometheus()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     try:
         asyncio.run_coroutine_threadsafe(server.open(), loop).result(10)
         server.add(f"{namespace}/chat", canary_rate=10.0, stable_rate=10.0)
-        yield server.url
+        yield server
         asyncio.run_coroutine_threadsafe(server.close(), loop).result(10)
     finally:
         loop.call_soon_threadsafe(loop.stop)
@@ -102,7 +102,7 @@ class Replica:
 
 @contextmanager
 def operator(where: Light, account: str, watched: str, prometheus: str, folder: Path, *flags: str) -> Iterator[Replica]:
-    """`serinus controller --cluster` with the token of an account and nothing else."""
+    """`serinus controller --cluster` with the token of an account and nothing else. `watched`: empty for everything."""
     home, name = account.split(":")
     token = where.kubectl("create", "token", name, "-n", home).strip()
     config = yaml.safe_load(where.kubeconfig.read_text())
@@ -111,7 +111,7 @@ def operator(where: Light, account: str, watched: str, prometheus: str, folder: 
     own.write_text(yaml.safe_dump(config))
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    words = ("controller", "--cluster", "--namespace", watched, "--kubeconfig", str(own))
+    words = ("controller", "--cluster", *(("--namespace", watched) if watched else ()), "--kubeconfig", str(own))
     more = ("--listen", f"127.0.0.1:{port}", "--prometheus", prometheus)
     with log.open("w") as out:
         process = subprocess.Popen(
@@ -215,7 +215,7 @@ def test_s10_the_roles_are_what_whole_rollouts_ask_for(light: Light, namespace: 
     given = {"crds.install": False, "userRoles": False, "watch.allNamespaces": False, "secretNamespaces": [namespace]}
     account = f"{namespace}:{namespace}"
     knative, llm = "services.serving.knative.dev/v1", "llminferenceservices.serving.kserve.io/v1alpha2"
-    with release(light, namespace, given), numbers(namespace) as url, applied(light, FILE):
+    with release(light, namespace, given), numbers(namespace) as prometheus, applied(light, FILE):
         granted = may(light, account, namespace)
         assert granted == ASKED | READS | ELECTION | ALERTS
         light.kubectl(
@@ -224,7 +224,7 @@ def test_s10_the_roles_are_what_whole_rollouts_ask_for(light: Light, namespace: 
         light.kubectl("annotate", "secret", "hook", "-n", namespace, f"{ALLOW}=alerts")
         with (
             kinds(light, Service=knative, LLMInferenceService=llm),
-            operator(light, account, namespace, url, tmp_path) as replica,
+            operator(light, account, namespace, prometheus.url, tmp_path) as replica,
         ):
             put_back_and_promote(light, namespace)
             delete_under_way(light, namespace)
@@ -242,9 +242,9 @@ def test_s10_an_operator_that_sees_its_namespace_alone_says_what_it_goes_without
     given = {"crds.install": False, "userRoles": False, "watch.allNamespaces": False, "watch.clusterReads": False}
     account = f"{namespace}:{namespace}"
     install_crd(light)
-    with release(light, namespace, given), numbers(namespace) as url:
+    with release(light, namespace, given), numbers(namespace) as prometheus:
         assert may(light, account, namespace) == ASKED | ELECTION
-        with operator(light, account, namespace, url, tmp_path) as replica:
+        with operator(light, account, namespace, prometheus.url, tmp_path) as replica:
             ready, said = replica.page("/readyz"), replica.said()
     assert ready == "ok\n"
     for kind in ("clusterservingruntimes", "gateways", "nodes", "httproutes"):
