@@ -37,6 +37,8 @@ HANDFUL = 10.0
 """Requests of stable that make no rate."""
 KNOWN = 20.0
 """Requests of stable from which its usual time is remembered, for when it gets no more."""
+LEARN_EVERY = 16
+"""Looks from one update of what is usual to the next, while nothing is open for long."""
 LOOKS = 0.07
 """Logarithm of the sum over n of `1/((n+2) ln²(n+2))`."""
 
@@ -104,6 +106,8 @@ def look(before: Hang, sides: Sides, t: float, length: float, false_rollback: fl
     windows = len([span for span in spans if t - span.since >= SHORTEST_S])
     needed = log(1 / (PART * false_rollback)) + _cost(before.looks + 1) + log(max(windows, 1))
     plainest = doubt = Unfinished(needed=needed)
+    if before.looks % LEARN_EVERY and not _half_is_open(spans, t):
+        return Hang(spans, before.looks + 1, before.usual, plainest, doubt)
     window, pace = Span(t, t), (math.inf, 0.0)
     windows_open: list[tuple[float, float]] = []
     for first in reversed(range(len(spans))):
@@ -128,6 +132,16 @@ def stops(hang: Hang) -> bool:
 def doubts(hang: Hang) -> bool:
     """Whether too little has finished for anything to pass."""
     return hang.doubt.evidence >= DOUBT
+
+
+def _half_is_open(spans: Sequence[Span], t: float) -> bool:
+    """Whether there is a window in which less than half has finished: all others have nothing to say."""
+    begun = finished = 0.0
+    for span in reversed(spans):
+        begun, finished = begun + span.begun, finished + span.finished
+        if 2 * finished < begun and t - span.since >= DOUBT_S:
+            return True
+    return False
 
 
 def _span(before: Hang, sides: Sides, t: float, length: float) -> Span:
