@@ -20,7 +20,7 @@ from canary.observation import Counters, PodCounters
 from canary.spec.models import Gate
 from canary.weights import ARMS, Arm
 from controlplane.adapters.memory_metrics import MemoryMetrics
-from controlplane.adapters.priced import PricedSource
+from controlplane.adapters.priced import DOLLARS, UPTIME, PricedSource
 from controlplane.adapters.prometheus import PrometheusSource
 from controlplane.adapters.prometheus_api import PrometheusApi
 from controlplane.adapters.prometheus_local import LocalPrometheus
@@ -121,14 +121,12 @@ class Unpriced:
         assert all(pod.totals["dollars"] >= 0 for pod in pods)
         return replace(
             counters,
-            arms={
-                arm: {name: _without_dollars(pod) for name, pod in each.items()} for arm, each in counters.arms.items()
-            },
+            arms={arm: {name: _unpriced(pod) for name, pod in each.items()} for arm, each in counters.arms.items()},
         )
 
 
-def _without_dollars(pod: PodCounters) -> PodCounters:
-    return replace(pod, totals={name: value for name, value in pod.totals.items() if name != "dollars"})
+def _unpriced(pod: PodCounters) -> PodCounters:
+    return replace(pod, totals={name: value for name, value in pod.totals.items() if name not in {DOLLARS, UPTIME}})
 
 
 class PricedBench(MemoryBench):
