@@ -17,7 +17,7 @@ import numpy as np
 
 from benchmarks.judge_columns import Array, Blocks, Columns, Mask, Rules, begun_by
 from canary.judge import blame, difference, selfnormalised, share, special
-from canary.judge.e_process import BET, POINTS, RATIO, SCALE_STEP, SHARED_RATIO, SLOW_TEST
+from canary.judge.e_process import BET, ENOUGH_TAUGHT, POINTS, RATIO, SCALE_STEP, SHARED_RATIO, SLOW_TEST, TEACHERS
 from canary.judge.noise import CLEARING, LEVELS, REPLICAS, SINGLE, SURPRISE, TINY, Prior
 
 
@@ -325,9 +325,10 @@ def _take_in_pool(e: Columns, rules: Rules, noise: Noise, clearing: Noise, full:
     contrast, variance, _ = e.pool
     told, sums = full & (variance > share.TINY), ~rules.counts
     squared = contrast * contrast / np.where(told, variance, 1.0)
-    variance = np.where(sums, variance * e.scale, variance)
-    renewed = np.where(e.scale == 0, squared, (1 - SCALE_STEP) * e.scale + SCALE_STEP * squared)
+    variance = np.where(sums, variance * np.where(e.taught >= TEACHERS, e.scale, 0.0), variance)
+    renewed = e.scale + np.maximum(SCALE_STEP, 1 / (e.taught + 1)) * (squared - e.scale)
     e.scale = np.where(told & sums, renewed, e.scale)
+    e.taught = np.where(told & sums, np.minimum(e.taught + 1, ENOUGH_TAUGHT), e.taught)
     told &= variance > share.TINY
     z = np.where(told, contrast / np.sqrt(np.where(told, variance, 1.0)), 0.0)
     e.pool = np.where(full, 0.0, e.pool)

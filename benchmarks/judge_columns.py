@@ -41,6 +41,7 @@ class Columns:
     unspent: Array
     slow_test: Array
     scale: Array
+    taught: Array
     log_e: Array
     log_clear: Array
     blocks: Array

@@ -35,6 +35,7 @@ class HeldIncrements:
     at: float
     """When the last of them were."""
     scrapes: int = 1
+    """0 where all that was added is what others count of it: its dollars grow between its scrapes as well."""
     added: PodBlock | None = None
     """None where nothing may be counted: in its warm-up, or at the first sight of a replica."""
     segments: Mapping[str, Mapping[str, PodBlock]] = field(default_factory=dict)
@@ -48,7 +49,12 @@ class HeldIncrements:
             for value, pod in values.items():
                 mine[value] = mine[value].plus(pod) if value in mine else pod
         return replace(
-            self, at=other.at, scrapes=self.scrapes + 1, added=_both(self.added, other.added), segments=segments
+            self,
+            first=self.first if self.scrapes else other.first,
+            at=other.at,
+            scrapes=self.scrapes + other.scrapes,
+            added=_both(self.added, other.added),
+            segments=segments,
         )
 
     def clock_moved(self, by: float) -> "HeldIncrements":
@@ -82,7 +88,7 @@ def take(held: Held, latest: Block, previous: Counters, current: Counters) -> Al
     awaited: dict[str, set[tuple[Arm, str]]] = {}
     for part in parts:
         awaited.setdefault(part.kind, set()).add((part.arm, part.name))
-        if part.arrived:
+        if part.arrived or _grew(part, latest, current):
             pods = waiting.setdefault(part.kind, {}).setdefault(part.arm, {})
             news = _increments(part, latest, current)
             pods[part.name] = pods[part.name].plus(news) if part.name in pods else news
@@ -90,11 +96,22 @@ def take(held: Held, latest: Block, previous: Counters, current: Counters) -> Al
     paced = REQUESTS in awaited or REQUESTS in waiting
     if not ready or (paced and REQUESTS not in ready):
         return Aligned(waiting, None)
-    counted = waiting.get(REQUESTS if paced else ready[0], {})
-    each = [pod for pods in counted.values() for pod in pods.values()]
+    released = {kind: _scraped(waiting[kind]) for kind in ready}
+    each = [pod for pods in released[REQUESTS if paced else ready[0]].values() for pod in pods.values()]
     since, even = min(pod.since for pod in each), all(pod.scrapes == 1 for pod in each)
-    block = _released([waiting.pop(kind) for kind in ready], latest)
-    return Aligned(waiting, block, since, even)
+    left = {
+        kind: {
+            arm: {
+                name: pod
+                for name, pod in pods.items()
+                if kind not in released or (not pod.scrapes and (arm, name) in awaited.get(kind, set()))
+            }
+            for arm, pods in replicas.items()
+        }
+        for kind, replicas in waiting.items()
+    }
+    left = {kind: replicas for kind, replicas in left.items() if any(replicas.values())}
+    return Aligned(left, _released(list(released.values()), latest), since, even)
 
 
 def clock_moved(held: Held, by: float) -> Held:
@@ -173,7 +190,18 @@ def _increments(part: _Part, latest: Block, current: Counters) -> HeldIncrements
         for label, values in latest.segments.items()
     }
     of_kind = None if added is None else _of_kind(part.kind, pod, added)
-    return HeldIncrements(part.since, part.at, part.at, 1, of_kind, segments)
+    return HeldIncrements(part.since, part.at, part.at, int(part.arrived), of_kind, segments)
+
+
+def _grew(part: _Part, latest: Block, current: Counters) -> bool:
+    """Whether there is news of a replica that was not scraped."""
+    added = latest.arms.get(part.arm, {}).get(part.name)
+    return added is not None and any(_of_kind(part.kind, current.arms[part.arm][part.name], added).totals.values())
+
+
+def _scraped(replicas: Replicas) -> Replicas:
+    """Those that were scraped."""
+    return {arm: {name: pod for name, pod in pods.items() if pod.scrapes} for arm, pods in replicas.items()}
 
 
 def _of_kind(kind: str, pod: PodCounters, added: PodBlock) -> PodBlock:
@@ -204,8 +232,11 @@ def _both(one: PodBlock | None, other: PodBlock | None) -> PodBlock | None:
 
 def _ready(replicas: Replicas, awaited: set[tuple[Arm, str]], now: float) -> bool:
     """Whether nobody is waited for any more."""
-    here = {(arm, name) for arm, pods in replicas.items() for name in pods}
-    pods = [pod for each in replicas.values() for pod in each.values()]
+    come = _scraped(replicas)
+    here = {(arm, name) for arm, pods in come.items() for name in pods}
+    pods = [pod for each in come.values() for pod in each.values()]
+    if not pods:
+        return False
     again = any(pod.scrapes > 1 for pod in pods)
     if awaited <= here:
         return again or not _cuts_badly(pods)

@@ -57,7 +57,7 @@ class Both:
         for number, (e, params) in enumerate(zip(self.one_by_one, self.rules, strict=True)):
             against, stable, aa_test = e.against, e.baseline, e.baseline.aa_test
             pairs = {
-                **{name: getattr(against, name) for name in ("unspent", "slow_test", "scale", "pool")},
+                **{name: getattr(against, name) for name in ("unspent", "slow_test", "scale", "taught", "pool")},
                 **({"bet": against.bet, "ratio": against.ratio} if params.counts else {}),
                 "log_e": e.log_e,
                 "log_clear": e.passing.log_e,

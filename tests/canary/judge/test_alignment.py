@@ -147,6 +147,24 @@ def test_what_another_target_of_a_replica_says_is_waited_for_by_itself() -> None
     assert tokens == [[{}, {}], [{}, {}], [{"tokens": 4}, {"tokens": 2}]]
 
 
+def test_what_others_count_of_a_replica_between_its_scrapes_is_kept_for_its_next_one() -> None:
+    """Its dollars grow with each reading, whether its page was scraped or not."""
+
+    def pod(requests: float, at: float, dollars: float) -> PodCounters:
+        return replace(_pod(requests, at), totals={"dollars": dollars})
+
+    found = _readings(
+        _seen(10, {"s": pod(100, 10, 10)}, {"c": pod(10, 3, 10)}),
+        _seen(18, {"s": pod(100, 10, 18)}, {"c": pod(20, 18, 18)}),
+        _seen(25, {"s": pod(190, 25, 25)}, {"c": pod(20, 18, 25)}),
+        _seen(33, {"s": pod(190, 25, 33)}, {"c": pod(30, 33, 33)}),
+        _seen(40, {"s": pod(280, 40, 40)}, {"c": pod(30, 33, 40)}),
+    )
+    dollars = [[each.block.arms[arm][name].totals["dollars"] for arm, name in BOTH] for each in found if each.block]
+    assert dollars == [[15, 15], [15, 15]]
+    assert not any(each.held for each in found if each.block)
+
+
 BOTH: list[tuple[Arm, str]] = [("stable", "s"), ("canary", "c")]
 
 
