@@ -132,6 +132,8 @@ def _stable_outlives(spec: CanarySpec, before: Rollout, seen: Seen, decision: De
         wrong.append("stable is stopped before the canary is promoted")
     if Stop("canary") in decision.actions and (rollout.weights.canary or Run("canary") in decision.actions):
         wrong.append("the canary is stopped while it has traffic")
+    if Stop("canary") in decision.actions and rollout.peak.canary and rollout.zero is None:
+        wrong.append("the canary is stopped before the route was seen to send it nothing")
     return wrong
 
 

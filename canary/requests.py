@@ -47,7 +47,7 @@ def answer(look: Look, request: OperatorRequest) -> tuple[Change | None, str]:
         case "abort" if not look.rollout.finished and phase is not Phase.ROLLING_BACK:
             message = f"{by} aborted: everything goes back to stable."
             return look.back(Reason.ABORTED, message, {"by": request.by}, result="aborted"), message
-        case "abort" if phase is Phase.ROLLING_BACK and look.rollout.drain is not None and not look.rollout.finished:
+        case "abort" if phase is Phase.ROLLING_BACK and _drains_canary(look.rollout):
             message = f"{by} aborted again: {look.spec.canary.name} is stopped, whatever it still answers."
             return given_back(look), message
         case "pause" if phase in EXPOSED - {Phase.PAUSED}:
@@ -71,6 +71,11 @@ def answer(look: Look, request: OperatorRequest) -> tuple[Change | None, str]:
             return _promote(look, request)
         case _:
             return None, f"{by} asked to {request.verb}, which is not possible {_while(look)}: nothing was changed."
+
+
+def _drains_canary(rollout: Rollout) -> bool:
+    """Whether the canary's traffic is gone: a drain of stable, from before the rollback, says nothing of that."""
+    return rollout.drain is not None and rollout.drain.arm == "canary"
 
 
 def _promote(look: Look, request: OperatorRequest) -> tuple[Change | None, str]:

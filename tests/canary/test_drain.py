@@ -124,6 +124,17 @@ def test_who_aborts_again_does_not_wait() -> None:
     assert requests(story)["cut_by_stop"] == 5
 
 
+def test_who_aborts_again_does_not_stop_a_canary_that_the_route_still_sends_everything_to() -> None:
+    """Stable was drained at 100 %, and after the abort the route is slow to give its traffic back."""
+    story = Story(plan(Stage(traffic=1.0, hold=600), drain=300.0)).ready(5).expect(Phase.WATCHING)
+    story.follows = False
+    story.ask(20, "abort").expect(Phase.ROLLING_BACK)
+    story.ask(21, "abort").expect(Phase.ROLLING_BACK)
+    assert Stop("canary") not in story.actions
+    story.at(22, route=RouteSeen(22, ALL_STABLE))
+    story.ask(23, "abort").expect(Phase.ROLLED_BACK)
+
+
 def test_a_canary_without_any_traffic_is_not_waited_for() -> None:
     story = Story(plan(drain=60.0)).ready(5, canary=False).ask(21, "abort").expect(Phase.ROLLED_BACK)
     assert "never had traffic" in story.rollout.message

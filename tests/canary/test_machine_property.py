@@ -62,6 +62,8 @@ class World:
     now: float = 0.0
     stable: bool = False
     canary: bool = False
+    served: bool = False
+    """Whether stable was there until now: requests come as long as it is."""
     up: bool = True
     """Whether the numbers can be read."""
     harmful: bool = False
@@ -92,7 +94,7 @@ class Model:
     def look(self, ask: Verb | None = None) -> None:
         """One look at the world, and every step that follows from it. An obedient route follows at once."""
         world = self.world
-        flows = world.up and world.stable
+        flows = world.up and world.served
         self.harmed = flows and world.harmful and world.route > 0
         self.readings += flows and world.route > 0
         if ask:
@@ -224,6 +226,7 @@ class Rollouts(RuleBasedStateMachine):
     def _look(self, ask: Verb | None = None) -> None:
         world, story = self.world, self.story
         now = world.now = world.now + EVERY
+        world.served = story.seen.stable.usable
         story.canary_errors, story.follows = float(world.harmful), world.obeys
         request = OperatorRequest(f"q{len(story.seen.requests)}", ask, "ada", now) if ask else None
         story.at(
