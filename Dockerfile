@@ -1,8 +1,8 @@
 # syntax=docker/dockerfile:1
 # The operator's image: what `pip install .[cluster]` gives, and nothing that builds it. Runs as nobody, with a read-only root.
-# Every Python package is one of requirements/, by its hash. scripts/pin-base.sh pins the two lines below: the base by its
-# digest, Debian's packages by a day of snapshot.debian.org. An empty SNAPSHOT takes what Debian has today.
-ARG BASE=python:3.13-slim
+# Every Python package is one of requirements/, by its hash. scripts/pin-base.sh renews the two lines below: the base with its
+# digest (now 3.13.15 on Debian 13), Debian's packages by a day of snapshot.debian.org. An empty SNAPSHOT takes what Debian has today.
+ARG BASE=python:3.13-slim@sha256:7c61056e61ac89e852de05f3dc6fa51a6dd2181797bceed46aa725dd7cb2cd3b
 ARG SNAPSHOT=
 
 FROM ${BASE} AS build
