@@ -6,6 +6,7 @@ clock runs from the breach to the watch event with the canary's weight at zero, 
 tables and writes JSON to `benchmarks/results/scale.json`: the stories that were told, beside those of earlier runs.
 
     python -m benchmarks.scale [--rollouts 200] [--stories breach,outage,faults,leader,fleet,tenant] [--flips 30]
+    python -m benchmarks.scale --stories soak [--soak-minutes 10]
 """
 
 import argparse
@@ -21,6 +22,7 @@ from typing import Any
 
 from benchmarks.scale_faults import faults, leader
 from benchmarks.scale_prometheus import FakePrometheus
+from benchmarks.scale_soak import soak
 from benchmarks.scale_stage import Stage, named, route_of, spread
 from benchmarks.scale_tenant import tenant
 from benchmarks.scale_world import at_rest, cluster, make_alike
@@ -99,17 +101,18 @@ STORIES: dict[str, tuple[Story, Sequence[Any]]] = {
     "leader": (leader, THRESHOLDS),
     "fleet": (fleet, SEQUENTIAL),
     "tenant": (tenant, SEQUENTIAL),
+    "soak": (soak, SEQUENTIAL),
 }
 
 
-async def main(rollouts: int, stories: Sequence[str], flips: int, seed: int, fault_s: float) -> None:
+async def main(rollouts: int, stories: Sequence[str], flips: int, seed: int, fault_s: float, soak_s: float) -> None:
     """Tell the stories one after the other; what each found is kept, whatever becomes of the next."""
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="serinus-scale-") as folder:
         async with cluster() as (bed, kube, watch):
             prometheus = FakePrometheus()
             await prometheus.open()
-            stage = Stage(bed, kube, watch, prometheus, Path(folder), random.Random(seed))
+            stage = Stage(bed, kube, watch, prometheus, Path(folder), random.Random(seed), soak_s)
             for story in stories:
                 print(f"{story}, {rollouts} rollouts, load {os.getloadavg()[0]:.1f}", flush=True)
                 load, (tell, gates) = os.getloadavg()[0], STORIES[story]
@@ -140,10 +143,12 @@ def _kept() -> dict[str, Any]:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--rollouts", type=int, default=200)
-    parser.add_argument("--stories", default=",".join(STORIES))
+    parser.add_argument("--stories", default=",".join(story for story in STORIES if story != "soak"))
     parser.add_argument("--flips", type=int, default=30)
     parser.add_argument("--fault-seconds", type=float, default=60.0)
+    parser.add_argument("--soak-minutes", type=float, default=10.0)
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
-    asyncio.run(main(given.rollouts, given.stories.split(","), given.flips, given.seed, given.fault_seconds))
+    soak_s = 60 * given.soak_minutes
+    asyncio.run(main(given.rollouts, given.stories.split(","), given.flips, given.seed, given.fault_seconds, soak_s))
     print(f"written to {RESULTS}")

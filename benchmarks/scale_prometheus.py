@@ -105,9 +105,10 @@ class FakePrometheus:
         for place, rate in ((0, stable_rate), (1, canary_rate)):
             self._traffic[f"httproute/{route}/rule/0", place] = Traffic(rate, now)
 
-    def forget(self) -> None:
-        """No rollout is known any more: a real one does not answer for those that nobody asks about."""
-        self._traffic.clear()
+    def forget(self, route: str = "") -> None:
+        """A rollout, or all, are known no more: a real one does not answer for those that nobody asks about."""
+        for key in [each for each in self._traffic if not route or each[0] == f"httproute/{route}/rule/0"]:
+            del self._traffic[key]
         self._asked.clear()
 
     def fail(self, route: str, share: float) -> float:

@@ -38,6 +38,8 @@ class Stage:
     prometheus: FakePrometheus
     folder: Path
     random: random.Random
+    soak_s: float = 600.0
+    """How long the soak lasts."""
 
     def operator(self, name: str = "operator", *, elect: bool = False, watching: Sequence[str] = ONE_PLACE) -> Operator:
         """One more operator."""

@@ -49,6 +49,8 @@ AT_ONCE = 50
 PATIENCE_S = 60.0
 """Seconds for one request of the benchmark's own, which sets the stage and is not measured."""
 SLIPPED = re.compile(r"^canary_operator_ticks_slipped_total (\S+)$")
+TICKS = re.compile(r"^canary_operator_ticks_total (\S+)$")
+TICK_SECONDS = re.compile(r"^canary_operator_tick_seconds (\S+)$")
 READY = re.compile(r"^canary_operator_rollouts_ready (\S+)$")
 WRITES = re.compile(
     r'^canary_operator_api_requests_total\{resource="(?!leases)\w+",verb="(?:create|patch|delete)"\} (\S+)$'
@@ -184,6 +186,14 @@ class Operator:
     def slipped(self) -> float:
         """Ticks that slipped so far."""
         return self._counted(SLIPPED)
+
+    def ticks(self) -> float:
+        """Readings of the numbers so far."""
+        return self._counted(TICKS)
+
+    def tick_seconds(self) -> float:
+        """How long the last reading took."""
+        return self._counted(TICK_SECONDS)
 
     def ready(self) -> float:
         """Rollouts that it could take over at once; none while it does not answer yet."""
