@@ -15,6 +15,8 @@ from canary.spec.source import quoted
 from canary.spec.sources import Profile, Row
 
 _KPI_PART = re.compile("^kpi_(events|of)/")
+_FAILED_ANSWERS = ("empty_answers", "failed_streams")
+"""Totals of answers with a good status that are failures; no answer is in both."""
 NATIVE = "__native__"
 """Label of a series that was spelled out of a native histogram (`controlplane.adapters.prometheus_native`)."""
 LARGEST = 2.0**63
@@ -83,10 +85,11 @@ class Recipe:
             totals["cancelled"] = totals.get("cancelled", 0.0) + totals.pop("reset_streams", 0.0)
         gauges = {name: max(values[place] for place in places) for name, places in self._gauges.items()}
         errors = self._failed(values, requests)
+        wrong = sum(totals.pop(name, 0.0) for name in _FAILED_ANSWERS)
         totals |= self._client_errors(values, requests, totals.pop("throttled_answers", 0.0))
         return PodCounters(
             requests=requests,
-            errors=None if errors is None else errors + (broken or 0.0),
+            errors=None if errors is None else errors + (broken or 0.0) + wrong,
             histograms={each.feeds: _counts(each, values) for each in self._histograms},
             kpis=_kpis(totals),
             totals={name: value for name, value in totals.items() if not name.startswith("kpi_")},

@@ -68,7 +68,7 @@ def _by_code(series: str, label: str, where: Mapping[str, str] | None = None) ->
     return Row("requests", series, where=where or {}, failed=failed, refused=refused, throttled=throttled)
 
 
-ENVOY: Profile = (
+_ENVOY_CLUSTERS: Profile = (
     # Envoy 1.40. A class of answers has no series before its first one; the total is there from the beginning.
     Row(
         "requests",
@@ -91,14 +91,22 @@ ENVOY: Profile = (
     Row("cancelled", "envoy_cluster_upstream_cx_destroy_local_with_active_rq"),
     Row("reset_streams", "envoy_cluster_upstream_rq_tx_reset"),
 )
+ENVOY: Profile = (
+    *_ENVOY_CLUSTERS,
+    # Our own Envoy looks at answers as well (`controlplane.adapters.envoy_config`): a 200 without a body to a POST, and
+    # a stream of events that has an `error` in it. Each is in the class of its status besides.
+    Row("empty_answers", "envoy_serinus_empty_answers"),
+    Row("failed_streams", "envoy_serinus_failed_streams"),
+)
 ENVOY_GATEWAY: Profile = (
-    *ENVOY,
+    *_ENVOY_CLUSTERS,
     # Envoy Gateway lets its proxies make a cluster's counters at the first request: the cluster itself is there before.
     Row("requests", "envoy_cluster_membership_total", "nothing"),
 )
 ENVOY_STATS = (
     r"^(cluster\.(stable|canary)-[^.]+\.(upstream_rq_([1-5]xx|completed|429|502|time|active|total|tx_reset)"
     r"|upstream_cx_(protocol_error|destroy_local_with_active_rq))"
+    r"|serinus\.(empty_answers|failed_streams)\.envoy_cluster_name\.(stable|canary)-[^.]+"
     r"|http\.[^.]+\.no_(route|cluster))$"
 )
 """The same by Envoy's inner names, for `filter=` of its page, which then has kilobytes in place of megabytes."""

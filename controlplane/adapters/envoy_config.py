@@ -27,6 +27,15 @@ OUTSIDE = "outside-"
 """Before a replica's name: its second cluster, for requests from outside the cohort, so that they are counted apart."""
 VARIANT_HEADER = "x-serinus-variant"
 _TYPES = "type.googleapis.com/envoy"
+_WHOLE = "response.code == 200 && response.flags == 0"
+"""Nobody broke the answer off; what breaks off is counted elsewhere."""
+_ERROR = f"'{LISTENER_STATS}' in metadata.filter_metadata && 'error' in metadata.filter_metadata['{LISTENER_STATS}']"
+WRONG_ANSWERS: Mapping[str, str] = {
+    # A GET may well be answered by a status alone, as `/health` is.
+    "empty_answers": f"{_WHOLE} && response.size == 0 && request.method == 'POST'",
+    "failed_streams": f"{_WHOLE} && {_ERROR}",
+}
+"""By the name of its counter, when an answer with a good status is a failure; no answer is in both."""
 _UNLIMITED = 1_000_000_000
 
 # Envoy keeps two significant digits of a duration in whole milliseconds, so these bounds are exact edges of its own
@@ -294,6 +303,7 @@ def _counters(at: Address) -> Json:
 def _listener(listen: Address, routes_file: Path) -> Json:
     manager = {
         "stat_prefix": LISTENER_STATS,
+        "access_log": [_count(name, condition) for name, condition in WRONG_ANSWERS.items()],
         "use_remote_address": True,
         "server_header_transformation": "PASS_THROUGH",
         "stream_idle_timeout": "0s",
@@ -301,22 +311,59 @@ def _listener(listen: Address, routes_file: Path) -> Json:
         "upgrade_configs": [{"upgrade_type": "websocket"}],
         "rds": {"route_config_name": ROUTES, "config_source": _watched(routes_file)},
     }
-    return _http("serinus", listen, manager)
+    return _http("serinus", listen, manager, _sight_of_error_events())
 
 
-def _http(name: str, listen: Address, settings: Json) -> Json:
-    """A listener for HTTP."""
+def _count(name: str, condition: str) -> Json:
+    """A counter of its own for each cluster: the answers of which this is true when they end."""
+    expression = {"@type": f"{_TYPES}.extensions.access_loggers.filters.cel.v3.ExpressionFilter"}
+    by_cluster = {"name": "envoy_cluster_name", "value_format": "%UPSTREAM_CLUSTER%"}
+    return {
+        "name": "envoy.access_loggers.stats",
+        "filter": {
+            "extension_filter": {
+                "name": "envoy.access_loggers.extension_filters.cel",
+                "typed_config": {**expression, "expression": condition},
+            }
+        },
+        "typed_config": {
+            "@type": f"{_TYPES}.extensions.access_loggers.stats.v3.Config",
+            "stat_prefix": LISTENER_STATS,
+            "counters": [{"stat": {"name": name, "tags": [by_cluster]}, "value_fixed": 1}],
+        },
+    }
+
+
+def _sight_of_error_events() -> Json:
+    """A filter that notes an `error` in an event of a stream; it reads what passes and holds nothing back."""
+    noted = {"metadata_namespace": LISTENER_STATS, "key": "error"}
+    parser = {
+        "@type": f"{_TYPES}.extensions.content_parsers.json.v3.JsonContentParser",
+        "rules": [{"rule": {"selectors": [{"key": "error"}], "on_present": noted}}],
+    }
+    return {
+        "name": "envoy.filters.http.sse_to_metadata",
+        "typed_config": {
+            "@type": f"{_TYPES}.extensions.filters.http.sse_to_metadata.v3.SseToMetadata",
+            "response_rules": {"content_parser": {"name": "envoy.content_parsers.json", "typed_config": parser}},
+        },
+    }
+
+
+def _http(name: str, listen: Address, settings: Json, *filters: Json) -> Json:
+    """A listener for HTTP with these filters before the router."""
     manager = {
         "@type": f"{_TYPES}.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         **settings,
         "http_filters": [
+            *filters,
             {
                 "name": "envoy.filters.http.router",
                 "typed_config": {
                     "@type": f"{_TYPES}.extensions.filters.http.router.v3.Router",
                     "suppress_envoy_headers": True,
                 },
-            }
+            },
         ],
     }
     return {

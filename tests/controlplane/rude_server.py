@@ -1,10 +1,10 @@
 """A model server that does what real ones do and the sample server does not: run as a program, its port first.
 
-    rude_server.py PORT [--until FILE] [--status N] [--silent-after N] [--no-models]
+    rude_server.py PORT [--until FILE] [--status N] [--silent-after N] [--stream TEXT]
 
 A POST streams tokens until FILE exists, and is cut off by SIGTERM, as vLLM's are. `--status` answers every POST with
 that status; `--silent-after` sends the headers of a stream and nothing more from the Nth POST on, with `/health` at 200
-all the while, as vLLM does when its engine stands.
+all the while, as vLLM does when its engine stands. `--stream` ends every stream at once with that text, or with none.
 """
 
 import argparse
@@ -23,7 +23,10 @@ async def main() -> None:
     parser.add_argument("--until", type=Path, default=None)
     parser.add_argument("--status", type=int, default=200)
     parser.add_argument("--silent-after", type=int, default=10**9)
+    parser.add_argument("--stream", default="[END]")
     options = parser.parse_args()
+    text = options.stream.encode()
+    end = (b"%x\r\n%s\r\n" % (len(text), text) if text else b"") + b"0\r\n\r\n"
     asked = 0
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -46,7 +49,7 @@ async def main() -> None:
                     writer.write(b"6\r\ntoken \r\n")
                     await writer.drain()
                     await asyncio.sleep(0.02)
-                writer.write(b"5\r\n[END]\r\n0\r\n\r\n")
+                writer.write(end)
                 await writer.drain()
         writer.close()
 

@@ -127,6 +127,30 @@ async def test_a_canary_that_answers_404_to_everything_is_rolled_back_by_the_har
     assert decided["evidence"]["spoke"] == "hard stop"
 
 
+@pytest.mark.parametrize(
+    "stream",
+    [
+        pytest.param("", id="nothing"),
+        pytest.param('data: {"error": {"message": "CUDA error", "code": 500}}\n\ndata: [DONE]\n\n', id="an error"),
+    ],
+)
+async def test_a_canary_whose_good_status_is_all_that_is_good_is_rolled_back_by_the_hard_stop(
+    tmp_path: Path, stream: str
+) -> None:
+    """Streams that end at once, and streams that say that the engine failed, under a 200: users got no answer."""
+    plan = write_plan(tmp_path, stages=[HALF, {"traffic": "100%"}], stable=rude(), canary=rude("--stream", stream))
+    with LeftBehind(tmp_path / "state"):
+        async with running(plan, tmp_path / "state") as run:
+            await run.until(event="phase", phase="Analyzing")
+            async with asyncio.TaskGroup() as asking:
+                users = asking.create_task(ask_on(await run.address()))
+                decided = await run.until(event="phase", phase="RollingBack")
+                users.cancel()
+            assert await run.end() == 1
+    assert re.search(r"(\d+) of \1 canary requests failed", decided["message"])
+    assert decided["evidence"]["spoke"] == "hard stop"
+
+
 async def test_a_canary_that_begins_answers_and_says_nothing_is_rolled_back_by_the_hard_stop(tmp_path: Path) -> None:
     """An engine that stands behind a healthy `/health`: every answer is a 200, and none comes to its end."""
     silent = rude("--silent-after", "10")

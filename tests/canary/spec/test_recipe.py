@@ -79,6 +79,14 @@ def test_a_cluster_without_counters_has_counted_nothing_and_with_them_what_they_
     assert (before.requests, before.errors, after.requests, after.errors) == (0, 0, 10, 1)
 
 
+def test_answers_with_a_good_status_and_nothing_good_in_them_are_errors() -> None:
+    """Our own Envoy counts those that are empty, and streams that have an error in them."""
+    wrong = [SeriesId("envoy_serinus_empty_answers", {}), SeriesId("envoy_serinus_failed_streams", {})]
+    told = Recipe([*CLASSES, *wrong], PROFILES["envoy"]).totals([9.0, 1.0, 3.0, 2.0])
+    assert (told.requests, told.errors, told.broken) == (10, 6, None)
+    assert not {"empty_answers", "failed_streams"} & told.totals.keys()
+
+
 def test_what_the_proxy_ended_early_is_added_over_http_1_and_http_2() -> None:
     """Connections that it closed under a request, and streams that it reset."""
     names = ("rq_total", "rq_active", "cx_destroy_local_with_active_rq", "rq_tx_reset")

@@ -18,6 +18,8 @@ READ_BY_METRICS = {
     "broken_answers",
     "garbled_answers",
     "throttled_answers",
+    "empty_answers",
+    "failed_streams",
     "open",  # by proxies, or else by servers:
     "running",
     "waiting",
@@ -55,6 +57,9 @@ def test_what_the_proxy_counts_no_server_behind_it_counts_too() -> None:
         ("cluster.canary-0.upstream_cx_destroy_local_with_active_rq", True),
         ("cluster.canary-0.upstream_cx_destroy_remote_with_active_rq", False),
         ("http.serinus.no_cluster", True),
+        ("serinus.empty_answers.envoy_cluster_name.canary-0", True),
+        ("serinus.failed_streams.envoy_cluster_name.stable-1", True),
+        ("serinus.failed_streams.envoy_cluster_name.outside-stable-1", False),
         ("cluster.canary-0.external.upstream_rq_2xx", False),
         ("cluster.canary-0.upstream_rq_timeout", False),
         ("cluster.canary-0.upstream_rq_503", False),

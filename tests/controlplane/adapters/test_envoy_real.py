@@ -1,6 +1,7 @@
 """Who takes part where a plan has a cohort, through a real Envoy."""
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -15,7 +16,7 @@ from controlplane.adapters.envoy_process import EnvoyProcess
 from controlplane.adapters.scrape import ScrapeSource
 from controlplane.adapters.system_clock import SystemClock
 from controlplane.private_files import read_json, write_json
-from tests.controlplane.adapters.upstreams import Stream, ask, upstream
+from tests.controlplane.adapters.upstreams import ANSWER_HEAD, Stream, ask, upstream
 from tests.controlplane.adapters.waiting import PATIENCE_S
 from tests.patience import now
 
@@ -111,6 +112,44 @@ async def test_a_cohort_is_judged_against_the_same_cohort_of_stable(folder: Path
         await router.set_endpoints(gone, gone)
         assert [(await ask(router.address))[0] for _ in range(5)] == [503] * 5
         assert await counted(router) == expected
+
+
+EVENTS = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: %d\r\n\r\n%s"
+TOKEN = b'data: {"choices": [{"delta": {"content": "error"}}], "error": null}\n\n'
+FAILED = b'data: {"error": {"message": "CUDA error", "code": 500}}\n\ndata: [DONE]\n\n'
+
+
+@pytest.mark.parametrize(
+    ("method", "answer", "errors"),
+    [
+        pytest.param("POST", ANSWER_HEAD % (0, b""), 1, id="an empty answer"),
+        pytest.param(
+            "POST", b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n", 1, id="an empty stream"
+        ),
+        pytest.param("GET", ANSWER_HEAD % (0, b""), 0, id="a health check"),
+        pytest.param("POST", b"HTTP/1.1 204 None\r\n\r\n", 0, id="nothing to say"),
+        pytest.param("POST", b"HTTP/1.1 500 Bad\r\ncontent-length: 0\r\n\r\n", 1, id="an error that is empty"),
+        pytest.param("POST", EVENTS % (len(TOKEN), TOKEN), 0, id="a stream that speaks of errors"),
+        pytest.param("POST", EVENTS % (len(TOKEN + FAILED), TOKEN + FAILED), 1, id="a stream with an error"),
+        pytest.param("POST", EVENTS % (len(FAILED) + 9, FAILED), 1, id="a stream with an error that breaks off"),
+        pytest.param("POST", ANSWER_HEAD % (14, b'{"error": "x"}'), 0, id="an error in another type of answer"),
+    ],
+)
+async def test_each_answer_without_an_answer_in_it_is_one_error(
+    folder: Path, method: str, answer: bytes, errors: int
+) -> None:
+    async with upstream("stable", answer=answer) as stable, envoy(folder) as router:
+        replicas: Endpoints = {"stable": {"stable-0": stable}, "canary": {}}
+        await router.set_endpoints(replicas, replicas)
+        host, port = router.address.rsplit(":", 1)
+        for _ in range(3):
+            reader, writer = await asyncio.open_connection(host, int(port))
+            with contextlib.closing(writer):
+                writer.write(
+                    f"{method} / HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".encode()
+                )
+                await reader.read()
+        assert (await counted(router))["stable"] == (3.0, 3.0 * errors)
 
 
 async def test_whoever_is_answered_outside_the_cohort_is_waited_for_before_an_arm_is_stopped(folder: Path) -> None:

@@ -28,8 +28,13 @@ class Stream:
 
 
 @contextlib.asynccontextmanager
-async def upstream(name: str, delay_s: float = 0.0, stream: Stream | None = None) -> AsyncIterator[str]:
-    """A server that answers with its name, or for `/stream` with that stream; yields its host:port."""
+async def upstream(
+    name: str, delay_s: float = 0.0, stream: Stream | None = None, answer: bytes | None = None
+) -> AsyncIterator[str]:
+    """A server that answers with its name, or for `/stream` with that stream; yields its host:port.
+
+    `answer` stands in place of its name, after which it hangs up.
+    """
     open_connections: set[asyncio.StreamWriter] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -40,6 +45,10 @@ async def upstream(name: str, delay_s: float = 0.0, stream: Stream | None = None
                 await asyncio.sleep(delay_s)
                 if stream is not None and b" /stream " in head:
                     await stream.write(writer)
+                elif answer is not None:
+                    writer.write(answer)
+                    await writer.drain()
+                    break
                 else:
                     writer.write(ANSWER_HEAD % (len(name), name.encode()))
                 await writer.drain()
