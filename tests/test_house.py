@@ -28,7 +28,7 @@ def test_every_module_says_what_it_is() -> None:
     """Each module opens with a paragraph."""
     silent = [
         str(path.relative_to(ROOT))
-        for package in ("canary", "profiles", "controlplane", "tests", "benchmarks")
+        for package in ("canary", "profiles", "controlplane", "testing", "tests", "benchmarks")
         for path in (ROOT / package).rglob("*.py")
         if path.read_text().strip() and not path.read_text().lstrip().startswith(('"""', "#!", 'r"""'))
     ]
@@ -40,7 +40,7 @@ def test_every_test_file_mirrors_a_module() -> None:
     `…_property.py` by random stories. A script of the page is a module too, and so is a page without one.
     """
     strays = []
-    for package in ("canary", "profiles", "controlplane"):
+    for package in ("canary", "profiles", "controlplane", "testing"):
         for path in (ROOT / "tests" / package).rglob("test_*.py"):
             name = path.stem.removeprefix("test_").removesuffix("_real").removesuffix("_property")
             module = (ROOT / path.relative_to(ROOT / "tests")).with_name(f"{name}.py")
@@ -80,7 +80,7 @@ def test_every_file_is_small_enough_for_one_sitting() -> None:
     """450 lines at the most."""
     long = [
         str(path.relative_to(ROOT))
-        for package in ("canary", "profiles", "controlplane", "tests", "benchmarks")
+        for package in ("canary", "profiles", "controlplane", "testing", "tests", "benchmarks")
         for path in (ROOT / package).rglob("*.py")
         if len(path.read_text().splitlines()) > 450
     ]

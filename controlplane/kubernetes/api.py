@@ -1,9 +1,9 @@
 """What the shell needs of a Kubernetes API server: eight verbs over plain dicts.
 
-Implemented by `client.py` (a real server) and `memory.py` (one in this process), which pass the same suite. Objects are
-dicts as the server sends them, because typed models refuse objects that real clusters hold. Knows no kind of its own
-and retries nothing: callers are level-based and come again. `Resource.path` is the only place where names become
-addresses.
+Implemented by `client.py` (a real server) and `testing.fake_apiserver` (one in this
+process), which pass the same suite. Objects are dicts as the server sends them, because typed models refuse objects
+that real clusters hold. Knows no kind of its own and retries nothing: callers are level-based and come again.
+`Resource.path` is the only place where names become addresses.
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence

@@ -9,8 +9,8 @@ from controlplane.adapters.system_clock import SystemClock
 from controlplane.kubernetes.access import Access
 from controlplane.kubernetes.api import Resource
 from controlplane.kubernetes.client import KubeClient
-from controlplane.kubernetes.memory import MemoryKube
 from controlplane.kubernetes.resources import CONFIG_MAP, NAMESPACE
+from testing.fake_apiserver.kube import MemoryKube
 from tests.contracts.kube_promises import SAMPLE, UNKNOWN, KubePromises
 from tests.controlplane.kubernetes.served import MemoryApi, listening
 

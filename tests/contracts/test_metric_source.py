@@ -19,7 +19,6 @@ from canary.errors import Unavailable, WorldError
 from canary.observation import Counters, PodCounters
 from canary.spec.models import Gate
 from canary.weights import ARMS, Arm
-from controlplane.adapters.memory_metrics import MemoryMetrics
 from controlplane.adapters.priced import DOLLARS, UPTIME, PricedSource
 from controlplane.adapters.prometheus import PrometheusSource
 from controlplane.adapters.prometheus_api import PrometheusApi
@@ -28,6 +27,7 @@ from controlplane.adapters.prometheus_server import MISSING, PrometheusServer, f
 from controlplane.adapters.scrape import ScrapeSource
 from controlplane.adapters.system_clock import SystemClock
 from controlplane.ports import MetricSource
+from testing.memory_metrics import MemoryMetrics
 from tests.controlplane.adapters.pages import PageServer, envoy_lines, server_lines
 from tests.controlplane.adapters.waiting import PATIENCE_S
 

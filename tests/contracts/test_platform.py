@@ -9,11 +9,11 @@ import pytest
 
 from canary.spec.models import Profile, Variant
 from canary.weights import Arm
-from controlplane.adapters.memory import MemoryPlatform
 from controlplane.adapters.process_replica import Pace
 from controlplane.adapters.processes import ProcessPlatform
 from controlplane.kserve.llm import LlmPlatform
 from controlplane.kserve.standard import KServeStandard
+from testing.memory_adapters import MemoryPlatform
 from tests.controlplane.adapters.waiting import PATIENCE_S
 from tests.controlplane.kserve.worlds import llm_platform, standard_platform
 from tests.patience import now

@@ -14,9 +14,9 @@ import pytest
 from canary.errors import WorldError
 from canary.weights import ALL_CANARY, ALL_STABLE, WHOLE, Arm, Weights
 from controlplane.adapters.envoy import EnvoyRouter
-from controlplane.adapters.memory import MemoryRouter
 from controlplane.kserve.group import LlmRouter
 from controlplane.ports import Router
+from testing.memory_adapters import MemoryRouter
 from tests.controlplane.adapters.upstreams import Stream, ask, upstream
 from tests.controlplane.adapters.waiting import PATIENCE_S
 from tests.controlplane.gateway.world import world

@@ -16,10 +16,10 @@ from controlplane.adapters.memory_store import MemoryStore
 from controlplane.adapters.sqlite_store import SqliteStore
 from controlplane.adapters.system_clock import SystemClock
 from controlplane.kubernetes.cache import Cache
-from controlplane.kubernetes.memory import MemoryKube
 from controlplane.kubernetes.resources import MODEL_CANARY
 from controlplane.operator.store import StatusStore
 from controlplane.ports import RolloutStore, Stored
+from testing.fake_apiserver.kube import MemoryKube
 from tests.canary.rollouts import ROLLOUTS, a_rollout, an_event
 
 

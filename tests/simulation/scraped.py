@@ -12,9 +12,9 @@ from typing import Any
 from urllib.parse import unquote_plus
 
 from controlplane.kubernetes.api import Object
-from controlplane.kubernetes.memory import MemoryKube
 from controlplane.kubernetes.resources import HTTP_ROUTE, POD
 from controlplane.simulation.clock import EPOCH
+from testing.fake_apiserver.kube import MemoryKube
 from tests.simulation.outside import Reply, Sent
 
 RPS = 200.0

@@ -22,7 +22,6 @@ from controlplane.cli.git_sources import put_beside
 from controlplane.gitsources.room import Quota
 from controlplane.kubernetes.api import FIELD_MANAGER, Object
 from controlplane.kubernetes.client import KubeClient
-from controlplane.kubernetes.memory import MemoryKube
 from controlplane.kubernetes.resources import (
     GATEWAY,
     GIT_SOURCE,
@@ -35,6 +34,7 @@ from controlplane.operator.operator import Operator
 from controlplane.operator.registry import Registry
 from controlplane.operator.settings import Settings
 from controlplane.simulation.clock import VirtualClock
+from testing.fake_apiserver.kube import MemoryKube
 from tests.controlplane.gateway.world import Controller
 from tests.controlplane.kserve.fake_kserve import FakeKServe
 from tests.controlplane.kubernetes.definitions import admit

@@ -6,7 +6,7 @@ from canary.observation import Counters, PodCounters
 from canary.spec.gates import gate
 from canary.weights import Arm
 from controlplane.adapters.exported import ExportedSource, made_of
-from controlplane.adapters.memory_metrics import MemoryMetrics
+from testing.memory_metrics import MemoryMetrics
 
 NAMES: dict[Arm, str] = {"stable": "v1", "canary": "v2"}
 HISTOGRAM = {0.1: 0.0, float("inf"): 0.0}

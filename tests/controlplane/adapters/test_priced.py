@@ -10,8 +10,8 @@ from canary.spec import parse
 from canary.spec.models import CanarySpec, Variant
 from canary.verdict import Answer
 from canary.weights import Arm, Weights
-from controlplane.adapters.memory_metrics import MemoryMetrics
 from controlplane.adapters.priced import PricedSource, dollars_an_hour, rates_of
+from testing.memory_metrics import MemoryMetrics
 
 HOUR = 3600.0
 

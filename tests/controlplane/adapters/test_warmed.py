@@ -6,8 +6,8 @@ import math
 from canary.judge.feed import difference
 from canary.observation import Counters, PodCounters
 from canary.weights import Arm
-from controlplane.adapters.memory_metrics import MemoryMetrics
 from controlplane.adapters.warmed import WarmedSource
+from testing.memory_metrics import MemoryMetrics
 
 WARMUP = 25.0
 

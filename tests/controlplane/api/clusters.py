@@ -24,8 +24,8 @@ from controlplane.api.reviews import ReviewDoor
 from controlplane.api.rights import Rights
 from controlplane.api.server import server_of
 from controlplane.kubernetes.api import Object, Resource
-from controlplane.kubernetes.memory import MemoryKube
 from controlplane.kubernetes.resources import LEASE
+from testing.fake_apiserver.kube import MemoryKube
 from tests.controlplane.adapters.waiting import PATIENCE_S
 from tests.controlplane.kubectl.desk import KINDS, left_by
 from tests.controlplane.operator.town import PLACE, Town

@@ -10,10 +10,10 @@ from controlplane.api.panels import live_panels
 from controlplane.api.pods import UNSYNCED, Pods
 from controlplane.kserve.member import llm_name
 from controlplane.kserve.predictors import workload
-from controlplane.kubernetes.memory import MemoryKube
 from controlplane.kubernetes.names import PREDICTOR, service_name
 from controlplane.kubernetes.resources import POD
 from controlplane.view.facts import Facts, Replica
+from testing.fake_apiserver.kube import MemoryKube
 from tests.controlplane.api.clusters import EDITOR, PAUSER, VIEWER, Shown, showing
 from tests.controlplane.api.serving import until
 from tests.controlplane.kserve.worlds import NAMESPACE, Time, plan

@@ -5,9 +5,9 @@ from click.testing import CliRunner
 
 from controlplane.cli import controller
 from controlplane.cli.cluster import InACluster, _settings
-from controlplane.kubernetes.memory import MemoryKube
 from controlplane.operator.operator import Operator
 from controlplane.simulation.clock import VirtualClock
+from testing.fake_apiserver.kube import MemoryKube
 
 
 def test_s14_what_one_namespace_may_take_is_what_the_options_say(monkeypatch: pytest.MonkeyPatch) -> None:

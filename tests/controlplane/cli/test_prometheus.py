@@ -13,10 +13,10 @@ from controlplane.cli import controller
 from controlplane.cli.cluster import InACluster
 from controlplane.cli.prometheus import prometheus_access
 from controlplane.kserve.caches import Caches
-from controlplane.kubernetes.memory import MemoryKube
 from controlplane.operator.reading import read
 from controlplane.operator.registry import Registry
 from controlplane.operator.world import ClusterWorld
+from testing.fake_apiserver.kube import MemoryKube
 from tests.controlplane.operator.town import a_canary, a_spec
 
 WORDS = [

@@ -8,7 +8,6 @@ import pytest
 from canary.errors import Unavailable
 from controlplane.evidence.checkup import MAY_I, WHO_AM_I, Check, clock_check, kserve_settings, of_cluster
 from controlplane.kubernetes.api import Object, Resource
-from controlplane.kubernetes.memory import MemoryKube
 from controlplane.kubernetes.resources import (
     CONFIG_MAP,
     CUSTOM_RESOURCE_DEFINITION,
@@ -17,6 +16,7 @@ from controlplane.kubernetes.resources import (
     NODE,
     POD,
 )
+from testing.fake_apiserver.kube import MemoryKube
 from tests.controlplane.reconcile.desk import Hand
 
 GATEWAY_NAME = "kserve/kserve-ingress-gateway"

@@ -17,7 +17,6 @@ import pytest
 from canary.errors import WorldError
 from canary.rollout import Phase
 from canary.spec.models import CanarySpec, Gate
-from controlplane.adapters.memory_metrics import MemoryMetrics
 from controlplane.adapters.process_ports import free_port
 from controlplane.adapters.prometheus_api import PrometheusApi
 from controlplane.adapters.prometheus_server import MISSING, find_prometheus
@@ -26,6 +25,7 @@ from controlplane.evidence.fleet import FleetMetrics, FleetSource
 from controlplane.evidence.places import EVERYWHERE, Labels
 from controlplane.ports import Ports
 from controlplane.reconcile.loop import Reconciler
+from testing.memory_metrics import MemoryMetrics
 from tests.canary.judge.worlds import ERRORS_LIKE_STABLE, Health, plan, remembered
 from tests.controlplane.adapters.pages import PageServer, Query
 from tests.controlplane.adapters.waiting import PATIENCE_S

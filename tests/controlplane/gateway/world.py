@@ -15,10 +15,10 @@ from canary.weights import ALL_STABLE, Weights
 from controlplane.gateway.router import GatewayRouter
 from controlplane.kubernetes.api import Object
 from controlplane.kubernetes.cache import Cache
-from controlplane.kubernetes.memory import MemoryKube
 from controlplane.kubernetes.resources import HTTP_ROUTE
 from controlplane.ports import Clock
 from controlplane.simulation.clock import VirtualClock, play
+from testing.fake_apiserver.kube import MemoryKube
 
 NAMESPACE = "models"
 GATEWAY = ("kserve", "kserve-ingress-gateway")

@@ -26,13 +26,13 @@ from controlplane.gitsources.sources import Sources
 from controlplane.kubernetes.api import Object
 from controlplane.kubernetes.cache import Cache
 from controlplane.kubernetes.consent import ALLOW, Consent
-from controlplane.kubernetes.memory import MemoryKube
 from controlplane.kubernetes.reflector import Reflector
 from controlplane.kubernetes.resources import GIT_SOURCE, MODEL_CANARY, SECRET
 from controlplane.operator.events import Events
 from controlplane.operator.reading import held_back, read
 from controlplane.operator.request import requests_in
 from controlplane.operator.store import StatusStore, stored_in
+from testing.fake_apiserver.kube import MemoryKube
 from tests.controlplane.gitops.host import Host, hosted
 from tests.controlplane.gitops.machine import WHY, ended_as
 from tests.controlplane.gitops.origin import Origin

@@ -12,7 +12,6 @@ from typing import Any, Literal
 from controlplane.kserve.caches import Caches
 from controlplane.kserve.identity import SOURCE
 from controlplane.kubernetes.api import Object, Resource
-from controlplane.kubernetes.memory import MemoryKube
 from controlplane.kubernetes.resources import (
     CLUSTER_SERVING_RUNTIME,
     DEPLOYMENT,
@@ -21,6 +20,7 @@ from controlplane.kubernetes.resources import (
     POD,
     SERVING_RUNTIME,
 )
+from testing.fake_apiserver.kube import MemoryKube
 
 Mode = Literal["well", "hang", "crash", "oom", "image", "config", "quota"]
 SIM = {

@@ -7,8 +7,8 @@ from typing import Any
 
 from controlplane.kserve.caches import Caches
 from controlplane.kubernetes.api import Object
-from controlplane.kubernetes.memory import MemoryKube
 from controlplane.kubernetes.resources import CLUSTER_SERVING_RUNTIME, DEPLOYMENT, HTTP_ROUTE, INFERENCE_SERVICE, POD
+from testing.fake_apiserver.kube import MemoryKube
 from tests.controlplane.kserve.fake_kserve import SIM
 
 

@@ -10,8 +10,8 @@ from controlplane.kserve.pods import MOMENT
 from controlplane.kserve.standard import PAUSE, KServeStandard
 from controlplane.kserve.writer import REPAIRS
 from controlplane.kubernetes.api import Busy, Object, Refused
-from controlplane.kubernetes.memory import Admission
 from controlplane.kubernetes.resources import DEPLOYMENT, INFERENCE_SERVICE, POD, SERVING_RUNTIME
+from testing.fake_apiserver.kube import Admission
 from tests.controlplane.kserve.fake_kserve import Mode
 from tests.controlplane.kserve.worlds import NAMESPACE, World, plan
 

@@ -16,7 +16,7 @@ from controlplane.kserve.llm import LlmPlatform
 from controlplane.kserve.native import NativePlatform, NativeRouter
 from controlplane.kserve.pods import MOMENT
 from controlplane.kserve.standard import KServeStandard
-from controlplane.kubernetes.memory import MemoryKube
+from testing.fake_apiserver.kube import MemoryKube
 from tests.controlplane.kserve.fake_knative import FakeKnative
 from tests.controlplane.kserve.fake_kserve import FakeKServe
 from tests.controlplane.kserve.fake_llm import FakeLlm

@@ -15,9 +15,9 @@ from controlplane.adapters.system_clock import SystemClock
 from controlplane.kubectl.main import canary
 from controlplane.kubectl.session import Session, Where
 from controlplane.kubernetes.api import Object
-from controlplane.kubernetes.memory import MemoryKube
 from controlplane.kubernetes.resources import EVENT, MODEL_CANARY, NAMESPACE, ROLLOUT_HISTORY
 from controlplane.simulation.clock import EPOCH, play
+from testing.fake_apiserver.kube import MemoryKube
 from tests.controlplane.operator.town import PLACE, Office, Town, a_canary, a_spec
 
 KINDS = (MODEL_CANARY, ROLLOUT_HISTORY, EVENT)

@@ -14,10 +14,10 @@ from controlplane.kubectl.ask import ask
 from controlplane.kubectl.main import canary
 from controlplane.kubectl.session import Session, Where
 from controlplane.kubernetes.api import Object, Refused, Resource
-from controlplane.kubernetes.memory import MemoryKube
 from controlplane.kubernetes.resources import MODEL_CANARY
 from controlplane.operator.request import PREFIX, requests_in
 from controlplane.simulation.clock import play
+from testing.fake_apiserver.kube import MemoryKube
 from tests.controlplane.kubectl.desk import PERSON, PLACE, a_spec, broken, desk, good, session, under_way
 from tests.controlplane.operator.town import NAME, Town
 

@@ -10,9 +10,9 @@ import pytest
 from canary.errors import BadInput
 from controlplane.kubectl.follow import follow
 from controlplane.kubernetes.api import Object, Refused
-from controlplane.kubernetes.memory import MemoryKube
 from controlplane.kubernetes.resources import MODEL_CANARY, NAMESPACE
 from controlplane.simulation.clock import VirtualClock, play
+from testing.fake_apiserver.kube import MemoryKube
 from tests.controlplane.kubectl.desk import PLACE, a_canary, session
 
 Play = Callable[["Scene"], Coroutine[Any, Any, None]]

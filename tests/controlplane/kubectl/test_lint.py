@@ -11,8 +11,8 @@ from click.testing import CliRunner
 from controlplane.adapters.system_clock import SystemClock
 from controlplane.kubectl.main import canary
 from controlplane.kubernetes.api import NotFound, Object, Refused
-from controlplane.kubernetes.memory import MemoryKube
 from controlplane.kubernetes.resources import MODEL_CANARY, NAMESPACE
+from testing.fake_apiserver.kube import MemoryKube
 from tests.controlplane.kubectl.desk import PLACE, Desk, a_canary, a_spec, desk
 
 

@@ -12,7 +12,7 @@ import jsonschema
 import yaml
 
 from controlplane.kubernetes.api import Refused
-from controlplane.kubernetes.memory import Admission
+from testing.fake_apiserver.kube import Admission
 
 FOLDER = Path(__file__).parents[3] / "manifests" / "crd"
 Node = dict[str, Any]

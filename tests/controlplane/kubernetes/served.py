@@ -24,7 +24,7 @@ from controlplane.kubernetes import resources
 from controlplane.kubernetes.access import Access
 from controlplane.kubernetes.api import Busy, Exists, Gone, NotFound, Object, Refused, Resource
 from controlplane.kubernetes.client import KubeClient
-from controlplane.kubernetes.memory import MemoryKube
+from testing.fake_apiserver.kube import MemoryKube
 
 KNOWN = [each for each in vars(resources).values() if isinstance(each, Resource)]
 HOST = "http://kubernetes.test"

@@ -8,8 +8,8 @@ from canary.errors import BadInput, Unavailable
 from controlplane.adapters.system_clock import SystemClock
 from controlplane.kubernetes.api import Refused
 from controlplane.kubernetes.consent import ALLOW, PURPOSES, Consent, Listed, NotAllowed, Purpose, allowed_by
-from controlplane.kubernetes.memory import MemoryKube
 from controlplane.kubernetes.resources import SECRET
+from testing.fake_apiserver.kube import MemoryKube
 
 
 def _kube(**annotations: str) -> MemoryKube:

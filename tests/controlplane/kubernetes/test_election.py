@@ -10,9 +10,9 @@ import pytest
 from canary.errors import Unavailable
 from controlplane.kubernetes.api import Object
 from controlplane.kubernetes.election import DURATION_SECONDS, GIVE_UP, Election
-from controlplane.kubernetes.memory import MemoryKube
 from controlplane.kubernetes.resources import LEASE
 from controlplane.simulation.clock import VirtualClock
+from testing.fake_apiserver.kube import MemoryKube
 from tests.controlplane.kubernetes.stories import story
 
 FROZEN = 1e6

@@ -7,10 +7,10 @@ from contextlib import asynccontextmanager
 from canary.errors import Unavailable
 from controlplane.kubernetes.api import SILENCE_SECONDS, Busy, NotFound, Object, Request
 from controlplane.kubernetes.cache import Cache
-from controlplane.kubernetes.memory import MemoryKube
 from controlplane.kubernetes.reflector import MISSING_SECONDS, Reflector, without_managed_fields
 from controlplane.kubernetes.resources import POD
 from controlplane.simulation.clock import VirtualClock
+from testing.fake_apiserver.kube import MemoryKube
 from tests.controlplane.kubernetes.stories import story
 
 LIST, WATCH = Request.of("list", POD), Request.of("watch", POD)

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from canary.errors import Unavailable
 from controlplane.kubernetes.api import Busy, Gone, NotFound, Object
 from controlplane.kubernetes.cache import Cache, Key, key_of
-from controlplane.kubernetes.memory import MemoryKube
 from controlplane.kubernetes.reflector import Reflector
 from controlplane.kubernetes.resources import POD
 from controlplane.simulation.clock import VirtualClock, play
+from testing.fake_apiserver.kube import MemoryKube
 
 NAMES = st.sampled_from("ab")
 ERRORS = st.sampled_from([Unavailable("reset"), Gone("too old"), NotFound("404"), Busy("later", after=3.0)])

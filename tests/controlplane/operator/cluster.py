@@ -14,7 +14,6 @@ from canary.spec.models import ModelCanary
 from canary.weights import ARMS, Arm
 from controlplane.kserve.caches import Caches
 from controlplane.kubernetes.api import Object
-from controlplane.kubernetes.memory import MemoryKube
 from controlplane.kubernetes.resources import (
     GATEWAY,
     HTTP_ROUTE,
@@ -27,6 +26,7 @@ from controlplane.operator.reading import is_at_rest
 from controlplane.operator.settings import Settings
 from controlplane.operator.world import ClusterWorld
 from controlplane.simulation.clock import EPOCH, VirtualClock, play
+from testing.fake_apiserver.kube import MemoryKube
 from tests.controlplane.gateway.world import Controller
 from tests.controlplane.kserve.fake_kserve import FakeKServe
 

@@ -15,12 +15,12 @@ from controlplane.adapters.system_clock import SystemClock
 from controlplane.alerts.secrets import Missing
 from controlplane.kubernetes.cache import Cache
 from controlplane.kubernetes.consent import ALLOW, Consent
-from controlplane.kubernetes.memory import MemoryKube
 from controlplane.kubernetes.names import COMMIT
 from controlplane.kubernetes.resources import MODEL_CANARY, ROLLOUT_HISTORY, SECRET
 from controlplane.operator.desk import ClusterSecrets, Desks
 from controlplane.operator.reading import read
 from controlplane.operator.store import StatusStore
+from testing.fake_apiserver.kube import MemoryKube
 from tests.canary.rollouts import an_event
 from tests.controlplane.alerts.samples import ROLLED_BACK
 from tests.controlplane.operator.town import NAME, PLACE, a_canary, a_spec

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from canary.errors import Unavailable
 from canary.rollout import Phase, Reason
 from controlplane.kubernetes.api import Object, Refused
-from controlplane.kubernetes.memory import MemoryKube
 from controlplane.kubernetes.resources import EVENT
 from controlplane.operator.events import LONGEST_NOTE, Events, Notice, event_object
 from controlplane.simulation.clock import VirtualClock, play
+from testing.fake_apiserver.kube import MemoryKube
 from tests.canary.rollouts import an_event
 
 ABOUT: Object = {"metadata": {"name": "chat", "namespace": "models", "uid": "u-1", "resourceVersion": "7"}}

@@ -17,13 +17,13 @@ from canary.machine import begin
 from canary.rollout import Rollout
 from controlplane.kubernetes.allowance import weight
 from controlplane.kubernetes.cache import Cache
-from controlplane.kubernetes.memory import MemoryKube
 from controlplane.kubernetes.resources import MODEL_CANARY
 from controlplane.operator.following import LAST_APPLIED, following, slim_canary
 from controlplane.operator.reading import read
 from controlplane.operator.state import LOOKED_AT, packed, rollout_of, state_of
 from controlplane.operator.store import stored_in
 from controlplane.simulation.clock import VirtualClock
+from testing.fake_apiserver.kube import MemoryKube
 from tests.canary.judge.worlds import remembered
 from tests.controlplane.operator.town import NAME, PLACE, Office, Town, a_canary, a_spec, plays
 from tests.simulation.plans import SHORT_PLAN

@@ -8,9 +8,9 @@ import pytest
 from canary.errors import WorldError
 from controlplane.adapters.system_clock import SystemClock
 from controlplane.kubernetes.api import Object
-from controlplane.kubernetes.memory import MemoryKube
 from controlplane.kubernetes.resources import CONFIG_MAP, MODEL_CANARY, ROLLOUT_HISTORY
 from controlplane.operator.history import ALERTS, EVENTS, LONGEST_LINE, Books, said_in
+from testing.fake_apiserver.kube import MemoryKube
 from tests.canary.rollouts import an_event
 from tests.controlplane.operator.town import NAME, PLACE, a_canary
 

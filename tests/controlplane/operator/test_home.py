@@ -5,11 +5,11 @@ from contextlib import suppress
 from typing import Any
 
 from controlplane.kubernetes.cache import Cache
-from controlplane.kubernetes.memory import MemoryKube
 from controlplane.kubernetes.resources import MODEL_CANARY, NAMESPACE
 from controlplane.operator.finalizer import FINALIZER
 from controlplane.operator.home import LOOK_EVERY, release
 from controlplane.simulation.clock import VirtualClock, play
+from testing.fake_apiserver.kube import MemoryKube
 from tests.controlplane.operator.town import NAME, PLACE, a_canary, a_spec
 
 

@@ -16,7 +16,6 @@ from controlplane.evidence.discover import Choice
 from controlplane.evidence.places import Labels
 from controlplane.kserve.caches import Caches
 from controlplane.kubernetes.api import Object, Refused
-from controlplane.kubernetes.memory import MemoryKube
 from controlplane.kubernetes.resources import (
     EVENT,
     GATEWAY,
@@ -35,6 +34,7 @@ from controlplane.operator.settings import Settings
 from controlplane.operator.site import Absent
 from controlplane.operator.world import ClusterWorld
 from controlplane.simulation.clock import EPOCH, VirtualClock, play
+from testing.fake_apiserver.kube import MemoryKube
 from tests.controlplane.kserve.fake_knative import FakeKnative
 from tests.controlplane.kserve.fake_llm import FakeLlm
 from tests.controlplane.kserve.fake_native import FakeNative

@@ -11,7 +11,6 @@ import pytest
 
 from canary.errors import BadInput
 from controlplane.adapters.system_clock import SystemClock
-from controlplane.kubernetes.memory import MemoryKube
 from controlplane.kubernetes.names import labels
 from controlplane.kubernetes.resources import (
     EVENT,
@@ -25,6 +24,7 @@ from controlplane.operator.operator import Operator
 from controlplane.operator.reading import read
 from controlplane.operator.settings import LEASE_NAME, Settings
 from controlplane.operator.world import ClusterWorld
+from testing.fake_apiserver.kube import MemoryKube
 from tests.controlplane.operator.cluster import PLACE, Cluster, a_canary, plays
 
 

@@ -14,9 +14,9 @@ import yaml
 
 from benchmarks.scale_prometheus import FakePrometheus
 from controlplane.adapters.system_clock import SystemClock
-from controlplane.kubernetes.memory import MemoryKube
 from controlplane.kubernetes.resources import GATEWAY, HTTP_ROUTE, LEASE, MODEL_CANARY, NAMESPACE
 from controlplane.operator.settings import LEASE_NAME
+from testing.fake_apiserver.kube import MemoryKube
 from tests.controlplane.gateway.world import Controller
 from tests.controlplane.kserve.fake_kserve import FakeKServe
 from tests.controlplane.kubernetes.served import Asked, MemoryApi, listening

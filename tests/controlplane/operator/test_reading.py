@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from controlplane.kubernetes.memory import MemoryKube
 from controlplane.kubernetes.resources import EVENT, MODEL_CANARY
 from controlplane.operator.reading import read
 from controlplane.simulation.clock import VirtualClock
+from testing.fake_apiserver.kube import MemoryKube
 from tests.contracts.nesting import depth_of, nested
 from tests.controlplane.operator.town import NAME, PLACE, Office, Town, a_canary, a_spec, plays
 

@@ -8,12 +8,12 @@ import pytest
 from canary.errors import Unavailable
 from canary.observation import OperatorRequest, Verb
 from controlplane.kubernetes.api import Refused
-from controlplane.kubernetes.memory import MemoryKube
 from controlplane.kubernetes.resources import EVENT, MODEL_CANARY
 from controlplane.operator.request import annotation_of
 from controlplane.operator.request_policy import EVERY, NAME, RequestPolicy, expected
 from controlplane.operator.store import stored_in
 from controlplane.simulation.clock import VirtualClock
+from testing.fake_apiserver.kube import MemoryKube
 from tests.controlplane.operator.cluster import NAME as CANARY
 from tests.controlplane.operator.cluster import PLACE, Cluster, a_canary, plays
 

@@ -14,7 +14,6 @@ from canary.observation import Counters
 from controlplane.adapters.capped_http import Answer, TooSlow
 from controlplane.evidence.discover import Choice
 from controlplane.kserve.caches import Caches
-from controlplane.kubernetes.memory import MemoryKube
 from controlplane.operator.profile import Question
 from controlplane.operator.registry import Entry, Registry
 from controlplane.operator.sites import ClusterSite
@@ -22,6 +21,7 @@ from controlplane.operator.tally import Tally
 from controlplane.operator.ticker import Ticker
 from controlplane.operator.world import ClusterWorld
 from controlplane.simulation.clock import EPOCH, VirtualClock, play
+from testing.fake_apiserver.kube import MemoryKube
 from tests.controlplane.evidence.scraped import TTFT, answer, gateway, places, server
 from tests.controlplane.gateway.world import NAMESPACE, plan
 

@@ -13,10 +13,8 @@ from canary.observation import Counters, PodCounters
 from canary.rollout import Rollout
 from canary.spec.models import ModelCanary, Variant
 from canary.weights import Arm, Weights
-from controlplane.adapters.memory import MemoryPlatform, MemoryRouter
 from controlplane.kubernetes.api import Object
 from controlplane.kubernetes.cache import Cache
-from controlplane.kubernetes.memory import MemoryKube
 from controlplane.kubernetes.resources import MODEL_CANARY, NAMESPACE
 from controlplane.operator.desk import Desks
 from controlplane.operator.events import Events
@@ -29,6 +27,8 @@ from controlplane.operator.store import stored_in
 from controlplane.operator.tally import Tally
 from controlplane.ports import Clock, Identity
 from controlplane.simulation.clock import EPOCH, VirtualClock, play
+from testing.fake_apiserver.kube import MemoryKube
+from testing.memory_adapters import MemoryPlatform, MemoryRouter
 
 NAME = "chat"
 PLACE = "models"

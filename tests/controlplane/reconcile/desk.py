@@ -9,11 +9,11 @@ from canary.observation import PodCounters, Seen
 from canary.rollout import Decision, Event, Phase, Rollout
 from canary.spec.models import CanarySpec, Stage
 from canary.weights import Weights
-from controlplane.adapters.memory import MemoryPlatform, MemoryRouter
-from controlplane.adapters.memory_metrics import MemoryMetrics
 from controlplane.adapters.memory_store import MemoryStore
 from controlplane.ports import Ports
 from controlplane.reconcile.loop import Reconciler
+from testing.memory_adapters import MemoryPlatform, MemoryRouter
+from testing.memory_metrics import MemoryMetrics
 from tests.canary.story import plan
 
 QUICK = plan(Stage(traffic=0.05, hold=10), Stage(traffic=0.5, hold=10), Stage(traffic=1.0))

@@ -4,7 +4,7 @@ from canary.errors import Unavailable, WorldError
 from canary.observation import RouteSeen
 from canary.rollout import Phase, Reason
 from canary.weights import ALL_STABLE, Weights
-from controlplane.adapters.memory import MemoryRouter
+from testing.memory_adapters import MemoryRouter
 from tests.controlplane.reconcile.desk import Desk, Hand
 
 FIVE, HALF = Weights.of_share(0.05), Weights.of_share(0.5)

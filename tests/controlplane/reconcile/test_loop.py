@@ -13,7 +13,7 @@ from canary.rollout import Phase, Reason
 from canary.spec.models import ModelCanary, Stage, Variant
 from canary.spec.stored import to_text
 from canary.weights import ALL_CANARY, ALL_STABLE, Weights
-from controlplane.adapters.memory_metrics import MemoryMetrics
+from testing.memory_metrics import MemoryMetrics
 from tests.canary.judge.worlds import remembered
 from tests.canary.story import ERRORS, plan
 from tests.controlplane.reconcile.desk import QUICK, Desk

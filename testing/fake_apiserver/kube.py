@@ -3,7 +3,7 @@
 Implements `api.Kube` and passes the same suite as the real client (`tests/contracts/test_kube.py`). Adds what a real
 server cannot be asked for: objects put there by others (`seed`, `acting_as`), hooks that refuse (`admit`), faults
 (`fail_next`, `latency`, `down`, `stalled`), broken and expired watches. Knows no schema, defaults nothing, creates no
-pods; `memory_server.py` holds the objects.
+pods; `server.py` holds the objects.
 """
 
 import asyncio
@@ -28,10 +28,10 @@ from controlplane.kubernetes.api import (
     WatchEvent,
 )
 from controlplane.kubernetes.cache import key_of
-from controlplane.kubernetes.memory_server import WITHOUT_STATUS, Admission, Admit, MemoryServer
-from controlplane.kubernetes.ownership import Contested, applied, updated
-from controlplane.kubernetes.patches import PatchFailed, copied, json_patched, merge_patched
 from controlplane.ports import Clock
+from testing.fake_apiserver.ownership import Contested, applied, updated
+from testing.fake_apiserver.patches import PatchFailed, copied, json_patched, merge_patched
+from testing.fake_apiserver.server import WITHOUT_STATUS, Admission, Admit, MemoryServer
 
 __all__ = ["Admission", "Admit", "MemoryKube"]
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controlplane.kubernetes.ownership import Contested, applied, leaves, updated
+from testing.fake_apiserver.ownership import Contested, applied, leaves, updated
 
 NOW, LATER = "2026-01-01T00:00:00Z", "2026-01-01T00:01:00Z"
 SPECS = st.dictionaries(

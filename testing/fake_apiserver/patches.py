@@ -1,6 +1,6 @@
 """JSON patch (RFC 6902) and merge patch (RFC 7396), as an API server carries them out. Pure.
 
-Used by `memory.py` and its tests. Knows the four operations that we write (`test`, `add`, `replace`, `remove`) and no
+Used by `kube.py` and its tests. Knows the four operations that we write (`test`, `add`, `replace`, `remove`) and no
 kinds; a strategic merge patch is not among them, because custom resources have none.
 """
 

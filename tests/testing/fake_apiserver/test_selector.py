@@ -2,7 +2,7 @@
 
 import pytest
 
-from controlplane.kubernetes.selector import matches
+from testing.fake_apiserver.selector import matches
 
 LABELS = {"app": "chat", "tier": "canary", "serinus.dev/rollout": "support-llm"}
 

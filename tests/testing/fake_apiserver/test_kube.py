@@ -6,9 +6,9 @@ import pytest
 
 from canary.errors import Conflict, Unavailable
 from controlplane.kubernetes.api import Busy, NotFound, Object, Refused, Request
-from controlplane.kubernetes.memory import Admission, MemoryKube
 from controlplane.kubernetes.resources import CONFIG_MAP, INFERENCE_SERVICE, MODEL_CANARY, NAMESPACE, POD
 from controlplane.simulation.clock import VirtualClock
+from testing.fake_apiserver.kube import Admission, MemoryKube
 from tests.controlplane.kubernetes.stories import story
 
 

@@ -1,6 +1,6 @@
 """What happened on the API server in memory, in order, and who is told: its log and its open watches.
 
-Used by `memory_server.py`, which writes it, and `memory.py`, which reads watches from it.
+Used by `server.py`, which writes it, and `kube.py`, which reads watches from it.
 """
 
 import asyncio
@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 from controlplane.kubernetes.api import Gone, Object, Resource, WatchEvent
 from controlplane.kubernetes.cache import Key
-from controlplane.kubernetes.patches import copied
-from controlplane.kubernetes.selector import matches
+from testing.fake_apiserver.patches import copied
+from testing.fake_apiserver.selector import matches
 
 KEPT = 10_000
 """Changes that are remembered; watches from before are `Gone`."""

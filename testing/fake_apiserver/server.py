@@ -1,6 +1,6 @@
 """The state of the API server in memory: objects, versions, deletion, garbage collection and what watchers are told.
 
-Used by `memory.py`, which adds the verbs' manners (faults, latency, counting). Synchronous, so every write is atomic.
+Used by `kube.py`, which adds the verbs' manners (faults, latency, counting). Synchronous, so every write is atomic.
 Knows no schema: what a kind's own validation or webhook does, a test adds as an `admit` hook.
 """
 
@@ -15,9 +15,9 @@ from canary.dns import is_subdomain
 from canary.errors import Conflict, WorldError
 from controlplane.kubernetes.api import Listing, NotFound, Object, Refused, Resource, WatchEvent
 from controlplane.kubernetes.cache import Key, key_of
-from controlplane.kubernetes.memory_log import Change, Log, Watcher, selected
-from controlplane.kubernetes.patches import copied
 from controlplane.kubernetes.resources import CONFIG_MAP, EVENT, LEASE, NAMESPACE, ROLLOUT_HISTORY, SECRET
+from testing.fake_apiserver.log import Change, Log, Watcher, selected
+from testing.fake_apiserver.patches import copied
 
 WITHOUT_STATUS = frozenset({CONFIG_MAP, EVENT, LEASE, ROLLOUT_HISTORY, SECRET})
 """Kinds without a status subresource and a generation."""

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controlplane.kubernetes.patches import PatchFailed, json_patched, merge_patched
+from testing.fake_apiserver.patches import PatchFailed, json_patched, merge_patched
 
 DOCUMENT: dict[str, Any] = {"a": {"b": 1, "x/y": 2, "m~n": 3}, "l": ["p", "q"], "none": None}
 JSON = st.recursive(

@@ -1,6 +1,6 @@
 """Who owns which field: server-side apply and `managedFields`, near enough to the real thing for our use. Pure.
 
-Used by `memory.py`. Mappings are owned leaf by leaf; a list is one leaf (as in HTTPRoutes and InferenceServices, whose
+Used by `kube.py`. Mappings are owned leaf by leaf; a list is one leaf (as in HTTPRoutes and InferenceServices, whose
 lists are atomic or always written whole by us), so the keyed lists of pods and Services are not modelled.
 """
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
-from controlplane.kubernetes.patches import copied
+from testing.fake_apiserver.patches import copied
 
 Path = tuple[str, ...]
 UNOWNED = frozenset({"apiVersion", "kind"})

@@ -1,6 +1,6 @@
 """Label selectors: `app=chat`, `tier!=test`, `rollout`, `!rollout`, `app in (a, b)`, `app notin (a)`. Pure.
 
-Used by `memory.py`; a real server reads selectors itself.
+Used by `log.py`; a real server reads selectors itself.
 """
 
 import re

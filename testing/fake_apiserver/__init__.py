@@ -1,0 +1,1 @@
+"""A fake API server: `kube.MemoryKube` is its client, `server.py` holds the objects."""
