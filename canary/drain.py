@@ -16,10 +16,11 @@ from canary.rollout import Drain, Phase, Rollout
 from canary.serial import rfc3339
 from canary.weights import Arm
 
-REPORTED_AFTER_S = 2.0
-"""Seconds without traffic after which open requests are reported: short requests are open for a moment anyway."""
-SETTLED_S = 0.5
-"""Seconds without new requests before a count of zero is trusted: a proxy adds up several workers."""
+REPORTED_AFTER_S = 4.0
+"""Seconds without traffic after which open requests are reported: longer than it takes to know that there are none."""
+SETTLED_S = 2.0
+"""Seconds without new requests before a count of zero is trusted where nothing says that every worker of the proxy has
+taken the new weights: one that gets no processor sends requests by the old ones meanwhile."""
 
 
 def noted(look: Look) -> Rollout:
@@ -112,7 +113,9 @@ def _count(look: Look, drain: Drain) -> InFlight | None:
 
 def _is_idle(look: Look, drain: Drain) -> bool:
     count = _count(look, drain)
-    return count is not None and count.open <= 0 and count.at >= drain.since + SETTLED_S
+    if count is None or count.open > 0:
+        return False
+    return count.at >= drain.since + SETTLED_S if count.settled is None else count.settled >= drain.since
 
 
 def _broken_since(drain: Drain, count: InFlight) -> float:

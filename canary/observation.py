@@ -54,6 +54,8 @@ class InFlight:
     """Requests that are open."""
     broken: float | None = None
     """Running total of answers that broke off after they had begun; None where nobody counts them."""
+    settled: float | None = None
+    """Every worker of the proxy routes as it was told before this time; None where that cannot be known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from controlplane.adapters import envoy_config
 from controlplane.adapters.envoy_admin import Kind
 from controlplane.adapters.envoy_config import OUTSIDE, Address, Json, arm_of
 from controlplane.adapters.envoy_process import CLUSTERS_FILE, ROUTES_FILE, EnvoyProcess
+from controlplane.adapters.envoy_workers import Workers
 from controlplane.adapters.process_readiness import Answered
 from controlplane.private_files import private_folder, read_json, write_json
 
@@ -69,6 +70,7 @@ class EnvoyRouter:
         self._weights = ALL_STABLE
         self._cohort: Cohort | None = None
         self._retired: Arm | None = None
+        self._workers = Workers()
         self._written: dict[Kind, list[Json]] = {}
         self._one_set_of_endpoints_at_a_time = asyncio.Lock()
 
@@ -164,8 +166,10 @@ class EnvoyRouter:
     async def in_flight(self) -> Mapping[Arm, InFlight]:
         """What each arm is answering, by Envoy's own count; raises `Unavailable` when it does not say."""
         at = self._now()
+        # First the workers: what is counted after that has all that they sent by routes of before.
+        settled = self._workers.look(await self._envoy.admin.uptime(), at)
         counted = await self._envoy.admin.in_flight()
-        return {arm: InFlight(at, open_, broken) for arm, (open_, broken) in counted.items()}
+        return {arm: InFlight(at, open_, broken, settled) for arm, (open_, broken) in counted.items()}
 
     async def answered(self, replica: str) -> Answered | None:
         """What Envoy has received from this replica so far; None when it does not say."""

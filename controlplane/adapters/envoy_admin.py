@@ -70,6 +70,11 @@ class EnvoyAdmin:
         text = await self._text("/stats", filter=f"^http[.]{LISTENER_STATS}[.]downstream_rq_active$")
         return int(text.rpartition(":")[2] or 0)
 
+    async def uptime(self) -> float:
+        """Seconds that it had run when it flushed its statistics last, in whole ones; see `envoy_workers.py`."""
+        text = await self._text("/stats", filter="^server[.]uptime$")
+        return float(text.rpartition(":")[2] or 0)
+
     async def in_flight(self) -> Mapping[Arm, tuple[float, float]]:
         """By arm the requests that its replicas have begun and not ended, and how many of its answers broke off.
 

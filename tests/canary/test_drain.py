@@ -17,9 +17,18 @@ from tests.canary.story import Story, plan
 class Counted(Story):
     """A story in which somebody counts what each arm is answering."""
 
-    def count(self, seconds: float, arm: Arm, open_: float, broken: float = 0.0, *, at: float | None = None) -> Story:
+    def count(
+        self,
+        seconds: float,
+        arm: Arm,
+        open_: float,
+        broken: float = 0.0,
+        *,
+        at: float | None = None,
+        settled: float | None = None,
+    ) -> Story:
         """Somebody counts, at this moment or (`at`) at an earlier one."""
-        counts = {**self.seen.in_flight, arm: InFlight(seconds if at is None else at, open_, broken)}
+        counts = {**self.seen.in_flight, arm: InFlight(seconds if at is None else at, open_, broken, settled)}
         return self.at(seconds, in_flight=counts)
 
 
@@ -51,6 +60,17 @@ def test_a_rollback_takes_the_traffic_at_once_and_waits_for_what_is_open() -> No
     assert requests(story)["cut_by_stop"] == 0
 
 
+def test_r5_a_count_of_zero_is_not_trusted_while_a_worker_of_the_proxy_may_send_by_the_old_weights() -> None:
+    """One that gets no processor goes on as before while the proxy says that it routes otherwise."""
+    story = aborted()
+    story.count(22, "canary", 0, 2).expect(Phase.ROLLING_BACK, weight=0.0)
+    story.count(22.9, "canary", 0, 2).expect(Phase.ROLLING_BACK, weight=0.0)
+    story.count(23.1, "canary", 0, 2).expect(Phase.ROLLED_BACK, weight=0.0)
+    story = aborted()
+    story.count(30, "canary", 0, 2, settled=20.9).expect(Phase.ROLLING_BACK, weight=0.0)
+    story.count(31, "canary", 0, 2, settled=21.0).expect(Phase.ROLLED_BACK, weight=0.0)
+
+
 def test_what_is_open_when_its_time_is_over_is_cut_and_counted() -> None:
     story = aborted(drain=60.0)
     story.count(22, "canary", 9, 2)
@@ -77,16 +97,16 @@ def test_a_proxy_that_was_started_again_counts_from_zero() -> None:
 
 def test_a_count_from_before_the_traffic_was_gone_proves_nothing() -> None:
     story = aborted()
-    story.count(22, "canary", 0, at=20.9).expect(Phase.ROLLING_BACK)
-    story.count(23, "canary", 0, at=21.4).expect(Phase.ROLLING_BACK)
-    story.count(24, "canary", 0, at=21.5).expect(Phase.ROLLED_BACK)
+    story.count(23, "canary", 0, at=20.9).expect(Phase.ROLLING_BACK)
+    story.count(24, "canary", 0, at=22.9).expect(Phase.ROLLING_BACK)
+    story.count(25, "canary", 0, at=23).expect(Phase.ROLLED_BACK)
 
 
 def test_short_answers_are_not_worth_a_word() -> None:
     """They are open at any moment, and gone a second later."""
     story = aborted()
     story.count(21.5, "canary", 9, 2)
-    story.count(22.5, "canary", 0, 2).expect(Phase.ROLLED_BACK)
+    story.count(23.5, "canary", 0, 2).expect(Phase.ROLLED_BACK)
     assert story.rollout.message == "All traffic is on v1 again, 0 s after the decision."
     assert Reason.DRAINING not in [event.reason for event in story.rollout.history]
 
@@ -177,12 +197,12 @@ def test_a_newer_plan_waits_for_the_answers_of_the_one_before() -> None:
 @pytest.mark.parametrize("open_", [0.0, 3.0])
 def test_the_invariant_sees_a_stop_that_came_too_soon(open_: float) -> None:
     story = aborted()
-    story.count(22, "canary", 0)
-    seen = replace(story.seen, in_flight={"canary": InFlight(22, 0.0, 0.0)})
+    story.count(23, "canary", 0)
+    seen = replace(story.seen, in_flight={"canary": InFlight(23, 0.0, 0.0)})
     story = aborted()
-    decision = advance(story.config, story.rollout, seen, 22.0)
+    decision = advance(story.config, story.rollout, seen, 23.0)
     assert decision.rollout.phase is Phase.ROLLED_BACK
-    told = replace(seen, in_flight={"canary": InFlight(22, open_, 0.0)})
+    told = replace(seen, in_flight={"canary": InFlight(23, open_, 0.0)})
     assert bool(broken(story.spec, story.rollout, told, decision)) == (open_ > 0)
 
 
