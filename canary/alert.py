@@ -155,14 +155,14 @@ class Story:
 
 def hear(story: Story, event: Event, commands: Commands | None = None) -> tuple[Story, tuple[Alert, ...]]:
     """Take in the next event; answers the alerts that it makes. An event that was heard before makes none."""
-    attempt, _, number = event.id.rpartition("/")
+    attempt = f"{event.rollout}/{event.attempt}"
     if attempt != story.attempt:
         story = Story(attempt=attempt)
-    if int(number) <= story.number:
+    if event.seq <= story.number:
         return story, ()
     story = replace(
         story,
-        number=int(number),
+        number=event.seq,
         peak=max(story.peak, event.weight),
         commit=clean(str(event.evidence.get("commit", ""))) or story.commit,
     )

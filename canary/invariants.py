@@ -107,7 +107,7 @@ def _finished(spec: CanarySpec, before: Rollout, seen: Seen, decision: Decision)
 def _reasons(spec: CanarySpec, before: Rollout, seen: Seen, decision: Decision) -> list[str]:
     """Every phase change has an event with its reason and sentence; each walk is a path in the table."""
     rollout = decision.rollout
-    new = [event for event in rollout.history if int(event.id.rsplit("/", 1)[1]) > before.events]
+    new = [event for event in rollout.history if event.seq > before.events]
     changes = [event for event in new if event.event == "phase"]
     wrong = []
     at = before.phase
@@ -162,7 +162,7 @@ def _rollback_is_prompt(spec: CanarySpec, before: Rollout, seen: Seen, decision:
 
 def _history(spec: CanarySpec, before: Rollout, seen: Seen, decision: Decision) -> list[str]:
     """Event numbers rise by one, without gaps."""
-    numbers = [int(event.id.rsplit("/", 1)[1]) for event in decision.rollout.history]
+    numbers = [event.seq for event in decision.rollout.history]
     if numbers != list(range(decision.rollout.events - len(numbers) + 1, decision.rollout.events + 1)):
         return ["the history has a gap"]
     return []

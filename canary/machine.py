@@ -117,12 +117,19 @@ def _begins_steady(rollout: Rollout, seen: Seen) -> bool:
 def _answer_requests(config: JudgeConfig, look: Look) -> Look:
     """Answer every open request, oldest first."""
     while request := next_request(look):
-        change, sentence = answer(look, request)
+        response = answer(look, request)
+        change = response.change
         rollout = replace(look.rollout, answered=answered(look.rollout, request))
-        evidence: dict[str, Any] = {"id": request.id, "verb": request.verb, "by": request.by}
+        evidence: dict[str, Any] = {
+            "id": request.id,
+            "verb": request.verb,
+            "by": request.by,
+            "accepted": response.accepted,
+        }
         if request.verified is not None:
             evidence["identity"] = "verified" if request.verified else "unverified"
-        rollout = note(rollout, "operator", change.reason if change else rollout.reason, sentence, evidence, look.now)
+        reason = change.reason if change else rollout.reason
+        rollout = note(rollout, "operator", reason, response.message, evidence, look.now)
         look = replace(look, rollout=rollout)
         if change:
             look = _apply(config, look, change)
@@ -242,8 +249,10 @@ def _note_weights(rollout: Rollout, now: float) -> Rollout:
 
 def note(rollout: Rollout, kind: EventKind, reason: Reason, message: str, evidence: Any, now: float) -> Rollout:
     """Add an entry to the history."""
+    seq = rollout.events + 1
     event = Event(
-        id=f"{rollout.name}/{rollout.attempt}/{rollout.events + 1}",
+        id=f"{rollout.name}/{rollout.attempt}/{seq}",
+        seq=seq,
         at=now,
         t=now - rollout.began,
         rollout=rollout.name,
@@ -256,7 +265,7 @@ def note(rollout: Rollout, kind: EventKind, reason: Reason, message: str, eviden
         message=message,
         evidence=evidence,
     )
-    return replace(rollout, history=(*rollout.history, event)[-REMEMBERED_EVENTS:], events=rollout.events + 1)
+    return replace(rollout, history=(*rollout.history, event)[-REMEMBERED_EVENTS:], events=seq)
 
 
 def _end_evidence(rollout: Rollout) -> dict[str, Any]:

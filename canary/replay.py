@@ -152,9 +152,5 @@ def _after(config: JudgeConfig, rollout: Rollout, frame: Frame) -> Rollout:
 
 def _new(rollout: Rollout, known: Sequence[Event]) -> list[Event]:
     """The events that were not there before."""
-    last = _number(known[-1]) if known else 0
-    return [event for event in rollout.history if _number(event) > last]
-
-
-def _number(event: Event) -> int:
-    return int(event.id.rsplit("/", 1)[1])
+    last = known[-1].seq if known else 0
+    return [event for event in rollout.history if event.seq > last]

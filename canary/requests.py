@@ -4,16 +4,37 @@ Called by the machine before the guards. A request that makes no sense now is an
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from canary.look import EXPOSED, Change, Look
 from canary.observation import OperatorRequest
-from canary.rollout import Phase, Reason, Rollout
+from canary.rollout import Event, Phase, Reason, Rollout
 from canary.spec.models import CanarySpec
 from canary.steps import enter_stage, given_back
 from canary.weights import ALL_CANARY, Weights
 
 REMEMBERED = 50
 """How many answered requests a rollout remembers; a store keeps a request at most until it is answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestAnswer:
+    """What becomes of a request."""
+
+    accepted: bool
+    """Whether it does what was asked for; a refused one changes nothing."""
+    message: str
+    """The answer, as a sentence."""
+    change: Change | None = None
+    """The phase change that it brings; an accepted request may need none."""
+
+
+def _accepted(change: Change | None, message: str) -> RequestAnswer:
+    return RequestAnswer(True, message, change)
+
+
+def _refused(message: str) -> RequestAnswer:
+    return RequestAnswer(False, f"{message}: nothing was changed.")
 
 
 def next_request(look: Look) -> OperatorRequest | None:
@@ -40,37 +61,38 @@ def wish(request: OperatorRequest) -> str:
     return f"{request.verb} to {ALL_CANARY}" if request.full else request.verb
 
 
-def answer(look: Look, request: OperatorRequest) -> tuple[Change | None, str]:
-    """The change that a request brings (None: no change) and the sentence that answers it."""
+def answer(look: Look, request: OperatorRequest) -> RequestAnswer:
+    """What becomes of a request now."""
     phase, by = look.rollout.phase, request.who
     match request.verb:
         case "abort" if not look.rollout.finished and phase is not Phase.ROLLING_BACK:
             message = f"{by} aborted: everything goes back to stable."
-            return look.back(Reason.ABORTED, message, {"by": request.by}, result="aborted"), message
+            return _accepted(look.back(Reason.ABORTED, message, {"by": request.by}, result="aborted"), message)
         case "abort" if phase is Phase.ROLLING_BACK and _drains_canary(look.rollout):
             message = f"{by} aborted again: {look.spec.canary.name} is stopped, whatever it still answers."
-            return given_back(look), message
+            return _accepted(given_back(look), message)
         case "pause" if phase in EXPOSED - {Phase.PAUSED}:
             message = f"{by} paused the rollout at {look.rollout.weights}. It rolls back by itself all the same."
             to = look.rollout.resume_to if phase is Phase.BLIND else phase
-            return Change(
-                Phase.PAUSED, Reason.PAUSED_BY_OPERATOR, message, {"by": request.by}, {"resume_to": to}
-            ), message
+            updates = {"resume_to": to}
+            change = Change(Phase.PAUSED, Reason.PAUSED_BY_OPERATOR, message, {"by": request.by}, updates)
+            return _accepted(change, message)
         case "resume" if phase is Phase.PAUSED:
             message = f"{by} resumed the rollout."
             to = look.rollout.resume_to or Phase.ANALYZING
-            return Change(to, Reason.RESUMED, message, {"by": request.by}, {"resume_to": None}), message
+            change = Change(to, Reason.RESUMED, message, {"by": request.by}, {"resume_to": None})
+            return _accepted(change, message)
         case "approve" if phase is Phase.AWAITING_APPROVAL and look.both_usable:
             if group := _group_needed(look, request, look.rollout.stage + 1):
-                return None, _not_of(group, request)
+                return _not_of(group, request)
             message = f"{by} approved."
-            return enter_stage(look, look.rollout.stage + 1, Reason.APPROVED, message), message
+            return _accepted(enter_stage(look, look.rollout.stage + 1, Reason.APPROVED, message), message)
         case "retry" if phase is Phase.PENDING and look.rollout.attempt > 1:
-            return None, f"{by} let it be tried again: attempt {look.rollout.attempt}."
+            return _accepted(None, f"{by} let it be tried again: attempt {look.rollout.attempt}.")
         case "promote":
             return _promote(look, request)
         case _:
-            return None, f"{by} asked to {request.verb}, which is not possible {_while(look)}: nothing was changed."
+            return _refused(f"{by} asked to {request.verb}, which is not possible {_while(look)}")
 
 
 def _drains_canary(rollout: Rollout) -> bool:
@@ -78,23 +100,20 @@ def _drains_canary(rollout: Rollout) -> bool:
     return rollout.drain is not None and rollout.drain.arm == "canary"
 
 
-def _promote(look: Look, request: OperatorRequest) -> tuple[Change | None, str]:
+def _promote(look: Look, request: OperatorRequest) -> RequestAnswer:
     """Skip the rest of this stage; with `to` all up to the one of that share, with `full` all. Both arms must serve."""
     can_skip = {Phase.ANALYZING, Phase.AWAITING_APPROVAL, Phase.BLIND}
     paused_in = look.rollout.resume_to if look.rollout.phase is Phase.PAUSED else look.rollout.phase
     if paused_in not in can_skip or look.last_stage or not look.both_usable:
-        return (
-            None,
-            f"{request.who} asked to {wish(request)}, which is not possible {_while(look)}: nothing was changed.",
-        )
+        return _refused(f"{request.who} asked to {wish(request)}, which is not possible {_while(look)}")
     if request.to is not None:
         return _promote_to(look, request, Weights.of_share(request.to))
     if request.full:
         return _skip_to(look, request, len(look.spec.stages) - 1)
     if group := _group_needed(look, request, look.rollout.stage + 1):
-        return None, _not_of(group, request)
+        return _not_of(group, request)
     message = f"{request.who} skipped the rest of stage {look.rollout.stage + 1}."
-    return enter_stage(look, look.rollout.stage + 1, Reason.STAGE_SKIPPED, message), message
+    return _accepted(enter_stage(look, look.rollout.stage + 1, Reason.STAGE_SKIPPED, message), message)
 
 
 def _group_needed(look: Look, request: OperatorRequest, until: int) -> str:
@@ -108,25 +127,24 @@ def _group_needed(look: Look, request: OperatorRequest, until: int) -> str:
     return next((group for group in needed if group not in request.groups), "")
 
 
-def _not_of(group: str, request: OperatorRequest) -> str:
-    return f"{request.who} asked to {wish(request)}, which only members of {group} may: nothing was changed."
+def _not_of(group: str, request: OperatorRequest) -> RequestAnswer:
+    return _refused(f"{request.who} asked to {wish(request)}, which only members of {group} may")
 
 
-def _promote_to(look: Look, request: OperatorRequest, wanted: Weights) -> tuple[Change | None, str]:
+def _promote_to(look: Look, request: OperatorRequest, wanted: Weights) -> RequestAnswer:
     """Skip to the later stage with these weights; others are refused, because no gate and no hold is planned there."""
     later = {look.weights_of(stage): stage for stage in range(look.rollout.stage + 1, len(look.spec.stages))}
     if wanted not in later:
         shares = ", ".join(str(weights) for weights in later)
-        said = f"{request.who} asked to promote to {wanted}, which no later stage has ({shares}): nothing was changed."
-        return None, said
+        return _refused(f"{request.who} asked to promote to {wanted}, which no later stage has ({shares})")
     return _skip_to(look, request, later[wanted])
 
 
-def _skip_to(look: Look, request: OperatorRequest, stage: int) -> tuple[Change | None, str]:
+def _skip_to(look: Look, request: OperatorRequest, stage: int) -> RequestAnswer:
     if group := _group_needed(look, request, stage):
-        return None, _not_of(group, request)
+        return _not_of(group, request)
     message = f"{request.who} skipped to stage {stage + 1} ({look.weights_of(stage)})."
-    return enter_stage(look, stage, Reason.STAGE_SKIPPED, message), message
+    return _accepted(enter_stage(look, stage, Reason.STAGE_SKIPPED, message), message)
 
 
 def _while(look: Look) -> str:
@@ -135,3 +153,14 @@ def _while(look: Look) -> str:
         arm = "the canary" if look.seen.stable.usable else "stable"
         return f"while {arm} cannot serve"
     return f"while {look.rollout.phase}"
+
+
+def was_accepted(event: Event, history: Iterable[Event]) -> bool:
+    """Whether this answer to a request, an entry of that history, says that it was accepted.
+
+    Builds before the field `accepted` are known by what followed: a change of phase comes right after such an answer.
+    """
+    accepted = event.evidence.get("accepted")
+    if isinstance(accepted, bool):
+        return accepted
+    return any(each.seq == event.seq + 1 and each.event == "phase" for each in history)

@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
+from pydantic import model_validator
+
+from canary.action import Action
 from canary.judge.analysis import Analysis
 from canary.judge.state import JudgeState
 from canary.verdict import GateVerdict
@@ -105,6 +108,21 @@ class Event:
     reason: Reason
     message: str
     evidence: Mapping[str, Any] = field(default_factory=dict)
+    seq: int = field(kw_only=True)
+    """Its number within the attempt, from 1, without gaps: the last part of the id."""
+
+    @property
+    def attempt(self) -> int:
+        """The attempt that it belongs to, as the id says; raises ValueError for an id that is none of ours."""
+        return int(self.id.split("/")[-2])
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_an_earlier_build(cls, plain: Any) -> Any:
+        """Builds before this field wrote the number into the id alone."""
+        if isinstance(plain, dict) and "seq" not in plain:
+            return plain | {"seq": str(plain.get("id", "")).rpartition("/")[2]}
+        return plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,8 +208,8 @@ class Decision:
     """What `advance` answers."""
 
     rollout: Rollout
-    actions: tuple[Any, ...]
-    """Of type `canary.action.Action`, safety first."""
+    actions: tuple[Action, ...]
+    """Safety first."""
     wake_at: float
     """Look again then at the latest, even if nothing is heard."""
     analysis: Analysis | None = None

@@ -142,7 +142,7 @@ async def _recent_history(store: RolloutStore, name: str, now: float) -> list[Ev
     newest = list(await store.history(name))
     attempts = [newest] if newest else []
     while attempts and len(attempts) < EARLIER_ATTEMPTS and attempts[0][0].at > now - WORTH_TELLING:
-        number = int(attempts[0][0].id.split("/")[-2])
+        number = attempts[0][0].attempt
         earlier = list(await store.history(name, number - 1)) if number > 1 else []
         if not earlier:
             break

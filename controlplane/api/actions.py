@@ -82,8 +82,8 @@ def _why_not(spec: CanarySpec, looked: Looked, asked: OperatorRequest) -> str:
         return f"The rollout has ended ({(rollout.result or 'ended').replace('_', ' ')})."
     if rollout.phase is Phase.ROLLING_BACK:
         return "Everything is on its way back to stable already."
-    change, said = answer(Look(spec, rollout, looked.seen, asked.at), asked)
-    if change is not None:
+    response = answer(Look(spec, rollout, looked.seen, asked.at), asked)
+    if response.accepted:
         return ""
     match verb:
         case "resume":
@@ -95,7 +95,7 @@ def _why_not(spec: CanarySpec, looked: Looked, asked: OperatorRequest) -> str:
         case _ if rollout.stage == len(spec.stages) - 1:
             return "It is in its last stage."
         case _ if asked.to is not None:
-            return said
+            return response.message
         case _:
             return f"There is nothing to skip while it is {rollout.phase}."
 

@@ -74,7 +74,7 @@ def as_it_ended(newest: Rollout, events: Sequence[Event]) -> Rollout:
     return Rollout(
         name=newest.name,
         revision=last.revision,
-        attempt=int(last.id.split("/")[-2]),
+        attempt=last.attempt,
         began=last.at - last.t,
         phase=last.phase,
         reason=phases[-1].reason,

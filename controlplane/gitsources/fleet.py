@@ -126,7 +126,7 @@ class ClusterFleet:
         books = Books(self._kube, self._source.namespace)
         books.note(name, rollout.attempt, rollout.history)
         events = await books.read(name, rollout.attempt)
-        return sorted(events, key=lambda event: int(event.id.rpartition("/")[2]))
+        return sorted(events, key=lambda event: event.seq)
 
     async def carry_out(self) -> None:
         """Do everything that was noted down; what is refused is noted and tried again. Raises `WorldError`."""

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 PATIENCE = 15.0
 """Seconds to wait for the answer, unless somebody says otherwise."""
-UNCHANGED = "nothing was changed."
-"""How the machine ends the answer to a request that makes no sense now."""
 WORDS: dict[Verb, str] = {
     "promote": "Skip the rest of the present stage; with --to, all before a later one; with --full, all.",
     "pause": "Freeze the weights. A paused rollout still rolls back by itself.",
@@ -189,6 +187,7 @@ def _confirm(found: "Record", meant: OperatorRequest) -> None:
 
 async def _answer(session: Session, object_: "Object", request: OperatorRequest) -> tuple[str, bool]:
     """The operator's sentence, and whether it did what was asked."""
+    from canary.requests import was_accepted
     from controlplane.kubectl.follow import follow
     from controlplane.kubectl.record import record_of
     from controlplane.operator.request import requests_in
@@ -205,7 +204,7 @@ async def _answer(session: Session, object_: "Object", request: OperatorRequest)
                 return f"Attempt {rollout.attempt} of {rollout.name} has begun: {rollout.message}", True
             for event in reversed(rollout.history):
                 if event.event == "operator" and event.evidence.get("id") == request.id:
-                    return event.message, not event.message.endswith(UNCHANGED)
+                    return event.message, was_accepted(event, rollout.history)
             open_ids = {each.id for each in requests_in(state).values() if each}
             if request.id in rollout.answered:
                 return rollout.message, True  # its entry is shed already, or was never kept

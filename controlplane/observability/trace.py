@@ -67,7 +67,7 @@ def trace_id(rollout: str, attempt: int, began: float, namespace: str = "") -> s
 
 def trace_of(event: Event, namespace: str = "") -> str:
     """The trace that an entry of the history belongs to."""
-    return trace_id(event.rollout, int(event.id.rsplit("/", 2)[1]), event.at - event.t, namespace)
+    return trace_id(event.rollout, event.attempt, event.at - event.t, namespace)
 
 
 def span_id(trace: str, key: str) -> str:
@@ -93,7 +93,7 @@ class _Teller:
 
     def __init__(self, first: Event) -> None:
         self._root = Span("rollout", f"rollout {first.rollout}", first.at - first.t)
-        attempt = int(first.id.rsplit("/", 2)[1])
+        attempt = first.attempt
         self._root.attributes = {
             "serinus.rollout": first.rollout,
             "serinus.attempt": attempt,

@@ -55,7 +55,7 @@ class Tally:
     def decided(self, before: Rollout, decision: Decision, namespace: str = "") -> list[Event]:
         """Count what is new in a decision, tell whoever hears of it, and answer it."""
         history = decision.rollout.history
-        new = [event for event in history if int(event.id.rsplit("/", 1)[1]) > before.events]
+        new = [event for event in history if event.seq > before.events]
 
         async def known() -> Sequence[Event]:
             return history

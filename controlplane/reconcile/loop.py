@@ -395,13 +395,13 @@ class Reconciler:
             return
         told = rollout.announced
         for event in rollout.history:
-            if int(event.id.rsplit("/", 1)[1]) > told:
+            if event.seq > told:
                 try:
                     await self.ports.notifier.tell(event)
                 except WorldError as error:
                     self.tell("notifier", f"{error} The announcement is tried again.")
                     break
-                told = int(event.id.rsplit("/", 1)[1])
+                told = event.seq
         self.rollout = replace(self.rollout, announced=told)
         if self.rollout.finished:
             await self._save(self.ports.clock.now(), always=True)  # a start after this begins a new attempt

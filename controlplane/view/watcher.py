@@ -40,9 +40,8 @@ class Once:
         self._newest = (0, 0)
 
     def is_new(self, event: Event) -> bool:
-        """Whether this event has not been told yet. Ids are `<rollout>/<attempt>/<number>`, both rising."""
-        _, attempt, number = event.id.rsplit("/", 2)
-        told, self._newest = self._newest, max(self._newest, (int(attempt), int(number)))
+        """Whether this event has not been told yet."""
+        told, self._newest = self._newest, max(self._newest, (event.attempt, event.seq))
         return self._newest > told
 
 

@@ -68,6 +68,7 @@ MEMORIES = st.builds(
 EVENTS = st.builds(
     Event,
     id=TEXTS,
+    seq=st.integers(0, 99),
     at=st.floats(min_value=0, max_value=1e11),
     t=NUMBERS,
     rollout=TEXTS,
@@ -107,6 +108,7 @@ def an_event(number: int = 1, *, rollout: str = "chat", attempt: int = 1, **chan
     """The event `<rollout>/<attempt>/<number>`, with these fields changed."""
     fields: dict[str, Any] = {
         "id": f"{rollout}/{attempt}/{number}",
+        "seq": number,
         "at": 1_000.0 + number,
         "t": float(number),
         "rollout": rollout,

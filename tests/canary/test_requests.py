@@ -1,12 +1,15 @@
 """What the machine answers to people who want to skip to a share. The other verbs are in `test_machine.py`."""
 
+from dataclasses import replace
+
 import pytest
 
 from canary.observation import OperatorRequest, RouteSeen
-from canary.requests import wish
+from canary.requests import was_accepted, wish
 from canary.rollout import Phase, Reason
 from canary.spec.models import Stage
 from canary.weights import Weights
+from tests.canary.rollouts import an_event
 from tests.canary.story import ERRORS, Story, plan
 
 SHARES = (0.05, 0.25, 0.75, 1.0)
@@ -21,6 +24,33 @@ def at_25(**fields: object) -> Story:
 
 def last_answer(story: Story) -> str:
     return next(event.message for event in reversed(story.rollout.history) if event.event == "operator")
+
+
+def was_last_accepted(story: Story) -> bool:
+    """As the entry says, and as it is found out for an entry of a build that did not write it."""
+    history = story.rollout.history
+    event = next(event for event in reversed(history) if event.event == "operator")
+    bare = {key: value for key, value in event.evidence.items() if key != "accepted"}
+    earlier = [replace(each, evidence=bare) if each is event else each for each in history]
+    assert was_accepted(earlier[history.index(event)], earlier) is event.evidence["accepted"]
+    return was_accepted(event, history)
+
+
+def test_an_answer_says_whether_the_request_was_accepted() -> None:
+    story = at_25()
+    assert was_last_accepted(story.ask(12, "pause"))
+    assert not was_last_accepted(story.ask(13, "approve"))
+    assert not was_last_accepted(story.ask(14, "promote", to=0.6))
+    assert was_last_accepted(story.ask(15, "promote", to=0.75))
+    assert not was_last_accepted(story.ask(16, "resume"))
+    assert was_last_accepted(story.ask(17, "abort"))
+    assert not was_last_accepted(story.ask(18, "promote"))
+
+
+@pytest.mark.parametrize("accepted", [True, False])
+def test_the_wording_of_an_answer_decides_nothing(accepted: bool) -> None:
+    event = an_event(event="operator", message="ada asked: nothing was changed.", evidence={"accepted": accepted})
+    assert was_accepted(event, [event]) is accepted
 
 
 @pytest.mark.parametrize(("to", "stage", "phase"), [(0.75, 2, Phase.ANALYZING), (1.0, 3, Phase.WATCHING)])

@@ -15,7 +15,7 @@ from canary.serial import (
     rollout_from_text,
     rollout_to_text,
 )
-from tests.canary.rollouts import EVENTS, ROLLOUTS, an_event
+from tests.canary.rollouts import EVENTS, ROLLOUTS, a_rollout, an_event
 
 
 @given(ROLLOUTS)
@@ -28,6 +28,23 @@ def test_an_event_comes_back_as_it_was(event: Event) -> None:
     assert event_from_text(event_to_text(event)) == event
 
 
+def test_r10_an_event_of_a_build_without_sequence_numbers_has_the_one_of_its_id() -> None:
+    event = an_event(17, attempt=3)
+    older = json.loads(event_to_text(event))
+    assert older.pop("seq") == 17
+    assert event_from_text(json.dumps(older)) == event
+    rollout = a_rollout(history=(event,), events=17)
+    state = json.loads(rollout_to_text(rollout))
+    del state["history"][0]["seq"]
+    assert rollout_from_text(json.dumps(state)) == rollout
+
+
+def test_an_event_without_any_number_is_refused() -> None:
+    older = {key: value for key, value in json.loads(event_to_text(an_event())).items() if key != "seq"}
+    with pytest.raises(ValueError, match="seq"):
+        event_from_text(json.dumps(older | {"id": "chat/1/first"}))
+
+
 @given(EVENTS)
 def test_every_line_is_strict_json_with_the_keys_of_the_contract(event: Event) -> None:
     """`allow_nan=False` is what a strict reader accepts."""
@@ -35,6 +52,7 @@ def test_every_line_is_strict_json_with_the_keys_of_the_contract(event: Event) -
     contract = ["id", "at", "t", "rollout", "revision", "event", "phase", "stage", "weight", "reason", "message"]
     assert list(line)[: len(contract)] == contract
     assert "evidence" in line
+    assert line["seq"] == event.seq
 
 
 def test_numbers_that_are_none_become_null_in_a_line() -> None:

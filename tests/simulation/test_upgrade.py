@@ -103,7 +103,7 @@ async def test_r10_a_rollout_that_an_earlier_build_kept_on_one_machine_comes_to_
     if bad:
         desk.platform.lose("canary", "exit status 1")
     await desk.until(Phase.ROLLED_BACK if bad else Phase.SUCCEEDED)
-    numbers = [int(event.id.rpartition("/")[2]) for event in await store.history("desk", 1)]
+    numbers = [event.seq for event in await store.history("desk", 1)]
     assert numbers == list(range(1, len(numbers) + 1))
     assert len(numbers) > stored.rollout.events
     await store.close()

@@ -20,7 +20,9 @@ STRICT = jsonschema.Draft202012Validator(closed(STATUS))
 VERDICT = GateVerdict(
     "latency p95 <= 200ms", Answer.WAIT, "too few", 0.1, None, 0.2, 1.5, {"canary": 20.0, "stable": 9}
 )
-EVENT = Event("a/1/1", NOW, 1.0, "a", "9f", "weights", Phase.SHIFTING, 1, 0.25, Reason.STAGE_PASSED, "moved", {"x": 1})
+EVENT = Event(
+    "a/1/1", NOW, 1.0, "a", "9f", "weights", Phase.SHIFTING, 1, 0.25, Reason.STAGE_PASSED, "moved", {"x": 1}, seq=1
+)
 ROLLOUT = Rollout("a", "9f2c", 1, NOW)
 FACTS = Facts(3, 2, stages=4, slots=({"variant": "bf16", "since": "2026-11-21T09:00:05Z"}, {"variant": ""}))
 

@@ -10,7 +10,9 @@ from controlplane.demo.story import Counted, Scene, keys_of_the_end, told
 from controlplane.sample.load import Stats, VariantStats
 
 HEALTHY, BROKEN = ACTS
-END = Event("demo/1/9", 1032.0, 32.0, "demo", "r", "end", Phase.SUCCEEDED, 3, 1.0, Reason.PROMOTED, "v2 is promoted.")
+END = Event(
+    "demo/1/9", 1032.0, 32.0, "demo", "r", "end", Phase.SUCCEEDED, 3, 1.0, Reason.PROMOTED, "v2 is promoted.", seq=9
+)
 SHIFT = replace(END, id="demo/1/3", event="weights")
 PROMOTED = Scene(
     HEALTHY,

@@ -102,6 +102,7 @@ def ended_as(rollout: Rollout, phase: Phase, reason: Reason, message: str, resul
     number = len(rollout.history) + 1
     why = Event(
         id=f"{rollout.name}/{rollout.attempt}/{number}",
+        seq=number,
         at=now,
         t=12.5,
         rollout=rollout.name,

@@ -52,6 +52,7 @@ def event(number: int, t: float, kind: EventKind, phase: Phase, reason: Reason, 
     fields: dict[str, Any] = {"stage": 1, "weight": 0.25, "evidence": {}, **more}
     return Event(
         id=f"support-llm/3/{number}",
+        seq=number,
         at=BEGAN + t,
         t=t,
         rollout="support-llm",

@@ -32,5 +32,6 @@ def test_each_event_is_one_object_and_the_last_is_the_end() -> None:
         "reason": "StagePassed",
         "message": "Stage 1 passed all 4 gates. Giving 25 % of the traffic to nf4.",
         "evidence": None,
+        "seq": 3,
     }
     assert errors.getvalue() == "Envoy was started again.\n"
