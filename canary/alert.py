@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from canary.alert_facts import Fact, clean, facts_of
+from canary.format import duration
 from canary.rollout import Event, Phase, Reason
 from canary.spec.alerts import AlertKind
-from canary.wording import duration
 
 Kind = AlertKind | Literal["summary", "test"]
 Severity = Literal["critical", "warning", "info"]

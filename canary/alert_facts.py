@@ -8,11 +8,9 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeGuard
 
-from canary.judge.sentences import many, percent, seconds
+from canary import format as fmt
 from canary.rollout import Event
 from canary.spec.gates import unit_of_values
-from canary.spec.units import Unit
-from canary.wording import duration
 
 LONGEST_TEXT = 1000
 """Characters of one text; what comes from outside may be as long as it likes."""
@@ -43,9 +41,9 @@ def facts_of(event: Event, cause: Event | None, *, peak: float, commit: str) -> 
         *_arms((cause or event).evidence),
         *([Fact("Traffic", clean(event.message))] if cause else ()),
         *_times((cause or event).evidence.get("harm_began"), cause or event, result),
-        Fact("Largest share", f"{percent(peak)} of the traffic") if peak else None,
+        Fact("Largest share", f"{fmt.share(peak)} of the traffic") if peak else None,
         *_requests(result.get("requests")),
-        Fact("Took", duration(event.t)) if result else None,
+        Fact("Took", fmt.duration(event.t)) if result else None,
         Fact("Commit", commit) if commit else None,
         Fact("Plan", clean(event.revision)[:12]) if event.revision else None,
     ]
@@ -63,10 +61,10 @@ def _arms(evidence: Mapping[str, Any]) -> list[Fact]:
     for arm in ("canary", "stable"):
         if _known(value := evidence.get(arm)):
             count = counts.get(arm)
-            behind = f" ({many(count)} samples)" if _known(count) else ""
-            facts.append(Fact(arm.capitalize(), f"{_measure(value, unit)}{behind}"))
+            behind = f" ({fmt.count(count)} samples)" if _known(count) else ""
+            facts.append(Fact(arm.capitalize(), f"{fmt.measure(value, unit)}{behind}"))
     if _known(limit := evidence.get("limit")):
-        facts.append(Fact("Limit", _measure(limit, unit)))
+        facts.append(Fact("Limit", fmt.measure(limit, unit)))
     return facts
 
 
@@ -74,9 +72,9 @@ def _times(harm_began: Any, decision: Event, result: Mapping[str, Any]) -> list[
     """From the harm to the verdict to no traffic."""
     facts = []
     if _known(harm_began) and harm_began <= decision.at:
-        facts.append(Fact("Harm to verdict", f"{duration(decision.at - harm_began)} (estimated)"))
+        facts.append(Fact("Harm to verdict", f"{fmt.duration(decision.at - harm_began)} (estimated)"))
     if _known(took := result.get("decided_to_zero")):
-        facts.append(Fact("Verdict to no traffic", duration(took)))
+        facts.append(Fact("Verdict to no traffic", fmt.duration(took)))
     return facts
 
 
@@ -84,25 +82,13 @@ def _requests(counts: Any) -> list[Fact]:
     """How many requests the canary answered, and whether any was lost."""
     if not isinstance(counts, Mapping):
         return []
-    answered = [f"{many(counts[arm])} by {arm}" for arm in ("canary", "stable") if _known(counts.get(arm))]
+    answered = [f"{fmt.count(counts[arm])} by {arm}" for arm in ("canary", "stable") if _known(counts.get(arm))]
     facts = [Fact("Requests answered", ", ".join(answered))] if answered else []
     if _known(lost := counts.get("failed_by_shift")):
-        facts.append(Fact("Lost by shifts", many(lost)))
+        facts.append(Fact("Lost by shifts", fmt.count(lost)))
     if _known(cut := counts.get("cut_by_stop")) and cut > 0:
-        facts.append(Fact("Cut off by the stop", many(cut)))
+        facts.append(Fact("Cut off by the stop", fmt.count(cut)))
     return facts
-
-
-def _measure(value: float, unit: Unit) -> str:
-    match unit:
-        case "seconds":
-            return seconds(value)
-        case "share":
-            return percent(value)
-        case "dollars":
-            return f"${value:,.4g}"
-        case _:
-            return f"{value:.4g}"
 
 
 def _known(value: Any) -> TypeGuard[float]:

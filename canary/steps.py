@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from canary import drain, fingerprint, shadow, wording
+from canary import format as fmt
 from canary.look import Change, Look
 from canary.rollout import Drain, Phase, Reason
 from canary.spec.models import Criterion
@@ -62,7 +63,7 @@ def evaluating(look: Look) -> Change | None:
         return None
     if missed:
         measured = result.canary.get(missed[0].metric)
-        shown = "was not measured" if measured is None else f"is {measured:.4g}"
+        shown = "was not measured" if measured is None else f"is {fmt.number(measured)}"
         message = f"The evaluation failed: {missed[0].text} was asked for and {missed[0].metric} {shown}."
         return look.back(Reason.EVALUATION_FAILED, message, evidence, result="failed")
     return _after_evaluation(look, Reason.EVALUATION_PASSED, f"All {len(plan.metrics)} criteria hold.")
@@ -82,8 +83,8 @@ def shadowing(look: Look) -> Change | None:
         return enter_stage(look, 0, Reason.SHADOW_WON, f"Won {needed} {plural} in the shadow.")
     if plan.for_ and look.now - look.rollout.since >= plan.for_:
         message = (
-            f"{look.spec.canary.name} did not win {needed} days running by {plan.promote.win_rate:.1%} within "
-            f"{wording.duration(plan.for_)} in the shadow; no user ever saw it."
+            f"{look.spec.canary.name} did not win {needed} days running by {fmt.share(plan.promote.win_rate)} within "
+            f"{fmt.duration(plan.for_)} in the shadow; no user ever saw it."
         )
         return look.back(Reason.SHADOW_LOST, message, evidence, result="failed")
     return None
@@ -139,7 +140,7 @@ def blind(look: Look) -> Change | None:
     silent = look.now - look.rollout.since
     if silent < look.spec.max_blind or look.spec.on_blind == "hold":
         return None
-    message = f"The metric source has been silent for {wording.duration(silent)}, longer than maxBlind."
+    message = f"The metric source has been silent for {fmt.duration(silent)}, longer than maxBlind."
     if look.spec.on_blind == "rollback":
         return look.back(Reason.BLIND_TOO_LONG, f"{message} Everything goes back to stable.", result="rolled_back")
     return Change(Phase.PAUSED, Reason.BLIND_TOO_LONG, f"{message} The weights stay until somebody decides.")
@@ -194,7 +195,7 @@ def _over(look: Look, message: str, *, took: float, **updates: Any) -> Change:
 
 def _after_evaluation(look: Look, reason: Reason, why: str) -> Change:
     if look.spec.shadow:
-        share = f"{look.spec.shadow.traffic * 100:g} %"
+        share = fmt.share(look.spec.shadow.traffic)
         message = (
             f"{why} {look.spec.canary.name} answers a copy of {share} of the requests; users see stable's answers."
         )

@@ -7,6 +7,8 @@ weight of one in a million (see `docs/architecture.md`).
 from dataclasses import dataclass
 from typing import Literal, Self
 
+from canary.format import share as format_share
+
 Arm = Literal["stable", "canary"]
 ARMS: tuple[Arm, Arm] = ("stable", "canary")
 WHOLE = 1_000_000
@@ -40,7 +42,7 @@ class Weights:
 
     def __str__(self) -> str:
         """The canary's share as a person writes it: `5 %`."""
-        return f"{self.canary / 10_000:g} %"
+        return format_share(self.share)
 
 
 ALL_STABLE = Weights(0)

@@ -5,20 +5,9 @@ Called by the machine and by the views. Takes plain values; decides nothing.
 
 from collections.abc import Sequence
 
+from canary import format as fmt
 from canary.observation import VariantSeen
 from canary.weights import Weights
-
-
-def duration(seconds: float) -> str:
-    """Seconds as a person says them: `39 ms`, `2.5 s`, `45 s`, `12 min`, `4 h`, `7 d`."""
-    if 0 < seconds < 1:
-        return f"{seconds * 1000:.0f} ms"
-    if seconds < 10:
-        return f"{seconds:.1f} s".replace(".0 s", " s")
-    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * size or (seconds >= size and seconds % size == 0):
-            return f"{seconds / size:.1f} {unit}".replace(".0 ", " ")
-    return f"{seconds:.0f} s"
 
 
 def accepted(name: str, stages: Sequence[Weights]) -> str:
@@ -38,21 +27,21 @@ def shifting(canary: str, weights: Weights, why: str) -> str:
 
 def judging(canary: str, weights: Weights, hold: float, gates: int) -> str:
     """The weights are in force and the stage's clock runs."""
-    at_least = f" for at least {duration(hold)}" if hold else ""
+    at_least = f" for at least {fmt.duration(hold)}" if hold else ""
     against = f"judged by {gates} gate{'s' if gates != 1 else ''}" if gates else "watched"
     return f"{canary} gets {weights}, {against}{at_least}."
 
 
 def watching(canary: str, hold: float) -> str:
     """At 100 %, with the way back open."""
-    length = f" for {duration(hold)}" if hold else ""
+    length = f" for {fmt.duration(hold)}" if hold else ""
     return f"{canary} gets all traffic; the way back stays open{length}."
 
 
 def not_ready(name: str, problem: str, waited: float, hopeless: bool) -> str:
     """A variant that did not come up."""
     what = problem or "it never answered its readiness check"
-    how_long = "waiting longer cannot help" if hopeless else f"waited {duration(waited)}"
+    how_long = "waiting longer cannot help" if hopeless else f"waited {fmt.duration(waited)}"
     return f"{name} did not become ready ({how_long}): {what}. Traffic stays on stable."
 
 
@@ -60,7 +49,7 @@ def no_route(stable: str, canary: str, problem: str, waited: float) -> str:
     """A route that was never seen to give stable everything, with which every rollout begins."""
     what = problem or "the router never said what it serves"
     return (
-        f"The route was never seen to give {stable} all of the traffic (waited {duration(waited)}): {what}. "
+        f"The route was never seen to give {stable} all of the traffic (waited {fmt.duration(waited)}): {what}. "
         f"{canary} is stopped before any traffic; {stable} runs on."
     )
 
@@ -79,7 +68,7 @@ def given_up(stable: str, canary: str, deadline: float, at: str) -> str:
     """How long something is waited for before any traffic, and what stays as it is meanwhile; `at` is a moment."""
     return (
         f"{canary} gets no traffic meanwhile, and {stable} is left as it is. If it does not come by {at} "
-        f"(progressDeadline {duration(deadline)}), {canary} is stopped and the rollout has failed."
+        f"(progressDeadline {fmt.duration(deadline)}), {canary} is stopped and the rollout has failed."
     )
 
 
@@ -103,16 +92,15 @@ def never_had_traffic(stable: str, canary: str, seen: VariantSeen) -> str:
 
 def back_on(stable: str, took: float) -> str:
     """A rollback has taken the traffic away."""
-    return f"All traffic is on {stable} again, {duration(took)} after the decision."
+    return f"All traffic is on {stable} again, {fmt.duration(took)} after the decision."
 
 
 def draining(name: str, open_: float | None, until: str) -> str:
     """An arm without traffic that still answers; `until` is the moment when it is stopped at the latest."""
     if open_ is None:
         return f"How many requests {name} still answers is not known: it is stopped at {until} (drain)."
-    return (
-        f"Open requests of {name}: {open_:,.0f}. It is stopped once there are none, at {until} (drain) at the latest."
-    )
+    open_now = f"Open requests of {name}: {fmt.count(open_)}."
+    return f"{open_now} It is stopped once there are none, at {until} (drain) at the latest."
 
 
 def drained(name: str, cut: float, open_: float, waited: float) -> str:
@@ -120,13 +108,13 @@ def drained(name: str, cut: float, open_: float, waited: float) -> str:
     if cut >= 1:
         return f"{_requests(cut)} that {name} was still answering {'was' if round(cut) == 1 else 'were'} cut off."
     if open_ >= 1:
-        return f"{name} answered the {_requests(open_)} that it had begun, within {duration(waited)}."
+        return f"{name} answered the {_requests(open_)} that it had begun, within {fmt.duration(waited)}."
     return ""
 
 
 def not_counted(name: str, waited: float) -> str:
     """Nobody knows what an arm was still answering."""
-    return f"Nobody counts what {name} was still answering; it had {duration(waited)} for it (drain)."
+    return f"Nobody counts what {name} was still answering; it had {fmt.duration(waited)} for it (drain)."
 
 
 def route_lowered(found: Weights, recorded: Weights) -> str:
@@ -139,9 +127,9 @@ def route_lowered(found: Weights, recorded: Weights) -> str:
 
 def below_noise(gate: str, margin: float, noise: float, within: float) -> str:
     """A margin that cannot be told from stable's own noise in a stage's hold, both as fractions."""
-    in_that_time = f" within {duration(within)}" if within else ""
+    in_that_time = f" within {fmt.duration(within)}" if within else ""
     return (
-        f"Your {_percent(margin)} limit is below the {_percent(noise)} by which stable differs from itself"
+        f"Your {fmt.share(margin)} limit is below the {fmt.share(noise)} by which stable differs from itself"
         f"{in_that_time} ({gate}): give it a wider margin, a longer hold or more traffic."
     )
 
@@ -152,19 +140,14 @@ def judged_anew(readings: int, since: float) -> str:
     if not readings:
         return f"{cannot}: it begins anew, with the traffic from now on. Weights and stage are unchanged."
     return (
-        f"{cannot}: it begins anew, with {readings} readings of the last {duration(since)} from the metric source. "
+        f"{cannot}: it begins anew, with {readings} readings of the last {fmt.duration(since)} from the metric source. "
         "Weights and stage are unchanged; what was shown before that does not count any more."
     )
 
 
 def _requests(count: float) -> str:
     """`1 request`, `1,812 requests`."""
-    return f"{round(count):,} request{'' if round(count) == 1 else 's'}"
-
-
-def _percent(share: float) -> str:
-    """A fraction as `4 %` or `0.25 %`."""
-    return f"{share * 100:.2g} %" if share < 0.1 else f"{share * 100:.0f} %"
+    return f"{fmt.count(count)} request{'' if round(count) == 1 else 's'}"
 
 
 def blind(problem: str) -> str:
@@ -183,8 +166,8 @@ def waiting_for_stable(problem: str) -> str:
 def not_watched(seconds: float) -> str:
     """The machine slept, the process stood still, or the clock was set."""
     if seconds < 0:
-        return f"The clock was set back by {duration(-seconds)}. Holds and deadlines keep the time they had left."
+        return f"The clock was set back by {fmt.duration(-seconds)}. Holds and deadlines keep the time they had left."
     return (
-        f"The rollout was not watched for {duration(seconds)}: the machine slept, the process stood still, "
+        f"The rollout was not watched for {fmt.duration(seconds)}: the machine slept, the process stood still, "
         "or the clock was set. That time counts for no hold and no deadline."
     )

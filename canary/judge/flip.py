@@ -9,13 +9,13 @@ Called by `judge.py` for `why` and `plan`.
 import math
 from collections.abc import Callable
 
+from canary import format as fmt
 from canary.judge import bounds, difference, sentences, share
 from canary.judge.config import GateConfig
 from canary.judge.facts import Facts
 from canary.judge.noise import REPLICAS
 from canary.judge.portable_math import exp, log, log1p, log_sum
 from canary.verdict import Answer, GateVerdict
-from canary.wording import duration
 
 ROUNDS = 50
 
@@ -43,8 +43,8 @@ def _more(facts: Facts, verdict: GateVerdict) -> str:
     if verdict.verdict is not Answer.WAIT or more is None or facts.beyond:
         return ""
     eta = facts.seconds_for(more)
-    when = f", about {duration(eta)}" if eta is not None else ""
-    needed = f"{sentences.many(math.ceil(more))} more canary {facts.gate.counted}"
+    when = f", about {fmt.duration(eta)}" if eta is not None else ""
+    needed = f"{fmt.count(math.ceil(more))} more canary {facts.gate.counted}"
     return f"It would pass with about {needed} like those so far{when}."
 
 
@@ -58,9 +58,7 @@ def _other_latency(facts: Facts, *, failed: bool) -> str:
     bound = next((edge for edge in edges if value is not None and edge >= value), math.inf)
     if math.isinf(bound):
         return "No limit that its buckets can tell would have changed that."
-    return (
-        f"It would {'not have failed' if failed else 'still have passed'} with a limit of {sentences.seconds(bound)}."
-    )
+    return f"It would {'not have failed' if failed else 'still have passed'} with a limit of {fmt.seconds(bound)}."
 
 
 def _turning_point(facts: Facts, *, failed: bool) -> float | None:
@@ -124,10 +122,10 @@ def _allowed(case: GateConfig, turning: float, facts: Facts) -> str:
         value = turning if case.gate.better == "lower" else 1 - turning
         return f"a limit of {sentences.amount(case.unit, value)}"
     if case.params is not None and case.params.points is not None:
-        return f"a margin of {sentences.percent(turning)} (absolute)"
+        return f"a margin of {fmt.share(turning)} (absolute)"
     if case.series == "histogram":
         return f"{turning:.2g} times as many slow requests as stable's, where {facts.rho():.2g} times are allowed"
-    return f"a margin of {sentences.percent(max(turning - 1, 0.0))}"
+    return f"a margin of {fmt.share(max(turning - 1, 0.0))}"
 
 
 def noise_floor(facts: Facts, over: float) -> float | None:

@@ -6,39 +6,19 @@
 import math
 from typing import TYPE_CHECKING
 
+from canary import format as fmt
 from canary.judge.portable_math import exp, log
 from canary.spec.models import Gate
-from canary.wording import duration
+from canary.spec.units import Unit
 
 if TYPE_CHECKING:
     from canary.judge.grounds import GateGrounds
     from canary.verdict import GateVerdict
 
 
-def amount(unit: str, value: float | None) -> str:
-    """A value with its unit."""
-    if value is None:
-        return "no value"
-    if unit == "seconds":
-        return seconds(value)
-    if unit == "share":
-        return percent(value)
-    return f"${value:,.4g}" if unit == "dollars" else f"{value:.4g}"
-
-
-def seconds(value: float) -> str:
-    """A latency: `4.2 ms`, `180 ms`, `2.50 s`."""
-    return f"{value * 1000:.3g} ms" if value < 0.9995 else f"{value:.3g} s"
-
-
-def percent(value: float) -> str:
-    """A share: `0.12 %`, `4.1 %`, `30 %`."""
-    return f"{value * 100:.2g} %" if value < 0.0995 else f"{value * 100:.3g} %"
-
-
-def many(value: float) -> str:
-    """A count with thousands set apart: `1,812`."""
-    return f"{value:,.0f}"
+def amount(unit: Unit, value: float | None) -> str:
+    """A value with its unit, or that there is none."""
+    return "no value" if value is None else fmt.measure(value, unit)
 
 
 def odds(log_e: float) -> str:
@@ -47,7 +27,7 @@ def odds(log_e: float) -> str:
         return "none"
     if log_e > log(999_999):
         return "more than a million to 1"
-    return f"{many(exp(log_e))} to 1" if log_e > log(10) else f"{exp(log_e):.1f} to 1"
+    return f"{fmt.count(exp(log_e))} to 1" if log_e > log(10) else f"{exp(log_e):.1f} to 1"
 
 
 def name(gate: Gate) -> str:
@@ -58,11 +38,11 @@ def name(gate: Gate) -> str:
     return f"{spoken} (of all together, not by {gate.by})" if gate.by else spoken
 
 
-def allowance(gate: Gate, unit: str) -> str:
+def allowance(gate: Gate, unit: Unit) -> str:
     """What the gate allows: `at most 5 %`, `not worse than stable by more than 10 %`."""
     if not gate.relative:
         return f"{'at most' if gate.better == 'lower' else 'at least'} {amount(unit, gate.limit)}"
-    by = amount(unit, gate.limit) + " (absolute)" if gate.margin == "points" else percent(gate.limit)
+    by = amount(unit, gate.limit) + " (absolute)" if gate.margin == "points" else fmt.share(gate.limit)
     return f"not worse than stable by more than {by}"
 
 
@@ -79,10 +59,10 @@ def why(verdict: "GateVerdict", grounds: "GateGrounds") -> str:
 def _values(verdict: "GateVerdict", grounds: "GateGrounds") -> str:
     """Both arms' values with what is behind them."""
     gate, samples = grounds.gate, verdict.samples
-    mine = f"{amount(gate.unit, verdict.canary)} on the canary ({many(samples['canary'])} {gate.counted})"
+    mine = f"{amount(gate.unit, verdict.canary)} on the canary ({fmt.count(samples['canary'])} {gate.counted})"
     if verdict.stable is None:
         return mine
-    both = f"{mine}, {amount(gate.unit, verdict.stable)} on stable ({many(samples['stable'])})"
+    both = f"{mine}, {amount(gate.unit, verdict.stable)} on stable ({fmt.count(samples['stable'])})"
     if grounds.spent is None:
         return both
     mine, theirs = (amount(gate.unit, value) for value in grounds.spent)
@@ -101,14 +81,14 @@ def _failed(verdict: "GateVerdict", grounds: "GateGrounds") -> str:
     gate, log_e, since = grounds.gate, grounds.log_e, ""
     if grounds.since is not None:
         xv, nv, xc, nc = grounds.since
-        stable = f" and {many(xc)} of stable's {many(nc)}" if nc > 0 else ""
+        stable = f" and {fmt.count(xc)} of stable's {fmt.count(nc)}" if nc > 0 else ""
         bad = {
-            "histogram": f"took longer than {seconds(grounds.bound)}",
+            "histogram": f"took longer than {fmt.seconds(grounds.bound)}",
             "errors": "failed",
             "total": f"were {gate.spoken}" if gate.gate.metric == "refused_rate" else "were bad",
         }.get(gate.series, "were bad")
-        mine = f"{many(xv)} of {many(nv)} canary {gate.counted}"
-        since = f"; {mine}{stable} {bad} in the last {duration(grounds.seconds)}"
+        mine = f"{fmt.count(xv)} of {fmt.count(nv)} canary {gate.counted}"
+        since = f"; {mine}{stable} {bad} in the last {fmt.duration(grounds.seconds)}"
     evidence = f"evidence {odds(log_e)} against the canary"
     # One gate may be blamed for what several have shown together.
     needed = odds(grounds.needed)
@@ -119,22 +99,22 @@ def _failed(verdict: "GateVerdict", grounds: "GateGrounds") -> str:
 def _passed(verdict: "GateVerdict", grounds: "GateGrounds") -> str:
     """The case for the canary is made."""
     gate, values = grounds.gate, _values(verdict, grounds)
-    return f"{gate.spoken}: {values}; shown to be {gate.allowed} with {percent(grounds.confidence)} confidence."
+    return f"{gate.spoken}: {values}; shown to be {gate.allowed} with {fmt.share(grounds.confidence)} confidence."
 
 
 def _waiting(verdict: "GateVerdict", grounds: "GateGrounds") -> str:
     """Not decided yet: what is missing and how long it should take."""
     gate, values, buckets = grounds.gate, _values(verdict, grounds), ""
     if grounds.buckets is not None:
-        low, high = (seconds(edge) if 0 < edge < math.inf else "nothing" for edge in grounds.buckets)
+        low, high = (fmt.seconds(edge) if 0 < edge < math.inf else "nothing" for edge in grounds.buckets)
         buckets = f" (the buckets around that limit are {low} and {high})"
-    goal = f"show {gate.allowed} with {percent(grounds.confidence)} confidence"
+    goal = f"show {gate.allowed} with {fmt.share(grounds.confidence)} confidence"
     if grounds.beyond:
         return f"{gate.spoken}: {values}; beyond what is allowed ({gate.allowed}){buckets}, but not clearly enough yet."
     if grounds.more is None:
         return f"{gate.spoken}: {values}; within what is allowed, but too near to {goal}{buckets} yet."
-    when = f", about {duration(verdict.eta)} at the present traffic," if verdict.eta is not None else ""
-    needed = f"about {many(math.ceil(grounds.more))} more canary {gate.counted}"
+    when = f", about {fmt.duration(verdict.eta)} at the present traffic," if verdict.eta is not None else ""
+    needed = f"about {fmt.count(math.ceil(grounds.more))} more canary {gate.counted}"
     return f"{gate.spoken}: {values}; {needed}{when} to {goal}{buckets}."
 
 
@@ -142,7 +122,7 @@ def _would_do(grounds: "GateGrounds") -> str:
     """The end of a sentence about missing data: how much of it would be enough."""
     if grounds.more is None:
         return "."
-    return f"; about {many(math.ceil(grounds.more))} canary {grounds.gate.counted} without trouble would do."
+    return f"; about {fmt.count(math.ceil(grounds.more))} canary {grounds.gate.counted} without trouble would do."
 
 
 def _because(grounds: "GateGrounds") -> str:
@@ -152,24 +132,24 @@ def _because(grounds: "GateGrounds") -> str:
 
 def _learning(_: "GateVerdict", grounds: "GateGrounds") -> str:
     gate = grounds.gate
-    learnt = f"learning what is usual for stable, {many(grounds.learnt)} {gate.counted} so far"
+    learnt = f"learning what is usual for stable, {fmt.count(grounds.learnt)} {gate.counted} so far"
     return f"{gate.spoken}: {learnt}{_would_do(grounds)}"
 
 
 def _too_young(_: "GateVerdict", grounds: "GateGrounds") -> str:
     """Events come late, and no request of these weights is old enough."""
-    age, left = duration(grounds.gate.gate.delay or 0.0), duration(grounds.seconds)
+    age, left = fmt.duration(grounds.gate.gate.delay or 0.0), fmt.duration(grounds.seconds)
     said = f"requests count when they are {age} old, the first at these weights in {left}"
     return f"{grounds.gate.spoken}: {said}{_would_do(grounds)}"
 
 
 def _silent(_: "GateVerdict", grounds: "GateGrounds") -> str:
-    waited = " yet" if math.isinf(grounds.seconds) else f" for {duration(grounds.seconds)}"
+    waited = " yet" if math.isinf(grounds.seconds) else f" for {fmt.duration(grounds.seconds)}"
     return f"{grounds.gate.spoken}: no data from the canary{waited}{_because(grounds)}{_would_do(grounds)}"
 
 
 def _stale(_: "GateVerdict", grounds: "GateGrounds") -> str:
-    said = f"nothing new for {duration(grounds.seconds)}{_because(grounds)}; the last numbers are too old"
+    said = f"nothing new for {fmt.duration(grounds.seconds)}{_because(grounds)}; the last numbers are too old"
     return f"{grounds.gate.spoken}: {said}{_would_do(grounds)}"
 
 
@@ -186,7 +166,7 @@ def _unread(_: "GateVerdict", grounds: "GateGrounds") -> str:
 def _too_few(verdict: "GateVerdict", grounds: "GateGrounds") -> str:
     """The owner asked for more samples before the gate may speak."""
     gate, values = grounds.gate, _reading if grounds.gate.kind == "readings" else _values
-    lacking = f"{many(grounds.more or 0.0)} more canary {gate.counted}"
+    lacking = f"{fmt.count(grounds.more or 0.0)} more canary {gate.counted}"
     asked = f"{lacking} before this gate may speak (minSamples {gate.gate.min_samples})"
     return f"{gate.spoken}: {values(verdict, grounds)}; {asked}."
 
@@ -224,7 +204,7 @@ def _readings_fine(verdict: "GateVerdict", grounds: "GateGrounds") -> str:
 
 def _filling_window(_: "GateVerdict", grounds: "GateGrounds") -> str:
     """No whole window has passed."""
-    window, left = duration(grounds.gate.gate.window or 0.0), duration(grounds.seconds)
+    window, left = fmt.duration(grounds.gate.gate.window or 0.0), fmt.duration(grounds.seconds)
     return f"{grounds.gate.spoken}: the first window of {window} is full in {left}."
 
 
@@ -252,8 +232,8 @@ _SENTENCES = {
 def shared_cause(spoken: str, canary: float, stable: float, usual: float) -> str:
     """Both arms suffer."""
     return (
-        f"Both arms are worse than stable's own history: {spoken} counts {percent(canary)} bad on the canary and "
-        f"{percent(stable)} on stable, usually {percent(usual)}. A shared cause: the canary is neither blamed nor "
+        f"Both arms are worse than stable's own history: {spoken} counts {fmt.share(canary)} bad on the canary and "
+        f"{fmt.share(stable)} on stable, usually {fmt.share(usual)}. A shared cause: the canary is neither blamed nor "
         "passed."
     )
 
@@ -261,14 +241,14 @@ def shared_cause(spoken: str, canary: float, stable: float, usual: float) -> str
 def stopped(errors: float, requests: float, scrapes: int, bad: float, well: float, what: str) -> str:
     """The hard stop spoke: `what` became of so many canary requests, and of `bad` of stable's `well`."""
     had = "failed" if what == "failed" else "had"
-    stable = f"{had} {many(bad)} of {many(well)}" if well else "had no traffic to compare"
-    share = f"{many(errors)} of {many(requests)} canary requests {what}"
+    stable = f"{had} {fmt.count(bad)} of {fmt.count(well)}" if well else "had no traffic to compare"
+    share = f"{fmt.count(errors)} of {fmt.count(requests)} canary requests {what}"
     return f"{share} in the last of {scrapes} scrapes running, while stable {stable}: a plain outage."
 
 
 def unfinished(begun: float, finished: float, lasted: float, stable_begun: float, stable_finished: float) -> str:
     """The canary begins requests and does not finish them."""
-    share = f"{many(min(stable_finished, stable_begun))} of {many(stable_begun)}"
+    share = f"{fmt.count(min(stable_finished, stable_begun))} of {fmt.count(stable_begun)}"
     stable = f"stable finished {share} in that time" if stable_begun else "stable got none"
     return f"{_begun(begun, finished, lasted)} finished, while {stable}: a hang."
 
@@ -280,28 +260,31 @@ def doubtful(begun: float, finished: float, lasted: float) -> str:
 
 def _begun(begun: float, finished: float, lasted: float) -> str:
     """`0 of 41 requests that the canary began in the last 14 s`."""
-    return f"{many(finished)} of {many(begun)} requests that the canary began in the last {duration(lasted)}"
+    return (
+        f"{fmt.count(finished)} of {fmt.count(begun)} requests that the canary began in the last {fmt.duration(lasted)}"
+    )
 
 
 def stood_still(open_: float, lasted: float, stable_wrote: float, wrote: float) -> str:
     """The canary's engines have requests and write nothing."""
-    other = f"stable wrote {many(stable_wrote)}" if stable_wrote else f"it had written {many(wrote)} before"
-    return f"0 tokens in {duration(lasted)} with {many(open_)} requests running on the canary, while {other}: a hang."
+    other = f"stable wrote {fmt.count(stable_wrote)}" if stable_wrote else f"it had written {fmt.count(wrote)} before"
+    running = f"{fmt.count(open_)} requests running on the canary"
+    return f"0 tokens in {fmt.duration(lasted)} with {running}, while {other}: a hang."
 
 
 def split(served: float, total: float, asked: float) -> str:
     """The canary's share is not the one asked for."""
     share = served / total if total else 0.0
     return (
-        f"traffic: the canary served {percent(share)} of {many(total)} requests where {percent(asked)} was asked for; "
-        "until the split is right, no comparison can be trusted."
+        f"traffic: the canary served {fmt.share(share)} of {fmt.count(total)} requests where {fmt.share(asked)} was "
+        "asked for; until the split is right, no comparison can be trusted."
     )
 
 
 def spread(replica: str, arm: str, share: float, total: float, replicas: int) -> str:
     """A replica gets far less or far more than its part."""
     return (
-        f"traffic: replica {replica} served {percent(share)} of the {many(total)} requests of the {arm} arm, where "
-        f"{percent(1 / replicas)} would be an even part; until its {replicas} replicas share the traffic, nobody can "
-        "say what the arm as a whole would do."
+        f"traffic: replica {replica} served {fmt.share(share)} of the {fmt.count(total)} requests of the {arm} arm, "
+        f"where {fmt.share(1 / replicas)} would be an even part; until its {replicas} replicas share the traffic, "
+        "nobody can say what the arm as a whole would do."
     )

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from canary.errors import BadInput
+from canary.format import dollars
 from canary.spec.labels import labels_of
 from canary.spec.metrics import find
 from canary.spec.models import CanarySpec, LocalPlatform
@@ -171,7 +172,7 @@ def _priced(metrics: LocalMetrics, spec: CanarySpec, rates: Mapping[Arm, float])
     gates = [gate for stage in spec.stages for gate in stage.gates]
     if not any(DOLLARS in (find(gate.metric).counts or ()) for gate in gates if not gate.asks):
         return metrics
-    prices = " and ".join(f"{arm} at ${rate:,.2f} an hour" for arm, rate in rates.items())
+    prices = " and ".join(f"{arm} at {dollars(rate)} an hour" for arm, rate in rates.items())
     return replace(metrics, source=PricedSource(metrics.source, rates), words=f"{metrics.words}; a replica of {prices}")
 
 

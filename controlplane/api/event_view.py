@@ -10,8 +10,8 @@ from typing import Any
 from canary.rollout import Event, Phase, Reason
 from canary.serial import event_line
 from canary.verdict import Answer
-from controlplane.view.format import clean
 from controlplane.view.plain import ending_text
+from controlplane.view.text import clean
 
 _VERDICTS = {"pass": ("✔", "good"), "fail": ("✖", "bad"), "wait": ("◌", "open")}
 _KINDS = {"alert": ("!", "bad"), "operator": ("☞", "open"), "weights": ("⇄", "busy"), "git": ("⎇", "busy")}

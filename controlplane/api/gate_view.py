@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from pydantic import BaseModel, Field
 
+from canary import format as fmt
 from canary.judge.config import counted
 from canary.judge.interval import Interval
 from canary.spec.models import CanarySpec, Gate
@@ -14,10 +15,9 @@ from canary.weights import ARMS, Arm
 from controlplane.adapters.prometheus_gates import query_of
 from controlplane.api.look import Looked
 from controlplane.api.value import TONES, Badge, Value, finite, seconds
-from controlplane.view import format as fmt
-from controlplane.view.format import clean
 from controlplane.view.gates import GateRow, limit
 from controlplane.view.marks import UNICODE, of_answer
+from controlplane.view.text import clean
 
 NOTHING = 1e-3
 """A lower end below this part of the upper one is shown as zero: more digits would say nothing."""

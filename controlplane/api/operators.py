@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from canary.errors import Unavailable, WorldError
-from canary.wording import duration
+from canary.format import duration
 from controlplane.kubernetes.api import Kube, Object
 from controlplane.kubernetes.resources import LEASE
 from controlplane.ports import Clock

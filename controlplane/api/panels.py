@@ -9,13 +9,13 @@ from functools import lru_cache
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from canary.format import duration
 from canary.observation import OperatorRequest
 from canary.requests import wish
 from canary.rollout import Event, Rollout
 from canary.serial import rfc3339
-from canary.wording import duration
 from controlplane.view.facts import Commit, Condition, Facts, Origin, Replica, Told, safe_link
-from controlplane.view.format import clean
+from controlplane.view.text import clean
 
 SHORT = 7
 """Letters of a commit's id that people read."""

@@ -10,13 +10,13 @@ from dataclasses import replace
 from math import isfinite
 from typing import Any
 
+from canary.format import duration
 from canary.rollout import Event, Phase, Rollout
 from canary.spec.gates import gate as gate_of
 from canary.spec.models import CanarySpec, Gate, Stage
 from canary.spec.units import Unreadable
 from canary.verdict import Answer, GateVerdict
 from canary.weights import ARMS, Weights
-from canary.wording import duration
 from controlplane.api.panels import Cell, Panel, cell, moment
 from controlplane.api.state import State, state_of
 from controlplane.ports import Stored

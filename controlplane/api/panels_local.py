@@ -21,7 +21,7 @@ from controlplane.alerts.ledger import lines_of
 from controlplane.gitops.ledger import Book, Ledger
 from controlplane.private_files import read_json
 from controlplane.view.facts import Commit, Facts, Origin, Replica, Told
-from controlplane.view.format import clean
+from controlplane.view.text import clean
 from controlplane.view.weblinks import commit_link, file_link, pull_link, repository_link
 
 ALERTS_FILE, LEDGER_FILE, CONTROLLER = "alerts.jsonl", "ledger.json", "_controller"

@@ -8,9 +8,9 @@ from typing import Any
 
 import yaml
 
+from canary.format import duration
 from canary.spec.stored import from_text
 from canary.weights import Weights
-from canary.wording import duration
 from controlplane.observability.redact import hidden_plan
 
 

@@ -9,6 +9,8 @@ from functools import lru_cache
 
 from pydantic import BaseModel, Field
 
+from canary import format as fmt
+from canary.format import duration
 from canary.judge import compile_gates
 from canary.judge.interval import Interval, intervals
 from canary.rollout import Phase
@@ -16,7 +18,6 @@ from canary.serial import rfc3339
 from canary.spec.models import CanarySpec
 from canary.spec.stored import from_text
 from canary.weights import ARMS, Arm
-from canary.wording import duration
 from controlplane.api.actions import Action, actions
 from controlplane.api.gate_view import GateView, gate_view
 from controlplane.api.look import Looked, look
@@ -24,7 +25,6 @@ from controlplane.api.panels import Cell, Panel, cell, live_panels
 from controlplane.api.places import Place
 from controlplane.api.value import TONES, Badge, Value, seconds, share
 from controlplane.ports import Stored
-from controlplane.view import format as fmt
 from controlplane.view.live import Live
 from controlplane.view.marks import UNICODE, of_phase
 from controlplane.view.model import ArmRow, Picture, StageStep, picture
@@ -298,11 +298,11 @@ def _variants(arms: list[ArmView], drawn: Picture) -> Panel:
 
 
 def _lost(count: float | None) -> str:
-    return f"✖ {count:.0f} requests could be sent to neither variant." if count else ""
+    return f"✖ {fmt.count(count)} requests could be sent to neither variant." if count else ""
 
 
 def _cut(count: float | None) -> str:
-    return f"✖ {count:.0f} requests were cut off when their variant was stopped." if count else ""
+    return f"✖ {fmt.count(count)} requests were cut off when their variant was stopped." if count else ""
 
 
 def _readiness(arm: ArmView) -> Cell:
@@ -338,8 +338,8 @@ def _ending(drawn: Picture) -> Ending | None:
         return None
     how = drawn.ending
     return Ending(
-        harm_to_verdict=Value(value=how.harm_to_verdict, text=fmt.span(how.harm_to_verdict)),
-        verdict_to_zero=Value(value=how.verdict_to_zero, text=fmt.span(how.verdict_to_zero)),
+        harm_to_verdict=Value(value=how.harm_to_verdict, text=fmt.duration(how.harm_to_verdict)),
+        verdict_to_zero=Value(value=how.verdict_to_zero, text=fmt.duration(how.verdict_to_zero)),
         peak=share(how.peak),
     )
 

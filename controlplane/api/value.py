@@ -1,14 +1,14 @@
 """A number beside its text, and a badge: the smallest pieces of every picture that the API answers.
 
-Used by all files that answer pictures. Formats with `controlplane.view.format`, so that values look alike everywhere.
+Used by all files that answer pictures. Formats with `canary.format`, so that values look alike everywhere.
 """
 
 from functools import lru_cache
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from canary.wording import duration
-from controlplane.view import format as fmt
+from canary import format as fmt
+from canary.format import duration
 
 TONES = {"green": "good", "red": "bad", "yellow": "open", "cyan": "busy", "dim": "quiet", "bold": "busy"}
 

@@ -284,7 +284,7 @@ class Log:
 
     def say(self, key: "Key | None", sentence: str) -> None:
         """Write one line."""
-        from controlplane.view.format import clean
+        from controlplane.view.text import clean
 
         about = "/".join(key) if key else ""
         if self._log is not None:

@@ -241,7 +241,7 @@ class Page:
 
     def say(self, sentence: str, rollout: str = "") -> None:
         """Something that is no event; a sentence may bring an excerpt of a file on lines of its own."""
-        from controlplane.view.format import clean
+        from controlplane.view.text import clean
 
         if self._log is not None:
             self._log.say(sentence, rollout)

@@ -20,12 +20,12 @@ HEAD = ("LAST SEEN", "TYPE", "REASON", "MESSAGE")
 @click.option("--no-headers", is_flag=True, help="Leave the line of headings out.")
 def command(target: str, state: Path | None, attempt: int | None, output: str, no_headers: bool) -> None:
     """Print what is worth knowing of a rollout, oldest first. TARGET is its name or its canary.yml."""
+    from canary.format import duration
     from canary.serial import event_line
-    from canary.wording import duration
     from controlplane.adapters.system_clock import SystemClock
     from controlplane.operator.events import notable
-    from controlplane.view.format import clean
     from controlplane.view.table import table, width_here
+    from controlplane.view.text import clean
 
     told = notable(found(target, state, attempt).events)
     if output == "json":

@@ -45,8 +45,8 @@ def status(target: str, state: Path | None, wait: bool, timeout: float | None, o
     Exit codes: 0 under way or promoted, 1 rolled back or failed, 2 there is no such rollout, 3 timed out, 130 after
     Ctrl-C, which touches nothing.
     """
+    from canary.format import duration
     from canary.serial import event_line
-    from canary.wording import duration
     from controlplane.view.explain import status_lines
 
     here = found(target, state)

@@ -76,10 +76,10 @@ async def _all(root: Path) -> Sequence["Stored"]:
 
 
 def _row(stored: "Stored", *, wide: bool) -> Sequence[str]:
+    from canary.format import duration
     from canary.spec.stored import from_text
-    from canary.wording import duration
     from controlplane.adapters.system_clock import SystemClock
-    from controlplane.view.format import clean
+    from controlplane.view.text import clean
 
     rollout = stored.rollout
     spec = from_text(stored.spec_text).spec

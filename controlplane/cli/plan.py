@@ -123,7 +123,7 @@ def _past(plan: "ModelCanary", url: str, namespace: str, interval: float) -> "Se
 
 def lines(forecast: "Forecast", name: str, rps: float) -> list[str]:
     """The forecast as text."""
-    from canary.wording import duration
+    from canary.format import duration
 
     told = [f"{name} at {rps:g} requests a second, with a canary as good as stable:", ""]
     for number, stage in enumerate(forecast.stages, 1):
@@ -147,6 +147,8 @@ def lines(forecast: "Forecast", name: str, rps: float) -> list[str]:
 
 def _gpus(each: "GpuForecast", seconds: float) -> str:
     """`nf4 occupies 1 × L40S (it fits: …), about $…` with what is known of it."""
+    from canary.format import dollars
+
     told = f"{each.variant} occupies {each.gpus} × {each.gpu}"
     if each.fits is None or each.needed_gib is None or each.reserved_gib is None:
         told += " (whether it fits is not known)"
@@ -157,23 +159,23 @@ def _gpus(each: "GpuForecast", seconds: float) -> str:
         return f"{told}; nobody knows its price."
     dated = each.price_date or "your price"
     total = each.dollars_an_hour * seconds / 3600
-    return f"{told}, about ${total:,.0f} for this rollout (${each.dollars_an_hour:.2f} an hour, {dated})."
+    return f"{told}, about {dollars(total)} for this rollout ({dollars(each.dollars_an_hour)} an hour, {dated})."
 
 
 def _stage(number: int, stage: "StageForecast") -> list[str]:
-    from canary.wording import duration
+    from canary.format import count, duration, share
 
     lasts = "does not end" if stage.lasts is None else f"lasts {duration(stage.lasts)}"
     longer = stage.lasts is not None and stage.lasts > 1.1 * stage.hold and stage.gates
     why = " (longer than its hold: evidence takes that long)" if longer else ""
-    told = [f"  stage {number}  {stage.traffic * 100:g} %  held {duration(stage.hold)}, {lasts}{why}"]
+    told = [f"  stage {number}  {share(stage.traffic)}  held {duration(stage.hold)}, {lasts}{why}"]
     for gate in stage.gates:
         if gate.passes_after is None:
             told.append(f"    ◌ {gate.gate}: not decided with this traffic")
         else:
-            samples = f", {gate.samples:,.0f} canary {gate.counted}" if gate.samples else ""
+            samples = f", {count(gate.samples)} canary {gate.counted}" if gate.samples else ""
             told.append(f"    ✔ {gate.gate}: passes after {duration(gate.passes_after)}{samples}")
         if gate.below_noise and gate.margin is not None and gate.noise_floor is not None:
-            noise = f"the {gate.noise_floor:.1%} by which stable differs from itself in that time"
-            told.append(f"      its margin of {gate.margin:.1%} is below {noise}")
+            noise = f"the {share(gate.noise_floor)} by which stable differs from itself in that time"
+            told.append(f"      its margin of {share(gate.margin)} is below {noise}")
     return told

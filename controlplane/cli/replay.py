@@ -105,10 +105,10 @@ def _again(plan: "ModelCanary", recorded: Recorded, output: str) -> int:
 
 def _otherwise(own: "ModelCanary", other: "ModelCanary", file: str, recorded: Recorded, output: str) -> int:
     """By another plan: what would have been decided when."""
+    from canary.format import duration
     from canary.replay import decided_otherwise
     from canary.rollout import Phase
     from canary.spec import revision
-    from canary.wording import duration
 
     replayed = decided_otherwise(own.spec, recorded.frames, other.spec, revision(other))
     _print(recorded, recorded.events, replayed, False, f"by {file}", output, both=True)

@@ -172,11 +172,12 @@ def _ending(state: "State") -> list[str]:
 
 
 def _event(event: "Event") -> tuple[str, str, str, str]:
+    from canary import format as fmt
     from canary.serial import rfc3339
-    from controlplane.view import format as fmt
+    from controlplane.view.text import clean
 
     word = str(event.evidence.get("verdict", event.event)) if event.event == "verdict" else event.event
-    return rfc3339(event.at), fmt.share(event.weight), word, fmt.clean(event.message)
+    return rfc3339(event.at), fmt.share(event.weight), word, clean(event.message)
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -157,7 +157,7 @@ def _print_events(plan: "ModelCanary", story: "Story") -> None:
 
 
 def _print_story(plan: "ModelCanary", scenario: "Scenario", story: "Story", conditions: str) -> None:
-    from canary.wording import duration
+    from canary.format import duration
     from controlplane.simulation.telling import ending, heading, told
     from controlplane.view.marks import marks_for
 

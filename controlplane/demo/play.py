@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from canary.format import share
 from canary.observation import Seen
 from canary.rollout import Event, Rollout
 from canary.spec.models import ModelCanary
@@ -132,7 +133,9 @@ class Trouble:
         for address in self.replicas().get("canary", {}).values():
             await knobs.turn(address, TROUBLE)
         self.began = self._now()
-        self._say(f"{self._act.canary} is sick from now on: slow, and {TROUBLE['error_rate']:.0%} of its answers fail.")
+        self._say(
+            f"{self._act.canary} is sick from now on: slow, and {share(TROUBLE['error_rate'])} of its answers fail."
+        )
 
 
 @asynccontextmanager

@@ -4,13 +4,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from canary import format as fmt
+from canary.format import duration
 from canary.rollout import Rollout
 from canary.serial import rfc3339
 from canary.spec.models import CanarySpec
-from canary.wording import duration
 from controlplane.demo.script import Act
 from controlplane.sample.load import Stats
-from controlplane.view import format as fmt
+from controlplane.view.text import clean
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ def told(scenes: Sequence[Scene], total: Stats, numbers_from: str) -> Iterator[s
     yield f"Requests: {total.sent:,} sent; {lost} lost by {shifts} changes of weights."
     if total.unsent:
         yield f"{total.unsent:,} more were due while too many others were open, and were not sent."
-    yield f"Metrics: {fmt.clean(numbers_from)}."
+    yield f"Metrics: {clean(numbers_from)}."
 
 
 def _of_a_healthy_one(scene: Scene) -> Iterator[str]:
@@ -77,20 +78,20 @@ def _of_a_healthy_one(scene: Scene) -> Iterator[str]:
         yield f"{scene.act.canary}: healthy, {passed}, promoted after {took}."
     else:
         result = rollout.result or "not ended"
-        yield f"{scene.act.canary}: healthy, but {result} after {took}: {fmt.clean(rollout.message)}"
+        yield f"{scene.act.canary}: healthy, but {result} after {took}: {clean(rollout.message)}"
 
 
 def _of_a_broken_one(scene: Scene, harm_at: float) -> Iterator[str]:
     rollout, canary = scene.rollout, scene.act.canary
     if rollout.decided is None or rollout.zero is None:
-        yield f"{canary}: made sick, and {rollout.result or 'not rolled back'}: {fmt.clean(rollout.message)}"
+        yield f"{canary}: made sick, and {rollout.result or 'not rolled back'}: {clean(rollout.message)}"
         return
     yield (
-        f"{canary}: harm to verdict {fmt.span(rollout.decided - harm_at)}, "
-        f"verdict to no traffic {fmt.span(rollout.zero - rollout.decided)}."
+        f"{canary}: harm to verdict {fmt.duration(rollout.decided - harm_at)}, "
+        f"verdict to no traffic {fmt.duration(rollout.zero - rollout.decided)}."
     )
     late = scene.counted.last_to_canary - rollout.decided
-    when = f"{fmt.span(late)} after" if late > 0 else f"{fmt.span(-late)} before"
+    when = f"{fmt.duration(late)} after" if late > 0 else f"{fmt.duration(-late)} before"
     yield f"  The last request that reached it was sent {when} the verdict."
     yield (
         f"  It failed {scene.counted.failed_by_variant} requests by itself while it had up to "

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from canary.errors import WorldError
+from canary.format import duration
 from controlplane.kubernetes.api import Kube, NotFound, Object, Resource
 from controlplane.kubernetes.resources import (
     CLUSTER_SERVING_RUNTIME,
@@ -115,10 +116,10 @@ def clock_check(whose: str, skew: float, *, coarse: float = 0.0) -> Check:
     """How far our clock is from another one, in seconds; `coarse` is how finely that one was read."""
     off = max(abs(skew) - coarse, 0.0)
     if off <= LONGEST_SKEW_S:
-        return Check("clocks", "ok", f"Ours and {whose} differ by {off:.1f} s at most.")
+        return Check("clocks", "ok", f"Ours and {whose} differ by {duration(off)} at most.")
     way = "ahead of" if skew > 0 else "behind"
     return Check(
-        "clocks", "problem", f"Ours is {off:.0f} s {way} {whose}.", "Set both by NTP: ages of numbers rest on them."
+        "clocks", "problem", f"Ours is {duration(off)} {way} {whose}.", "Set both by NTP: ages of numbers rest on them."
     )
 
 

@@ -9,6 +9,7 @@ from itertools import pairwise
 from statistics import median
 
 from canary.errors import BadInput, WorldError
+from canary.format import duration
 from canary.spec.sources import PROFILES, asked_names
 from controlplane.adapters.capped_http import CappedHttp
 from controlplane.adapters.prometheus_access import Access, Credentials
@@ -93,7 +94,7 @@ async def _interval(api: PrometheusApi, profile: str) -> Check:
     if not between:
         return Check("scrape interval", "note", f"{job} was scraped once so far.", "Look again in a minute.")
     interval = median(between)
-    says = f"{job} is scraped about every {interval:.2g} s."
+    says = f"{job} is scraped about every {duration(interval)}."
     if interval >= SLOW_INTERVAL_S:
         return Check(
             "scrape interval", "note", says, "Scrape the gateway's proxies every second or two: verdicts wait for it."

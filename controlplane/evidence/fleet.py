@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from canary import format as fmt
 from canary.errors import Unavailable, WorldError
 from canary.observation import Counters, clauses
 from canary.spec.sources import PROFILES
@@ -162,7 +163,7 @@ class FleetMetrics:
             raise type(news)(str(news))
         silent = self._clock.now() - (self._answered_at or 0.0)
         if silent > self.window + self.period:
-            raise Unavailable(f"Prometheus on {self.api.url} was heard {silent:.0f} s ago: the ticks are late.")
+            raise Unavailable(f"Prometheus on {self.api.url} was heard {fmt.duration(silent)} ago: the ticks are late.")
         return news
 
     def suspicion(self, key: Key) -> float:

@@ -8,7 +8,7 @@ import re
 
 from controlplane.gitops.hosts.host import LONGEST_CONTEXT, LONGEST_TEXT
 from controlplane.gitops.ledger import Report, Writing
-from controlplane.view import format as fmt
+from controlplane.view.text import clean
 
 LONGEST = 60_000
 """Characters of a text; the hosts stop at 65,536."""
@@ -33,7 +33,7 @@ def proposal(writing: Writing) -> tuple[str, str]:
     text = (
         f"{_hidden(f'{writing.kind} {writing.rollout} {writing.began}')}\n{first}\n\n{fenced(message)}\n\n{closing}\n"
     )
-    return fmt.clean(title)[:LONGEST_TITLE], text
+    return clean(title)[:LONGEST_TITLE], text
 
 
 def comment(report: Report, url: str, pull_request: str = "pull request") -> str:
@@ -55,7 +55,7 @@ def comment_mark(report: Report) -> str:
 
 def status_text(text: str) -> str:
     """One line that fits, cut between words where there are any."""
-    line = " ".join(fmt.clean(text).split())
+    line = " ".join(clean(text).split())
     if len(line) <= LONGEST_TEXT:
         return line
     cut = line[: LONGEST_TEXT - 1]
@@ -64,7 +64,7 @@ def status_text(text: str) -> str:
 
 def context_of(about: str) -> str:
     """The name of a status: `serinus/chat`, or a path for a file that cannot be used."""
-    return f"serinus/{fmt.clean(about)}"[:LONGEST_CONTEXT]
+    return f"serinus/{clean(about)}"[:LONGEST_CONTEXT]
 
 
 def fenced(text: str) -> str:
@@ -77,7 +77,7 @@ def fenced(text: str) -> str:
 
 def _line(text: str) -> str:
     """A line with its indent and without anything that is not to be seen."""
-    return " " * (len(text) - len(text.lstrip(" "))) + fmt.clean(text)
+    return " " * (len(text) - len(text.lstrip(" "))) + clean(text)
 
 
 def _hidden(text: str) -> str:

@@ -8,14 +8,15 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from canary import format as fmt
+from canary.format import duration
 from canary.quarantine import condemned, variant_digest
 from canary.rollout import Event, Rollout
 from canary.serial import event_line, rfc3339
 from canary.spec.gates import unit_of_values
 from canary.spec.models import ModelCanary
-from canary.wording import duration
 from controlplane.gitops.ledger import Origin
-from controlplane.view import format as fmt
+from controlplane.view.text import clean
 
 SUBJECT = 72
 WIDTH = 76
@@ -77,7 +78,7 @@ def _numbers(why: Event | None) -> list[str]:
     for arm in ("canary", "stable", "limit"):
         value = evidence.get(arm)
         if value is not None:
-            behind = f"  ({samples[arm]:,.0f} samples)" if arm in samples else ""
+            behind = f"  ({fmt.count(samples[arm])} samples)" if arm in samples else ""
             lines.append(f"  {arm:<7} {fmt.measure(value, unit)}{behind}")
     return [*lines, ""]
 
@@ -95,9 +96,9 @@ def _times(plan: ModelCanary, rollout: Rollout) -> list[str]:
     if rollout.peak.canary:
         lines.append(f"  peak    {rollout.peak} of the traffic on {_clean(plan.spec.canary.name)}")
     if rollout.served:
-        lines.append(f"  served  {', '.join(f'{count:,.0f} on {arm}' for arm, count in rollout.served.items())}")
+        lines.append(f"  served  {', '.join(f'{fmt.count(count)} on {arm}' for arm, count in rollout.served.items())}")
     if rollout.cut:
-        lines.append(f"  cut     {rollout.cut:,.0f} open requests, by the stop")
+        lines.append(f"  cut     {fmt.count(rollout.cut)} open requests, by the stop")
     return lines
 
 
@@ -129,4 +130,4 @@ def _wrapped(text: str) -> list[str]:
 
 
 def _clean(text: str) -> str:
-    return " ".join(fmt.clean(text).split())
+    return " ".join(clean(text).split())

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from canary.wording import duration
+from canary.format import duration
 from controlplane.kubernetes.api import Object
 
 PORT = 8080

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from canary.errors import BadInput
+from canary.format import share
 from canary.spec.models import ModelCanary, Variant
 from canary.weights import Weights
 from controlplane.kserve.render import Rendered, location, rendered
@@ -99,7 +100,7 @@ def _refuse(plan: ModelCanary) -> None:
             raise BadInput(f"{variant.name} is no name for a predictor: it has to begin with a letter.")
     for stage in plan.spec.stages:
         if Weights.of_share(stage.traffic).canary % PERCENT:
-            raise BadInput(f"spec.canary takes whole percents, and a stage asks for {stage.traffic * 100:g} %.")
+            raise BadInput(f"spec.canary takes whole percents, and a stage asks for {share(stage.traffic)}.")
     if canary.replicas > stable.replicas:
         raise BadInput(f"{canary.name} wants more replicas than {stable.name}; KServe refuses that of a canary.")
     if location(plan.spec, stable) == location(plan.spec, canary):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from canary.errors import BadInput
+from canary.format import share
 from canary.observation import RouteSeen
 from canary.spec.models import ModelCanary, Variant
 from canary.weights import ALL_STABLE, WHOLE, Arm, Weights
@@ -34,7 +35,7 @@ def knative_service(plan: ModelCanary, variant: Variant, *, namespace: str, know
     """
     for stage in plan.spec.stages:
         if Weights.of_share(stage.traffic).canary % PERCENT:
-            raise BadInput(f"Knative moves whole percents, and a stage asks for {stage.traffic * 100:g} %.")
+            raise BadInput(f"Knative moves whole percents, and a stage asks for {share(stage.traffic)}.")
     made = rendered(plan, variant, namespace=namespace, known=known)
     meta = made.service["metadata"]
     service: Object = {

@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from canary.format import duration
 from canary.observation import VariantSeen
-from canary.wording import duration
 from controlplane.kserve.pods import PATIENCE, Said, condition, doubt, leaving, ready_since, said_of, seconds
 from controlplane.kubernetes.api import Object
 from controlplane.kubernetes.quantity import whole

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from canary.format import duration
 from canary.observation import OperatorRequest, Verb
-from canary.wording import duration
 from controlplane.cli.ask import HARMFUL, far_of, how_far, somebody_sits_there
 from controlplane.cli.seconds import SECONDS
 from controlplane.kubectl.names import complete_names, complete_shares

@@ -21,8 +21,8 @@ async def command(session: Session, name: str, output: str, no_headers: bool) ->
     from controlplane.kubectl.find import canary
     from controlplane.kubectl.listing import age
     from controlplane.kubectl.output import show_objects
-    from controlplane.view.format import clean
     from controlplane.view.table import table, width_here
+    from controlplane.view.text import clean
 
     found = await about(session, await canary(session, name))
     if output != "table":

@@ -58,9 +58,9 @@ def hint(session: Session, found: "Record") -> str:
 async def _show(session: Session, object_: "Object") -> int:
     from controlplane.gitsources.origin import origin_line
     from controlplane.kubectl.record import looked, record_of
-    from controlplane.view.format import clean
     from controlplane.view.model import picture
     from controlplane.view.still import still
+    from controlplane.view.text import clean
 
     found = record_of(object_)
     if isinstance(found, str):

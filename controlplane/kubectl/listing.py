@@ -8,7 +8,7 @@ from datetime import datetime
 
 import click
 
-from canary.wording import duration
+from canary.format import duration
 from controlplane.kubectl.find import canaries
 from controlplane.kubectl.output import Shape, show_objects
 from controlplane.kubectl.session import Session, at_cluster, everywhere
@@ -70,7 +70,7 @@ def phase_of(object_: Object) -> str:
 
 def message_of(object_: Object) -> str:
     """The sentence that stands beside the phase, without control characters."""
-    from controlplane.view.format import clean
+    from controlplane.view.text import clean
 
     status = status_in(object_)
     return clean(refusal_of(object_) or queue_of(object_) or str(status.get("message") or NOT_SEEN))

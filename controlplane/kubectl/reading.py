@@ -10,7 +10,7 @@ import sys
 
 import click
 
-from canary.wording import duration
+from canary.format import duration
 from controlplane.cli.seconds import SECONDS
 from controlplane.cli.shape import show_by_path
 from controlplane.cli.signals import waiting_for
@@ -61,7 +61,7 @@ async def why(session: Session, name: str) -> int:
     from controlplane.gitsources.origin import origin_line
     from controlplane.kubectl.record import record
     from controlplane.view.explain import why_lines
-    from controlplane.view.format import clean
+    from controlplane.view.text import clean
 
     found = await record(session, name)
     for line in why_lines(found.plan.spec, found.rollout):

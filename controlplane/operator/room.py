@@ -7,9 +7,9 @@ that the operator follows, so there may be less room than it says, never more.
 
 from collections.abc import Collection, Iterable, Mapping
 
+from canary.format import duration
 from canary.spec.models import ModelCanary, Variant
 from canary.spec.pods import Toleration
-from canary.wording import duration
 from controlplane.kserve.caches import LLM_LABEL
 from controlplane.kserve.member import llm_name
 from controlplane.kserve.pods import condition, leaving

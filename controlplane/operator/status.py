@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from canary import format as fmt
 from canary.judge import share_served
-from canary.judge.sentences import percent
 from canary.observation import Seen
 from canary.rollout import Event, Rollout
 from canary.serial import event_line, rfc3339
@@ -135,7 +135,7 @@ def _weight_seen(seen: Seen | None) -> str | None:
 
 def _weight_served(rollout: Rollout) -> str | None:
     share = share_served(rollout.judge, stage=rollout.stage)
-    return None if share is None else percent(share)
+    return None if share is None else fmt.share(share)
 
 
 def _verdict(verdicts: Sequence[GateVerdict]) -> str | None:

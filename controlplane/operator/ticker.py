@@ -8,6 +8,7 @@ newest numbers are what a broken canary is found by, and who has not looked yet 
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from canary.format import duration
 from controlplane.operator.tally import Tally
 
 QUIET = 60.0
@@ -95,5 +96,5 @@ class Ticker:
             tally.ticks_slipped += 1
             if now - self._warned_at >= QUIET:
                 self._warned_at = now
-                why = "the last reading is not back yet" if slow else f"it is {late:.1f} s late"
+                why = "the last reading is not back yet" if slow else f"it is {duration(late)} late"
                 self._say(f"The tick of {self._period:g} s slips: {why}. Verdicts come later by as much.")

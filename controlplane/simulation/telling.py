@@ -8,16 +8,16 @@ import textwrap
 from collections.abc import Iterator
 from typing import Any
 
+from canary.format import duration, share
 from canary.rollout import Event, Phase, Reason
 from canary.serial import event_line, rfc3339
 from canary.spec.models import CanarySpec
 from canary.weights import ARMS, Weights
-from canary.wording import duration
 from controlplane.simulation.clock import EPOCH
 from controlplane.simulation.scenarios import TABLE, Scenario
 from controlplane.simulation.story import Story
-from controlplane.view.format import clean, share
 from controlplane.view.marks import Marks, of_event
+from controlplane.view.text import clean
 
 DAY = 86400.0
 RESULTS = {

@@ -7,7 +7,7 @@ from canary.judge import compile_gates, what_would_flip
 from canary.judge.legible import legible
 from canary.rollout import Phase, Reason, Rollout
 from canary.spec.models import CanarySpec
-from controlplane.view.format import clean
+from controlplane.view.text import clean
 
 WORTH_KNOWING = frozenset({Reason.NOISE_FLOOR, Reason.FINGERPRINT_DIFFERS, Reason.JUDGED_ANEW, Reason.TIME_NOT_WATCHED})
 """Events that change no phase and say something about how far the verdicts can be trusted."""

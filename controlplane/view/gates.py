@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from canary import format as fmt
 from canary.rollout import Rollout
 from canary.spec.gates import unit_of_values
 from canary.spec.models import CanarySpec, Gate
 from canary.spec.units import Unit
 from canary.verdict import Answer, GateVerdict
-from controlplane.view import format as fmt
 from controlplane.view.marks import Marks
+from controlplane.view.text import clean
 
 Margin = Literal["", "relative", "points"]
 
@@ -64,7 +65,7 @@ def gate_row(gate: Gate | None, verdict: GateVerdict) -> GateRow:
         own_limit = None if relative else gate.limit
         at_most = gate.better == "lower" if relative else gate.comparison == "max"
     return GateRow(
-        label=fmt.clean(verdict.gate if gate is None else " ".join(filter(None, (gate.metric, gate.statistic)))),
+        label=clean(verdict.gate if gate is None else " ".join(filter(None, (gate.metric, gate.statistic)))),
         unit=unit_of_values(verdict.gate),
         stable=verdict.stable,
         canary=verdict.canary,
@@ -73,11 +74,11 @@ def gate_row(gate: Gate | None, verdict: GateVerdict) -> GateRow:
         margin=gate.limit if gate is not None and relative else None,
         margin_is=gate.margin if gate is not None and relative else "",
         verdict=verdict.verdict,
-        why=fmt.clean(verdict.why),
+        why=clean(verdict.why),
         eta=verdict.eta,
         samples=verdict.samples,
         spoke=verdict.spoke,
-        gate=fmt.clean(verdict.gate),
+        gate=clean(verdict.gate),
     )
 
 

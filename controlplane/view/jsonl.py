@@ -12,8 +12,8 @@ from typing import Any, TextIO
 from canary.observation import Seen
 from canary.rollout import Event, Rollout
 from canary.serial import event_line
-from controlplane.view.format import clean
 from controlplane.view.lines import Lines
+from controlplane.view.text import clean
 from controlplane.view.watcher import Once
 
 

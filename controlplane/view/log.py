@@ -13,8 +13,8 @@ from canary.rollout import Event, Phase, Rollout
 from canary.serial import event_line, rfc3339
 from controlplane.observability.redact import redacted
 from controlplane.observability.trace import span_of, trace_of
-from controlplane.view.format import clean
 from controlplane.view.lines import Lines
+from controlplane.view.text import clean
 from controlplane.view.watcher import Once, Watcher
 
 Level = Literal["info", "warning", "error"]

@@ -13,8 +13,8 @@ from canary.rollout import Event, Phase, Result, Rollout
 from canary.spec.models import CanarySpec
 from canary.weights import ARMS, Arm
 from controlplane.view.explain import cause_of
-from controlplane.view.format import clean
 from controlplane.view.gates import GateRow, gate_rows
+from controlplane.view.text import clean
 from controlplane.view.waiting import what_follows, what_it_waits_for
 
 StepState = Literal["passed", "now", "ahead", "failed"]

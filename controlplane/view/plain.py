@@ -6,12 +6,13 @@ Used by the commands where standard output is a file or a pipe. Carries no escap
 from collections.abc import Callable
 from typing import TextIO
 
+from canary import format as fmt
 from canary.observation import Seen
 from canary.rollout import Event, Rollout
 from canary.spec.models import CanarySpec
-from controlplane.view import format as fmt
 from controlplane.view.lines import Lines
 from controlplane.view.marks import Marks, marks_for, of_event
+from controlplane.view.text import clean
 from controlplane.view.waiting import what_it_waits_for
 from controlplane.view.watcher import Once
 
@@ -41,12 +42,12 @@ class PlainLines:
         now = self._now()
         if now - self._last < HEARTBEAT or (self._revision and rollout.revision != self._revision):
             return
-        waits_for = fmt.clean(what_it_waits_for(self._spec, rollout, seen, now))
+        waits_for = clean(what_it_waits_for(self._spec, rollout, seen, now))
         self._print(f"{_when(now - rollout.began, rollout.weights.share)}  {self._marks.waits} {waits_for}")
 
     def say(self, sentence: str) -> None:
         """Tell something that is no event."""
-        self._print(fmt.clean(sentence))
+        self._print(clean(sentence))
 
     def close(self) -> None:
         """Everything has been printed."""
@@ -59,7 +60,7 @@ class PlainLines:
 def event_text(event: Event, marks: Marks) -> str:
     """An event as a line; a verdict with its answer, the end with its result and the requests."""
     symbol, _ = of_event(marks, event)
-    word, text = event.event, fmt.clean(event.message)
+    word, text = event.event, clean(event.message)
     if event.event == "verdict":
         word = event.evidence["verdict"]
     if event.event == "end":
@@ -76,13 +77,13 @@ def ending_text(event: Event) -> str:
     parts = [str(event.evidence.get("result", "ended")).replace("_", " ")]
     to_zero = event.evidence.get("decided_to_zero")
     if to_zero is not None:
-        parts.append(f"verdict to no traffic {fmt.span(to_zero)}")
+        parts.append(f"verdict to no traffic {fmt.duration(to_zero)}")
     requests = dict(event.evidence.get("requests", {}))
     lost, cut = requests.pop("failed_by_shift", None), requests.pop("cut_by_stop", None)
     if requests:
-        parts.append("answered: " + ", ".join(f"{count:,} on {arm}" for arm, count in requests.items()))
+        parts.append("answered: " + ", ".join(f"{fmt.count(count)} on {arm}" for arm, count in requests.items()))
     if lost is not None:
         parts.append(f"lost by shifts: {lost}")
     if cut:
         parts.append(f"cut off by the stop: {cut}")
-    return fmt.clean("; ".join(parts))
+    return clean("; ".join(parts))

@@ -7,13 +7,14 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from canary import format as fmt
+from canary.format import duration
 from canary.rollout import Event, Phase
 from canary.verdict import Answer
-from canary.wording import duration
-from controlplane.view import format as fmt
 from controlplane.view.gates import GateRow, limit
 from controlplane.view.marks import BAD, CALM, GOOD, OPEN, QUIET, Marks, of_answer, of_event, of_phase
 from controlplane.view.model import ArmRow, Picture, StageStep
+from controlplane.view.text import clean
 
 WIDE, MEDIUM, NARROW = 100, 78, 60
 """From these widths on: everything; without the margin; without the limit."""
@@ -35,7 +36,7 @@ def screen(picture: Picture, width: int, marks: Marks, hint: str = "") -> Render
     parts.append(_labelled("end" if picture.finished else "why", Text(picture.waits_for)))
     parts += _events(picture, width, marks)
     if picture.follows or hint:
-        parts.append(_labelled("next", Text.assemble(picture.follows, "   ", (fmt.clean(hint), QUIET))))
+        parts.append(_labelled("next", Text.assemble(picture.follows, "   ", (clean(hint), QUIET))))
     return Group(*parts)
 
 
@@ -65,7 +66,7 @@ def _ages(picture: Picture) -> list[Text]:
     if picture.evidence_age is None:
         return [Text("no metrics yet", style=QUIET)]
     if picture.evidence_age < STALE_SECONDS:
-        return [Text(f"metrics {picture.evidence_age:.0f} s old", style=QUIET)]
+        return [Text(f"metrics {fmt.duration(picture.evidence_age)} old", style=QUIET)]
     old = f"metrics {duration(picture.evidence_age)} old"
     return [Text(f"{old}: {picture.problem or 'no answer'}", style=OPEN), Text(old, style=OPEN)]
 
@@ -162,7 +163,7 @@ def _events(picture: Picture, width: int, marks: Marks) -> list[RenderableType]:
         line.append(f"{max(event.t, 0.0):>6.1f} s ", style=QUIET)
         line.append(f"{symbol} ", style=style)
         answer = f"{event.evidence['verdict']}: " if event.event == "verdict" else ""
-        line.append(answer + fmt.clean(event.message), style="default")
+        line.append(answer + clean(event.message), style="default")
         line.truncate(width, overflow="ellipsis")
         lines.append(line)
     return lines
@@ -174,7 +175,7 @@ def _newest(picture: Picture) -> list[Event]:
     above = {picture.waits_for, picture.cause}
     for event in reversed(picture.events):
         waits = event.event == "verdict" and event.evidence["verdict"] == Answer.WAIT
-        if not waits and event.event not in {"weights", "end"} and fmt.clean(event.message) not in above:
+        if not waits and event.event not in {"weights", "end"} and clean(event.message) not in above:
             newest.append(event)
     return newest[:EVENTS_SHOWN]
 
@@ -185,9 +186,9 @@ def _how_it_went(picture: Picture) -> list[str]:
         return []
     parts = []
     if ending.harm_to_verdict is not None:
-        parts.append(f"decided {fmt.span(ending.harm_to_verdict)} after the harm began (estimated)")
+        parts.append(f"decided {fmt.duration(ending.harm_to_verdict)} after the harm began (estimated)")
     if ending.verdict_to_zero is not None:
-        parts.append(f"no traffic {fmt.span(ending.verdict_to_zero)} later")
+        parts.append(f"no traffic {fmt.duration(ending.verdict_to_zero)} later")
     parts.append(f"at most {fmt.share(ending.peak)} of the traffic")
     if picture.served:
         parts.append(f"{fmt.count(picture.served.get('canary'))} requests went to the canary")

@@ -10,8 +10,8 @@ from difflib import SequenceMatcher
 
 from canary.rollout import Event, Phase, Reason
 from canary.serial import event_to_text
-from controlplane.view import format as fmt
 from controlplane.view.marks import Marks, of_event
+from controlplane.view.text import clean
 
 WIDEST_CELL = 60
 
@@ -64,7 +64,7 @@ def _cell(event: Event | None, marks: Marks, width: int) -> str:
         return ""
     symbol, _ = of_event(marks, event)
     when = f"{max(event.t, 0.0):>8.1f} s  {symbol} "
-    words = fmt.clean(_words(event))
+    words = clean(_words(event))
     room = width - len(when)
     return when + (words if len(words) <= room else f"{words[: room - 1]}…")
 

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from controlplane.view.format import clean
+from controlplane.view.text import clean
 
 GAP = "   "
 NOTHING = "–"

@@ -13,11 +13,11 @@ from rich.text import Text
 from canary.observation import Seen
 from canary.rollout import Event, Rollout
 from canary.spec.models import CanarySpec
-from controlplane.view.format import clean
 from controlplane.view.marks import marks_for
 from controlplane.view.model import Picture, picture
 from controlplane.view.pace import Pace, Rates
 from controlplane.view.screen import screen
+from controlplane.view.text import clean
 
 REDRAW_SECONDS = 0.2
 

@@ -5,12 +5,12 @@ Called by `model.py`. Reads the state and the last look; decides nothing.
 
 import math
 
+from canary.format import duration
 from canary.observation import Seen
 from canary.rollout import Phase, Rollout
 from canary.spec.models import CanarySpec
 from canary.verdict import Answer
 from canary.weights import Weights
-from canary.wording import duration
 
 
 def what_it_waits_for(spec: CanarySpec, rollout: Rollout, seen: Seen, now: float) -> str:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from canary.format import share
 from canary.judge import compile_gates
 from canary.judge.judge import begin
 from canary.lessons import READINGS, floors, ran_before, seconds_back, taught
@@ -44,8 +45,7 @@ def test_a_margin_below_the_noise_is_said_once_with_both_numbers() -> None:
     assert (event.event, event.reason, event.at) == ("alert", Reason.NOISE_FLOOR, 1000.0)
     noise = event.evidence["noise"]
     assert noise > 0.02
-    shown = f"{noise * 100:.2g} %" if noise < 0.1 else f"{noise * 100:.0f} %"
-    said = f"Your 2 % limit is below the {shown} by which stable differs from itself within 10 min"
+    said = f"Your 2 % limit is below the {share(noise)} by which stable differs from itself within 10 min"
     assert event.message.startswith(said)
     assert FINE.text in event.message
     assert rollout.message == f"Starting. {event.message}"

@@ -1,5 +1,6 @@
 // Lines over time with uPlot, fetched for the first chart. One crosshair for all charts of a rollout.
 
+import { measure } from "./units.js";
 import { format, html, moment, useEffect, useRef, useState } from "./words.js";
 
 let loading = null;
@@ -16,12 +17,6 @@ function library() {
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
-const digits = (value) => String(Number(value.toPrecision(3)));
-const FORMATS = {
-  share: (v) => `${digits(v * 100)} %`,
-  seconds: (v) => (v < 0.9995 ? `${digits(v * 1000)} ms` : `${digits(v)} s`),
-  dollars: (v) => `$${digits(v)}`,
-};
 const NEAR = 8, HEIGHT = 120;
 
 // `columns` is [times, values…]; of `lines`, {label, key, step} draws one, {band} a band's lower end, the next its upper.
@@ -73,7 +68,7 @@ function point(chart, here) {
 
 function options(uPlot, { lines, unit, zero, newest, said }, width) {
   const axis = { stroke: colour("quiet"), grid: { stroke: colour("line"), width: 1 }, ticks: { show: false }, font: "11px system-ui" };
-  const show = FORMATS[unit] ?? digits;
+  const show = (value) => measure(value, unit);
   const told = (chart) => {
     const { idx, left } = chart.cursor;
     const at = chart.data[0][idx];

@@ -1,5 +1,6 @@
 // What every view uses: times as people read them, with their zone; small pieces; Preact.
 
+import { duration } from "./units.js";
 import { html, useEffect, useState } from "./vendor/htm-preact-3.1.1.mjs";
 export * from "./vendor/htm-preact-3.1.1.mjs";
 
@@ -19,14 +20,6 @@ export const moment = (iso) => {
   return `${today ? "" : `${DAY.format(date)}, `}${CLOCK.format(date)} ${zone(date)}`;
 };
 
-export function span(seconds) {
-  const s = Math.max(0, seconds);
-  for (const [unit, size] of [["d", 86400], ["h", 3600], ["min", 60]]) {
-    if (s >= 2 * size) return `${Math.floor(s / size)} ${unit}`;
-  }
-  return `${Math.floor(s)} s`;
-}
-
 export function useNow() {
   const [now, setNow] = useState(Date.now());
   useEffect(() => {
@@ -36,7 +29,7 @@ export function useNow() {
   return now;
 }
 
-export const ago = (iso, now) => `${span((now - new Date(iso)) / 1000)} ago`;
+export const ago = (iso, now) => `${duration(Math.max(0, Math.floor((now - new Date(iso)) / 1000)))} ago`;
 
 // A click stays on this page; one that opens another tab is the browser's.
 export function Link({ to, go, replace, children, ...more }) {

@@ -42,11 +42,13 @@ def test_what_is_needed_follows_from_the_rate_and_is_unknown_without_one() -> No
     """2 400 gathered and 180 s more at 10 a second."""
     assert view(scenes.TTFT.text, rate=10.0).needed.value == pytest.approx(4200)
     assert view(scenes.TTFT.text, rate=10.0).gathered == (
-        "Samples: 31k on stable, 2.4k on canary · about 4.2k needed on canary · about 3 min more · "
+        "Samples: 31,200 on stable, 2,400 on canary · about 4,200 needed on canary · about 3 min more · "
         "too little data so far"
     )
     assert view(scenes.TTFT.text).needed.value is None
-    assert view(scenes.LATENCY.text, rate=10.0).gathered == "Samples: 31k on stable, 9k on canary · rule: sequential"
+    assert (
+        view(scenes.LATENCY.text, rate=10.0).gathered == "Samples: 31,200 on stable, 9,013 on canary · rule: sequential"
+    )
     assert view(scenes.ERRORS.text).gathered.startswith("Samples: none yet")
 
 

@@ -59,7 +59,7 @@ def test_a_rollout_shows_both_arms_at_every_gate_and_draws_them(browser: Browser
     with looking(browser, served) as page:
         page.goto(f"{served.url}/rollouts/support-llm")
         gate = page.locator("article.gate", has_text="latency p95 <= 200ms")
-        for text in ("84 ms", "91 ms", "≤ 200 ms", "31k on stable, 9k on canary", "95 % of answers within 91 ms"):
+        for text in ("84 ms", "91 ms", "≤ 200 ms", "31,200 on stable, 9,013 on canary", "95 % of answers within 91 ms"):
             expect(gate).to_contain_text(text)
         expect(page.locator(".rail [aria-current=step]")).to_contain_text("25 %")
         expect(page.locator(".chart canvas").first).to_be_visible()

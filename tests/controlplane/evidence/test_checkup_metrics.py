@@ -68,7 +68,7 @@ async def test_scrapes_that_are_far_apart_and_a_clock_that_is_off_are_said(serve
     server.every, server.clock = 30.0, 1060.0
     found = await _checks(server)
     assert (found["scrape interval"].state, found["clocks"].state) == ("note", "problem")
-    assert "60 s behind Prometheus' clock" in found["clocks"].says
+    assert "1 min behind Prometheus' clock" in found["clocks"].says
 
 
 async def test_a_target_that_was_scraped_once_says_nothing_of_how_often(server: Known) -> None:

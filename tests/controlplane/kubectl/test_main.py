@@ -44,7 +44,7 @@ def test_kubectl_finds_both_programs_by_their_names() -> None:
 def test_what_a_list_imports_is_light(module: str) -> None:
     """`kubectl canary list` has 0.6 s; each of these alone would take half of it."""
     program = (
-        f"import sys, controlplane.kubectl.{module}, controlplane.view.format, controlplane.adapters.system_clock;"
+        f"import sys, controlplane.kubectl.{module}, controlplane.view.text, controlplane.adapters.system_clock;"
         f"print(*[each for each in {HEAVY!r} if each in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)

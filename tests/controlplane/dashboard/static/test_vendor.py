@@ -10,7 +10,8 @@ from pathlib import Path
 
 STATIC = Path(__file__).parents[4] / "controlplane" / "dashboard" / "static"
 VENDOR = STATIC / "vendor"
-MOST_SCRIPT = 100_000
+MOST_SCRIPT = 101_000
+"""Bytes. A kilobyte of it says numbers as `canary.format` does, so that a chart and its table agree."""
 
 
 def test_every_vendored_file_is_listed_with_its_size_and_digest() -> None:
@@ -22,7 +23,7 @@ def test_every_vendored_file_is_listed_with_its_size_and_digest() -> None:
         assert (len(content), sha256(content).hexdigest()) == (about["bytes"], about["sha256"]), name
 
 
-def test_all_script_together_is_at_most_100_kb() -> None:
+def test_all_script_together_is_at_most_101_kb() -> None:
     """As it lies there, not compressed."""
     scripts = [file for file in STATIC.rglob("*") if file.suffix in {".js", ".mjs"}]
     assert sum(file.stat().st_size for file in scripts) <= MOST_SCRIPT
