@@ -29,10 +29,15 @@ def measure(value: float | None, unit: "Unit") -> str:
 
 
 def share(value: float | None) -> str:
-    """A fraction in per cent: 0.0011 as `0.11 %`. Near 100 % as exact as the rest: 0.9996 as `99.96 %`."""
+    """A fraction in per cent: 0.0123 as `1.23 %`. Near 100 % as exact as the rest: 0.9996 as `99.96 %`.
+
+    A number of whole millionths is shown as it is, since it was set and not measured: a traffic weight or a limit.
+    """
     if not _known(value):
         return DASH
     percent = value * 100
+    if round(value, 6) == value:
+        return f"{_fixed(percent, 4)} %"
     return f"{_fixed(percent, max(_decimals(percent, 3), _decimals((1 - value) * 100, 3)))} %"
 
 

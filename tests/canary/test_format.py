@@ -13,6 +13,7 @@ from canary import alert_facts
 from canary import format as fmt
 from canary.judge import sentences
 from canary.spec.units import Unit
+from canary.weights import WHOLE, Weights
 from controlplane.api import value as api
 from tests.canary.rollouts import an_event
 
@@ -36,7 +37,8 @@ NUMBERS = st.floats() | st.floats(0, 1) | st.floats(0, 1e5) | st.integers(0, 10*
         (fmt.share, 0.0, "0 %"),
         (fmt.share, 1.0, "100 %"),
         (fmt.share, 1e-6, "0.0001 %"),
-        (fmt.share, 0.123456, "12.3 %"),
+        (fmt.share, 0.1234567, "12.3 %"),
+        (fmt.share, 0.123456, "12.3456 %"),
         (fmt.share, 0.9996, "99.96 %"),
         (fmt.share, 0.999999, "99.9999 %"),
         (fmt.share, None, "–"),
@@ -115,3 +117,11 @@ def test_a_text_is_short_and_says_the_value_to_the_digits_that_it_shows(value: f
 @given(st.floats(60, 1e9))
 def test_from_a_minute_on_a_measured_time_is_worded_as_every_other_length_of_time(value: float) -> None:
     assert fmt.seconds(value) == fmt.duration(value)
+
+
+@given(st.integers(0, WHOLE))
+def test_a_traffic_weight_is_shown_exactly_and_can_be_read_back(millionths: int) -> None:
+    """The operator writes `weightSeen` as text, and the dashboard reads the weights in force out of it."""
+    weights = Weights(millionths)
+    assert str(weights) == fmt.share(weights.share)
+    assert round(float(str(weights).removesuffix(" %")) * WHOLE / 100) == millionths
