@@ -27,10 +27,11 @@ from controlplane.adapters.envoy_config import OUTSIDE, Address, Json, arm_of
 from controlplane.adapters.envoy_process import CLUSTERS_FILE, ROUTES_FILE, EnvoyProcess
 from controlplane.adapters.envoy_workers import Workers
 from controlplane.adapters.process_readiness import Answered
+from controlplane.backoff import Backoff
 from controlplane.private_files import private_folder, read_json, write_json
 
 TEND_EVERY_S = 0.05
-LONGEST_PAUSE_S = 5.0
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 5.0
 POLL_EVERY_S = 0.002
 FILES: dict[Kind, str] = {"clusters": CLUSTERS_FILE, "routes": ROUTES_FILE}
 Endpoints = Mapping[Arm, Mapping[str, str]]
@@ -180,13 +181,14 @@ class EnvoyRouter:
 
     async def tend(self) -> None:
         """For ever: start Envoy again the moment it dies. Run in the background; ends when cancelled or closed."""
-        pause = 0.0
+        pause, backoff = TEND_EVERY_S, Backoff(FIRST_PAUSE_S, LONGEST_PAUSE_S)
         while True:
-            await asyncio.sleep(pause or TEND_EVERY_S)
+            await asyncio.sleep(pause)
+            pause = TEND_EVERY_S
             if self._closing:
                 return
             if self._envoy.alive:
-                pause = 0.0
+                backoff.reset()
                 continue
             self._say(
                 f"Envoy (process {self.pid}) {self._envoy.why_it_ended()}. It is started again with the same routes."
@@ -195,10 +197,10 @@ class EnvoyRouter:
                 await self._envoy.restart()
                 await self._note_what_was_taken()
             except WorldError as error:
-                pause = min(2 * pause or 0.5, LONGEST_PAUSE_S)
+                pause = backoff.next()
                 self._say(f"{error}. No traffic is served; it is tried again in {pause:g} s.")
             else:
-                pause = 0.0
+                backoff.reset()
                 self._say(f"Envoy is back on {self.address} as process {self.pid}.")
 
     async def close(self, grace_s: float = 2.0) -> None:

@@ -22,6 +22,7 @@ from controlplane.adapters.process_listener import ROOT, Held, holder, still_hol
 from controlplane.adapters.process_ports import kept_port
 from controlplane.adapters.process_readiness import Answered, Failure, Probes
 from controlplane.adapters.process_record import Record, Records, digest_of
+from controlplane.backoff import Backoff
 from controlplane.observability.redact import secrets_of, without
 
 HOST = "127.0.0.1"
@@ -129,15 +130,15 @@ class Replica:
 
     async def _keep_running(self) -> None:
         await self._end_former()
-        crashes = 0
+        crashes = Backoff(self._pace.pause_s, self._pace.longest_pause_s)
         while True:
             if self._child is None:
                 self._start()
             child = self._child
-            settled = await self._watch(child) if child else False
-            crashes = 1 if settled else crashes + 1
-            self.hopeless = self.hopeless or crashes >= self._pace.crashes
-            pause = min(self._pace.pause_s * 2 ** (crashes - 1), self._pace.longest_pause_s)
+            if child and await self._watch(child):
+                crashes.reset()
+            pause = crashes.next()
+            self.hopeless = self.hopeless or crashes.failures >= self._pace.crashes
             self._changed()
             if child:
                 # What a dead shell left behind would hold the port and the memory that the next start needs.

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from canary.alert import Alert, summary
+from controlplane.backoff import delay
 
 SOON = 3.0
 """Seconds for which an alert waits when a fuller one is about to follow."""
@@ -105,7 +106,7 @@ class Queue:
     def failed(self, now: float, *, wait: float | None = None) -> None:
         """The channel did not answer: everything waits. `wait`: seconds that it asked for itself."""
         self.failures += 1
-        longest = min(LONGEST_RETRY, FIRST_RETRY * 2 ** min(self.failures - 1, 16))
+        longest = delay(self.failures, FIRST_RETRY, LONGEST_RETRY)
         self._closed_until = now + (wait if wait is not None else longest * (0.5 + 0.5 * self.chance()))
 
     def refused(self, letter: Letter, now: float) -> None:

@@ -19,6 +19,7 @@ from canary.spec import Source
 from canary.spec.reader import SIZE_LIMIT
 from canary.spec.source import quoted
 from canary.spec.stored import from_text
+from controlplane.backoff import Backoff
 from controlplane.gitops import message
 from controlplane.gitops.desk import Desk
 from controlplane.gitops.ledger import Ledger, Origin, Rejection, Writing
@@ -92,11 +93,12 @@ class Controller:
             for name in list(self._ledger.book.origins):
                 await self._resume(name)
             writer = tasks.create_task(self._desk.work(), name="writer of commits")
-            wait = interval
+            backoff = Backoff(2 * interval, max(LONGEST_WAIT, interval))
             while not stop.is_set():
                 self.wake.clear()  # before the look: what is pushed during it counts for the next one
-                wait = interval if await self.once() else min(2 * wait, max(LONGEST_WAIT, interval))
-                await first_of(wait, stop, self.wake)
+                if went_well := await self.once():
+                    backoff.reset()
+                await first_of(interval if went_well else backoff.next(), stop, self.wake)
             self._fleet.leave()
             writer.cancel()
 

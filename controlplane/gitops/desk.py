@@ -12,12 +12,13 @@ from collections.abc import Callable, Mapping
 from canary.edit import CannotEdit
 from canary.errors import SerinusError
 from canary.rollout import Event, Rollout
+from controlplane.backoff import Backoff
 from controlplane.gitops.edits import DOES, edited, last_at_rest, mark_of
 from controlplane.gitops.hosts.host import Host
 from controlplane.gitops.hosts.settings import GitSettings
 from controlplane.gitops.ledger import Ledger, Origin, Writing
 from controlplane.gitops.proposals import Proposals
-from controlplane.gitops.rounds import Look, Pauses, rounds
+from controlplane.gitops.rounds import Look, rounds
 from controlplane.gitops.statuses import Reports
 from controlplane.gitops.store import Store
 from controlplane.gitops.workshop import Workshop
@@ -25,8 +26,8 @@ from controlplane.gitops.writer import Protected
 
 NOTE_TRIES = 8
 """A note repeats what was said on the screen, so it is given up one day; a rollback never is."""
-HOST_PAUSES = Pauses(2.0, 300.0)
-"""Between two tries at a host's API, which counts the requests."""
+PAUSES, HOST_PAUSES = (1.0, 60.0), (2.0, 300.0)
+"""The first and the longest wait in seconds after a failure: of git, and of a host's API, which counts the requests."""
 
 
 class Desk:
@@ -106,10 +107,12 @@ class Desk:
     async def work(self) -> None:
         """Write until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(rounds(self.once, self._news, Pauses()), name="commits")
+            tasks.create_task(rounds(self.once, self._news, Backoff(*PAUSES)), name="commits")
             for each in (self._proposals, self._reports):
                 if each is not None:
-                    tasks.create_task(rounds(each.once, each.news, HOST_PAUSES), name=type(each).__name__.lower())
+                    tasks.create_task(
+                        rounds(each.once, each.news, Backoff(*HOST_PAUSES)), name=type(each).__name__.lower()
+                    )
 
     async def once(self) -> Look:
         """Try everything once."""

@@ -17,6 +17,7 @@ from canary.spec import revision
 from canary.spec.models import ModelCanary
 from canary.spec.stored import from_text
 from controlplane.adapters.sqlite_store import SqliteStore
+from controlplane.backoff import Backoff
 from controlplane.gitops.waiting import first_of
 from controlplane.gitops.wanted import Wanted
 from controlplane.ports import Clock, Stored
@@ -164,11 +165,12 @@ class Fleet:
 
     async def _carry(self, name: str) -> None:
         """Everything that runs under one name, one after the other."""
-        running, wait = self._running[name], FIRST_WAIT
+        running, backoff = self._running[name], Backoff(FIRST_WAIT, LONGEST_WAIT)
         try:
             while not self._left.is_set():
                 if running.next is not None:
-                    running, wait = Running(running.next), FIRST_WAIT
+                    running = Running(running.next)
+                    backoff.reset()
                     self._running[name] = running
                 rollout = await self._once(name, running)
                 if self._left.is_set():
@@ -181,8 +183,7 @@ class Fleet:
                     continue
                 if over:
                     return
-                await self._sleep(running, wait)
-                wait = min(2 * wait, LONGEST_WAIT)
+                await self._sleep(running, backoff.next())
                 running = self._running[name] = replace(running, controls=Controls(), asked=False)
         finally:
             del self._running[name]
@@ -209,7 +210,7 @@ class Fleet:
 
     async def _tell_end(self, name: str, rollout: Rollout, running: Running) -> None:
         """Have git hear of it before anything takes its place, however long that takes."""
-        wait = FIRST_WAIT
+        backoff = Backoff(FIRST_WAIT, LONGEST_WAIT)
         while not self._left.is_set():
             try:
                 await self._ended(name, rollout, bool(running.withdrawn_by))
@@ -217,8 +218,7 @@ class Fleet:
                 self._say(f"{name}: its end could not be noted down: {error} That is tried again.")
             else:
                 return
-            await first_of(wait, self._left)
-            wait = min(2 * wait, LONGEST_WAIT)
+            await first_of(backoff.next(), self._left)
 
     async def _was_never_to_begin(self, name: str, running: Running) -> bool:
         """Whether git took it back before it could begin, so that there is nothing to give back."""

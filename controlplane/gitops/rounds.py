@@ -8,6 +8,8 @@ import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from controlplane.backoff import Backoff
+
 
 @dataclass(frozen=True, slots=True)
 class Look:
@@ -27,23 +29,15 @@ class Look:
         return Look(self.failed or other.failed, min(self.within, other.within), max(self.rest, other.rest), other.stop)
 
 
-@dataclass(frozen=True, slots=True)
-class Pauses:
-    """Seconds between two tries; they double."""
-
-    first: float = 1.0
-    longest: float = 60.0
-
-
-async def rounds(once: Callable[[], Awaitable[Look]], news: asyncio.Event, pauses: Pauses) -> None:
+async def rounds(once: Callable[[], Awaitable[Look]], news: asyncio.Event, backoff: Backoff) -> None:
     """Call `once` again and again until cancelled."""
-    pause = pauses.first
     while True:
         news.clear()
         look = await once()
         await asyncio.sleep(look.rest)
-        within = min(pause, look.within) if look.failed else look.within
-        pause = min(2 * pause, pauses.longest) if look.failed else pauses.first
+        if not look.failed:
+            backoff.reset()
+        within = min(backoff.next(), look.within) if look.failed else look.within
         try:
             async with asyncio.timeout(None if math.isinf(within) else within):
                 await news.wait()

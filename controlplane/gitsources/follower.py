@@ -16,6 +16,7 @@ from urllib.request import getproxies_environment
 from canary.errors import BadInput, Conflict, Unavailable, WorldError
 from canary.rollout import FINISHED
 from controlplane.adapters.reach import Address, NotDialled, Reach
+from controlplane.backoff import Backoff
 from controlplane.gitops.controller import Controller
 from controlplane.gitops.desk import Desk
 from controlplane.gitops.hosts.place import host_for
@@ -210,14 +211,12 @@ class Follower:
         return True
 
     async def _follow(self, work: Work) -> None:
-        wait = self.source.interval
+        backoff = Backoff(FIRST_WAIT, LONGEST_WAIT)
         while True:
             self.wake.clear()  # before the look: what happens during it counts for the next one
-            if await self._look(work):
-                wait = self.source.interval
-            else:
-                wait = FIRST_WAIT if wait == self.source.interval else min(2 * wait, LONGEST_WAIT)
-            await first_of(wait, self.wake)
+            if went_well := await self._look(work):
+                backoff.reset()
+            await first_of(self.source.interval if went_well else backoff.next(), self.wake)
 
     async def _look(self, work: Work) -> bool:
         """One look at the branch and at what came of it; answers whether all went well."""

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from canary.errors import BadInput, SerinusError, WorldError
+from controlplane.backoff import Backoff
 from controlplane.gitops.listener import Hook
 from controlplane.gitops.webhook import Doorman
 from controlplane.gitsources.credentials import secrets_of
@@ -150,19 +151,18 @@ class Sources:
 
     async def _attend(self, object_: Object) -> None:
         """Follow one source for as long as it is what it is."""
-        wait = FIRST_WAIT
+        backoff = Backoff(FIRST_WAIT, LONGEST_WAIT)
         while True:
-            began = self._clock.now()
+            began, least = self._clock.now(), 0.0
             try:
                 if await self._tried(object_):
                     return
             except Exception as error:  # noqa: BLE001 - a bug met with one repository must not end anything else
                 self._means.say(f"A bug of ours, please report it: {error!r}. The repository is looked at again.")
-                wait = AFTER_A_BUG
+                least = AFTER_A_BUG
             if self._clock.now() - began > LONGEST_WAIT:  # it went well for a while, so this is a first failure
-                wait = FIRST_WAIT
-            await self._clock.sleep(wait)
-            wait = min(2 * wait, LONGEST_WAIT)
+                backoff.reset()
+            await self._clock.sleep(max(least, backoff.next()))
 
     async def _tried(self, object_: Object) -> bool:
         """Follow it until something is in the way, which is said; answers whether it is suspended."""

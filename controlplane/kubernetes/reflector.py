@@ -10,6 +10,7 @@ import random
 from collections.abc import AsyncGenerator, Callable
 
 from canary.errors import Unavailable, WorldError
+from controlplane.backoff import delay
 from controlplane.kubernetes.api import (
     SILENCE_SECONDS,
     Busy,
@@ -166,9 +167,8 @@ class Reflector:
         return self._backoff()
 
     def _backoff(self) -> float:
-        first, longest = BACKOFF_SECONDS
-        wait = min(longest, first * 2.0 ** min(self._failures - 1, 10))
-        return min(longest, self._uniform(wait, 1.5 * wait))
+        wait = delay(self._failures, *BACKOFF_SECONDS)
+        return min(BACKOFF_SECONDS[1], self._uniform(wait, 1.5 * wait))
 
 
 def without_managed_fields(object_: Object) -> Object:

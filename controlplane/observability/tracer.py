@@ -12,6 +12,7 @@ from typing import Protocol
 
 from canary.errors import SerinusError
 from canary.rollout import Event
+from controlplane.backoff import Backoff
 from controlplane.observability.trace import Span, spans, trace_of
 
 History = Callable[[], Awaitable[Sequence[Event]]]
@@ -54,15 +55,14 @@ class Tracer:
 
     async def run(self) -> None:
         """Deliver, for ever."""
-        wait = FIRST_WAIT
+        backoff = Backoff(FIRST_WAIT, LONGEST_WAIT)
         while True:
             await self._stir.wait()
             self._stir.clear()
             if await self.deliver():
-                wait = FIRST_WAIT
+                backoff.reset()
             else:
-                await asyncio.sleep(wait)
-                wait = min(2 * wait, LONGEST_WAIT)
+                await asyncio.sleep(backoff.next())
                 self._stir.set()
 
     async def deliver(self) -> bool:

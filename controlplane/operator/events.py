@@ -15,6 +15,7 @@ from typing import Literal
 from canary.errors import WorldError
 from canary.rollout import Event, Phase
 from canary.verdict import Answer
+from controlplane.backoff import Backoff
 from controlplane.kubernetes.api import Exists, Kube, NotFound, Object, Refused
 from controlplane.kubernetes.resources import EVENT, MODEL_CANARY
 
@@ -24,7 +25,7 @@ LONGEST_NOTE = 1000
 """Bytes; the API takes 1 kB."""
 MOST_WAITING = 5000
 TRIES = 5
-FIRST_WAIT = 0.5
+FIRST_WAIT, LONGEST_WAIT = 0.5, 8.0
 WARNINGS = frozenset({Phase.ROLLING_BACK, Phase.ROLLED_BACK, Phase.BLIND})
 SHOWN = frozenset({"phase", "operator", "alert"})
 """Kinds of history entries that are worth an Event each; a verdict is where it fails."""
@@ -121,7 +122,7 @@ class Events:
 
     async def _write(self, notice: Notice) -> None:
         """A few tries; an Event is never worth more."""
-        wait = FIRST_WAIT
+        backoff = Backoff(FIRST_WAIT, LONGEST_WAIT)
         for _ in range(TRIES):
             try:
                 await self._kube.create(EVENT, event_object(notice, self._instance))
@@ -132,8 +133,7 @@ class Events:
                 self._say(f"An Event about {notice.about['metadata']['name']} was refused: {error}")
                 return
             except WorldError:
-                await asyncio.sleep(wait)
-                wait *= 2
+                await asyncio.sleep(backoff.next())
             except Exception as error:  # noqa: BLE001 - an Event is made of what a status holds, and is not worth an end
                 self.lost += 1
                 self._say(f"An Event about {notice.about['metadata']['name']} cannot be written: {error!r}")

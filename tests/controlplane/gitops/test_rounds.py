@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 
-from controlplane.gitops.rounds import Look, Pauses, rounds
+from controlplane.backoff import Backoff
+from controlplane.gitops.rounds import Look, rounds
 from tests.virtual import in_virtual_time
 
 
@@ -24,7 +25,7 @@ class Errand:
         """When it was tried, with pauses of 1 s and 4 s at most."""
         with suppress(TimeoutError):
             async with asyncio.timeout(3600):
-                await rounds(self.once, self.news, Pauses(1, 4))
+                await rounds(self.once, self.news, Backoff(1, 4))
         return self.tried
 
 

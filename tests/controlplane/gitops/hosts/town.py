@@ -12,7 +12,6 @@ from controlplane.gitops import desk, proposals
 from controlplane.gitops.hosts.settings import GitSettings, Write
 from controlplane.gitops.ledger import Book, Ledger
 from controlplane.gitops.remote import Remote, remote
-from controlplane.gitops.rounds import Pauses
 from tests.controlplane.gitops.host import Host, hosted
 from tests.controlplane.gitops.hosts.forge import TOKEN, Forge, Kind
 from tests.controlplane.gitops.hosts.forge_server import forge_for
@@ -61,7 +60,7 @@ class HostedTown(Town):
 @contextmanager
 def hosted_town(folder: Path, kind: Kind, patch: pytest.MonkeyPatch) -> Iterator[HostedTown]:
     """A town on a host of this kind; waiting is short there."""
-    patch.setattr(desk, "HOST_PAUSES", Pauses(0.05, 0.2))
+    patch.setattr(desk, "HOST_PAUSES", (0.05, 0.2))
     patch.setattr(proposals, "LOOK_EVERY", 0.2)
     (folder / "token").write_text(f"{TOKEN}\n")
     town = HostedTown(folder)
