@@ -211,6 +211,8 @@ class FingerprintSeen:
 
 
 Verb = Literal["promote", "pause", "resume", "abort", "retry", "approve"]
+HARMFUL = frozenset({"abort", "promote"})
+"""Verbs that end the rollout or skip what was to be judged: people are asked whether they mean them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +238,15 @@ class OperatorRequest:
     def who(self) -> str:
         """The person as sentences name them."""
         return f"{self.by} (unverified)" if self.verified is False else self.by
+
+
+def request_id(cause: str, at: float, nonce: str = "") -> str:
+    """The id of a request that is made at `at` (seconds since the epoch): `pause-1764000000.123456-9f3a2c`.
+
+    `cause`: its verb, or why a program asks. `nonce`: something random, where several may ask at the same moment;
+    without it, the same cause at the same moment is one request.
+    """
+    return "-".join(part for part in (cause, f"{at:.6f}", nonce) if part)
 
 
 @dataclass(frozen=True, slots=True)

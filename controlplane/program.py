@@ -9,10 +9,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from secrets import token_hex
 
 from canary.errors import BadInput, WorldError
 from canary.invariants import broken
-from canary.observation import OperatorRequest, Seen, Verb
+from canary.observation import OperatorRequest, Seen, Verb, request_id
 from canary.rollout import Decision, Event, Rollout
 from canary.spec import revision
 from canary.spec.models import LocalPlatform, ModelCanary
@@ -84,7 +85,7 @@ class Controls:
 
     def ask(self, verb: Verb, by: str, at: float, *, full: bool = False) -> None:
         """Ask the rollout for something."""
-        self.requests.put_nowait(OperatorRequest(f"{verb}-{at:.6f}", verb, by, at, full))
+        self.requests.put_nowait(OperatorRequest(request_id(verb, at, token_hex(3)), verb, by, at, full))
 
 
 async def run_rollout(

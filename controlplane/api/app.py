@@ -17,12 +17,12 @@ from fastapi.staticfiles import StaticFiles
 from starlette.responses import FileResponse, RedirectResponse, Response, StreamingResponse
 
 from canary.errors import SerinusError
-from canary.observation import OperatorRequest
+from canary.observation import OperatorRequest, request_id
+from canary.preview import why_not_again
 from canary.requests import groups_asked
 from canary.serial import event_line, rfc3339
 from canary.spec.stored import from_text
 from controlplane.api import problem
-from controlplane.api.actions import why_not_again
 from controlplane.api.door import Caller, Door
 from controlplane.api.guard import CALLER, Guard, Rules, sender_in
 from controlplane.api.lasting import earlier_detail, lasting_panels
@@ -222,7 +222,7 @@ def _acting(app: FastAPI, sources: Sources, now: Callable[[], float]) -> None:
             raise Refused(429, "Too many requests", f"{MOST_WAITING} requests wait for an answer: nothing was asked.")
         at = now()
         groups = groups_asked(from_text(stored.spec_text).spec, asker.person.groups) if asker.person.groups else ()
-        id_ = f"{asked.verb}-{at:.6f}-{token_hex(3)}"
+        id_ = request_id(asked.verb, at, token_hex(3))
         request = OperatorRequest(id_, asked.verb, user, at, asked.full, asked.to, groups)
         await place.store.ask(place.name, request)
         return Taken(

@@ -74,6 +74,10 @@ class Looked:
     facts: Facts | None = None
     """What stands around it, for the panels; None where nobody can tell."""
 
+    def with_nobody(self, effect: str) -> str:
+        """What a request would do, and what becomes of it while nobody answers; empty for no effect."""
+        return effect if self.running or not effect else f"{effect} {self.nobody}"
+
 
 def look(spec: CanarySpec, rollout: Rollout, live: Live | None, now: float) -> Looked:
     """The best there is to know at `now` (seconds since the epoch)."""

@@ -13,7 +13,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from canary.observation import Verb
+from canary.observation import HARMFUL, Verb
 from controlplane.cli.person import os_user
 from controlplane.cli.share import SHARE, complete_shares
 from controlplane.cli.stored import found, named
@@ -22,8 +22,6 @@ Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 Far = tuple[bool, float | None]
 """How far `promote` goes: `full` and `to`, as `OperatorRequest` has them."""
 
-HARMFUL = frozenset({"promote", "abort"})
-"""What ends a rollout, or skips what was to be judged: on a terminal it is asked whether it is meant."""
 PATIENCE = 10.0
 """Seconds to wait for the answer. A loop that does not run gives none, and finds the request when it is started."""
 WORDS: dict[Verb, str] = {
@@ -77,11 +75,12 @@ def far_of(flags: Mapping[str, Any]) -> Far:
 def _confirm(target: str, state: Path | None, verb: Verb, far: Far) -> None:
     """Say what will happen and ask whether it is meant; leaves where it is not."""
     from canary.observation import OperatorRequest
+    from canary.preview import preview
     from controlplane.adapters.system_clock import SystemClock
-    from controlplane.api.actions import effect_of
 
     here, now = found(target, state), SystemClock().now()
-    if effect := effect_of(here.spec, here.looked(now), OperatorRequest("meant", verb, os_user(), now, *far)):
+    looked, asked = here.looked(now), OperatorRequest("meant", verb, os_user(), now, *far)
+    if effect := looked.with_nobody(preview(here.spec, looked.rollout, looked.seen, asked).effect):
         click.echo(f"{here.name}: {effect}", err=True)
         click.confirm("Go on?", abort=True, err=True)
 
@@ -107,7 +106,9 @@ def _ask(target: str, state: Path | None, verb: Verb, far: Far) -> tuple[int, st
 
 async def _put(name: str, folder: Path, verb: Verb, far: Far) -> tuple[int, str]:
     """Put the request and wait for its answer."""
-    from canary.observation import OperatorRequest
+    from secrets import token_hex
+
+    from canary.observation import OperatorRequest, request_id
     from controlplane.adapters.sqlite_store import SqliteStore
     from controlplane.adapters.system_clock import SystemClock
 
@@ -116,7 +117,7 @@ async def _put(name: str, folder: Path, verb: Verb, far: Far) -> tuple[int, str]
         stored = await store.load(name)
         if stored is None or stored.rollout.finished:
             return 1, f"{name} has no rollout under way: nothing was asked."
-        request = OperatorRequest(f"{verb}-{clock.now():.6f}", verb, os_user(), clock.now(), *far)
+        request = OperatorRequest(request_id(verb, clock.now(), token_hex(3)), verb, os_user(), clock.now(), *far)
         await store.ask(name, request)
         for _ in range(int(PATIENCE / 0.1)):
             await clock.sleep(0.1)

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from canary.format import duration
-from canary.observation import OperatorRequest, Verb
-from controlplane.cli.ask import HARMFUL, far_of, how_far, somebody_sits_there
+from canary.observation import HARMFUL, OperatorRequest, Verb, request_id
+from controlplane.cli.ask import far_of, how_far, somebody_sits_there
 from controlplane.cli.seconds import SECONDS
 from controlplane.kubectl.names import complete_names, complete_shares
 from controlplane.kubectl.session import FAILED, TIMED_OUT, Session, at_cluster, trying
@@ -108,7 +108,7 @@ async def ask(
 
 async def try_to_ask(session: Session, name: str, verb: Verb, *, full: bool = False, to: float | None = None) -> int:
     """Say what it would do, and let the server say whether it may be asked for; answers the exit code."""
-    from controlplane.api.actions import action_of
+    from canary.preview import preview
     from controlplane.kubectl.find import canary
     from controlplane.kubectl.record import record_of
 
@@ -117,12 +117,12 @@ async def try_to_ask(session: Session, name: str, verb: Verb, *, full: bool = Fa
         click.echo(sentence, err=True)
         return FAILED
     meant = await _request(session, found, verb, full, to)
-    action = action_of(found.plan.spec, found.looked(), meant)
-    if action.reason:
-        click.echo(f"{found.rollout.name}: {action.reason}", err=True)
+    previewed = preview(found.plan.spec, found.rollout, found.seen(), meant)
+    if previewed.reason:
+        click.echo(f"{found.rollout.name}: {previewed.reason}", err=True)
         return FAILED
     await _put(session.on_trial(), found.rollout.name, meant)
-    click.echo(f"{found.rollout.name}: {action.effect} The API server takes the request (nothing was changed).")
+    click.echo(f"{found.rollout.name}: {previewed.effect} The API server takes the request (nothing was changed).")
     return 0
 
 
@@ -138,7 +138,7 @@ async def _request(
 
     me, now = await own_identity(session.kube), session.now()
     groups = () if isinstance(found, str) else groups_asked(found.plan.spec, me.groups)
-    id_ = f"{verb}-{int(now)}-{secrets.token_hex(3)}"
+    id_ = request_id(verb, now, secrets.token_hex(3))
     return OperatorRequest(id_, verb, me.name or session.person, now, full, to, groups)
 
 
@@ -172,9 +172,9 @@ def _pointless(session: Session, name: str, verb: Verb, found: "Record | str") -
 
 def _confirm(found: "Record", meant: OperatorRequest) -> None:
     """Say what will happen and ask whether it is meant. Raises `click.Abort`, or a usage error where nobody sits."""
-    from controlplane.api.actions import effect_of
+    from canary.preview import preview
 
-    effect = effect_of(found.plan.spec, found.looked(), meant)
+    effect = preview(found.plan.spec, found.rollout, found.seen(), meant).effect
     if not effect:
         return  # the operator refuses in its own words
     click.echo(f"{found.rollout.name}: {effect}", err=True)

@@ -15,7 +15,6 @@ from canary.spec.models import ModelCanary, Variant
 from canary.spec.stored import from_text
 from canary.weights import ARMS
 from controlplane.api.cluster_look import seen_of
-from controlplane.api.look import Looked
 from controlplane.kserve import trouble
 from controlplane.kubectl.find import canary
 from controlplane.kubectl.listing import NOT_SEEN, queue_of, refusal_of
@@ -42,10 +41,6 @@ class Record:
     def seen(self) -> Seen:
         """The world as far as the status tells: the weights that the operator saw; readiness only where it is known."""
         return seen_of(self.object_, self.plan.spec, self.rollout)
-
-    def looked(self) -> Looked:
-        """The same, for what a request would do; whether the operator is there is found out by waiting for its word."""
-        return Looked(self.rollout, self.seen(), running=True, looked_at=None)
 
     def until(self, now: float) -> float:
         """The moment that is shown: now, or the last one of a rollout that is over."""

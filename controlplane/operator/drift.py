@@ -3,7 +3,7 @@
 Asked by the roster after each pass. Repairing is no work of its own: every pass says where things should be.
 """
 
-from canary.observation import OperatorRequest
+from canary.observation import OperatorRequest, request_id
 from canary.spec.models import ModelCanary
 from controlplane.kubernetes.api import Object
 from controlplane.operator.charge import Charge
@@ -22,7 +22,7 @@ def tell_drift(charge: Charge, object_: Object, events: Events, now: float) -> b
     for sentence in sorted(new):
         events.tell(object_, f"drift-{now:.0f}-{sentence}", "Warning", "Drift", sentence)
     if new and pauses(charge.task.plan):
-        charge.ask(OperatorRequest(f"drift-{now:.3f}", "pause", GUARD, now))
+        charge.ask(OperatorRequest(request_id("drift", now), "pause", GUARD, now))
     return changed
 
 

@@ -7,6 +7,7 @@ import pytest
 from click.shell_completion import ShellComplete
 from click.testing import CliRunner, Result
 
+from canary.observation import HARMFUL
 from controlplane.adapters.sqlite_store import SqliteStore
 from controlplane.cli import ask
 from controlplane.cli.main import serinus
@@ -22,7 +23,7 @@ def said(*arguments: object, answer: str = "") -> Result:
     return CliRunner().invoke(serinus, [str(each) for each in arguments], input=answer)
 
 
-@pytest.mark.parametrize("verb", sorted(ask.HARMFUL))
+@pytest.mark.parametrize("verb", sorted(HARMFUL))
 def test_on_a_terminal_what_hurts_says_its_effect_and_asks(
     verb: str, left: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
