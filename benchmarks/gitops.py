@@ -33,15 +33,15 @@ import httpx2
 from canary.rollout import Rollout
 from canary.spec.models import ModelCanary
 from controlplane.adapters.listening import listen
-from controlplane.gitops.controller import Controller
-from controlplane.gitops.desk import Desk
-from controlplane.gitops.fleet import Fleet
+from controlplane.gitops.bare_repository import BareRepository
+from controlplane.gitops.commit_outbox import CommitOutbox
+from controlplane.gitops.controller import GitController
 from controlplane.gitops.follow import follow
-from controlplane.gitops.ledger import Ledger
-from controlplane.gitops.listener import Listener, SecretFile, at_root
+from controlplane.gitops.git_state import GitStateStore
+from controlplane.gitops.listener import SecretFile, WebhookListener, at_root
+from controlplane.gitops.local_rollouts import LocalRollouts
 from controlplane.gitops.paths import Pattern
 from controlplane.gitops.remote import Remote, remote
-from controlplane.gitops.store import Store
 from controlplane.program import Audience, Controls
 from tests.controlplane.gitops.deliveries import SECRET, push, signed
 from tests.controlplane.gitops.host import hosted
@@ -129,7 +129,7 @@ async def door(folder: Path, fetched: asyncio.Event) -> AsyncIterator[str]:
 
     listening = listen("127.0.0.1:0")
     async with asyncio.TaskGroup() as tasks:
-        serving = tasks.create_task(Listener(at_root(SecretFile(secret), "main", fetch)).serve(listening))
+        serving = tasks.create_task(WebhookListener(at_root(SecretFile(secret), "main", fetch)).serve(listening))
         yield f"http://127.0.0.1:{listening.getsockname()[1]}/"
         serving.cancel()
 
@@ -167,13 +167,18 @@ async def sync(there: Remote, origin: Origin, folder: Path, files: int) -> dict[
     async def nobody(_name: str, _rollout: Rollout, _withdrawn: bool) -> None:
         return
 
-    ledger = Ledger(folder / "ledger.json")
-    store = Store(folder / "many", there)
-    fleet = Fleet(
+    git_state = GitStateStore(folder / "ledger.json")
+    store = BareRepository(folder / "many", there)
+    fleet = LocalRollouts(
         lambda name: folder / name, Began(), clock=Clock(), audience=lambda _plan: Audience(), ended=nobody, say=print
     )
-    controller = Controller(
-        store, Pattern("apps/*/canary.yml"), fleet, ledger, Desk(store, ledger, print), say=lambda _words: None
+    controller = GitController(
+        store,
+        Pattern("apps/*/canary.yml"),
+        fleet,
+        git_state,
+        CommitOutbox(store, git_state, print),
+        say=lambda _words: None,
     )
     await store.check()
     took: dict[str, float] = {}
@@ -194,7 +199,7 @@ async def sync(there: Remote, origin: Origin, folder: Path, files: int) -> dict[
     return took
 
 
-async def look(controller: Controller) -> None:
+async def look(controller: GitController) -> None:
     """One look, which has to go well."""
     if not await controller.once():
         raise SystemExit(f"the look failed: {controller.problem}")

@@ -18,7 +18,7 @@ from controlplane.adapters.process_child import child_of, port_of
 from controlplane.adapters.process_record import Record, Records
 from controlplane.adapters.processes import RECORDS_FILE
 from controlplane.alerts.ledger import lines_of
-from controlplane.gitops.ledger import Book, Ledger
+from controlplane.gitops.git_state import GitState, GitStateStore
 from controlplane.private_files import read_json
 from controlplane.view.facts import Commit, Facts, Origin, Replica, Told
 from controlplane.view.text import clean
@@ -76,7 +76,7 @@ def _trouble(record: Record, problem: str, *, alive: bool) -> str:
     return "it is being stopped" if record.stopping else problem or "it is not ready yet"
 
 
-def _book_of(folder: Path, name: str) -> Book | None:
+def _book_of(folder: Path, name: str) -> GitState | None:
     """The book of the git controller that follows this rollout: beside it, above it (`--state`), in it (the demo)."""
     places = [folder.parent / CONTROLLER, folder / "controller"]
     if folder.parent.name == "rollouts":
@@ -90,14 +90,14 @@ def _book_of(folder: Path, name: str) -> Book | None:
 
 
 @lru_cache(maxsize=64)
-def _read_book(file: Path, stamp: tuple[int, int]) -> Book | None:
+def _read_book(file: Path, stamp: tuple[int, int]) -> GitState | None:
     try:
-        return Ledger(file).book
+        return GitStateStore(file).state
     except SerinusError:
         return None
 
 
-def _origin(book: Book | None, rollout: Rollout) -> Origin | None:
+def _origin(book: GitState | None, rollout: Rollout) -> Origin | None:
     found = book.origins.get(rollout.name) if book else None
     if book is None or found is None:
         return None

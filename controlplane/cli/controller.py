@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from canary.rollout import Event
     from canary.spec.models import ModelCanary
-    from controlplane.gitops.ledger import Origin
-    from controlplane.gitops.listener import Listener
+    from controlplane.gitops.git_state import PlanOrigin
+    from controlplane.gitops.listener import WebhookListener
     from controlplane.gitops.paths import Pattern
     from controlplane.gitops.remote import Remote
     from controlplane.program import Audience, Serving
@@ -126,14 +126,14 @@ def retry(name: str, state: Path | None) -> None:
     """
     from canary.errors import BadInput
     from controlplane.gitops.controller import ask_for_retry
-    from controlplane.gitops.ledger import Ledger
+    from controlplane.gitops.git_state import GitStateStore
 
     folder = _places(state)[0]
     if not (folder / "ledger.json").is_file():
         click.echo(f"No controller has its state in {folder}; nothing was done.", err=True)
         raise SystemExit(2)
     try:
-        followed = Ledger(folder / "ledger.json").book.origins
+        followed = GitStateStore(folder / "ledger.json").state.origins
     except BadInput as error:
         click.echo(str(error), err=True)
         raise SystemExit(2) from error
@@ -159,18 +159,18 @@ class Hooks:
     secret: Path
     proxies: tuple[str, ...] = ()
 
-    def open(self, branch: str, wake: asyncio.Event) -> "tuple[Listener, socket.socket]":
+    def open(self, branch: str, wake: asyncio.Event) -> "tuple[WebhookListener, socket.socket]":
         """Who answers, and where: `wake` is set for every push to the branch. Raises `BadInput`."""
         from controlplane.adapters.listening import listen
         from controlplane.adapters.reach import networks_of
-        from controlplane.gitops.listener import Listener, SecretFile, at_root
+        from controlplane.gitops.listener import SecretFile, WebhookListener, at_root
 
         async def fetch() -> None:
             wake.set()
 
         find = at_root(SecretFile(self.secret), branch, fetch)
         proxies = networks_of(",".join(self.proxies), "--trusted-proxy")
-        return Listener(find, proxies=proxies), listen(self.address)
+        return WebhookListener(find, proxies=proxies), listen(self.address)
 
 
 async def _follow(
@@ -251,7 +251,7 @@ class Page:
         for line in (clean(first), *(f"  {line.rstrip()}" for line in excerpt)):
             self._words.write(line)
 
-    def audience(self, plan: "ModelCanary", origin: "Origin | None") -> "Audience":
+    def audience(self, plan: "ModelCanary", origin: "PlanOrigin | None") -> "Audience":
         """Who hears of one rollout; its event lines carry the commit that it came with."""
         from canary.spec import revision
         from controlplane.program import Audience
@@ -271,7 +271,7 @@ class Page:
             commit=origin.commit if origin and origin.revision == revision(plan) else "",
         )
 
-    def _event(self, event: "Event", origin: "Origin | None") -> None:
+    def _event(self, event: "Event", origin: "PlanOrigin | None") -> None:
         from canary.serial import event_line
         from controlplane.view.plain import event_text
 

@@ -106,7 +106,7 @@ def put_beside(
     """Let an operator follow repositories as well; answers the client to close at the end. Raises `BadInput`."""
     from controlplane.adapters.listening import listen
     from controlplane.adapters.reach import Reach, networks_of
-    from controlplane.gitops.listener import Listener
+    from controlplane.gitops.listener import WebhookListener
     from controlplane.gitsources.follower import Means
     from controlplane.gitsources.origin import MANAGER
     from controlplane.gitsources.room import Room
@@ -135,5 +135,5 @@ def put_beside(
     operator.duties.append(sources.lead)
     operator.roster.petitions.allow = sources.allow
     if listening is not None:
-        operator.beside.append(lambda: Listener(sources.find, proxies=trusted).serve(listening))
+        operator.beside.append(lambda: WebhookListener(sources.find, proxies=trusted).serve(listening))
     return own

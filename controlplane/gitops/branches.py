@@ -1,14 +1,15 @@
 """Branches of ours on which a commit waits for somebody to merge it: made, kept fresh, taken away.
 
-The part of `store.py` that `proposals.py` uses. A branch that somebody else went on from is theirs and is left alone.
+The part of `bare_repository.py` that `pull_requests.py` uses. A branch that somebody else went on from is theirs and is
+left alone.
 """
 
 from collections.abc import Callable
 
 from canary.errors import WorldError
-from controlplane.gitops.git import Git, GitFailed, Why
-from controlplane.gitops.log import Facts, log
-from controlplane.gitops.writer import Reader, Writer
+from controlplane.gitops.commit_log import CommitInfo, read_log
+from controlplane.gitops.commit_writer import CommitWriter, RepositoryReader
+from controlplane.gitops.git import Git, GitFailed, GitFailureKind
 
 TIP = "refs/serinus/proposed"
 """Where the store keeps the branch that is looked at."""
@@ -17,13 +18,13 @@ TIP = "refs/serinus/proposed"
 class Branches:
     """The branches of one repository."""
 
-    def __init__(self, git: Git, reader: Reader, writer: Writer) -> None:
+    def __init__(self, git: Git, reader: RepositoryReader, writer: CommitWriter) -> None:
         self._git = git
         self._reader = reader
         self._writer = writer
 
     async def put(
-        self, branch: str, head: str, path: str, after: bytes, message: str, mark: Callable[[Facts], bool]
+        self, branch: str, head: str, path: str, after: bytes, message: str, mark: Callable[[CommitInfo], bool]
     ) -> str:
         """A branch whose one commit changes one file of `head` to `after`; answers its newest commit.
 
@@ -39,7 +40,7 @@ class Branches:
         except GitFailed as error:
             raise WorldError(f"The branch {branch} is not in {self._git.remote.url} yet: {error}.") from error
 
-    async def drop(self, branch: str, mark: Callable[[Facts], bool]) -> None:
+    async def drop(self, branch: str, mark: Callable[[CommitInfo], bool]) -> None:
         """Take a branch away if its newest commit is still ours. Raises `WorldError`."""
         ref = f"refs/heads/{branch}"
         try:
@@ -47,7 +48,7 @@ class Branches:
             if old and mark(await self._facts(old)):
                 await self._writer.push(old, "", ref)
         except GitFailed as error:
-            if error.why is not Why.MOVED:
+            if error.why is not GitFailureKind.MOVED:
                 raise WorldError(f"The branch {branch} is still in {self._git.remote.url}: {error}.") from error
 
     async def _tip(self, ref: str) -> str:
@@ -60,8 +61,8 @@ class Branches:
         await self._git.run("fetch", *flags, "--end-of-options", url, f"+{ref}:{TIP}", limited=True)
         return (await self._git.run("rev-parse", "--verify", TIP)).decode().strip()
 
-    async def _facts(self, commit: str) -> Facts:
-        return (await log(self._git, "--max-count=1", commit))[0][0]
+    async def _facts(self, commit: str) -> CommitInfo:
+        return (await read_log(self._git, "--max-count=1", commit))[0][0]
 
     async def _is_stale(self, tip: str, head: str, path: str, after: bytes) -> bool:
         """Whether the file has changed since, here or there, so that the branch would not merge as it is."""

@@ -1,22 +1,23 @@
 """What a commit that has to be made does to its file: the edit itself, what was good before, and how to know it again.
 
-Used by `desk.py`, which pushes it, and by `proposals.py`, which proposes it. Reads the store and writes nothing.
+Used by `commit_outbox.py`, which pushes it, and by `pull_requests.py`, which proposes it. Reads the store and writes
+nothing.
 """
 
 from collections.abc import Callable
 
 from canary.edit import CannotEdit, Written, at_rest, promoted, put_back
 from canary.spec.reader import SIZE_LIMIT
-from controlplane.gitops.ledger import Writing
-from controlplane.gitops.log import Facts
-from controlplane.gitops.store import Store
-from controlplane.gitops.wanted import arms_of
+from controlplane.gitops.bare_repository import BareRepository
+from controlplane.gitops.commit_log import CommitInfo
+from controlplane.gitops.desired import arms_of
+from controlplane.gitops.git_state import PendingCommit
 
 DOES = {"promote": "makes the canary stable", "put back": "puts the file back"}
 """What a commit of each kind does, as a clause."""
 
 
-def edited(text: bytes, writing: Writing, before: str | None) -> bytes | None:
+def edited(text: bytes, writing: PendingCommit, before: str | None) -> bytes | None:
     """The file as it should be; None where it does not speak of the same two variants any more.
 
     `before`: what was good, as `last_at_rest` finds it. Raises `CannotEdit`.
@@ -29,7 +30,7 @@ def edited(text: bytes, writing: Writing, before: str | None) -> bytes | None:
     return f"{mark}{after}".encode()
 
 
-async def last_at_rest(store: Store, writing: Writing, head: str | None, path: str) -> str | None:
+async def last_at_rest(store: BareRepository, writing: PendingCommit, head: str | None, path: str) -> str | None:
     """The newest version of a file before `head` that names nothing to try: what was good. Promotions need none."""
     if head is None or writing.kind != "put back":
         return None
@@ -40,10 +41,10 @@ async def last_at_rest(store: Store, writing: Writing, head: str | None, path: s
     return None
 
 
-def mark_of(writing: Writing) -> Callable[[Facts], bool]:
+def mark_of(writing: PendingCommit) -> Callable[[CommitInfo], bool]:
     """Knows the commit of a writing by its trailers."""
 
-    def is_it(facts: Facts) -> bool:
+    def is_it(facts: CommitInfo) -> bool:
         return facts.trailer("Serinus-Rollout") == writing.rollout and facts.trailer("Serinus-Began") == writing.began
 
     return is_it

@@ -1,4 +1,4 @@
-"""GitOps put together on a page: the store, the fleet, the ledger, the desk and the controller of one repository.
+"""GitOps put together on a page: the repository, its rollouts, the stored state, the outbox and the controller.
 
 Called by `serinus controller` and the demo. Decides nothing.
 """
@@ -12,17 +12,17 @@ from canary.rollout import Event, Rollout
 from canary.spec.models import ModelCanary
 from controlplane.adapters.state_folder import held
 from controlplane.adapters.system_clock import SystemClock
-from controlplane.gitops.controller import Controller
-from controlplane.gitops.desk import Desk
-from controlplane.gitops.fleet import CarryOut, Fleet
+from controlplane.gitops.bare_repository import BareRepository
+from controlplane.gitops.commit_outbox import CommitOutbox
+from controlplane.gitops.commit_writer import parse_author
+from controlplane.gitops.controller import GitController
 from controlplane.gitops.git import Limits
-from controlplane.gitops.hosts.place import host_for
+from controlplane.gitops.git_state import GitStateStore, PlanOrigin
+from controlplane.gitops.hosts.repo_location import host_for
 from controlplane.gitops.hosts.settings import GitSettings
-from controlplane.gitops.ledger import Ledger, Origin
+from controlplane.gitops.local_rollouts import CarryOut, LocalRollouts
 from controlplane.gitops.paths import Pattern
 from controlplane.gitops.remote import Remote
-from controlplane.gitops.store import Store
-from controlplane.gitops.writer import identity_of
 from controlplane.program import Audience, run_rollout
 
 PLAIN = GitSettings()
@@ -36,7 +36,7 @@ async def follow(
     rollouts: Callable[[str], Path],
     stop: asyncio.Event,
     say: Callable[[str], None],
-    audience: Callable[[ModelCanary, Origin | None], Audience],
+    audience: Callable[[ModelCanary, PlanOrigin | None], Audience],
     interval: float = 5.0,
     limits: Limits | None = None,
     carry_out: CarryOut = run_rollout,
@@ -50,29 +50,29 @@ async def follow(
     Raises `BadInput` when another controller holds the folder.
     """
     with held(state):
-        ledger = Ledger(state / "ledger.json")
-        ledger.follows(remote.url)
-        identity = identity_of(settings.author, settings.sign_key)
-        store = Store(state / "repository", remote, limits=limits, identity=identity)
+        git_state = GitStateStore(state / "ledger.json")
+        git_state.follows(remote.url)
+        identity = parse_author(settings.author, settings.sign_key)
+        store = BareRepository(state / "repository", remote, limits=limits, identity=identity)
         host = host_for(remote.url, remote.token, settings, SystemClock().now)
-        desk = Desk(store, ledger, say, host=host, settings=settings)
+        outbox = CommitOutbox(store, git_state, say, host=host, settings=settings)
 
         async def ended(name: str, rollout: Rollout, withdrawn: bool) -> None:
             stored = await fleet.stored(name)
             await controller.ended(name, rollout, stored.spec_text if stored is not None else "", withdrawn)
 
         def watched(plan: ModelCanary) -> Audience:
-            origin = ledger.book.origins.get(plan.metadata.name)
+            origin = git_state.state.origins.get(plan.metadata.name)
             given = audience(plan, origin)
 
             def event(happened: Event) -> None:
                 given.event(happened)
-                desk.hear(happened, origin)
+                outbox.hear(happened, origin)
 
             return replace(given, event=event)
 
-        fleet = Fleet(rollouts, carry_out, clock=SystemClock(), audience=watched, ended=ended, say=say)
-        controller = Controller(store, pattern, fleet, ledger, desk, say=say)
+        fleet = LocalRollouts(rollouts, carry_out, clock=SystemClock(), audience=watched, ended=ended, say=say)
+        controller = GitController(store, pattern, fleet, git_state, outbox, say=say)
         controller.wake = wake or controller.wake
         await store.check()
         await controller.run(interval, stop)

@@ -1,7 +1,8 @@
 """Runs git, hardened: a scrubbed environment, no hooks, no configuration but ours, one protocol, limits on everything.
 
-Used by `store.py` alone. There is never a work tree, so nothing of a repository is ever written outside the store or
-executed. Raises `GitFailed`, which says what happened in a sentence without secrets and what kind of failure it is.
+Used by `bare_repository.py` alone. There is never a work tree, so nothing of a repository is ever written outside the
+store or executed. Raises `GitFailed`, which says what happened in a sentence without secrets and what kind of failure
+it is.
 """
 
 import asyncio
@@ -83,7 +84,7 @@ class Limits:
     """Files that match the pattern."""
 
 
-class Why(StrEnum):
+class GitFailureKind(StrEnum):
     """Kinds of failure, by what to do about them."""
 
     MOVED = "moved"
@@ -101,34 +102,34 @@ class Why(StrEnum):
     OTHER = "other"
 
 
-_SIGNS: Sequence[tuple[Why, str]] = (
-    (Why.TOO_LARGE, r"file size limit exceeded|file too large|signal 25|invalid index-pack output"),
+_SIGNS: Sequence[tuple[GitFailureKind, str]] = (
+    (GitFailureKind.TOO_LARGE, r"file size limit exceeded|file too large|signal 25|invalid index-pack output"),
     (
-        Why.REFUSED,
+        GitFailureKind.REFUSED,
         r"protected branch|gh006|gh013|rule violations|hook declined|prohibited|read-only|denied by policy",
     ),
     (
-        Why.MOVED,
+        GitFailureKind.MOVED,
         r"stale info|non-fast-forward|fetch first|cannot lock ref|failed to update ref|incorrect old value",
     ),
     (
-        Why.CREDENTIALS,
+        GitFailureKind.CREDENTIALS,
         r"authentication failed|could not read (username|password)|permission denied|error: 40[13]|host key",
     ),
     (
-        Why.DOWN,
+        GitFailureKind.DOWN,
         r"could not resolve|connect|connection|timed out|error: 5\d\d|empty reply|hung up|unreachable|no route to host",
     ),
-    (Why.MISSING, r"not found|does not exist|does not appear to be a git repository|error: 404"),
+    (GitFailureKind.MISSING, r"not found|does not exist|does not appear to be a git repository|error: 404"),
 )
 _WORDS = {
-    Why.MOVED: "somebody else pushed first",
-    Why.REFUSED: "the host refuses the push",
-    Why.CREDENTIALS: "the host does not accept the credentials",
-    Why.DOWN: "the host cannot be reached",
-    Why.MISSING: "there is no such repository, or it may not be seen",
-    Why.TOO_LARGE: "it is larger than the limit",
-    Why.OTHER: "git failed",
+    GitFailureKind.MOVED: "somebody else pushed first",
+    GitFailureKind.REFUSED: "the host refuses the push",
+    GitFailureKind.CREDENTIALS: "the host does not accept the credentials",
+    GitFailureKind.DOWN: "the host cannot be reached",
+    GitFailureKind.MISSING: "there is no such repository, or it may not be seen",
+    GitFailureKind.TOO_LARGE: "it is larger than the limit",
+    GitFailureKind.OTHER: "git failed",
 }
 _LIMITED = 'ulimit -c 0; ulimit -f "$0"; exec "$@"'
 """POSIX: the kernel ends whoever writes a larger file, which is what a pack without end would do."""
@@ -141,13 +142,13 @@ REMOTE = ("fetch", "push", "ls-remote")
 class GitFailed(WorldError):  # noqa: N818 - reads as what happened
     """A call of git failed. `str()` is a clause in our words and git's; `why` is the kind."""
 
-    def __init__(self, why: Why, said: str) -> None:
+    def __init__(self, why: GitFailureKind, said: str) -> None:
         self.why = why
         self.said = said
         super().__init__(f"{_WORDS[why]}{f' ({said})' if said else ''}")
 
 
-class Share(Protocol):
+class MachineShare(Protocol):
     """What a repository has of a machine that several are followed on."""
 
     def turn(self) -> AbstractAsyncContextManager[None]:
@@ -159,8 +160,8 @@ class Share(Protocol):
         ...
 
 
-class Alone:
-    """The share of a repository that is the only one. Implements `Share`."""
+class WholeMachine:
+    """The share of a repository that is the only one. Implements `MachineShare`."""
 
     def turn(self) -> AbstractAsyncContextManager[None]:
         """At once."""
@@ -174,10 +175,12 @@ class Alone:
 class Git:
     """git in one folder, for one remote."""
 
-    def __init__(self, folder: Path, remote: Remote, limits: Limits | None = None, share: Share | None = None) -> None:
+    def __init__(
+        self, folder: Path, remote: Remote, limits: Limits | None = None, share: MachineShare | None = None
+    ) -> None:
         """`share`: where others are followed too."""
         self.folder = folder
-        self._share: Share = share or Alone()
+        self._share: MachineShare = share or WholeMachine()
         self.remote = remote
         self.limits = limits or Limits()
         self._askpass = folder.parent / "askpass"
@@ -248,7 +251,7 @@ class Git:
                 out, said = await self._talk(process, stdin)
                 code = await process.wait()
         except TimeoutError:
-            raise GitFailed(Why.DOWN, f"no answer within {self.limits.seconds:g} s") from None
+            raise GitFailed(GitFailureKind.DOWN, f"no answer within {self.limits.seconds:g} s") from None
         finally:
             _end(process)
             await process.wait()
@@ -272,7 +275,7 @@ class Git:
             process.stdin.close()
         answer, words = out.result(), said.result()
         if answer is None or words is None:
-            raise GitFailed(Why.TOO_LARGE, f"more than {self.limits.output // MEBI} MiB in one answer")
+            raise GitFailed(GitFailureKind.TOO_LARGE, f"more than {self.limits.output // MEBI} MiB in one answer")
         return answer, words
 
     def _environment(self) -> dict[str, str]:
@@ -296,8 +299,8 @@ class Git:
 
     def _failure(self, output: bytes, pack: int) -> GitFailed:
         said = self.remote.redacted(" ".join(output[-4000:].decode("utf-8", "replace").split()))
-        why = next((why for why, sign in _SIGNS if re.search(sign, said, re.IGNORECASE)), Why.OTHER)
-        if why is Why.TOO_LARGE:
+        why = next((why for why, sign in _SIGNS if re.search(sign, said, re.IGNORECASE)), GitFailureKind.OTHER)
+        if why is GitFailureKind.TOO_LARGE:
             said = f"more than {pack // MEBI} MiB, or it is damaged"
         return GitFailed(why, said[-SAID_AT_MOST:] if len(said) > SAID_AT_MOST else said)
 

@@ -1,4 +1,4 @@
-"""Listens for webhooks: takes deliveries in, asks the doorman about each, and lets a branch be looked at.
+"""Listens for webhooks: takes deliveries in, has the signature of each verified, and lets a branch be looked at.
 
 Opened by `follow.py` on one machine and by the cluster's sources. An ASGI application. Nothing in a delivery is dialled
 or believed but that something was pushed; whatever is lost, refused or forged, the next look at the branch makes good.
@@ -18,7 +18,7 @@ from controlplane.adapters.connection_limiter import LIMITS, ConnectionLimiter, 
 from controlplane.adapters.listening import TEXT, Receive, RequestLimits, Scope, Send, serve, whole
 from controlplane.adapters.rate_limiter import RateLimiter
 from controlplane.adapters.turns import FairTurns
-from controlplane.gitops.webhook import LARGEST, Answer, Doorman
+from controlplane.gitops.webhook import LARGEST, SignatureVerifier, WebhookAnswer
 
 BODIES, BODIES_OF_ONE = 16, 8
 """Bodies in memory at once, of all senders and of one; further deliveries wait for their turn."""
@@ -35,7 +35,7 @@ FULL = "Too many connections."
 class Hook:
     """Where deliveries for one branch go."""
 
-    doorman: Doorman
+    verifier: SignatureVerifier
     fetch: Callable[[], Awaitable[None]]
     """Lets the branch be looked at soon; many at once are one look."""
 
@@ -44,7 +44,7 @@ Find = Callable[[str], Awaitable[Hook | None]]
 """The hook at a path, or None. Raises `BadInput` where its secret cannot be used now."""
 
 
-class Listener:
+class WebhookListener:
     """An ASGI application that takes webhooks and nothing else."""
 
     def __init__(
@@ -88,24 +88,24 @@ class Listener:
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
-    async def _answer(self, scope: Scope, receive: Receive) -> Answer:
+    async def _answer(self, scope: Scope, receive: Receive) -> WebhookAnswer:
         if scope["method"] != "POST":
-            return Answer(405, "Webhooks are sent by POST.")
+            return WebhookAnswer(405, "Webhooks are sent by POST.")
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         sender = sender_of(str((scope.get("client") or ("",))[0]))
         if not self._rate.take(sender, self._monotonic()):
-            return Answer(429, TOO_MANY)
+            return WebhookAnswer(429, TOO_MANY)
         said = headers.get("content-length", "0")
         if not said.isascii() or not said.isdigit() or len(said) > 12 or int(said) > LARGEST:
-            return Answer(413, "The body is larger than 1 MiB.")
+            return WebhookAnswer(413, "The body is larger than 1 MiB.")
         try:
             hook = await self._find(scope["path"])
         except BadInput as error:
-            return Answer(403, str(error))
+            return WebhookAnswer(403, str(error))
         if hook is None:
-            return Answer(404, "No webhook is taken here.")
+            return WebhookAnswer(404, "No webhook is taken here.")
         async with self._bodies.held(sender):
-            answer = hook.doorman.answer(headers, await _read(receive), self._clock())
+            answer = hook.verifier.answer(headers, await _read(receive), self._clock())
         if answer.fetch:
             await hook.fetch()
         return answer
@@ -149,12 +149,12 @@ class SecretFile:
 
 def at_root(secret: SecretFile, branch: str, fetch: Callable[[], Awaitable[None]]) -> Find:
     """The one hook of one machine, at `/`. Raises `BadInput` for a secret that is too short."""
-    doorman = Doorman("any", secret.text, branch)
-    hook = Hook(doorman, fetch)
+    verifier = SignatureVerifier("any", secret.text, branch)
+    hook = Hook(verifier, fetch)
 
     async def find(path: str) -> Hook | None:
         if secret.is_new():
-            doorman.renew(secret.text)
+            verifier.renew(secret.text)
         return hook if path == "/" else None
 
     return find

@@ -1,13 +1,14 @@
 """What Serinus says on a git host: the text of a pull request, of a comment and of a status.
 
-Used by `proposals.py` and `statuses.py`. Pure. Every word that comes from a file or a measurement stands in a block of
-code, where no host takes it for a mention, a reference, a link or HTML; hidden marks let us find our own texts again.
+Used by `pull_requests.py` and `commit_statuses.py`. Pure. Every word that comes from a file or a measurement stands in
+a block of code, where no host takes it for a mention, a reference, a link or HTML; hidden marks let us find our own
+texts again.
 """
 
 import re
 
+from controlplane.gitops.git_state import CommitReport, PendingCommit
 from controlplane.gitops.hosts.host import LONGEST_CONTEXT, LONGEST_TEXT
-from controlplane.gitops.ledger import Report, Writing
 from controlplane.view.text import clean
 
 LONGEST = 60_000
@@ -19,7 +20,7 @@ _LINK = re.compile(r"https?://[A-Za-z0-9._~:/?#@!$&*+,;=%\[\]-]+")
 _WORDS = {"pending": "under way", "success": "promoted", "failure": "not promoted", "error": "ended without a verdict"}
 
 
-def proposal(writing: Writing) -> tuple[str, str]:
+def proposal(writing: PendingCommit) -> tuple[str, str]:
     """Title and text of the pull request for a commit."""
     title, _, message = writing.message.partition("\n")
     if writing.kind == "promote":
@@ -36,7 +37,7 @@ def proposal(writing: Writing) -> tuple[str, str]:
     return clean(title)[:LONGEST_TITLE], text
 
 
-def comment(report: Report, url: str, pull_request: str = "pull request") -> str:
+def comment(report: CommitReport, url: str, pull_request: str = "pull request") -> str:
     """The comment on the pull request that brought a canary. Begins with `comment_mark`.
 
     `url`: its page on the dashboard; `pull_request`: as the host calls one.
@@ -48,7 +49,7 @@ def comment(report: Report, url: str, pull_request: str = "pull request") -> str
     return f"{comment_mark(report)}\n**Serinus**: {_WORDS[report.state]}\n\n{said}\n{answer}{more}"
 
 
-def comment_mark(report: Report) -> str:
+def comment_mark(report: CommitReport) -> str:
     """What our comment about a rollout begins with: one in each pull request, whoever wrote it."""
     return _hidden(report.context)
 

@@ -1,8 +1,8 @@
 """Paths in a repository: which ones match a pattern, and which entries are not read whatever they match.
 
-Used by `store.py`. Pure: text in, answers out. A path never reaches a file system here; what is refused is what could
-steer one, a shell or a terminal further down. Patterns and paths both come from whoever may write a GitSource or push,
-so matching never backtracks: each letter of a path is looked at once, whatever the pattern.
+Used by `bare_repository.py`. Pure: text in, answers out. A path never reaches a file system here; what is refused is
+what could steer one, a shell or a terminal further down. Patterns and paths both come from whoever may write a
+GitSource or push, so matching never backtracks: each letter of a path is looked at once, whatever the pattern.
 """
 
 import re

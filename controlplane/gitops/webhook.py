@@ -30,7 +30,7 @@ SHORTEST_SECRET = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class WebhookAnswer:
     """What to answer, and whether the branch is to be looked at."""
 
     status: int
@@ -38,49 +38,49 @@ class Answer:
     fetch: bool = False
 
 
-class Doorman:
+class SignatureVerifier:
     """Checks the deliveries of one hook for one branch."""
 
     def __init__(self, kind: Kind, secret: str, branch: str) -> None:
         """Raises `BadInput` without a secret that is worth the name: an unsigned hook is no hook."""
-        self._secret = checked(secret)
+        self._secret = checked_secret(secret)
         self._ref = f"refs/heads/{branch}"
         self._check = _CHECKS[kind]
         self._seen: OrderedDict[str, None] = OrderedDict()
 
     def renew(self, secret: str) -> None:
         """Ask for another secret from now on; what was seen stays known. Raises `BadInput`."""
-        self._secret = checked(secret)
+        self._secret = checked_secret(secret)
 
-    def answer(self, headers: Mapping[str, str], body: bytes, now: float) -> Answer:
+    def answer(self, headers: Mapping[str, str], body: bytes, now: float) -> WebhookAnswer:
         """What to do with a delivery. Header names in any case; `now` in seconds since the epoch. Never raises."""
         if len(body) > LARGEST:
-            return Answer(413, "The body is larger than 1 MiB.")
+            return WebhookAnswer(413, "The body is larger than 1 MiB.")
         given = {name.lower(): value for name, value in headers.items()}
         key = self._check(self._secret, given, body, now)
         if key is None:
-            return Answer(401, "The signature is missing, wrong or late.")
+            return WebhookAnswer(401, "The signature is missing, wrong or late.")
         if given.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-            return Answer(415, "Expected application/json.")
+            return WebhookAnswer(415, "Expected application/json.")
         if key in self._seen:
-            return Answer(200, "Seen already.")
+            return WebhookAnswer(200, "Seen already.")
         self._seen[key] = None
         while len(self._seen) > REMEMBERED:
             self._seen.popitem(last=False)
         return self._of_genuine(body)
 
-    def _of_genuine(self, body: bytes) -> Answer:
+    def _of_genuine(self, body: bytes) -> WebhookAnswer:
         try:
             payload = json.loads(body)
         except (ValueError, RecursionError):
-            return Answer(400, "The body is not JSON.")
+            return WebhookAnswer(400, "The body is not JSON.")
         ref = payload.get("ref") if isinstance(payload, dict) else None
         if ref != self._ref:
-            return Answer(200, "Nothing that concerns the branch.")
-        return Answer(202, "The branch is looked at.", fetch=True)
+            return WebhookAnswer(200, "Nothing that concerns the branch.")
+        return WebhookAnswer(202, "The branch is looked at.", fetch=True)
 
 
-def checked(secret: str) -> str:
+def checked_secret(secret: str) -> str:
     """The secret, if it is worth the name; raises `BadInput`."""
     if len(secret) < SHORTEST_SECRET:
         raise BadInput(f"A webhook needs a secret of at least {SHORTEST_SECRET} characters; nothing was opened.")

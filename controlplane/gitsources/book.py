@@ -11,17 +11,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from canary.errors import BadInput
-from controlplane.gitops.ledger import Book, Ledger, as_text
+from controlplane.gitops.git_state import GitState, GitStateStore, as_text
 
 PACKED = "gzip:"
 PACK_ABOVE = 32 * 1024
 """Characters."""
 LARGEST = 16 * 1024 * 1024
-"""Bytes that a packed book may come to."""
+"""Bytes that a packed state may come to."""
 
 
-class StatusLedger(Ledger):
-    """A ledger whose file is a text in an object. Raises `BadInput` for one that cannot be understood."""
+class StatusLedger(GitStateStore):
+    """A git state whose file is a text in an object. Raises `BadInput` for one that cannot be understood."""
 
     def __init__(self, text: str, name: str) -> None:
         """`name`: of the source, for messages."""
@@ -30,8 +30,8 @@ class StatusLedger(Ledger):
         super().__init__(Path(f"status.state of GitSource {name}"))
 
     def text(self) -> str:
-        """The book as it is to be kept."""
-        plain = as_text(self.book).decode()
+        """The state as text, packed where it is large."""
+        plain = as_text(self.state).decode()
         if len(plain) <= PACK_ABOVE:
             return plain
         return PACKED + base64.b64encode(gzip.compress(plain.encode(), mtime=0)).decode()
@@ -41,7 +41,7 @@ class StatusLedger(Ledger):
         self._asked.append(name)
 
     def asked_again(self) -> Sequence[str]:
-        """See `Ledger`."""
+        """See `GitStateStore`."""
         asked, self._asked = self._asked, []
         return asked
 
@@ -57,5 +57,5 @@ class StatusLedger(Ledger):
             raise BadInput(f"{self.file} is damaged; remove the status and git is asked what it knows.") from error
         return plain
 
-    def _save(self, book: Book) -> None:
+    def _save(self, state: GitState) -> None:
         """Nothing: the follower writes `text` to the API server."""

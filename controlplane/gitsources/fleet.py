@@ -13,8 +13,8 @@ from canary.errors import WorldError
 from canary.observation import OperatorRequest
 from canary.rollout import FINISHED, Event, Rollout
 from canary.spec.source import quoted
-from controlplane.gitops.ledger import Ledger, Origin
-from controlplane.gitops.wanted import Complaint, Wanted
+from controlplane.gitops.desired import DesiredRollout, FileError
+from controlplane.gitops.git_state import GitStateStore, PlanOrigin
 from controlplane.gitsources.guard import DriftGuard
 from controlplane.gitsources.origin import ANNOTATION, SOURCE, annotations, source_of
 from controlplane.gitsources.plans import Manifest
@@ -35,26 +35,26 @@ _AGAIN = frozenset({"rolled_back", "failed", "aborted"})
 
 
 class ClusterFleet:
-    """Implements `controlplane.gitops.rollouts.Rollouts`."""
+    """Implements `controlplane.gitops.rollout_runner.RolloutRunner`."""
 
     def __init__(
         self,
         source: GitSource,
         kube: Kube,
         canaries: Cache,
-        ledger: Ledger,
+        git_state: GitStateStore,
         guard: DriftGuard,
         *,
         now: Callable[[], float],
     ) -> None:
         """`kube`: a client whose field manager is `MANAGER`; `canaries`: every ModelCanary, as last heard."""
-        self._source, self._kube, self._canaries, self._ledger, self._now = source, kube, canaries, ledger, now
+        self._source, self._kube, self._canaries, self._git_state, self._now = source, kube, canaries, git_state, now
         self._guard = guard
         self._wanted: dict[str, Manifest] = {}
         """By rollout what git wants its resource to be: nothing for one that was rejected, or has just ended."""
         self._pending: dict[str, Manifest | None] = {}
         """By rollout what its resource is to be; None: gone."""
-        self.refused: dict[str, Complaint] = {}
+        self.refused: dict[str, FileError] = {}
         """Files whose resource the cluster does not take, by rollout."""
 
     def open(self, tasks: asyncio.TaskGroup) -> None:
@@ -88,12 +88,12 @@ class ClusterFleet:
         under_way = bool(status.get("phase")) and status["phase"] not in _FINISHED
         return under_way or is_leaving(object_) or name in self._pending
 
-    def take(self, wanted: Wanted) -> None:
+    def take(self, wanted: DesiredRollout) -> None:
         """Apply the resource; the operator begins."""
         if isinstance(wanted, Manifest):
             self._pending[wanted.name] = self._wanted[wanted.name] = wanted
 
-    def mirror(self, wanted: Wanted) -> None:
+    def mirror(self, wanted: DesiredRollout) -> None:
         """Apply the resource where it says anything new; nothing begins by it."""
         if not isinstance(wanted, Manifest):
             return
@@ -162,7 +162,7 @@ class ClusterFleet:
 
     async def _applied(self, manifest: Manifest) -> bool:
         """Whether the cluster took it; why not is noted."""
-        name, origin = manifest.name, self._ledger.book.origins.get(manifest.name)
+        name, origin = manifest.name, self._git_state.state.origins.get(manifest.name)
         there = self._canaries.get(self._source.namespace, name)
         if there is not None and not self._is_ours(there):
             self._refuse(manifest, f"is in the cluster already and comes from {_owner(there)}. {_HAND_OVER}")
@@ -175,7 +175,9 @@ class ClusterFleet:
         """The file's word once more, if it still is what git wants; and no leave to try anything again."""
         if self._wanted.get(manifest.name) is not manifest or not self._is_settled(manifest.name):
             return None
-        return await self._written(manifest, self._object(manifest, self._ledger.book.origins.get(manifest.name), None))
+        return await self._written(
+            manifest, self._object(manifest, self._git_state.state.origins.get(manifest.name), None)
+        )
 
     async def _written(self, manifest: Manifest, object_: Object) -> Object | None:
         try:
@@ -188,15 +190,15 @@ class ClusterFleet:
 
     def _is_settled(self, name: str) -> bool:
         """Whether its resource is ours, and nothing of it is on its way: no apply, no rejection, no commit of ours."""
-        book = self._ledger.book
-        if name in self._pending or name in book.frozen or self._ours(name) is None:
+        state = self._git_state.state
+        if name in self._pending or name in state.frozen or self._ours(name) is None:
             return False
-        writings = (*book.writings, *(each.writing for each in book.proposals))
+        writings = (*state.writings, *(each.writing for each in state.proposals))
         wanted = self._wanted[name]
-        rejected = self._ledger.rejection(name, wanted.revision, wanted.variant)
+        rejected = self._git_state.rejection(name, wanted.revision, wanted.variant)
         return rejected is None and all(each.name != name for each in writings)
 
-    def _object(self, manifest: Manifest, origin: Origin | None, there: Object | None) -> Object:
+    def _object(self, manifest: Manifest, origin: PlanOrigin | None, there: Object | None) -> Object:
         """The resource with where it comes from, and with leave to try again what was tried before."""
         meta = manifest.object["metadata"]
         told = {f"{ANNOTATION}{key}": value for key, value in _told(self._source, manifest, origin).items()}
@@ -212,7 +214,7 @@ class ClusterFleet:
     def _refuse(self, manifest: Manifest, why: str) -> None:
         where = f"{manifest.path}:{manifest.line}"
         sentence = f"{where}: {quoted(manifest.name)} {why}"
-        self.refused[manifest.name] = Complaint(manifest.path, manifest.line, sentence)
+        self.refused[manifest.name] = FileError(manifest.path, manifest.line, sentence)
 
     def _ours(self, name: str) -> Object | None:
         object_ = self._canaries.get(self._source.namespace, name)
@@ -234,7 +236,7 @@ def _was_tried(manifest: Manifest, there: Object) -> bool:
     return False
 
 
-def _told(source: GitSource, manifest: Manifest, origin: Origin | None) -> Mapping[str, str]:
+def _told(source: GitSource, manifest: Manifest, origin: PlanOrigin | None) -> Mapping[str, str]:
     told = {"repository": source.url, "path": manifest.path, "line": str(manifest.line)}
     if origin is not None:
         told |= {"commit": origin.commit, "author": origin.author, "subject": origin.subject[:LONGEST_SUBJECT]}

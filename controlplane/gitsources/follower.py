@@ -17,13 +17,13 @@ from canary.errors import BadInput, Conflict, Unavailable, WorldError
 from canary.rollout import FINISHED
 from controlplane.adapters.reach import Address, NotDialled, Reach
 from controlplane.backoff import Backoff
-from controlplane.gitops.controller import Controller
-from controlplane.gitops.desk import Desk
-from controlplane.gitops.hosts.place import host_for
-from controlplane.gitops.store import Store
+from controlplane.gitops.bare_repository import BareRepository
+from controlplane.gitops.commit_outbox import CommitOutbox
+from controlplane.gitops.commit_writer import parse_author
+from controlplane.gitops.controller import GitController
+from controlplane.gitops.desired import FileError
+from controlplane.gitops.hosts.repo_location import host_for
 from controlplane.gitops.waiting import first_of
-from controlplane.gitops.wanted import Complaint
-from controlplane.gitops.writer import identity_of
 from controlplane.gitsources.book import StatusLedger
 from controlplane.gitsources.credentials import Vault, secrets_of
 from controlplane.gitsources.fleet import ClusterFleet
@@ -82,7 +82,7 @@ class Attempt(NamedTuple):
 class Work:
     """What a follower has while it runs."""
 
-    controller: Controller
+    controller: GitController
     fleet: ClusterFleet
     guard: DriftGuard
     vault: Vault
@@ -97,9 +97,9 @@ class Follower:
         """Set to look at the branch now."""
         self._object = object_
         self._means = means
-        self._ledger = StatusLedger("", source.name)
-        self._controller: Controller | None = None
-        self._desk: Desk | None = None
+        self._git_state = StatusLedger("", source.name)
+        self._controller: GitController | None = None
+        self._outbox: CommitOutbox | None = None
         self._fleet: ClusterFleet | None = None
         self._writing = asyncio.Lock()
         self._addresses: list[Address] = []
@@ -110,26 +110,26 @@ class Follower:
         The rollouts themselves: the next one may have taken the place of one that ended before there is time to look.
         """
         self._waits = ""
-        self._told: tuple[Complaint, ...] = ()
+        self._told: tuple[FileError, ...] = ()
 
     async def run(self) -> None:
         """Follow until cancelled. Raises `WorldError` and `BadInput` where it cannot begin, or must not go on."""
         means, source = self._means, self.source
         self._object = await means.kube.get(GIT_SOURCE, *source.key)
         status = status_in(self._object)
-        self._ledger = ledger = StatusLedger(str(status.get("state") or ""), source.name)
+        self._git_state = git_state = StatusLedger(str(status.get("state") or ""), source.name)
         vault = Vault()
         try:
             await self._unlock(vault)
             remote = replace(source.remote(vault.files, vault.user), addresses=lambda: self._addresses)
-            ledger.follows(remote.url)
+            git_state.follows(remote.url)
             settings = source.settings(vault.files, means.dashboard)
-            identity = identity_of(settings.author, settings.sign_key)
+            identity = parse_author(settings.author, settings.sign_key)
             # One folder, made by us: another user could replace one between, were it theirs. Namespaces have no dot.
             room = means.room
-            store = Store(room.folder(source.key), remote, identity=identity, share=room.share(source.key))
+            store = BareRepository(room.folder(source.key), remote, identity=identity, share=room.share(source.key))
             host = host_for(remote.url, remote.token, settings, means.now, means.reach)
-            self._desk = desk = Desk(store, ledger, self._say_written, host=host, settings=settings)
+            self._outbox = outbox = CommitOutbox(store, git_state, self._say_written, host=host, settings=settings)
             guard = DriftGuard(
                 means.kube,
                 means.canaries,
@@ -139,13 +139,13 @@ class Follower:
                 now=means.now,
                 say=self._say,
             )
-            fleet = self._fleet = ClusterFleet(source, means.kube, means.canaries, ledger, guard, now=means.now)
-            self._controller = controller = Controller(
+            fleet = self._fleet = ClusterFleet(source, means.kube, means.canaries, git_state, guard, now=means.now)
+            self._controller = controller = GitController(
                 store,
                 source.pattern,
                 fleet,
-                ledger,
-                desk,
+                git_state,
+                outbox,
                 say=self._say,
                 understand=for_namespace(source.namespace),
                 retry=lambda name: f"kubectl canary retry {name} -n {source.namespace}",
@@ -154,10 +154,10 @@ class Follower:
             for object_ in fleet.objects():
                 self._note_what_matters(object_)
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(desk.work(), name=f"writer of {source.name}")
+                tasks.create_task(outbox.work(), name=f"writer of {source.name}")
                 await self._follow(Work(controller, fleet, guard, vault))
         finally:
-            self._controller = self._desk = self._fleet = None
+            self._controller = self._outbox = self._fleet = None
             await asyncio.to_thread(vault.close)
 
     def changed(self, before: Object | None, after: Object | None) -> None:
@@ -184,7 +184,7 @@ class Follower:
     def _note_what_matters(self, object_: Object) -> bool:
         """Whether it ended, runs although it was rejected, or follows one whose end is not dealt with: it is next."""
         name, status = object_["metadata"]["name"], object_.get("status") or {}
-        rejected = status.get("revision") in self._ledger.book.rejected.get(name, {})
+        rejected = status.get("revision") in self._git_state.state.rejected.get(name, {})
         if not (rejected or status.get("phase") in _FINISHED or any(each.name == name for each in self._heard)):
             return False
         with suppress(WorldError):  # somebody wrote to the status; the operator says so
@@ -197,15 +197,15 @@ class Follower:
         with suppress(WorldError):  # somebody wrote to the status; the operator says so
             stored, name = stored_in(object_), object_["metadata"]["name"]
             events = [each for each in stored.rollout.history if each.event == "phase"] if stored is not None else []
-            if events and self._desk is not None:
-                self._desk.hear(events[-1], self._ledger.book.origins.get(name))
+            if events and self._outbox is not None:
+                self._outbox.hear(events[-1], self._git_state.state.origins.get(name))
 
     async def allow(self, name: str) -> bool:
         """Somebody wants a rejected revision to be tried again: remembered when this returns True."""
-        if self._controller is None or not self._ledger.book.rejected.get(name):
+        if self._controller is None or not self._git_state.state.rejected.get(name):
             return False
-        self._ledger.ask_again(name)
-        self._ledger.allow(name)
+        self._git_state.ask_again(name)
+        self._git_state.allow(name)
         await self._save()
         self.wake.set()
         return True
@@ -250,45 +250,45 @@ class Follower:
         secrets = await secrets_of(self._means.secrets, self.source)
         await asyncio.to_thread(vault.take, secrets)
 
-    async def _take_ends(self, controller: Controller) -> None:
+    async def _take_ends(self, controller: GitController) -> None:
         """Deal with rollouts that have ended, and with rejected ones that somebody lets run again."""
         for attempt, stored in list(self._heard.items()):
             await self._take_end(attempt.name, stored, controller)
             if self._heard.get(attempt) is stored:
                 del self._heard[attempt]  # only now: what could not be dealt with is tried again
 
-    async def _take_end(self, name: str, stored: Stored, controller: Controller) -> None:
-        rollout, book = stored.rollout, self._ledger.book
+    async def _take_end(self, name: str, stored: Stored, controller: GitController) -> None:
+        rollout, state = stored.rollout, self._git_state.state
         if rollout.finished:
-            await controller.ended(name, rollout, stored.spec_text, name in book.withdrawn)
-        elif rollout.revision in book.rejected.get(name, {}):
-            self._ledger.allow(name)
-            for writing in [each for each in book.writings if each.name == name]:
-                self._ledger.written(writing)  # it is tried again, so its file stays as it is
+            await controller.ended(name, rollout, stored.spec_text, name in state.withdrawn)
+        elif rollout.revision in state.rejected.get(name, {}):
+            self._git_state.allow(name)
+            for writing in [each for each in state.writings if each.name == name]:
+                self._git_state.written(writing)  # it is tried again, so its file stays as it is
 
     async def _save(self) -> None:
         """Save what is remembered, if any of it is new."""
         async with self._writing:
             status = status_in(self._object)
-            if (text := self._ledger.text()) != status.get("state"):
+            if (text := self._git_state.text()) != status.get("state"):
                 await self._write({**status, "state": text})
 
     async def _show(self, work: Work, problem: WorldError | BadInput | None) -> None:
         """Write what people want to know, if any of it is new."""
         complaints = (*work.controller.complaints, *work.fleet.refused.values())
-        if not self._ledger.book.writings:
+        if not self._git_state.state.writings:
             self._waits = ""
         drift = Drift(tuple(work.guard.left.values()), work.guard.repaired)
-        look = Look(self._ledger.book, len(work.fleet.objects()), complaints, problem, self._waits, drift)
+        look = Look(self._git_state.state, len(work.fleet.objects()), complaints, problem, self._waits, drift)
         async with self._writing:
             status = status_in(self._object)
             generation = int(self._object["metadata"].get("generation") or 0)
-            news = {**status_of(look, status, generation, self._means.now()), "state": self._ledger.text()}
+            news = {**status_of(look, status, generation, self._means.now()), "state": self._git_state.text()}
             if {key: value for key, value in status.items() if key != "version"} != news:
                 await self._write(news)
         self._tell(complaints)
 
-    def _tell(self, complaints: tuple[Complaint, ...]) -> None:
+    def _tell(self, complaints: tuple[FileError, ...]) -> None:
         """An Event for each file that is not used and was until now, or for another reason."""
         for each in complaints:
             if each not in self._told:

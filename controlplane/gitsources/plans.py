@@ -20,13 +20,13 @@ from canary.spec.resource import from_object
 from canary.spec.source import quoted
 from controlplane.adapters.priced import dollars_an_hour
 from controlplane.gitops.controller import Understand
-from controlplane.gitops.wanted import Complaint, Wanted, understood
+from controlplane.gitops.desired import DesiredRollout, FileError, parse_file
 from controlplane.gitsources.manifest import resource_of
 from controlplane.kubernetes.api import Object
 
 
 @dataclass(frozen=True, slots=True)
-class Manifest(Wanted):
+class Manifest(DesiredRollout):
     """A file with the resource that it means."""
 
     object: Object = field(default_factory=dict)
@@ -37,13 +37,13 @@ class Manifest(Wanted):
 def for_namespace(namespace: str) -> Understand:
     """Reads files whose rollouts are in this namespace. One that names another is not used."""
 
-    def understand(path: str, text: bytes, settings: Source | None) -> Wanted | Complaint:
+    def understand(path: str, text: bytes, settings: Source | None) -> DesiredRollout | FileError:
         root, _ = read(Source(path, text))
         if root is not None and (elsewhere := _elsewhere(path, root, namespace)) is not None:
             return elsewhere
-        wanted = understood(path, text, settings, _faults)
+        wanted = parse_file(path, text, settings, _faults)
         resource = resource_of(root, settings) if root is not None else None
-        if isinstance(wanted, Complaint) or resource is None:
+        if isinstance(wanted, FileError) or resource is None:
             return wanted
         if wanted.plan is None and not re.fullmatch(ROLLOUT.strip("^$"), wanted.name):
             return _unfit(path, wanted)
@@ -53,9 +53,9 @@ def for_namespace(namespace: str) -> Understand:
             try:
                 plan = from_object(resource)
             except SpecError as error:
-                return Complaint(path, wanted.line, f"{path}:{wanted.line}: {error}")
+                return FileError(path, wanted.line, f"{path}:{wanted.line}: {error}")
         said = json.dumps(resource, sort_keys=True, ensure_ascii=False).encode()
-        known = {each.name: getattr(wanted, each.name) for each in fields(Wanted)}
+        known = {each.name: getattr(wanted, each.name) for each in fields(DesiredRollout)}
         known |= {"plan": plan}
         if plan is not None:
             known |= {"revision": revision(plan), "variant": variant_digest(plan.spec)}
@@ -64,14 +64,14 @@ def for_namespace(namespace: str) -> Understand:
     return understand
 
 
-def _unfit(path: str, wanted: Wanted) -> Complaint:
+def _unfit(path: str, wanted: DesiredRollout) -> FileError:
     """The objection to a file at rest whose name no ModelCanary can have; of a plan it is one of its faults."""
     expected = "a letter, then letters, digits and -"
     sentence = f"{path}:{wanted.line}: metadata.name is {quoted(wanted.name)}; expected {expected}."
-    return Complaint(path, wanted.line, sentence)
+    return FileError(path, wanted.line, sentence)
 
 
-def _elsewhere(path: str, root: Node, namespace: str) -> Complaint | None:
+def _elsewhere(path: str, root: Node, namespace: str) -> FileError | None:
     """The objection to a file of another namespace."""
     node = root.get("metadata", "namespace")
     if node is None or node.value is None or str(node.value) == namespace:
@@ -81,7 +81,7 @@ def _elsewhere(path: str, root: Node, namespace: str) -> Complaint | None:
         f"{where}: metadata.namespace is {quoted(str(node.value))}, and this GitSource writes to {namespace} alone; "
         f"leave it out, or follow the file by a GitSource there."
     )
-    return Complaint(path, node.place.line, sentence)
+    return FileError(path, node.place.line, sentence)
 
 
 def _faults(document: Document) -> Sequence[Fault]:

@@ -1,8 +1,8 @@
 """What all GitSources share, and how it is shared: git processes, and room on the disk for copies of repositories.
 
 One of these for an operator. Namespaces do not trust each other, so none may have more than a part of either: a
-repository that hangs, or that is too large, is its own namespace's trouble. Given to `controlplane.gitops.store`, which
-asks before each call of git; fetches nothing itself.
+repository that hangs, or that is too large, is its own namespace's trouble. Given to
+`controlplane.gitops.bare_repository`, which asks before each call of git; fetches nothing itself.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from pathlib import Path
 from canary.errors import BadInput
 from canary.spec.source import quoted
 from controlplane.adapters.turns import FairTurns
-from controlplane.gitops.git import MEBI, GitFailed, Why
+from controlplane.gitops.git import MEBI, GitFailed, GitFailureKind
 from controlplane.kubernetes.cache import Key
 
 PROCESSES, OF_ONE = 8, 2
@@ -90,7 +90,7 @@ class Room:
         }
         why, granted = min(left.items(), key=lambda item: item[1])
         if granted < LEAST:
-            raise GitFailed(Why.TOO_LARGE, f"{why}, and no room is left")
+            raise GitFailed(GitFailureKind.TOO_LARGE, f"{why}, and no room is left")
         self._promised[key] = self._promised.get(key, 0) + granted
         try:
             yield granted
@@ -127,7 +127,7 @@ class Room:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """The room of one source. Implements `controlplane.gitops.git.Share`."""
+    """The room of one source. Implements `controlplane.gitops.git.MachineShare`."""
 
     room: Room
     key: Key

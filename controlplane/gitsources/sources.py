@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from canary.errors import BadInput, SerinusError, WorldError
 from controlplane.backoff import Backoff
 from controlplane.gitops.listener import Hook
-from controlplane.gitops.webhook import Doorman
+from controlplane.gitops.webhook import SignatureVerifier
 from controlplane.gitsources.credentials import secrets_of
 from controlplane.gitsources.follower import FIRST_WAIT, LONGEST_WAIT, Follower, Means, say_stopped
 from controlplane.gitsources.origin import source_of
@@ -35,7 +35,7 @@ SECRET_SECONDS = 30.0
 class Door:
     """The hook of one source."""
 
-    doorman: Doorman | None
+    verifier: SignatureVerifier | None
     """None while its secret cannot be used."""
     why: str
     branch: str
@@ -97,17 +97,17 @@ class Sources:
         if object_ is None:
             return None
         door = await self._door(object_)
-        if door.doorman is None:
+        if door.verifier is None:
             raise BadInput(door.why)
 
         async def fetch() -> None:
             patch = {"metadata": {"annotations": {FETCH: f"{self._clock.now():.3f}"}}}
             await self._means.kube.patch(GIT_SOURCE, namespace, name, patch)
 
-        return Hook(door.doorman, fetch)
+        return Hook(door.verifier, fetch)
 
     async def _door(self, object_: Object) -> Door:
-        """The doorman of a source, who forgets no delivery when the secret is rotated."""
+        """The verifier of a source, which forgets no delivery when the secret is rotated."""
         key, now = key_of(object_), self._clock.now()
         known = self._doors.get(key)
         if known is not None and 0 <= now - known.since < SECRET_SECONDS:  # the clock may have been set back
@@ -118,11 +118,11 @@ class Sources:
             secret = (
                 (await secrets_of(self._means.secrets, source)).get("webhook", b"").decode("utf-8", "replace").strip()
             )
-            if known is not None and known.doorman is not None and known.branch == source.branch:
-                known.doorman.renew(secret)
-                door.doorman = known.doorman
+            if known is not None and known.verifier is not None and known.branch == source.branch:
+                known.verifier.renew(secret)
+                door.verifier = known.verifier
             else:
-                door.doorman = Doorman("any", secret, source.branch)
+                door.verifier = SignatureVerifier("any", secret, source.branch)
             door.branch = source.branch
         except SerinusError as error:
             door.why = "No webhook is taken here now: the secret of this GitSource is missing or cannot be used."

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from canary.errors import BadInput, WorldError
-from controlplane.gitops.git import GitFailed, Why
-from controlplane.gitops.ledger import Book
-from controlplane.gitops.wanted import Complaint
+from controlplane.gitops.desired import FileError
+from controlplane.gitops.git import GitFailed, GitFailureKind
+from controlplane.gitops.git_state import GitState
 from controlplane.kubernetes.api import Object
 from controlplane.operator.conditions import DRIFTED, with_times
 from controlplane.operator.shape import are_objects, in_shape, is_text, is_whole
@@ -18,12 +18,12 @@ from controlplane.operator.shape import are_objects, in_shape, is_text, is_whole
 MOST_FAULTS = 20
 LONGEST = 1024
 """Characters of one message."""
-REASONS: Mapping[Why, str] = {
-    Why.CREDENTIALS: "CredentialsRefused",
-    Why.DOWN: "HostDown",
-    Why.MISSING: "NoSuchRepository",
-    Why.TOO_LARGE: "TooLarge",
-    Why.REFUSED: "HostRefuses",
+REASONS: Mapping[GitFailureKind, str] = {
+    GitFailureKind.CREDENTIALS: "CredentialsRefused",
+    GitFailureKind.DOWN: "HostDown",
+    GitFailureKind.MISSING: "NoSuchRepository",
+    GitFailureKind.TOO_LARGE: "TooLarge",
+    GitFailureKind.REFUSED: "HostRefuses",
 }
 
 
@@ -41,10 +41,10 @@ class Drift:
 class Look:
     """What came of a look at the branch."""
 
-    book: Book
+    state: GitState
     files: int
     """ModelCanaries in the cluster that come from it."""
-    complaints: Sequence[Complaint]
+    complaints: Sequence[FileError]
     problem: WorldError | BadInput | None
     waits: str
     """What was said last of a commit that waits to be written."""
@@ -70,10 +70,10 @@ def status_of(look: Look, before: Mapping[str, Any], generation: int, now: float
     found = [{"path": each.path, "line": each.line, "message": _short(each.sentence)} for each in look.complaints]
     return {
         "observedGeneration": generation,
-        "commit": look.book.head,
+        "commit": look.state.head,
         "files": look.files,
         "faults": found[:MOST_FAULTS],
-        "waiting": len(look.book.writings) + len(look.book.proposals),
+        "waiting": len(look.state.writings) + len(look.state.proposals),
         "conditions": with_times(told_of(look), before.get("conditions") or (), generation, now),
     }
 
@@ -104,13 +104,13 @@ def reason_of(problem: WorldError | BadInput) -> str:
 def _ready(look: Look) -> dict[str, Any]:
     if look.problem is not None:
         return condition("Ready", "False", reason_of(look.problem), str(look.problem))
-    if not look.book.head:
+    if not look.state.head:
         return condition("Ready", "Unknown", "Empty", "The repository is empty; the first commit is waited for.")
-    sentence = f"{look.files} ModelCanar{'y is' if look.files == 1 else 'ies are'} as {look.book.head[:7]} says."
+    sentence = f"{look.files} ModelCanar{'y is' if look.files == 1 else 'ies are'} as {look.state.head[:7]} says."
     return condition("Ready", "True", "UpToDate", sentence)
 
 
-def _valid(complaints: Sequence[Complaint]) -> dict[str, Any]:
+def _valid(complaints: Sequence[FileError]) -> dict[str, Any]:
     if not complaints:
         return condition("Valid", "True", "AllFilesUsed", "Every file that matches is used.")
     first = complaints[0].sentence.partition("\n")[0]
@@ -119,12 +119,12 @@ def _valid(complaints: Sequence[Complaint]) -> dict[str, Any]:
 
 
 def _written(look: Look) -> dict[str, Any]:
-    if look.book.writings:
-        names = ", ".join(each.name for each in look.book.writings[:5])
+    if look.state.writings:
+        names = ", ".join(each.name for each in look.state.writings[:5])
         said = look.waits or f"A commit for {names} is being made."
         return condition("Written", "False", "Waiting", said)
-    if look.book.proposals:
-        urls = ", ".join(each.url or each.branch for each in look.book.proposals[:5])
+    if look.state.proposals:
+        urls = ", ".join(each.url or each.branch for each in look.state.proposals[:5])
         return condition("Written", "False", "Proposed", f"Waits for somebody to merge {urls}.")
     return condition("Written", "True", "NothingWaits", "Every end of a rollout is in git.")
 

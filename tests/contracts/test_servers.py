@@ -19,7 +19,7 @@ from controlplane.api.door import KeyDoor
 from controlplane.api.guard import Rules
 from controlplane.api.places import Home
 from controlplane.api.server import server_of
-from controlplane.gitops.listener import Listener
+from controlplane.gitops.listener import WebhookListener
 from controlplane.operator.health import Health
 from controlplane.sample.knobs import Knobs
 from controlplane.sample.server import ModelServer
@@ -46,11 +46,11 @@ async def dashboard(limits: ConnectionLimits, folder: Path) -> AsyncIterator[int
 
 
 @asynccontextmanager
-async def served(app: Health | Listener, limits: ConnectionLimits) -> AsyncIterator[int]:
+async def served(app: Health | WebhookListener, limits: ConnectionLimits) -> AsyncIterator[int]:
     """What is opened beside other work."""
     bound = listen("127.0.0.1:0")
     async with asyncio.TaskGroup() as tasks:
-        serving = app.serve(bound, limits=limits) if isinstance(app, Listener) else None
+        serving = app.serve(bound, limits=limits) if isinstance(app, WebhookListener) else None
         task = tasks.create_task(serving or serve(app, bound, limiter=ConnectionLimiter(limits)))
         yield bound.getsockname()[1]
         task.cancel()
@@ -76,7 +76,7 @@ def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Opened:
     kinds: dict[str, Opened] = {
         "dashboard": lambda limits: dashboard(limits, tmp_path),
         "operator": lambda limits: served(Health(lambda: b"", lambda: ""), limits),
-        "webhooks": lambda limits: served(Listener(nowhere), limits),
+        "webhooks": lambda limits: served(WebhookListener(nowhere), limits),
         "sample": sample,
     }
     return kinds[request.param]

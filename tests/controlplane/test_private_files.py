@@ -22,7 +22,7 @@ from controlplane.adapters.process_child import child_of
 from controlplane.adapters.process_record import Records
 from controlplane.alerts.ledger import lines_of
 from controlplane.api.panels_local import prometheus_port
-from controlplane.gitops.ledger import Ledger
+from controlplane.gitops.git_state import GitStateStore
 from controlplane.observability.counts import read_counts
 from controlplane.observability.serving import read_served
 from controlplane.private_files import (
@@ -244,7 +244,7 @@ WHOLE: Mapping[str, tuple[object, Callable[[Path], object]]] = {
     "samples-chat-1.jsonl": ({"t": 1.0, "asked": 0.5}, lambda file: read_samples(file.parent, "chat", 1)),
     "operations.json": ([["fetch", "ok", 3]], read_counts),
     "alerts.jsonl": ({"channel": "slack", "key": "chat/1/x", "number": 1, "at": 1.0, "delivered": 1.0}, lines_of),
-    "ledger.json": ({"head": "c1", "withdrawn": {"chat": "gone"}, "writings": []}, Ledger),
+    "ledger.json": ({"head": "c1", "withdrawn": {"chat": "gone"}, "writings": []}, GitStateStore),
 }
 """The files that are read again, each with what it holds and who reads it."""
 

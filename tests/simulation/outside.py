@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import httpx2
 import pytest
 
-from controlplane.gitops.git import Git, GitFailed, Why
+from controlplane.gitops.git import Git, GitFailed, GitFailureKind
 from controlplane.simulation.clock import VirtualLoop
 
 T = TypeVar("T")
@@ -117,9 +117,9 @@ class Outside:
             said += [path.read_text() for value in environment.values() if (path := Path(value)).is_file()]
             host = git.remote.url.partition("://")[2].partition("/")[0]
             self.sent.append(Sent(host, host, "git", git.remote.url, "\n".join(said)))
-            raise GitFailed(Why.DOWN, "could not resolve host")
+            raise GitFailed(GitFailureKind.DOWN, "could not resolve host")
         if arguments[0] == "rev-parse":
-            raise GitFailed(Why.OTHER, "not a git repository")
+            raise GitFailed(GitFailureKind.OTHER, "not a git repository")
         return b""
 
 

@@ -18,7 +18,7 @@ from canary.errors import Unavailable, WorldError
 from canary.spec.source import printable
 from controlplane.alerts.channel import Refused
 from controlplane.alerts.dial import Answer, Dial
-from controlplane.gitops.hosts.host import HostFailed, Why
+from controlplane.gitops.hosts.host import HostFailed, HostFailureKind
 
 LARGEST = 8 * 1024 * 1024
 """Bytes of an answer: a page of long comments."""
@@ -40,7 +40,7 @@ Token = Callable[[], Awaitable[SecretStr]]
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class HostAccess:
     """Everything that it takes to speak with one host's API, whichever kind it is."""
 
     root: str
@@ -54,7 +54,7 @@ class Door:
 class Api:
     """The API of one host."""
 
-    def __init__(self, name: str, door: Door, *, scheme: str, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(self, name: str, door: HostAccess, *, scheme: str, headers: Mapping[str, str] | None = None) -> None:
         """`scheme`: what stands before the token in the header, `Bearer`."""
         self.name = name
         self._door = door
@@ -86,7 +86,7 @@ class Api:
         try:
             return read(answer)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise HostFailed(Why.DOWN, f"{self.name} answers in a shape that is not known") from error
+            raise HostFailed(HostFailureKind.DOWN, f"{self.name} answers in a shape that is not known") from error
 
     async def _ask(
         self, method: Method, path: str, query: Mapping[str, Any] | None, body: Mapping[str, Any] | None
@@ -96,13 +96,13 @@ class Api:
         try:
             token = await self._door.token()
         except WorldError as error:
-            raise HostFailed(Why.TOKEN, f"{self.name} cannot be asked: {error}") from None
+            raise HostFailed(HostFailureKind.TOKEN, f"{self.name} cannot be asked: {error}") from None
         secret = token.get_secret_value()
         headers = {**self._headers, "authorization": f"{self._scheme} {secret}"}
         try:
             answer = await self._door.dial.ask(method, SecretStr(address), content, headers, largest=LARGEST)
         except (Refused, Unavailable) as error:
-            raise HostFailed(Why.DOWN, f"{self.name} cannot be asked: {error}") from None
+            raise HostFailed(HostFailureKind.DOWN, f"{self.name} cannot be asked: {error}") from None
         if 200 <= answer.status < 300:
             return self._json(answer), answer.headers
         raise self._failure(answer, secret)
@@ -111,26 +111,32 @@ class Api:
         try:
             return json.loads(answer.body) if answer.body else None
         except (ValueError, RecursionError):
-            raise HostFailed(Why.DOWN, f"{self.name} answers {answer.status} and something else than JSON") from None
+            raise HostFailed(
+                HostFailureKind.DOWN, f"{self.name} answers {answer.status} and something else than JSON"
+            ) from None
 
     def _failure(self, answer: Answer, secret: str) -> HostFailed:
         status, said = answer.status, _said(answer.body).replace(secret, "[redacted]")
         said = f": {printable(said)[:SAID_AT_MOST]}" if said else ""
         if status == 429 or (status == 403 and _is_limited(answer)):
             wait = _wait(answer, self._door.now())
-            return HostFailed(Why.BUSY, f"{self.name} has had enough requests of us ({status})", wait)
+            return HostFailed(HostFailureKind.BUSY, f"{self.name} has had enough requests of us ({status})", wait)
         if status == 401:
-            return HostFailed(Why.TOKEN, f"{self.name} does not accept the token ({status}); it may have expired")
+            return HostFailed(
+                HostFailureKind.TOKEN, f"{self.name} does not accept the token ({status}); it may have expired"
+            )
         if status == 403:
-            return HostFailed(Why.FORBIDDEN, f"{self.name} does not let the token do this ({status}){said}")
+            return HostFailed(HostFailureKind.FORBIDDEN, f"{self.name} does not let the token do this ({status}){said}")
         if status in {404, 410}:
-            return HostFailed(Why.MISSING, f"{self.name} knows no such thing, or the token may not see it ({status})")
+            return HostFailed(
+                HostFailureKind.MISSING, f"{self.name} knows no such thing, or the token may not see it ({status})"
+            )
         if 300 <= status < 400:
             moved = "a redirect, which is not followed; the repository may have a new address"
-            return HostFailed(Why.MISSING, f"{self.name} answers {status}, {moved}")
+            return HostFailed(HostFailureKind.MISSING, f"{self.name} answers {status}, {moved}")
         if status >= 500 or status in {408, 425}:
-            return HostFailed(Why.DOWN, f"{self.name} answers {status}", _asked_wait(answer))
-        return HostFailed(Why.INVALID, f"{self.name} refuses ({status}){said}")
+            return HostFailed(HostFailureKind.DOWN, f"{self.name} answers {status}", _asked_wait(answer))
+        return HostFailed(HostFailureKind.INVALID, f"{self.name} refuses ({status}){said}")
 
 
 def link(address: Any) -> str:

@@ -1,20 +1,20 @@
 """Gitea and Forgejo: pull requests, commit statuses and issue comments of their common API.
 
-Made by `place.py`.
+Made by `repo_location.py`.
 """
 
 from collections.abc import Sequence
 from urllib.parse import quote
 
-from controlplane.gitops.hosts.api import Api, Door
-from controlplane.gitops.hosts.host import Comment, HostFailed, PullRequest, Why
-from controlplane.gitops.hosts.hub import Hub, comment_of, pull_of
+from controlplane.gitops.hosts.api import Api, HostAccess
+from controlplane.gitops.hosts.github_like import GitHubLike, comment_of, pull_of
+from controlplane.gitops.hosts.host import Comment, HostFailed, HostFailureKind, PullRequest
 
 
-class Gitea(Hub):
+class Gitea(GitHubLike):
     """One repository there."""
 
-    def __init__(self, door: Door, repository: str) -> None:
+    def __init__(self, door: HostAccess, repository: str) -> None:
         """`repository`: `owner/name`."""
         super().__init__(Api("Gitea", door, scheme="token"), f"/repos/{quote(repository)}")
 
@@ -23,7 +23,7 @@ class Gitea(Hub):
         try:
             return await self._api.ask("GET", f"{self._at}/pulls/{quote(base, safe='')}/{quote(branch)}", pull_of)
         except HostFailed as error:
-            if error.why is not Why.MISSING:
+            if error.why is not HostFailureKind.MISSING:
                 raise
         query = {"state": "all", "sort": "recentupdate"}
         found = await self._api.pages(f"{self._at}/pulls", pull_of, query, size="limit")
@@ -38,7 +38,7 @@ class Gitea(Hub):
         try:
             pull = await self._api.ask("GET", f"{self._at}/commits/{commit}/pull", pull_of)
         except HostFailed as error:
-            if error.why is Why.MISSING:
+            if error.why is HostFailureKind.MISSING:
                 return []
             raise
         return [pull] if pull.state == "merged" else []

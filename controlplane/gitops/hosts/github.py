@@ -1,23 +1,23 @@
 """GitHub and GitHub Enterprise: pull requests, commit statuses and issue comments of the REST API.
 
-Made by `place.py`. The shapes are those of the API version that is asked for in each request.
+Made by `repo_location.py`. The shapes are those of the API version that is asked for in each request.
 """
 
 from collections.abc import Sequence
 from urllib.parse import quote
 
-from controlplane.gitops.hosts.api import Api, Door
-from controlplane.gitops.hosts.host import Comment, HostFailed, PullRequest, Why
-from controlplane.gitops.hosts.hub import Hub, comment_of, pull_of
+from controlplane.gitops.hosts.api import Api, HostAccess
+from controlplane.gitops.hosts.github_like import GitHubLike, comment_of, pull_of
+from controlplane.gitops.hosts.host import Comment, HostFailed, HostFailureKind, PullRequest
 
 VERSION = "2022-11-28"
 _HEADERS = {"accept": "application/vnd.github+json", "x-github-api-version": VERSION}
 
 
-class GitHub(Hub):
+class GitHub(GitHubLike):
     """One repository there."""
 
-    def __init__(self, door: Door, repository: str) -> None:
+    def __init__(self, door: HostAccess, repository: str) -> None:
         """`repository`: `owner/name`."""
         super().__init__(Api("GitHub", door, scheme="Bearer", headers=_HEADERS), f"/repos/{quote(repository)}")
         self._owner = repository.split("/", 1)[0]
@@ -43,7 +43,7 @@ class GitHub(Hub):
         try:
             found = await self._api.pages(f"{self._at}/commits/{commit}/pulls", pull_of)
         except HostFailed as error:
-            if error.why in {Why.MISSING, Why.INVALID}:  # 422: it has not seen the commit
+            if error.why in {HostFailureKind.MISSING, HostFailureKind.INVALID}:  # 422: it has not seen the commit
                 return []
             raise
         return [pull for pull in found if pull.state == "merged"]

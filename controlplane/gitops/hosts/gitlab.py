@@ -1,14 +1,14 @@
 """GitLab, on its own host or anybody's: merge requests, commit statuses and notes of API v4.
 
-Made by `place.py`. A repository is named by its whole path, with as many groups as it has.
+Made by `repo_location.py`. A repository is named by its whole path, with as many groups as it has.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from controlplane.gitops.hosts.api import Api, Door, link, nothing
-from controlplane.gitops.hosts.host import Comment, HostFailed, PullRequest, Status, Why
+from controlplane.gitops.hosts.api import Api, HostAccess, link, nothing
+from controlplane.gitops.hosts.host import Comment, HostFailed, HostFailureKind, PullRequest, Status
 
 _STATES = {"pending": "running", "success": "success", "failure": "failed", "error": "failed"}
 _PULL_STATES: Mapping[str, Any] = {"opened": "open", "locked": "open", "merged": "merged", "closed": "closed"}
@@ -21,7 +21,7 @@ class GitLab:
     name = "GitLab"
     pull_request = "merge request"
 
-    def __init__(self, door: Door, repository: str) -> None:
+    def __init__(self, door: HostAccess, repository: str) -> None:
         """`repository`: `group/…/name`."""
         self._api = Api(self.name, door, scheme="Bearer")
         self._at = f"/projects/{quote(repository, safe='')}"
@@ -64,7 +64,7 @@ class GitLab:
         try:
             found = await self._api.pages(f"{self._at}/repository/commits/{commit}/merge_requests", _pull_of)
         except HostFailed as error:
-            if error.why is Why.MISSING:
+            if error.why is HostFailureKind.MISSING:
                 return []
             raise
         return [pull for pull in found if pull.state == "merged"]
@@ -76,7 +76,7 @@ class GitLab:
         try:
             await self._api.ask("POST", f"{self._at}/statuses/{commit}", nothing, body=body)
         except HostFailed as error:
-            if error.why is not Why.INVALID or "cannot transition status" not in str(error).lower():
+            if error.why is not HostFailureKind.INVALID or "cannot transition status" not in str(error).lower():
                 raise
 
 

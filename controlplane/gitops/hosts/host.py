@@ -19,7 +19,7 @@ LONGEST_CONTEXT = 200
 """Characters of a status's name."""
 
 
-class Why(StrEnum):
+class HostFailureKind(StrEnum):
     """Kinds of failure, by what to do about them."""
 
     DOWN = "down"
@@ -36,14 +36,14 @@ class Why(StrEnum):
     """It understood and will not: the commit is unknown, the branch has no changes, there is one already."""
 
 
-REFUSED = frozenset({Why.FORBIDDEN, Why.MISSING, Why.INVALID})
+REFUSED = frozenset({HostFailureKind.FORBIDDEN, HostFailureKind.MISSING, HostFailureKind.INVALID})
 """Failures that concern what was asked, and not the host as a whole."""
 
 
 class HostFailed(WorldError):  # noqa: N818 - reads as what happened
     """A request failed. `str()` is a clause that begins with the host's name and holds no secret."""
 
-    def __init__(self, why: Why, clause: str, wait: float | None = None) -> None:
+    def __init__(self, why: HostFailureKind, clause: str, wait: float | None = None) -> None:
         """`wait`: seconds that the host asks to be left alone."""
         super().__init__(clause)
         self.why = why

@@ -10,7 +10,7 @@ import psutil
 from controlplane.adapters.process_child import Child
 from controlplane.adapters.process_record import Record, Records
 from controlplane.api.panels_local import local_facts
-from controlplane.gitops.ledger import Ledger, Origin, Proposal, Rejection, Report, Writing
+from controlplane.gitops.git_state import CommitReport, GitStateStore, PendingCommit, PlanOrigin, Proposal, Rejection
 from controlplane.view.facts import Commit
 from tests.controlplane.view import scenes
 
@@ -42,12 +42,12 @@ def test_processes_are_those_on_record_with_their_restarts(tmp_path: Path) -> No
 def test_the_git_controllers_book_says_commit_author_and_line(tmp_path: Path) -> None:
     folder = home(tmp_path)
     (tmp_path / "_controller").mkdir()
-    ledger = Ledger(tmp_path / "_controller" / "ledger.json")
+    ledger = GitStateStore(tmp_path / "_controller" / "ledger.json")
     ledger.follows("https://github.com/ml/apps.git")
     ledger.origin(
-        "support-llm", Origin("apps/canary.yml", 14, "9f2c", "a", "4f2c1e9aa", "Ann <ann@example.com>", "Try")
+        "support-llm", PlanOrigin("apps/canary.yml", 14, "9f2c", "a", "4f2c1e9aa", "Ann <ann@example.com>", "Try")
     )
-    writing = Writing("put back", "support-llm/3", "t", "support-llm", "9f2c", "a", "…")
+    writing = PendingCommit("put back", "support-llm/3", "t", "support-llm", "9f2c", "a", "…")
     ledger.add(writing)
     ledger.reject("support-llm", "9f2c", Rejection("4f2c1e9aa", "It was slow."))
     origin = local_facts(folder, ROLLOUT, SEEN).origin
@@ -72,14 +72,14 @@ def test_the_git_controllers_book_says_commit_author_and_line(tmp_path: Path) ->
 def test_pull_requests_are_told_that_brought_a_commit_and_in_which_one_waits(tmp_path: Path) -> None:
     folder = home(tmp_path)
     (folder / "controller").mkdir()
-    ledger = Ledger(folder / "controller" / "ledger.json")
+    ledger = GitStateStore(folder / "controller" / "ledger.json")
     ledger.follows("git@gitlab.com:ml/apps.git")
-    ledger.origin("support-llm", Origin("canary.yml", 1, "9f2c", "a", "4f2c1e9aa", "Ann", "Try"))
-    writing = Writing("put back", "support-llm/3", "t", "support-llm", "9f2c", "a", "…")
+    ledger.origin("support-llm", PlanOrigin("canary.yml", 1, "9f2c", "a", "4f2c1e9aa", "Ann", "Try"))
+    writing = PendingCommit("put back", "support-llm/3", "t", "support-llm", "9f2c", "a", "…")
     url = "https://gitlab.com/ml/apps/-/merge_requests/7"
-    report = Report("support-llm", "9f2c", "4f2c1e9aa", "serinus", "pending", "It runs.", pull=218)
+    report = CommitReport("support-llm", "9f2c", "4f2c1e9aa", "serinus", "pending", "It runs.", pull=218)
     book = replace(
-        ledger.book, proposals=(Proposal(writing, "canary.yml", "b", 7, url),), reports={"4f2c1e9aa serinus": report}
+        ledger.state, proposals=(Proposal(writing, "canary.yml", "b", 7, url),), reports={"4f2c1e9aa serinus": report}
     )
     ledger._write(book)
     origin = local_facts(folder, ROLLOUT, SEEN).origin
@@ -91,8 +91,8 @@ def test_pull_requests_are_told_that_brought_a_commit_and_in_which_one_waits(tmp
 def test_a_controller_with_a_folder_of_its_own_is_found_beside_its_rollouts(tmp_path: Path) -> None:
     folder = tmp_path / "rollouts" / "support-llm"
     folder.mkdir(parents=True)
-    ledger = Ledger(tmp_path / "ledger.json")
-    ledger.origin("support-llm", Origin("canary.yml", 1, "other", "a", "c1", "Ann", "Try"))
+    ledger = GitStateStore(tmp_path / "ledger.json")
+    ledger.origin("support-llm", PlanOrigin("canary.yml", 1, "other", "a", "c1", "Ann", "Try"))
     origin = local_facts(folder, ROLLOUT, SEEN).origin
     assert origin is not None
     assert not origin.ours

@@ -22,8 +22,8 @@ from click.testing import CliRunner
 from canary.edit import promoted
 from controlplane.adapters.prometheus_server import find_prometheus
 from controlplane.cli.main import serinus
-from controlplane.gitops.ledger import Ledger
-from controlplane.gitops.ledger import Origin as Known
+from controlplane.gitops.git_state import GitStateStore
+from controlplane.gitops.git_state import PlanOrigin as Known
 from controlplane.program import stop_all
 from controlplane.sample.load import Load
 from tests.controlplane.alerts.receivers import Receiver
@@ -225,7 +225,9 @@ def test_a_retry_of_what_no_controller_follows_is_refused(tmp_path: Path) -> Non
     here = ["--state", str(tmp_path)]
     result = CliRunner().invoke(serinus, ["retry", "chat", *here])
     assert (result.exit_code, "No controller" in result.output) == (2, True)
-    Ledger(tmp_path / "ledger.json").origin("chat", Known("apps/chat/canary.yml", 1, "r", "a", "c", "Ann", "Try"))
+    GitStateStore(tmp_path / "ledger.json").origin(
+        "chat", Known("apps/chat/canary.yml", 1, "r", "a", "c", "Ann", "Try")
+    )
     for name in ("other", "../chat"):
         result = CliRunner().invoke(serinus, ["retry", name, *here])
         assert (result.exit_code, "follows no rollout" in result.output) == (2, True)

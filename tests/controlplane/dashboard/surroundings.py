@@ -11,7 +11,7 @@ import psutil
 from canary.rollout import Rollout
 from controlplane.adapters.process_child import Child
 from controlplane.adapters.process_record import Record, Records
-from controlplane.gitops.ledger import Ledger, Origin, Rejection, Writing
+from controlplane.gitops.git_state import GitStateStore, PendingCommit, PlanOrigin, Rejection
 
 ME = Child(os.getpid(), psutil.Process().create_time())
 
@@ -26,11 +26,11 @@ def surround(
     records.note_ready("stable-0", time.time() - 60)
     records.put("canary-0", Record(ME, 40124, "d", starts=3))
     (home / "_controller").mkdir()
-    ledger = Ledger(home / "_controller" / "ledger.json")
+    ledger = GitStateStore(home / "_controller" / "ledger.json")
     ledger.follows(url)
-    origin = Origin(f"apps/{text}/canary.yml", 14, rollout.revision, "a", "4f2c1e9aa7", f"Ann {text}", text)
+    origin = PlanOrigin(f"apps/{text}/canary.yml", 14, rollout.revision, "a", "4f2c1e9aa7", f"Ann {text}", text)
     ledger.origin(name, origin)
-    writing = Writing("put back", f"{name}/{rollout.attempt}", "t", name, rollout.revision, "a", text)
+    writing = PendingCommit("put back", f"{name}/{rollout.attempt}", "t", name, rollout.revision, "a", text)
     ledger.add(writing)
     ledger.written(writing, "beefbeef11")
     ledger.add(replace(writing, message="another"))

@@ -342,13 +342,13 @@ async def test_r7_a_host_that_never_answers_keeps_no_rollout_waiting(tmp_path: P
     town.origin.commit({"apps/chat/canary.yml": file("chat", "slow2")})
     hanging = tmp_path / "hanging"
     town.origin.hook("pre-receive", f"touch {hanging}; while [ -e {hanging} ]; do sleep 0.05; done; exit 1")
-    ledger = tmp_path / "state" / "ledger.json"
+    git_state = tmp_path / "state" / "ledger.json"
     town.origin.commit({"apps/x/canary.yml": file("x", "bad2")})
     async with town.controller():
         await town.until(hanging.exists)
         store = SqliteStore(tmp_path / "state-chat" / "serinus.db")
         town.machine.ends.add("chat")
-        await town.until(lambda: "Serinus-Rollout: chat/1" in ledger.read_text())
+        await town.until(lambda: "Serinus-Rollout: chat/1" in git_state.read_text())
         stored = await store.load("chat")
         await store.close()
         assert hanging.exists()

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from canary.errors import BadInput, WorldError
+from controlplane.gitops.bare_repository import BareRepository
 from controlplane.gitops.remote import remote
-from controlplane.gitops.store import Store
 from tests.controlplane.gitops.host import Host, hosted
 from tests.controlplane.gitops.origin import Origin
 from tests.controlplane.gitops.town import Town, file
@@ -40,7 +40,9 @@ async def test_a_token_from_a_file_reads_and_writes_over_http(tmp_path: Path, ho
     """And a token that is replaced is taken at the next call."""
     origin = Origin(tmp_path / "origin.git")
     origin.commit({"canary.yml": "old"})
-    store = Store(tmp_path / "store", remote(host.url("origin.git"), token=token(tmp_path, "wrong"), user="bot"))
+    store = BareRepository(
+        tmp_path / "store", remote(host.url("origin.git"), token=token(tmp_path, "wrong"), user="bot")
+    )
     await store.open()
     with pytest.raises(WorldError, match="does not accept the credentials"):
         await store.fetch()
@@ -57,7 +59,7 @@ async def test_s7_no_answer_of_a_host_brings_the_token_into_a_message_or_a_file(
 ) -> None:
     """The host repeats it in its own words; we repeat it in none of ours."""
     Origin(tmp_path / "origin.git").commit({"canary.yml": "old"})
-    store = Store(tmp_path / "store", remote(host.url("origin.git"), token=token(tmp_path), user="bot"))
+    store = BareRepository(tmp_path / "store", remote(host.url("origin.git"), token=token(tmp_path), user="bot"))
     await store.open()
     host.refuses_with = status
     with pytest.raises(WorldError) as error:
@@ -78,10 +80,10 @@ async def test_a_git_that_cannot_be_hardened_is_refused(
     script.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(BadInput, match=said):
-        await Store(tmp_path / "store", remote("https://host.example/x")).check()
+        await BareRepository(tmp_path / "store", remote("https://host.example/x")).check()
     script.unlink()
     with pytest.raises(BadInput, match="not installed"):
-        await Store(tmp_path / "store", remote("https://host.example/x")).check()
+        await BareRepository(tmp_path / "store", remote("https://host.example/x")).check()
 
 
 async def test_git_goes_over_ssh_with_the_key_and_nothing_of_the_users(
@@ -98,7 +100,7 @@ async def test_git_goes_over_ssh_with_the_key_and_nothing_of_the_users(
     monkeypatch.setenv("PATH", f"{client.parent}:{os.environ['PATH']}")
     (tmp_path / "key").touch()
     there = remote(f"ssh://git@host.example{origin.folder}", key=tmp_path / "key")
-    store = Store(tmp_path / "store", there)
+    store = BareRepository(tmp_path / "store", there)
     await store.open()
     assert await store.writer.commit("canary.yml", lambda _: b"new", "Change", lambda _: False) == origin.head()
     assert origin.text("canary.yml") == "new"
@@ -112,7 +114,7 @@ async def test_s7_the_token_is_in_no_process_list(tmp_path: Path, host: Host) ->
     """Neither as an argument nor in the variables of git."""
     origin = Origin(tmp_path / "origin.git")
     origin.commit({"canary.yml": "old"})
-    store = Store(tmp_path / "store", remote(host.url("origin.git"), token=token(tmp_path), user="bot"))
+    store = BareRepository(tmp_path / "store", remote(host.url("origin.git"), token=token(tmp_path), user="bot"))
     assert SECRET not in str(store._git._environment())
     await store.open()
     await store.fetch()
@@ -124,7 +126,7 @@ async def test_s4_a_host_that_leads_elsewhere_is_not_followed(tmp_path: Path, ho
     Origin(tmp_path / "origin.git").commit({"canary.yml": "old"})
     with hosted(tmp_path, "other") as elsewhere:
         host.redirects_to = f"http://127.0.0.1:{elsewhere.port}"
-        store = Store(tmp_path / "store", remote(host.url("origin.git"), token=token(tmp_path), user="bot"))
+        store = BareRepository(tmp_path / "store", remote(host.url("origin.git"), token=token(tmp_path), user="bot"))
         await store.open()
         with pytest.raises(WorldError):
             await store.fetch()
@@ -138,7 +140,7 @@ async def test_s4_git_dials_the_addresses_that_were_checked_and_no_other(tmp_pat
     with hosted(tmp_path, SECRET, "127.0.0.2") as host, socket.create_server(("127.0.0.1", host.port)) as trap:
         there = remote(host.url_by_name("origin.git"), token=token(tmp_path), user="bot")
         checked = replace(there, addresses=lambda: [ip_address("127.0.0.2")])
-        store = Store(tmp_path / "store", checked)
+        store = BareRepository(tmp_path / "store", checked)
         await store.open()
         assert await store.writer.commit("canary.yml", lambda _: b"new", "Change", lambda _: False) == origin.head()
         trap.settimeout(0)
@@ -153,9 +155,9 @@ async def test_s4_a_git_that_would_ignore_the_addresses_is_refused(
     (tmp_path / "git").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     there = remote("https://host.example/x")
-    await Store(tmp_path / "store", there).check()
+    await BareRepository(tmp_path / "store", there).check()
     with pytest.raises(BadInput, match=r"2\.37 or newer"):
-        await Store(tmp_path / "store", replace(there, addresses=lambda: [ip_address("127.0.0.2")])).check()
+        await BareRepository(tmp_path / "store", replace(there, addresses=lambda: [ip_address("127.0.0.2")])).check()
 
 
 async def test_s7_an_expired_token_delays_the_rollback_commit_and_is_told_without_it(

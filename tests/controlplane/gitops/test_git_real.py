@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from canary.errors import WorldError
+from controlplane.gitops.bare_repository import BareRepository
 from controlplane.gitops.remote import Remote, remote
-from controlplane.gitops.store import Store
 from tests.controlplane.gitops.origin import Origin
 from tests.controlplane.gitops.sshd import SSHD, Server, make_key, ssh_server
 from tests.controlplane.gitops.town import Town, file
@@ -49,7 +49,7 @@ async def test_s4_ssh_dials_the_address_that_was_checked_and_trusts_the_key_of_t
     server.known_hosts.write_text(server.known_hosts.read_text().replace("127.0.0.1", name))
     url = server.url(origin.folder).replace("127.0.0.1", name)
     there = remote(url, key=server.key, known_hosts=server.known_hosts)
-    store = Store(tmp_path / "store", replace(there, addresses=lambda: [ip_address("127.0.0.1")]))
+    store = BareRepository(tmp_path / "store", replace(there, addresses=lambda: [ip_address("127.0.0.1")]))
     await store.open()
     assert await store.fetch() == origin.head()
 
@@ -57,7 +57,7 @@ async def test_s4_ssh_dials_the_address_that_was_checked_and_trusts_the_key_of_t
 async def test_a_key_that_the_server_does_not_know_is_told_as_that(tmp_path: Path, server: Server) -> None:
     origin = Origin(tmp_path / "origin.git")
     origin.commit({"a": "1"})
-    store = Store(tmp_path / "store", over_ssh(server, origin, make_key(tmp_path / "other")))
+    store = BareRepository(tmp_path / "store", over_ssh(server, origin, make_key(tmp_path / "other")))
     await store.open()
     with pytest.raises(WorldError, match="does not accept the credentials"):
         await store.fetch()
@@ -67,7 +67,7 @@ async def test_a_server_with_another_host_key_is_not_spoken_with(tmp_path: Path,
     origin = Origin(tmp_path / "origin.git")
     other = make_key(tmp_path / "other").with_suffix(".pub").read_text().rsplit(" ", 1)[0]
     server.known_hosts.write_text(f"[127.0.0.1]:{server.port} {other}\n")
-    store = Store(tmp_path / "store", over_ssh(server, origin))
+    store = BareRepository(tmp_path / "store", over_ssh(server, origin))
     await store.open()
     with pytest.raises(WorldError, match="Host key verification failed"):
         await store.fetch()

@@ -20,7 +20,7 @@ from canary.errors import BadInput
 from controlplane.adapters.connection_limiter import LIMITS, ConnectionLimits
 from controlplane.adapters.listening import RequestLimits, listen
 from controlplane.adapters.reach import networks_of
-from controlplane.gitops.listener import BODIES, BODIES_OF_ONE, BURST, REQUEST, Listener, SecretFile, at_root
+from controlplane.gitops.listener import BODIES, BODIES_OF_ONE, BURST, REQUEST, SecretFile, WebhookListener, at_root
 from controlplane.gitops.webhook import LARGEST
 from tests.controlplane.gitops.deliveries import SECRET, push, signed
 
@@ -48,7 +48,7 @@ class Door:
         listening = listen("127.0.0.1:0")
         self.port = listening.getsockname()[1]
         async with asyncio.TaskGroup() as tasks:
-            listener = Listener(find, clock=lambda: self.now, monotonic=lambda: self.now, proxies=self._proxies)
+            listener = WebhookListener(find, clock=lambda: self.now, monotonic=lambda: self.now, proxies=self._proxies)
             serving = tasks.create_task(listener.serve(listening, limits=limits, request=request))
             url = f"http://127.0.0.1:{self.port}"
             async with httpx2.AsyncClient(base_url=url, timeout=60) as self.client:

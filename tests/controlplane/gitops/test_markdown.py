@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from controlplane.gitops.ledger import Report, Writing
+from controlplane.gitops.git_state import CommitReport, PendingCommit
 from controlplane.gitops.markdown import comment, comment_mark, context_of, fenced, proposal, status_text
 
 EVIL = [
@@ -32,8 +32,8 @@ def outside(text: str) -> str:
 @pytest.mark.parametrize("evil", EVIL)
 def test_s6_a_foreign_word_stands_in_a_block_of_code_and_nowhere_else(evil: str) -> None:
     """In the pull request, in the comment and in what is said when it is closed."""
-    writing = Writing("put back", "chat/1", "now", "chat", "r", "a", f"Roll back chat\n\n{evil}\n")
-    report = Report("chat", "r", "c" * 40, "serinus/chat", "failure", evil)
+    writing = PendingCommit("put back", "chat/1", "now", "chat", "r", "a", f"Roll back chat\n\n{evil}\n")
+    report = CommitReport("chat", "r", "c" * 40, "serinus/chat", "failure", evil)
     for text in (proposal(writing)[1], comment(report, ""), fenced(evil)):
         around = outside(text)
         for word in ("@", "#", "<script", "<b>", "javascript", "evil.example", "out of", "gone"):
@@ -44,11 +44,11 @@ def test_s6_a_foreign_word_stands_in_a_block_of_code_and_nowhere_else(evil: str)
 
 @pytest.mark.parametrize("evil", EVIL)
 def test_s6_no_name_gets_out_of_a_hidden_mark_or_into_a_second_line_of_a_title(evil: str) -> None:
-    report = Report(evil, "r", "c" * 40, context_of(evil), "pending", "x")
+    report = CommitReport(evil, "r", "c" * 40, context_of(evil), "pending", "x")
     mark = comment_mark(report)
     assert re.fullmatch(r"<!-- serinus: [A-Za-z0-9./:_-]* -->", mark)
     assert "--" not in mark[4:-3]
-    title, _ = proposal(Writing("promote", evil, "now", evil, "r", "a", f"Promote {evil}"))
+    title, _ = proposal(PendingCommit("promote", evil, "now", evil, "r", "a", f"Promote {evil}"))
     assert title.isprintable()
     assert context_of(evil).isprintable()
     assert status_text(evil).isprintable()
@@ -56,7 +56,7 @@ def test_s6_no_name_gets_out_of_a_hidden_mark_or_into_a_second_line_of_a_title(e
 
 def test_two_rollouts_have_two_marks() -> None:
     """So that each finds its own comment."""
-    one, other = (Report(name, "r", "c", context_of(name), "pending", "x") for name in ("chat", "chat-2"))
+    one, other = (CommitReport(name, "r", "c", context_of(name), "pending", "x") for name in ("chat", "chat-2"))
     assert comment_mark(one) != comment_mark(other)
 
 
@@ -75,5 +75,5 @@ def test_a_text_keeps_its_lines_and_indents() -> None:
 
 
 def test_a_long_text_is_cut_before_the_host_refuses_it() -> None:
-    writing = Writing("put back", "chat/1", "now", "chat", "r", "a", "Roll back chat\n\n" + "x" * 100_000)
+    writing = PendingCommit("put back", "chat/1", "now", "chat", "r", "a", "Roll back chat\n\n" + "x" * 100_000)
     assert len(proposal(writing)[1]) < 65_000

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from canary.spec.models import ModelCanary
 from controlplane.gitops.follow import follow
+from controlplane.gitops.git_state import PlanOrigin
 from controlplane.gitops.hosts.settings import GitSettings
-from controlplane.gitops.ledger import Origin
 from controlplane.gitops.paths import Pattern
 from controlplane.gitops.remote import Remote, remote
 from controlplane.program import Audience
@@ -41,7 +41,7 @@ def file(name: str, canary: str) -> str:
     return FILE.format(name=name, canary=canary)
 
 
-def nobody(_plan: ModelCanary, _origin: Origin | None) -> Audience:
+def nobody(_plan: ModelCanary, _origin: PlanOrigin | None) -> Audience:
     """Nobody watches."""
     return Audience()
 

@@ -6,34 +6,34 @@ import gzip
 import pytest
 
 from canary.errors import BadInput
-from controlplane.gitops.ledger import Origin
+from controlplane.gitops.git_state import PlanOrigin
 from controlplane.gitsources.book import PACKED, StatusLedger
 
 
-def origin(number: int) -> Origin:
-    return Origin(f"apps/a{number}/canary.yml", 7, f"{number:016x}", "0" * 16, "a" * 40, "Ann", "Try something")
+def origin(number: int) -> PlanOrigin:
+    return PlanOrigin(f"apps/a{number}/canary.yml", 7, f"{number:016x}", "0" * 16, "a" * 40, "Ann", "Try something")
 
 
 def test_a_book_is_the_same_after_it_was_kept() -> None:
     """A fresh one is new, so git is asked what is rejected; one that was kept is not."""
-    ledger = StatusLedger("", "apps")
-    assert ledger.is_new
-    ledger.origin("chat", origin(1))
-    again = StatusLedger(ledger.text(), "apps")
-    assert (again.book, again.is_new) == (ledger.book, False)
-    assert again.text() == ledger.text()
+    git_state = StatusLedger("", "apps")
+    assert git_state.is_new
+    git_state.origin("chat", origin(1))
+    again = StatusLedger(git_state.text(), "apps")
+    assert (again.state, again.is_new) == (git_state.state, False)
+    assert again.text() == git_state.text()
 
 
 def test_a_thousand_files_fit_into_a_status() -> None:
     """Packed, far below what an object of the API server may hold; the same text whenever it is asked for."""
-    ledger = StatusLedger("", "apps")
+    git_state = StatusLedger("", "apps")
     for number in range(1000):
-        ledger.origin(f"a{number}", origin(number))
-    text = ledger.text()
+        git_state.origin(f"a{number}", origin(number))
+    text = git_state.text()
     assert text.startswith(PACKED)
     assert len(text) < 64 * 1024
-    assert ledger.text() == text
-    assert StatusLedger(text, "apps").book == ledger.book
+    assert git_state.text() == text
+    assert StatusLedger(text, "apps").state == git_state.state
 
 
 @pytest.mark.parametrize(
@@ -46,6 +46,6 @@ def test_a_damaged_book_is_refused_by_the_name_of_its_source(text: str) -> None:
 
 
 def test_who_asks_again_is_told_once() -> None:
-    ledger = StatusLedger("", "apps")
-    ledger.ask_again("chat")
-    assert (list(ledger.asked_again()), list(ledger.asked_again())) == (["chat"], [])
+    git_state = StatusLedger("", "apps")
+    git_state.ask_again("chat")
+    assert (list(git_state.asked_again()), list(git_state.asked_again())) == (["chat"], [])

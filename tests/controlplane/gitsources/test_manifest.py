@@ -7,7 +7,7 @@ import pytest
 from canary.spec import Source, parse, revision
 from canary.spec.reader import read
 from canary.spec.resource import from_object
-from controlplane.gitops.wanted import Complaint
+from controlplane.gitops.desired import FileError
 from controlplane.gitsources.manifest import resource_of
 from controlplane.gitsources.plans import Manifest, for_namespace
 from controlplane.kubernetes.api import Object
@@ -87,4 +87,4 @@ def test_a_file_at_rest_is_applied_too_and_tries_nothing() -> None:
     "text", ["", "- 1\n", "kind: [", "spec: 1\n", "metadata: {name: x, namespace: [a]}\nspec: {}\n"]
 )
 def test_what_is_no_plan_is_a_complaint_and_never_an_error(text: str) -> None:
-    assert isinstance(for_namespace("models")("canary.yml", text.encode(), None), Complaint)
+    assert isinstance(for_namespace("models")("canary.yml", text.encode(), None), FileError)

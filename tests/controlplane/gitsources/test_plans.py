@@ -2,7 +2,7 @@
 
 import pytest
 
-from controlplane.gitops.wanted import Complaint
+from controlplane.gitops.desired import FileError
 from controlplane.gitsources.plans import Manifest, for_namespace
 from tests.controlplane.gitsources.estate import file, path_of
 
@@ -26,7 +26,7 @@ def test_a_file_at_rest_becomes_a_resource_of_its_name() -> None:
 def test_s14_a_file_at_rest_names_a_resource_of_its_own_namespace(name: str) -> None:
     """No parser of plans has seen it, and the operator writes to what it names."""
     found = for_namespace("models")(PATH, at_rest(name), None)
-    assert isinstance(found, Complaint)
+    assert isinstance(found, FileError)
     assert found.sentence.startswith(f"{PATH}:")
     assert "metadata.name" in found.sentence
     assert "expected a" in found.sentence

@@ -29,9 +29,9 @@ async def test_a_webhook_at_any_replica_lets_the_leader_look(town: Estate) -> No
         body = push("github")
         hook = await town.sources.find(f"/{NAMESPACE}/{SOURCE}")
         assert hook is not None
-        forged = hook.doorman.answer(signed("github", body, at=0, secret="another one, long enough"), body, 0.0)
+        forged = hook.verifier.answer(signed("github", body, at=0, secret="another one, long enough"), body, 0.0)
         assert not forged.fetch
-        assert hook.doorman.answer(signed("github", body, at=0, secret=HOOK), body, 0.0).fetch
+        assert hook.verifier.answer(signed("github", body, at=0, secret=HOOK), body, 0.0).fetch
         await hook.fetch()
         await town.until(lambda: town.clerk.began == ["chat slow1"])
         assert await town.sources.find("/models/none") is None
@@ -55,7 +55,7 @@ async def test_r14_a_secret_that_was_replaced_opens_nothing_longer_because_a_clo
         hook = await town.sources.find(f"/{NAMESPACE}/{SOURCE}")
         assert hook is not None
         body = push("github")
-        assert not hook.doorman.answer(signed("github", body, at=0, secret=HOOK), body, 0.0).fetch
+        assert not hook.verifier.answer(signed("github", body, at=0, secret=HOOK), body, 0.0).fetch
 
 
 async def test_s14_a_namespace_is_followed_in_so_many_repositories_and_the_oldest_of_them(town: Estate) -> None:

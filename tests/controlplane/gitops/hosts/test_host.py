@@ -10,8 +10,8 @@ import pytest
 
 from controlplane.adapters.reach import Reach
 from controlplane.alerts.dial import Dial
-from controlplane.gitops.hosts.host import Comment, Host, HostFailed, Status, Why
-from controlplane.gitops.hosts.place import door_of, host_at, place_of
+from controlplane.gitops.hosts.host import Comment, Host, HostFailed, HostFailureKind, Status
+from controlplane.gitops.hosts.repo_location import access_of, host_at, location_of
 from controlplane.gitops.hosts.settings import GitSettings
 from tests.controlplane.gitops.hosts.forge import KINDS, TOKEN, Forge, Trouble
 from tests.controlplane.gitops.hosts.forge_server import forge_for
@@ -39,9 +39,9 @@ def adapter(forge: Forge, folder: Path, *, seconds: float = 10.0, now: Callable[
     """The adapter, as options and a token's file make it."""
     (folder / "token").write_text(f"{TOKEN}\n")
     settings = GitSettings(host=forge.kind, api=forge.api)
-    place = place_of("https://git.example.com/team/models.git", settings)
+    place = location_of("https://git.example.com/team/models.git", settings)
     assert place is not None
-    door = door_of(place, folder / "token", now)
+    door = access_of(place, folder / "token", now)
     return host_at(place, type(door)(door.root, door.token, Dial(Reach(), seconds=seconds), door.now))
 
 
@@ -81,7 +81,7 @@ async def test_a_second_one_for_the_same_branch_is_refused(forge: Forge, host: H
     await host.open(name, "main", "Once", "")
     with pytest.raises(HostFailed, match="already exists") as failed:
         await host.open(name, "main", "Twice", "")
-    assert failed.value.why is Why.INVALID
+    assert failed.value.why is HostFailureKind.INVALID
     assert len(forge.pulls) == 1
 
 
@@ -112,7 +112,7 @@ async def test_a_comment_is_made_changed_and_found_among_those_of_others(forge: 
     assert list(await host.comments(1)) == [Comment(first, "one again"), Comment(second, "two")]
     with pytest.raises(HostFailed) as failed:
         await host.say(1, "gone", 99)
-    assert failed.value.why is Why.MISSING
+    assert failed.value.why is HostFailureKind.MISSING
 
 
 async def test_many_comments_are_all_read(forge: Forge, host: Host) -> None:
@@ -148,36 +148,41 @@ async def test_a_commit_that_the_host_does_not_know_gets_no_status(forge: Forge,
     """Gitea calls that a failure of its own."""
     with pytest.raises(HostFailed) as failed:
         await host.set_status("f" * 40, STATUS)
-    assert failed.value.why is {"github": Why.INVALID, "gitlab": Why.MISSING, "gitea": Why.DOWN}[forge.kind]
+    assert (
+        failed.value.why
+        is {"github": HostFailureKind.INVALID, "gitlab": HostFailureKind.MISSING, "gitea": HostFailureKind.DOWN}[
+            forge.kind
+        ]
+    )
 
 
 @pytest.mark.parametrize(
     ("trouble", "why", "wait"),
     [
-        (Trouble(401), Why.TOKEN, None),
-        (Trouble(403, body='{"message": "Resource not accessible by integration"}'), Why.FORBIDDEN, None),
-        (Trouble(404), Why.MISSING, None),
-        (Trouble(410), Why.MISSING, None),
-        (Trouble(301, {"location": "http://127.0.0.1:1/"}), Why.MISSING, None),
-        (Trouble(422), Why.INVALID, None),
-        (Trouble(400), Why.INVALID, None),
-        (Trouble(429, {"retry-after": "7"}), Why.BUSY, 7.0),
-        (Trouble(429, {"ratelimit-reset": "IN_A_MINUTE"}), Why.BUSY, 60.0),
-        (Trouble(429, {"retry-after": "Sat, 21 Nov 2026 10:00:00 GMT"}), Why.BUSY, 60.0),
-        (Trouble(403, {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "IN_A_MINUTE"}), Why.BUSY, 60.0),
-        (Trouble(403, body='{"message": "You have exceeded a secondary rate limit."}'), Why.BUSY, 60.0),
-        (Trouble(429, {"retry-after": "99999999"}), Why.BUSY, 3600.0),
-        (Trouble(500), Why.DOWN, None),
-        (Trouble(503, {"retry-after": "5"}), Why.DOWN, 5.0),
-        (Trouble(200, body="<html>"), Why.DOWN, None),
-        (Trouble(200, body='["what"]'), Why.DOWN, None),
-        (Trouble(200, body="{}"), Why.DOWN, None),
-        (Trouble(200, {"content-encoding": "gzip"}), Why.DOWN, None),
-        (Trouble(200, body="[" * 100_000), Why.DOWN, None),
+        (Trouble(401), HostFailureKind.TOKEN, None),
+        (Trouble(403, body='{"message": "Resource not accessible by integration"}'), HostFailureKind.FORBIDDEN, None),
+        (Trouble(404), HostFailureKind.MISSING, None),
+        (Trouble(410), HostFailureKind.MISSING, None),
+        (Trouble(301, {"location": "http://127.0.0.1:1/"}), HostFailureKind.MISSING, None),
+        (Trouble(422), HostFailureKind.INVALID, None),
+        (Trouble(400), HostFailureKind.INVALID, None),
+        (Trouble(429, {"retry-after": "7"}), HostFailureKind.BUSY, 7.0),
+        (Trouble(429, {"ratelimit-reset": "IN_A_MINUTE"}), HostFailureKind.BUSY, 60.0),
+        (Trouble(429, {"retry-after": "Sat, 21 Nov 2026 10:00:00 GMT"}), HostFailureKind.BUSY, 60.0),
+        (Trouble(403, {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "IN_A_MINUTE"}), HostFailureKind.BUSY, 60.0),
+        (Trouble(403, body='{"message": "You have exceeded a secondary rate limit."}'), HostFailureKind.BUSY, 60.0),
+        (Trouble(429, {"retry-after": "99999999"}), HostFailureKind.BUSY, 3600.0),
+        (Trouble(500), HostFailureKind.DOWN, None),
+        (Trouble(503, {"retry-after": "5"}), HostFailureKind.DOWN, 5.0),
+        (Trouble(200, body="<html>"), HostFailureKind.DOWN, None),
+        (Trouble(200, body='["what"]'), HostFailureKind.DOWN, None),
+        (Trouble(200, body="{}"), HostFailureKind.DOWN, None),
+        (Trouble(200, {"content-encoding": "gzip"}), HostFailureKind.DOWN, None),
+        (Trouble(200, body="[" * 100_000), HostFailureKind.DOWN, None),
     ],
 )
 async def test_every_way_to_say_no_is_understood(
-    forge: Forge, host: Host, trouble: Trouble, why: Why, wait: float | None
+    forge: Forge, host: Host, trouble: Trouble, why: HostFailureKind, wait: float | None
 ) -> None:
     """401 is an expired token, 403 may be a limit, and a host in trouble may answer anything."""
     forge.trouble.append(Trouble(trouble.status, trouble.headers, trouble.body))
@@ -224,7 +229,7 @@ async def test_a_renewed_token_is_taken_at_the_next_request(forge: Forge, host: 
     (tmp_path / "token").unlink()
     with pytest.raises(HostFailed, match="cannot be read") as failed:
         await host.see(1)
-    assert failed.value.why is Why.TOKEN
+    assert failed.value.why is HostFailureKind.TOKEN
 
 
 async def test_s4_a_redirect_is_not_followed_and_no_address_of_an_answer_is_asked(
@@ -243,12 +248,14 @@ async def test_a_host_that_hangs_or_is_gone_is_given_up_soon(forge: Forge, tmp_p
     forge.hangs = threading.Event()
     with pytest.raises(HostFailed, match=r"no answer within 0\.2 s") as failed:
         await host.see(1)
-    assert failed.value.why is Why.DOWN
+    assert failed.value.why is HostFailureKind.DOWN
     forge.hangs.set()
-    gone = place_of("https://git.example.com/team/models.git", GitSettings(host=forge.kind, api="http://127.0.0.1:1"))
+    gone = location_of(
+        "https://git.example.com/team/models.git", GitSettings(host=forge.kind, api="http://127.0.0.1:1")
+    )
     assert gone is not None
     with pytest.raises(HostFailed, match="nobody listens there"):
-        await host_at(gone, door_of(gone, tmp_path / "token", time.time)).see(1)
+        await host_at(gone, access_of(gone, tmp_path / "token", time.time)).see(1)
 
 
 async def test_many_questions_at_once_are_each_answered(forge: Forge, host: Host) -> None:

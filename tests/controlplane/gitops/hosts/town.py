@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from controlplane.gitops import desk, proposals
+from controlplane.gitops import commit_outbox, pull_requests
+from controlplane.gitops.git_state import GitState, GitStateStore
 from controlplane.gitops.hosts.settings import GitSettings, Write
-from controlplane.gitops.ledger import Book, Ledger
 from controlplane.gitops.remote import Remote, remote
 from tests.controlplane.gitops.host import Host, hosted
 from tests.controlplane.gitops.hosts.forge import TOKEN, Forge, Kind
@@ -48,9 +48,9 @@ class HostedTown(Town):
         check = f"[ $ref != refs/heads/main ] || {{ {refuses}; }}"
         self.origin.hook("pre-receive", f"while read old new ref; do {check}; done")
 
-    def book(self, state: str = "state") -> Book:
+    def state(self, state: str = "state") -> GitState:
         """What a controller remembers."""
-        return Ledger(self.folder / state / "ledger.json").book
+        return GitStateStore(self.folder / state / "ledger.json").state
 
     def said_of(self, commit: str) -> list[tuple[str, str]]:
         """State and text of the statuses on a commit, oldest first."""
@@ -60,8 +60,8 @@ class HostedTown(Town):
 @contextmanager
 def hosted_town(folder: Path, kind: Kind, patch: pytest.MonkeyPatch) -> Iterator[HostedTown]:
     """A town on a host of this kind; waiting is short there."""
-    patch.setattr(desk, "HOST_PAUSES", (0.05, 0.2))
-    patch.setattr(proposals, "LOOK_EVERY", 0.2)
+    patch.setattr(commit_outbox, "HOST_PAUSES", (0.05, 0.2))
+    patch.setattr(pull_requests, "LOOK_EVERY", 0.2)
     (folder / "token").write_text(f"{TOKEN}\n")
     town = HostedTown(folder)
     with hosted(folder, TOKEN) as git, forge_for(kind, town.origin) as forge:

@@ -1,6 +1,7 @@
 """Commits and notes of ours: made from objects without a work tree, pushed as compare-and-swap.
 
-The writing half of `store.py`, which mixes it in. Whatever somebody else pushes in between is read again and kept.
+The writing half of `bare_repository.py`, which mixes it in. Whatever somebody else pushes in between is read again and
+kept.
 """
 
 import asyncio
@@ -14,8 +15,8 @@ from typing import Protocol
 
 from canary.errors import BadInput, Conflict, WorldError
 from canary.spec.source import printable, quoted
-from controlplane.gitops.git import Git, GitFailed, Limits, Why
-from controlplane.gitops.log import SECTION, Facts
+from controlplane.gitops.commit_log import SECTION, CommitInfo
+from controlplane.gitops.git import Git, GitFailed, GitFailureKind, Limits
 from controlplane.gitops.remote import Remote
 
 NOTES = "refs/notes/serinus"
@@ -25,7 +26,7 @@ _AUTHOR = re.compile(r"(?P<name>[^<>]*[^<>\s])\s*<(?P<mail>[^<>\s@]+@[^<>\s@]+)>
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class CommitAuthor:
     """Who our commits are by."""
 
     name: str = "Serinus"
@@ -34,30 +35,30 @@ class Identity:
     """File with the private ssh key that signs them; None leaves them unsigned."""
 
 
-def identity_of(author: str, key: Path | None) -> Identity:
+def parse_author(author: str, key: Path | None) -> CommitAuthor:
     """Who is meant by `Name <mail@example.com>`; Serinus itself by nothing. Raises `BadInput`."""
     if key is not None and not key.is_file():
         raise BadInput(f"The file for the key, {printable(str(key))}, does not exist; nothing was started.")
     if not author:
-        return Identity(key=key)
+        return CommitAuthor(key=key)
     found = _AUTHOR.fullmatch(author)
     if found is None or not author.isprintable():
         raise BadInput(f"{quoted(author)} is no author; expected 'Name <mail@example.com>'. Nothing was started.")
-    return Identity(found["name"], found["mail"], key)
+    return CommitAuthor(found["name"], found["mail"], key)
 
 
-class Protected(WorldError):  # noqa: N818 - what the branch is
+class ProtectedBranch(WorldError):  # noqa: N818 - what the branch is
     """The host does not let us push to the branch."""
 
 
-class Reader(Protocol):
+class RepositoryReader(Protocol):
     """What writing needs to know of the repository."""
 
     async def fetch(self) -> str | None:
         """The branch's newest commit."""
         ...
 
-    async def recent(self, commit: str) -> Sequence[Facts]:
+    async def recent(self, commit: str) -> Sequence[CommitInfo]:
         """The newest commits, newest first."""
         ...
 
@@ -66,10 +67,10 @@ class Reader(Protocol):
         ...
 
 
-class Writer:
+class CommitWriter:
     """Pushes to one branch of one repository."""
 
-    def __init__(self, git: Git, reader: Reader, identity: Identity) -> None:
+    def __init__(self, git: Git, reader: RepositoryReader, identity: CommitAuthor) -> None:
         self._git = git
         self._reader = reader
         self._identity = identity
@@ -85,13 +86,13 @@ class Writer:
         return self._git.limits
 
     async def commit(
-        self, path: str, change: Callable[[bytes], bytes | None], message: str, mark: Callable[[Facts], bool]
+        self, path: str, change: Callable[[bytes], bytes | None], message: str, mark: Callable[[CommitInfo], bool]
     ) -> str | None:
         """Push a commit that changes one file; answers its id, or the one that is there already (`mark` knows it).
 
         `change` gets the file as it is on the branch and answers it changed; None, like a file that is gone, means that
         there is nothing to write any more, and so is the answer. Raises `WorldError`, and `Conflict` when others kept
-        pushing first, `Protected` when the host lets nobody push to the branch.
+        pushing first, `ProtectedBranch` when the host lets nobody push to the branch.
         """
         for number in range(TRIES):
             head = await self._reader.fetch()
@@ -106,8 +107,8 @@ class Writer:
             try:
                 return await self.push(head, await self.make(head, path, after, message), self.remote.ref)
             except GitFailed as error:
-                if error.why is not Why.MOVED:
-                    kind = Protected if error.why is Why.REFUSED else WorldError
+                if error.why is not GitFailureKind.MOVED:
+                    kind = ProtectedBranch if error.why is GitFailureKind.REFUSED else WorldError
                     raise kind(f"The commit for {path} is not in {self.remote.url} yet: {error}.") from error
             await asyncio.sleep(random.uniform(0, 0.05 * 2**number))  # noqa: S311 - spreads writers, hides nothing
         raise Conflict(f"The commit for {path} is not in {self.remote.url} yet: others pushed first {TRIES} times.")
@@ -137,7 +138,7 @@ class Writer:
                 try:
                     await self.push(old, new, NOTES)
                 except GitFailed as error:
-                    if error.why is not Why.MOVED:
+                    if error.why is not GitFailureKind.MOVED:
                         raise
                 else:
                     return

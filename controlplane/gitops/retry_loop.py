@@ -12,7 +12,7 @@ from controlplane.backoff import Backoff
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class RoundResult:
     """How one round went."""
 
     failed: bool = False
@@ -24,12 +24,14 @@ class Look:
     stop: bool = False
     """Whether the host answers nothing at present, so that nothing else needs to be asked in this round."""
 
-    def __add__(self, other: "Look") -> "Look":
+    def __add__(self, other: "RoundResult") -> "RoundResult":
         """Both, in one round."""
-        return Look(self.failed or other.failed, min(self.within, other.within), max(self.rest, other.rest), other.stop)
+        return RoundResult(
+            self.failed or other.failed, min(self.within, other.within), max(self.rest, other.rest), other.stop
+        )
 
 
-async def rounds(once: Callable[[], Awaitable[Look]], news: asyncio.Event, backoff: Backoff) -> None:
+async def retry_forever(once: Callable[[], Awaitable[RoundResult]], news: asyncio.Event, backoff: Backoff) -> None:
     """Call `once` again and again until cancelled."""
     while True:
         news.clear()

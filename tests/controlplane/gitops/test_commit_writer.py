@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from canary.errors import BadInput
+from controlplane.gitops.bare_repository import BareRepository
+from controlplane.gitops.commit_writer import CommitAuthor, parse_author
 from controlplane.gitops.hosts.settings import GitSettings
 from controlplane.gitops.remote import remote
-from controlplane.gitops.store import Store
-from controlplane.gitops.writer import Identity, identity_of
 from tests.controlplane.gitops.origin import ENVIRONMENT, Origin
 from tests.controlplane.gitops.sshd import make_key
 from tests.controlplane.gitops.town import Town, file
@@ -49,7 +49,7 @@ async def test_a_key_that_cannot_sign_is_told_before_anything_starts(tmp_path: P
     if fault == "content":
         key.write_text("MARKER is no key\n")
     there = remote(Origin(tmp_path / "origin.git").url, local=True)
-    store = Store(tmp_path / "store", there, identity=Identity(key=key))
+    store = BareRepository(tmp_path / "store", there, identity=CommitAuthor(key=key))
     with pytest.raises(BadInput, match="cannot sign commits") as error:
         await store.check()
     assert "MARKER" not in str(error.value)
@@ -58,13 +58,13 @@ async def test_a_key_that_cannot_sign_is_told_before_anything_starts(tmp_path: P
 
 async def test_a_good_key_passes_the_check_and_leaves_nothing_behind(tmp_path: Path) -> None:
     there = remote(Origin(tmp_path / "origin.git").url, local=True)
-    await Store(tmp_path / "store", there, identity=Identity(key=make_key(tmp_path / "key"))).check()
+    await BareRepository(tmp_path / "store", there, identity=CommitAuthor(key=make_key(tmp_path / "key"))).check()
     assert [each.name for each in (tmp_path / "store").iterdir()] == ["askpass"]
 
 
 def test_an_author_is_a_name_and_an_address() -> None:
-    assert identity_of("Serinus Bot <bot@example.com>", None) == Identity("Serinus Bot", "bot@example.com")
-    assert identity_of("", None) == Identity()
+    assert parse_author("Serinus Bot <bot@example.com>", None) == CommitAuthor("Serinus Bot", "bot@example.com")
+    assert parse_author("", None) == CommitAuthor()
 
 
 @pytest.mark.parametrize(
@@ -72,9 +72,9 @@ def test_an_author_is_a_name_and_an_address() -> None:
 )
 def test_what_git_would_bend_into_another_author_is_refused(author: str) -> None:
     with pytest.raises(BadInput, match="is no author"):
-        identity_of(author, None)
+        parse_author(author, None)
 
 
 def test_a_key_that_is_not_there_is_told_as_that(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="does not exist"):
-        identity_of("", tmp_path / "none")
+        parse_author("", tmp_path / "none")

@@ -1,15 +1,17 @@
-"""What the controller needs of whatever carries rollouts out: `fleet.py` on one machine, `gitsources` in a cluster."""
+"""What the controller needs of whatever carries rollouts out: `local_rollouts.py` on one machine, `gitsources` in a
+cluster.
+"""
 
 import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
 from canary.rollout import Event, Rollout
-from controlplane.gitops.wanted import Wanted
+from controlplane.gitops.desired import DesiredRollout
 from controlplane.ports import Stored
 
 
-class Rollouts(Protocol):
+class RolloutRunner(Protocol):
     """Rollouts by name. What is told to begin or to end does so in its own time."""
 
     def open(self, tasks: asyncio.TaskGroup) -> None:
@@ -28,11 +30,11 @@ class Rollouts(Protocol):
         """Whether anything is under way for it."""
         ...
 
-    def take(self, wanted: Wanted) -> None:
+    def take(self, wanted: DesiredRollout) -> None:
         """Carry this plan out, in place of the one that runs under its name if there is one."""
         ...
 
-    def mirror(self, wanted: Wanted) -> None:
+    def mirror(self, wanted: DesiredRollout) -> None:
         """The file says this by now, and nothing is to begin by it."""
         ...
 

@@ -29,7 +29,7 @@ SETTINGS_NAME = "serinus.yml"
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class DesiredRollout:
     """A file that can be understood."""
 
     path: str
@@ -47,7 +47,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Complaint:
+class FileError:
     """A file that cannot be used."""
 
     path: str
@@ -61,21 +61,21 @@ def for_this_machine(document: Document) -> Sequence[Fault]:
     return local_faults(document, dollars_an_hour)
 
 
-def understood(
+def parse_file(
     path: str,
     text: bytes,
     settings: Source | None,
     faults_of: Callable[[Document], Sequence[Fault]] = for_this_machine,
-) -> Wanted | Complaint:
+) -> DesiredRollout | FileError:
     """What one file wants. `faults_of` says what is wrong with a plan where it is to be carried out."""
     root, _ = read(Source(path, text))
     if root is not None and at_rest(root):
         name = _name_at_rest(root, settings)
         if name and not is_name(name):  # the form of a file with a plan in it is checked by its parser
             expected = "a name of at most 63 lower-case letters, digits, - and ., such as support-llm"
-            return Complaint(path, 1, f"{path}: metadata.name is {quoted(name)}; expected {expected}.")
+            return FileError(path, 1, f"{path}: metadata.name is {quoted(name)}; expected {expected}.")
         if name:
-            return Wanted(path, name, _line(root), None, arms_of(root))
+            return DesiredRollout(path, name, _line(root), None, arms_of(root))
     try:
         document = parse_document(text, path, settings)
     except SpecError as error:
@@ -85,7 +85,9 @@ def understood(
     if root is None:
         raise BugError(f"{path} was parsed and cannot be read; nothing was started")
     plan = document.canary
-    return Wanted(path, plan.metadata.name, _line(root), plan, arms_of(root), revision(plan), variant_digest(plan.spec))
+    return DesiredRollout(
+        path, plan.metadata.name, _line(root), plan, arms_of(root), revision(plan), variant_digest(plan.spec)
+    )
 
 
 def arms_of(root: Node) -> str:
@@ -94,19 +96,19 @@ def arms_of(root: Node) -> str:
     return hashlib.sha256(json.dumps(written, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def claims(
-    found: Sequence[Wanted], owners: Mapping[str, str], unreadable: AbstractSet[str] = frozenset()
-) -> tuple[Mapping[str, Wanted], Sequence[Complaint]]:
+def resolve_ownership(
+    found: Sequence[DesiredRollout], owners: Mapping[str, str], unreadable: AbstractSet[str] = frozenset()
+) -> tuple[Mapping[str, DesiredRollout], Sequence[FileError]]:
     """One file for each rollout. Of two with one name, or one model in one place, the one that has it already keeps it;
     two new ones get nothing.
 
     `owners` names the path that each rollout came from until now; one that is `unreadable` now keeps its name as well.
     """
-    by_name: dict[str, list[Wanted]] = {}
+    by_name: dict[str, list[DesiredRollout]] = {}
     for each in found:
         by_name.setdefault(each.name, []).append(each)
-    granted: dict[str, Wanted] = {}
-    complaints: list[Complaint] = []
+    granted: dict[str, DesiredRollout] = {}
+    complaints: list[FileError] = []
     for name, claimants in by_name.items():
         path = owners.get(name)
         if path in unreadable:
@@ -132,16 +134,16 @@ def claims(
     return granted, complaints
 
 
-def _with_one_model(wanted: Iterable[Wanted]) -> Sequence[Sequence[Wanted]]:
+def _with_one_model(wanted: Iterable[DesiredRollout]) -> Sequence[Sequence[DesiredRollout]]:
     """Those of different names that answer for one model in one place, where only one of them can."""
-    by_model: dict[str, list[Wanted]] = {}
+    by_model: dict[str, list[DesiredRollout]] = {}
     for each in wanted:
         if model := _model_of(each):
             by_model.setdefault(model, []).append(each)
     return [rivals for rivals in by_model.values() if len(rivals) > 1]
 
 
-def _model_of(wanted: Wanted) -> str:
+def _model_of(wanted: DesiredRollout) -> str:
     """The model and where it answers on this machine, as a clause; nothing where every rollout gets its own place."""
     local = wanted.plan.spec.platform.local if wanted.plan is not None else None
     if wanted.plan is None or local is None or local.listen.endswith(":0"):
@@ -149,13 +151,13 @@ def _model_of(wanted: Wanted) -> str:
     return f"the model {quoted(wanted.plan.spec.model.name)} at {local.listen}"
 
 
-def _claimed(each: Wanted, others: str, keeps: str, what: str = "") -> Complaint:
+def _claimed(each: DesiredRollout, others: str, keeps: str, what: str = "") -> FileError:
     what = what or f"the name {quoted(each.name)}"
     sentence = f"{each.path}:{each.line}: {what} is claimed by {others} too; {keeps}."
-    return Complaint(each.path, each.line, sentence)
+    return FileError(each.path, each.line, sentence)
 
 
-def _owner(claimants: Sequence[Wanted], path: str | None) -> Wanted | None:
+def _owner(claimants: Sequence[DesiredRollout], path: str | None) -> DesiredRollout | None:
     return next((each for each in claimants if each.path == path), None)
 
 
@@ -175,5 +177,5 @@ def _line(root: Node) -> int:
     return (node.key or node.place).line if node is not None else 1
 
 
-def _complaint(path: str, faults: Sequence[Fault]) -> Complaint:
-    return Complaint(path, faults[0].line, "\n".join(str(fault) for fault in faults))
+def _complaint(path: str, faults: Sequence[Fault]) -> FileError:
+    return FileError(path, faults[0].line, "\n".join(str(fault) for fault in faults))

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from canary.errors import BadInput, Conflict, WorldError
+from controlplane.gitops.bare_repository import BareRepository
+from controlplane.gitops.commit_log import CommitInfo
 from controlplane.gitops.git import Limits
-from controlplane.gitops.log import Facts
 from controlplane.gitops.paths import Pattern
 from controlplane.gitops.remote import remote
-from controlplane.gitops.store import Store
 from tests.controlplane.gitops.origin import Origin
 from tests.controlplane.other_user import exposed, open_to_all, readable
 
@@ -24,8 +24,8 @@ def origin(tmp_path: Path) -> Origin:
     return Origin(tmp_path / "origin.git")
 
 
-async def opened(tmp_path: Path, origin: Origin, name: str = "store", **limits: int) -> Store:
-    store = Store(tmp_path / name, remote(origin.url, local=True), limits=replace(Limits(), **limits))
+async def opened(tmp_path: Path, origin: Origin, name: str = "store", **limits: int) -> BareRepository:
+    store = BareRepository(tmp_path / name, remote(origin.url, local=True), limits=replace(Limits(), **limits))
     await store.open()
     return store
 
@@ -40,7 +40,7 @@ def size_of(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-def never(_facts: Facts) -> bool:
+def never(_facts: CommitInfo) -> bool:
     return False
 
 
@@ -70,7 +70,7 @@ async def test_an_empty_repository_a_missing_branch_and_a_missing_repository_are
     origin.commit({"x": "y"}, branch="other")
     with pytest.raises(WorldError, match=r"branch main is not in .* \(any more\)"):
         await store.fetch()
-    gone = Store(tmp_path / "gone", remote(f"{origin.url}-not", local=True))
+    gone = BareRepository(tmp_path / "gone", remote(f"{origin.url}-not", local=True))
     await gone.open()
     with pytest.raises(WorldError, match="no such repository"):
         await gone.fetch()
@@ -209,7 +209,7 @@ async def test_a_commit_changes_one_file_and_is_made_once(tmp_path: Path, origin
     store = await opened(tmp_path, origin)
     message = "Roll back a\n\nSerinus-Rollout: a/1\n"
 
-    def mine(facts: Facts) -> bool:
+    def mine(facts: CommitInfo) -> bool:
         return facts.trailer("Serinus-Rollout") == "a/1"
 
     made = await store.writer.commit("a/canary.yml", lambda text: text + b"two\n", message, mine)
@@ -232,7 +232,7 @@ async def test_s7_a_copy_is_its_owner_s_alone_and_a_repository_of_this_machine_k
     try:
         with open_to_all() as shared:
             origin.commit({"apps/chat/canary.yml": "a: 1\n"})
-            store = Store(shared / "store", remote(origin.url, local=True))
+            store = BareRepository(shared / "store", remote(origin.url, local=True))
             await store.open()
             await store.fetch()
             await store.writer.commit("apps/chat/canary.yml", lambda _text: b"a: 2\n", "Change it\n", never)
@@ -252,13 +252,13 @@ async def test_s7_a_copy_is_not_kept_where_another_user_could_replace_what_git_r
     (tmp_path / "store").mkdir(mode=0o700)
     for name in ("askpass", ".askpass.new"):
         (tmp_path / "store" / name).symlink_to(victim)
-    store = Store(tmp_path / "store", remote(origin.url, local=True))
+    store = BareRepository(tmp_path / "store", remote(origin.url, local=True))
     with pytest.raises(WorldError, match="for git cannot be used"):
         await store.open()
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")
     with pytest.raises(BadInput, match="is a link"):
-        await Store(tmp_path / "link", remote(origin.url, local=True)).open()
+        await BareRepository(tmp_path / "link", remote(origin.url, local=True)).open()
     assert victim.read_text() == "precious"
 
 
@@ -286,7 +286,7 @@ async def test_r7_ten_machines_with_one_decision_make_one_commit(tmp_path: Path,
     origin.commit({"canary.yml": "old"})
     stores = [await opened(tmp_path, origin, f"store-{n}") for n in range(10)]
 
-    async def write(store: Store) -> str | None:
+    async def write(store: BareRepository) -> str | None:
         return await store.writer.commit(
             "canary.yml", lambda text: text + b"!", "Once", lambda facts: facts.subject == "Once"
         )
@@ -373,7 +373,7 @@ async def test_a_store_that_is_used_for_long_stays_small(
     tmp_path: Path, origin: Origin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Small fetches leave a pack each; from time to time they become one."""
-    monkeypatch.setattr("controlplane.gitops.store.TIDY_EVERY", 25)
+    monkeypatch.setattr("controlplane.gitops.bare_repository.TIDY_EVERY", 25)
     store = await opened(tmp_path, origin)
     for number in range(26):
         origin.commit({"canary.yml": str(number)})
@@ -413,7 +413,7 @@ async def test_a_host_that_never_answers_is_given_up(tmp_path: Path) -> None:
 
     server = await asyncio.start_server(silent, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/x.git"
-    store = Store(tmp_path / "store", remote(url), limits=Limits(seconds=1.0))
+    store = BareRepository(tmp_path / "store", remote(url), limits=Limits(seconds=1.0))
     await store.open()
     with pytest.raises(WorldError, match="no answer within 1 s"):
         await store.fetch()

@@ -16,7 +16,7 @@ from canary.spec import revision
 from canary.spec.models import ModelCanary
 from canary.spec.parse import parse
 from controlplane.adapters.system_clock import SystemClock
-from controlplane.gitops.fleet import Fleet
+from controlplane.gitops.local_rollouts import LocalRollouts
 from controlplane.program import Audience, Controls
 from tests.controlplane.gitops.town import file
 from tests.virtual import in_virtual_time
@@ -66,7 +66,7 @@ class Yard:
         self.faults: list[WorldError] = []
         """What goes wrong when ends are told, in turn."""
         self.ended: list[str] = []
-        self.fleet = Fleet(
+        self.fleet = LocalRollouts(
             lambda name: folder / name,
             self.machine,
             clock=SystemClock(),
@@ -76,7 +76,7 @@ class Yard:
         )
 
     @asynccontextmanager
-    async def busy(self) -> AsyncIterator[Fleet]:
+    async def busy(self) -> AsyncIterator[LocalRollouts]:
         """The fleet at work; it leaves at the end of the block."""
         async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
             self.fleet.open(tasks)
@@ -157,7 +157,7 @@ async def test_a_plan_that_could_never_begin_is_withdrawn_without_an_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """There is nothing to give back and nobody to tell."""
-    monkeypatch.setattr("controlplane.gitops.fleet.FIRST_WAIT", 0.3)
+    monkeypatch.setattr("controlplane.gitops.local_rollouts.FIRST_WAIT", 0.3)
     yard = Yard(tmp_path)
     yard.machine.refuses.set()
     async with yard.busy() as fleet:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from controlplane.gitops import statuses
+from controlplane.gitops import commit_statuses
 from tests.controlplane.gitops.hosts.forge import KINDS, TOKEN, Trouble
 from tests.controlplane.gitops.hosts.town import FILE, HostedTown, hosted_town
 from tests.controlplane.gitops.machine import WHY
@@ -56,9 +56,9 @@ async def test_a_promotion_is_a_success_and_is_said_once_however_often_a_control
         await town.until(lambda: town.said_of(brought)[-1:] == [("success", "good2 is promoted.")])
     said = len(town.forge.statuses)
     async with town.following():
-        await town.until(lambda: town.book().head == town.origin.head())
+        await town.until(lambda: town.state().head == town.origin.head())
         town.origin.commit({"README": "x"})
-        await town.until(lambda: town.book().head == town.origin.head())
+        await town.until(lambda: town.state().head == town.origin.head())
     assert len(town.forge.statuses) == said
 
 
@@ -99,7 +99,7 @@ async def test_a_later_commit_that_changes_nothing_of_the_plan_gets_no_status(to
         brought = town.origin.commit({FILE: file("chat", "slow2")})
         await town.until(lambda: town.said_of(brought))
         later = town.origin.commit({FILE: file("chat", "slow2").replace("ask Ann", "ask Bob")})
-        await town.until(lambda: town.book().head == later)
+        await town.until(lambda: town.state().head == later)
     async with town.following():
         town.machine.ends.add("chat")
         await town.until(lambda: town.said_of(brought)[-1][0] == "failure")
@@ -116,8 +116,8 @@ async def test_the_pull_request_that_brought_a_canary_has_one_comment_that_chang
     (_, ours) = town.forge.pulls[0].comments
     assert "under way" in town.forge.pulls[0].comments[ours]
     assert "[More on the dashboard](https://serinus.example.com/rollouts/chat)" in town.forge.pulls[0].comments[ours]
-    ledger = town.folder / "state" / "ledger.json"
-    ledger.write_text(ledger.read_text().replace(f'"comment": {ours}', '"comment": 0'))
+    git_state = town.folder / "state" / "ledger.json"
+    git_state.write_text(git_state.read_text().replace(f'"comment": {ours}', '"comment": 0'))
     town.machine.ends.add("chat")
     async with town.following():
         await town.until(lambda: "not promoted" in town.forge.pulls[0].comments[ours])
@@ -171,7 +171,7 @@ async def test_a_bad_file_is_a_note_where_the_host_takes_no_status(town: HostedT
         await town.until_said("does not let the token do this", "rollouts do not")
         await town.until(lambda: town.origin.exists("refs/notes/serinus"))
         await town.until_commits(2)
-        await town.until(lambda: len(town.forge.asked) >= 2 * statuses.REFUSALS)
+        await town.until(lambda: len(town.forge.asked) >= 2 * commit_statuses.REFUSALS)
     assert "apps/a/canary.yml:1:" in town.origin.note(bad)
     assert sum("does not let the token" in sentence for sentence in town.said) == 1
     assert not any("again" in sentence for sentence in town.said)

@@ -1,6 +1,7 @@
 """The history of a repository: commits as values, read from `git log` in a way that no commit can forge.
 
-Used by `store.py` and `writer.py`. Words that people wrote are made printable here; trailers are as git finds them.
+Used by `bare_repository.py` and `commit_writer.py`. Words that people wrote are made printable here; trailers are as
+git finds them.
 """
 
 import re
@@ -17,7 +18,7 @@ SECTION = "\n\n----\n\n"
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class CommitInfo:
     """A commit, for people: which, whose, when, what for."""
 
     id: str
@@ -40,12 +41,12 @@ class Facts:
         found = re.search(rf"^{re.escape(key)}: (.*)$", self.trailers, re.MULTILINE | re.IGNORECASE)
         return found[1].strip() if found else ""
 
-    def noted(self) -> "Sequence[Facts]":
+    def noted(self) -> "Sequence[CommitInfo]":
         """This commit once for each section of the note on it, with that section's trailers."""
         return [replace(self, trailers=section) for section in self.note.split(SECTION) if section]
 
 
-async def log(git: Git, *arguments: str, notes: str = "") -> Sequence[tuple[Facts, Sequence[str]]]:
+async def read_log(git: Git, *arguments: str, notes: str = "") -> Sequence[tuple[CommitInfo, Sequence[str]]]:
     """Commits and, where asked for, the paths that they change; with the notes of a ref where one is named."""
     # Nobody can know the mark beforehand and forge a commit in the words of another; NUL is in no word of git's.
     mark = secrets.token_hex(16)
@@ -54,6 +55,6 @@ async def log(git: Git, *arguments: str, notes: str = "") -> Sequence[tuple[Fact
     commits = []
     for record in logged.decode("utf-8", "surrogateescape").split(mark)[1:]:
         id_, author, at, subject, trailers, note, paths = record.split("\0", 6)
-        facts = Facts(id_, printable(author), float(at), printable(subject), trailers.strip(), note.strip())
+        facts = CommitInfo(id_, printable(author), float(at), printable(subject), trailers.strip(), note.strip())
         commits.append((facts, [path for path in paths.strip("\0\n").split("\0") if path]))
     return commits

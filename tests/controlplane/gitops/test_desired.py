@@ -3,15 +3,15 @@
 import pytest
 
 from canary.spec import Source
-from controlplane.gitops.wanted import Complaint, Wanted, arms_of, claims, understood
+from controlplane.gitops.desired import DesiredRollout, FileError, arms_of, parse_file, resolve_ownership
 from tests.controlplane.gitops.town import file
 
 PATH = "apps/chat/canary.yml"
 
 
-def wanted(text: str, settings: str = "", path: str = PATH) -> Wanted:
-    found = understood(path, text.encode(), Source("apps/chat/serinus.yml", settings) if settings else None)
-    assert isinstance(found, Wanted), found
+def wanted(text: str, settings: str = "", path: str = PATH) -> DesiredRollout:
+    found = parse_file(path, text.encode(), Source("apps/chat/serinus.yml", settings) if settings else None)
+    assert isinstance(found, DesiredRollout), found
     return found
 
 
@@ -38,8 +38,8 @@ def test_a_file_at_rest_keeps_its_name_and_names_nothing_to_try(text: str, setti
 @pytest.mark.parametrize("name", ["../../../tmp/x", "..", "a/b", "Chat", "a b", "a" * 64, '"a\\0b"'])
 def test_s14_a_file_at_rest_has_a_name_like_any_other(name: str) -> None:
     """No parser of plans has seen it, and folders and addresses are made of it."""
-    found = understood(PATH, file("chat", "v1").replace("{name: chat}", f"{{name: {name}}}").encode(), None)
-    assert isinstance(found, Complaint)
+    found = parse_file(PATH, file("chat", "v1").replace("{name: chat}", f"{{name: {name}}}").encode(), None)
+    assert isinstance(found, FileError)
     assert "metadata.name" in found.sentence
     assert "expected a name of at most 63 lower-case letters" in found.sentence
 
@@ -47,23 +47,23 @@ def test_s14_a_file_at_rest_has_a_name_like_any_other(name: str) -> None:
 @pytest.mark.parametrize("text", [b"", b"\xff\xfea", b"version https://git-lfs.github.com/spec/v1\n", b"#" * 300_000])
 def test_s1_a_file_that_is_no_plan_is_a_complaint_with_its_place(text: bytes) -> None:
     """Empty, another encoding, a pointer of Git LFS, far too large."""
-    found = understood(PATH, text, None)
-    assert isinstance(found, Complaint)
+    found = parse_file(PATH, text, None)
+    assert isinstance(found, FileError)
     assert found.sentence.startswith(f"{PATH}:")
 
 
 def test_a_plan_for_a_cluster_is_refused_on_this_machine() -> None:
     text = file("chat", "v2").replace('local: {listen: "127.0.0.1:0"}', "kserve: {}")
-    found = understood(PATH, text.encode(), None)
-    assert isinstance(found, Complaint)
+    found = parse_file(PATH, text.encode(), None)
+    assert isinstance(found, FileError)
     assert "runs in a cluster" in found.sentence
 
 
 def test_a_canary_that_its_gpus_cannot_run_is_refused_before_it_starts() -> None:
     text = file("chat", "v2").replace("name: v2", "name: v2\n    quantization: fp8\n    profile: {gpu: A100}")
     text = text.replace("{name: m}", "{name: m, uri: hf://meta-llama/Llama-3.1-8B-Instruct}")
-    found = understood(PATH, text.encode(), None)
-    assert isinstance(found, Complaint)
+    found = parse_file(PATH, text.encode(), None)
+    assert isinstance(found, FileError)
     assert "compute capability" in found.sentence
 
 
@@ -80,32 +80,32 @@ def test_the_digest_of_the_variants_does_not_see_how_they_are_written() -> None:
 def test_of_claimants_the_owner_keeps_the_name_and_strangers_get_nothing() -> None:
     """Also while the owner cannot be read."""
     mine, theirs = wanted(file("chat", "v2")), wanted(file("chat", "v3"), path="apps/copy/canary.yml")
-    granted, complaints = claims([mine, theirs], {"chat": PATH})
+    granted, complaints = resolve_ownership([mine, theirs], {"chat": PATH})
     assert granted == {"chat": mine}
     assert [complaint.path for complaint in complaints] == ["apps/copy/canary.yml"]
-    granted, complaints = claims([mine, theirs], {})
+    granted, complaints = resolve_ownership([mine, theirs], {})
     assert (granted, len(complaints)) == ({}, 2)
-    granted, complaints = claims([theirs], {"chat": PATH}, {PATH})
+    granted, complaints = resolve_ownership([theirs], {"chat": PATH}, {PATH})
     assert (granted, len(complaints)) == ({}, 1)
-    assert claims([theirs], {"chat": PATH}) == ({"chat": theirs}, [])
+    assert resolve_ownership([theirs], {"chat": PATH}) == ({"chat": theirs}, [])
 
 
 def test_of_two_names_for_one_model_in_one_place_the_one_that_has_it_keeps_it() -> None:
     """Two that are new get nothing; what runs is never taken away; two models, or two places, are no conflict."""
     at = [file(name, "v2").replace("127.0.0.1:0", "127.0.0.1:8080") for name in ("chat", "talk")]
     mine, theirs = wanted(at[0]), wanted(at[1], path="apps/talk/canary.yml")
-    granted, complaints = claims([mine, theirs], {"chat": PATH})
+    granted, complaints = resolve_ownership([mine, theirs], {"chat": PATH})
     assert granted == {"chat": mine}
     (complaint,) = complaints
     assert complaint.sentence == (
         'apps/talk/canary.yml:11: the model "m" at 127.0.0.1:8080 is claimed by apps/chat/canary.yml:11 too; '
         "what has it already keeps it."
     )
-    granted, complaints = claims([mine, theirs], {})
+    granted, complaints = resolve_ownership([mine, theirs], {})
     assert (granted, len(complaints)) == ({}, 2)
     assert all("neither is started" in each.sentence for each in complaints)
-    assert claims([mine, theirs], {"chat": PATH, "talk": "apps/talk/canary.yml"})[1] == []
+    assert resolve_ownership([mine, theirs], {"chat": PATH, "talk": "apps/talk/canary.yml"})[1] == []
     elsewhere = wanted(at[1].replace("8080", "8081"), path="apps/talk/canary.yml")
     other = wanted(at[1].replace("name: m}", "name: n}"), path="apps/talk/canary.yml")
     for each in (elsewhere, other, wanted(file("talk", "v2"), path="apps/talk/canary.yml")):
-        assert claims([mine, each], {})[1] == []
+        assert resolve_ownership([mine, each], {})[1] == []

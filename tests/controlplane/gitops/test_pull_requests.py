@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from controlplane.gitops.controller import ask_for_retry
+from controlplane.gitops.git_state import GitStateStore, PendingCommit, Proposal
 from controlplane.gitops.hosts.host import PullRequest
 from controlplane.gitops.hosts.settings import GitSettings
-from controlplane.gitops.ledger import Ledger, Proposal, Writing
-from controlplane.gitops.proposals import Proposals, branch_of
-from controlplane.gitops.workshop import Workshop
+from controlplane.gitops.pull_requests import PullRequests, branch_of
+from controlplane.gitops.repo_context import RepoContext
 from tests.controlplane.gitops.hosts.forge import KINDS, TOKEN, Trouble
 from tests.controlplane.gitops.hosts.town import FILE, HostedTown, hosted_town
 from tests.controlplane.gitops.town import file
@@ -55,8 +55,8 @@ async def test_a_rollback_is_proposed_once_and_done_when_somebody_merges_it(town
         await town.until_said("is merged as", merged[:7])
     assert town.origin.text(FILE) == file("chat", "v1")
     assert town.machine.began == ["chat bad2"]
-    assert (town.book().proposals, town.book().writings) == ((), ())
-    assert town.book().made["chat"].commit == merged
+    assert (town.state().proposals, town.state().writings) == ((), ())
+    assert town.state().made["chat"].commit == merged
     assert not town.origin.exists("refs/heads/serinus")
     assert len(town.forge.pulls) == 1
 
@@ -86,7 +86,7 @@ async def test_with_direct_a_protected_branch_is_waited_for(town: HostedTown) ->
         town.origin.commit({FILE: file("chat", "bad2")})
         await town.until_said("is waiting", "refuses the push")
     assert town.forge.pulls == []
-    assert len(town.book().writings) == 1
+    assert len(town.state().writings) == 1
 
 
 async def test_a_promotion_is_proposed_and_the_winner_is_not_tried_again_meanwhile(town: HostedTown) -> None:
@@ -110,7 +110,7 @@ async def test_r1_an_answer_that_is_lost_opens_no_second_pull_request(town: Host
     async with town.following(write="pull-request"):
         await proposed(town)
     assert len(town.forge.pulls) == 1
-    assert town.book().proposals[0].number == 1
+    assert town.state().proposals[0].number == 1
 
 
 @every_host
@@ -118,8 +118,8 @@ async def test_r1_what_was_merged_before_it_was_noted_down_is_done(town: HostedT
     """Killed between opening it and remembering its number; somebody merged it before the next start."""
     async with town.following(write="pull-request"):
         await proposed(town)
-    ledger = Ledger(town.folder / "state" / "ledger.json")
-    ledger.propose(replace(ledger.book.proposals[0], number=0, url=""))
+    git_state = GitStateStore(town.folder / "state" / "ledger.json")
+    git_state.propose(replace(git_state.state.proposals[0], number=0, url=""))
     merged = town.forge.merge(1)
     async with town.following(write="pull-request"):
         await town.until_said("is merged as", merged[:7])
@@ -151,24 +151,24 @@ async def test_a_note_that_a_crash_prevented_is_written_by_the_next_start(town: 
 
 async def test_what_becomes_moot_while_it_is_opened_is_closed_afterwards(town: HostedTown) -> None:
     """The host takes its time over the request; meanwhile somebody wants the revision tried again."""
-    ledger = Ledger(town.folder / "ledger.json")
-    writing = Writing("put back", "chat/1", "2026-11-21T09:00:00Z", "chat", "r", "a", "Roll back chat\n")
-    ledger.propose(Proposal(writing, FILE, "serinus/put-back"))
+    git_state = GitStateStore(town.folder / "ledger.json")
+    writing = PendingCommit("put back", "chat/1", "2026-11-21T09:00:00Z", "chat", "r", "a", "Roll back chat\n")
+    git_state.propose(Proposal(writing, FILE, "serinus/put-back"))
     opened = PullRequest(7, "https://git.example.com/7", "open", "serinus/put-back", "main")
 
     class SlowHost:
         pull_request = "pull request"
 
         async def open(self, *_: str) -> PullRequest:
-            ledger.moot("chat", "It is tried again.")
+            git_state.moot("chat", "It is tried again.")
             return opened
 
     store: Any = SimpleNamespace(remote=town.there)
     host: Any = SlowHost()
-    await Proposals(Workshop(store, ledger, host, asyncio.Lock(), town.said.append))._open(
-        ledger.book.proposals[0], None
+    await PullRequests(RepoContext(store, git_state, host, asyncio.Lock(), town.said.append))._open(
+        git_state.state.proposals[0], None
     )
-    (now,) = ledger.book.proposals
+    (now,) = git_state.state.proposals
     assert (now.number, now.moot) == (7, "It is tried again.")
 
 
@@ -191,7 +191,7 @@ async def test_somebody_who_declines_is_heeded_and_the_revision_stays_rejected(t
         town.origin.commit({"README": "x"})
         await town.until_said("was rejected", "serinus retry chat")
     async with town.following(write="pull-request"):
-        await town.until(lambda: town.book().head == town.origin.head())
+        await town.until(lambda: town.state().head == town.origin.head())
     assert len(town.forge.pulls) == 1
     assert town.machine.began == ["chat bad2"]
     assert town.origin.text(FILE) == file("chat", "bad2")
@@ -240,7 +240,7 @@ async def test_a_branch_on_which_somebody_went_on_is_left_to_them(town: HostedTo
         branch = town.forge.pulls[0].head
         theirs = town.origin.commit({FILE: file("chat", "v1") + "# why\n"}, "Say why", branch=branch)
         town.origin.commit({"README": "x"})
-        await town.until(lambda: town.book().head == town.origin.head())
+        await town.until(lambda: town.state().head == town.origin.head())
         asked = len(town.forge.asked)
         await town.until(lambda: len(town.forge.asked) > asked + 4)
         assert town.origin.head(branch) == theirs
@@ -310,10 +310,10 @@ async def test_without_the_hosts_api_what_was_proposed_is_pushed(town: HostedTow
 
 
 def test_a_branch_has_a_name_that_says_what_it_is_and_is_the_same_for_ever() -> None:
-    writing = Writing("put back", "chat/3", "2026-11-21T09:00:00Z", "chat", "r", "a", "Roll back chat\n")
+    writing = PendingCommit("put back", "chat/3", "2026-11-21T09:00:00Z", "chat", "r", "a", "Roll back chat\n")
     assert branch_of(writing) == branch_of(writing)
     assert re.fullmatch(r"serinus/put-back-chat-3-[0-9a-f]{8}", branch_of(writing))
-    again = Writing("put back", "chat/3", "2026-12-01T09:00:00Z", "chat", "r", "a", "Roll back chat\n")
+    again = PendingCommit("put back", "chat/3", "2026-12-01T09:00:00Z", "chat", "r", "a", "Roll back chat\n")
     assert branch_of(again) != branch_of(writing)
-    odd = Writing("promote", "a..b@{u}/3", "2026-11-21T09:00:00Z", "a..b@{u}", "r", "a", "")
+    odd = PendingCommit("promote", "a..b@{u}/3", "2026-11-21T09:00:00Z", "a..b@{u}", "r", "a", "")
     assert re.fullmatch(r"serinus/[A-Za-z0-9-]+", branch_of(odd))

@@ -1,6 +1,6 @@
 """Where a repository's host has its API, and what kind it is: from the repository's address and the operator's word.
 
-Called when a controller begins, with `host_for`; `place_of` is the pure part of it. The token is sent nowhere else
+Called when a controller begins, with `host_for`; `location_of` is the pure part of it. The token is sent nowhere else
 than here, so nothing is guessed: hosts that the whole world uses are known by their names, all others are named by
 `--host`, and only the operator's own options say so, never a file in a repository.
 """
@@ -18,7 +18,7 @@ from canary.spec.source import printable, quoted
 from controlplane.adapters.reach import Reach, networks_of
 from controlplane.alerts.dial import Dial
 from controlplane.alerts.secrets import LocalSecrets
-from controlplane.gitops.hosts.api import Door
+from controlplane.gitops.hosts.api import HostAccess
 from controlplane.gitops.hosts.gitea import Gitea
 from controlplane.gitops.hosts.github import GitHub
 from controlplane.gitops.hosts.gitlab import GitLab
@@ -40,7 +40,7 @@ _NAME = re.compile(r"[A-Za-z0-9_.-]+")
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class RepoLocation:
     """One repository on a host whose API is known."""
 
     kind: Kind
@@ -50,7 +50,7 @@ class Place:
     """`owner/name`; with GitLab as many groups as there are."""
 
 
-def place_of(url: str, settings: GitSettings) -> Place | None:
+def location_of(url: str, settings: GitSettings) -> RepoLocation | None:
     """The place of a repository; None where nobody said what its host is. Raises `BadInput` for what means nothing."""
     web, host, path = _parts(url)
     kind = settings.host or _KNOWN.get(host)
@@ -65,7 +65,8 @@ def place_of(url: str, settings: GitSettings) -> Place | None:
     below = _BELOW[kind]
     root = settings.api.rstrip("/") or (_PUBLIC_GITHUB if host == "github.com" else f"{web}{below}")
     _check(root)
-    # On a host that others share, everything stands below a folder: https://host/git/owner/name, https://host/git/api/v1.
+    # On a host that others share, everything stands below a folder: https://host/git/owner/name,
+    # https://host/git/api/v1.
     folder = urlsplit(root).path.removesuffix(below).strip("/")
     repository = path.removeprefix(f"{folder}/") if folder else path
     parts = repository.split("/")
@@ -73,20 +74,20 @@ def place_of(url: str, settings: GitSettings) -> Place | None:
         raise BadInput(
             f"{quoted(url)} does not name a repository on {kind}; expected …/owner/name. Nothing was started."
         )
-    return Place(kind, root, repository)
+    return RepoLocation(kind, root, repository)
 
 
-def host_at(place: Place, door: Door) -> Host:
+def host_at(place: RepoLocation, door: HostAccess) -> Host:
     """The adapter for a place."""
-    make: Mapping[Kind, Callable[[Door, str], Host]] = {"github": GitHub, "gitlab": GitLab, "gitea": Gitea}
+    make: Mapping[Kind, Callable[[HostAccess, str], Host]] = {"github": GitHub, "gitlab": GitLab, "gitea": Gitea}
     return make[place.kind](door, place.repository)
 
 
-def door_of(place: Place, token: Path, now: Callable[[], float], reach: Reach | None = None) -> Door:
+def access_of(place: RepoLocation, token: Path, now: Callable[[], float], reach: Reach | None = None) -> HostAccess:
     """The way to a place on this machine, with the token in a file."""
     reference = SecretRef(file=str(token.absolute()))  # not resolved: a mounted Secret changes by its links
     secrets = LocalSecrets({})
-    return Door(place.root, lambda: secrets.read(reference), Dial(reach or Reach()), now)
+    return HostAccess(place.root, lambda: secrets.read(reference), Dial(reach or Reach()), now)
 
 
 def host_for(
@@ -97,12 +98,12 @@ def host_for(
     `token` is the repository's own file; `reach`: what may be dialled, else what this machine's alerts may be sent to.
     Raises `BadInput` where something was asked for that nobody could do.
     """
-    place, token = place_of(url, settings), settings.api_token or token
+    place, token = location_of(url, settings), settings.api_token or token
     if token is not None and not token.is_file():
         raise BadInput(f"The file for the token, {printable(str(token))}, does not exist; nothing was started.")
     if place is not None and token is not None:
         reach = reach or Reach(networks=networks_of(os.environ.get("SERINUS_ALERT_NETWORKS", "")))
-        return host_at(place, door_of(place, token, now, reach))
+        return host_at(place, access_of(place, token, now, reach))
     missing = "--host github, gitlab or gitea" if place is None else "--api-token-file"
     if settings.write == "pull-request" or settings.host or settings.api_token:
         raise BadInput(f"Pull requests and statuses need {missing} as well. Nothing was started.")

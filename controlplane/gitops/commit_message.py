@@ -15,7 +15,7 @@ from canary.rollout import Event, Rollout
 from canary.serial import event_line, rfc3339
 from canary.spec.gates import unit_of_values
 from canary.spec.models import ModelCanary
-from controlplane.gitops.ledger import Origin
+from controlplane.gitops.git_state import PlanOrigin
 from controlplane.view.text import clean
 
 SUBJECT = 72
@@ -26,7 +26,9 @@ EVIDENCE = 1500
 """Characters of a trailer's JSON."""
 
 
-def promotion(plan: ModelCanary, rollout: Rollout, why: Event | None, origin: Origin | None, *, retry: str = "") -> str:
+def promotion(
+    plan: ModelCanary, rollout: Rollout, why: Event | None, origin: PlanOrigin | None, *, retry: str = ""
+) -> str:
     """The message of the commit that makes the canary the stable variant."""
     new, old = plan.spec.canary.name, plan.spec.stable.name
     took = duration(rollout.history[-1].t) if rollout.history else ""
@@ -35,7 +37,9 @@ def promotion(plan: ModelCanary, rollout: Rollout, why: Event | None, origin: Or
     return _message(subject, told, plan, rollout, why, origin, retry)
 
 
-def rollback(plan: ModelCanary, rollout: Rollout, why: Event | None, origin: Origin | None, *, retry: str = "") -> str:
+def rollback(
+    plan: ModelCanary, rollout: Rollout, why: Event | None, origin: PlanOrigin | None, *, retry: str = ""
+) -> str:
     """The message of the commit that puts the canary back to what is in service."""
     bad, good = plan.spec.canary.name, plan.spec.stable.name
     subject = f"Roll back {rollout.name}: {good} instead of {bad}"
@@ -48,7 +52,7 @@ def _message(
     plan: ModelCanary,
     rollout: Rollout,
     why: Event | None,
-    origin: Origin | None,
+    origin: PlanOrigin | None,
     retry: str,
 ) -> str:
     trailers = {
@@ -102,7 +106,7 @@ def _times(plan: ModelCanary, rollout: Rollout) -> list[str]:
     return lines
 
 
-def _what_next(rollout: Rollout, origin: Origin | None, retry: str, what: str) -> list[str]:
+def _what_next(rollout: Rollout, origin: PlanOrigin | None, retry: str, what: str) -> list[str]:
     lines = []
     if origin is not None:
         whence = f"It came with {origin.commit[:12]} by {origin.author} ({origin.path}:{origin.line})."

@@ -10,7 +10,7 @@ from controlplane.gitops.hosts.api import Api, link, nothing
 from controlplane.gitops.hosts.host import Comment, PullRequest, Status
 
 
-class Hub:
+class GitHubLike:
     """One repository, `at` its path in the API."""
 
     pull_request = "pull request"

@@ -18,8 +18,8 @@ from canary.spec.models import ModelCanary
 from canary.spec.stored import from_text
 from controlplane.adapters.sqlite_store import SqliteStore
 from controlplane.backoff import Backoff
+from controlplane.gitops.desired import DesiredRollout
 from controlplane.gitops.waiting import first_of
-from controlplane.gitops.wanted import Wanted
 from controlplane.ports import Clock, Stored
 from controlplane.program import Audience, Controls
 
@@ -38,7 +38,7 @@ class CarryOut(Protocol):
 
 
 @dataclass(slots=True)
-class Running:
+class RunningRollout:
     """One name and what is being done for it."""
 
     plan: ModelCanary
@@ -57,7 +57,7 @@ class Running:
             self.controls.ask("abort", self.withdrawn_by, now)
 
 
-class Fleet:
+class LocalRollouts:
     """Everything that runs here."""
 
     def __init__(
@@ -77,7 +77,7 @@ class Fleet:
         self._audience = audience
         self._ended = ended
         self._say = say
-        self._running: dict[str, Running] = {}
+        self._running: dict[str, RunningRollout] = {}
         self._tasks: asyncio.TaskGroup | None = None
         self._left = asyncio.Event()
 
@@ -105,15 +105,15 @@ class Fleet:
             if not running.withdrawn_by:
                 running.controls.leave.set()
         elif self._tasks is not None and not self._left.is_set():
-            self._running[name] = Running(plan)
+            self._running[name] = RunningRollout(plan)
             self._tasks.create_task(self._carry(name), name=f"rollout {name}")
 
-    def take(self, wanted: Wanted) -> None:
+    def take(self, wanted: DesiredRollout) -> None:
         """Carry out what a file wants."""
         if wanted.plan is not None:
             self.start(wanted.plan)
 
-    def mirror(self, wanted: Wanted) -> None:
+    def mirror(self, wanted: DesiredRollout) -> None:
         """Nothing to do: what a file says beside its plan is read when a rollout begins."""
 
     def forget(self, name: str) -> None:
@@ -169,7 +169,7 @@ class Fleet:
         try:
             while not self._left.is_set():
                 if running.next is not None:
-                    running = Running(running.next)
+                    running = RunningRollout(running.next)
                     backoff.reset()
                     self._running[name] = running
                 rollout = await self._once(name, running)
@@ -188,7 +188,7 @@ class Fleet:
         finally:
             del self._running[name]
 
-    async def _once(self, name: str, running: Running) -> Rollout | None:
+    async def _once(self, name: str, running: RunningRollout) -> Rollout | None:
         """One run; None where this machine could not do it, which is said."""
         given = self._audience(running.plan)
 
@@ -208,7 +208,7 @@ class Fleet:
                 self._say(f"{name}: {said} It is tried again.")
         return None
 
-    async def _tell_end(self, name: str, rollout: Rollout, running: Running) -> None:
+    async def _tell_end(self, name: str, rollout: Rollout, running: RunningRollout) -> None:
         """Have git hear of it before anything takes its place, however long that takes."""
         backoff = Backoff(FIRST_WAIT, LONGEST_WAIT)
         while not self._left.is_set():
@@ -220,14 +220,14 @@ class Fleet:
                 return
             await first_of(backoff.next(), self._left)
 
-    async def _was_never_to_begin(self, name: str, running: Running) -> bool:
+    async def _was_never_to_begin(self, name: str, running: RunningRollout) -> bool:
         """Whether git took it back before it could begin, so that there is nothing to give back."""
         if not running.withdrawn_by:
             return False
         stored = await self.stored(name)
         return stored is None or stored.rollout.finished
 
-    async def _sleep(self, running: Running, seconds: float) -> None:
+    async def _sleep(self, running: RunningRollout, seconds: float) -> None:
         """Wait, or until somebody wants something else."""
         try:
             async with asyncio.timeout(seconds):

@@ -9,13 +9,13 @@ from canary.quarantine import variant_digest
 from canary.rollout import Event, Phase, Reason, Rollout
 from canary.spec.models import ModelCanary
 from canary.spec.parse import parse
-from controlplane.gitops.ledger import Origin
-from controlplane.gitops.message import promotion, rollback
+from controlplane.gitops.commit_message import promotion, rollback
+from controlplane.gitops.git_state import PlanOrigin
 from tests.controlplane.gitops.town import file
 
 PLAN: ModelCanary = parse(file("chat", "v2"), "canary.yml")
 EVIL = "slow\n\nSerinus-Result: promoted\x1b[2J\u202e"
-ORIGIN = Origin("apps/chat/canary.yml", 11, "r", "a", "c" * 40, f"Eve {EVIL}", EVIL)
+ORIGIN = PlanOrigin("apps/chat/canary.yml", 11, "r", "a", "c" * 40, f"Eve {EVIL}", EVIL)
 
 
 def rolled_back(message: str) -> tuple[Rollout, Event]:

@@ -1,9 +1,9 @@
-"""Writes into git what has to be there: promotions, rollbacks and notes about bad files. Never in anybody's way.
+"""Writes into git what has to be there: promotions, rollbacks and notes about bad files. No rollout waits for it.
 
-A task beside the rollouts, fed by `controller.py` through the ledger, which keeps what is still to be written over a
+A task beside the rollouts, fed by `controller.py` through the git state, which keeps pending commits over a
 restart. A host that is down, a token that has expired, a protected branch: told once, and tried again with growing
-pauses for as long as it takes. Where the host has an API, what the branch does not take is proposed (`proposals.py`)
-and what happens is put on the commits (`statuses.py`), each in a task of its own.
+pauses for as long as it takes. Where the host has an API, what the branch does not take is proposed
+(`pull_requests.py`) and what happens is put on the commits (`commit_statuses.py`), each in a task of its own.
 """
 
 import asyncio
@@ -13,16 +13,16 @@ from canary.edit import CannotEdit
 from canary.errors import SerinusError
 from canary.rollout import Event, Rollout
 from controlplane.backoff import Backoff
+from controlplane.gitops.bare_repository import BareRepository
+from controlplane.gitops.commit_statuses import CommitStatuses
+from controlplane.gitops.commit_writer import ProtectedBranch
 from controlplane.gitops.edits import DOES, edited, last_at_rest, mark_of
+from controlplane.gitops.git_state import GitStateStore, PendingCommit, PlanOrigin
 from controlplane.gitops.hosts.host import Host
 from controlplane.gitops.hosts.settings import GitSettings
-from controlplane.gitops.ledger import Ledger, Origin, Writing
-from controlplane.gitops.proposals import Proposals
-from controlplane.gitops.rounds import Look, rounds
-from controlplane.gitops.statuses import Reports
-from controlplane.gitops.store import Store
-from controlplane.gitops.workshop import Workshop
-from controlplane.gitops.writer import Protected
+from controlplane.gitops.pull_requests import PullRequests
+from controlplane.gitops.repo_context import RepoContext
+from controlplane.gitops.retry_loop import RoundResult, retry_forever
 
 NOTE_TRIES = 8
 """A note repeats what was said on the screen, so it is given up one day; a rollback never is."""
@@ -30,13 +30,13 @@ PAUSES, HOST_PAUSES = (1.0, 60.0), (2.0, 300.0)
 """The first and the longest wait in seconds after a failure: of git, and of a host's API, which counts the requests."""
 
 
-class Desk:
-    """What has to be written, and the one who writes it."""
+class CommitOutbox:
+    """The pending commits of one repository, and the task that writes them."""
 
     def __init__(
         self,
-        store: Store,
-        ledger: Ledger,
+        store: BareRepository,
+        git_state: GitStateStore,
         say: Callable[[str], None],
         *,
         host: Host | None = None,
@@ -44,7 +44,7 @@ class Desk:
     ) -> None:
         """`host`: the API of the repository's host; None for a repository without one."""
         self._store = store
-        self._ledger = ledger
+        self._git_state = git_state
         self._say = say
         self._settings = settings or GitSettings()
         self._news = asyncio.Event()
@@ -53,20 +53,20 @@ class Desk:
         self._said: dict[str, str] = {}
         self.lock = asyncio.Lock()
         """Held while the store is used; the controller reads with the same store."""
-        shop = Workshop(store, ledger, host, self.lock, say) if host else None
-        told = shop if self._settings.statuses else None
-        self._reports = Reports(told, dashboard=self._settings.dashboard) if told else None
-        self._proposals = Proposals(shop, self._is_proposed) if shop else None
+        repo = RepoContext(store, git_state, host, self.lock, say) if host else None
+        told = repo if self._settings.statuses else None
+        self._reports = CommitStatuses(told, dashboard=self._settings.dashboard) if told else None
+        self._proposals = PullRequests(repo, self._is_proposed) if repo else None
         if host is None:
             self._push_what_was_proposed()
-        for proposal in ledger.book.proposals:  # a run of ours may have ended before the note was written
-            origin = ledger.book.origins.get(proposal.writing.name)
+        for proposal in git_state.state.proposals:  # a run of ours may have ended before the note was written
+            origin = git_state.state.origins.get(proposal.writing.name)
             if origin is not None:
                 self._note_rejection(proposal.writing, origin)
 
-    def add(self, writing: Writing) -> None:
+    def add(self, writing: PendingCommit) -> None:
         """Make this commit as soon as possible."""
-        self._ledger.add(writing)
+        self._git_state.add(writing)
         self._news.set()
 
     def note(self, commit: str, text: str) -> None:
@@ -79,12 +79,12 @@ class Desk:
         if self._proposals is not None:
             self._proposals.news.set()
 
-    def hear(self, event: Event, origin: Origin | None) -> None:
+    def hear(self, event: Event, origin: PlanOrigin | None) -> None:
         """Something happened in a rollout whose plan came from there. Returns at once."""
         if self._reports is not None:
             self._reports.hear(event, origin)
 
-    def ended(self, rollout: Rollout, sentence: str, origin: Origin | None) -> None:
+    def ended(self, rollout: Rollout, sentence: str, origin: PlanOrigin | None) -> None:
         """A rollout is over, and this is why."""
         if self._reports is not None:
             self._reports.ended(rollout, sentence, origin)
@@ -107,23 +107,23 @@ class Desk:
     async def work(self) -> None:
         """Write until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(rounds(self.once, self._news, Backoff(*PAUSES)), name="commits")
+            tasks.create_task(retry_forever(self.once, self._news, Backoff(*PAUSES)), name="commits")
             for each in (self._proposals, self._reports):
                 if each is not None:
                     tasks.create_task(
-                        rounds(each.once, each.news, Backoff(*HOST_PAUSES)), name=type(each).__name__.lower()
+                        retry_forever(each.once, each.news, Backoff(*HOST_PAUSES)), name=type(each).__name__.lower()
                     )
 
-    async def once(self) -> Look:
+    async def once(self) -> RoundResult:
         """Try everything once."""
-        for writing in self._ledger.book.writings:
+        for writing in self._git_state.state.writings:
             await self._try(writing)
         for (commit, _), (text, tries) in list(self._notes.items()):
             await self._try_note(commit, text, tries)
-        return Look(failed=bool(self._ledger.book.writings or self._notes))
+        return RoundResult(failed=bool(self._git_state.state.writings or self._notes))
 
-    async def _try(self, writing: Writing) -> None:
-        origin = self._ledger.book.origins.get(writing.name)
+    async def _try(self, writing: PendingCommit) -> None:
+        origin = self._git_state.state.origins.get(writing.name)
         what = f"{writing.name}: the commit that {DOES[writing.kind]}"
         if origin is None:
             self._done(writing, f"{what} is not needed any more: its file is gone.")
@@ -133,7 +133,7 @@ class Desk:
             return
         try:
             async with self.lock:
-                origin = self._ledger.book.origins.get(writing.name, origin)
+                origin = self._git_state.state.origins.get(writing.name, origin)
                 before = await last_at_rest(self._store, writing, await self._store.fetch(), origin.path)
                 made = await self._store.writer.commit(
                     origin.path, lambda text: edited(text, writing, before), writing.message, mark_of(writing)
@@ -142,40 +142,40 @@ class Desk:
             self._done(writing, f"{what} could not be made: {origin.path}: {error}")
             self.note(origin.commit, f"{writing.message}\nThe file could not be edited: {error}\n")
         except SerinusError as error:
-            if isinstance(error, Protected) and self._proposals is not None and self._settings.write == "auto":
+            if isinstance(error, ProtectedBranch) and self._proposals is not None and self._settings.write == "auto":
                 self._say(f"{what} is not taken by {self._store.remote.branch}, so it is proposed: {error}")
                 self._propose(writing, origin, self._proposals)
                 return
             self._tell(what, f"{what} is waiting: {error} It is tried again; traffic does not depend on it.")
         else:
-            if made is None and self._store.head != self._ledger.book.head:
+            if made is None and self._store.head != self._git_state.state.head:
                 return  # the controller has not seen yet what has become of the file; it may have moved
             said = f"is {made[:7]} in {self._store.remote.branch} ({origin.path})" if made else _NOT_NEEDED
-            self._ledger.moot(writing.name, f"{what} {said}.")
+            self._git_state.moot(writing.name, f"{what} {said}.")
             self.moved()
             self._done(writing, f"{what} {said}.", commit=made or "")
 
-    def _propose(self, writing: Writing, origin: Origin, proposals: Proposals) -> None:
+    def _propose(self, writing: PendingCommit, origin: PlanOrigin, proposals: PullRequests) -> None:
         """Let a pull request carry it."""
         self._note_rejection(writing, origin)
         proposals.add(writing, origin.path)
 
-    def _is_proposed(self, writing: Writing, url: str) -> None:
+    def _is_proposed(self, writing: PendingCommit, url: str) -> None:
         """Whoever reads about the rollout finds the pull request that it came to."""
         if self._reports is not None:
             self._reports.answered(writing, url)
 
-    def _note_rejection(self, writing: Writing, origin: Origin) -> None:
+    def _note_rejection(self, writing: PendingCommit, origin: PlanOrigin) -> None:
         """Until a rollback is merged, this tells controllers without a memory of it."""
         if writing.kind == "put back":
             self.note(origin.commit, writing.message)
 
     def _push_what_was_proposed(self) -> None:
         """Without a host's API nobody sees to pull requests of earlier days, so what they carry is pushed."""
-        for proposal in self._ledger.book.proposals:
-            self._ledger.proposed(proposal)
+        for proposal in self._git_state.state.proposals:
+            self._git_state.proposed(proposal)
             if not proposal.moot:
-                self._ledger.add(proposal.writing)
+                self._git_state.add(proposal.writing)
 
     async def _try_note(self, commit: str, text: str, tries: int) -> None:
         key = commit, text.partition("\n")[0]
@@ -189,8 +189,8 @@ class Desk:
                 return
         self._notes.pop(key, None)
 
-    def _done(self, writing: Writing, sentence: str, *, commit: str = "") -> None:
-        self._ledger.written(writing, commit)
+    def _done(self, writing: PendingCommit, sentence: str, *, commit: str = "") -> None:
+        self._git_state.written(writing, commit)
         self._said.pop(f"{writing.name}: the commit that {DOES[writing.kind]}", None)
         self._say(sentence)
 

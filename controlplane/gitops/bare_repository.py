@@ -1,7 +1,7 @@
 """A bare copy of the repository that is followed: what stands in it, and who wrote it.
 
-Used by `controller.py` and `desk.py`. There is no work tree; files are read as blobs, and only ordinary ones. What is
-written goes through `writer`. Knows nothing of rollouts.
+Used by `controller.py` and `commit_outbox.py`. There is no work tree; files are read as blobs, and only ordinary ones.
+What is written goes through `writer`. Knows nothing of rollouts.
 """
 
 import asyncio
@@ -15,11 +15,11 @@ from pathlib import Path
 from canary.errors import BadInput, Unavailable, WorldError
 from canary.spec.source import printable
 from controlplane.gitops.branches import Branches
-from controlplane.gitops.git import Git, GitFailed, Limits, Share
-from controlplane.gitops.log import Facts, log
+from controlplane.gitops.commit_log import CommitInfo, read_log
+from controlplane.gitops.commit_writer import NOTES, CommitAuthor, CommitWriter
+from controlplane.gitops.git import Git, GitFailed, Limits, MachineShare
 from controlplane.gitops.paths import Pattern, why_refused
 from controlplane.gitops.remote import Remote
-from controlplane.gitops.writer import NOTES, Identity, Writer
 
 HEAD = "refs/serinus/head"
 """Where the store keeps the newest commit of the branch."""
@@ -41,14 +41,14 @@ class Blob:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class SkippedEntry:
     """Something in a commit that matches the pattern and is not read, and why."""
 
     path: str
     why: str
 
 
-class Store:
+class BareRepository:
     """One branch of one repository, in a folder of our own."""
 
     def __init__(
@@ -57,17 +57,17 @@ class Store:
         remote: Remote,
         *,
         limits: Limits | None = None,
-        identity: Identity | None = None,
-        share: Share | None = None,
+        identity: CommitAuthor | None = None,
+        share: MachineShare | None = None,
     ) -> None:
         """`share`: what it has of the machine, where other repositories are followed as well."""
         self.remote = remote
         self.limits = limits or Limits()
         self.head: str | None = None
         """The branch's newest commit as of the last `fetch`; None before the first and for an empty repository."""
-        self._identity = identity or Identity()
+        self._identity = identity or CommitAuthor()
         self._git = Git(folder / "objects.git", remote, self.limits, share)
-        self.writer = Writer(self._git, self, self._identity)
+        self.writer = CommitWriter(self._git, self, self._identity)
         """Makes and pushes commits and notes."""
         self.branches = Branches(self._git, self, self.writer)
         """Where commits wait for somebody to merge them."""
@@ -86,7 +86,7 @@ class Store:
             git = Git(Path(folder) / "objects.git", self.remote, self.limits)
             try:
                 await git.run("init", "--bare", "--quiet", "--template=")
-                await Writer(git, self, self._identity).try_to_sign()
+                await CommitWriter(git, self, self._identity).try_to_sign()
             except GitFailed as error:
                 raise BadInput(
                     f"{printable(str(key))} cannot sign commits: {error}. Expected a private ssh key without a "
@@ -160,7 +160,7 @@ class Store:
             return False
         return True
 
-    async def matching(self, commit: str, pattern: Pattern) -> tuple[Sequence[Blob], Sequence[Refused]]:
+    async def matching(self, commit: str, pattern: Pattern) -> tuple[Sequence[Blob], Sequence[SkippedEntry]]:
         """The ordinary files that match, and what matches and is none. Raises `WorldError` where they are too many."""
         listed = await self._git.run("ls-tree", "-r", "-z", "--full-tree", commit)
         # A large tree is taken apart beside the loop, which may have a rollback to carry out.
@@ -185,13 +185,13 @@ class Store:
         id_ = facts.split(" ")[2]
         return (await self.read([id_], limit=limit))[id_]
 
-    async def changed_by(self, commit: str, paths: Iterable[str]) -> Mapping[str, Facts]:
+    async def changed_by(self, commit: str, paths: Iterable[str]) -> Mapping[str, CommitInfo]:
         """The commit that changed each path last, as far back as `HISTORY`; the commit itself beyond that."""
         missing = set(paths)
-        found: dict[str, Facts] = {}
+        found: dict[str, CommitInfo] = {}
         if missing:
             walk = ("--name-only", "-z", "--no-renames", f"--max-count={HISTORY}")
-            for facts, changed in await log(
+            for facts, changed in await read_log(
                 self._git, *walk, commit, "--", *(sorted(missing) if len(missing) < 100 else ())
             ):
                 for path in missing.intersection(changed):
@@ -203,19 +203,21 @@ class Store:
             found |= dict.fromkeys(missing, newest)
         return found
 
-    async def facts(self, commit: str) -> Facts:
+    async def facts(self, commit: str) -> CommitInfo:
         """One commit."""
-        return (await log(self._git, "--max-count=1", commit))[0][0]
+        return (await read_log(self._git, "--max-count=1", commit))[0][0]
 
     async def versions(self, commit: str, path: str, *, most: int = 20) -> Sequence[str]:
         """Commits that changed a path, newest first."""
-        return [facts.id for facts, _ in await log(self._git, f"--max-count={most}", commit, "--", path)]
+        return [facts.id for facts, _ in await read_log(self._git, f"--max-count={most}", commit, "--", path)]
 
-    async def recent(self, commit: str, *, most: int = RECENT, notes: bool = False) -> Sequence[Facts]:
+    async def recent(self, commit: str, *, most: int = RECENT, notes: bool = False) -> Sequence[CommitInfo]:
         """The newest commits, newest first; with our notes on them where these are asked for. Raises `WorldError`."""
         if notes:
             await self.writer.fetch_notes()
-        return [facts for facts, _ in await log(self._git, f"--max-count={most}", commit, notes=NOTES if notes else "")]
+        return [
+            facts for facts, _ in await read_log(self._git, f"--max-count={most}", commit, notes=NOTES if notes else "")
+        ]
 
     async def merges_of(self, commit: str, *, most: int = 3) -> Sequence[str]:
         """The commits that merged one into the branch, oldest first."""
@@ -253,7 +255,7 @@ class Store:
 
 def _taken_apart(
     listed: bytes, pattern: Pattern, commit: str, limits: Limits
-) -> tuple[list[tuple[str, str]], list[Refused]]:
+) -> tuple[list[tuple[str, str]], list[SkippedEntry]]:
     """Path and id of the ordinary files that match, and what matches and is none. Raises `WorldError`."""
     good, refused = [], []
     entries = listed.decode("utf-8", "surrogateescape").split("\0")[:-1]
@@ -266,7 +268,7 @@ def _taken_apart(
             continue
         mode, kind, id_ = facts.split(" ")
         if why := why_refused(path, mode, kind):
-            refused.append(Refused(printable(path), why))
+            refused.append(SkippedEntry(printable(path), why))
         else:
             good.append((path, id_))
     _bounded(commit, len(good), limits.plans, f"files that match {pattern.text}")

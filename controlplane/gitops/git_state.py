@@ -24,7 +24,7 @@ LONGEST_REPORTS = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class PlanOrigin:
     """Where a rollout's plan came from."""
 
     path: str
@@ -51,7 +51,7 @@ class Rejection:
 
 
 @dataclass(frozen=True, slots=True)
-class Writing:
+class PendingCommit:
     """A commit that has still to be made."""
 
     kind: Literal["promote", "put back"]
@@ -70,7 +70,7 @@ class Writing:
 class Proposal:
     """A commit that waits in a pull request."""
 
-    writing: Writing
+    writing: PendingCommit
     path: str
     """Of the file, where it was when this was proposed."""
     branch: str
@@ -82,7 +82,7 @@ class Proposal:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class CommitReport:
     """What is said of a commit on the host, and what of it has been said."""
 
     name: str
@@ -107,7 +107,7 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class MadeCommit:
     """A commit that was made."""
 
     kind: Literal["promote", "put back"]
@@ -117,12 +117,12 @@ class Made:
 
 
 @dataclass(frozen=True, slots=True)
-class Book:
+class GitState:
     """Everything that is remembered."""
 
     head: str = ""
     """The newest commit that was taken in."""
-    origins: dict[str, Origin] = field(default_factory=dict)
+    origins: dict[str, PlanOrigin] = field(default_factory=dict)
     rejected: dict[str, dict[str, Rejection]] = field(default_factory=dict)
     """By rollout and revision."""
     withdrawn: dict[str, str] = field(default_factory=dict)
@@ -131,84 +131,86 @@ class Book:
     """Rollout to the `name/attempt@began` whose end has been dealt with."""
     frozen: dict[str, str] = field(default_factory=dict)
     """Rollout to the blob of its file (empty: none) when a rewritten history left it as it was."""
-    writings: tuple[Writing, ...] = ()
+    writings: tuple[PendingCommit, ...] = ()
     proposals: tuple[Proposal, ...] = ()
-    reports: dict[str, Report] = field(default_factory=dict)
+    reports: dict[str, CommitReport] = field(default_factory=dict)
     """By commit and context, oldest first."""
-    made: dict[str, Made] = field(default_factory=dict)
+    made: dict[str, MadeCommit] = field(default_factory=dict)
     """By rollout the newest commit that was made for it."""
     url: str = ""
     """The repository that is followed; it never carries a password."""
 
 
-_BOOK = TypeAdapter(Book)
+_BOOK = TypeAdapter(GitState)
 
 
-def _named(book: Book) -> Book:
-    """The book without rollouts of impossible names: a folder or an address is made of each."""
+def _named(state: GitState) -> GitState:
+    """The state without rollouts of impossible names: a folder or an address is made of each."""
     kept: dict[str, Any] = {
-        of: {name: each for name, each in getattr(book, of).items() if is_name(name)}
+        of: {name: each for name, each in getattr(state, of).items() if is_name(name)}
         for of in ("origins", "withdrawn", "frozen", "rejected", "settled")
     }
-    return replace(book, **kept)
+    return replace(state, **kept)
 
 
-class Ledger:
-    """The book and its file. Raises `BadInput` for a file that cannot be understood, `Unavailable` for a full disk."""
+class GitStateStore:
+    """The state and its file. Raises `BadInput` for a file that cannot be understood, `Unavailable` for a full disk."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
-        self.book = Book()
+        self.state = GitState()
         self._together = False
         text = self._load()
         self.is_new = text is None
         """Whether nothing had been remembered here; git then says what is rejected."""
         if text is not None:
             try:
-                self.book = _named(_BOOK.validate_json(text))
+                self.state = _named(_BOOK.validate_json(text))
             except ValidationError as error:
                 raise BadInput(
                     f"{file} cannot be understood ({type(error).__name__}). Move it away to begin with what git knows; "
                     f"nothing was started."
                 ) from error
-        self._written = self.book
+        self._written = self.state
 
-    def origin(self, name: str, origin: Origin) -> None:
+    def origin(self, name: str, origin: PlanOrigin) -> None:
         """This rollout's plan came from there."""
-        self._write(replace(self.book, origins={**self.book.origins, name: origin}))
+        self._write(replace(self.state, origins={**self.state.origins, name: origin}))
 
     def freeze(self, name: str, blob: str) -> None:
         """Leave this rollout as it is while its file is this one."""
-        self._write(replace(self.book, frozen={**self.book.frozen, name: blob}))
+        self._write(replace(self.state, frozen={**self.state.frozen, name: blob}))
 
     def thaw(self, name: str) -> None:
         """Its file counts again."""
-        self._write(replace(self.book, frozen={key: each for key, each in self.book.frozen.items() if key != name}))
+        self._write(replace(self.state, frozen={key: each for key, each in self.state.frozen.items() if key != name}))
 
     def forget(self, name: str) -> None:
         """This rollout's file is gone."""
-        self._write(replace(self.book, origins={key: each for key, each in self.book.origins.items() if key != name}))
+        self._write(replace(self.state, origins={key: each for key, each in self.state.origins.items() if key != name}))
 
     def at(self, head: str) -> None:
         """Everything up to this commit has been taken in."""
-        self._write(replace(self.book, head=head))
+        self._write(replace(self.state, head=head))
 
     def rejection(self, name: str, revision: str, variant: str = "") -> Rejection | None:
         """Why this revision, or another one whose canary runs the same (`variant`), is not started; None: it may be."""
-        rejected = self.book.rejected.get(name, {})
+        rejected = self.state.rejected.get(name, {})
         same = (each for each in reversed(rejected.values()) if variant and each.variant == variant)
         return rejected.get(revision) or next(same, None)
 
     def reject(self, name: str, revision: str, rejection: Rejection) -> None:
         """Do not start this revision again until somebody says so."""
-        others = {key: each for key, each in self.book.rejected.get(name, {}).items() if key != revision}
+        others = {key: each for key, each in self.state.rejected.get(name, {}).items() if key != revision}
         kept = dict(list(others.items())[-LONGEST_QUARANTINE + 1 :])
-        self._write(replace(self.book, rejected={**self.book.rejected, name: {**kept, revision: rejection}}))
+        self._write(replace(self.state, rejected={**self.state.rejected, name: {**kept, revision: rejection}}))
 
     def allow(self, name: str) -> bool:
         """Somebody said so: every revision of this rollout may be started again. Answers whether any was rejected."""
-        had = bool(self.book.rejected.get(name))
-        self._write(replace(self.book, rejected={key: each for key, each in self.book.rejected.items() if key != name}))
+        had = bool(self.state.rejected.get(name))
+        self._write(
+            replace(self.state, rejected={key: each for key, each in self.state.rejected.items() if key != name})
+        )
         return had
 
     def asked_again(self) -> Sequence[str]:
@@ -221,60 +223,60 @@ class Ledger:
 
     def withdraw(self, name: str, why: str) -> None:
         """Git took this rollout's plan back."""
-        self._write(replace(self.book, withdrawn={**self.book.withdrawn, name: why}))
+        self._write(replace(self.state, withdrawn={**self.state.withdrawn, name: why}))
 
     def want(self, name: str) -> None:
         """Git wants it again, whatever it took back before."""
-        withdrawn = {key: why for key, why in self.book.withdrawn.items() if key != name}
-        self._write(replace(self.book, withdrawn=withdrawn))
+        withdrawn = {key: why for key, why in self.state.withdrawn.items() if key != name}
+        self._write(replace(self.state, withdrawn=withdrawn))
 
     def settle(self, name: str, rollout: str) -> None:
         """The end of this rollout has been dealt with."""
-        withdrawn = {key: why for key, why in self.book.withdrawn.items() if key != name}
-        self._write(replace(self.book, settled={**self.book.settled, name: rollout}, withdrawn=withdrawn))
+        withdrawn = {key: why for key, why in self.state.withdrawn.items() if key != name}
+        self._write(replace(self.state, settled={**self.state.settled, name: rollout}, withdrawn=withdrawn))
 
-    def add(self, writing: Writing) -> None:
+    def add(self, writing: PendingCommit) -> None:
         """A commit has to be made; a newer one for the same rollout takes the place of an older."""
-        others = tuple(each for each in self.book.writings if each.name != writing.name)
-        self._write(replace(self.book, writings=(*others, writing)))
+        others = tuple(each for each in self.state.writings if each.name != writing.name)
+        self._write(replace(self.state, writings=(*others, writing)))
 
     def follows(self, url: str) -> None:
         """This is the repository."""
-        self._write(replace(self.book, url=url))
+        self._write(replace(self.state, url=url))
 
-    def written(self, writing: Writing, commit: str = "") -> None:
+    def written(self, writing: PendingCommit, commit: str = "") -> None:
         """It is in git as this commit, or needs not be any more (empty)."""
-        left = tuple(each for each in self.book.writings if each != writing)
-        made = {writing.name: Made(writing.kind, writing.rollout, commit)} if commit else {}
-        self._write(replace(self.book, writings=left, made={**self.book.made, **made}))
+        left = tuple(each for each in self.state.writings if each != writing)
+        made = {writing.name: MadeCommit(writing.kind, writing.rollout, commit)} if commit else {}
+        self._write(replace(self.state, writings=left, made={**self.state.made, **made}))
 
     def propose(self, proposal: Proposal) -> None:
         """This commit is, or is to be, in a pull request; what was known of that before is replaced."""
-        others = tuple(each for each in self.book.proposals if each.branch != proposal.branch)
-        left = tuple(each for each in self.book.writings if each != proposal.writing)
-        self._write(replace(self.book, writings=left, proposals=(*others, proposal)))
+        others = tuple(each for each in self.state.proposals if each.branch != proposal.branch)
+        left = tuple(each for each in self.state.writings if each != proposal.writing)
+        self._write(replace(self.state, writings=left, proposals=(*others, proposal)))
 
     def moot(self, name: str, why: str) -> bool:
         """What is proposed for this rollout is not wanted any more. Answers whether anything was."""
         proposals = tuple(
-            replace(each, moot=each.moot or why) if each.writing.name == name else each for each in self.book.proposals
+            replace(each, moot=each.moot or why) if each.writing.name == name else each for each in self.state.proposals
         )
-        changed = proposals != self.book.proposals
-        self._write(replace(self.book, proposals=proposals))
+        changed = proposals != self.state.proposals
+        self._write(replace(self.state, proposals=proposals))
         return changed
 
     def proposed(self, proposal: Proposal, commit: str = "") -> None:
         """It was merged as this commit, or is closed (empty)."""
         writing = proposal.writing
-        left = tuple(each for each in self.book.proposals if each.branch != proposal.branch)
-        made = {writing.name: Made(writing.kind, writing.rollout, commit)} if commit else {}
-        self._write(replace(self.book, proposals=left, made={**self.book.made, **made}))
+        left = tuple(each for each in self.state.proposals if each.branch != proposal.branch)
+        made = {writing.name: MadeCommit(writing.kind, writing.rollout, commit)} if commit else {}
+        self._write(replace(self.state, proposals=left, made={**self.state.made, **made}))
 
-    def report(self, report: Report) -> None:
+    def report(self, report: CommitReport) -> None:
         """This is to be said, or has been said, of a commit."""
         key = f"{report.commit} {report.context}"
-        kept = {**self.book.reports, key: report}
-        self._write(replace(self.book, reports=dict(list(kept.items())[-LONGEST_REPORTS:])))
+        kept = {**self.state.reports, key: report}
+        self._write(replace(self.state, reports=dict(list(kept.items())[-LONGEST_REPORTS:])))
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -288,12 +290,12 @@ class Ledger:
 
     def flush(self) -> None:
         """Write what has not been written yet: whatever is done next must not be known only to this process."""
-        if self._written != self.book:
-            self._save(self.book)
-            self._written = self.book
+        if self._written != self.state:
+            self._save(self.state)
+            self._written = self.state
 
-    def _write(self, book: Book) -> None:
-        self.book = book
+    def _write(self, state: GitState) -> None:
+        self.state = state
         if not self._together:
             self.flush()
 
@@ -304,13 +306,13 @@ class Ledger:
         except Unavailable as error:
             raise BadInput(f"{error} Nothing was started.") from error
 
-    def _save(self, book: Book) -> None:
+    def _save(self, state: GitState) -> None:
         try:
-            replace_file(self.file, as_text(book), durable=True)
+            replace_file(self.file, as_text(state), durable=True)
         except OSError as error:
             raise Unavailable(f"{self.file} cannot be written: {error.strerror}.") from error
 
 
-def as_text(book: Book) -> bytes:
-    """The book as it is kept: JSON."""
-    return _BOOK.dump_json(book, indent=1)
+def as_text(state: GitState) -> bytes:
+    """The state as it is stored: JSON."""
+    return _BOOK.dump_json(state, indent=1)
