@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 from pydantic.alias_generators import to_camel
 
-from canary.spec import alerts, fingerprint, gates, models, names, pods, probe
+from canary.spec import alerts, criterion, evaluation, fingerprint, gates, models, names, pods, probe
 from canary.spec.base import Model
 from canary.spec.crd_rules import DEFAULTS, RULES, RULES_OF_FIELDS, TYPES_OF_FIELDS
 from canary.spec.crd_types import ANYTHING, Value, kind_of, text
@@ -55,7 +55,7 @@ def of_type(annotation: Any) -> Schema:
     plain = _without_none(annotation)
     if plain == gates.GateField:
         return _gate()
-    if plain == gates.CriterionField:
+    if plain == criterion.CriterionField:
         return text(300)
     if plain == probe.Ready:
         return _text_or_mapping(probe.ReadinessProbe, names.LONGEST_PATH, names.HTTP_PATH)
@@ -143,4 +143,4 @@ def _about(model: type[Model]) -> str:
 
 @cache
 def _sentences() -> dict[str, dict[str, str]]:
-    return sentences_of(models, alerts, fingerprint, gates, pods, probe)
+    return sentences_of(models, alerts, evaluation, fingerprint, gates, pods, probe)

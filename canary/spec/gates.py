@@ -23,7 +23,7 @@ from pydantic.json_schema import SkipJsonSchema
 from canary.spec import metrics
 from canary.spec.base import Model
 from canary.spec.counters import pair
-from canary.spec.grammar import Line, Operator, Word, read_criterion, read_line
+from canary.spec.grammar import Line, Operator, Word, read_line
 from canary.spec.metrics import Metric
 from canary.spec.source import quoted
 from canary.spec.units import (
@@ -117,16 +117,6 @@ class Gate(Model):
         return None
 
 
-class Criterion(Model):
-    """One line of the evaluation before any traffic: `first_turn_resolution >= 70%` or `>= stable`."""
-
-    text: str
-    metric: str
-    comparison: Literal["max", "min"]
-    limit: float | None = None
-    """None compares with stable's value."""
-
-
 def _limit(value: object) -> str | float:
     """A limit as it stands in the file; its unit is the metric's, so it is read together with it."""
     if isinstance(value, str | int | float) and not isinstance(value, bool):
@@ -205,27 +195,6 @@ def unit_of_values(text: str) -> Unit:
     return unit or ("number" if relative else unit_of(line.value.text))
 
 
-def criterion(written: "str | Criterion") -> Criterion:
-    """The criterion that a line means. Raises `Unreadable`."""
-    if isinstance(written, Criterion):
-        return written
-    line = read_criterion(written)
-    name = line.metric.text.removeprefix("kpi/")
-    better, known_unit, _ = metrics.KNOWN_KPIS.get(name, ("either", None, ""))
-    _refuse_wrong_way(name, better, line.operator, line.metric)
-    limit, shown = None, "stable"
-    if line.value.text != "stable":
-        unit = known_unit or unit_of(line.value.text)
-        limit = _value(line.value, unit)
-        shown = show(limit, unit)
-    return Criterion(
-        text=f"{name} {line.operator} {shown}",
-        metric=name,
-        comparison="max" if line.operator == "<=" else "min",
-        limit=limit,
-    )
-
-
 def _of_mapping(written: GateMapping) -> Gate:
     """A mapping is its line, plus what it adds."""
     limits = {"max": written.max, "min": written.min, "notWorseThan": written.not_worse_than, "drift": written.drift}
@@ -272,7 +241,7 @@ def _normalised(line: Line, *, better: Literal["lower", "higher"] | None, window
     if line.operator in {"<=", ">="}:
         comparison = "max" if line.operator == "<=" else "min"
         unit = metric.unit or unit_of(line.value.text)
-        limit = _value(line.value, unit)
+        limit = value_of(line.value, unit)
         clause = f"{line.operator} {show(limit, unit)}"
     else:
         comparison = "notWorseThan" if line.operator == "not worse" else "drift"
@@ -326,7 +295,7 @@ def _direction(metric: Metric, line: Line, better: Literal["lower", "higher"] | 
     if better and metric.better not in {"either", better}:
         raise Unreadable(f"{metric.name} is better when {metric.better}; leave better out", offset=line.metric.offset)
     known = better or metric.better
-    _refuse_wrong_way(_shown_name(metric), known, line.operator, line.metric)
+    refuse_wrong_way(_shown_name(metric), known, line.operator, line.metric)
     if line.operator not in {"<=", ">="} and not metric.comparable:
         message = (
             f"{metric.name} follows the share of traffic, so the arms cannot be compared; give a limit with >= instead"
@@ -348,7 +317,7 @@ def _direction(metric: Metric, line: Line, better: Literal["lower", "higher"] | 
     raise Unreadable(message, offset=line.metric.offset)
 
 
-def _refuse_wrong_way(name: str, better: str, operator: Operator, word: Word) -> None:
+def refuse_wrong_way(name: str, better: str, operator: Operator, word: Word) -> None:
     """A limit on the harmless side would never fail, or fail for an improvement."""
     wrong = {("lower", ">="): "<=", ("lower", "drop"): "rise", ("higher", "<="): ">=", ("higher", "rise"): "drop"}
     instead = wrong.get((better, operator))
@@ -358,7 +327,8 @@ def _refuse_wrong_way(name: str, better: str, operator: Operator, word: Word) ->
         )
 
 
-def _value(word: Word, unit: Unit) -> float:
+def value_of(word: Word, unit: Unit) -> float:
+    """A limit or margin in base units. Raises `Unreadable` at the word."""
     try:
         return quantity(word.text, unit)
     except Unreadable as error:
@@ -372,16 +342,16 @@ def _margin(metric: Metric, word: Word) -> tuple[float, Literal["relative", "poi
             raise Unreadable(
                 f"{metric.name} is no share, so it has no percentage points", offset=word.offset, key="limit"
             )
-        points = _value(Word(word.text.removesuffix("pp") + "%", word.offset), "share")
+        points = value_of(Word(word.text.removesuffix("pp") + "%", word.offset), "share")
         return points, "points", show(points, "share").removesuffix("%") + "pp"
     if word.text.endswith("%"):
-        fraction = _value(word, "share")
+        fraction = value_of(word, "share")
         return fraction, "relative", show(fraction, "share")
     unit = metric.unit or unit_of(word.text)
     if unit == "share":
         message = f"{quoted(word.text)} has no unit; write {word.text}% of stable's value or {word.text}pp in points"
         raise Unreadable(message, offset=word.offset, key="limit")
-    points = _value(word, unit)
+    points = value_of(word, unit)
     return points, "points", show(points, unit)
 
 
@@ -394,12 +364,13 @@ def _window(word: Word) -> float:
 
 def _form(written: Any) -> str:
     """Which form a gate has; anything else is treated as a line, whose error says what a gate looks like."""
-    if isinstance(written, Gate | Criterion):
+    if isinstance(written, Gate):
         return "value"
     return "mapping" if isinstance(written, dict | GateMapping) else "line"
 
 
-def _line(written: Any) -> str:
+def line_of(written: Any) -> str:
+    """A line's text. Raises `Unreadable` for anything that is no text."""
     if isinstance(written, str):
         return str(written)
     raise Unreadable(f"expected a line such as latency p95 <= 200ms, got {quoted(written)}")
@@ -407,7 +378,7 @@ def _line(written: Any) -> str:
 
 _GateLine = Annotated[
     str,
-    BeforeValidator(_line),
+    BeforeValidator(line_of),
     WithJsonSchema(
         {
             "type": "string",
@@ -416,21 +387,8 @@ _GateLine = Annotated[
         }
     ),
 ]
-_CriterionLine = Annotated[
-    str,
-    BeforeValidator(_line),
-    WithJsonSchema(
-        {
-            "type": "string",
-            "pattern": r"^\s*[A-Za-z][\s\S]*[<>=≤≥]",
-            "examples": ["first_turn_resolution >= 70%", "first_turn_resolution >= stable"],
-        }
-    ),
-]
-
 if TYPE_CHECKING:
     GateField = Gate
-    CriterionField = Criterion
 else:
     GateField = Annotated[
         Annotated[_GateLine, Tag("line")]
@@ -439,10 +397,4 @@ else:
         Discriminator(_form),
         AfterValidator(gate),
         Field(description="A line such as `latency p95 <= 200ms`, or a mapping."),
-    ]
-    CriterionField = Annotated[
-        Annotated[_CriterionLine, Tag("line")] | Annotated[SkipJsonSchema[InstanceOf[Criterion]], Tag("value")],
-        Discriminator(lambda written: "value" if isinstance(written, Criterion) else "line"),
-        AfterValidator(criterion),
-        Field(description="A line such as `first_turn_resolution >= 70%` or `>= stable`."),
     ]

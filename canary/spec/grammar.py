@@ -66,12 +66,17 @@ def read_line(text: str) -> Line:
 
 
 def read_criterion(text: str) -> Line:
-    """The words of one line of an evaluation: `metric >= value` or `metric >= stable`."""
+    """The words of one line of an evaluation: `metric >= value`, `>= stable` or `not worse than stable by margin`."""
     words = _Words(text)
     metric = words.expect(_METRIC, "a criterion begins with its metric, such as first_turn_resolution")
+    if words.take(r"not\s+worse\s+than\s+stable\b"):
+        words.expect(r"by\b", 'expected "by" and a margin here: not worse than stable by 2pp')
+        margin = words.expect(_VALUE, "expected a margin such as 2pp here")
+        words.end("a criterion ends here; another one belongs on its own line")
+        return Line(metric, None, "not worse", margin)
     less = words.take(_LESS)
     if not less and not words.take(_MORE):
-        raise words.unfit("expected <= or >= here")
+        raise words.unfit("expected <=, >= or not worse than stable by here")
     value = words.take(r"stable\b") or words.expect(_VALUE, "expected a value such as 70%, or stable, here")
     words.end("a criterion ends here; another one belongs on its own line")
     return Line(metric, None, "<=" if less else ">=", value)

@@ -12,8 +12,10 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from canary.spec.alerts import Alert, SecretRef, Slack
 from canary.spec.base import Model, length
+from canary.spec.criterion import Criterion
+from canary.spec.evaluation import Evaluation, EvaluationRequest, Scorer
 from canary.spec.fingerprint import FingerprintSettings
-from canary.spec.gates import Comparison, Criterion, CriterionField, Gate, GateField, OnNoData
+from canary.spec.gates import Comparison, Gate, GateField, OnNoData
 from canary.spec.names import (
     LONGEST_GATEWAY,
     Header,
@@ -41,6 +43,7 @@ __all__ = [
     "Comparison",
     "Criterion",
     "Evaluation",
+    "EvaluationRequest",
     "FingerprintSettings",
     "Gate",
     "HardStop",
@@ -57,6 +60,7 @@ __all__ = [
     "Platform",
     "Profile",
     "ReadinessProbe",
+    "Scorer",
     "SecretRef",
     "Shadow",
     "ShadowJudge",
@@ -273,15 +277,6 @@ class Stage(Model):
     """What the canary has to meet; all of them must pass before the next stage."""
     approve: Text | None = None
     """Group whose word is needed before the next stage."""
-
-
-class Evaluation(Model):
-    """The harness that must pass before any traffic."""
-
-    dataset: Location
-    """The questions: a file beside the canary.yml, or a place."""
-    metrics: Annotated[tuple[CriterionField, ...], *length(1)]
-    """What the results have to meet."""
 
 
 class ShadowJudge(Model):

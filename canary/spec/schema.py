@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
-from canary.spec import alerts, dialects, fingerprint, gates, models, pods, probe
+from canary.spec import alerts, dialects, evaluation, fingerprint, gates, models, pods, probe
 from canary.spec.base import Model
 
 IDENTIFIER = "https://serinus.dev/schemas/canary.json"
@@ -23,7 +23,7 @@ def json_schema() -> dict[str, Any]:
     _, schema = models_json_schema([(form, "validation") for form in FORMS], by_alias=True)
     # The normalised forms stand for what a program hands over; no file can hold them.
     definitions = {name: each for name, each in schema["$defs"].items() if name not in {"Gate", "Criterion"}}
-    sentences = sentences_of(models, alerts, fingerprint, gates, pods, probe, dialects)
+    sentences = sentences_of(models, alerts, evaluation, fingerprint, gates, pods, probe, dialects)
     for name, definition in definitions.items():
         _describe(definition, sentences.get(name, {}))
     return {

@@ -9,7 +9,8 @@ from typing import Any
 from pydantic_core import from_json
 
 from canary.errors import WorldError
-from canary.spec.gates import Criterion, Gate
+from canary.spec.criterion import Criterion
+from canary.spec.gates import Gate
 from canary.spec.models import ModelCanary
 
 

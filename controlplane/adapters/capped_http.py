@@ -51,11 +51,13 @@ class CappedHttp:
         tls: ssl.SSLContext | None = None,
         headers: Callable[[], Mapping[str, str]] | None = None,
         reach: Reach | None = None,
+        kept: int = 0,
     ) -> None:
         """`tls` holds the certificates to trust; None trusts none, for loopback needs none and loading them is slow.
 
         `headers` are asked for before each request, and sent with it; `reach` says which addresses may be dialled, None
-        allows all.
+        allows all. `kept`: how many connections are kept for the next question. A server may close one just when it is
+        used again, which looks like an outage, so whoever keeps some has to ask again.
         """
         self._most_bytes = most_bytes
         self._reach = reach
@@ -64,8 +66,7 @@ class CappedHttp:
             follow_redirects=False,
             trust_env=False,
             timeout=None,
-            # A kept connection may be closed by the server just when it is used again, which would look like an outage.
-            limits=httpx2.Limits(max_keepalive_connections=0),
+            limits=httpx2.Limits(max_keepalive_connections=kept, max_connections=None),
             verify=tls or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
             headers={"accept-encoding": "identity"},
         )

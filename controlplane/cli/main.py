@@ -43,6 +43,7 @@ COMMANDS = {
     "render": ("controlplane.cli.render", "Print the Kubernetes objects of a plan at a stage; applies nothing."),
     "simulate": ("controlplane.cli.simulate", "Play a rollout in a virtual world, instantly."),
     "replay": ("controlplane.cli.replay", "Decide a recorded rollout again, by the same or an edited canary.yml."),
+    "eval": ("controlplane.cli.evaluate", "Measure a variant's answers against stable's, on a data set."),
     "judge": ("controlplane.cli.judge", "Judge blocks of counts from standard input, one verdict a line."),
     "profile": ("controlplane.cli.profile", "Predict and measure what a variant needs, does and costs on a GPU."),
     "quantize": ("controlplane.cli.quantize", "Make a quantized checkpoint, or render the Job that makes it."),

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from canary.spec import metrics, units
-from canary.spec.gates import Gate, GateMapping, criterion, gate, unit_of_values
+from canary.spec.criterion import criterion
+from canary.spec.gates import Gate, GateMapping, gate, unit_of_values
 from canary.spec.units import Unreadable
 
 

@@ -67,8 +67,10 @@ def test_the_first_word_that_does_not_fit_is_named(text: str, offset: int, words
 def test_a_criterion_compares_with_a_value_or_with_stable() -> None:
     assert read_criterion("f1 >= 70%").value.text == "70%"
     assert read_criterion("f1 >= stable").value.text == "stable"
-    with pytest.raises(Unreadable, match="expected <= or >="):
-        read_criterion("f1 not worse than stable by 3%")
+    line = read_criterion("f1 not worse than stable by 2pp")
+    assert (line.operator, line.value.text) == ("not worse", "2pp")
+    with pytest.raises(Unreadable, match="expected <=, >= or not worse than stable by"):
+        read_criterion("f1 rise <= 3%")
     with pytest.raises(Unreadable, match="its own line"):
         read_criterion("f1 >= stable by 3%")
 
