@@ -22,6 +22,16 @@ MOST_BYTES = 8 * 1024 * 1024
 """A metrics page of a large model server has 60 kB; whoever sends a hundred times that is broken or hostile."""
 
 
+WIDEST = 4
+"""Bytes that a character may take in memory."""
+Take = Callable[[int], None]
+"""Asked for so many bytes of memory more, or told of so many that are free again; raises `TooLarge` to refuse."""
+
+
+def take_freely(_more: int) -> None:
+    """Where memory is nobody's concern: answers that are few and small."""
+
+
 class NotThere(Unavailable):
     """Nobody listens at this address."""
 
@@ -72,21 +82,39 @@ class CappedHttp:
         )
 
     async def get(
-        self, url: str, *, seconds: float, query: Mapping[str, str] | None = None, socket: Path | None = None
+        self,
+        url: str,
+        *,
+        seconds: float,
+        query: Mapping[str, str] | None = None,
+        socket: Path | None = None,
+        take: Take = take_freely,
     ) -> Answer:
-        """Ask with GET; the whole answer has to be here within `seconds`. `socket`: the file to dial for any host."""
+        """Ask with GET; the whole answer has to be here within `seconds`. `socket`: the file to dial for any host.
+
+        `take` is asked for the memory that the answer needs while it is read.
+        """
         request = self._client.build_request("GET", url, params=query)
         if socket is None:
-            return await self._ask(request, seconds)
+            return await self._ask(request, seconds, take=take)
         async with loopback_client(None, socket=socket, keep_connections=False) as client:
             return await self._ask(request, seconds, client=client)
 
-    async def post(self, url: str, *, seconds: float, form: Mapping[str, str], most_bytes: int | None = None) -> Answer:
+    async def post(
+        self,
+        url: str,
+        *,
+        seconds: float,
+        form: Mapping[str, str],
+        most_bytes: int | None = None,
+        take: Take = take_freely,
+    ) -> Answer:
         """Ask with POST, the fields as a form; the whole answer has to be here within `seconds`.
 
-        `most_bytes` bounds this answer further.
+        `most_bytes` bounds this answer further; `take` is asked for the memory that it needs while it is read.
         """
-        return await self._ask(self._client.build_request("POST", url, data=dict(form)), seconds, most_bytes)
+        request = self._client.build_request("POST", url, data=dict(form))
+        return await self._ask(request, seconds, most_bytes, take=take)
 
     async def post_json(self, url: str, *, seconds: float, body: object) -> Answer:
         """Ask with POST and a body of JSON; the whole answer has to be here within `seconds`."""
@@ -102,6 +130,7 @@ class CappedHttp:
         seconds: float,
         most_bytes: int | None = None,
         client: httpx2.AsyncClient | None = None,
+        take: Take = take_freely,
     ) -> Answer:
         if self._headers:
             request.headers.update(self._headers())
@@ -113,7 +142,7 @@ class CappedHttp:
                 try:
                     return Answer(
                         response.status_code,
-                        await self._read(response, min(most_bytes or self._most_bytes, self._most_bytes)),
+                        await self._read(response, min(most_bytes or self._most_bytes, self._most_bytes), take),
                     )
                 finally:
                     await response.aclose()
@@ -136,7 +165,7 @@ class CappedHttp:
         request.extensions = {**request.extensions, "sni_hostname": host}
         request.url = url.copy_with(host=str(address))
 
-    async def _read(self, response: httpx2.Response, most_bytes: int) -> str:
+    async def _read(self, response: httpx2.Response, most_bytes: int, take: Take) -> str:
         if response.is_redirect:
             raise Unavailable(f"it answers {response.status_code} with a redirect, which is not followed")
         if response.headers.get("content-encoding", "identity") != "identity":
@@ -147,7 +176,12 @@ class CappedHttp:
             read += chunk
             if len(read) > most_bytes:
                 raise TooLarge(f"its answer is larger than {most_bytes} bytes and was dropped")
-        return read.decode("utf-8", errors="replace")
+            take(len(chunk))
+        # One character beyond the basic plane, and every other takes four bytes too.
+        take(len(read) * (1 if read.isascii() else WIDEST))
+        text = read.decode("utf-8", errors="replace")
+        take(-len(read))
+        return text
 
 
 def _tls_refused(error: BaseException | None) -> str | None:

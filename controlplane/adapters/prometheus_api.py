@@ -6,14 +6,16 @@ put together here. However large an answer is, reading it never keeps the event 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
+import math
+from collections.abc import Awaitable, Iterator, Mapping
 from contextlib import nullcontext
 from typing import Any, NoReturn
 
 from pydantic_core import from_json
 
 from canary.errors import Unavailable, WorldError
-from controlplane.adapters.capped_http import Answer, CappedHttp
+from controlplane.adapters.answer_budget import AnswerBudget, Hold
+from controlplane.adapters.capped_http import Answer, CappedHttp, Take, TooLarge
 from controlplane.adapters.prometheus_native import spelled_out
 from controlplane.adapters.prometheus_series import Series
 from controlplane.adapters.prometheus_text import Newest, newest_in, newest_of, parted, read_in, series_in
@@ -24,6 +26,8 @@ KINDS = {"bad_data", "canceled", "execution", "internal", "not_acceptable", "not
 """What Prometheus calls its errors."""
 LONGEST_WHOLE = 4 * 1024 * 1024
 """Characters of an answer in another form than Prometheus writes, which can only be read as a whole."""
+PARSED = 8
+"""Times as much memory as its text takes a series with all its points, at most: a short number has 24 bytes too."""
 
 
 class QueryRefused(WorldError):  # noqa: N818 - what became of it
@@ -41,17 +45,20 @@ class PrometheusApi:
         http: CappedHttp | None = None,
         trusted: bool = True,
         turns: asyncio.Semaphore | None = None,
+        budget: AnswerBudget | None = None,
     ) -> None:
         """`seconds`: how long Prometheus may take for one answer.
 
         Of one that is not `trusted`, because a plan names its address, no word is repeated in errors: it could be
-        anybody's. Those that share `turns` have their answers read one after the other.
+        anybody's. Those that share `turns` have their answers read one after the other, and those that share `budget`
+        have so much memory for all of them: one whose answer has no room in it is `Unavailable`.
         """
         self.url = url.rstrip("/")
         self.seconds = seconds
         self._http = http or CappedHttp()
         self._trusted = trusted
         self._turns = turns or nullcontext()
+        self.budget = budget or AnswerBudget(math.inf)
 
     async def query(
         self, query: str, *, at: float | None = None, seconds: float | None = None, most_bytes: int | None = None
@@ -75,20 +82,25 @@ class PrometheusApi:
         form = {"query": query, "start": f"{start:.3f}", "end": f"{end:.3f}", "step": f"{step:.3f}"}
         return await self._series("query_range", form, self.seconds, most_bytes)
 
-    async def newest(self, query: str) -> Newest:
+    async def newest(self, query: str, kept: Hold | None = None) -> Newest:
         """The newest point of every series of a range of raw samples; raises as `query` does. Made for thousands.
 
-        Series that make no sense are left out and counted, for they are nobody else's business.
+        Series that make no sense are left out and counted, for they are nobody else's business. `kept`: the memory of
+        what is answered, which is the caller's to give back; where there is none left, this raises `TooLarge`.
         """
-        status, result, pieces = await self._ask("query", {"query": query}, self.seconds)
         found = Newest([], [], [])
-        try:
-            async with self._turns:
-                async for piece in _in_turns(pieces):
-                    found.add(newest_in(piece))
-                found.add(newest_of(*read_in(result)))
-        except ValueError as error:
-            raise self.not_understood(f"{status}, no series") from error
+        with self.budget.hold(kept.holder if kept else "") as hold:
+            status, result, pieces = await self._ask("query", {"query": query}, self.seconds, hold.take)
+            try:
+                async with self._turns:
+                    for piece in pieces:
+                        await asyncio.sleep(0)  # everybody else has a turn
+                        more = newest_in(piece)
+                        (kept or hold).take(more.bytes)
+                        found.add(more)
+                    found.add(newest_of(*read_in(result)))
+            except ValueError as error:
+                raise self.not_understood(f"{status}, no series") from error
         if found.unreadable and not found.labels:
             raise self.not_understood(f"{status}, no series")
         return found
@@ -96,10 +108,10 @@ class PrometheusApi:
     async def values(self, label: str, matcher: str = "") -> frozenset[str]:
         """The values of a label, of series that match; raises as `query` does."""
         where = {"match[]": matcher} if matcher else {}
-        status, text = await self._answered(
-            self._http.get(f"{self.url}/api/v1/label/{label}/values", seconds=self.seconds, query=where)
-        )
-        answer = self._checked(self._parsed(text, status))
+        with self.budget.hold("") as hold:
+            url = f"{self.url}/api/v1/label/{label}/values"
+            status, text = await self._answered(self._http.get(url, seconds=self.seconds, query=where, take=hold.take))
+            answer = self._checked(self._parsed(text, status))
         found = answer.get("data")
         if not isinstance(found, list) or not all(isinstance(each, str) for each in found):
             raise self.not_understood(f"{status}, no values")
@@ -109,6 +121,12 @@ class PrometheusApi:
         """The error of an answer that is not Prometheus' kind of answer."""
         return Unavailable(f"What answers on {self.url} does not speak as Prometheus does ({what}).")
 
+    def too_large(self, error: TooLarge) -> Unavailable:
+        """The error of an answer for which there is no memory."""
+        told = Unavailable(f"Prometheus on {self.url} cannot be read: {error}.")
+        told.__cause__ = TooLarge(str(error))  # a new one, which keeps nothing of what was being read
+        return told
+
     async def close(self) -> None:
         """Give the connections back."""
         await self._http.close()
@@ -117,33 +135,40 @@ class PrometheusApi:
         self, endpoint: str, form: Mapping[str, str], seconds: float, most_bytes: int | None
     ) -> list[Series]:
         """All series of an answer, each of which has to make sense."""
-        status, result, pieces = await self._ask(endpoint, form, seconds, most_bytes)
-        try:
-            async with self._turns:
-                found, unreadable = read_in(result)
-                async for piece in _in_turns(pieces):
-                    more, bad = series_in(piece)
-                    found += more
-                    unreadable += bad
-        except ValueError as error:
-            raise self.not_understood(f"{status}, no series") from error
+        with self.budget.hold("") as hold:
+            status, result, pieces = await self._ask(endpoint, form, seconds, hold.take, most_bytes)
+            try:
+                async with self._turns:
+                    found, unreadable = read_in(result)
+                    for piece in pieces:
+                        await asyncio.sleep(0)
+                        hold.take(PARSED * len(piece))
+                        more, bad = series_in(piece)
+                        found += more
+                        unreadable += bad
+            except ValueError as error:
+                raise self.not_understood(f"{status}, no series") from error
+            except TooLarge as error:
+                raise self.too_large(error) from None
         if unreadable:
             raise self.not_understood(f"{status}, {unreadable} series without sense")
         return found
 
     async def _ask(
-        self, endpoint: str, form: Mapping[str, str], seconds: float, most_bytes: int | None = None
+        self, endpoint: str, form: Mapping[str, str], seconds: float, take: Take, most_bytes: int | None = None
     ) -> tuple[int, list[Any], Iterator[str]]:
         """The answer's status and its series, once it is known to be whole: parsed ones, and the text of all others."""
-        status, text = await self._text(endpoint, form, seconds, most_bytes)
+        status, text = await self._text(endpoint, form, seconds, take, most_bytes)
         envelope, pieces = (parted(text) if status == 200 else None) or (text, iter(()))
         return status, self._result(self._checked(self._parsed(envelope, status)), status), pieces
 
-    async def _text(self, endpoint: str, form: Mapping[str, str], seconds: float, most_bytes: int | None) -> Answer:
+    async def _text(
+        self, endpoint: str, form: Mapping[str, str], seconds: float, take: Take, most_bytes: int | None
+    ) -> Answer:
         """What it answers to a question."""
         form = {**form, "timeout": f"{round(seconds * 1000)}ms"}
         url = f"{self.url}/api/v1/{endpoint}"
-        return await self._answered(self._http.post(url, seconds=seconds, form=form, most_bytes=most_bytes))
+        return await self._answered(self._http.post(url, seconds=seconds, form=form, most_bytes=most_bytes, take=take))
 
     async def _answered(self, asked: Awaitable[Answer]) -> Answer:
         """The answer, if it speaks of the question at all."""
@@ -199,14 +224,6 @@ class PrometheusApi:
             raise self.not_understood(f"{status}, no series")
         result: list[Any] = data["result"]
         return result
-
-
-async def _in_turns(pieces: Iterator[str]) -> AsyncIterator[str]:
-    """The pieces, with a turn for everybody else between two of them."""
-    for number, piece in enumerate(pieces):
-        if number:
-            await asyncio.sleep(0)
-        yield piece
 
 
 def _shortened(text: str, longest: int = 300) -> str:

@@ -10,23 +10,27 @@ nothing.
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from traceback import clear_frames
 from typing import NamedTuple
 
 from canary import format as fmt
 from canary.errors import Unavailable, WorldError
 from canary.observation import Counters, clauses
 from canary.spec.sources import PROFILES
+from controlplane.adapters.answer_budget import Hold
 from controlplane.adapters.capped_http import TooLarge
 from controlplane.adapters.prometheus import STALE_INTERVALS
 from controlplane.adapters.prometheus_api import PrometheusApi, QueryRefused
 from controlplane.adapters.prometheus_gates import duration, query_of
-from controlplane.adapters.prometheus_text import Newest, labels_in
+from controlplane.adapters.prometheus_text import Newest
 from controlplane.evidence.history import history
-from controlplane.evidence.ledger import Cell, Ledger, Surplus
+from controlplane.evidence.ledger import Ledger
 from controlplane.evidence.owners import GATEWAY_PROFILES, Owners
 from controlplane.evidence.places import EVERYWHERE, Key, Labels, Places, SlotsSeen
 from controlplane.evidence.questions import Family, family_of, selectors
 from controlplane.evidence.readings import Answer, Readings, Spawn, read
+from controlplane.evidence.series_places import SERIES_AT_ONCE, SeriesPlaces
 from controlplane.evidence.suspicion import suspicion
 from controlplane.ports import Clock
 
@@ -34,8 +38,6 @@ LONGEST_PERIOD_S = 5.0
 TICKS_A_SCRAPE = 5
 """How often Prometheus is asked between two scrapes that lie far apart: news must not wait for as long as a scrape."""
 SHORTEST_PERIOD_S = 1.0
-SERIES_AT_ONCE = 4096
-"""Series that are taken in, or added up, before the rest of the program has its turn."""
 APART_S = 60.0
 """Seconds for which namespaces are asked about each by itself, after the question for all had too large an answer."""
 APART_AT_ONCE = 4
@@ -50,8 +52,6 @@ MOST_BYTES = 64 * 1024 * 1024
 """An answer for a thousand rollouts has some 20 MB; `CappedHttp` has to let it through."""
 Question = tuple[Family, str]
 """What is asked about, and for which namespace; empty for all of them."""
-Place = Cell | Surplus | None
-"""Where the numbers of a series go; None for one that is nobody's."""
 
 
 def period_of(interval: float) -> float:
@@ -91,14 +91,7 @@ class FleetMetrics:
         self._owners = Owners(self.labels)
         self._ledgers: dict[Key, Ledger] = {}
         self._slots: dict[Key, SlotsSeen] = {}
-        self._cells: dict[str, Place] = {}
-        """By the labels of a series, as they stand in answers: its place, or None where it is nobody's."""
-        self._answered: dict[Question, tuple[list[str], Sequence[Place]]] = {}
-        """The series of the last answer, and their places."""
-        self._senseless: set[str] = set()
-        """Texts of labels that are none."""
-        self._forgotten = 0
-        """How often places were forgotten: what was looked up before is not to be kept."""
+        self._series = SeriesPlaces(self._owners, self._ledgers, api.budget.hold("series"))
         self._listed = 0
         """Series in the answers of the last tick."""
         self._met_anew_at = float("-inf")
@@ -135,7 +128,11 @@ class FleetMetrics:
             self._news.pop(key, None)
             self._suspicion.pop(key, None)
             self._questions = None
-            self._forget_cells([ledger])
+            self._series.forget([ledger])
+
+    def close(self) -> None:
+        """Nothing is asked here any more: its memory is others' to have."""
+        self._series.clear()
 
     def source(self, key: Key) -> "FleetSource":
         """The rollout's own metric source."""
@@ -187,20 +184,8 @@ class FleetMetrics:
             if gate.asks
         }
         await self._readings.ask(own)
-        questions, asked = list(self._questions), [self._newest(*each) for each in self._questions.items()]
-        found = await asyncio.gather(*asked, return_exceptions=True)
-        for ledger in self._ledgers.values():
-            ledger.begin()
-        failures: dict[Question, WorldError] = {}
-        senseless, self._listed = 0, 0
-        for question, answer in zip(questions, found, strict=True):
-            if isinstance(answer, Newest):
-                senseless += answer.unreadable + await self._take(question, answer)
-                self._listed += len(answer.labels)
-            elif isinstance(answer, Exception):
-                failures[question] = answer if isinstance(answer, WorldError) else _bug(answer)
-            else:
-                raise answer
+        questions = self._questions
+        failures, senseless = await self._ask(questions)
         if len(failures) < len(questions):
             self._answered_at = self._clock.now()
         self._ask_apart(failures)
@@ -210,6 +195,35 @@ class FleetMetrics:
         if own:
             answers = await self._readings.taken(min(self.period / 4, LONGEST_PATIENCE_S))
             await self._publish([key for key, each in self._ledgers.items() if each.asks], told, answers)
+
+    async def _ask(self, questions: Mapping[Question, str]) -> tuple[dict[Question, WorldError], int]:
+        """Take in the answers to these; why there are none to some, and how many series make no sense."""
+        failures: dict[Question, WorldError] = {}
+        senseless, self._listed = 0, 0
+        with ExitStack() as stack:
+            held = {each: stack.enter_context(self.api.budget.hold(each)) for each in questions}
+            asked = [self._newest(each, query, held[each]) for each, query in questions.items()]
+            found = await asyncio.gather(*asked, return_exceptions=True)
+            for ledger in self._ledgers.values():
+                ledger.begin()
+            for question, answer in zip(questions, found, strict=True):
+                if isinstance(answer, Newest):
+                    try:
+                        senseless += answer.unreadable + await self._take(question, answer)
+                    except TooLarge as error:
+                        failures[question] = self._failure(error)
+                    self._listed += len(answer.labels)
+                elif isinstance(answer, Exception):
+                    failures[question] = self._failure(_without_frames(answer))
+                else:
+                    raise answer
+        return failures, senseless
+
+    def _failure(self, error: Exception) -> WorldError:
+        """Why a question has no answer of use."""
+        if isinstance(error, TooLarge):
+            return self.api.too_large(error)
+        return error if isinstance(error, WorldError) else _bug(error)
 
     def _note_time(self, now: float) -> None:
         due = now if self._due is None else self._due
@@ -233,11 +247,11 @@ class FleetMetrics:
                     questions[family, namespace] = each + since
         return questions
 
-    async def _newest(self, question: Question, query: str) -> Newest:
+    async def _newest(self, question: Question, query: str, kept: Hold) -> Newest:
         if not question[1]:
-            return await self.api.newest(query)
+            return await self.api.newest(query, kept)
         async with self._few:
-            return await self.api.newest(query)
+            return await self.api.newest(query, kept)
 
     def _ask_apart(self, failures: Mapping[Question, WorldError]) -> None:
         """Ask about each namespace by itself, where all together have too much: then it is that one's affair alone.
@@ -257,10 +271,9 @@ class FleetMetrics:
 
     def _meet_anew(self) -> None:
         """Forget series that have gone, before they fill the memory or a rollout's share."""
-        if len(self._cells) > 2 * self._listed + MOST_OLD_SERIES:
+        if self._series.lacks_memory or len(self._series) > 2 * self._listed + MOST_OLD_SERIES:
             crowded = list(self._ledgers.values())
-            self._cells.clear()
-            self._senseless.clear()
+            self._series.clear()
         elif self._clock.now() - self._met_anew_at >= FORGET_AFTER_S:
             crowded = [ledger for ledger in self._ledgers.values() if ledger.left_out]
         else:
@@ -269,7 +282,7 @@ class FleetMetrics:
         for ledger in crowded:
             ledger.forget()
         if crowded:
-            self._forget_cells(crowded)
+            self._series.forget(crowded)
 
     def _look_at_slots(self) -> dict[Key, WorldError]:
         """A place of which somebody else took possession begins a new replica. Answers whose places cannot be told."""
@@ -287,52 +300,19 @@ class FleetMetrics:
                 ledger.forget()
                 changed.append(ledger)
         if changed:
-            self._forget_cells(changed)
+            self._series.forget(changed)
         return bugs
-
-    def _forget_cells(self, of: Sequence[Ledger]) -> None:
-        """Look again whose these series are, and those that were nobody's."""
-        self._forgotten += 1
-        self._answered.clear()
-        self._cells = {
-            labels: cell for labels, cell in self._cells.items() if cell is not None and cell.ledger not in of
-        }
 
     async def _take(self, question: Question, answer: Newest) -> int:
         """Put every series' newest point into its place; answers how many have labels that are none."""
-        cells = await self._cells_of(question, answer.labels)
+        cells = await self._series.of(question, answer.labels)
         for first in range(0, len(cells), SERIES_AT_ONCE):
             few = slice(first, first + SERIES_AT_ONCE)
             for cell, at, value in zip(cells[few], answer.at[few], answer.values[few], strict=True):
                 if cell is not None:
                     cell.put(at, value)
             await asyncio.sleep(0)
-        return sum(labels in self._senseless for labels in answer.labels) if self._senseless else 0
-
-    async def _cells_of(self, question: Question, labels: list[str]) -> Sequence[Place]:
-        """The places of an answer's series; mostly they are the same series in the same order as the last time."""
-        if (known := self._answered.get(question)) is not None and known[0] == labels:
-            return known[1]
-        forgotten = self._forgotten
-        for first in range(0, len(labels), SERIES_AT_ONCE):
-            cells = self._cells
-            for text in labels[first : first + SERIES_AT_ONCE]:
-                if text not in cells:
-                    cells[text] = self._place(text)
-            await asyncio.sleep(0)
-        # Whoever was forgotten meanwhile has no places in this tick.
-        found = [self._cells.get(text) for text in labels]
-        if forgotten == self._forgotten:
-            self._answered[question] = labels, found
-        return found
-
-    def _place(self, text: str) -> Place:
-        labels = labels_in(text)
-        if labels is None:
-            self._senseless.add(text)
-            return None
-        owner = self._owners.of(labels)
-        return self._ledgers[owner.key].cell(owner, labels) if owner else None
+        return self._series.senseless_in(answer.labels)
 
     async def _publish(self, keys: Sequence[Key], told: "_Told", answers: Mapping[str, Answer]) -> None:
         """These rollouts' counters, or why there are none."""
@@ -418,6 +398,15 @@ class _Told(NamedTuple):
     """Rollouts whose places cannot be told."""
     senseless: int
     """Series that are none; nobody knows whose they are."""
+
+
+def _without_frames(error: Exception) -> Exception:
+    """The same error, that keeps nothing of what was being read: futures and the next tick remember it."""
+    each: BaseException | None = error
+    while each is not None:
+        clear_frames(each.__traceback__)
+        each = each.__cause__ or each.__context__
+    return error
 
 
 def _bug(error: Exception) -> WorldError:

@@ -131,6 +131,15 @@ class Cache:
         """Whether there is room by now for one of which only an outline is kept: then it may be read again, and put."""
         return key in self._omitted and self.allowance.fits(key[0], self.allowance.most // 4)
 
+    def with_room(self) -> list[str]:
+        """Namespaces with objects of which only an outline is kept, and for which there is room by now."""
+        return sorted({key[0] for key in self._omitted if self.may_have(key)})
+
+    def put_again(self, object_: Object) -> None:
+        """Take one that was read again, if there is still room for it and only an outline is kept."""
+        if self.may_have(key_of(object_)):
+            self.put(object_)
+
     def _is_fuller(self, key: Key, object_: Object) -> bool:
         """Whether this is the very object of which only an outline is kept."""
         before = self._objects[key]

@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, Callable
 
 from canary.errors import Unavailable, WorldError
 from controlplane.backoff import delay
+from controlplane.kubernetes.allowance import outline
 from controlplane.kubernetes.api import (
     SILENCE_SECONDS,
     Busy,
@@ -31,6 +32,8 @@ MISSING_SECONDS = 30.0
 """A kind that is not installed is looked for this often."""
 BRIEF_SECONDS = 1.0
 """A watch that ends sooner without a word has failed, whatever the server says."""
+ROOM_SECONDS = 60.0
+"""Between two looks whether there is room by now for objects of which only an outline is kept."""
 LASTING_SECONDS = 10.0
 """A watch that lasted longer has worked, even in silence: what broke it is a first failure again."""
 
@@ -76,6 +79,11 @@ class Reflector:
 
     async def run(self) -> None:
         """Follow for ever; ends only by being cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._read_again(), name=f"{self.resource.plural} read again")
+            await self._follow()
+
+    async def _follow(self) -> None:
         while True:
             try:
                 if not self._version:
@@ -107,6 +115,22 @@ class Reflector:
         self._failures = min(self._failures, 1)
         self._heard()
         self.synced.set()
+
+    async def _read_again(self) -> None:
+        """Of what had no room: the objects of a namespace, once there is some. No watch says what does not change."""
+        while True:
+            await self._clock.sleep(ROOM_SECONDS)
+            for namespace in self.cache.with_room():
+                try:
+                    await self._kube.list(self.resource, namespace, labels=self._labels, slim=self._take_again)
+                except WorldError:
+                    continue  # the watch says so, and it is tried again
+                except Exception as error:  # noqa: BLE001 - nothing that the server holds may end whoever follows it
+                    self.cache.complain(f"A bug of ours at {self.resource.plural} of {namespace}: {error!r}.")
+
+    def _take_again(self, object_: Object) -> Object:
+        self.cache.put_again(object_)
+        return outline(object_)
 
     async def _watch(self) -> None:
         began, silent = asyncio.get_running_loop().time(), True

@@ -15,6 +15,7 @@ from typing import Literal
 from canary.errors import BadInput, WorldError
 from canary.spec.models import ModelCanary, Variant
 from canary.weights import ARMS, Arm
+from controlplane.adapters.answer_budget import AnswerBudget
 from controlplane.adapters.capped_http import CappedHttp
 from controlplane.adapters.priced import rates_of
 from controlplane.adapters.prometheus_access import Credentials
@@ -42,6 +43,11 @@ MOST_BYTES_OF_SOME = 16 * 1024 * 1024
 """Of an answer of one that only some namespaces may name: enough for eight hundred rollouts."""
 MOST_BYTES_OF_A_PLANS = 4 * 1024 * 1024
 """The largest answer of a Prometheus whose address is a plan's: enough for two hundred rollouts."""
+MOST_MEMORY, MOST_MEMORY_OF_NAMED, MOST_MEMORY_OF_PLANS = 160 * 2**20, 96 * 2**20, 32 * 2**20
+"""For what the operator's own Prometheus answers, for what all others of the registry do, and all addresses of plans.
+
+A thousand rollouts take some 90 MiB while their numbers are read.
+"""
 ALARMING = 0.05
 """Share of a canary's newest requests that should not be as they are, from which on it is looked at before all others.
 Too small a share costs the others some milliseconds, too large a one lets a broken canary wait for them."""
@@ -106,6 +112,8 @@ class ClusterWorld:
         self._background = Background(self._note)
         self._beside: set[str] = set()
         """Prometheus servers that are being read just now, besides the operator's own."""
+        self._memory, self._memory_of_plans = AnswerBudget(MOST_MEMORY_OF_NAMED), AnswerBudget(MOST_MEMORY_OF_PLANS)
+        """Of all answers besides those of the operator's own: one that sends too much is dropped by itself."""
         self._parsing = asyncio.Semaphore(1)
         """Answers of those whose addresses are plans' are read one after the other."""
         if self._registry.own is not None:
@@ -268,11 +276,17 @@ class ClusterWorld:
                 http=http,
                 trusted=known.trusted,
                 turns=None if known.trusted else self._parsing,
+                budget=self._budget_of(known),
             )
             self._fleets[known.name] = FleetMetrics(
                 api, clock=self._clock, interval=self._interval, labels=known.labels, spawn=self._background.spawn
             )
         return self._fleets[known.name]
+
+    def _budget_of(self, known: Known) -> AnswerBudget:
+        if known is self._registry.own:
+            return AnswerBudget(MOST_MEMORY)
+        return (self._memory if known.trusted else self._memory_of_plans).part()
 
     def _free_fleets(self) -> None:
         """Let go of every Prometheus that no rollout names any more: plans may name a new one at each edit."""
@@ -286,6 +300,7 @@ class ClusterWorld:
     async def _closed(self, fleet: FleetMetrics) -> None:
         await self._clock.sleep(2 * ANSWER_WITHIN)  # an answer of it may still be on its way
         await fleet.api.close()
+        fleet.close()
 
     def _note(self, sentence: str) -> None:
         self.say(sentence)

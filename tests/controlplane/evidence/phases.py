@@ -18,6 +18,7 @@ from canary.observation import Counters, EvidenceSeen
 from canary.spec.models import Gate
 from canary.verdict import Answer, Judgement
 from canary.weights import ARMS, Arm, Weights
+from controlplane.adapters.answer_budget import AnswerBudget, Hold
 from controlplane.adapters.prometheus_api import PrometheusApi
 from controlplane.adapters.prometheus_text import Newest
 from controlplane.evidence.fleet import FleetMetrics
@@ -146,7 +147,7 @@ def gateway(replicas: Sequence[Replica], proxy: str, route: str = "chat") -> Pag
 class Phases:
     """Behind what a fleet asks of the API of Prometheus."""
 
-    url, seconds = "http://prometheus", 1.0
+    url, seconds, budget = "http://prometheus", 1.0, AnswerBudget(math.inf)
 
     def __init__(self) -> None:
         self.targets: list[Target] = []
@@ -158,7 +159,7 @@ class Phases:
         for target in self.targets:
             target.pass_to(now)
 
-    async def newest(self, query: str) -> Newest:
+    async def newest(self, query: str, kept: Hold) -> Newest:
         """The newest sample of each series, unless it is older than the range that is asked for."""
         family = "gateway" if "envoy_cluster_name" in query else "pods"
         window = float(query.rsplit("[", 1)[1].removesuffix("ms]")) / 1000

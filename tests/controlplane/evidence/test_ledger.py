@@ -18,7 +18,8 @@ from controlplane.adapters.prometheus import NO_NUMBERS
 from controlplane.adapters.prometheus_api import PrometheusApi
 from controlplane.adapters.prometheus_text import PIECE, Newest
 from controlplane.evidence import ledger
-from controlplane.evidence.fleet import APART_S, FORGET_AFTER_S, SERIES_AT_ONCE, FleetMetrics
+from controlplane.evidence.fleet import APART_S, FORGET_AFTER_S, FleetMetrics
+from controlplane.evidence.series_places import SERIES_AT_ONCE
 from tests.canary.judge.worlds import ERRORS_AT_MOST, plan
 from tests.controlplane.adapters.pages import Query
 from tests.controlplane.evidence.scraped import (
@@ -193,7 +194,7 @@ async def test_s14_labels_that_change_at_every_scrape_do_not_fill_the_memory(
         prometheus.show(gateway(1, [(101.0 + number, 10)]), pods=fresh)
         await fleet.tick()
         assert fleet.newest(KEY).at == 101.0 + number
-    assert len(fleet._cells) < 150
+    assert len(fleet._series) < 150
     assert sum(len(replica.series) for replica in fleet._ledgers[KEY]._replicas.values()) < 150
 
 
@@ -201,14 +202,14 @@ async def test_a_rollout_that_is_registered_anew_while_an_answer_is_taken_in_is_
     fleet: FleetMetrics, prometheus: Prometheus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The event loop has its turn meanwhile, and places that were looked up before are not kept."""
-    monkeypatch.setattr("controlplane.evidence.fleet.SERIES_AT_ONCE", 1)
+    monkeypatch.setattr("controlplane.evidence.series_places.SERIES_AT_ONCE", 1)
     fleet.register(KEY, places())
     fleet.register(OTHER, places("search"))
     both = [gateway(1, [(101.0, 10)], [(101.0, 1)], route=f"shop/{name}") for name in ("chat", "search")]
     prometheus.show(*both)
 
     async def meanwhile() -> None:
-        while not fleet._cells:  # noqa: ASYNC110 - nothing says so
+        while not fleet._series:  # noqa: ASYNC110 - nothing says so
             await asyncio.sleep(0)
         fleet.register(KEY, places())
 

@@ -338,3 +338,34 @@ async def test_r3_a_bug_at_an_answer_is_a_problem_and_no_end() -> None:
         await asyncio.sleep(60)
         followed.assert_equal()
         assert followed.reflector.problem == ""
+
+
+@story
+async def test_s14_what_had_no_room_is_read_again_once_there_is_some_without_any_change_of_it() -> None:
+    """Within a minute, by one list of that namespace alone; until then its server is not asked."""
+    async with following() as it:
+        it.cache.allowance.most = 30_000
+        it.cache.complain = lambda _: None
+        kubectl, text = it.kube.acting_as("kubectl"), "x" * 8_000
+        for name in ("a", "b", "c"):
+            await kubectl.create(POD, {**a_pod(name), "spec": {"text": text}})
+        await kubectl.create(POD, {**a_pod("d", namespace="other"), "spec": {"text": text}})
+        await asyncio.sleep(500)
+        assert [each["metadata"]["name"] for each in it.cache.items() if "spec" in each] == ["a", "b", "d"]
+        assert it.kube.counts[LIST] == 1
+        await kubectl.delete(POD, "models", "a")
+        await asyncio.sleep(61)
+        it.assert_equal()
+        assert it.told[-1] == "~c"
+        await asyncio.sleep(500)
+        assert it.kube.counts[LIST] == 2
+
+
+@story
+async def test_s14_what_went_while_it_was_read_again_does_not_come_back() -> None:
+    """The list was made before it went, and arrives after that was said."""
+    async with following("a") as it:
+        pod = it.kube.objects(POD)["models", "a"]
+        it.cache.drop(("models", "a"))
+        it.cache.put_again(pod)
+        assert it.names == []

@@ -1,6 +1,7 @@
 """From when on a rollout's numbers are read, and that nothing which one Prometheus does moves the tick of another's."""
 
 import asyncio
+import itertools
 import ssl
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -11,7 +12,7 @@ import pytest
 
 from canary.errors import Unavailable
 from canary.observation import Counters
-from controlplane.adapters.capped_http import Answer, TooSlow
+from controlplane.adapters.capped_http import Answer, Take, TooSlow
 from controlplane.evidence.discover import Choice
 from controlplane.kserve.caches import Caches
 from controlplane.operator.profile import Question
@@ -114,7 +115,7 @@ class Client:
     def __init__(self, played: Played, most_bytes: int) -> None:
         self._played, self._most_bytes = played, most_bytes
 
-    async def post(self, url: str, *, seconds: float, form: Mapping[str, str], most_bytes: int | None = None) -> Answer:
+    async def post(self, url: str, *, seconds: float, form: Mapping[str, str], take: Take, **_: object) -> Answer:
         """An answer, if it comes in time and is not too large."""
         host = url.split("/")[2]
         self._played.asked[host] += 1
@@ -126,6 +127,7 @@ class Client:
         body = text if text is not None else self._good(takes)
         if len(body) > self._most_bytes:
             raise Unavailable("its answer is larger than that")
+        take(len(body))
         return Answer(200, body)
 
     def _good(self, now: float) -> str:
@@ -141,7 +143,9 @@ class Client:
         """Nothing to do."""
 
 
+FLOOD = answer({"metric": {"a": f"{number}"}, "values": [[1, "2"]]} for number in range(100_000))
 BAD = {
+    "sends-series": FLOOD,
     "sends-60-mib": " " * 60 * 1024 * 1024,
     "sends-4-mib": answer([])[:-3] + '{"metric":{' * 300_000,
     "sends-garbage": answer([{"metric": {"foo": "x"}, "values": [[1, "2"]]}]).replace('"foo":"x"', "foo"),
@@ -325,3 +329,42 @@ def test_s14_a_prometheus_that_only_some_may_name_has_less_room_for_an_answer(mo
 
     play(story())
     assert bounds == {64 * 2**20: 2, 16 * 2**20: 1}
+
+
+def test_s14_one_of_the_registry_that_sends_too_much_takes_no_memory_of_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """All namespaces may name either; what both send at once has to fit in the operator's memory."""
+    told: list[Counters] = []
+    refused: list[str] = []
+    most = 0
+
+    async def story() -> None:
+        nonlocal most
+        clock = VirtualClock()
+        monkeypatch.setattr("controlplane.operator.world.CappedHttp", Played(clock).client)
+        monkeypatch.setattr("controlplane.operator.world.MOST_MEMORY_OF_NAMED", 8 * 2**20)
+        named = {"bad": Entry(url="http://sends-series"), "good": Entry(url="http://good")}
+        registry = Registry.of("http://own", named=named)
+        world = ClusterWorld(MemoryKube(clock), Caches(), clock=clock, prometheus=registry, interval=1.0)
+        bad, good = (world._fleet_on(registry.find("chat", NAMESPACE, name)) for name in named)
+        bad.register(("mallory", "chat"), places(namespace="mallory"))
+        good.register(("shop", "chat"), places())
+        for _ in range(10):
+            await asyncio.gather(bad.tick(), good.tick())
+            most = max(most, world._memory.taken)
+            told.append(good.newest(("shop", "chat")))
+            with pytest.raises(Unavailable) as failed:
+                bad.newest(("mallory", "chat"))
+            refused.append(str(failed.value))
+            await clock.sleep(1)
+        bad.close()
+        good.close()
+        assert world._memory.taken == 0
+        await world.close()
+
+    play(story())
+    assert all(each.problem == "" for each in told)
+    assert [later.at - before.at for before, later in itertools.pairwise(told)] == [pytest.approx(1.05)] * 9
+    assert all("all that are read at once may take 8 MiB of memory" in each for each in refused)
+    assert most <= 16 * 2**20
