@@ -1,8 +1,10 @@
 """A Prometheus for `scale.py`: it answers as a real one does, and breaches and faults are switched on and off in it.
 
 It knows the counters of an Envoy Gateway for any number of rollouts, two backendRefs each, and answers range selectors
-on them over HTTP with raw samples that are as new as the question: no scrape interval and no rate window are in the
-measured times, as they were not when other tools were measured. Not part of the product.
+on them over HTTP with raw samples, as many as a scrape each second leaves within the range: every label of a PodMonitor
+and every bucket of Envoy's default histogram is there, so an answer is as long as a real one. The newest sample is as
+new as the question: no scrape interval and no rate window are in the measured times, as they were not when other tools
+were measured. Not part of the product.
 """
 
 import asyncio
@@ -13,18 +15,24 @@ import math
 import re
 import time
 import urllib.parse
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Fault = Literal["", "down", "500", "empty", "nan", "slow"]
 """`down` is played by closing the server."""
-BOUNDS_MS = (5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000)
-SPEED = {5: 0.1, 10: 0.3, 25: 0.6, 50: 0.9, 100: 0.97, 250: 0.995, 500: 1.0}
+BOUNDS_MS = (
+    *(0.5, 1, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000, 60000),
+    *(300_000, 600_000, 1_800_000, 3_600_000),
+)
+"""Envoy's default."""
+SCRAPE_S = 1.0
+SPEED = {0.5: 0.0, 1: 0.0, 5: 0.1, 10: 0.3, 25: 0.6, 50: 0.9, 100: 0.97, 250: 0.995, 500: 1.0}
 """Share of requests that take at most so many milliseconds."""
 NAMES = re.compile(r'__name__=~"([^"]*)"')
 CLUSTERS = re.compile(r'envoy_cluster_name=~"([^"]*)"')
 MATCHERS = re.compile(r'(\w+)=~"((?:[^"\\]|\\.)*)"')
+RANGE = re.compile(r"\[(\d+)s\]")
 SLOW_S = 20.0
 
 
@@ -39,7 +47,7 @@ class Traffic:
 
     def requests(self, now: float) -> int:
         """So many until now."""
-        return int(self.rate * (now - self.began))
+        return int(self.rate * max(now - self.began, 0.0))
 
     def errors(self, now: float) -> int:
         """So many of them failed."""
@@ -59,11 +67,14 @@ def _metric(cluster: str, name: str, *labels: tuple[str, str]) -> str:
         "__name__": name,
         "envoy_cluster_name": cluster,
         "namespace": "envoy-gateway-system",
-        "pod": "envoy-0",
-        "job": "envoy",
+        "pod": "envoy-kserve-ingress-gateway-deadbeef-7d9f8c5b6d-x2x7v",
+        "container": "envoy",
+        "endpoint": "metrics",
+        "instance": "10.244.0.17:19001",
+        "job": "envoy-gateway-system/envoy-proxies",
         **dict(labels),
     }
-    return f'{{"metric":{json.dumps(told)},'
+    return f'{{"metric":{json.dumps(told, separators=(",", ":"))},'
 
 
 class FakePrometheus:
@@ -121,11 +132,12 @@ class FakePrometheus:
         """The body for a range selector."""
         found = NAMES.search(query)
         names = set(found[1].split("|")) if found else set()
-        now = self._clock()
+        now, length = self._clock(), RANGE.search(query)
+        times = [now - SCRAPE_S * back for back in reversed(range(int(length[1]) if length else 1))]
         series: list[str] = []
         if self.fault != "empty":
             for cluster, traffic in self._selected(query):
-                series += self._series(cluster, traffic, names, now)
+                series += self._series(cluster, traffic, names, times)
         matchers = [(label, re.compile(pattern)) for label, pattern in MATCHERS.findall(query)] if self.planted else []
         for each in itertools.chain.from_iterable(self.planted.values()):
             if all(pattern.fullmatch(str(each["metric"].get(label, ""))) for label, pattern in matchers):
@@ -147,24 +159,27 @@ class FakePrometheus:
             self._asked[selector] = [(name, traffic) for name, traffic in named if wanted.fullmatch(name)]
         return self._asked[selector]
 
-    def _series(self, cluster: str, traffic: Traffic, names: set[str], now: float) -> list[str]:
-        requests, errors = traffic.requests(now), traffic.errors(now)
+    def _series(self, cluster: str, traffic: Traffic, names: set[str], times: list[float]) -> list[str]:
+        requests, errors = [traffic.requests(at) for at in times], [traffic.errors(at) for at in times]
+        written = [f"{at:.3f}" for at in times]
 
-        def one(name: str, value: float, **labels: str) -> str:
-            number = "NaN" if self.fault == "nan" else str(value)
-            return f'{_metric(cluster, name, *labels.items())}"values":[[{now:.3f},"{number}"]]}}'
+        def one(name: str, values: Iterable[float], **labels: str) -> str:
+            samples = ",".join(
+                f'[{at},"{"NaN" if self.fault == "nan" else value}"]' for at, value in zip(written, values, strict=True)
+            )
+            return f'{_metric(cluster, name, *labels.items())}"values":[{samples}]}}'
 
         made: list[str] = []
         if (name := "envoy_cluster_upstream_rq_xx") in names:
-            made.append(one(name, requests - errors, envoy_response_code_class="2"))
+            made.append(one(name, map(int.__sub__, requests, errors), envoy_response_code_class="2"))
             made.append(one(name, errors, envoy_response_code_class="5"))
         if (name := "envoy_cluster_upstream_rq_completed") in names:
             made.append(one(name, requests))
         if (name := "envoy_cluster_upstream_cx_protocol_error") in names:
-            made.append(one(name, 0))
+            made.append(one(name, [0] * len(times)))
         if (name := "envoy_cluster_upstream_rq_time_bucket") in names:
             shares = ((bound, SPEED.get(bound, 1.0)) for bound in BOUNDS_MS)
-            made += [one(name, int(requests * share), le=str(bound)) for bound, share in shares]
+            made += [one(name, [int(each * share) for each in requests], le=str(bound)) for bound, share in shares]
             made.append(one(name, requests, le="+Inf"))
         return made
 
