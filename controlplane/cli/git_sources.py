@@ -126,14 +126,14 @@ def put_beside(
         reach=Reach(loopback=False, networks=settings.networks),
         secrets=Consent(own, "git", settings.listed),
         now=clock.now,
-        certain=lambda: operator.roster.certain(),  # noqa: PLW0108 - replaced once there is an election
+        certain=operator.leadership.lease_valid,
         say=lambda sentence: say(None, sentence),
         dashboard=settings.dashboard,
     )
     sources = Sources(means, clock=clock, namespace=settings.namespace)
     operator.beside.append(sources.listen)
     operator.duties.append(sources.lead)
-    operator.roster.petitions.allow = sources.allow
+    operator.retry_holders.append(sources.allow)
     if listening is not None:
         operator.beside.append(lambda: WebhookListener(sources.find, proxies=trusted).serve(listening))
     return own

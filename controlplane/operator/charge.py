@@ -76,8 +76,6 @@ class Charge:
         """Whether nothing is left to be put away."""
         self.evidence_due = True
         """Whether the numbers were read again since the last pass."""
-        self.alarmed = False
-        """Whether those look as if the canary had just broken, before its judge has looked at them."""
         self.changed = True
         """Whether any of its objects changed since the last pass, so that it is worth comparing them."""
         self.found: Sequence[Drift] = ()

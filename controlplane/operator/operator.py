@@ -5,26 +5,31 @@ it stops, writes that have begun are finished, the lease is given back, and ever
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Coroutine
+import functools
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Literal
 
 from controlplane.adapters.capped_http import CappedHttp
 from controlplane.adapters.listening import listen, serve
 from controlplane.kserve.caches import Caches
-from controlplane.kubernetes.api import Kube
+from controlplane.kubernetes.api import Kube, Object
 from controlplane.kubernetes.cache import Key
 from controlplane.kubernetes.election import Election
+from controlplane.operator.charge import Charge
 from controlplane.operator.desk import Desks
 from controlplane.operator.events import Events
 from controlplane.operator.following import Following, following
 from controlplane.operator.health import Health
 from controlplane.operator.home import release
+from controlplane.operator.leadership import Leadership
 from controlplane.operator.metrics import Numbers, exposition
+from controlplane.operator.pokes import Pokes, is_urgent
 from controlplane.operator.profile import Looks, look
 from controlplane.operator.request_policy import RequestPolicy
+from controlplane.operator.rollout_log import RolloutLog
 from controlplane.operator.roster import Roster
+from controlplane.operator.scheduler import Priority, Scheduler
 from controlplane.operator.settings import LEASE_NAME, Settings
-from controlplane.operator.stores import Stores
 from controlplane.operator.sweeping import swept
 from controlplane.operator.tally import Tally
 from controlplane.operator.ticker import Ticker
@@ -71,10 +76,42 @@ class Operator:
         self._period = self._world.period
         self.events = Events(kube, instance=settings.identity, now=clock.now, say=self._note)
         self._world.tell, self._world.say = self._told, self._note
-        stores = Stores(kube, self.following.canaries, clock.now, earlier_histories=settings.earlier_histories)
+        self.policy = RequestPolicy(kube, clock, self._note)
+        self.retry_holders: list[Callable[[Object], Awaitable[bool]]] = []
+        """Asked whether they held a rollout back that now may be tried again."""
+        self._election = Election(
+            kube, settings.home, LEASE_NAME, settings.identity, clock=clock, tell=lambda words: say(None, f"{words}.")
+        )
+        self.leadership = Leadership(lease_valid=self._is_lease_valid)
+        log, rollouts = RolloutLog(say, self.tally), dict[Key, Charge]()
+        caches, canaries = self.following.caches, self.following.canaries
+        self.scheduler = Scheduler(
+            Priority(
+                is_urgent=functools.partial(is_urgent, canaries, rollouts),
+                order=self._world.in_order,
+                is_alarming=self._world.is_alarming,
+                promote=getattr(kube, "hasten", lambda _key: None),
+            ),
+            Ticker(self._world.tick, period=self._period, tally=self.tally, say=self._note),
+            log.bug,
+        )
+        pokes = Pokes(
+            canaries,
+            rollouts,
+            self.scheduler.add,
+            related=(
+                caches.routes,
+                caches.services,
+                caches.runtimes,
+                caches.deployments,
+                caches.pods,
+                caches.llm_services,
+            ),
+            gateways=caches.gateways,
+        )
         self.roster = Roster(
             kube,
-            self.following.canaries,
+            canaries,
             self._world,
             clock=clock,
             interval=self._period,
@@ -89,31 +126,17 @@ class Operator:
                 warn=lambda about, said: self.events.tell(about, said, "Warning", "AlertsNotSent", said),
             ),
             tally=self.tally,
-            say=say,
+            log=log,
+            scheduler=self.scheduler,
+            charges=rollouts,
+            leadership=self.leadership,
             known=settings.known,
-            stores=stores,
             most=settings.most_rollouts,
+            allow_retry=self._allow_retry,
+            verified=lambda: self.policy.in_force,
+            earlier_histories=settings.earlier_histories,
         )
-        self.roster.in_order, self.roster.is_alarming = self._world.in_order, self._world.is_alarming
-        self._world.claims.concerns = self.roster.pokes.touch
-        self._world.news = self._hear
-        self.roster.hasten = getattr(kube, "hasten", self.roster.hasten)
-        caches = self.following.caches
-        for cache in (
-            caches.routes,
-            caches.services,
-            caches.runtimes,
-            caches.deployments,
-            caches.pods,
-            caches.llm_services,
-        ):
-            self.roster.pokes.follow(cache)
-        self.roster.pokes.follow_gateways(caches.gateways)
-        self.policy = RequestPolicy(kube, clock, self._note)
-        stores.verified = lambda: self.policy.in_force
-        self._election = Election(
-            kube, settings.home, LEASE_NAME, settings.identity, clock=clock, tell=lambda words: say(None, f"{words}.")
-        )
+        self._world.claims.concerns, self._world.news = pokes.touch, self.roster.metrics_read
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set. Raises `BadInput` before anything starts, for an address that cannot be had."""
@@ -153,7 +176,6 @@ class Operator:
         if not self._settings.elect:
             await self._lead(0, stop)
             return
-        self.roster.certain = lambda: self._election.certain
         async with asyncio.TaskGroup() as tasks:
             standby = tasks.create_task(self.roster.standby.run(), name="standby")
             try:
@@ -165,7 +187,8 @@ class Operator:
     async def _lead(self, fence: int, stop: asyncio.Event) -> None:
         """Carry out all rollouts until `stop`, or until cancelled because the lease is lost."""
         await self.roster.standby.relieve()
-        self.roster.fence, self.leading = fence, True
+        self.leadership.begin(fence)
+        self.leading = True
         under_way, ready = len(self.following.canaries), self.roster.standby.ready
         self._say(None, f"Carrying out the rollouts of {under_way} ModelCanaries, {ready} of which were kept ready.")
         try:
@@ -177,15 +200,10 @@ class Operator:
 
     async def _serve(self, stop: asyncio.Event, sweep: Callable[[], None]) -> None:
         """What the leader does; `sweep` is called when nobody waits for anything."""
-        roster = self.roster
-        ticker = Ticker(
-            self._world.tick, roster.tick, period=self._period, tally=self.tally, say=self._note, rest=sweep
-        )
-        roster.rollcall.is_reading = ticker.is_reading
         async with asyncio.TaskGroup() as tasks:
             running = [
                 tasks.create_task(self.roster.run(), name="roster"),
-                tasks.create_task(ticker.run(), name="ticker"),
+                tasks.create_task(self.scheduler.ticker.run(self.roster.tick, sweep), name="ticker"),
                 *(tasks.create_task(each()) for each in self.duties),
             ]
             await stop.wait()
@@ -232,7 +250,7 @@ class Operator:
             under_way=[
                 (key[0], charge.rollout) for key, charge in self.roster.charges.items() if charge.rollout is not None
             ],
-            queued=len(self.roster.queue),
+            queued=len(self.scheduler),
             events_lost=self.events.lost,
             requests=getattr(self._kube, "counts", {}),
             ready=self.roster.standby.ready,
@@ -246,12 +264,11 @@ class Operator:
         if (object_ := self.following.canaries.get(*key)) is not None:
             self.events.tell(object_, f"{reason}-{sentence}", kind, reason, sentence)
 
-    def _hear(self, keys: Collection[Key]) -> None:
-        """Let rollouts look whose numbers were read beside the tick."""
-        for key in self.roster.charges.keys() & set(keys):
-            charge = self.roster.charges[key]
-            charge.evidence_due, charge.alarmed = True, self.roster.is_alarming(key)
-            self.roster.poke(key)
+    def _is_lease_valid(self) -> bool:
+        return not self._settings.elect or self._election.certain
+
+    async def _allow_retry(self, object_: Object) -> bool:
+        return any([await holds(object_) for holds in self.retry_holders])
 
     def _complain(self, sentence: str) -> None:
         """Of one object that cannot be dealt with."""

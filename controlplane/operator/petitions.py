@@ -20,16 +20,19 @@ VERBS = "promote, pause, resume, abort, retry or approve"
 class Petitions:
     """Answers for all namespaces."""
 
-    def __init__(self, events: Events, store: Callable[[str], StatusStore]) -> None:
-        """`store`: the store of a namespace."""
-        self._events, self._store = events, store
-        self.allow: Callable[[Object], Awaitable[bool]] = _nothing_to_allow
-        """Asked where a retry has nothing to begin: whether somebody held it back who now lets it be tried again."""
+    def __init__(
+        self, events: Events, store: Callable[[str], StatusStore], allow_retry: Callable[[Object], Awaitable[bool]]
+    ) -> None:
+        """`store`: the store of a namespace.
+
+        `allow_retry` is asked where a retry has nothing to begin: whether whoever held it back now allows it.
+        """
+        self._events, self._store, self._allow_retry = events, store, allow_retry
 
     async def refuse(self, object_: Object, asked: Sequence[OperatorRequest], why: str) -> None:
         """Answer what nobody is there to answer: it is not possible while `why`."""
         for request in asked:
-            if request.verb == "retry" and await self.allow(object_):
+            if request.verb == "retry" and await self._allow_retry(object_):
                 note = f"{request.who} lets it be tried again: it begins as soon as a commit brings it back."
                 self._events.tell(object_, request.id, "Normal", "RequestGranted", note)
                 continue
@@ -57,5 +60,6 @@ def refusal(strange: Sequence[str]) -> str:
     )
 
 
-async def _nothing_to_allow(_object: Object) -> bool:
+async def nothing_to_allow(_object: Object) -> bool:
+    """Where nobody holds anything back."""
     return False

@@ -1,9 +1,9 @@
 """Which changes in the cluster are worth a look at which rollout, and which rollout is looked at before others.
 
-Made by the roster, called by the caches at every change. What one object holds decides about this object alone.
+Made by `operator.py`, called by the caches at every change. What one object holds decides about this object alone.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from controlplane.kubernetes.api import Object
 from controlplane.kubernetes.cache import Cache, Key, key_of
@@ -38,34 +38,41 @@ def rollouts_of(*objects: Object | None) -> Iterator[Key]:
                 yield object_["metadata"].get("namespace", ""), labels[ROLLOUT_LABEL]
 
 
+def is_urgent(canaries: Cache, charges: Mapping[Key, Charge], key: Key) -> bool:
+    """Whether this rollout lowers traffic, or somebody wants it to."""
+    charge = charges.get(key)
+    return (charge is not None and charge.lowers) or wants_traffic_back(canaries.get(*key))
+
+
 class Pokes:
     """Listens to caches, and pokes the rollouts that a change concerns."""
 
-    def __init__(self, canaries: Cache, charges: Mapping[Key, Charge], poke: Callable[[Key], None]) -> None:
-        """`poke` lets a rollout be looked at soon."""
-        self._canaries, self._charges, self._poke = canaries, charges, poke
+    def __init__(
+        self,
+        canaries: Cache,
+        charges: Mapping[Key, Charge],
+        poke: Callable[[Key], None],
+        *,
+        related: Iterable[Cache] = (),
+        gateways: Cache | None = None,
+    ) -> None:
+        """`poke` lets a rollout be looked at soon.
+
+        It is looked at whenever something with its label changes in one of the `related` caches, and all are whenever a
+        Gateway came or went: any of them may hang on it.
+        """
+        self._charges, self._poke = charges, poke
         canaries.on_change(self._on_canary)
-
-    def follow(self, cache: Cache) -> None:
-        """Look at a rollout whenever something with its label changes in this cache."""
-        cache.on_change(self._on_related)
-
-    def follow_gateways(self, cache: Cache) -> None:
-        """Look at all rollouts whenever a Gateway came or went: any of them may hang on it."""
-        cache.on_change(self._on_gateway)
+        for cache in related:
+            cache.on_change(self._on_related)
+        if gateways is not None:
+            gateways.on_change(self._on_gateway)
 
     def touch(self, key: Key) -> None:
         """Something that this one stands on has changed: let it be compared, if it is under way."""
         if (charge := self._charges.get(key)) is not None:
             charge.changed = True
             self._poke(key)
-
-    def is_urgent(self, key: Key) -> bool:
-        """Whether it lowers traffic, may have to, or somebody wants it to."""
-        charge = self._charges.get(key)
-        if charge is not None and (charge.lowers or charge.alarmed):
-            return True
-        return wants_traffic_back(self._canaries.get(*key))
 
     def _on_canary(self, before: Object | None, after: Object | None) -> None:
         object_ = after or before

@@ -1,7 +1,7 @@
 """Who looks at new numbers when: those whose numbers have turned bad at once and by themselves, then all the others.
 
-Used by the roster at each tick. A call that is cut off by the next one loses nobody: whom it did not come to is called
-before others who heard the last numbers. Decides nothing about anybody.
+Used by the scheduler at each tick. A call that is cut off by the next one loses nobody: whom it did not come to is
+called before others who heard the last numbers. Decides nothing about anybody.
 """
 
 import asyncio
@@ -21,11 +21,17 @@ GIVE_WAY = 0.005
 class RollCall(Generic[K]):
     """Everybody, once a tick."""
 
-    def __init__(self, call: Callable[[K], None], through: Callable[[Collection[K]], Awaitable[None]]) -> None:
-        """`call` lets one be looked at; `through` returns once these have been."""
-        self.is_reading: Callable[[], bool] = lambda: False
-        """Whether newer numbers are on their way."""
-        self._call, self._through = call, through
+    def __init__(
+        self,
+        call: Callable[[K], None],
+        through: Callable[[Collection[K]], Awaitable[None]],
+        is_reading: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """`call` lets one be looked at; `through` returns once these have been.
+
+        `is_reading`: whether newer numbers are on their way.
+        """
+        self._call, self._through, self._is_reading = call, through, is_reading
         self._uncalled: dict[K, None] = {}
 
     async def begin(self, order: Sequence[K], alarmed: Collection[K]) -> None:
@@ -48,4 +54,4 @@ class RollCall(Generic[K]):
         for key in keys:
             del self._uncalled[key]
             self._call(key)
-            await asyncio.sleep(GIVE_WAY if self.is_reading() else 0)
+            await asyncio.sleep(GIVE_WAY if self._is_reading() else 0)

@@ -8,7 +8,7 @@ What one of them does in a pass is `charge.py`'s business; here is only which pl
 import asyncio
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 
@@ -26,13 +26,13 @@ from controlplane.operator.drift import tell_drift
 from controlplane.operator.events import Events
 from controlplane.operator.farewell import Farewell
 from controlplane.operator.finalizer import hold, is_held, is_leaving
+from controlplane.operator.leadership import Leadership
 from controlplane.operator.limit import MOST_ROLLOUTS, RolloutLimit
-from controlplane.operator.petitions import Petitions
-from controlplane.operator.pokes import Pokes
-from controlplane.operator.queue import WorkQueue
+from controlplane.operator.petitions import Petitions, nothing_to_allow
 from controlplane.operator.reading import Reading, held_back, is_at_rest, is_queued, is_refused, read
 from controlplane.operator.request import requests_in
-from controlplane.operator.rollcall import RollCall
+from controlplane.operator.rollout_log import RolloutLog
+from controlplane.operator.scheduler import Scheduler
 from controlplane.operator.scribe import Scribe
 from controlplane.operator.site import Absent, Site, Sites
 from controlplane.operator.standby import Ready, Standby
@@ -40,17 +40,10 @@ from controlplane.operator.status import Facts, has_news
 from controlplane.operator.store import StatusStore, stored_in
 from controlplane.operator.stores import Stores
 from controlplane.operator.tally import Tally
-from controlplane.operator.timers import Timers
 from controlplane.ports import Clock, Stored
 from controlplane.reconcile.loop import RETRY
 from profiles.catalogue import Catalogue
 
-WORKERS, RESERVED = 512, 32
-"""Passes at the same time; reserved ones are for rollouts that lower traffic.
-
-So many that when all rollouts breach at one moment, each has its route in line before the first state is written: the
-client lets routes through before states.
-"""
 CLAIMS_AT_A_TIME = 4
 """Rollouts that a new leader takes up together, those first whose numbers look worst: a write each, and the API server
 has room left for the rollback that one of them finds to be due."""
@@ -76,48 +69,47 @@ class Roster:
         events: Events,
         desks: Desks,
         tally: Tally,
-        say: Callable[[Key | None, str], None],
+        log: RolloutLog,
+        scheduler: Scheduler[Key],
+        charges: dict[Key, Charge],
+        leadership: Leadership,
         known: Catalogue | None = None,
-        stores: Stores | None = None,
         most: int = MOST_ROLLOUTS,
+        allow_retry: Callable[[Object], Awaitable[bool]] = nothing_to_allow,
+        verified: Callable[[], bool | None] = lambda: None,
+        earlier_histories: bool = False,
     ) -> None:
-        """`canaries`: every ModelCanary; `interval`: seconds between two ticks; `say`: a sentence for the log.
-        `known`: what plans may name, None for the package's own; `stores`: of states; `most`: rollouts of a namespace.
+        """`canaries`: every ModelCanary; `charges`: filled here, with the rollouts under way.
+
+        `known`: what plans may name, None for the package's own; `most`: rollouts of a namespace; `allow_retry`: see
+        `Petitions`; `verified`, `earlier_histories`: see `Stores`.
         """
-        self.charges: dict[Key, Charge] = {}
-        self.queue: WorkQueue[Key] = WorkQueue()
-        self.fence = 0
-        """Number of our term of office; set before `run`."""
-        self.certain: Callable[[], bool] = lambda: True
-        """Whether nobody else can be in office; asked before each write of a state."""
-        self.in_order: Callable[[Sequence[Key]], Sequence[Key]] = lambda keys: keys
-        """Whose numbers look worst comes first: at each tick rollouts are looked at in this order,"""
-        self.is_alarming: Callable[[Key], bool] = lambda _: False
-        """and first of all those whose canary looks as if it had just broken."""
-        self.hasten: Callable[[Key], None] = lambda _: None
-        """Lets a write that a rollout waits for go before those of others."""
+        self.charges = charges
+        self._scheduler, self._leadership, self._log = scheduler, leadership, log
         self._kube, self._canaries, self._sites, self._known = kube, canaries, sites, known
-        self._clock, self._events, self._desks, self._tally, self._say = clock, events, desks, tally, say
-        self._background = Background(functools.partial(say, None), self._count_bug)
+        self._clock, self._events, self._desks, self._tally, self._say = clock, events, desks, tally, log.say
+        say = functools.partial(log.say, None)
+        self._background = Background(say, log.count_bug)
         self._means = Means(clock, interval, self._background.spawn, self._decided)
-        self.petitions = Petitions(events, self.store)
-        self._turns: Turns[Key] = Turns(CLAIMS_AT_A_TIME, lambda keys: self.in_order(keys))  # noqa: PLW0108 - set later
-        self.standby = Standby(canaries, self._prepare, sites.tick, period=interval, say=functools.partial(say, None))
+        self._petitions = Petitions(events, self.store, allow_retry)
+        self._turns: Turns[Key] = Turns(CLAIMS_AT_A_TIME, scheduler.priority.order)
+        self.standby = Standby(canaries, self._prepare, sites.tick, period=interval, say=say)
         """Runs while another replica leads."""
-        self._farewell = Farewell(kube, events, clock, say)
-        self._timers: Timers[Key] = Timers(self.poke)
-        self.rollcall: RollCall[Key] = RollCall(self.poke, lambda keys: self.queue.through(keys))  # noqa: PLW0108 - made anew
-        self._stores = stores or Stores(kube, canaries, clock.now)
-        self._stores.fence = lambda: self.fence
-        self._stores.certain = lambda: self.certain()  # noqa: PLW0108 - set later
-        self._stores.facts = lambda namespace, name: self._facts((namespace, name))
+        self._farewell = Farewell(kube, events, clock, log.say)
+        self._stores = Stores(
+            kube,
+            canaries,
+            clock.now,
+            leadership=leadership,
+            facts=self._facts,
+            verified=verified,
+            earlier_histories=earlier_histories,
+        )
         self._readings: dict[Key, Reading] = {}
-        self._said: dict[Key, str] = {}
         self._scribe = Scribe(clock, self._background.spawn)
         self._waiting: dict[Key, float] = {}
         """Those that something is lacking for, and in how many seconds at the latest each is looked at again."""
-        self.limit = RolloutLimit(most, self.poke)
-        self.pokes = Pokes(canaries, self.charges, self.poke)
+        self.limit = RolloutLimit(most, scheduler.add)
 
     async def run(self) -> None:
         """Carry all of them out until cancelled; everything serves on then, and the next to run goes on from there."""
@@ -125,29 +117,27 @@ class Roster:
             async with asyncio.TaskGroup() as tasks:
                 self._background.open(tasks)
                 self._turns.open()
-                tasks.create_task(self._timers.run(), name="timers")
                 here = list(self._canaries.items())
                 # A refused one perhaps only for what the cluster lacked then.
                 self._waiting.update((key_of(each), LOOK_AGAIN) for each in here if is_refused(each) or is_queued(each))
                 self.limit.begin(here)
-                for key in self.in_order([key_of(each) for each in here]):
-                    self.poke(key)
                 try:
-                    await self.queue.run(self._work, workers=WORKERS, reserved=RESERVED)
+                    await self._scheduler.run(
+                        self.reconcile, self._scheduler.priority.order([key_of(each) for each in here])
+                    )
                 finally:
                     self._background.close()
         finally:
             for key in list(self.charges):
                 self._drop(key)
-            self.queue, self._scribe = WorkQueue(), Scribe(self._clock, self._background.spawn)
+            self._scribe = Scribe(self._clock, self._background.spawn)
 
     async def drain(self, seconds: float) -> None:
         """Begin nothing new, and wait for so long at most until what has begun is done."""
-        self.queue.close()
         self._turns.close()
         try:
             async with asyncio.timeout(seconds):
-                await self.queue.emptied()
+                await self._scheduler.drain()
         except TimeoutError:
             self._say(None, "Some writes were under way when the operator stopped: the next pass makes them good.")
 
@@ -156,22 +146,15 @@ class Roster:
 
         Those that look broken have a head start. May be cancelled and called again, with newer numbers.
         """
-        for key, charge in self.charges.items():
-            charge.evidence_due, charge.alarmed = True, self.is_alarming(key)
-            if charge.alarmed:
-                self.hasten(key)
-        alarmed = {key for key, charge in self.charges.items() if charge.alarmed}
-        await self.rollcall.begin(self.in_order(tuple(self.charges)), alarmed)
+        for charge in self.charges.values():
+            charge.evidence_due = True
+        await self._scheduler.dispatch(tuple(self.charges))
 
-    def poke(self, key: Key) -> None:
-        """Let this one be looked at soon. Never raises: whoever pokes one has others to poke."""
-        if self._background.is_open:
-            urgent = False
-            try:
-                urgent = self.pokes.is_urgent(key)
-            except Exception as error:  # noqa: BLE001 - whatever this one holds, the others are poked
-                self._bug(key, error)
-            self.queue.poke(key, urgent=urgent)
+    def metrics_read(self, keys: Collection[Key]) -> None:
+        """The numbers of these were read beside the tick."""
+        for key in self.charges.keys() & set(keys):
+            self.charges[key].evidence_due = True
+            self._scheduler.add(key)
 
     def store(self, namespace: str) -> StatusStore:
         """Of a namespace."""
@@ -179,22 +162,21 @@ class Roster:
 
     # One pass
 
-    async def _work(self, key: Key) -> None:
+    async def reconcile(self, key: Key) -> float:
+        """One pass over a ModelCanary; answers in how many seconds it is due again at the latest. Never raises."""
         try:
             with self._tally.passing():
                 wait = await self._pass(key)
         except WorldError as error:
-            self._say_once(key, f"{error} It is tried again.")
-            wait = RETRY
+            self._log.once(key, f"{error} It is tried again.")
+            return RETRY
         except Exception as error:  # noqa: BLE001 - a bug met by one rollout must not end the others
-            self._bug(key, error)
-            wait = AFTER_A_BUG
-        else:
-            self._said.pop(key, None)
-        self._timers.set(key, wait)
+            self._log.bug(key, error)
+            return AFTER_A_BUG
+        self._log.forget(key)
+        return wait
 
     async def _pass(self, key: Key) -> float:
-        """Look at one ModelCanary; answers in how many seconds it has to be looked at again at the latest."""
         object_ = self._canaries.get(*key)
         charge = self.charges.get(key)
         if object_ is None:
@@ -336,7 +318,7 @@ class Roster:
             if again or not (why := held_back(stored, reading.plan, retry)):
                 return Task(reading.plan, to_text(reading.plan), reading.revision)
             self._readings[key] = replace(reading, plan=None, faults=(why,))
-        await self.petitions.refuse(object_, asked, "nothing is under way")
+        await self._petitions.refuse(object_, asked, "nothing is under way")
         return None
 
     async def _reread(self, key: Key, charge: Charge, object_: Object) -> None:
@@ -380,7 +362,7 @@ class Roster:
         if not charge.over and has_news(shown, rollout.verdicts):
             self._background.spawn(self.store(key[0]).show(rollout))
         if any(not each or each.id in rollout.answered for each in requests_in(object_).values()):
-            self._background.spawn(self.petitions.put_away(object_))
+            self._background.spawn(self._petitions.put_away(object_))
         self._scribe.write(self.store(key[0]).books, object_, at_once=charge.over)
 
     async def _note(self, key: Key) -> None:
@@ -399,30 +381,30 @@ class Roster:
                 await self.store(key[0]).books.flush(key[1], object_)
             await self.store(key[0]).note(key[1])
         self._drop(key)
-        self.poke(key)
+        self._scheduler.add(key)
 
     def _drop(self, key: Key) -> None:
         """Have nothing to do with it any more."""
         charge = self.charges.pop(key, None)
         self._readings.pop(key, None)
         self._waiting.pop(key, None)
-        self._timers.forget(key)
         self.limit.leave(key)
         if charge is not None:
             charge.close()
         if self._canaries.get(*key) is None:
-            self._said.pop(key, None)
+            self._log.forget(key)
             self.store(key[0]).books.forget(key[1])
 
     # What is said
 
-    def _facts(self, key: Key) -> Facts:
+    def _facts(self, namespace: str, name: str) -> Facts:
         """What the status says besides the state."""
+        key, token = (namespace, name), self._leadership.fencing_token
         charge, reading = self.charges.get(key), self._readings.get(key)
         if charge is not None:
-            return charge.facts(self.fence)
+            return charge.facts(token)
         reading = reading or Reading(0, None)
-        return Facts(reading.generation, self.fence, reading.faults, queued=reading.queued)
+        return Facts(reading.generation, token, reading.faults, queued=reading.queued)
 
     def _decided(self, namespace: str, before: Rollout, decision: Decision) -> None:
         """Count what is new in a decision, and log its changes of phase."""
@@ -436,15 +418,3 @@ class Roster:
             self._events.tell(object_, f"invalid-{reading.generation}", "Warning", "InvalidSpec", note)
         for note in reading.notes:
             self._events.tell(object_, f"note-{reading.generation}-{note}", "Normal", "Note", note)
-
-    def _bug(self, key: Key, error: Exception) -> None:
-        self._count_bug()
-        self._say_once(key, f"A bug of ours, please report it: {error!r}. The rollout is tried again.")
-
-    def _say_once(self, key: Key, sentence: str) -> None:
-        if self._said.get(key) != sentence:
-            self._said[key] = sentence
-            self._say(key, sentence)
-
-    def _count_bug(self) -> None:
-        self._tally.bugs += 1

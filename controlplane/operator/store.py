@@ -27,6 +27,7 @@ from controlplane.operator.conditions import (
     with_times,
 )
 from controlplane.operator.history import Books
+from controlplane.operator.leadership import Leadership
 from controlplane.operator.request import annotation_of, requests_in
 from controlplane.operator.state import dismissed_in, rollout_of
 from controlplane.operator.status import MOST_GATES, Entry, Facts, gate_of, has_news, status_of
@@ -45,25 +46,23 @@ class StatusStore:
         namespace: str,
         *,
         now: Callable[[], float],
-        fence: Callable[[], int] = lambda: 0,
-        certain: Callable[[], bool] = lambda: True,
+        leadership: Leadership | None = None,
+        facts: Callable[[str], Facts] = lambda _name: Facts(),
         verified: Callable[[], bool | None] = lambda: None,
         earlier_histories: bool = False,
     ) -> None:
-        """`canaries`: the ModelCanaries as last heard; `now`: seconds; `fence`: the number of our term of office.
+        """`canaries`: the ModelCanaries as last heard; `now`: seconds; `leadership`: None for one without a term.
 
-        `certain`: whether nobody else can be in office; while it is not, nothing is written. `verified`: whether
+        `facts`: what the status of a rollout says besides its state, asked at each write. `verified`: whether
         requests are from whom they say, see `OperatorRequest`. `earlier_histories`: see `Books`.
         """
         self.books = Books(kube, namespace, earlier=earlier_histories)
-        self.facts: Callable[[str], Facts] = lambda _name: Facts()
-        """What the status of a rollout says besides its state; asked at each write."""
         self._kube = kube
         self._canaries = canaries
         self._namespace = namespace
         self._now = now
-        self._fence = fence
-        self._certain = certain
+        self._leadership = leadership or Leadership()
+        self._facts = facts
         self._verified = verified
 
     async def load(self, name: str) -> Stored | None:
@@ -78,7 +77,7 @@ class StatusStore:
     def is_of_earlier_term(self, name: str) -> bool:
         """Whether an earlier term than ours has a state here, as last heard."""
         status = (self._canaries.get(self._namespace, name) or {}).get("status") or {}
-        return bool(status.get("version")) and int(status.get("fence") or 0) < self._fence()
+        return bool(status.get("version")) and int(status.get("fence") or 0) < self._leadership.fencing_token
 
     async def claim(self, name: str) -> bool:
         """Begin a term of office: from now on no earlier writer can save this rollout, so none can raise its traffic.
@@ -102,14 +101,14 @@ class StatusStore:
     def _is_to_claim(self, object_: Object) -> bool:
         """Whether an earlier term than ours has a state here; raises `Conflict` where a later one has."""
         status = object_.get("status") or {}
-        return bool(status.get("version")) and self._may_write(status) != self._fence()
+        return bool(status.get("version")) and self._may_write(status) != self._leadership.fencing_token
 
     async def _claim(self, object_: Object) -> None:
         version = int(object_["status"]["version"])
         patch = [
             _unchanged(object_),
             {"op": "add", "path": "/status/version", "value": version + 1},
-            {"op": "add", "path": "/status/fence", "value": self._fence()},
+            {"op": "add", "path": "/status/fence", "value": self._leadership.fencing_token},
         ]
         await self._patch(object_["metadata"]["name"], patch)
 
@@ -122,7 +121,7 @@ class StatusStore:
         if stored != version:
             raise Conflict(f"{name} was read at version {version} and is at {stored} by now: read it again.")
         self._may_write(before)
-        facts = replace(self.facts(name), fence=self._fence())
+        facts = replace(self._facts(name), fence=self._leadership.fencing_token)
         entry = Entry(rollout, spec_text, version + 1, facts, self._dismissed(object_, rollout))
         status = status_of(entry, before, self._now())
         # Never urgent, not even for a rollback: other rollouts' traffic comes back before this one's state is written.
@@ -136,7 +135,7 @@ class StatusStore:
         The rollout's own state and version stay, so nobody who carries it out is disturbed.
         """
         object_ = await self._object(name)
-        status, facts = object_.get("status") or {}, self.facts(name)
+        status, facts = object_.get("status") or {}, self._facts(name)
         known = status.get("conditions") or ()
         told = [accepted(facts.faults)]
         if facts.drifts or any(each.get("type") == DRIFTED for each in known):
@@ -228,9 +227,9 @@ class StatusStore:
 
     def _may_write(self, status: Mapping[str, Any]) -> int:
         """The term of whoever wrote last; raises `Conflict` where that is later than ours."""
-        if not self._certain():
+        if not self._leadership.lease_valid():
             raise Conflict("It is not certain that nobody else carries out the rollouts by now: nothing was written.")
-        theirs, ours = int(status.get("fence") or 0), self._fence()
+        theirs, ours = int(status.get("fence") or 0), self._leadership.fencing_token
         if theirs > ours:
             raise Conflict(TERM.format(theirs=theirs, ours=ours))
         return theirs

@@ -1,12 +1,14 @@
-"""The store of each namespace, made when it is first asked for, all with the same word on who may write.
+"""The store of each namespace, made when it is first asked for; all share one leadership.
 
-Made by `operator.py` (or by the roster itself, where nothing is to be said of it) and used by the roster.
+Made and used by the controller.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 from controlplane.kubernetes.api import Kube
 from controlplane.kubernetes.cache import Cache
+from controlplane.operator.leadership import Leadership
 from controlplane.operator.status import Facts
 from controlplane.operator.store import StatusStore
 
@@ -15,33 +17,37 @@ class Stores:
     """Of all namespaces."""
 
     def __init__(
-        self, kube: Kube, canaries: Cache, now: Callable[[], float], *, earlier_histories: bool = False
+        self,
+        kube: Kube,
+        canaries: Cache,
+        now: Callable[[], float],
+        *,
+        leadership: Leadership,
+        facts: Callable[[str, str], Facts],
+        verified: Callable[[], bool | None] = lambda: None,
+        earlier_histories: bool = False,
     ) -> None:
-        """`earlier_histories`: take over what an earlier build kept in ConfigMaps."""
-        self.fence: Callable[[], int] = lambda: 0
-        """Number of our term of office."""
-        self.certain: Callable[[], bool] = lambda: True
-        """Whether nobody else can be in office."""
-        self.verified: Callable[[], bool | None] = lambda: None
-        """Whether requests are from whom they say; None where nobody could tell."""
-        self.facts: Callable[[str, str], Facts] = lambda _namespace, _name: Facts()
-        """What the status of a rollout says besides its state."""
+        """`facts`: what the status of a rollout (namespace, name) says besides its state.
+
+        `verified`: whether requests are from whom they say; None where nobody could tell. `earlier_histories`: take
+        over what an earlier build kept in ConfigMaps.
+        """
         self._kube, self._canaries, self._now = kube, canaries, now
+        self._leadership, self._facts, self._verified = leadership, facts, verified
         self._earlier = earlier_histories
         self._made: dict[str, StatusStore] = {}
 
     def of(self, namespace: str) -> StatusStore:
         """Of a namespace."""
         if namespace not in self._made:
-            store = self._made[namespace] = StatusStore(
+            self._made[namespace] = StatusStore(
                 self._kube,
                 self._canaries,
                 namespace,
                 now=self._now,
-                fence=lambda: self.fence(),  # noqa: PLW0108 - set later
-                certain=lambda: self.certain(),  # noqa: PLW0108 - set later
-                verified=lambda: self.verified(),  # noqa: PLW0108 - set later
+                leadership=self._leadership,
+                facts=partial(self._facts, namespace),
+                verified=self._verified,
                 earlier_histories=self._earlier,
             )
-            store.facts = lambda name: self.facts(namespace, name)
         return self._made[namespace]

@@ -6,13 +6,15 @@ newest numbers are what a broken canary is found by, and who has not looked yet 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 
 from canary.format import duration
 from controlplane.operator.tally import Tally
 
 QUIET = 60.0
 """Seconds between two warnings that ticks slip."""
+
+Tell = Callable[[], Coroutine[object, object, None]]
 
 
 class Ticker:
@@ -21,18 +23,13 @@ class Ticker:
     def __init__(
         self,
         read: Callable[[], Awaitable[None]],
-        told: Callable[[], Awaitable[None]],
         *,
         period: float,
         tally: Tally,
         say: Callable[[str], None],
-        rest: Callable[[], None] = lambda: None,
     ) -> None:
-        """`read` reads the numbers, `told` lets rollouts look at them, and is cancelled where newer ones come.
-
-        `period`: seconds; `rest` is called when all have been told and nobody waits for anything.
-        """
-        self._read, self._told, self._rest = read, told, rest
+        """`read` reads the numbers; `period`: seconds."""
+        self._read = read
         self._reading: asyncio.Task[None] | None = None
         self._telling: asyncio.Task[None] | None = None
         self._period, self._tally, self._say = period, tally, say
@@ -43,8 +40,19 @@ class Ticker:
         """Whether numbers are being read just now."""
         return self._reading is not None and not self._reading.done()
 
-    async def run(self) -> None:
-        """Tick for ever."""
+    async def run(self, dispatch: Callable[[], Awaitable[None]], rest: Callable[[], None] = lambda: None) -> None:
+        """Tick for ever. `dispatch` lets rollouts look at the numbers, and is cancelled where newer ones come.
+
+        `rest` is called when all have looked and nobody waits for anything.
+        """
+
+        async def tell() -> None:
+            try:
+                await dispatch()
+            except Exception as error:  # noqa: BLE001 - the next tick is told again, and an end of this would end all
+                self._complain("while telling rollouts of new numbers", error)
+            rest()
+
         loop = asyncio.get_running_loop()
         due = loop.time()
         async with asyncio.TaskGroup() as tasks:
@@ -53,13 +61,13 @@ class Ticker:
                 slow = self.is_reading()
                 self._note(now - due, slow=slow)
                 if slow:
-                    self._tell(tasks)
+                    self._tell(tasks, tell)
                 else:
-                    self._reading = tasks.create_task(self._once(tasks))
+                    self._reading = tasks.create_task(self._once(tasks, tell))
                 due += self._period * max(1, -(-(now - due) // self._period))
                 await asyncio.sleep(due - loop.time())
 
-    async def _once(self, tasks: asyncio.TaskGroup) -> None:
+    async def _once(self, tasks: asyncio.TaskGroup, tell: Tell) -> None:
         loop = asyncio.get_running_loop()
         began = loop.time()
         try:
@@ -67,19 +75,12 @@ class Ticker:
         except Exception as error:  # noqa: BLE001 - without numbers rollouts are blind, with a bug they must not be blinder
             self._complain("while reading the numbers", error)
         self._tally.tick_seconds = loop.time() - began
-        self._tell(tasks)
+        self._tell(tasks, tell)
 
-    def _tell(self, tasks: asyncio.TaskGroup) -> None:
+    def _tell(self, tasks: asyncio.TaskGroup, tell: Tell) -> None:
         if self._telling is not None:
             self._telling.cancel()
-        self._telling = tasks.create_task(self._tell_all())
-
-    async def _tell_all(self) -> None:
-        try:
-            await self._told()
-        except Exception as error:  # noqa: BLE001 - the next tick is told again, and an end of this would end all
-            self._complain("while telling rollouts of new numbers", error)
-        self._rest()
+        self._telling = tasks.create_task(tell())
 
     def _complain(self, when: str, error: Exception) -> None:
         """Once for each error, however often it comes."""

@@ -4,8 +4,9 @@ import asyncio
 
 import pytest
 
+from controlplane.kubernetes.api import Object
 from controlplane.kubernetes.resources import MODEL_CANARY
-from controlplane.operator.pokes import Pokes
+from controlplane.operator import pokes
 from controlplane.simulation.clock import play
 from tests.controlplane.operator.town import NAME, PLACE, Town
 
@@ -14,14 +15,14 @@ def test_s14_a_rollout_that_cannot_be_told_urgent_or_not_is_looked_at_and_so_are
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Pokes come from caches, from timers and from the tick, and each of those has others to poke."""
-    urgent = Pokes.is_urgent
+    wants_traffic_back = pokes.wants_traffic_back
 
-    def fails(self: Pokes, key: tuple[str, str]) -> bool:
-        if key[1] == "other":
+    def fails(object_: Object | None) -> bool:
+        if object_ is not None and object_["metadata"]["name"] == "other":
             raise RecursionError("too deep")
-        return urgent(self, key)
+        return wants_traffic_back(object_)
 
-    monkeypatch.setattr(Pokes, "is_urgent", fails)
+    monkeypatch.setattr(pokes, "wants_traffic_back", fails)
 
     async def story() -> None:
         town = Town()

@@ -85,10 +85,11 @@ async def test_at_a_tick_those_whose_numbers_look_worst_are_looked_at_first(town
         await town.apply(name)
     await town.until(lambda: all(town.status(name).get("phase") == "Analyzing" for name in names))
     worst = (PLACE, "chat-2")
-    office.roster.in_order = lambda keys: sorted(keys, key=lambda key: key != worst)
+    office.order = lambda keys: sorted(keys, key=lambda key: key != worst)
     poked: list[Key] = []
-    office.roster.rollcall = RollCall(poked.append, office.roster.queue.through)
-    await office.roster.tick()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(office.scheduler._queue, "poke", lambda key, **_: poked.append(key))
+        await office.roster.tick()
     assert poked[0] == worst
     assert sorted(poked) == sorted((PLACE, name) for name in names)
 
@@ -99,8 +100,8 @@ async def test_a_broken_canary_is_off_its_route_before_others_that_hear_at_the_s
 ) -> None:
     names = [f"chat-{number}" for number in range(40)]
     broken = names[-1]
-    office.roster.in_order = lambda keys: sorted(keys, key=lambda key: key[1] == broken)  # else it would be the last
-    office.roster.is_alarming = lambda key: key[1] == broken
+    office.order = lambda keys: sorted(keys, key=lambda key: key[1] == broken)  # else it would be the last
+    office.is_alarming = lambda key: key[1] == broken
     for name in names:
         await town.apply(name, a_spec(stages=[{"traffic": "50%", "hold": "1h", "gates": [THRESHOLD]}, FULL]))
     await town.until(lambda: all(town.status(name).get("phase") == "Analyzing" for name in names))
@@ -126,10 +127,9 @@ async def test_what_a_broken_canary_waits_for_is_hastened_and_its_next_look_is_u
     for name in ("chat-0", "chat-1"):
         await town.apply(name)
     await town.until(lambda: all(town.status(f"chat-{each}").get("phase") == "Analyzing" for each in range(2)))
-    broken, hastened, pressed = (PLACE, "chat-1"), list[Key](), list[Key]()
-    office.roster.is_alarming = lambda key: key == broken
-    office.roster.hasten = hastened.append
-    poke = office.roster.queue.poke
+    broken, pressed = (PLACE, "chat-1"), list[Key]()
+    office.is_alarming = lambda key: key == broken
+    poke = office.scheduler._queue.poke
 
     def noted(key: Key, *, urgent: bool = False) -> None:
         if urgent:
@@ -137,6 +137,6 @@ async def test_what_a_broken_canary_waits_for_is_hastened_and_its_next_look_is_u
         poke(key, urgent=urgent)
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(office.roster.queue, "poke", noted)
+        patched.setattr(office.scheduler._queue, "poke", noted)
         await office.roster.tick()
-    assert (hastened, pressed) == ([broken], [broken])
+    assert (office.promoted, pressed) == ([broken], [broken])

@@ -302,7 +302,7 @@ async def test_who_raised_the_share_is_named_though_the_same_pass_takes_it_back(
         place.drifts = [Drift(sentence, "kubectl-patch", of_route=True)]
         await write(Weights.of_share(0.9))
         office.roster.charges[KEY].changed = True  # as the cache of routes says
-        office.roster.poke(KEY)
+        office.scheduler.add(KEY)
         await town.until(town.at_rest)
     assert place.drifts == []
     assert [note for reason, note in events(town) if reason == "Drift"] == [sentence]

@@ -27,10 +27,10 @@ class Watched:
         self.tally = Tally()
 
     async def live(self, seconds: float) -> None:
-        ticker = Ticker(self._read, self._tell, period=1.0, tally=self.tally, say=self.said.append)
+        ticker = Ticker(self._read, period=1.0, tally=self.tally, say=self.said.append)
         self._began = asyncio.get_running_loop().time()
         async with asyncio.TaskGroup() as tasks:
-            ticking = tasks.create_task(ticker.run())
+            ticking = tasks.create_task(ticker.run(self._tell))
             await asyncio.sleep(seconds)
             ticking.cancel()
 

@@ -178,11 +178,11 @@ def _read_by(
         async def tell() -> None:
             told.append((clock.now(), own.newest(("shop", "chat"))))
 
-        ticker = Ticker(world.tick, tell, period=world.period, tally=Tally(), say=pytest.fail)
+        ticker = Ticker(world.tick, period=world.period, tally=Tally(), say=pytest.fail)
         async with asyncio.TaskGroup() as tasks:
             running = tasks.create_task(world.run())
             await asyncio.sleep(0)
-            ticking = tasks.create_task(ticker.run())
+            ticking = tasks.create_task(ticker.run(tell))
             await clock.sleep(20.5)
             ticking.cancel()
             running.cancel()

@@ -6,6 +6,7 @@ at which it can be killed, before it takes effect or after. What is true in the 
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from canary.errors import WorldError
@@ -14,17 +15,23 @@ from canary.rollout import Rollout
 from canary.spec.models import ModelCanary, Variant
 from canary.weights import Arm, Weights
 from controlplane.kubernetes.api import Object
-from controlplane.kubernetes.cache import Cache
+from controlplane.kubernetes.cache import Cache, Key
 from controlplane.kubernetes.resources import MODEL_CANARY, NAMESPACE
+from controlplane.operator.charge import Charge
 from controlplane.operator.desk import Desks
 from controlplane.operator.events import Events
 from controlplane.operator.following import outlined_canary, slim_canary
+from controlplane.operator.leadership import Leadership
 from controlplane.operator.limit import MOST_ROLLOUTS
+from controlplane.operator.pokes import Pokes, is_urgent
 from controlplane.operator.reading import is_at_rest
+from controlplane.operator.rollout_log import RolloutLog
 from controlplane.operator.roster import Roster
+from controlplane.operator.scheduler import Priority, Scheduler
 from controlplane.operator.site import Drift
 from controlplane.operator.store import stored_in
 from controlplane.operator.tally import Tally
+from controlplane.operator.ticker import Ticker
 from controlplane.ports import Clock, Identity
 from controlplane.simulation.clock import EPOCH, VirtualClock, play
 from testing.fake_apiserver.kube import MemoryKube
@@ -255,6 +262,23 @@ class Office:
         self._listed = asyncio.Event()
         self.tally = Tally()
         self.events = Events(self.kube, instance=f"operator-{fence}", now=clock.now, say=town.said.append)
+        self.leadership = Leadership(fence)
+        self.order: Callable[[Sequence[Key]], Sequence[Key]] = lambda keys: keys
+        self.is_alarming: Callable[[Key], bool] = lambda _key: False
+        """What the metrics say; tests change it."""
+        self.promoted: list[Key] = []
+        log, charges = RolloutLog(lambda _key, sentence: town.said.append(sentence), self.tally), dict[Key, Charge]()
+        self.scheduler = Scheduler(
+            Priority(
+                is_urgent=partial(is_urgent, self.canaries, charges),
+                order=self._ordered,
+                is_alarming=self._is_alarming,
+                promote=self.promoted.append,
+            ),
+            Ticker(self.tick, period=1.0, tally=self.tally, say=town.said.append),
+            log.bug,
+        )
+        Pokes(self.canaries, charges, self.scheduler.add)
         self.roster = Roster(
             self.kube,
             self.canaries,
@@ -264,10 +288,18 @@ class Office:
             events=self.events,
             desks=Desks(self.kube, clock=clock),
             tally=self.tally,
-            say=lambda _key, sentence: town.said.append(sentence),
+            log=log,
+            scheduler=self.scheduler,
+            charges=charges,
+            leadership=self.leadership,
             most=most,
         )
-        self.roster.fence = fence
+
+    def _ordered(self, keys: Sequence[Key]) -> Sequence[Key]:
+        return self.order(keys)
+
+    def _is_alarming(self, key: Key) -> bool:
+        return self.is_alarming(key)
 
     def open(self, plan: ModelCanary, namespace: str) -> Any:
         """The site of a plan, with the invariants checked at each decision."""
