@@ -9,11 +9,11 @@ from email.utils import parsedate_to_datetime
 import pytest
 
 from controlplane.alerts.channels.mail import message
-from controlplane.api.operators import LEASE_NAME, told_by
 from controlplane.kserve.pods import seconds
 from controlplane.kubectl.listing import age
 from controlplane.kubernetes.api import Object
 from controlplane.operator.events import Notice, event_object
+from controlplane.readmodel.operators import LEASE_NAME, told_by
 from tests.controlplane.alerts.samples import BLIND
 
 CHANGES = {

@@ -29,14 +29,14 @@ from controlplane.api.lasting import earlier_detail, lasting_panels
 from controlplane.api.messages import PROBLEMS, Asked, Detail, Taken, plain
 from controlplane.api.metrics import Tally
 from controlplane.api.places import Sources
-from controlplane.api.plan_text import plan_text
 from controlplane.api.problem import Problem, Refused
 from controlplane.api.rights import kept
 from controlplane.api.series import Series, series
 from controlplane.api.sessions import STATIC, sessions
-from controlplane.api.state import state_at
 from controlplane.api.stream import Hub
 from controlplane.api.summary import Lines, Listing, Unreadable, by_need, empty_list
+from controlplane.readmodel.plan_text import plan_text
+from controlplane.readmodel.state import state_at
 
 MOST_WAITING = 20
 """Requests without an answer that a rollout may have; more of them would only be a mistake or an attack."""

@@ -16,15 +16,10 @@ from typing import Any
 from canary.errors import WorldError
 from canary.rollout import Rollout
 from canary.spec.models import CanarySpec
-from controlplane.api.cluster_look import seen_of
 from controlplane.api.door import Person
-from controlplane.api.look import LIVE, Looked, Lost
-from controlplane.api.operators import Office
-from controlplane.api.panels_cluster import cluster_facts
 from controlplane.api.places import VERBS
 from controlplane.api.pods import Pods
 from controlplane.api.problem import Refused
-from controlplane.api.promql import cluster_graphs
 from controlplane.api.rights import Rights, kept
 from controlplane.api.shelf import Shelf
 from controlplane.kubernetes.api import Kube, Object
@@ -33,6 +28,11 @@ from controlplane.kubernetes.reflector import Reflector
 from controlplane.kubernetes.resources import MODEL_CANARY
 from controlplane.operator.following import outlined_canary, trimmed
 from controlplane.ports import Clock
+from controlplane.readmodel.cluster import seen_of
+from controlplane.readmodel.operators import Office
+from controlplane.readmodel.panels_cluster import cluster_facts
+from controlplane.readmodel.promql import cluster_graphs
+from controlplane.readmodel.rollout_view import LIVE, RolloutView, Staleness
 
 ASKABLE = (*VERBS, "retry")
 """What the operator can be asked for."""
@@ -43,7 +43,7 @@ _ID = re.compile(r"([a-z0-9][a-z0-9-]{0,62})~([a-z0-9][a-z0-9.-]{0,252})")
 
 @dataclass(frozen=True, slots=True)
 class ClusterPlace:
-    """A ModelCanary with a rollout. Implements `places.Place`."""
+    """A ModelCanary with a rollout. Implements `places.RolloutHandle`."""
 
     id: str
     name: str
@@ -55,13 +55,13 @@ class ClusterPlace:
     folder: Path | None = None
     """Always None: nothing of it lies on this machine."""
 
-    def look(self, spec: CanarySpec, rollout: Rollout, now: float) -> Looked:
+    def view(self, spec: CanarySpec, rollout: Rollout, now: float) -> RolloutView:
         """The record, with the weights that the operator saw; readiness is no part of it."""
         object_ = self.cluster.canaries.get(self.namespace, self.name) or {}
         told = self.cluster.office.told
         running = told.running is not False
         pods, unseen = self.cluster.pods.of(self.namespace, self.name, spec, now) if self.pods else (None, "")
-        return Looked(
+        return RolloutView(
             rollout,
             seen_of(object_, spec, rollout),
             running=running and not rollout.finished,
@@ -81,7 +81,7 @@ class ClusterPlace:
         return ()
 
     async def news(self, seconds: float) -> None:
-        """See `places.Place`: the watch rings."""
+        """See `places.RolloutHandle`: the watch rings."""
         await self.cluster.news((self.namespace, self.name), seconds)
 
 
@@ -141,13 +141,13 @@ class Cluster:
         """See `places.Sources`."""
         return SeenBy(self, person)
 
-    def lost(self) -> Lost:
+    def lost(self) -> Staleness:
         """See `places.Sources`: whether the API server can be asked."""
         problem = self._reflector.problem or self.office.problem
         if not problem:
             return LIVE
         since = self.office.heard_at if self.office.problem else self._reflector.heard_at
-        return Lost(f"Not live: {problem.rstrip('.')}. It is tried again.", since)
+        return Staleness(f"Not live: {problem.rstrip('.')}. It is tried again.", since)
 
     def place(self, object_: Object, *, pods: bool = False) -> ClusterPlace:
         """The place of a ModelCanary, with its pods or without."""

@@ -6,23 +6,23 @@ Used by the route of one rollout, so that the stream need not carry it every sec
 from canary.spec.stored import from_text
 from controlplane.api.event_view import told
 from controlplane.api.messages import Detail
-from controlplane.api.panels import COMMANDS, Panel, audit_panel
-from controlplane.api.panels_attempts import SHOWN, attempts_panel, earlier_state
-from controlplane.api.panels_diff import versions_panel
-from controlplane.api.places import Place
-from controlplane.api.plan_text import plan_text
 from controlplane.api.problem import Refused
 from controlplane.ports import Stored
+from controlplane.readmodel.directory import RolloutHandle
+from controlplane.readmodel.panels import COMMANDS, Panel, audit_panel
+from controlplane.readmodel.panels_attempts import SHOWN, attempts_panel, earlier_state
+from controlplane.readmodel.panels_diff import versions_panel
+from controlplane.readmodel.plan_text import plan_text
 
 
-async def lasting_panels(place: Place, stored: Stored) -> list[Panel]:
+async def lasting_panels(place: RolloutHandle, stored: Stored) -> list[Panel]:
     """What the canary changes, the newest attempts, and who asked for what."""
     command = "" if stored.rollout.finished else _pause(place)
     audit = audit_panel(command, await place.store.history(place.name), await place.store.requests(place.name))
     return [versions_panel(from_text(stored.spec_text).spec), await _attempts(place, stored), audit]
 
 
-async def earlier_detail(place: Place, stored: Stored, attempt: int, now: float) -> Detail:
+async def earlier_detail(place: RolloutHandle, stored: Stored, attempt: int, now: float) -> Detail:
     """An attempt before the newest, which is `stored`; raises `Refused` where nothing is known of it."""
     events = await place.store.history(place.name, attempt) if attempt < stored.rollout.attempt else ()
     if not events:
@@ -41,12 +41,12 @@ async def earlier_detail(place: Place, stored: Stored, attempt: int, now: float)
     )
 
 
-async def _attempts(place: Place, stored: Stored) -> Panel:
+async def _attempts(place: RolloutHandle, stored: Stored) -> Panel:
     newest = stored.rollout.attempt
     before = range(newest - 1, max(newest - 1 - SHOWN, 0), -1)
     return attempts_panel(stored.rollout, {each: await place.store.history(place.name, each) for each in before})
 
 
-def _pause(place: Place) -> str:
+def _pause(place: RolloutHandle) -> str:
     """The command that does what the page's first button does."""
     return f"{COMMANDS['pod' if place.folder is None else 'process']} pause {place.name}"

@@ -10,10 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from canary.spec.units import Share
 from canary.verdict import GateVerdict
 from controlplane.api import problem
-from controlplane.api.actions import Asking
-from controlplane.api.panels import Panel
 from controlplane.api.problem import Problem
-from controlplane.api.state import State
+from controlplane.readmodel.actions import Asking
+from controlplane.readmodel.panels import Panel
+from controlplane.readmodel.state import State
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     code: {"model": Problem, "content": {problem.MEDIA_TYPE: {}}, "description": words}

@@ -14,10 +14,11 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 
 from canary.rollout import Event, Phase, Rollout
 from canary.verdict import Answer
-from controlplane.api.places import FolderPlace, Place
 from controlplane.observability import families as common
 from controlplane.observability.counts import ALERTS, OPERATIONS, read_counts
 from controlplane.observability.serving import BOUNDS, Version, read_served
+from controlplane.readmodel.directory import RolloutHandle
+from controlplane.readmodel.local import LocalRollout
 
 K = TypeVar("K")
 OWN_FOLDER = "_controller"
@@ -40,7 +41,7 @@ class Tally:
     def __init__(self) -> None:
         self._ended: dict[tuple[str, int, float], Told] = {}
 
-    async def exposition(self, places: Sequence[Place], unreadable: int) -> bytes:
+    async def exposition(self, places: Sequence[RolloutHandle], unreadable: int) -> bytes:
         """The page in Prometheus' text format."""
         rollouts, told = [], []
         for place in places:
@@ -69,9 +70,9 @@ class Files:
     git: common.Pairs = field(default_factory=Counter)
 
 
-def _files(places: Sequence[Place]) -> Files:
+def _files(places: Sequence[RolloutHandle]) -> Files:
     """Read them: a few kilobytes a rollout."""
-    folders = {place.folder for place in places if isinstance(place, FolderPlace)}
+    folders = {place.folder for place in places if isinstance(place, LocalRollout)}
     homes = {folder.parent for folder in folders}
     controllers = {home / OWN_FOLDER for home in homes} | {home.parent for home in homes}
     return Files(

@@ -5,108 +5,44 @@ found, never by a path, so nothing outside of the state directory can be asked f
 read and again when they were replaced.
 """
 
-import asyncio
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from canary.errors import SerinusError
-from canary.observation import OperatorRequest
-from canary.rollout import Event, Rollout
-from canary.spec.models import CanarySpec
 from controlplane.adapters.sqlite_store import SqliteStore
 from controlplane.api.door import Person
-from controlplane.api.look import LIVE, Looked, Lost, look
-from controlplane.api.panels_local import local_facts, prometheus_port
 from controlplane.api.problem import Refused
-from controlplane.api.promql import local_graphs
-from controlplane.ports import Stored
-from controlplane.view.live import read_live, read_samples
+from controlplane.readmodel.directory import RolloutHandle
+from controlplane.readmodel.local import FILE, LocalRollout
+from controlplane.readmodel.rollout_view import LIVE, Staleness
 
-FILE = "serinus.db"
 VERBS = ("promote", "pause", "resume", "abort", "approve")
 """What `serinus run` can be asked for."""
 NO_RETRY = "On this machine a rollout begins once more by `serinus run`, or by `serinus retry` where a controller runs."
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}(~[a-z0-9][a-z0-9.-]{0,62})?")
 
 
-class Shelf(Protocol):
-    """What the routes need of a store: everything of `controlplane.ports.RolloutStore` but writing states."""
-
-    async def load(self, name: str) -> Stored | None:
-        """The newest state under this name, or None."""
-        ...
-
-    async def history(self, name: str, attempt: int | None = None) -> Sequence[Event]:
-        """All events of one attempt (None: the newest) that are kept, in order."""
-        ...
-
-    async def requests(self, name: str) -> Sequence[OperatorRequest]:
-        """What people have asked for and nobody has answered."""
-        ...
-
-    async def ask(self, name: str, request: OperatorRequest) -> None:
-        """Put a person's request where the loop will find it."""
-        ...
-
-
-class Place(Protocol):
-    """One rollout: its name, its store, and what is known of it besides."""
-
-    @property
-    def id(self) -> str:
-        """How it is addressed."""
-        ...
-
-    @property
-    def name(self) -> str:
-        """What its store calls it."""
-        ...
-
-    @property
-    def folder(self) -> Path | None:
-        """Where its files are; None where it has none (in a cluster)."""
-        ...
-
-    @property
-    def store(self) -> Shelf:
-        """Where its state is read and requests are put."""
-        ...
-
-    def look(self, spec: CanarySpec, rollout: Rollout, now: float) -> Looked:
-        """The rollout with what was seen of its world last; `now` in seconds since the epoch."""
-        ...
-
-    def samples(self, attempt: int) -> Sequence[Mapping[str, Any]]:
-        """Values over time, oldest first, where somebody keeps them (`controlplane.view.live`)."""
-        ...
-
-    async def news(self, seconds: float) -> None:
-        """Return when its state may have changed, and after so many seconds in any case."""
-        ...
-
-
 class Source(Protocol):
     """All rollouts that one person may see."""
 
-    async def places(self) -> tuple[Sequence[Place], Mapping[str, str]]:
+    async def places(self) -> tuple[Sequence[RolloutHandle], Mapping[str, str]]:
         """Every rollout, and by name what is wrong with those that cannot be shown."""
         ...
 
-    async def find(self, id_: str, to: str = "get") -> Place:
+    async def find(self, id_: str, to: str = "get") -> RolloutHandle:
         """The rollout of this id; raises `Refused` for anything else, whatever it looks like.
 
         `to`: what is meant to be done: get, watch, or a verb of `actions.Asking`.
         """
         ...
 
-    async def may(self, place: Place) -> Sequence[str]:
+    async def may(self, place: RolloutHandle) -> Sequence[str]:
         """The verbs that this person may ask this rollout for."""
         ...
 
-    def kept(self, place: Place, messages: AsyncGenerator[bytes]) -> AsyncIterator[bytes]:
+    def kept(self, place: RolloutHandle, messages: AsyncGenerator[bytes]) -> AsyncIterator[bytes]:
         """A stream about this rollout, for as long as this person may watch it."""
         ...
 
@@ -128,38 +64,13 @@ class Sources(Protocol):
         """What this person may see."""
         ...
 
-    def lost(self) -> Lost:
+    def lost(self) -> Staleness:
         """Whether what is shown may be behind the world."""
         ...
 
     async def unready(self) -> str:
         """Why nothing can be served yet, as a sentence; empty where it can."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class FolderPlace:
-    """A rollout of this machine. Implements `Place`."""
-
-    id: str
-    """Its name where its folder has that name too, as by default; else `folder~name`."""
-    name: str
-    folder: Path
-    store: SqliteStore
-
-    def look(self, spec: CanarySpec, rollout: Rollout, now: float) -> Looked:
-        """See `Place`."""
-        looked = look(spec, rollout, read_live(self.folder, self.name), now)
-        graphs = local_graphs(prometheus_port(self.folder))
-        return replace(looked, facts=local_facts(self.folder, rollout, looked.seen), graphs=graphs)
-
-    def samples(self, attempt: int) -> Sequence[Mapping[str, Any]]:
-        """See `Place`."""
-        return read_samples(self.folder, self.name, attempt)
-
-    async def news(self, seconds: float) -> None:
-        """See `Place`; a file tells nobody that it has changed."""
-        await asyncio.sleep(seconds)
 
 
 class Home:
@@ -175,7 +86,7 @@ class Home:
         self.folder = folder
         self._open: dict[str, tuple[tuple[int, int], SqliteStore]] = {}
 
-    async def places(self) -> tuple[list[FolderPlace], Mapping[str, str]]:
+    async def places(self) -> tuple[list[LocalRollout], Mapping[str, str]]:
         """Every rollout by id, and by folder name what is wrong with stores that cannot be read."""
         found, problems = [], {}
         for name in self._folders():
@@ -185,7 +96,7 @@ class Home:
                 problems[name] = str(error)
         return found, problems
 
-    async def find(self, id_: str, to: str = "get") -> FolderPlace:
+    async def find(self, id_: str, to: str = "get") -> LocalRollout:
         """The rollout of this id; raises `Refused` (404) for anything else, whatever it looks like."""
         if to == "retry":
             raise Refused(409, "Not here", f"{NO_RETRY} Nothing was asked.")
@@ -206,15 +117,15 @@ class Home:
         """See `Sources`: whoever has the token is its owner."""
         return self
 
-    def lost(self) -> Lost:
+    def lost(self) -> Staleness:
         """See `Sources`: files are read when they are asked for."""
         return LIVE
 
-    async def may(self, place: Place) -> Sequence[str]:
+    async def may(self, place: RolloutHandle) -> Sequence[str]:
         """See `Source`."""
         return VERBS
 
-    def kept(self, place: Place, messages: AsyncGenerator[bytes]) -> AsyncIterator[bytes]:
+    def kept(self, place: RolloutHandle, messages: AsyncGenerator[bytes]) -> AsyncIterator[bytes]:
         """See `Source`."""
         return messages
 
@@ -245,10 +156,10 @@ class Home:
             and not (child / FILE).is_symlink()
         ]
 
-    async def _inside(self, folder: str) -> list[FolderPlace]:
+    async def _inside(self, folder: str) -> list[LocalRollout]:
         store = await self._store(folder)
         return [
-            FolderPlace(name if name == folder else f"{folder}~{name}", name, self.folder / folder, store)
+            LocalRollout(name if name == folder else f"{folder}~{name}", name, self.folder / folder, store)
             for name in await store.names()
         ]
 

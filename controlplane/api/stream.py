@@ -18,9 +18,9 @@ from canary.errors import SerinusError
 from canary.rollout import Event
 from controlplane.api.event_view import told
 from controlplane.api.pace import Pace
-from controlplane.api.places import Place
-from controlplane.api.state import State, state_at
 from controlplane.ports import Stored
+from controlplane.readmodel.directory import RolloutHandle
+from controlplane.readmodel.state import State, state_at
 
 PERIOD = 0.5
 """Seconds between two looks into the store, unless it tells of news sooner."""
@@ -66,7 +66,7 @@ Queue = asyncio.Queue[tuple[tuple[int, int] | None, bytes] | None]
 class Channel:
     """One rollout's listeners and the task that reads for them."""
 
-    def __init__(self, place: Place, now: Callable[[], float], pace: Pace | None = None) -> None:
+    def __init__(self, place: RolloutHandle, now: Callable[[], float], pace: Pace | None = None) -> None:
         """`pace`: shared by all channels of a server."""
         self._place, self._now, self._pace = place, now, pace or Pace()
         self._listeners: set[Queue] = set()
@@ -190,7 +190,7 @@ class Hub:
     def __init__(self, now: Callable[[], float]) -> None:
         """`now`: seconds since the epoch."""
         self._now = now
-        self._channels: dict[Place, Channel] = {}
+        self._channels: dict[RolloutHandle, Channel] = {}
         self._pace = Pace()
         self._closed = False
         self._followers: Counter[str] = Counter()
@@ -200,7 +200,7 @@ class Hub:
         """Whether this sender may open no further stream now."""
         return self._followers.total() >= MOST_FOLLOWERS or self._followers[sender] >= MOST_OF_ONE
 
-    async def listen(self, place: Place, last: str, sender: str = "") -> AsyncGenerator[bytes]:
+    async def listen(self, place: RolloutHandle, last: str, sender: str = "") -> AsyncGenerator[bytes]:
         """Messages about this rollout, until the listener leaves or the server does."""
         self._followers[sender] += 1
         try:
@@ -212,7 +212,7 @@ class Hub:
         finally:
             self._followers -= Counter({sender: 1})
 
-    async def _follow(self, place: Place, last: str) -> AsyncGenerator[bytes]:
+    async def _follow(self, place: RolloutHandle, last: str) -> AsyncGenerator[bytes]:
         channel = self._channels.setdefault(place, Channel(place, self._now, self._pace))
         self._pace.followed = self.followed
         try:

@@ -9,10 +9,10 @@ from urllib.parse import quote
 from pydantic import BaseModel, Field
 
 from canary.errors import Unavailable
-from controlplane.api.panels import Cell, Panel, cell
-from controlplane.api.places import Place
-from controlplane.api.state import State, state_at
-from controlplane.api.value import Badge, Value
+from controlplane.readmodel.directory import RolloutHandle
+from controlplane.readmodel.panels import Cell, Panel, cell
+from controlplane.readmodel.state import State, state_at
+from controlplane.readmodel.value import Badge, Value
 
 FRESH = 1.0
 """Seconds for which a line is shown to everybody who asks: many people look at one list."""
@@ -127,7 +127,7 @@ class Lines:
         self._now = now
         self._drawn: dict[str, tuple[float, int, Summary]] = {}
 
-    async def all(self, places: Sequence[Place]) -> tuple[list[Summary], dict[str, str]]:
+    async def all(self, places: Sequence[RolloutHandle]) -> tuple[list[Summary], dict[str, str]]:
         """The lines of these rollouts; and why there is none of one that cannot be shown, which hides no other."""
         found: list[Summary] = []
         problems: dict[str, str] = {}
@@ -143,7 +143,7 @@ class Lines:
                 found.append(line)
         return found, problems
 
-    async def of(self, place: Place) -> Summary | None:
+    async def of(self, place: RolloutHandle) -> Summary | None:
         """The line of this rollout; None where its state was removed."""
         stored = await place.store.load(place.name)
         if stored is None:

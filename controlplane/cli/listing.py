@@ -55,7 +55,7 @@ def listed(state: Path | None, output: str, no_headers: bool) -> None:
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="What to print.")
 def diff(target: str, state: Path | None, output: str) -> None:
     """Show what the canary has that stable has not. TARGET is the rollout's name or its canary.yml."""
-    from controlplane.api.panels_diff import changes
+    from controlplane.readmodel.panels_diff import changes
     from controlplane.view.table import differences
 
     both = found(target, state).variants

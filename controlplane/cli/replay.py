@@ -193,8 +193,8 @@ def _notes(recorded: Recorded, replayed: "Replayed", output: str) -> None:
 def _place(target: str, state: Path | None, settings: Path | None) -> tuple[str, Path]:
     """The rollout's name (empty: the only one in that folder) and its state folder."""
     from canary.errors import BadInput
-    from controlplane.api.places import FILE
     from controlplane.cli.place import place_of
+    from controlplane.readmodel.local import FILE
 
     folder = Path(target)
     if not folder.is_dir():

@@ -1,8 +1,8 @@
 """One rollout on one page, to keep, to send or to print: HTML or text, with nothing to load.
 
-Made for `serinus report` and `kubectl canary report`. The values and sentences are those of the dashboard
-(`controlplane.api.state`); everything that comes from outside is escaped. The page has no script, and says so to the
-browser.
+Made for `serinus report` and `kubectl canary report`. The values and sentences are those of the read model
+(`controlplane.readmodel.state`), as on the dashboard; everything that comes from outside is escaped. The page has no
+script, and says so to the browser.
 """
 
 import sys
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from canary.observation import Seen
     from canary.rollout import Event
     from canary.spec.models import CanarySpec
-    from controlplane.api.state import State
     from controlplane.ports import Stored
+    from controlplane.readmodel.state import State
     from controlplane.view.live import Live
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
@@ -100,9 +100,9 @@ def text_of(subject: Subject) -> str:
 def html_of(subject: Subject) -> str:
     """The page."""
     from canary.serial import rfc3339
-    from controlplane.api.panels_diff import changes
-    from controlplane.api.plan_text import plan_text
-    from controlplane.api.state import state_of
+    from controlplane.readmodel.panels_diff import changes
+    from controlplane.readmodel.plan_text import plan_text
+    from controlplane.readmodel.state import state_of
     from controlplane.view.table import differences
 
     stored, both = subject.stored, subject.variants

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from canary.errors import SerinusError
     from canary.rollout import Event
     from canary.spec.models import CanarySpec
-    from controlplane.api.look import Looked
     from controlplane.ports import Stored
+    from controlplane.readmodel.rollout_view import RolloutView
 
 
 AGAIN = 0.5
@@ -50,12 +50,12 @@ class Found:
         spec = from_text(self.stored.spec_text).model_dump(mode="json", by_alias=True, exclude_defaults=True)["spec"]
         return {arm: spec[arm] for arm in ("stable", "canary")}
 
-    def looked(self, now: float) -> "Looked":
+    def looked(self, now: float) -> "RolloutView":
         """With what its process saw last, if it still does at `now` (seconds since the epoch)."""
-        from controlplane.api.look import look
+        from controlplane.readmodel.rollout_view import view_of
         from controlplane.view.live import read_live
 
-        return look(self.spec, self.stored.rollout, read_live(self.folder, self.name), now)
+        return view_of(self.spec, self.stored.rollout, read_live(self.folder, self.name), now)
 
     @property
     def over(self) -> bool:

@@ -17,8 +17,8 @@ from controlplane.kubernetes.api import Object
 @at_cluster
 async def command(session: Session, name: str, output: str) -> int:
     """Show what the canary has that stable has not. While a rollout is under way, as its own plan has it."""
-    from controlplane.api.panels_diff import changes
     from controlplane.kubectl.find import canary
+    from controlplane.readmodel.panels_diff import changes
     from controlplane.view.table import differences
 
     variants = variants_of(await canary(session, name))

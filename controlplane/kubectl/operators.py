@@ -1,7 +1,7 @@
 """Whether an operator seems to be at work, for people whose wait ran out: the dashboard's own words."""
 
-from controlplane.api import operators
 from controlplane.kubectl.session import Session
+from controlplane.readmodel import operators
 
 
 async def whether_one_runs(session: Session) -> str:

@@ -14,7 +14,6 @@ from canary.rollout import Event, Rollout
 from canary.spec.models import ModelCanary, Variant
 from canary.spec.stored import from_text
 from canary.weights import ARMS
-from controlplane.api.cluster_look import seen_of
 from controlplane.kserve import trouble
 from controlplane.kubectl.find import canary
 from controlplane.kubectl.listing import NOT_SEEN, queue_of, refusal_of
@@ -24,6 +23,7 @@ from controlplane.kubernetes.api import NotFound, Object, Refused, Resource
 from controlplane.kubernetes.resources import DEPLOYMENT, INFERENCE_SERVICE, POD
 from controlplane.operator.history import Books
 from controlplane.operator.store import stored_in
+from controlplane.readmodel.cluster import seen_of
 
 POD_LABEL = "serving.kserve.io/inferenceservice"
 

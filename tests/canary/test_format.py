@@ -14,7 +14,7 @@ from canary import format as fmt
 from canary.judge import sentences
 from canary.spec.units import Unit
 from canary.weights import WHOLE, Weights
-from controlplane.api import value as api
+from controlplane.readmodel import value as api
 from tests.canary.rollouts import an_event
 
 NAN = math.nan

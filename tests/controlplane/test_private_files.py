@@ -21,7 +21,6 @@ from controlplane.adapters.envoy_process import EnvoyProcess
 from controlplane.adapters.process_child import child_of
 from controlplane.adapters.process_record import Records
 from controlplane.alerts.ledger import lines_of
-from controlplane.api.panels_local import prometheus_port
 from controlplane.gitops.git_state import GitStateStore
 from controlplane.observability.counts import read_counts
 from controlplane.observability.serving import read_served
@@ -34,6 +33,7 @@ from controlplane.private_files import (
     replace_file,
     write_json,
 )
+from controlplane.readmodel.panels_local import prometheus_port
 from controlplane.view.live import read_live, read_samples
 from tests.controlplane.other_user import AS_ROOT, NOBODY, exposed, open_to_all, readable
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from controlplane.api.panels import live_panels
 from controlplane.api.pods import UNSYNCED, Pods
 from controlplane.kserve.member import llm_name
 from controlplane.kserve.predictors import workload
 from controlplane.kubernetes.names import PREDICTOR, service_name
 from controlplane.kubernetes.resources import POD
+from controlplane.readmodel.panels import live_panels
 from controlplane.view.facts import Facts, Replica
 from testing.fake_apiserver.kube import MemoryKube
 from tests.controlplane.api.clusters import EDITOR, PAUSER, VIEWER, Shown, showing

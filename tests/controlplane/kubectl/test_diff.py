@@ -2,8 +2,8 @@
 
 import json
 
-from controlplane.api.panels_diff import changes
 from controlplane.kubernetes.resources import MODEL_CANARY
+from controlplane.readmodel.panels_diff import changes
 from controlplane.view.table import differences
 from tests.controlplane.kubectl.desk import a_canary, a_spec, desk
 

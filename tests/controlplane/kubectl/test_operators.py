@@ -4,11 +4,11 @@ import asyncio
 from typing import Any
 
 from canary.serial import rfc3339
-from controlplane.api.operators import LEASE_NAME
 from controlplane.kubectl.operators import whether_one_runs
 from controlplane.kubernetes.api import Refused
 from controlplane.kubernetes.resources import LEASE
 from controlplane.operator import settings
+from controlplane.readmodel.operators import LEASE_NAME
 from tests.controlplane.kubectl.desk import NOW, Desk, desk, session
 
 

@@ -13,8 +13,8 @@ from canary.judge.interval import Interval
 from canary.spec.models import CanarySpec, Gate
 from canary.weights import ARMS, Arm
 from controlplane.adapters.prometheus_gates import query_of
-from controlplane.api.look import Looked
-from controlplane.api.value import TONES, Badge, Value, finite, seconds
+from controlplane.readmodel.rollout_view import RolloutView
+from controlplane.readmodel.value import TONES, Badge, Value, finite, seconds
 from controlplane.view.gates import GateRow, limit
 from controlplane.view.marks import UNICODE, of_answer
 from controlplane.view.text import clean
@@ -56,7 +56,7 @@ class GateView(BaseModel):
     spoke: str
 
 
-def gate_view(row: GateRow, looked: Looked, spec: CanarySpec, band: Mapping[Arm, Interval]) -> GateView:
+def gate_view(row: GateRow, looked: RolloutView, spec: CanarySpec, band: Mapping[Arm, Interval]) -> GateView:
     """The gate of this row; `band` has both arms' intervals where there are any."""
     gate = next((each for each in spec.stages[looked.rollout.stage].gates if each.text == row.gate), None)
     symbol, style = of_answer(UNICODE, row.verdict)
@@ -96,7 +96,7 @@ def _gathered(row: GateRow, samples: str, needed: Value) -> str:
     return " · ".join(parts)
 
 
-def _query(gate: Gate | None, looked: Looked) -> str:
+def _query(gate: Gate | None, looked: RolloutView) -> str:
     if gate is None:
         return ""
     if looked.graphs is not None:
@@ -110,7 +110,7 @@ def _band(ends: Interval, row: GateRow) -> Band:
     return Band(low=low, high=high, text=f"{fmt.measure(shown, row.unit)} to {fmt.measure(high, row.unit)}")
 
 
-def _needed(row: GateRow, gate: Gate | None, looked: Looked) -> Value:
+def _needed(row: GateRow, gate: Gate | None, looked: RolloutView) -> Value:
     """Gathered so far, and what will have come when it is decided, at the present rate of requests."""
     rate, gathered = looked.rates.get("canary"), row.samples.get("canary")
     one_each = gate is not None and counted(gate) == "requests"

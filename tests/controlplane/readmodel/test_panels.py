@@ -3,7 +3,7 @@
 import pytest
 
 from canary.observation import OperatorRequest
-from controlplane.api.panels import Panel, audit_panel, live_panels
+from controlplane.readmodel.panels import Panel, audit_panel, live_panels
 from controlplane.view.facts import Commit, Condition, Facts, Origin, Replica, Told, safe_link
 from controlplane.view.weblinks import commit_link, file_link, repository_link
 from tests.controlplane.view import scenes

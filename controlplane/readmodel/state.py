@@ -18,13 +18,13 @@ from canary.serial import rfc3339
 from canary.spec.models import CanarySpec
 from canary.spec.stored import from_text
 from canary.weights import ARMS, Arm
-from controlplane.api.actions import Action, actions
-from controlplane.api.gate_view import GateView, gate_view
-from controlplane.api.look import Looked, look
-from controlplane.api.panels import Cell, Panel, cell, live_panels
-from controlplane.api.places import Place
-from controlplane.api.value import TONES, Badge, Value, seconds, share
 from controlplane.ports import Stored
+from controlplane.readmodel.actions import Action, actions
+from controlplane.readmodel.directory import RolloutHandle
+from controlplane.readmodel.gate_view import GateView, gate_view
+from controlplane.readmodel.panels import Cell, Panel, cell, live_panels
+from controlplane.readmodel.rollout_view import RolloutView, view_of
+from controlplane.readmodel.value import TONES, Badge, Value, seconds, share
 from controlplane.view.live import Live
 from controlplane.view.marks import UNICODE, of_phase
 from controlplane.view.model import ArmRow, Picture, StageStep, picture
@@ -129,16 +129,16 @@ class State(BaseModel):
     panels: list[Panel] = Field(default=[], description="What stands around it: processes or pods, git, alerts.")
 
 
-def state_at(place: Place, stored: Stored, now: float) -> State:
+def state_at(place: RolloutHandle, stored: Stored, now: float) -> State:
     """The state of the rollout in this place, with what is known of its world."""
     spec = _spec_of(stored.spec_text)
-    return _state(place.id, stored, place.look(spec, stored.rollout, now), now, spec)
+    return _state(place.id, stored, place.view(spec, stored.rollout, now), now, spec)
 
 
 def state_of(id_: str, stored: Stored, live: Live | None, now: float, *, spec: CanarySpec | None = None) -> State:
     """The state at `now` (seconds since the epoch). `spec` spares reading the plan again."""
     spec = spec or _spec_of(stored.spec_text)
-    return _state(id_, stored, look(spec, stored.rollout, live, now), now, spec)
+    return _state(id_, stored, view_of(spec, stored.rollout, live, now), now, spec)
 
 
 @lru_cache(maxsize=512)
@@ -162,7 +162,7 @@ def _bands_of(id_: str, stored: Stored, spec: CanarySpec) -> Mapping[str, Mappin
     return _BANDS[key]
 
 
-def _state(id_: str, stored: Stored, looked: Looked, now: float, spec: CanarySpec) -> State:
+def _state(id_: str, stored: Stored, looked: RolloutView, now: float, spec: CanarySpec) -> State:
     rollout = looked.rollout
     drawn = picture(spec, rollout, looked.seen, now, looked.rates)
     arms = [_arm(row, drawn, looked) for row in drawn.arms]
@@ -237,7 +237,7 @@ def _stage(step: StageStep, gates: int) -> StageView:
     )
 
 
-def _arm(row: ArmRow, drawn: Picture, looked: Looked) -> ArmView:
+def _arm(row: ArmRow, drawn: Picture, looked: RolloutView) -> ArmView:
     served = drawn.served.get(row.arm)
     return ArmView(
         arm=row.arm,
@@ -252,7 +252,7 @@ def _arm(row: ArmRow, drawn: Picture, looked: Looked) -> ArmView:
     )
 
 
-def _ready(row: ArmRow, looked: Looked) -> int | None:
+def _ready(row: ArmRow, looked: RolloutView) -> int | None:
     """Replicas that can serve: those that the process saw, else the pods that can be seen, else nobody knows."""
     if looked.counted:
         return row.ready if looked.running else None
@@ -271,7 +271,7 @@ def _weight(arms: list[ArmView]) -> Weight:
     return Weight(big=canary.in_force.text, text="to the canary, in force", also=also)
 
 
-def _banners(drawn: Picture, looked: Looked, controller: Controller) -> list[Banner]:
+def _banners(drawn: Picture, looked: RolloutView, controller: Controller) -> list[Banner]:
     told = [] if looked.running else [controller.text]
     told += [f"Metrics: {drawn.problem}"] if drawn.problem else []
     return [Banner(tone="open", text=f"◌ {text}") for text in told]
@@ -344,7 +344,7 @@ def _ending(drawn: Picture) -> Ending | None:
     )
 
 
-def _controller(looked: Looked, now: float) -> Controller:
+def _controller(looked: RolloutView, now: float) -> Controller:
     at = looked.looked_at
     if looked.rollout.finished:
         text = "The rollout has ended."

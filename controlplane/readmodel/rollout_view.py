@@ -13,7 +13,7 @@ from canary.rollout import Phase, Rollout
 from canary.serial import rfc3339
 from canary.spec.models import CanarySpec
 from canary.weights import Arm
-from controlplane.api.promql import Graphs
+from controlplane.readmodel.promql import Graphs
 from controlplane.view.facts import Facts
 from controlplane.view.live import Live
 
@@ -27,7 +27,7 @@ NOBODY = "Nobody carries this rollout out now: the request waits until `serinus 
 
 
 @dataclass(frozen=True, slots=True)
-class Lost:
+class Staleness:
     """Whether what is shown may be behind the world: because nobody can be asked."""
 
     why: str = ""
@@ -41,11 +41,11 @@ class Lost:
         return None if self.since is None else rfc3339(self.since)
 
 
-LIVE = Lost()
+LIVE = Staleness()
 
 
 @dataclass(frozen=True, slots=True)
-class Looked:
+class RolloutView:
     """One rollout as far as it can be known from outside its process."""
 
     rollout: Rollout
@@ -65,7 +65,7 @@ class Looked:
     """What becomes of a request while nobody carries it out."""
     retries: bool = False
     """Whether a rollout that was put back can be asked to begin once more."""
-    lost: Lost = LIVE
+    lost: Staleness = LIVE
     """Whether all this may be behind the world."""
     bands: Mapping[str, Mapping[Arm, Interval]] = field(default_factory=dict)
     """By gate and arm the values that the counts allow, where whoever looked has said so."""
@@ -79,16 +79,16 @@ class Looked:
         return effect if self.running or not effect else f"{effect} {self.nobody}"
 
 
-def look(spec: CanarySpec, rollout: Rollout, live: Live | None, now: float) -> Looked:
+def view_of(spec: CanarySpec, rollout: Rollout, live: Live | None, now: float) -> RolloutView:
     """The best there is to know at `now` (seconds since the epoch)."""
     if live is None or live.attempt != rollout.attempt:
-        return Looked(rollout, _from_record(spec, rollout), running=False, looked_at=None)
+        return RolloutView(rollout, _from_record(spec, rollout), running=False, looked_at=None)
     running = not rollout.finished and now - live.at <= FRESH
     if live.events == rollout.events and live.verdicts:
         rollout = replace(rollout, verdicts=live.verdicts)
     seen = live.seen if running else replace(_from_record(spec, rollout), evidence=live.seen.evidence)
     bands = live.bands if live.events == rollout.events else {}
-    return Looked(rollout, seen, running, live.at, live.rates if running else {}, bands=bands)
+    return RolloutView(rollout, seen, running, live.at, live.rates if running else {}, bands=bands)
 
 
 def _from_record(spec: CanarySpec, rollout: Rollout) -> Seen:

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from controlplane.api.panels import live_panels
-from controlplane.api.panels_cluster import cluster_facts
+from controlplane.readmodel.panels import live_panels
+from controlplane.readmodel.panels_cluster import cluster_facts
 from tests.controlplane.view import scenes
 
 ROLLOUT, _, NOW = scenes.analyzing()

@@ -3,8 +3,8 @@
 from typing import Any
 
 from canary.spec.models import CanarySpec
-from controlplane.api.panels import Panel
-from controlplane.api.panels_diff import versions_panel
+from controlplane.readmodel.panels import Panel
+from controlplane.readmodel.panels_diff import versions_panel
 from tests.controlplane.view import scenes
 
 

@@ -17,9 +17,9 @@ from canary.spec.models import CanarySpec, Gate, Stage
 from canary.spec.units import Unreadable
 from canary.verdict import Answer, GateVerdict
 from canary.weights import ARMS, Weights
-from controlplane.api.panels import Cell, Panel, cell, moment
-from controlplane.api.state import State, state_of
 from controlplane.ports import Stored
+from controlplane.readmodel.panels import Cell, Panel, cell, moment
+from controlplane.readmodel.state import State, state_of
 from controlplane.view.marks import UNICODE, of_phase
 
 SHOWN = 5

@@ -7,9 +7,9 @@ import pytest
 from canary.judge.interval import Interval
 from canary.spec.models import CanarySpec, Gate
 from canary.weights import Arm
-from controlplane.api.gate_view import GateView, gate_view
-from controlplane.api.look import Looked
-from controlplane.api.promql import cluster_graphs
+from controlplane.readmodel.gate_view import GateView, gate_view
+from controlplane.readmodel.promql import cluster_graphs
+from controlplane.readmodel.rollout_view import RolloutView
 from controlplane.view.gates import gate_rows
 from tests.controlplane.view import scenes
 
@@ -27,7 +27,7 @@ OWN = Gate(
 
 def view(text: str, *, rate: float | None = None, band: dict[Arm, Interval] | None = None) -> GateView:
     spec = scenes.plan()
-    looked = Looked(ROLLOUT, SEEN, running=True, looked_at=0.0, rates={"canary": rate} if rate is not None else {})
+    looked = RolloutView(ROLLOUT, SEEN, running=True, looked_at=0.0, rates={"canary": rate} if rate is not None else {})
     row = next(row for row in gate_rows(spec, ROLLOUT) if row.gate == text)
     return gate_view(row, looked, spec, band or {})
 
@@ -68,7 +68,7 @@ def test_an_own_query_is_shown_as_it_is_asked_with_a_link_where_a_browser_gets_t
         spec = spec_with(prometheus)
         row = next(iter(gate_rows(spec, replace(ROLLOUT, verdicts=()))))
         graphs = cluster_graphs(spec, "models", "support-llm", "")
-        shown = gate_view(row, Looked(ROLLOUT, SEEN, running=True, looked_at=0.0, graphs=graphs), spec, {})
+        shown = gate_view(row, RolloutView(ROLLOUT, SEEN, running=True, looked_at=0.0, graphs=graphs), spec, {})
         assert shown.query == "avg by (variant) (queue_size[30000ms])"
         assert shown.query_link.startswith(link)
         assert bool(shown.query_link) is bool(link)

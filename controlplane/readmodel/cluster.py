@@ -7,13 +7,13 @@ from canary.observation import RouteSeen, Seen
 from canary.rollout import Rollout
 from canary.spec.models import CanarySpec
 from canary.weights import WHOLE, Weights
-from controlplane.api.look import look
 from controlplane.kubernetes.api import Object
+from controlplane.readmodel.rollout_view import view_of
 
 
 def seen_of(object_: Object, spec: CanarySpec, rollout: Rollout) -> Seen:
     """The world as far as a ModelCanary's status tells: the weights that the operator saw."""
-    seen = look(spec, rollout, None, rollout.since).seen
+    seen = view_of(spec, rollout, None, rollout.since).seen
     told = str((object_.get("status") or {}).get("weightSeen") or "")
     with suppress(ValueError):
         weights = Weights(min(WHOLE, round(float(told.removesuffix("%").strip()) * WHOLE / 100)))

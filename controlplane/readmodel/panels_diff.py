@@ -10,8 +10,8 @@ from hashlib import sha256
 from typing import Any
 
 from canary.spec.models import CanarySpec
-from controlplane.api.panels import Cell, Panel, cell
 from controlplane.observability.redact import hidden
+from controlplane.readmodel.panels import Cell, Panel, cell
 
 DIGEST = 12
 """Letters of a variant's digest that people read."""

@@ -9,9 +9,9 @@ from canary.rollout import Phase
 from canary.spec.models import Metadata, ModelCanary
 from canary.spec.stored import to_text
 from canary.weights import Weights
-from controlplane.api.look import FRESH, look
-from controlplane.api.state import state_of
 from controlplane.ports import Stored
+from controlplane.readmodel.rollout_view import FRESH, view_of
+from controlplane.readmodel.state import state_of
 from controlplane.view.live import Live
 from tests.canary.judge.test_judge import Court
 from tests.canary.judge.worlds import ERRORS_AT_MOST, World
@@ -21,21 +21,21 @@ from tests.controlplane.view.scenes import FAILS, analyzing, plan, rolled_back
 
 def test_a_fresh_look_brings_what_the_store_has_not() -> None:
     rollout, seen, now = analyzing()
-    found = look(plan(), rollout, Live("support-llm", 3, 6, now, seen, {"canary": 52.0}, (FAILS,)), now + 1)
+    found = view_of(plan(), rollout, Live("support-llm", 3, 6, now, seen, {"canary": 52.0}, (FAILS,)), now + 1)
     assert (found.running, found.seen, found.rates) == (True, seen, {"canary": 52.0})
     assert found.rollout.verdicts == (FAILS,)
 
 
 def test_an_old_look_says_only_how_old_it_is() -> None:
     rollout, seen, now = analyzing()
-    found = look(plan(), rollout, Live("support-llm", 3, 6, now, seen, {"canary": 52.0}), now + FRESH + 1)
+    found = view_of(plan(), rollout, Live("support-llm", 3, 6, now, seen, {"canary": 52.0}), now + FRESH + 1)
     assert (found.running, found.looked_at, found.rates) == (False, now, {})
 
 
 @pytest.mark.parametrize(("attempt", "events"), [(2, 6), (3, 5), (3, 7)])
 def test_verdicts_of_another_moment_do_not_replace_the_stored_ones(attempt: int, events: int) -> None:
     rollout, seen, now = analyzing()
-    found = look(plan(), rollout, Live("support-llm", attempt, events, now, seen, {}, (FAILS,)), now)
+    found = view_of(plan(), rollout, Live("support-llm", attempt, events, now, seen, {}, (FAILS,)), now)
     assert found.rollout.verdicts == rollout.verdicts
 
 
@@ -45,7 +45,7 @@ def test_verdicts_of_another_moment_do_not_replace_the_stored_ones(attempt: int,
 )
 def test_without_a_look_weights_are_in_force_only_where_the_phase_proves_it(phase: Phase, known: bool) -> None:
     rollout, _, now = analyzing()
-    found = look(plan(), replace(rollout, phase=phase), None, now)
+    found = view_of(plan(), replace(rollout, phase=phase), None, now)
     assert found.seen.route.weights == (Weights.of_share(0.25) if known else None)
 
 

@@ -9,8 +9,8 @@ import psutil
 
 from controlplane.adapters.process_child import Child
 from controlplane.adapters.process_record import Record, Records
-from controlplane.api.panels_local import local_facts
 from controlplane.gitops.git_state import CommitReport, GitStateStore, PendingCommit, PlanOrigin, Proposal, Rejection
+from controlplane.readmodel.panels_local import local_facts
 from controlplane.view.facts import Commit
 from tests.controlplane.view import scenes
 

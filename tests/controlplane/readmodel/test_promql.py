@@ -7,7 +7,7 @@ import pytest
 
 from canary.spec import parse_document
 from canary.spec.models import Gate
-from controlplane.api.promql import cluster_graphs, local_graphs
+from controlplane.readmodel.promql import cluster_graphs, local_graphs
 from tests.controlplane.kserve.worlds import plan
 
 BY_CLUSTER = "envoy_cluster_name"

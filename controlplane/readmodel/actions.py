@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from canary.observation import HARMFUL, OperatorRequest
 from canary.preview import preview
 from canary.spec.models import CanarySpec
-from controlplane.api.look import Looked
+from controlplane.readmodel.rollout_view import RolloutView
 
 Asking = Literal["promote", "pause", "resume", "abort", "approve", "retry"]
 """What people may ask for over the API; `retry` only where somebody else than `serinus run` carries rollouts out."""
@@ -39,7 +39,7 @@ _ACTIONS: tuple[tuple[Asking, bool, str], ...] = (
 _RETRY: tuple[Asking, bool, str] = ("retry", False, "Try again")
 
 
-def actions(spec: CanarySpec, looked: Looked, now: float) -> list[Action]:
+def actions(spec: CanarySpec, looked: RolloutView, now: float) -> list[Action]:
     """Every action, allowed or with the reason why not."""
     offered = [*_ACTIONS, _RETRY] if looked.retries else _ACTIONS
     return [
@@ -48,7 +48,7 @@ def actions(spec: CanarySpec, looked: Looked, now: float) -> list[Action]:
     ]
 
 
-def action_of(spec: CanarySpec, looked: Looked, asked: OperatorRequest, label: str = "") -> Action:
+def action_of(spec: CanarySpec, looked: RolloutView, asked: OperatorRequest, label: str = "") -> Action:
     """What a request would do, or why it would be refused; with what becomes of it while nobody is there to answer."""
     found = preview(spec, looked.rollout, looked.seen, asked)
     return Action(
