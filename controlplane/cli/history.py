@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from controlplane.cli.seconds import SECONDS
-from controlplane.cli.shape import Shape, show_by_path
+from controlplane.cli.shape import Shape
 from controlplane.cli.signals import INTERRUPTED, waiting_for
 from controlplane.cli.stored import Found, again, found, named
 
@@ -62,8 +62,6 @@ def status(target: str, state: Path | None, wait: bool, timeout: float | None, o
     last = event_line(here.events[-1])
     if output == "json":
         click.echo(json.dumps(last, ensure_ascii=False))
-    elif output != "text":
-        show_by_path(last, output)
     else:
         for line in status_lines(rollout):
             click.echo(line)

@@ -1,4 +1,4 @@
-"""What people expect of `-o`: JSON or YAML as kubectl prints them, and a jsonpath over either.
+"""What people expect of `-o`: JSON or YAML as kubectl prints them. What picks fields out of it is left to other tools.
 
 Used by the verbs of `serinus` and of `kubectl canary` that show something to other programs.
 """
@@ -12,12 +12,19 @@ import click
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-JSONPATH = "jsonpath="
-_KUBECTLS_OWN = ("jsonpath-as-json", "jsonpath-file", "go-template", "go-template-file", "custom-columns")
+_KUBECTLS_OWN = (
+    "jsonpath",
+    "jsonpath-as-json",
+    "jsonpath-file",
+    "go-template",
+    "go-template-file",
+    "custom-columns",
+    "custom-columns-file",
+)
 
 
 class Shape(click.ParamType[str]):
-    """How to print: one of some words, or `jsonpath=TEMPLATE` over what `-o json` prints."""
+    """How to print: one of some words."""
 
     name = "output"
     elsewhere: ClassVar[str] = ""
@@ -28,38 +35,30 @@ class Shape(click.ParamType[str]):
         self.words = words
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """As it was said; a usage error for what is not known, and for a template that cannot be read."""
+        """As it was said; a usage error for what is not known, with what to use instead where there is something."""
         said = str(value)
         if said not in self.words and (why := self._wrong(said)):
             self.fail(why, param, ctx)
         return said
 
     def _wrong(self, said: str) -> str:
-        from canary.errors import BadInput
-        from controlplane.view.jsonpath_template import template_of
-
-        kind, _, template = said.partition("=")
-        if kind in _KUBECTLS_OWN:
-            return f"{kind} is not done here{f': `{self.elsewhere} -o {said}` does it' if self.elsewhere else ''}"
-        if kind != "jsonpath":
-            return f"{said!r} is none of {', '.join(self.words)} and jsonpath=TEMPLATE"
-        if not template:
-            return "jsonpath needs a template, such as jsonpath='{.status.phase}'"
-        try:
-            template_of(template)
-        except BadInput as error:
-            return str(error)
-        return ""
+        kind = said.partition("=")[0]
+        if kind not in _KUBECTLS_OWN:
+            return f"{said!r} is none of {', '.join(self.words)}"
+        instead = "pipe `-o json` into a tool such as jq"
+        if self.elsewhere:
+            instead = f"use `{self.elsewhere} -o {said}`, or {instead}"
+        return f"{kind} is not done here: {instead}"
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
         """What stands in the help."""
-        return f"[{'|'.join(self.words)}|jsonpath=…]"
+        return f"[{'|'.join(self.words)}]"
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> "list[CompletionItem]":
-        """The words, and how a template begins."""
+        """The words."""
         from click.shell_completion import CompletionItem
 
-        return [CompletionItem(each) for each in (*self.words, JSONPATH) if each.startswith(incomplete)]
+        return [CompletionItem(each) for each in self.words if each.startswith(incomplete)]
 
 
 def watched(shape: Shape, shown: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -95,15 +94,5 @@ def as_yaml(value: Any) -> str:
 
 
 def show(value: Any, output: str) -> None:
-    """Print this as `json`, `yaml` or by a jsonpath."""
-    if output.startswith(JSONPATH):
-        show_by_path(value, output)
-    else:
-        click.echo(as_json(value) if output == "json" else as_yaml(value))
-
-
-def show_by_path(value: Any, output: str) -> None:
-    """Print what a jsonpath finds in this, without a line's end of our own, as kubectl does."""
-    from controlplane.view.jsonpath import rendered
-
-    click.echo(rendered(output.removeprefix(JSONPATH), value), nl=False)
+    """Print this as `json` or `yaml`."""
+    click.echo(as_json(value) if output == "json" else as_yaml(value))

@@ -30,7 +30,7 @@ def as_list(objects: Sequence[Object]) -> Object:
 
 
 def show_objects(found: Object | Sequence[Object], output: str) -> None:
-    """Print one object, or several, as `json`, `yaml`, `name` or by a jsonpath."""
+    """Print one object, or several, as `json`, `yaml` or `name`."""
     if output == "name":
         for each in [found] if isinstance(found, dict) else found:
             click.echo(name_of(each))

@@ -12,7 +12,6 @@ import click
 
 from canary.format import duration
 from controlplane.cli.seconds import SECONDS
-from controlplane.cli.shape import show_by_path
 from controlplane.cli.signals import waiting_for
 from controlplane.kubectl.names import complete_names
 from controlplane.kubectl.output import Shape
@@ -134,8 +133,6 @@ def _say(object_: Object, output: str) -> int:
     last = event_line(found.rollout.history[-1])
     if output == "json":
         click.echo(json.dumps(last, ensure_ascii=False))
-    elif output != "text":
-        show_by_path(last, output)
     else:
         for line in status_lines(found.rollout):
             click.echo(line)

@@ -1,6 +1,5 @@
 """kubectl canary with the real kubectl, API server and operator: found, answered, completed, explained."""
 
-import json
 import os
 import subprocess
 import sys
@@ -18,7 +17,6 @@ from tests.cluster.bed import Light, until
 from tests.cluster.charts import install_crd
 from tests.cluster.test_kube import DEFINITION, NAME
 from tests.contracts.kube_promises import KubePromises
-from tests.controlplane.kubectl.jsonpaths import OBJECT, PRINTED
 
 BIN = Path(sys.executable).parent
 PLAN = """
@@ -240,24 +238,6 @@ def test_the_api_servers_word_is_asked_without_changing_anything(light: Light, n
     assert light.get("modelcanary", "chat", namespace) is None
     missing = person.run("kubectl", "canary", "lint", str(file), "--dry-run=server", "-n", "no-such-namespace")
     assert missing.returncode == 2
-
-
-def test_jsonpath_prints_what_kubectl_prints(light: Light, namespace: str) -> None:
-    """The table that ours is held to is what the real kubectl says, template by template."""
-    person, told = Person(light, namespace), dict[str, str | None]()
-    words = ("kubectl", "create", "--dry-run=client", "--validate=false", "-f", "-", "-o")
-    for template in PRINTED:
-        done = subprocess.run(
-            [*words, f"jsonpath={template}"],
-            env=person.environ,
-            input=json.dumps(OBJECT),
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        told[template] = done.stdout if done.returncode == 0 else None
-    assert told == PRINTED
 
 
 def test_somebody_without_the_permission_is_told_which_one(light: Light, namespace: str) -> None:

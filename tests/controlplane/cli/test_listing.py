@@ -31,9 +31,9 @@ def test_other_programs_and_curious_people_get_more(root: Path) -> None:
     assert "v1       v2       1" in rows[0]
     told = yaml.safe_load(invoke("list", "--state", root, "-o", "yaml").output)
     assert [each["phase"] for each in told] == ["RolledBack", "Succeeded"]
-    assert invoke("list", "--state", root, "-o", "jsonpath={[*].rollout}").output == "chat search"
-    refused = invoke("list", "--state", root, "-o", "go-template=x")
+    refused = invoke("list", "--state", root, "-o", "jsonpath={[*].rollout}")
     assert refused.exit_code == 2
+    assert "jsonpath is not done here: pipe `-o json` into a tool such as jq" in " ".join(refused.stderr.split())
     assert "kubectl" not in refused.stderr
 
 
