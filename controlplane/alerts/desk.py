@@ -15,6 +15,7 @@ from canary.alert import Alert, Commands, Story, hear
 from canary.errors import BadInput
 from canary.rollout import Event
 from canary.spec import revision
+from canary.spec.alerts import Alert as AlertSpec
 from canary.spec.models import ModelCanary
 from controlplane.adapters.reach import Reach, networks_of
 from controlplane.adapters.state_folder import default_state_folder
@@ -85,6 +86,41 @@ def local_world(clock: Clock, environment: Mapping[str, str]) -> World:
     return World(LocalSecrets(environment), Reach(networks=networks), clock.now)
 
 
+async def open_mailboxes(
+    alerts: Sequence[AlertSpec],
+    world: World,
+    ledger: Ledger,
+    *,
+    say: Callable[[str], None],
+    warn: Callable[[str], None],
+    counted: Callable[[str, str], None],
+) -> list[Mailbox]:
+    """A mailbox for each alert of a plan; none of them runs yet. `warn` is called where a channel lacks something."""
+    post = Post(world.reach)
+    channels = [channel_of(alert, world, post) for alert in alerts]
+    await ledger.open()
+    mailboxes = [
+        Mailbox(
+            channel,
+            kinds_of(alert),
+            name=name,
+            ledger=ledger,
+            queue=Queue(channel.keyed, channel.repeats, random.random, CAP_OF_MACHINES if channel.keyed else Cap()),
+            now=world.now,
+            say=say,
+            counted=counted,
+        )
+        for alert, channel, name in zip(alerts, channels, names_of(channels), strict=True)
+    ]
+    for alert, mailbox in zip(alerts, mailboxes, strict=True):
+        await mailbox.open()
+        for clause in await missing(alert, world.secrets):
+            warn(
+                f"Alerts to {mailbox.channel.name} cannot be sent as it is: {clause}. The rollout goes on without them."
+            )
+    return mailboxes
+
+
 async def open_desk(
     plan: ModelCanary,
     state: Path,
@@ -99,30 +135,8 @@ async def open_desk(
     """
     name, alerts = plan.metadata.name, plan.spec.alerts
     world = local_world(clock, environment)
-    post = Post(world.reach)
-    channels = [channel_of(alert, world, post) for alert in alerts]
     ledger = Ledger(state / "alerts.jsonl", now=clock.now, say=say)
-    await ledger.open()
-    counts = Counts(state / ALERTS)
-    mailboxes = [
-        Mailbox(
-            channel,
-            kinds_of(alert),
-            name=own_name,
-            ledger=ledger,
-            queue=Queue(channel.keyed, channel.repeats, random.random, CAP_OF_MACHINES if channel.keyed else Cap()),
-            now=clock.now,
-            say=say,
-            counted=counts.add,
-        )
-        for alert, channel, own_name in zip(alerts, channels, names_of(channels), strict=True)
-    ]
-    for alert, mailbox in zip(alerts, mailboxes, strict=True):
-        await mailbox.open()
-        for clause in await missing(alert, world.secrets):
-            say(
-                f"Alerts to {mailbox.channel.name} cannot be sent as it is: {clause}. The rollout goes on without them."
-            )
+    mailboxes = await open_mailboxes(alerts, world, ledger, say=say, warn=say, counted=Counts(state / ALERTS).add)
     options = "" if state == default_state_folder(name, dict(environment)) else f" --state {shlex.quote(str(state))}"
     commits = {revision(plan): commit} if commit else {}
     return Desk(mailboxes, Commands(options=options), say=say, address=_dashboard(environment), commits=commits)

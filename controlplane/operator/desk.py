@@ -7,7 +7,6 @@ happened before a desk was open is told from the history.
 import asyncio
 import base64
 import json
-import random
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -23,12 +22,10 @@ from canary.spec import revision
 from canary.spec.alerts import SecretRef
 from canary.spec.models import ModelCanary
 from controlplane.adapters.reach import Network, Reach
-from controlplane.alerts.build import World, channel_of, kinds_of, missing, names_of
-from controlplane.alerts.desk import CAP_OF_MACHINES, Desk
+from controlplane.alerts.build import World
+from controlplane.alerts.desk import Desk, open_mailboxes
 from controlplane.alerts.ledger import Ledger
 from controlplane.alerts.mailbox import Mailbox
-from controlplane.alerts.post import Post
-from controlplane.alerts.queue import Cap, Queue
 from controlplane.alerts.secrets import Missing
 from controlplane.kubernetes.api import Kube, Object
 from controlplane.kubernetes.consent import Consent, Listed, NotAllowed
@@ -135,29 +132,13 @@ class Desks:
         world = World(
             ClusterSecrets(self._consent, namespace), Reach(loopback=False, networks=self._networks), self._clock.now
         )
-        post, alerts = Post(world.reach), plan.spec.alerts
-        channels = [channel_of(alert, world, post) for alert in alerts]
+
+        def warn(sentence: str) -> None:
+            say(sentence)
+            self._warn(owner, sentence)
+
         ledger = ClusterLedger(books, owner, now=self._clock.now, say=say)
-        await ledger.open()
-        mailboxes = [
-            Mailbox(
-                channel,
-                kinds_of(alert),
-                name=name,
-                ledger=ledger,
-                queue=Queue(channel.keyed, channel.repeats, random.random, CAP_OF_MACHINES if channel.keyed else Cap()),
-                now=self._clock.now,
-                say=say,
-                counted=self._counted,
-            )
-            for alert, channel, name in zip(alerts, channels, names_of(channels), strict=True)
-        ]
-        for alert, mailbox in zip(alerts, mailboxes, strict=True):
-            await mailbox.open()
-            for clause in await missing(alert, world.secrets):
-                sentence = f"Alerts to {mailbox.channel.name} cannot be sent as it is: {clause}. The rollout goes on."
-                say(sentence)
-                self._warn(owner, sentence)
+        mailboxes = await open_mailboxes(plan.spec.alerts, world, ledger, say=say, warn=warn, counted=self._counted)
         commit = (owner["metadata"].get("annotations") or {}).get(COMMIT, "")
         commits = {revision(plan): commit} if commit else {}
         return NamespacedDesk(namespace, mailboxes, say=say, address=self._address, commits=commits)
