@@ -4,12 +4,15 @@ The base of the platforms, each of which knows which pods are an arm's. Reads wh
 """
 
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
+from canary.spec.models import ModelCanary, Variant
 from canary.weights import ARMS, Arm
+from controlplane.kserve.caches import Caches
 from controlplane.kserve.drift import Drift
 from controlplane.kserve.pods import address_of, ready_since
-from controlplane.kubernetes.api import Object
+from controlplane.kubernetes.api import Kube, Object
+from profiles.catalogue import Catalogue, builtin
 
 
 class Addressed:
@@ -40,3 +43,32 @@ class Addressed:
         for pod in self._serving(arm):
             if address := address_of(pod):
                 yield pod["metadata"]["name"], address, ready_since(pod)
+
+
+class SeparateServices(Addressed):
+    """Each arm is a service of its own."""
+
+    def __init__(
+        self,
+        kube: Kube,
+        caches: Caches,
+        plan: ModelCanary,
+        *,
+        namespace: str,
+        now: Callable[[], float],
+        may_stop: Callable[[Arm], bool],
+        known: Catalogue | None = None,
+    ) -> None:
+        """`may_stop` answers whether so few requests can reach the arm that it may be stopped.
+
+        `known` is the catalogue of models and GPUs; None takes the builtin one.
+        """
+        self._kube = kube
+        self._caches = caches
+        self._plan = plan
+        self._namespace = namespace
+        self._now = now
+        self._may_stop = may_stop
+        self._known = known or builtin()
+        self._variants: dict[Arm, Variant] = {"stable": plan.spec.stable, "canary": plan.spec.canary}
+        self._asked: set[Arm] = set()

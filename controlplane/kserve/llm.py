@@ -10,7 +10,7 @@ from canary.errors import BadInput, Unavailable, WorldError
 from canary.observation import VariantSeen
 from canary.spec.models import ModelCanary, Variant
 from canary.weights import ARMS, WHOLE, Arm
-from controlplane.kserve.addressed import Addressed
+from controlplane.kserve.addressed import SeparateServices
 from controlplane.kserve.caches import Caches
 from controlplane.kserve.departure import Departure, Step, leaves
 from controlplane.kserve.drift import Drift, report, touched_fields
@@ -20,10 +20,10 @@ from controlplane.kserve.trouble import Parts, look
 from controlplane.kserve.writer import Writer
 from controlplane.kubernetes.api import Kube, Object
 from controlplane.kubernetes.resources import LLM_INFERENCE_SERVICE
-from profiles.catalogue import Catalogue, builtin
+from profiles.catalogue import Catalogue
 
 
-class LlmPlatform(Addressed):
+class LlmPlatform(SeparateServices):
     """Both members of the group."""
 
     def __init__(
@@ -38,15 +38,7 @@ class LlmPlatform(Addressed):
         known: Catalogue | None = None,
     ) -> None:
         """`may_stop` answers whether no more than one request in a million can reach the arm."""
-        self._kube = kube
-        self._caches = caches
-        self._plan = plan
-        self._namespace = namespace
-        self._now = now
-        self._may_stop = may_stop
-        self._known = known or builtin()
-        self._variants: dict[Arm, Variant] = {"stable": plan.spec.stable, "canary": plan.spec.canary}
-        self._asked: set[Arm] = set()
+        super().__init__(kube, caches, plan, namespace=namespace, now=now, may_stop=may_stop, known=known)
         self._writer = Writer(kube, caches.llm_services)
         self._departure = Departure(caches, now)
 

@@ -13,7 +13,7 @@ from canary.errors import BadInput, Unavailable, WorldError
 from canary.observation import VariantSeen
 from canary.spec.models import ModelCanary, Variant
 from canary.weights import ARMS, Arm
-from controlplane.kserve.addressed import Addressed
+from controlplane.kserve.addressed import SeparateServices
 from controlplane.kserve.caches import Caches
 from controlplane.kserve.drift import Drift, changed_fields, report
 from controlplane.kserve.identity import Identity, identity, mismatch
@@ -25,7 +25,7 @@ from controlplane.kserve.writer import REPAIRS, Writer
 from controlplane.kubernetes.api import Busy, Kube, NotFound, Object, Refused, Resource
 from controlplane.kubernetes.names import MANAGED_BY, ROLLOUT_LABEL, predictor, service_name
 from controlplane.kubernetes.resources import INFERENCE_SERVICE, SERVING_RUNTIME
-from profiles.catalogue import Catalogue, builtin
+from profiles.catalogue import Catalogue
 
 PAUSE = 5.0
 """Seconds before something that was refused is asked for again."""
@@ -41,7 +41,7 @@ class Refusal:
     """Not asked for before (seconds)."""
 
 
-class KServeStandard(Addressed):
+class KServeStandard(SeparateServices):
     """Both arms' InferenceServices."""
 
     def __init__(
@@ -55,15 +55,8 @@ class KServeStandard(Addressed):
         may_stop: Callable[[Arm], bool],
         known: Catalogue | None = None,
     ) -> None:
-        """`may_stop` answers whether no request can reach the arm; `known` is the catalogue of models and GPUs."""
-        self._caches = caches
-        self._plan = plan
-        self._namespace = namespace
-        self._now = now
-        self._may_stop = may_stop
-        self._known = known or builtin()
-        self._variants: dict[Arm, Variant] = {"stable": plan.spec.stable, "canary": plan.spec.canary}
-        self._asked: set[Arm] = set()
+        """`may_stop` answers whether no request can reach the arm."""
+        super().__init__(kube, caches, plan, namespace=namespace, now=now, may_stop=may_stop, known=known)
         self._refusals: dict[Arm, Refusal] = {}
         self._rendered: dict[tuple[str, str], Rendered] = {}
         self._writer = Writer(kube, caches.services, caches.runtimes)

@@ -5,9 +5,10 @@ Used by the tests of the commands. Everything is real: the sample server, Envoy,
 
 import asyncio
 import json
+import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
@@ -126,12 +127,15 @@ class Run:
 
 
 @asynccontextmanager
-async def running(plan: Path, state: Path, *flags: str) -> AsyncIterator[Run]:
-    """Start `serinus run` on the plan; at the end of the block it is killed if it still runs."""
-    command = [sys.executable, "-m", "controlplane.cli.main", "run", str(plan), "--state", str(state), "-o", "json"]
+async def program(state: Path, *arguments: str, env: Mapping[str, str] | None = None) -> AsyncIterator[Run]:
+    """Start a command of `serinus`; at the end of the block it is killed if it still runs."""
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(
-        *command, *flags, stdin=asyncio.subprocess.DEVNULL, stdout=pipe, stderr=pipe
+        *(sys.executable, "-m", "controlplane.cli.main", *arguments),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=pipe,
+        stderr=pipe,
+        env={**os.environ, **(env or {})},
     )
     run = Run(process, state)
     async with asyncio.TaskGroup() as tasks:
@@ -141,6 +145,14 @@ async def running(plan: Path, state: Path, *flags: str) -> AsyncIterator[Run]:
         finally:
             with suppress(ProcessLookupError):
                 process.kill()
+            await process.wait()
+
+
+@asynccontextmanager
+async def running(plan: Path, state: Path, *flags: str) -> AsyncIterator[Run]:
+    """Start `serinus run` on the plan; at the end of the block it is killed if it still runs."""
+    async with program(state, "run", str(plan), "--state", str(state), "-o", "json", *flags) as run:
+        yield run
     bugs = [sentence for sentence in run.said if "bug of ours" in sentence]
     assert not bugs, bugs
 

@@ -2,14 +2,12 @@
 
 import asyncio
 import json
-import os
 import random
 import re
 import signal
-import sys
 import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +28,7 @@ from tests.controlplane.alerts.receivers import Receiver
 from tests.controlplane.gitops.deliveries import SECRET, push, signed
 from tests.controlplane.gitops.origin import Origin
 from tests.controlplane.other_user import exposed
-from tests.controlplane.real import PATIENCE_S, LeftBehind, Run, records, write_plan
+from tests.controlplane.real import PATIENCE_S, LeftBehind, Run, program, records, write_plan
 
 STAGES: list[dict[str, Any]] = [
     {"traffic": "50%", "hold": "2s", "gates": ["error_rate <= 10%"]},
@@ -44,23 +42,9 @@ async def controlled(
     origin: Origin, state: Path, *flags: str, variables: Mapping[str, str] | None = None
 ) -> AsyncIterator[Run]:
     """Start `serinus controller` on the repository; at the end of the block it is killed if it still runs."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "controlplane.cli.main", "controller", "--git", str(origin.folder), "-o", "json"),
-        *("--path", "apps/*/canary.yml", "--interval", "0.3", "--state", str(state)),
-        *flags,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env={**os.environ, **(variables or {})},
-    )
-    run = Run(process, state)
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(run.listen())
-        try:
-            yield run
-        finally:
-            with suppress(ProcessLookupError):
-                process.kill()
+    command = ("controller", "--git", str(origin.folder), "-o", "json", "--path", "apps/*/canary.yml")
+    async with program(state, *command, "--interval", "0.3", "--state", str(state), *flags, env=variables) as run:
+        yield run
 
 
 @pytest.mark.real

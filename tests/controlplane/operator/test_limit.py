@@ -1,8 +1,6 @@
 """How many rollouts a namespace has under way, and whose turn it is where more would begin."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -13,7 +11,7 @@ from controlplane.kubernetes.cache import Key
 from controlplane.kubernetes.resources import MODEL_CANARY
 from controlplane.operator.limit import RolloutLimit
 from controlplane.simulation.clock import play
-from tests.controlplane.operator.town import PLACE, Town, a_spec
+from tests.controlplane.operator.town import PLACE, Town, a_spec, plays_alone
 
 HELD = a_spec(stages=[{"traffic": "5%", "hold": "1h", "gates": ["error_rate <= 5%"]}, {"traffic": "100%"}])
 
@@ -104,28 +102,13 @@ def test_s14_no_more_begin_than_there_are_places_and_none_is_forgotten(
         assert not waiting or len(running) >= most
 
 
-def plays(story: Callable[[Town], Coroutine[Any, Any, None]]) -> Callable[[], None]:
-    """A test of a story in virtual time; a bug that was only logged fails it."""
-
-    def test() -> None:
-        async def played() -> None:
-            town = Town()
-            await story(town)
-            assert not [each for each in town.said if "bug of ours" in each], town.said
-
-        play(played())
-
-    test.__name__, test.__doc__ = story.__name__, story.__doc__
-    return test
-
-
 def queued(town: Town, name: str) -> str:
     """What a rollout is told that waits; empty where it does not."""
     told = {each["type"]: each for each in town.status(name).get("conditions", ())}
     return told["Queued"]["message"] if told.get("Queued", {}).get("status") == "True" else ""
 
 
-@plays
+@plays_alone
 async def test_s14_more_rollouts_than_a_namespace_may_have_wait_for_their_turn(town: Town) -> None:
     """With a condition that says after whom; and a new leader keeps to the same order."""
     first, second = town.office(most=2), town.office(most=2)
@@ -158,7 +141,7 @@ async def test_s14_more_rollouts_than_a_namespace_may_have_wait_for_their_turn(t
         living.cancel()
 
 
-@plays
+@plays_alone
 async def test_a_refused_plan_takes_no_place(town: Town) -> None:
     office = town.office(most=1)
     await town.apply("a", spec=a_spec() | {"sticky": {"header": "x-user"}})
@@ -170,7 +153,7 @@ async def test_a_refused_plan_takes_no_place(town: Town) -> None:
         living.cancel()
 
 
-@plays
+@plays_alone
 async def test_one_that_waits_and_cannot_go_away_yet_holds_up_none_behind_it(town: Town) -> None:
     """Somebody else's finalizer may keep a deleted object for ever."""
     office = town.office(most=1)

@@ -1,11 +1,9 @@
 """Operators as processes of their own, on an API server that this process serves: what the system can do to them."""
 
 import asyncio
-import os
 import signal
-import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +19,7 @@ from tests.controlplane.gateway.world import Controller
 from tests.controlplane.kserve.fake_kserve import FakeKServe
 from tests.controlplane.kubernetes.served import Asked, MemoryApi, listening
 from tests.controlplane.operator.cluster import NAME, PLACE, a_canary
-from tests.controlplane.real import Run
+from tests.controlplane.real import Run, program
 
 HOME = "serinus"
 STAGES = [
@@ -97,23 +95,9 @@ async def operator(name: str, host: str, prometheus: str, folder: Path) -> Async
             }
         )
     )
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "controlplane.cli.main", "controller", "--cluster", "--kubeconfig", str(config)),
-        *("--prometheus", prometheus, "--interval", "1s"),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env={**os.environ, "POD_NAME": name, "POD_NAMESPACE": HOME},
-    )
-    run = Run(process, folder)
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(run.listen())
-        try:
-            yield run
-        finally:
-            with suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
+    command = ("controller", "--cluster", "--kubeconfig", str(config), "--prometheus", prometheus, "--interval", "1s")
+    async with program(folder, *command, env={"POD_NAME": name, "POD_NAMESPACE": HOME}) as run:
+        yield run
 
 
 @pytest.mark.real

@@ -1,7 +1,7 @@
 """A replica that stands by: what it keeps ready counts only if the claim shows that it is the newest."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -16,7 +16,7 @@ from controlplane.operator.reading import is_at_rest
 from controlplane.operator.site import Absent
 from controlplane.operator.standby import Ready
 from controlplane.simulation.clock import play
-from tests.controlplane.operator.town import KEY, NAME, PLACE, Office, Town, a_spec
+from tests.controlplane.operator.town import KEY, NAME, PLACE, Office, Town, a_spec, plays_alone
 
 LONG = a_spec(
     stages=[
@@ -26,21 +26,6 @@ LONG = a_spec(
 )
 CLAIM = f"patch ModelCanary/{NAME} status"
 READS = (Request.of("get", MODEL_CANARY), Request.of("list", MODEL_CANARY))
-
-
-def plays(story: Callable[[Town], Coroutine[Any, Any, None]]) -> Callable[[], None]:
-    """A test of a story in virtual time; a bug that was only logged fails it."""
-
-    def test() -> None:
-        async def played() -> None:
-            town = Town()
-            await story(town)
-            assert not [each for each in town.said if "bug of ours" in each], town.said
-
-        play(played())
-
-    test.__name__, test.__doc__ = story.__name__, story.__doc__
-    return test
 
 
 @asynccontextmanager
@@ -69,7 +54,7 @@ def ready(office: Office) -> Ready:
     return office.roster.standby._ready[KEY]
 
 
-@plays
+@plays_alone
 async def test_a_standby_writes_nothing_and_tells_nobody(town: Town) -> None:
     async with changing_hands(town) as (_, second, _kill):
         await asyncio.sleep(60)
@@ -78,7 +63,7 @@ async def test_a_standby_writes_nothing_and_tells_nobody(town: Town) -> None:
         assert len(second.roster.standby) == 1
 
 
-@plays
+@plays_alone
 async def test_what_is_ready_costs_one_write_to_take_over_and_no_read(town: Town) -> None:
     async with changing_hands(town) as (_, second, kill):
         kill()
@@ -93,7 +78,7 @@ async def test_what_is_ready_costs_one_write_to_take_over_and_no_read(town: Town
         assert town.status()["phase"] == "Analyzing"
 
 
-@plays
+@plays_alone
 async def test_a_canary_that_broke_while_nobody_led_is_rolled_back_by_the_first_look(town: Town) -> None:
     """Its judge has heard of it before: the new leader need not wait for numbers of its own."""
     async with changing_hands(town) as (_, second, kill):
@@ -106,7 +91,7 @@ async def test_a_canary_that_broke_while_nobody_led_is_rolled_back_by_the_first_
         assert town.status()["result"] == "rolled_back"
 
 
-@plays
+@plays_alone
 async def test_the_judge_has_seen_everything_however_long_the_standby_waited(town: Town) -> None:
     """It is shown a reading now and then, and at the end all that are left: no request is counted twice or lost."""
     async with changing_hands(town) as (first, second, kill):
@@ -122,7 +107,7 @@ async def test_the_judge_has_seen_everything_however_long_the_standby_waited(tow
         assert here.served == pytest.approx(there.served, rel=0.05)
 
 
-@plays
+@plays_alone
 async def test_what_the_leader_saves_is_made_ready_again(town: Town) -> None:
     """Up to the end of the rollout, of which nothing is kept."""
     async with changing_hands(town) as (_, second, _kill):
@@ -165,7 +150,7 @@ def test_s14_one_that_nobody_can_tell_at_rest_or_not_keeps_no_other_from_being_r
     play(story())
 
 
-@plays
+@plays_alone
 async def test_r2_what_was_saved_behind_the_standbys_back_is_read_before_anything_is_decided(town: Town) -> None:
     """Its watch is behind: the claim fails on the version, and the rollout is taken up from the newest state."""
     async with changing_hands(town) as (_, second, kill):
@@ -185,7 +170,7 @@ async def test_r2_what_was_saved_behind_the_standbys_back_is_read_before_anythin
         assert town.status()["phase"] == "Paused"
 
 
-@plays
+@plays_alone
 async def test_r2_a_late_write_of_the_old_leader_is_refused_after_a_warm_take_over(town: Town) -> None:
     """A leader that stood still for a while and believes in its term saves nothing, so it raises nothing."""
     async with changing_hands(town) as (first, second, _kill):
@@ -204,7 +189,7 @@ async def test_r2_a_late_write_of_the_old_leader_is_refused_after_a_warm_take_ov
         assert (town.status()["version"], town.status()["plan"] == "late") == (version + 1, False)
 
 
-@plays
+@plays_alone
 async def test_r2_a_late_write_that_was_already_on_its_way_is_refused_by_the_server(town: Town) -> None:
     """It was checked against the old fence and sent; the claim came first."""
     async with changing_hands(town) as (first, second, _kill):
@@ -225,7 +210,7 @@ async def test_r2_a_late_write_that_was_already_on_its_way_is_refused_by_the_ser
         assert town.status()["plan"] != "late"
 
 
-@plays
+@plays_alone
 async def test_an_edited_spec_is_not_taken_from_what_is_ready(town: Town) -> None:
     """The edit came just before the change of hands: the new plan waits until the old one gave its traffic back."""
     async with changing_hands(town) as (_, second, kill):
@@ -238,7 +223,7 @@ async def test_an_edited_spec_is_not_taken_from_what_is_ready(town: Town) -> Non
         assert town.status()["state"]["attempt"] == 2
 
 
-@plays
+@plays_alone
 async def test_a_rollout_that_cannot_be_opened_is_left_to_the_leader_and_looked_at_again_when_it_changes(
     town: Town,
 ) -> None:

@@ -407,6 +407,21 @@ class Town:
         return object_ is not None and is_at_rest(object_)
 
 
+def plays_alone(story: Callable[[Town], Coroutine[Any, Any, None]]) -> Callable[[], None]:
+    """A test of a story that starts its operators itself, in virtual time; a bug that was only logged fails it."""
+
+    def test() -> None:
+        async def played() -> None:
+            town = Town()
+            await story(town)
+            assert not [each for each in town.said if "bug of ours" in each], town.said
+
+        play(played())
+
+    test.__name__, test.__doc__ = story.__name__, story.__doc__
+    return test
+
+
 def plays(story: Callable[[Town, Office], Coroutine[Any, Any, None]]) -> Callable[[], None]:
     """A test of a story with one operator at work, in virtual time; a bug that was only logged fails it."""
 
