@@ -13,12 +13,16 @@ export PYTHONDONTWRITEBYTECODE :=
 STORIES := tests/cluster/test_stories_*.py
 CLUSTER := tests/cluster --ignore-glob='$(STORIES)'
 
-.PHONY: demo test check setup nightly sbom audit clean cluster cluster-down test-cluster test-stories
+.PHONY: demo test quick check setup nightly sbom audit clean cluster cluster-down test-cluster test-stories
 demo: setup
 	@$(BIN)/serinus demo
 
 test: setup
 	@VENV=$(VENV) sh scripts/test.sh
+
+# What a change of one package needs first; `make quick AT=tests/canary` runs that folder alone.
+quick: setup
+	@$(BIN)/pytest $(or $(AT),tests) -q -m "not slow and not statistics and not real"
 
 check: setup
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports && $(BIN)/mypy

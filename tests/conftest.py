@@ -18,6 +18,7 @@ from tests.patience import PatientLoop
 settings.register_profile("untimed", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
 
+pytest_plugins = ["tests.tempo"]
 HERE = Path(__file__).parent
 LONGEST = ("controlplane/cli/test_demo.py", "stories/test_csat.py", "controlplane/reconcile/test_past_real.py")
 """Half a minute each, all of it the length of a story told with real processes."""
