@@ -26,11 +26,11 @@ from pathlib import Path
 from typing import Any
 
 from canary.spec.models import Gate
-from controlplane.adapters.capped_http import CappedHttp
+from controlplane.adapters.bounded_http import BoundedHttp
 from controlplane.adapters.prometheus_api import PrometheusApi
 from controlplane.adapters.system_clock import SystemClock
-from controlplane.evidence.fleet import MOST_BYTES, FleetMetrics
-from controlplane.evidence.places import Places, Slot
+from controlplane.evidence.metric_locations import MetricLocations, RouteSlot
+from controlplane.evidence.shared_prometheus import MOST_BYTES, SharedPrometheus
 
 RESULTS = Path(__file__).parent / "results" / "evidence.json"
 LIMIT_AT_200 = 0.10
@@ -108,14 +108,14 @@ def prometheus(canaries: int) -> Iterator[str]:
 async def measure(canaries: int, ticks: int) -> dict[str, Any]:
     """Processor time and wall time of a tick, in seconds."""
     with prometheus(canaries) as url:
-        api = PrometheusApi(url, seconds=20, http=CappedHttp(most_bytes=MOST_BYTES))
-        fleet = FleetMetrics(api, clock=SystemClock(), interval=1.0)
+        api = PrometheusApi(url, seconds=20, http=BoundedHttp(most_bytes=MOST_BYTES))
+        fleet = SharedPrometheus(api, clock=SystemClock(), interval=1.0)
         for number in range(canaries):
             name = f"chat-{number}"
-            slots = [Slot(variant, f"{name}-{variant}-predictor", 0.0) for variant in ("bf16", "int4")]
+            slots = [RouteSlot(variant, f"{name}-{variant}-predictor", 0.0) for variant in ("bf16", "int4")]
             fleet.register(
                 ("models", name),
-                Places(
+                MetricLocations(
                     namespace="models",
                     route=name,
                     slots=partial(list, slots),

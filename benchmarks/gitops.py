@@ -32,7 +32,7 @@ import httpx2
 
 from canary.rollout import Rollout
 from canary.spec.models import ModelCanary
-from controlplane.adapters.listening import listen
+from controlplane.adapters.http_listener import listen
 from controlplane.gitops.bare_repository import BareRepository
 from controlplane.gitops.commit_outbox import CommitOutbox
 from controlplane.gitops.controller import GitController

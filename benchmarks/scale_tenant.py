@@ -27,9 +27,9 @@ import yaml
 from benchmarks.scale_stage import Stage, named, spread
 from benchmarks.scale_world import NAMESPACE, SERVICES, Operator, follow, free_port, name_in, shared_services
 from canary.errors import WorldError
-from controlplane.kubernetes.access import Access
 from controlplane.kubernetes.api import Object, Resource
 from controlplane.kubernetes.client import KubeClient
+from controlplane.kubernetes.cluster_config import ClusterConfig
 from controlplane.kubernetes.resources import MODEL_CANARY
 from tests.simulation.attacker import Act, Patch, Plant, Write, evil
 from tests.simulation.outside import Reply
@@ -186,7 +186,7 @@ def _attack(kubeconfig: str, ports: Mapping[str, int], acts: Any) -> None:
 
 
 async def _attacked(kubeconfig: str, ports: Mapping[str, int], acts: Any) -> None:
-    world = _world({}, _Named(KubeClient(await Access.find(kubeconfig=kubeconfig), timeout=PATIENCE_S)))
+    world = _world({}, _Named(KubeClient(await ClusterConfig.find(kubeconfig=kubeconfig), timeout=PATIENCE_S)))
 
     async def again_and_again(part: Callable[[int], Iterator[Act]]) -> None:
         for turn in itertools.count():

@@ -25,9 +25,9 @@ import psutil
 from canary.errors import WorldError
 from controlplane.gateway.route import WEIGHTED_RULE
 from controlplane.gateway.slots import TINY
-from controlplane.kubernetes.access import Access
 from controlplane.kubernetes.api import Object
 from controlplane.kubernetes.client import KubeClient
+from controlplane.kubernetes.cluster_config import ClusterConfig
 from controlplane.kubernetes.resources import HTTP_ROUTE, MODEL_CANARY
 from controlplane.operator.reading import is_at_rest
 from tests.cluster.bed import Light, until
@@ -248,7 +248,7 @@ async def cluster() -> AsyncIterator[tuple[Light, KubeClient, Watch]]:
     with bed.namespace(NAMESPACE):
         bed.apply(*shared_services())
         bed.until_ready(NAMESPACE, *SERVICES)
-        kube = KubeClient(await Access.find(kubeconfig=str(bed.kubeconfig)), timeout=PATIENCE_S)
+        kube = KubeClient(await ClusterConfig.find(kubeconfig=str(bed.kubeconfig)), timeout=PATIENCE_S)
         watch = Watch()
         async with asyncio.TaskGroup() as tasks:
             following = tasks.create_task(follow(kube, watch))

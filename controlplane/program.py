@@ -19,16 +19,16 @@ from canary.spec import revision
 from canary.spec.models import LocalPlatform, ModelCanary
 from canary.spec.stored import from_text, to_text
 from canary.weights import Arm
-from controlplane.adapters.capped_http import CappedHttp
+from controlplane.adapters.bounded_http import BoundedHttp
+from controlplane.adapters.callback_notifier import CallbackNotifier
+from controlplane.adapters.cost_source import rates_of
 from controlplane.adapters.envoy import EnvoyRouter
 from controlplane.adapters.envoy_process import EnvoyProcess
 from controlplane.adapters.local_metrics import open_metrics, stop_left_behind
-from controlplane.adapters.priced import rates_of
 from controlplane.adapters.processes import ProcessPlatform
 from controlplane.adapters.sqlite_store import SqliteStore
-from controlplane.adapters.state_folder import held
+from controlplane.adapters.state_dir import locked
 from controlplane.adapters.system_clock import SystemClock
-from controlplane.adapters.told import ToldEvents
 from controlplane.alerts import open_notifier
 from controlplane.observability.serving import ServingRecord
 from controlplane.ports import Ports, Stored
@@ -107,7 +107,7 @@ async def run_rollout(
     local = plan.spec.platform.local
     if local is None:
         raise BadInput(f"{plan.metadata.name} is not a plan for this machine: its platform is not `local`.")
-    with held(state):
+    with locked(state):
         async with AsyncExitStack() as world:
             store = SqliteStore(state / "serinus.db")
             world.push_async_callback(store.close)
@@ -138,7 +138,7 @@ async def run_rollout(
             notifier = await world.enter_async_context(
                 open_notifier(
                     plan,
-                    ToldEvents(audience.event),
+                    CallbackNotifier(audience.event),
                     store=store,
                     state=state,
                     clock=clock,
@@ -147,7 +147,7 @@ async def run_rollout(
                     commit=audience.commit,
                 )
             )
-            http = CappedHttp(most_bytes=MOST_BYTES)
+            http = BoundedHttp(most_bytes=MOST_BYTES)
             world.push_async_callback(http.close)
             identity = None
             if plan.spec.fingerprint.policy != "ignore":
@@ -204,7 +204,7 @@ def _undo_start(store: SqliteStore, name: str, state: Path) -> Callable[..., Awa
 
 async def stop_all(state: Path) -> None:
     """Stop whatever an earlier run left serving with its state in this folder. Touches nothing else."""
-    with held(state):
+    with locked(state):
         await _stop_everything(state)
 
 

@@ -1,7 +1,7 @@
 """A deployment as a plan describes it: names from the catalogue, and the engine's flags as the engine spells them.
 
 Used by the checks of a canary.yml (`controlplane.profiles.canary_check`) and by the rendering of a cluster's servers
-(`controlplane.kserve.engine`), which neither may import from the other.
+(`controlplane.kserve.server_spec`), which neither may import from the other.
 """
 
 from collections.abc import Iterator, Mapping

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from controlplane.cli.controller import command
-from controlplane.evidence.checkup import NEEDED
+from controlplane.evidence.doctor_cluster import NEEDED
 from controlplane.kubernetes.cache import Cache
 from controlplane.kubernetes.resources import MODEL_CANARY
 from controlplane.operator.metrics import Numbers, exposition

@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from canary.spec.sources import ANY_SERVER, ENVOY_GATEWAY, KSERVE, OWN_COUNTS, UNROUTED, VLLM, asked_names
-from controlplane.evidence.owners import SERVERS
-from controlplane.evidence.places import Labels
+from controlplane.evidence.metric_locations import Labels
+from controlplane.evidence.series_attribution import SERVERS
 
 MONITORING = Path(__file__).parent.parent / "manifests" / "monitoring"
 CACHED = Path.home() / ".cache" / "serinus" / "prometheus" / "usr" / "bin" / "promtool"

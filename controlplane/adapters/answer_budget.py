@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Hashable
 from typing import Self
 
-from controlplane.adapters.capped_http import TooLarge
+from controlplane.adapters.bounded_http import TooLarge
 
 
 class AnswerBudget:

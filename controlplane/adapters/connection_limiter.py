@@ -1,8 +1,9 @@
 """Bounds what the connections to a listening socket may cost: how many, how long without a request, how slowly read.
 
-Stands between the event loop and whatever speaks HTTP on a connection: uvicorn's protocol (`listening.py`) or a stream
-reader (the sample server, for which it needs the standard library alone). It sees bytes come and go, and is told when a
-request begins and when it is answered; it knows no HTTP. What a request itself may cost is bounded in `listening.py`.
+Stands between the event loop and whatever speaks HTTP on a connection: uvicorn's protocol (`http_listener.py`) or a
+stream reader (the sample server, for which it needs the standard library alone). It sees bytes come and go, and is told
+when a request begins and when it is answered; it knows no HTTP. What a request itself may cost is bounded in
+`http_listener.py`.
 """
 
 import asyncio

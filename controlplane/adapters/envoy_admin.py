@@ -26,7 +26,7 @@ _PREFIX: dict[Kind, str] = {"clusters": "cluster_manager.cds", "routes": f"http.
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class ConfigStatus:
     """What became of the files of one kind."""
 
     revision: int
@@ -49,7 +49,7 @@ class EnvoyAdmin:
         except httpx2.HTTPError:
             return False
 
-    async def taken(self, kind: Kind) -> Taken:
+    async def taken(self, kind: Kind) -> ConfigStatus:
         """Which file is in force."""
         prefix = _PREFIX[kind]
         names = r"(version_text|update_rejected|update_failure)"
@@ -57,7 +57,7 @@ class EnvoyAdmin:
         stats = dict(line.removeprefix(f"{prefix}.").split(": ", 1) for line in text.splitlines() if ": " in line)
         version = stats.get("version_text", "").strip('"').partition(" ")[0]
         refused = int(stats.get("update_rejected", 0)) + int(stats.get("update_failure", 0))
-        return Taken(int(version) if version else -1, refused)
+        return ConfigStatus(int(version) if version else -1, refused)
 
     async def routes(self) -> Json | None:
         """The route configuration in force."""

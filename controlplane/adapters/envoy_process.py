@@ -44,7 +44,7 @@ _ARGUMENTS = ("--concurrency", "2", "--disable-hot-restart", "--log-level", "war
 
 
 @dataclass(frozen=True, slots=True)
-class Running:
+class EnvoyHandle:
     """One Envoy: which process, where clients connect, where it is asked, and which bounds its histograms have."""
 
     child: Child
@@ -62,11 +62,11 @@ class EnvoyProcess:
     def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
         self._folder = folder
         self._say = say
-        self._running: Running | None = None
+        self._running: EnvoyHandle | None = None
         self._admin: EnvoyAdmin | None = None
 
     @property
-    def running(self) -> Running:
+    def running(self) -> EnvoyHandle:
         """The Envoy of this folder; raises WorldError before `adopt_or_start`."""
         if self._running is None:
             raise WorldError("Envoy has not been started yet")
@@ -151,7 +151,7 @@ class EnvoyProcess:
         if before:
             await before.close()
 
-    async def _adopt(self, recorded: Running) -> bool:
+    async def _adopt(self, recorded: EnvoyHandle) -> bool:
         admin = EnvoyAdmin(recorded.admin)
         if not await admin.ready():
             await admin.close()
@@ -159,7 +159,7 @@ class EnvoyProcess:
         self._running, self._admin = recorded, admin
         return True
 
-    async def _start(self, listen: Address, before: Running | None, bounds_ms: tuple[float, ...]) -> None:
+    async def _start(self, listen: Address, before: EnvoyHandle | None, bounds_ms: tuple[float, ...]) -> None:
         """Start and wait until it serves, where `before` was asked if that is still free."""
         binary = find_envoy()
         if listen.port and not port_is_free(listen.host, listen.port):
@@ -184,7 +184,7 @@ class EnvoyProcess:
             )
         except OSError as error:
             raise WorldError(f"Envoy could not be started from {binary}: {error}") from error
-        self._running = Running(child, listen, counters, admin, bounds_ms)
+        self._running = EnvoyHandle(child, listen, counters, admin, bounds_ms)
         try:
             write_json(self._folder / RECORD_FILE, _to_json(self._running))
         except OSError as error:
@@ -228,14 +228,14 @@ class EnvoyProcess:
             if socket.parent != self._folder.absolute() and _is_private(socket.parent):
                 socket.parent.rmdir()
 
-    def _recorded(self) -> Running | None:
+    def _recorded(self) -> EnvoyHandle | None:
         """What an earlier run wrote down; None when there is nothing, or nothing that makes sense."""
         record = read_json(self._folder / RECORD_FILE)
         child = child_of(record)
         if child is None:
             return None
         try:
-            return Running(
+            return EnvoyHandle(
                 child,
                 Address.parse(record["listen"]),
                 # An older version has its admin interface on a port. It does not fit, and must be known to be ended.
@@ -284,7 +284,7 @@ def _resolved(listen: str) -> Address:
     return Address(str(found[0][4][0]), address.port)
 
 
-def _to_json(running: Running) -> envoy_config.Json:
+def _to_json(running: EnvoyHandle) -> envoy_config.Json:
     return {
         "pid": running.child.pid,
         "created": running.child.created,

@@ -21,7 +21,7 @@ MOST_TO_PARSE = 1024 * 1024
 """Characters of all these lines, which take less than half a second."""
 
 
-class Page(NamedTuple):
+class ExpositionPage(NamedTuple):
     """What a page says, or the clause why it says less than it should."""
 
     samples: list[Sample]
@@ -29,7 +29,7 @@ class Page(NamedTuple):
     problem: str = ""
 
 
-def read(page: str, wanted: Collection[str]) -> Page:
+def read(page: str, wanted: Collection[str]) -> ExpositionPage:
     """The samples with these names; lines that are too long or not in the format are left out, and counted.
 
     Comments are left out on purpose: with a TYPE line the parser renames counters whose names do not end in `_total`,
@@ -39,7 +39,9 @@ def read(page: str, wanted: Collection[str]) -> Page:
     short = [line for line in lines if len(line) <= LONGEST_LINE and line.count('="') <= MOST_LABELS]
     size = sum(map(len, short))
     if len(short) > MOST_LINES or size > MOST_TO_PARSE:
-        return Page([], f"its page has {len(short)} lines with metrics that count here, {size} characters: too many")
+        return ExpositionPage(
+            [], f"its page has {len(short)} lines with metrics that count here, {size} characters: too many"
+        )
     newest: dict[tuple[str, frozenset[tuple[str, str]]], Sample] = {}
     odd = 0
     for line in short:
@@ -53,7 +55,7 @@ def read(page: str, wanted: Collection[str]) -> Page:
         _clause(odd, "not in the Prometheus text format"),
         _clause(len(lines) - len(short), f"longer than {LONGEST_LINE} characters or {MOST_LABELS} labels"),
     ]
-    return Page(list(newest.values()), " and ".join(filter(None, problems)))
+    return ExpositionPage(list(newest.values()), " and ".join(filter(None, problems)))
 
 
 def _sample(line: str) -> Sample:

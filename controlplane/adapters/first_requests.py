@@ -1,8 +1,8 @@
 """From when the warm-up of each replica counts: from its first request after it was ready, not from the process' start.
 
-Used by `warmed.py` on one machine and by `controlplane.evidence.ledger` in a cluster, which know when a replica became
-ready. A model that loads for minutes, or that waits for stable or for a person with nothing to do, would have used up
-its warm-up before anybody asked it. Reads nothing itself; is handed each reading in the order of time.
+Used by `warmup_source.py` on one machine and by `controlplane.evidence.rollout_series` in a cluster, which know when a
+replica became ready. A model that loads for minutes, or that waits for stable or for a person with nothing to do, would
+have used up its warm-up before anybody asked it. Reads nothing itself; is handed each reading in the order of time.
 """
 
 from dataclasses import dataclass

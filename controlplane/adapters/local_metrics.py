@@ -16,9 +16,9 @@ from canary.spec.labels import labels_of
 from canary.spec.metrics import find
 from canary.spec.models import CanarySpec, LocalPlatform
 from canary.weights import Arm
+from controlplane.adapters.cost_source import DOLLARS, CostedSource
 from controlplane.adapters.envoy import EnvoyRouter
-from controlplane.adapters.exported import ExportedSource, made_of
-from controlplane.adapters.priced import DOLLARS, PricedSource
+from controlplane.adapters.export_check import ExportCheckSource, made_of
 from controlplane.adapters.process_child import child_of, end
 from controlplane.adapters.processes import ProcessPlatform
 from controlplane.adapters.prometheus import PrometheusSource
@@ -26,7 +26,7 @@ from controlplane.adapters.prometheus_api import PrometheusApi
 from controlplane.adapters.prometheus_local import LocalPrometheus
 from controlplane.adapters.prometheus_server import MISSING, TERM_PATIENCE_S, PrometheusServer, find_prometheus
 from controlplane.adapters.scrape import Pages, ScrapeSource
-from controlplane.adapters.warmed import WarmedSource
+from controlplane.adapters.warmup_source import WarmupSource
 from controlplane.ports import Clock, MetricSource
 from controlplane.private_files import read_json
 
@@ -173,7 +173,7 @@ def _priced(metrics: LocalMetrics, spec: CanarySpec, rates: Mapping[Arm, float])
     if not any(DOLLARS in (find(gate.metric).counts or ()) for gate in gates if not gate.asks):
         return metrics
     prices = " and ".join(f"{arm} at {dollars(rate)} an hour" for arm, rate in rates.items())
-    return replace(metrics, source=PricedSource(metrics.source, rates), words=f"{metrics.words}; a replica of {prices}")
+    return replace(metrics, source=CostedSource(metrics.source, rates), words=f"{metrics.words}; a replica of {prices}")
 
 
 def _complete(
@@ -187,9 +187,9 @@ def _complete(
     gates = [gate for stage in spec.stages for gate in stage.gates]
     if any(map(made_of, gates)):
         names: Mapping[Arm, str] = {"stable": spec.stable.name, "canary": spec.canary.name}
-        source = ExportedSource(metrics.source, gates, pages=pages_of(spec, platform), names=names, say=say)
+        source = ExportCheckSource(metrics.source, gates, pages=pages_of(spec, platform), names=names, say=say)
         metrics = replace(metrics, source=source)
     metrics = _priced(metrics, spec, rates)
     if not spec.judge.warmup:
         return metrics
-    return replace(metrics, source=WarmedSource(metrics.source, platform.ready_since))
+    return replace(metrics, source=WarmupSource(metrics.source, platform.ready_since))

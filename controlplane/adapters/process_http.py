@@ -1,4 +1,4 @@
-"""HTTP clients for servers on this machine. Used by `envoy_admin.py`, `processes.py` and `capped_http.py`."""
+"""HTTP clients for servers on this machine. Used by `envoy_admin.py`, `processes.py` and `bounded_http.py`."""
 
 import ssl
 from pathlib import Path

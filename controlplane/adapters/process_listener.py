@@ -47,7 +47,7 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
-class Listener:
+class PortListener:
     """A socket that listens."""
 
     address: str
@@ -79,7 +79,7 @@ def still_holds(held: Held) -> bool:
     return False
 
 
-def _listeners(port: int) -> Iterator[Listener]:
+def _listeners(port: int) -> Iterator[PortListener]:
     """All sockets that listen on this port, whoever's they are. Raises `OSError` where the kernel does not say."""
     for table in TABLES:
         try:
@@ -92,17 +92,17 @@ def _listeners(port: int) -> Iterator[Listener]:
             _, local, _, state, _, _, _, uid, _, inode, *_ = line.split()
             address, _, number = local.partition(":")
             if state == LISTENS and int(number, 16) == port:
-                yield Listener(address, int(uid), inode)
+                yield PortListener(address, int(uid), inode)
 
 
-def _reached(listeners: list[Listener]) -> list[Listener]:
+def _reached(listeners: list[PortListener]) -> list[PortListener]:
     """Those that a connection to 127.0.0.1 can come to: the most exact address goes first."""
     exact = [each for each in listeners if each.address in LOOPBACK]
     anywhere = [each for each in listeners if not each.address.strip("0")]
     return exact or [each for each in anywhere if len(each.address) == 8] or anywhere
 
 
-def _by_sockets(child: Child, listeners: list[Listener]) -> Held:
+def _by_sockets(child: Child, listeners: list[PortListener]) -> Held:
     """Own are sockets that a process of the program has open; all of them, where several share the port."""
     open_, closed = _open_sockets(child)
     for listener in listeners:
@@ -179,7 +179,7 @@ def _by_processes(child: Child, port: int) -> Held:
     return Held("unknown") if hidden else Held("other", "a process that cannot be named here")
 
 
-def _named(listener: Listener) -> str:
+def _named(listener: PortListener) -> str:
     """The process and its user; of other users' processes usually only the user can be told."""
     user = owner_of(listener.uid)
     for process in psutil.process_iter():

@@ -18,7 +18,7 @@ from controlplane.private_files import read_json, write_json
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class ProcessRecord:
     """One replica as it was last started."""
 
     child: Child
@@ -34,18 +34,18 @@ class Record:
     """How often the replica was started, this time included; for people."""
 
 
-class Records:
+class ProcessRecords:
     """The file, read once and replaced at every change."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
         self._records = dict(_read(file))
 
-    def get(self, replica: str) -> Record | None:
+    def get(self, replica: str) -> ProcessRecord | None:
         """The record of this replica."""
         return self._records.get(replica)
 
-    def all(self) -> Mapping[str, Record]:
+    def all(self) -> Mapping[str, ProcessRecord]:
         """Every record by the replica's name."""
         return dict(self._records)
 
@@ -58,7 +58,7 @@ class Records:
         """Names of all replicas on record for this arm, of whatever run."""
         return [name for name in self._records if name.startswith(f"{arm}-")]
 
-    def put(self, replica: str, record: Record) -> None:
+    def put(self, replica: str, record: ProcessRecord) -> None:
         """Write it down; raises OSError when the disk does not take it."""
         self._records[replica] = record
         self._write()
@@ -85,7 +85,7 @@ class Records:
             del self._records[replica]
             self._write_if_possible()
 
-    def _amend(self, replica: str, amended: Callable[[Record], Record]) -> None:
+    def _amend(self, replica: str, amended: Callable[[ProcessRecord], ProcessRecord]) -> None:
         if record := self._records.get(replica):
             self._records[replica] = amended(record)
             self._write_if_possible()
@@ -107,7 +107,7 @@ def digest_of(variant: Variant, folder: Path) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _read(file: Path) -> Iterator[tuple[str, Record]]:
+def _read(file: Path) -> Iterator[tuple[str, ProcessRecord]]:
     """Every entry that makes sense."""
     entries = read_json(file)
     for name, entry in entries.items() if isinstance(entries, Mapping) else ():
@@ -117,7 +117,7 @@ def _read(file: Path) -> Iterator[tuple[str, Record]]:
         since, starts = entry.get("readySince"), entry.get("starts")
         yield (
             str(name),
-            Record(
+            ProcessRecord(
                 child=child,
                 port=port,
                 digest=str(entry.get("digest")),
@@ -128,7 +128,7 @@ def _read(file: Path) -> Iterator[tuple[str, Record]]:
         )
 
 
-def _to_json(record: Record) -> dict[str, object]:
+def _to_json(record: ProcessRecord) -> dict[str, object]:
     return {
         "pid": record.child.pid,
         "created": record.child.created,

@@ -21,7 +21,7 @@ from controlplane.adapters.process_environment import for_server, hint
 from controlplane.adapters.process_listener import ROOT, Held, holder, still_holds
 from controlplane.adapters.process_ports import kept_port
 from controlplane.adapters.process_readiness import Answered, Failure, Probes
-from controlplane.adapters.process_record import Record, Records, digest_of
+from controlplane.adapters.process_record import ProcessRecord, ProcessRecords, digest_of
 from controlplane.backoff import Backoff
 from controlplane.observability.redact import secrets_of, without
 
@@ -29,7 +29,7 @@ HOST = "127.0.0.1"
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class StartPace:
     """How often and how long, all in seconds."""
 
     look_every_s: float = 0.05
@@ -54,7 +54,7 @@ async def uncounted(_replica: str) -> Answered | None:
     return None
 
 
-class Replica:
+class ProcessReplica:
     """One process with a name, a port and a state."""
 
     def __init__(
@@ -62,10 +62,10 @@ class Replica:
         name: str,
         variant: Variant,
         *,
-        records: Records,
+        records: ProcessRecords,
         log: Path,
         folder: Path,
-        pace: Pace,
+        pace: StartPace,
         client: httpx2.AsyncClient,
         now: Callable[[], float],
         changed: Callable[[], None],
@@ -198,7 +198,7 @@ class Replica:
             return
         try:
             self._starts += 1
-            self._records.put(self.name, Record(self._child, self._port, self._digest, starts=self._starts))
+            self._records.put(self.name, ProcessRecord(self._child, self._port, self._digest, starts=self._starts))
         except OSError as error:
             # Nobody would find it again after a crash of ours.
             self._child.kill()

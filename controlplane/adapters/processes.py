@@ -17,8 +17,8 @@ from canary.weights import ARMS, Arm
 from controlplane.adapters.process_child import end
 from controlplane.adapters.process_http import loopback_client
 from controlplane.adapters.process_readiness import Answered
-from controlplane.adapters.process_record import Records, digest_of
-from controlplane.adapters.process_replica import Pace, Replica, uncounted
+from controlplane.adapters.process_record import ProcessRecords, digest_of
+from controlplane.adapters.process_replica import ProcessReplica, StartPace, uncounted
 from controlplane.private_files import private_folder
 
 RECORDS_FILE = "processes.json"
@@ -36,7 +36,7 @@ class ProcessPlatform:
         now: Callable[[], float],
         work_folder: Path | None = None,
         on_change: Callable[[], None] = lambda: None,
-        pace: Pace | None = None,
+        pace: StartPace | None = None,
         foreign_ok: bool = False,
         answered: Callable[[str], Awaitable[Answered | None]] = uncounted,
     ) -> None:
@@ -49,11 +49,11 @@ class ProcessPlatform:
         self._now = now
         self._work_folder = (work_folder or Path.cwd()).resolve()
         self._on_change = on_change
-        self._pace = pace or Pace()
+        self._pace = pace or StartPace()
         self._foreign_ok = foreign_ok
         self._answered = answered
-        self._records = Records(folder / RECORDS_FILE)
-        self._replicas: dict[Arm, list[tuple[Replica, asyncio.Task[None]]]] = {arm: [] for arm in ARMS}
+        self._records = ProcessRecords(folder / RECORDS_FILE)
+        self._replicas: dict[Arm, list[tuple[ProcessReplica, asyncio.Task[None]]]] = {arm: [] for arm in ARMS}
         self._supervisors = asyncio.TaskGroup()
         # A kept connection would outlive its server and fail the first probe of the next one. Each probe has a time
         # limit of its own.
@@ -81,7 +81,7 @@ class ProcessPlatform:
         names = [f"{arm}-{place}" for place in range(variant.replicas)]
         self._inherit(arm, names, variant)
         for place, name in enumerate(names):
-            replica = Replica(
+            replica = ProcessReplica(
                 name,
                 variant,
                 records=self._records,
@@ -159,7 +159,7 @@ class ProcessPlatform:
         ready = sum(replica.ready for replica in replicas)
         return VariantSeen(self._now(), len(replicas), ready, problem, any(replica.hopeless for replica in replicas))
 
-    def _addresses(self, which: Callable[[Replica], bool]) -> Mapping[Arm, Mapping[str, str]]:
+    def _addresses(self, which: Callable[[ProcessReplica], bool]) -> Mapping[Arm, Mapping[str, str]]:
         return {
             arm: {replica.name: replica.address for replica, _ in replicas if replica.address and which(replica)}
             for arm, replicas in self._replicas.items()

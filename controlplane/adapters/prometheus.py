@@ -25,7 +25,7 @@ from canary.weights import Arm
 from controlplane.adapters.prometheus_api import PrometheusApi
 from controlplane.adapters.prometheus_gates import arms_by_name, duration, own_numbers, query_of
 from controlplane.adapters.prometheus_history import Past, Scrape, past, readings
-from controlplane.adapters.prometheus_series import Series
+from controlplane.adapters.prometheus_series import PrometheusSeries
 
 PROXY_JOB, REPLICAS_JOB, PAGES_JOB = "serinus-proxy", "serinus-replicas", "serinus-page"
 """What a Prometheus of ours calls our proxy's target, those of the replicas, and each further page, with its number."""
@@ -108,7 +108,9 @@ class PrometheusSource:
         answers = dict(zip(self._gates, await asyncio.gather(*asked), strict=True))
         return [self._then(found, scrape, answers) for scrape in found.scrapes]
 
-    def _then(self, found: Past, scrape: Scrape, answers: Mapping[str, Mapping[float, list[Series]]]) -> Counters:
+    def _then(
+        self, found: Past, scrape: Scrape, answers: Mapping[str, Mapping[float, list[PrometheusSeries]]]
+    ) -> Counters:
         """The totals at one moment of the past."""
         samples = [
             Sample(labels["__name__"], labels, value, at)
@@ -134,7 +136,7 @@ class PrometheusSource:
         arm = self._variants.get(variant)
         return (arm, replica) if arm else None
 
-    def _scraped_at(self, series: Sequence[Series]) -> float:
+    def _scraped_at(self, series: Sequence[PrometheusSeries]) -> float:
         """When the requests were counted: whatever else was scraped later waits for its turn."""
         times = [each.points[-1][0] for each in series if each.name in self._counts_requests and each.points]
         if times:
@@ -148,19 +150,19 @@ class PrometheusSource:
             f"Prometheus on {self.api.url} has no sample younger than {self._window:g} s: it scrapes nothing of ours."
         )
 
-    async def _replicas_own(self, query: str) -> tuple[list[Series], str]:
+    async def _replicas_own(self, query: str) -> tuple[list[PrometheusSeries], str]:
         """What the replicas say of themselves, or the clause why that is missing."""
         try:
             return await self.api.counters(query), ""
         except WorldError as error:
             return [], f"no data from the replicas' own metrics pages: {error}"
 
-    async def _answers(self) -> list[tuple[Gate, list[Series] | WorldError]]:
+    async def _answers(self) -> list[tuple[Gate, list[PrometheusSeries] | WorldError]]:
         """The answer to each gate's own PromQL."""
         answers = await asyncio.gather(*(self._answer(gate) for gate in self._gates.values()))
         return list(zip(self._gates.values(), answers, strict=True))
 
-    async def _answer(self, gate: Gate) -> list[Series] | WorldError:
+    async def _answer(self, gate: Gate) -> list[PrometheusSeries] | WorldError:
         try:
             return await self.api.query(query_of(gate))
         except WorldError as error:
@@ -175,7 +177,7 @@ def _selector(job: str, names: Iterable[str]) -> str:
     return f'{{__name__=~"{"|".join(sorted(names))}",job="{job}"}}'
 
 
-def _samples(series: Iterable[Series], names: Collection[str]) -> list[Sample]:
+def _samples(series: Iterable[PrometheusSeries], names: Collection[str]) -> list[Sample]:
     """The newest point of each series with one of these names."""
     newest = ((each, *each.points[-1]) for each in series if each.points and each.name in names)
     return [Sample(each.name, each.metric, value, at) for each, at, value in newest]

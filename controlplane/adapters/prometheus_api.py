@@ -15,10 +15,10 @@ from pydantic_core import from_json
 
 from canary.errors import Unavailable, WorldError
 from controlplane.adapters.answer_budget import AnswerBudget, Hold
-from controlplane.adapters.capped_http import Answer, CappedHttp, Take, TooLarge
+from controlplane.adapters.bounded_http import BoundedAnswer, BoundedHttp, Take, TooLarge
 from controlplane.adapters.prometheus_native import spelled_out
-from controlplane.adapters.prometheus_series import Series
-from controlplane.adapters.prometheus_text import Newest, newest_in, newest_of, parted, read_in, series_in
+from controlplane.adapters.prometheus_parse import Newest, newest_in, newest_of, parted, read_in, series_in
+from controlplane.adapters.prometheus_series import PrometheusSeries
 
 REFUSED = {400, 422}
 """Answers about the query itself; other failures are those of the server."""
@@ -42,7 +42,7 @@ class PrometheusApi:
         url: str,
         *,
         seconds: float,
-        http: CappedHttp | None = None,
+        http: BoundedHttp | None = None,
         trusted: bool = True,
         turns: asyncio.Semaphore | None = None,
         budget: AnswerBudget | None = None,
@@ -55,14 +55,14 @@ class PrometheusApi:
         """
         self.url = url.rstrip("/")
         self.seconds = seconds
-        self._http = http or CappedHttp()
+        self._http = http or BoundedHttp()
         self._trusted = trusted
         self._turns = turns or nullcontext()
         self.budget = budget or AnswerBudget(math.inf)
 
     async def query(
         self, query: str, *, at: float | None = None, seconds: float | None = None, most_bytes: int | None = None
-    ) -> list[Series]:
+    ) -> list[PrometheusSeries]:
         """The answer now, or as of `at`; `seconds` and `most_bytes` bound it further than others.
 
         Raises `Unavailable` when Prometheus does not answer, and a plain `WorldError` when it does and its answer is of
@@ -71,13 +71,13 @@ class PrometheusApi:
         form = {"query": query} if at is None else {"query": query, "time": f"{at:.3f}"}
         return await self._series("query", form, seconds or self.seconds, most_bytes)
 
-    async def counters(self, query: str, *, at: float | None = None) -> list[Series]:
+    async def counters(self, query: str, *, at: float | None = None) -> list[PrometheusSeries]:
         """The same of raw counters, with native histograms spelled out as classic series."""
         return spelled_out(await self.query(query, at=at))
 
     async def query_range(
         self, query: str, *, start: float, end: float, step: float, most_bytes: int | None = None
-    ) -> list[Series]:
+    ) -> list[PrometheusSeries]:
         """The answer at `start` and every `step` seconds after it until `end`; raises as `query` does."""
         form = {"query": query, "start": f"{start:.3f}", "end": f"{end:.3f}", "step": f"{step:.3f}"}
         return await self._series("query_range", form, self.seconds, most_bytes)
@@ -133,7 +133,7 @@ class PrometheusApi:
 
     async def _series(
         self, endpoint: str, form: Mapping[str, str], seconds: float, most_bytes: int | None
-    ) -> list[Series]:
+    ) -> list[PrometheusSeries]:
         """All series of an answer, each of which has to make sense."""
         with self.budget.hold("") as hold:
             status, result, pieces = await self._ask(endpoint, form, seconds, hold.take, most_bytes)
@@ -164,13 +164,13 @@ class PrometheusApi:
 
     async def _text(
         self, endpoint: str, form: Mapping[str, str], seconds: float, take: Take, most_bytes: int | None
-    ) -> Answer:
+    ) -> BoundedAnswer:
         """What it answers to a question."""
         form = {**form, "timeout": f"{round(seconds * 1000)}ms"}
         url = f"{self.url}/api/v1/{endpoint}"
         return await self._answered(self._http.post(url, seconds=seconds, form=form, most_bytes=most_bytes, take=take))
 
-    async def _answered(self, asked: Awaitable[Answer]) -> Answer:
+    async def _answered(self, asked: Awaitable[BoundedAnswer]) -> BoundedAnswer:
         """The answer, if it speaks of the question at all."""
         try:
             answer = await asked

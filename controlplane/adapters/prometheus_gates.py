@@ -16,7 +16,7 @@ from typing import NamedTuple
 from canary.errors import WorldError
 from canary.spec.models import Gate
 from canary.weights import ARMS, Arm
-from controlplane.adapters.prometheus_series import Series
+from controlplane.adapters.prometheus_series import PrometheusSeries
 
 DEFAULT_WINDOW_S = 60.0
 """What `$window` is for a gate that names no window."""
@@ -28,14 +28,14 @@ MOST_SERIES = 64
 """Series of each counter that a variant may have."""
 
 
-class Reading(NamedTuple):
+class GateReading(NamedTuple):
     """What a gate's query says of each arm, and the clause about what is missing in it."""
 
     values: Mapping[Arm, float]
     problem: str = ""
 
 
-class Counted(NamedTuple):
+class CountedTotals(NamedTuple):
     """Running totals of a gate's own counters by arm and series, and the clause about what is missing in them."""
 
     totals: Mapping[Arm, Mapping[str, float]]
@@ -64,7 +64,7 @@ def arms_by_name(names: Mapping[Arm, str]) -> dict[str, Arm]:
 
 
 def own_numbers(
-    answers: Iterable[tuple[Gate, Iterable[Series] | WorldError]], variants: Mapping[str, Arm]
+    answers: Iterable[tuple[Gate, Iterable[PrometheusSeries] | WorldError]], variants: Mapping[str, Arm]
 ) -> OwnNumbers:
     """What the answers to gates' own PromQL say; `variants` as `arms_by_name` gives them."""
     own = OwnNumbers({}, {}, [])
@@ -85,7 +85,7 @@ def own_numbers(
     return OwnNumbers(readings, totals, own.problems)
 
 
-def counted(gate: Gate, series: Iterable[Series], variants: Mapping[str, Arm]) -> Counted:
+def counted(gate: Gate, series: Iterable[PrometheusSeries], variants: Mapping[str, Arm]) -> CountedTotals:
     """Every series' running total by arm; none at all where some of it is no use, since a part would mislead."""
     totals: dict[Arm, dict[str, float]] = {}
     found: Counter[tuple[Arm, str]] = Counter()
@@ -95,25 +95,27 @@ def counted(gate: Gate, series: Iterable[Series], variants: Mapping[str, Arm]) -
             continue
         value = each.points[-1][1]
         if not math.isfinite(value) or value < 0:
-            return Counted({}, f"{gate.text}: a series of {part} is no counter, it reads {value:g}")
+            return CountedTotals({}, f"{gate.text}: a series of {part} is no counter, it reads {value:g}")
         found[arm, part] += 1
         labels = repr(sorted(each.metric.items())).encode()
         totals.setdefault(arm, {})[f"{part} {blake2b(labels, digest_size=6).hexdigest()}"] = value
     if not totals:
-        return Counted({}, f"{gate.text}: its counters have {_no_series(gate, variants)}")
+        return CountedTotals({}, f"{gate.text}: its counters have {_no_series(gate, variants)}")
     if crowded := [
         f"{count} series of {part} for {arm}" for (arm, part), count in found.items() if count > MOST_SERIES
     ]:
-        return Counted({}, f"{gate.text}: {crowded[0]}, at most {MOST_SERIES} are read; write a narrower selector")
+        return CountedTotals(
+            {}, f"{gate.text}: {crowded[0]}, at most {MOST_SERIES} are read; write a narrower selector"
+        )
     lacking = [f"of for {arm}" for arm in ARMS if arm in totals and not found[arm, "of"]]
-    return Counted(totals, f"{gate.text}: no series of {lacking[0]}" if lacking else "")
+    return CountedTotals(totals, f"{gate.text}: no series of {lacking[0]}" if lacking else "")
 
 
 def _no_series(gate: Gate, variants: Mapping[str, Arm]) -> str:
     return f"no series with the label {gate.variant_label}={' or '.join(sorted(variants))}"
 
 
-def reading(gate: Gate, series: Iterable[Series], variants: Mapping[str, Arm]) -> Reading:
+def reading(gate: Gate, series: Iterable[PrometheusSeries], variants: Mapping[str, Arm]) -> GateReading:
     """One number for each arm from the series of an answer; what is no number or not one is left out and said."""
     values: dict[Arm, list[float]] = {}
     for each in series:
@@ -121,15 +123,17 @@ def reading(gate: Gate, series: Iterable[Series], variants: Mapping[str, Arm]) -
         if arm and each.points:
             values.setdefault(arm, []).append(each.points[-1][1])
     if not values:
-        return Reading({}, f"{gate.text}: its query gives {_no_series(gate, variants)}")
+        return GateReading({}, f"{gate.text}: its query gives {_no_series(gate, variants)}")
     several = [arm for arm, found in values.items() if len(found) > 1]
     numbers = {arm: found[0] for arm, found in values.items() if len(found) == 1 and math.isfinite(found[0])}
     if several:
-        return Reading(numbers, f"{gate.text}: its query gives more than one series for {' and '.join(several)}")
+        return GateReading(numbers, f"{gate.text}: its query gives more than one series for {' and '.join(several)}")
     if len(numbers) < len(values):
         without = [arm for arm in values if arm not in numbers]
-        return Reading(numbers, f"{gate.text}: its query gives no number for {' and '.join(without)} (NaN or infinite)")
-    return Reading(numbers)
+        return GateReading(
+            numbers, f"{gate.text}: its query gives no number for {' and '.join(without)} (NaN or infinite)"
+        )
+    return GateReading(numbers)
 
 
 def duration(seconds: float) -> str:

@@ -15,7 +15,7 @@ from canary.errors import WorldError
 from controlplane.adapters.prometheus_api import PrometheusApi
 from controlplane.adapters.prometheus_gates import duration
 from controlplane.adapters.prometheus_native import spelled_out
-from controlplane.adapters.prometheus_series import Point, Series
+from controlplane.adapters.prometheus_series import Point, PrometheusSeries
 
 POINTS_AN_ANSWER = 50_000
 """About two megabytes: what any Prometheus answers within its limits, and what is parsed in a blink."""
@@ -111,7 +111,7 @@ async def _gather(
 
 async def readings(
     api: PrometheusApi, query: str, moments: Sequence[float], interval: float
-) -> Mapping[float, list[Series]]:
+) -> Mapping[float, list[PrometheusSeries]]:
     """What a query would have answered at each of these moments (oldest first), as vectors."""
     if not moments:
         return {}
@@ -120,19 +120,19 @@ async def readings(
     answer = await api.query_range(
         query, start=moments[0], end=moments[-1] + step, step=step, most_bytes=MOST_BYTES_OF_READINGS
     )
-    vectors: dict[float, list[Series]] = {at: [] for at in moments}
+    vectors: dict[float, list[PrometheusSeries]] = {at: [] for at in moments}
     for each in answer:
         times = [at for at, _ in each.points]
         for moment in moments:
             place = bisect_right(times, moment + step / 2) - 1
             if place >= 0 and times[place] > moment - step:
-                vectors[moment].append(Series(metric=each.metric, value=each.points[place]))
+                vectors[moment].append(PrometheusSeries(metric=each.metric, value=each.points[place]))
     return vectors
 
 
 async def _answer(
     api: PrometheusApi, selector: str, begin: float, until: float, step: float | None
-) -> Sequence[Series]:
+) -> Sequence[PrometheusSeries]:
     if step is None:
         return await api.counters(f"{selector}[{duration(until - begin)}]", at=until)
     return spelled_out(await api.query_range(selector, start=begin + step, end=until, step=step))

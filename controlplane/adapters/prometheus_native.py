@@ -11,19 +11,19 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from canary.spec import native
 from canary.spec.recipe import NATIVE
 from canary.spec.sources import IN_MILLISECONDS
-from controlplane.adapters.prometheus_series import Native, Point, Series
+from controlplane.adapters.prometheus_series import NativeSeries, Point, PrometheusSeries
 
 
-def spelled_out(answer: Iterable[Series], *, newest: bool = False) -> list[Series]:
+def spelled_out(answer: Iterable[PrometheusSeries], *, newest: bool = False) -> list[PrometheusSeries]:
     """The same answer with every native histogram as classic series; of these only the `newest` point, if asked."""
-    found: list[Series] = []
+    found: list[PrometheusSeries] = []
     for series in answer:
         points = series.histograms or ([series.histogram] if series.histogram else [])
         found += _classic(series, points[-1:] if newest else points) if points else [series]
     return found
 
 
-def _classic(series: Series, points: Sequence[tuple[float, Native]]) -> Iterator[Series]:
+def _classic(series: PrometheusSeries, points: Sequence[tuple[float, NativeSeries]]) -> Iterator[PrometheusSeries]:
     """The series of one native histogram, each with the points at which it is known."""
     bounds = native.bounds(milliseconds=series.name in IN_MILLISECONDS)
     by_bound: dict[str, list[Point]] = defaultdict(list)
@@ -37,7 +37,7 @@ def _classic(series: Series, points: Sequence[tuple[float, Native]]) -> Iterator
     yield _series({**labels, "__name__": f"{series.name}_sum"}, [(at, each.sum) for at, each in points])
 
 
-def _counts(histogram: Native, bounds: tuple[native.Bound, ...]) -> Iterator[tuple[str, float]]:
+def _counts(histogram: NativeSeries, bounds: tuple[native.Bound, ...]) -> Iterator[tuple[str, float]]:
     """Cumulative counts by bound; of one with custom buckets no more than that it is no number."""
     told = native.cumulative([native.Bucket(*bucket) for bucket in histogram.buckets], bounds)
     if told is None:
@@ -48,6 +48,8 @@ def _counts(histogram: Native, bounds: tuple[native.Bound, ...]) -> Iterator[tup
     yield "+Inf", histogram.count
 
 
-def _series(metric: Mapping[str, str], points: list[Point]) -> Series:
+def _series(metric: Mapping[str, str], points: list[Point]) -> PrometheusSeries:
     """Without checking again what was checked."""
-    return Series.model_construct(metric=dict(metric), value=None, values=points, histogram=None, histograms=[])
+    return PrometheusSeries.model_construct(
+        metric=dict(metric), value=None, values=points, histogram=None, histograms=[]
+    )

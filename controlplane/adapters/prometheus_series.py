@@ -9,7 +9,7 @@ Point = tuple[Time, float]
 """Time in seconds since the epoch, value (may be NaN or infinite)."""
 
 
-class Native(BaseModel):
+class NativeSeries(BaseModel):
     """A native histogram at one time. Buckets that are empty are not listed; those that are stand in their order."""
 
     count: float
@@ -18,14 +18,14 @@ class Native(BaseModel):
     """Which ends belong to it, left end, right end, and how many observations; see `canary.spec.native`."""
 
 
-class Series(BaseModel):
+class PrometheusSeries(BaseModel):
     """One series of an answer: a single point of a vector, or the raw points of a matrix."""
 
     metric: dict[str, str]
     value: Point | None = None
     values: list[Point] = []
-    histogram: tuple[Time, Native] | None = None
-    histograms: list[tuple[Time, Native]] = []
+    histogram: tuple[Time, NativeSeries] | None = None
+    histograms: list[tuple[Time, NativeSeries]] = []
     """The same for native histograms, which have no value; `prometheus_native.py` spells them out."""
 
     @property

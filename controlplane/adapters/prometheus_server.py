@@ -21,7 +21,7 @@ from controlplane.adapters.process_environment import for_own_program
 from controlplane.adapters.process_ports import free_port, port_is_free
 from controlplane.adapters.prometheus import PAGES_JOB, PROXY_JOB, REPLICAS_JOB
 from controlplane.adapters.scrape import Pages
-from controlplane.adapters.state_folder import default_cache_folder
+from controlplane.adapters.state_dir import default_cache_folder
 from controlplane.private_files import private_folder, read_json, write_json
 
 MISSING = (

@@ -17,9 +17,9 @@ from canary.observation import Counters, clauses
 from canary.spec.samples import Replica, by_envoy_cluster, by_labels, pods, segments, unrouted
 from canary.spec.sources import ENVOY, ENVOY_STATS, PROFILES, SERVERS, UNROUTED, by_label, wire_names
 from canary.weights import ARMS, Arm
-from controlplane.adapters.capped_http import CappedHttp, NotThere, TooSlow
+from controlplane.adapters.bounded_http import BoundedHttp, NotThere, TooSlow
 from controlplane.adapters.envoy_config import COUNTERS
-from controlplane.adapters.exposition import Page, read
+from controlplane.adapters.exposition import ExpositionPage, read
 from controlplane.ports import Clock
 
 LONGEST_PATIENCE_S = 5.0
@@ -43,7 +43,7 @@ class ScrapeSource:
         clock: Clock,
         interval: float,
         labels: Sequence[str] = (),
-        http: CappedHttp | None = None,
+        http: BoundedHttp | None = None,
     ) -> None:
         """`labels` are those whose values are told apart, where series carry them.
 
@@ -57,7 +57,7 @@ class ScrapeSource:
         self._labels = labels
         self._own = wire_names((*SERVERS, *by_label(())) if labels else SERVERS)
         """What is read of replicas' own pages."""
-        self._http = http or CappedHttp(most_bytes=MOST_BYTES_A_PAGE)
+        self._http = http or BoundedHttp(most_bytes=MOST_BYTES_A_PAGE)
         self._parsers = {arm: ThreadPoolExecutor(1, f"pages of {arm}") for arm in ARMS}
         """Replicas' pages are parsed here: what a canary sends must keep neither the event loop nor stable's pages."""
         self._left_alone: dict[str, float] = {}
@@ -86,7 +86,7 @@ class ScrapeSource:
             parser.shutdown(wait=False, cancel_futures=True)
         await self._http.close()
 
-    async def _envoy_page(self) -> Page:
+    async def _envoy_page(self) -> ExpositionPage:
         address = self._envoy()
         socket, host = (address, "envoy") if isinstance(address, Path) else (None, address)
         try:
@@ -102,30 +102,30 @@ class ScrapeSource:
                 problem = f"it answers {answer.status}"
         except Unavailable as error:
             problem = str(error)
-        return Page([], f"Envoy's metrics on {address} cannot be read: {problem}")
+        return ExpositionPage([], f"Envoy's metrics on {address} cannot be read: {problem}")
 
-    async def _replica_page(self, url: str, arm: Arm, replica: str) -> Page:
+    async def _replica_page(self, url: str, arm: Arm, replica: str) -> ExpositionPage:
         """A replica's own page, its samples marked as this replica's. A replica without a page is no problem."""
         now = self._clock.now()
         if self._left_alone.get(url, now) > now:
-            return Page([], f"{replica}: its metrics page took too long and is left alone for a while")
+            return ExpositionPage([], f"{replica}: its metrics page took too long and is left alone for a while")
         try:
             async with asyncio.timeout(self._patience):
                 answer = await self._http.get(url, seconds=self._patience)
-                found = Page([])
+                found = ExpositionPage([])
                 if answer.status == 200:
                     loop = asyncio.get_running_loop()
                     found = await loop.run_in_executor(self._parsers[arm], read, answer.text, self._own)
         except NotThere:
-            return Page([])
+            return ExpositionPage([])
         except (TooSlow, TimeoutError):
             self._left_alone[url] = now + LEFT_ALONE_INTERVALS * self._interval
-            return Page([], f"{replica}: its metrics page is not read within {self._patience:g} s")
+            return ExpositionPage([], f"{replica}: its metrics page is not read within {self._patience:g} s")
         except Unavailable as error:
-            return Page([], f"{replica}: its metrics page cannot be read: {error}")
+            return ExpositionPage([], f"{replica}: its metrics page cannot be read: {error}")
         marked = {"arm": arm, "replica": replica}
         samples = [sample._replace(labels={**sample.labels, **marked}) for sample in found.samples]
-        return Page(samples, f"{replica}: {found.problem}" if found.problem else "")
+        return ExpositionPage(samples, f"{replica}: {found.problem}" if found.problem else "")
 
 
 def _owner(labels: Mapping[str, str]) -> Replica | None:

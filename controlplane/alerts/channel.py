@@ -13,11 +13,11 @@ SECONDS = 10.0
 """How long one delivery may take."""
 
 
-class Refused(WorldError):  # noqa: N818 - what the receiver did
+class DeliveryRejected(WorldError):  # noqa: N818 - what the receiver did
     """The receiver answers and says no: a wrong key, a webhook that is gone. Trying again at once would not help."""
 
 
-class Busy(Unavailable):
+class DeliveryDeferred(Unavailable):
     """The receiver asks to wait."""
 
     def __init__(self, message: str, wait: float) -> None:
@@ -26,8 +26,10 @@ class Busy(Unavailable):
         self.wait = wait
 
 
-class Channel(Protocol):
-    """One place to tell. Both methods raise `Unavailable`, `Refused` or another `WorldError` with one clause each."""
+class AlertChannel(Protocol):
+    """One place to tell. Both methods raise `Unavailable`, `DeliveryRejected` or another `WorldError` with one clause
+    each.
+    """
 
     @property
     def name(self) -> str:

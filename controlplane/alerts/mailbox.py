@@ -1,7 +1,7 @@
 """One channel's own delivery, in the background: a channel that hangs holds up neither the rollout nor another channel.
 
-Filled by `desk.py`. What is sent next is decided by `queue.py`; this file sends it, waits, and says once when a channel
-does not answer and once when it does again.
+Filled by `alert_dispatcher.py`. What is sent next is decided by `delivery_queue.py`; this file sends it, waits, and
+says once when a channel does not answer and once when it does again.
 """
 
 import asyncio
@@ -9,9 +9,9 @@ from collections.abc import Callable, Collection
 
 from canary.alert import Alert, Kind
 from canary.errors import WorldError
-from controlplane.alerts.channel import SECONDS, Busy, Channel, Refused
-from controlplane.alerts.ledger import Ledger
-from controlplane.alerts.queue import WORTH_TELLING, Letter, Queue
+from controlplane.alerts.channel import SECONDS, AlertChannel, DeliveryDeferred, DeliveryRejected
+from controlplane.alerts.delivery_log import DeliveryLog
+from controlplane.alerts.delivery_queue import WORTH_TELLING, Letter, Queue
 
 
 class Mailbox:
@@ -19,11 +19,11 @@ class Mailbox:
 
     def __init__(
         self,
-        channel: Channel,
+        channel: AlertChannel,
         kinds: Collection[Kind],
         *,
         name: str,
-        ledger: Ledger,
+        ledger: DeliveryLog,
         queue: Queue,
         now: Callable[[], float],
         say: Callable[[str], None],
@@ -105,10 +105,10 @@ class Mailbox:
         try:
             async with asyncio.timeout(2 * SECONDS):  # channels have limits of their own; this one is for their bugs
                 await (self.channel.send(alert) if alert.state == "firing" else self.channel.resolve(alert))
-        except Refused as error:
+        except DeliveryRejected as error:
             queue.refused(letter, _steady())
             await self._complain(f"{error}. Correct that: it is tried again every few minutes")
-        except Busy as error:
+        except DeliveryDeferred as error:
             queue.failed(_steady(), wait=error.wait)
             self._count("failed")
         except WorldError as error:

@@ -55,9 +55,9 @@ async def open_notifier(
     if not plan.spec.alerts:
         yield listener
         return
-    from controlplane.alerts.desk import open_desk
+    from controlplane.alerts.alert_dispatcher import open_dispatcher
 
-    desk = await open_desk(plan, state, clock, say, os.environ if environment is None else environment, commit)
+    desk = await open_dispatcher(plan, state, clock, say, os.environ if environment is None else environment, commit)
     try:
         await desk.catch_up(store, plan.metadata.name, clock.now())
     except WorldError as error:

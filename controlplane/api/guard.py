@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from canary.errors import SerinusError
 from controlplane.adapters.connection_limiter import Network, sender_of
-from controlplane.adapters.listening import RequestLimits
+from controlplane.adapters.http_listener import RequestLimits
 from controlplane.adapters.rate_limiter import RateLimiter
 from controlplane.api.door import Caller, Door
 from controlplane.api.keys import same

@@ -14,7 +14,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from canary.errors import BadInput
-from controlplane.adapters.state_folder import default_state_folder
+from controlplane.adapters.state_dir import default_state_folder
 from controlplane.private_files import private_folder
 
 FILE = "dashboard-token"

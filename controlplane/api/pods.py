@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 from canary.spec.models import CanarySpec, KServePlatform
 from canary.weights import ARMS, Arm
 from controlplane.kserve.caches import Caches
-from controlplane.kserve.member import WORKLOAD_SERVICE
-from controlplane.kserve.pods import leaving, ready_since, said_of, seconds
-from controlplane.kserve.predictors import workload
+from controlplane.kserve.llm_service import WORKLOAD_SERVICE
+from controlplane.kserve.native_service import workload
+from controlplane.kserve.pods import leaving, problem_of, ready_since, seconds
 from controlplane.kubernetes.api import Kube, Object
 from controlplane.kubernetes.names import LONGEST_LABEL, PREDICTOR, predictor, service_name, shortened
 from controlplane.kubernetes.reflector import Reflector
@@ -84,7 +84,7 @@ class Pods:
 
 def _replica(arm: Arm | str, pod: Object, now: float) -> Replica:
     ready = ready_since(pod) is not None
-    trouble = "" if ready else "it is being stopped" if leaving(pod) else said_of(pod, now).clause
+    trouble = "" if ready else "it is being stopped" if leaving(pod) else problem_of(pod, now).clause
     spec, status = pod.get("spec") or {}, pod.get("status") or {}
     containers: Sequence[Object] = spec.get("containers") or ()
     server: Object = next((each for each in containers if each.get("name") in SERVES), next(iter(containers), {}))

@@ -18,8 +18,8 @@ from weakref import WeakValueDictionary
 from starlette.datastructures import Headers
 
 from canary.errors import WorldError
+from controlplane.adapters.fair_queue import FairQueue
 from controlplane.adapters.rate_limiter import RateLimiter
-from controlplane.adapters.turns import FairTurns
 from controlplane.api.door import Caller, Cookie, Person, bearer, cookies
 from controlplane.api.keys import Keys
 from controlplane.api.problem import Refused
@@ -55,7 +55,7 @@ class ReviewDoor:
         """By the hash of a token; whoever was known once is asked about first, and at nobody's expense."""
         self._bogus: dict[bytes, float] = {}
         self._asking: WeakValueDictionary[bytes, asyncio.Lock] = WeakValueDictionary()
-        self._turns = FairTurns(AT_ONCE, OF_ONE)
+        self._turns = FairQueue(AT_ONCE, OF_ONE)
         self._rate = RateLimiter(BURST, RATE)
         self.how = f"kubectl create token NAME --namespace NAMESPACE --audience {audience}"
         self.hint = (

@@ -12,7 +12,7 @@ from pathlib import Path
 import uvicorn
 
 from controlplane.adapters.connection_limiter import LIMITS, ConnectionLimiter, ConnectionLimits
-from controlplane.adapters.listening import configured, whole
+from controlplane.adapters.http_listener import configured, whole
 from controlplane.api.app import build
 from controlplane.api.guard import REQUEST, Rules
 from controlplane.api.places import Home, Sources

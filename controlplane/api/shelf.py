@@ -81,7 +81,7 @@ class Shelf:
             await self._store.ask(name, request)
         except NotFound as error:
             raise Refused(404, "No such rollout", f"{name} was deleted just now: nothing was asked.") from error
-        except api.Refused as error:
+        except api.Rejected as error:
             raise Refused(403, "Not allowed", f"{error}. {ROLES} Nothing was asked.") from error
 
     async def _written(self, name: str, attempt: int) -> dict[str, Event]:

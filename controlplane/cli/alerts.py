@@ -27,13 +27,13 @@ def test(file: Path, settings: Path | None, output: str) -> None:
     from canary.errors import BadInput, SpecError
     from controlplane import spec_files
     from controlplane.adapters.system_clock import SystemClock
-    from controlplane.alerts.desk import local_world
-    from controlplane.alerts.trial import try_channels
+    from controlplane.alerts.alert_dispatcher import local_deps
+    from controlplane.alerts.channel_test import try_channels
     from controlplane.view.marks import marks_for
 
     try:
         plan = spec_files.load(file, settings=settings).canary
-        outcomes = asyncio.run(try_channels(plan, local_world(SystemClock(), os.environ)))
+        outcomes = asyncio.run(try_channels(plan, local_deps(SystemClock(), os.environ)))
     except (BadInput, SpecError) as error:
         click.echo(str(error), err=True)
         raise SystemExit(2) from error

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from controlplane.adapters.prometheus_access import Access
+from controlplane.adapters.prometheus_auth import PrometheusAuth
 from controlplane.cli.catalogue import catalogue_option
 from controlplane.cli.complaint import complain
 from controlplane.cli.git_sources import check, git_sources_options, put_beside, quota_of
@@ -67,7 +67,7 @@ class InACluster:
     kubeconfig: str | None
     context: str | None
     prometheus: str | None
-    access: Access
+    access: PrometheusAuth
     registry_file: Path | None
     addresses: "Addresses"
     selector: str
@@ -221,9 +221,9 @@ async def _operate(options: InACluster, interval: float, log_format: str, proxie
 
 
 def _settings(options: InACluster, interval: float) -> "Settings":
-    from controlplane.adapters.reach import networks_of
+    from controlplane.adapters.dial_policy import networks_of
     from controlplane.gateway.hostnames import Allowed
-    from controlplane.gitsources.room import size_of
+    from controlplane.gitsources.machine_quota import size_of
     from controlplane.kubernetes.consent import Listed
     from controlplane.operator.settings import Settings
 
@@ -249,7 +249,7 @@ def _settings(options: InACluster, interval: float) -> "Settings":
 
 def _registry(options: InACluster) -> "Registry":
     """Which Prometheus servers there are. Raises `BadInput`."""
-    from controlplane.evidence.places import GATEWAYS, Labels
+    from controlplane.evidence.metric_locations import GATEWAYS, Labels
     from controlplane.operator.registry import Registry, checked_selector, registry_in
 
     gateways = tuple(each.strip() for each in options.gateways.split(",") if each.strip()) or GATEWAYS

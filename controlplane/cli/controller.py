@@ -146,7 +146,7 @@ def retry(name: str, state: Path | None) -> None:
 
 def _places(state: Path | None) -> tuple[Path, Path | None]:
     """The controller's own folder, and the folder for its rollouts where it is not the user's usual one."""
-    from controlplane.adapters.state_folder import default_state_folder
+    from controlplane.adapters.state_dir import default_state_folder
 
     return (state, state / "rollouts") if state else (default_state_folder(OWN_FOLDER), None)
 
@@ -161,8 +161,8 @@ class Hooks:
 
     def open(self, branch: str, wake: asyncio.Event) -> "tuple[WebhookListener, socket.socket]":
         """Who answers, and where: `wake` is set for every push to the branch. Raises `BadInput`."""
-        from controlplane.adapters.listening import listen
-        from controlplane.adapters.reach import networks_of
+        from controlplane.adapters.dial_policy import networks_of
+        from controlplane.adapters.http_listener import listen
         from controlplane.gitops.listener import SecretFile, WebhookListener, at_root
 
         async def fetch() -> None:
@@ -183,8 +183,8 @@ async def _follow(
     settings: GitSettings,
 ) -> None:
     """Follow until a signal."""
-    from controlplane.adapters.listening import shown
-    from controlplane.adapters.state_folder import default_state_folder, folder_of
+    from controlplane.adapters.http_listener import shown
+    from controlplane.adapters.state_dir import default_state_folder, folder_of
     from controlplane.gitops.follow import follow
 
     stop, wake = asyncio.Event(), asyncio.Event()

@@ -51,7 +51,7 @@ class Options:
 
     def rules(self, door: "Door") -> "Rules":
         """What is allowed to whoever comes through this door. Raises `BadInput`."""
-        from controlplane.adapters.reach import networks_of
+        from controlplane.adapters.dial_policy import networks_of
         from controlplane.api.guard import Rules
 
         names = frozenset(name.lower() for name in self.hosts)
@@ -150,7 +150,7 @@ def web_page(address: str | None) -> str:
 
 def home_of_states() -> Path:
     """The folder of state folders, where the token is kept too."""
-    from controlplane.adapters.state_folder import default_state_folder
+    from controlplane.adapters.state_dir import default_state_folder
 
     return default_state_folder("any").parent
 
@@ -235,7 +235,7 @@ async def _following(cluster: "Cluster", serving: Coroutine[Any, Any, None]) -> 
 
 async def _shown(app: "Server", what: str, token: str, options: Options) -> None:
     """Serve until Ctrl-C; says where, and opens a browser."""
-    from controlplane.adapters.listening import listen
+    from controlplane.adapters.http_listener import listen
 
     with listen(options.listen, who="The dashboard") as bound:
         host, port = bound.getsockname()[:2]

@@ -39,7 +39,7 @@ def command(output: str, rps: float, state: Path | None, by_git: bool) -> None:
     is touched, and nothing is left running.
     """
     from canary.errors import BadInput, WorldError
-    from controlplane.adapters.state_folder import default_state_folder
+    from controlplane.adapters.state_dir import default_state_folder
 
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal without Unicode shows `?`, and the demo goes on

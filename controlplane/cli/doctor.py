@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 import click
 
 from canary.errors import BadInput, SerinusError
-from controlplane.adapters.prometheus_access import Access
+from controlplane.adapters.prometheus_auth import PrometheusAuth
 from controlplane.adapters.system_clock import SystemClock
 from controlplane.cli.prometheus import prometheus_access
 
 if TYPE_CHECKING:
-    from controlplane.evidence.checkup import Check
+    from controlplane.evidence.doctor_cluster import Check
 
 WRONG, BAD_INPUT = 1, 2
 DEFAULT_GATEWAY = "kserve/kserve-ingress-gateway"
@@ -39,7 +39,7 @@ def command(
     namespace: str | None,
     gateway: str,
     prometheus: str | None,
-    access: Access,
+    access: PrometheusAuth,
     output: str,
 ) -> None:
     """Look at a cluster: API server, permissions, KServe, gateway, GPUs, Prometheus. Changes nothing."""
@@ -70,14 +70,14 @@ async def _looked(
     namespace: str | None,
     gateway: str,
     prometheus: str | None,
-    access: Access,
+    access: PrometheusAuth,
 ) -> "list[Check]":
     try:
         from controlplane.kubernetes.client import KubeClient
     except ImportError as error:
         raise BadInput("The Kubernetes client is not installed: pip install 'serinus[cluster]'.") from error
-    from controlplane.evidence.checkup import of_cluster
-    from controlplane.evidence.checkup_metrics import of_metrics
+    from controlplane.evidence.doctor_cluster import of_cluster
+    from controlplane.evidence.doctor_metrics import of_metrics
 
     clock = SystemClock()
     kube = await KubeClient.connect(kubeconfig=kubeconfig, context=context)

@@ -18,7 +18,7 @@ from controlplane.cli.signals import on_any_signal
 
 if TYPE_CHECKING:
     from canary.weights import Arm
-    from controlplane.adapters.capped_http import CappedHttp
+    from controlplane.adapters.bounded_http import BoundedHttp
     from controlplane.evaluation.loading import Loaded
     from controlplane.evaluation.runner import Outcome, Progress, Side
 
@@ -104,14 +104,14 @@ async def _run(
     output: str,
     fresh: bool,
 ) -> int:
-    from controlplane.adapters.state_folder import held
+    from controlplane.adapters.state_dir import locked
     from controlplane.adapters.system_clock import SystemClock
     from controlplane.evaluation.answers import AnswerStore
     from controlplane.evaluation.endpoint import open_http
     from controlplane.evaluation.runner import evaluate
 
     clock = SystemClock()
-    with held(folder):
+    with locked(folder):
         store = AnswerStore(folder)
         http = open_http(loaded.scoring.evaluation, tls=any((url or "").startswith("https:") for url in urls.values()))
         try:
@@ -142,7 +142,7 @@ def _leave(asking: "asyncio.Future[Outcome]") -> None:
     asking.cancel()
 
 
-def _side(arm: "Arm", url: str, version: str | None, http: "CappedHttp", loaded: "Loaded") -> "Side":
+def _side(arm: "Arm", url: str, version: str | None, http: "BoundedHttp", loaded: "Loaded") -> "Side":
     """One variant. Without a version it is known by its address until this evaluation has ended, and not after."""
     from controlplane.evaluation.endpoint import Endpoint
     from controlplane.evaluation.runner import Side
@@ -312,6 +312,6 @@ def _diff(line: Mapping[str, Any]) -> list[str]:
 
 
 def _folder(file: Path, state: Path | None) -> Path:
-    from controlplane.adapters.state_folder import default_state_folder
+    from controlplane.adapters.state_dir import default_state_folder
 
     return state or default_state_folder(f"eval-{file.resolve().parent.name}-{file.stem}")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from controlplane.gitsources.room import Quota
+    from controlplane.gitsources.machine_quota import Quota
     from controlplane.kubernetes.client import KubeClient
     from controlplane.operator.operator import Operator, Say
     from controlplane.operator.settings import Settings
@@ -54,7 +54,7 @@ def git_sources_options(command: F) -> F:
 
 def quota_of(disk: str, source: str, sources: int) -> "Quota":
     """What those options say. Raises `BadInput`."""
-    from controlplane.gitsources.room import Quota, size_of
+    from controlplane.gitsources.machine_quota import Quota, size_of
 
     return Quota(size_of(disk), size_of(source), sources)
 
@@ -70,7 +70,7 @@ def check(cluster: bool, sources: bool, cache: Path | None, webhook: str | None)
 def _cache(given: Path | None) -> Path:
     """Where copies are kept: in the folder that was given, or in the user's own. Raises `BadInput`."""
     from canary.errors import BadInput
-    from controlplane.adapters.state_folder import default_cache_folder
+    from controlplane.adapters.state_dir import default_cache_folder
     from controlplane.private_files import owner_of, private_folder
 
     folder = given or default_cache_folder("git")
@@ -104,13 +104,13 @@ def put_beside(
     proxies: tuple[str, ...] = (),
 ) -> "KubeClient":
     """Let an operator follow repositories as well; answers the client to close at the end. Raises `BadInput`."""
-    from controlplane.adapters.listening import listen
-    from controlplane.adapters.reach import Reach, networks_of
+    from controlplane.adapters.dial_policy import Reach, networks_of
+    from controlplane.adapters.http_listener import listen
     from controlplane.gitops.listener import WebhookListener
-    from controlplane.gitsources.follower import Means
-    from controlplane.gitsources.origin import MANAGER
-    from controlplane.gitsources.room import Room
-    from controlplane.gitsources.sources import Sources
+    from controlplane.gitsources.machine_quota import MachineQuota
+    from controlplane.gitsources.provenance import MANAGER
+    from controlplane.gitsources.source_controller import SourceServices
+    from controlplane.gitsources.sources import GitSources
     from controlplane.kubernetes.client import KubeClient
     from controlplane.kubernetes.consent import Consent
 
@@ -118,11 +118,11 @@ def put_beside(
     listening = listen(webhook) if webhook else None
     own = KubeClient(kube.access, manager=MANAGER, concurrency=PLACES)
     own.counts = kube.counts
-    means = Means(
+    means = SourceServices(
         kube=own,
         canaries=operator.following.canaries,
         events=operator.events,
-        room=Room(_cache(cache), quota),
+        room=MachineQuota(_cache(cache), quota),
         reach=Reach(loopback=False, networks=settings.networks),
         secrets=Consent(own, "git", settings.listed),
         now=clock.now,
@@ -130,7 +130,7 @@ def put_beside(
         say=lambda sentence: say(None, sentence),
         dashboard=settings.dashboard,
     )
-    sources = Sources(means, clock=clock, namespace=settings.namespace)
+    sources = GitSources(means, clock=clock, namespace=settings.namespace)
     operator.beside.append(sources.listen)
     operator.duties.append(sources.lead)
     operator.retry_holders.append(sources.allow)

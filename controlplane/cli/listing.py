@@ -29,7 +29,7 @@ WIDE = ("STABLE", "CANARY", "ATTEMPT", "REVISION")
 def listed(state: Path | None, output: str, no_headers: bool) -> None:
     """List the rollouts on this machine, those that may need somebody first."""
     from canary.serial import event_line
-    from controlplane.adapters.state_folder import default_state_folder
+    from controlplane.adapters.state_dir import default_state_folder
     from controlplane.view.table import table, width_here
 
     root = state or default_state_folder("any").parent

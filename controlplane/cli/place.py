@@ -6,7 +6,7 @@ Used by the commands that speak to a rollout on this machine. Opens nothing.
 from pathlib import Path
 
 from canary.errors import BadInput
-from controlplane.adapters.state_folder import default_state_folder
+from controlplane.adapters.state_dir import default_state_folder
 
 
 def place_of(target: str, state: Path | None, settings: Path | None = None) -> tuple[str, Path]:

@@ -116,7 +116,7 @@ def _past(plan: "ModelCanary", url: str, namespace: str, interval: float) -> "Se
     import asyncio
     from time import time
 
-    from controlplane.evidence.before import stable_before
+    from controlplane.evidence.baseline_history import stable_before
 
     return asyncio.run(stable_before(plan, url, time(), namespace=namespace, interval=interval))
 

@@ -1,6 +1,6 @@
 """Options that say what a Prometheus asks for: a token, a password, headers, certificates. For every command with one.
 
-Only reads options; what they mean is `controlplane.adapters.prometheus_access`. Secrets are named by files, because a
+Only reads options; what they mean is `controlplane.adapters.prometheus_auth`. Secrets are named by files, because a
 command line is read by everybody on the machine.
 """
 
@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import click
 
-from controlplane.adapters.prometheus_access import Access
+from controlplane.adapters.prometheus_auth import PrometheusAuth
 
 F = TypeVar("F", bound=Callable[..., Any])
 FILE = click.Path(path_type=Path, dir_okay=False)
@@ -57,7 +57,7 @@ def prometheus_access(command: F) -> F:
         prometheus_key: Path | None,
         **options: Any,
     ) -> Any:
-        access = Access(
+        access = PrometheusAuth(
             bearer_file=prometheus_token_file,
             username=prometheus_user or "",
             password_file=prometheus_password_file,

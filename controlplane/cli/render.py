@@ -112,7 +112,7 @@ def _refuse(document: "Document") -> None:
     """What the operator would not accept is not rendered; parts without objects are only named."""
     from canary.errors import SpecError
     from canary.spec.cluster import cluster_faults
-    from controlplane.adapters.priced import dollars_an_hour
+    from controlplane.adapters.cost_source import dollars_an_hour
     from controlplane.cli.validate import as_warning
 
     faults = cluster_faults(document, dollars_an_hour)

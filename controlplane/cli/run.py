@@ -57,7 +57,7 @@ def command(
     failed, 2 bad input, 3 left before its end.
     """
     from canary.errors import BadInput, SerinusError, SpecError
-    from controlplane.adapters.state_folder import default_state_folder
+    from controlplane.adapters.state_dir import default_state_folder
     from controlplane.profiles.sources import catalogue
     from profiles.errors import ProfileError
 
@@ -95,7 +95,7 @@ def _plan(file: Path, settings: Path | None, known: "Catalogue") -> "ModelCanary
     from canary.spec.local import local_faults
     from canary.spec.parse import in_order
     from controlplane import spec_files
-    from controlplane.adapters.priced import dollars_an_hour
+    from controlplane.adapters.cost_source import dollars_an_hour
     from controlplane.cli.validate import as_warning
     from controlplane.profiles.canary_check import checked
 

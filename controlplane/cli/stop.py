@@ -17,7 +17,7 @@ def command(file: Path, state: Path | None, settings: Path | None) -> None:
     """Stop what a run of FILE left serving: its servers, Envoy and Prometheus. Its state and logs stay."""
     from canary.errors import BadInput, SpecError, WorldError
     from controlplane import spec_files
-    from controlplane.adapters.state_folder import default_state_folder
+    from controlplane.adapters.state_dir import default_state_folder
     from controlplane.program import stop_all
 
     try:

@@ -169,7 +169,7 @@ def folders_in(root: Path) -> list[Path]:
 
 def complete_names(context: click.Context, _parameter: click.Parameter, begun: str) -> list[CompletionItem]:
     """Rollouts of this machine, each with its phase; where none begins so, files. Never prints anything."""
-    from controlplane.adapters.state_folder import default_state_folder
+    from controlplane.adapters.state_dir import default_state_folder
 
     state: Path | None = context.params.get("state")
     near = [Path(state)] if state else folders_in(default_state_folder("any").parent)

@@ -19,7 +19,7 @@ from canary.spec.cluster import cluster_faults, cluster_notes, operator_notes
 from canary.spec.parse import in_order
 from canary.spec.reader import read
 from canary.spec.units import show_seconds, show_share
-from controlplane.adapters.priced import dollars_an_hour
+from controlplane.adapters.cost_source import dollars_an_hour
 from controlplane.cli.catalogue import catalogue_option
 from controlplane.profiles.canary_check import checked
 from controlplane.profiles.sources import catalogue

@@ -16,7 +16,7 @@ from canary.format import share
 from canary.observation import Seen
 from canary.rollout import Event, Rollout
 from canary.spec.models import ModelCanary
-from controlplane.adapters.state_folder import held
+from controlplane.adapters.state_dir import locked
 from controlplane.adapters.system_clock import SystemClock
 from controlplane.demo import knobs
 from controlplane.demo.script import ACTS, MODEL, TROUBLE, Act
@@ -144,7 +144,7 @@ async def held_world(folder: Path) -> AsyncIterator[Path]:
 
     What is left in it afterwards are logs and the rollouts' history. Raises `BadInput` when another demo holds it.
     """
-    with held(folder):
+    with locked(folder):
         world = folder / "world"
         await stop_all(world)  # of a demo that was killed
         await asyncio.to_thread(shutil.rmtree, world)

@@ -16,7 +16,7 @@ from canary.evaluation.plan import temperature
 from canary.evaluation.scorer import Completion, ToolCall
 from canary.spec.evaluation import Evaluation
 from canary.spec.source import quoted
-from controlplane.adapters.capped_http import Answer, CappedHttp
+from controlplane.adapters.bounded_http import BoundedAnswer, BoundedHttp
 
 MOST_ANSWER_BYTES = 4 * 1024 * 1024
 """Bytes of one answer; a hundred thousand tokens are half a megabyte."""
@@ -35,10 +35,10 @@ def parameters(evaluation: Evaluation, model: str) -> Mapping[str, Any]:
     }
 
 
-def open_http(evaluation: Evaluation, *, tls: bool = False) -> CappedHttp:
+def open_http(evaluation: Evaluation, *, tls: bool = False) -> BoundedHttp:
     """A client for both variants; `tls` trusts the certificates of the world. No redirect is followed."""
     kept = 2 * evaluation.request.in_flight
-    return CappedHttp(most_bytes=MOST_ANSWER_BYTES, kept=kept, tls=ssl.create_default_context() if tls else None)
+    return BoundedHttp(most_bytes=MOST_ANSWER_BYTES, kept=kept, tls=ssl.create_default_context() if tls else None)
 
 
 class Endpoint:
@@ -48,7 +48,7 @@ class Endpoint:
         self,
         name: str,
         addresses: Callable[[], Sequence[str]],
-        http: CappedHttp,
+        http: BoundedHttp,
         evaluation: Evaluation,
         *,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -89,7 +89,7 @@ class Endpoint:
                     break
         raise Unavailable(f"{self.name} gives no answer to item {quoted(item.id)}: {why}.")
 
-    async def _post(self, body: Mapping[str, Any]) -> Answer:
+    async def _post(self, body: Mapping[str, Any]) -> BoundedAnswer:
         addresses = self._addresses()
         if not addresses:
             raise Unavailable("none of its replicas is ready")

@@ -1,7 +1,7 @@
 """Which metrics profile fits what a Prometheus has, and why. For `serinus doctor`; no verdict ever rests on it.
 
 Asks for the values of labels through the same bounded client as everything else, and holds no thread: a Prometheus that
-drips or hangs costs its own look and nobody's. Whom gateways' counters are believed of, `places.py` says.
+drips or hangs costs its own look and nobody's. Whom gateways' counters are believed of, `metric_locations.py` says.
 """
 
 import re
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from canary.spec.sources import PROFILES, asked_names
 from controlplane.adapters.prometheus_api import PrometheusApi
-from controlplane.evidence.places import EVERYWHERE, Labels
+from controlplane.evidence.metric_locations import EVERYWHERE, Labels
 
 ENVOY_GATEWAYS_OWN = frozenset({"xds_cluster"})
 """A cluster that each of its proxies has, before there is any route."""

@@ -1,7 +1,7 @@
 """One rollout's numbers of the past, read from Prometheus' memory with the same owners and the same table as ticks use.
 
-Called by `fleet.py` for a rollout that is taken up again. Who stood in a route's places is known as it is now, and
-since when: what was counted there before is somebody else's and is left out.
+Called by `shared_prometheus.py` for a rollout that is taken up again. Who stood in a route's places is known as it is
+now, and since when: what was counted there before is somebody else's and is left out.
 """
 
 import asyncio
@@ -15,18 +15,18 @@ from canary.spec.sources import PROFILES
 from controlplane.adapters.prometheus_api import PrometheusApi
 from controlplane.adapters.prometheus_gates import arms_by_name, own_numbers, query_of
 from controlplane.adapters.prometheus_history import past, readings
-from controlplane.adapters.prometheus_series import Series
-from controlplane.evidence.ledger import Ledger
-from controlplane.evidence.owners import Owners
-from controlplane.evidence.places import Labels, Places
-from controlplane.evidence.questions import family_of, selectors
+from controlplane.adapters.prometheus_series import PrometheusSeries
+from controlplane.evidence.metric_locations import Labels, MetricLocations
+from controlplane.evidence.promql_selectors import family_of, selectors
+from controlplane.evidence.rollout_series import RolloutSeries
+from controlplane.evidence.series_attribution import SeriesOwners
 
 _KEY = ("", "")
 
 
 async def history(
     api: PrometheusApi,
-    places: Places,
+    places: MetricLocations,
     labels: Labels,
     start: float,
     end: float,
@@ -35,7 +35,7 @@ async def history(
     most: int,
 ) -> list[Counters]:
     """Totals after `start` until `end`, oldest first, about `most` at most; raises as `PrometheusApi.query` does."""
-    owners, ledger = Owners(labels), Ledger(places)
+    owners, ledger = SeriesOwners(labels), RolloutSeries(places)
     owners.put(_KEY, places, places.slots())
     selected = selectors([places], labels)
     counting = {family_of(row) for row in PROFILES[places.profile] if row.feeds == "requests"}
@@ -83,7 +83,7 @@ async def history(
 
 async def _answers(
     api: PrometheusApi, gate: Gate, moments: Sequence[float], interval: float
-) -> Mapping[float, list[Series]]:
+) -> Mapping[float, list[PrometheusSeries]]:
     """What a gate's own query would have answered; nothing where that cannot be had, which costs nothing else."""
     try:
         return await readings(api, query_of(gate), moments, interval)

@@ -1,7 +1,7 @@
 """Where the numbers of each series of an answer go: looked up once for each, and remembered by the text of its labels.
 
-Used by `fleet.py`, whose rollouts and owners these are. What is remembered is bounded by memory; the event loop has its
-turn while places are looked up. Asks nobody and adds nothing up.
+Used by `shared_prometheus.py`, whose rollouts and owners these are. What is remembered is bounded by memory; the event
+loop has its turn while places are looked up. Asks nobody and adds nothing up.
 """
 
 import asyncio
@@ -9,24 +9,24 @@ import sys
 from collections.abc import Collection, Hashable, Mapping, Sequence
 
 from controlplane.adapters.answer_budget import Hold
-from controlplane.adapters.capped_http import TooLarge
-from controlplane.adapters.prometheus_text import labels_in
-from controlplane.evidence.ledger import Cell, Ledger, Surplus
-from controlplane.evidence.owners import Owners
-from controlplane.evidence.places import Key
+from controlplane.adapters.bounded_http import TooLarge
+from controlplane.adapters.prometheus_parse import labels_in
+from controlplane.evidence.metric_locations import Key
+from controlplane.evidence.rollout_series import RolloutSeries, SeriesSlot, Surplus
+from controlplane.evidence.series_attribution import SeriesOwners
 
 SERIES_AT_ONCE = 4096
 """Series that are taken in, or added up, before the rest of the program has its turn."""
 REMEMBERED = 120
 """Bytes of memory that a series takes in a dictionary, besides the text of its labels."""
-Place = Cell | Surplus | None
+Place = SeriesSlot | Surplus | None
 """Where the numbers of a series go; None for one that is nobody's."""
 
 
 class SeriesPlaces:
     """The places of all series of one Prometheus."""
 
-    def __init__(self, owners: Owners, ledgers: Mapping[Key, Ledger], memory: Hold) -> None:
+    def __init__(self, owners: SeriesOwners, ledgers: Mapping[Key, RolloutSeries], memory: Hold) -> None:
         """`memory`: for what is remembered."""
         self.lacks_memory = False
         """Whether there was none for a new series since everything was forgotten."""
@@ -72,7 +72,7 @@ class SeriesPlaces:
         """How many of these are no labels."""
         return sum(text in self._senseless for text in labels) if self._senseless else 0
 
-    def forget(self, of: Sequence[Ledger]) -> None:
+    def forget(self, of: Sequence[RolloutSeries]) -> None:
         """Look again whose these series are, and those that were nobody's."""
         self._forgotten += 1
         self._answered.clear()

@@ -13,11 +13,11 @@ from canary.errors import Conflict, WorldError
 from canary.observation import RouteSeen
 from canary.spec.models import ModelCanary
 from canary.weights import ALL_CANARY, Arm, Weights
+from controlplane.gateway.cached_route import CachedRoute
 from controlplane.gateway.claims import Claims
 from controlplane.gateway.route import RouteState
-from controlplane.gateway.sight import RouteSight
 from controlplane.gateway.slots import Slots, all_on, in_millionths, named, next_step, rest, stamped
-from controlplane.kubernetes.api import Exists, Kube, Object, Refused
+from controlplane.kubernetes.api import Exists, Kube, Object, Rejected
 from controlplane.kubernetes.cache import Cache
 from controlplane.kubernetes.resources import HTTP_ROUTE
 from controlplane.ports import Clock
@@ -51,7 +51,7 @@ class GatewayRouter:
         """
         self._kube = kube
         self._clock = clock
-        self._sight = RouteSight(routes, gateways, plan, namespace=namespace, clock=clock, claims=claims)
+        self._sight = CachedRoute(routes, gateways, plan, namespace=namespace, clock=clock, claims=claims)
         self._wanted: Weights | None = None
         """What was asked for last in this process."""
         self._turn = 0
@@ -169,7 +169,7 @@ class GatewayRouter:
                 )
         state = sight.known()
         if not state.ours:
-            raise Refused(sight.not_ours)
+            raise Rejected(sight.not_ours)
         return state
 
     async def _read_all(self) -> bool:

@@ -53,7 +53,7 @@ Slots = tuple[Slot, Slot]
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class SlotStep:
     """The next state of the slots."""
 
     slots: Slots
@@ -115,7 +115,7 @@ def named(slots: Slots, backends: Backends) -> Slots:
     return first, second
 
 
-def next_step(slots: Slots, backends: Backends, wanted: Weights, fresh: Collection[int] = ()) -> Step | None:
+def next_step(slots: Slots, backends: Backends, wanted: Weights, fresh: Collection[int] = ()) -> SlotStep | None:
     """One step from here towards the weights wanted; None when they are there.
 
     `fresh` are slots that have named their Service for so short a time that the gateway may not know it yet.
@@ -123,7 +123,7 @@ def next_step(slots: Slots, backends: Backends, wanted: Weights, fresh: Collecti
     slots = in_millionths(slots)
     at = {arm: place_of(slots, backends[arm].service) for arm in ARMS}
     if not slots[0].weight + slots[1].weight:
-        return Step(_stable_first(slots, backends, at))
+        return SlotStep(_stable_first(slots, backends, at))
     stable, canary = at["stable"], at["canary"]
     if stable is None:
         return _bring_stable(slots, backends, wanted, canary)
@@ -132,7 +132,7 @@ def next_step(slots: Slots, backends: Backends, wanted: Weights, fresh: Collecti
     return _between(slots, wanted, stable, canary, stable in fresh)
 
 
-def rest(slots: Slots, backends: Backends, free: Arm) -> Step | None:
+def rest(slots: Slots, backends: Backends, free: Arm) -> SlotStep | None:
     """Let the slot of an arm that gets no more than one in a million go to rest; None when it cannot, or does already.
 
     Never asked of stable while a rollback is still possible: a slot that is at rest takes a second to come back.
@@ -145,17 +145,17 @@ def rest(slots: Slots, backends: Backends, free: Arm) -> Step | None:
     other = slots[1 - kept]
     if other.weight == 0 and other.service == keep.service:
         return None
-    return Step(_pair(kept, replace(slots[kept], weight=WHOLE), Slot(keep, 0)), SETTLED_S)
+    return SlotStep(_pair(kept, replace(slots[kept], weight=WHOLE), Slot(keep, 0)), SETTLED_S)
 
 
-def steps(slots: Slots, backends: Backends, wanted: Weights) -> Iterator[Step]:
+def steps(slots: Slots, backends: Backends, wanted: Weights) -> Iterator[SlotStep]:
     """All steps to the weights wanted, one after the other."""
     while step := next_step(slots, backends, wanted):
         yield step
         slots = step.slots
 
 
-def _bring_stable(slots: Slots, backends: Backends, wanted: Weights, canary: int | None) -> Step | None:
+def _bring_stable(slots: Slots, backends: Backends, wanted: Weights, canary: int | None) -> SlotStep | None:
     """Stable is nowhere: it begins in the lighter slot, which must have next to nothing before its Service changes."""
     if canary is not None and wanted == ALL_CANARY and slots[canary].weight >= WHOLE - TINY:
         return None
@@ -163,12 +163,12 @@ def _bring_stable(slots: Slots, backends: Backends, wanted: Weights, canary: int
     other = slots[1 - live]
     if other.weight <= TINY:
         started = Slot(backends["stable"], TINY)
-        return Step(_pair(live, replace(slots[live], weight=WHOLE - TINY), started), SETTLED_S)
+        return SlotStep(_pair(live, replace(slots[live], weight=WHOLE - TINY), started), SETTLED_S)
     if canary is None:
-        return Step(_weighed(slots, live, WHOLE - TINY))
+        return SlotStep(_weighed(slots, live, WHOLE - TINY))
     # Somebody put a stranger where stable was, with traffic: that place is stable's again, whatever the canary gets.
     share = min(wanted.canary, slots[canary].weight)
-    return Step(
+    return SlotStep(
         _pair(
             canary,
             replace(slots[canary], weight=max(share, TINY)),
@@ -177,20 +177,20 @@ def _bring_stable(slots: Slots, backends: Backends, wanted: Weights, canary: int
     )
 
 
-def _bring_canary(slots: Slots, backends: Backends, wanted: Weights, stable: int) -> Step | None:
+def _bring_canary(slots: Slots, backends: Backends, wanted: Weights, stable: int) -> SlotStep | None:
     """The canary is nowhere: it begins in the slot that stable does not have."""
     mine, other = slots[stable], slots[1 - stable]
     if mine.weight < TINY:
-        return Step(_weighed(slots, stable, TINY))
+        return SlotStep(_weighed(slots, stable, TINY))
     if other.weight > TINY:
-        return Step(_weighed(slots, stable, WHOLE - TINY), SETTLED_S if mine.weight == TINY else 0.0)
+        return SlotStep(_weighed(slots, stable, WHOLE - TINY), SETTLED_S if mine.weight == TINY else 0.0)
     if not wanted.canary:
         return None
     started = Slot(backends["canary"], TINY)
-    return Step(_pair(stable, replace(mine, weight=WHOLE - TINY), started), SETTLED_S)
+    return SlotStep(_pair(stable, replace(mine, weight=WHOLE - TINY), started), SETTLED_S)
 
 
-def _between(slots: Slots, wanted: Weights, stable: int, canary: int, stable_is_fresh: bool) -> Step | None:
+def _between(slots: Slots, wanted: Weights, stable: int, canary: int, stable_is_fresh: bool) -> SlotStep | None:
     """Both arms have their slot: only the weights move, and neither to nothing."""
     has = slots[canary].weight
     target = min(max(wanted.canary, TINY), WHOLE - TINY)
@@ -198,14 +198,14 @@ def _between(slots: Slots, wanted: Weights, stable: int, canary: int, stable_is_
         return None
     if target > has:
         if has < TINY:
-            return Step(_weighed(slots, canary, TINY))
-        return Step(_weighed(slots, canary, target), SETTLED_S if has == TINY else 0.0)
+            return SlotStep(_weighed(slots, canary, TINY))
+        return SlotStep(_weighed(slots, canary, target), SETTLED_S if has == TINY else 0.0)
     left = WHOLE - has
     if wanted == ALL_STABLE:  # nothing is worth waiting for, but a slot that the gateway has only just been told of
-        return Step(_weighed(slots, stable, WHOLE - TINY), SETTLED_S if left == TINY and stable_is_fresh else 0.0)
+        return SlotStep(_weighed(slots, stable, WHOLE - TINY), SETTLED_S if left == TINY and stable_is_fresh else 0.0)
     if left < TINY:
-        return Step(_weighed(slots, stable, TINY))
-    return Step(_weighed(slots, canary, target), SETTLED_S if left == TINY else 0.0)
+        return SlotStep(_weighed(slots, stable, TINY))
+    return SlotStep(_weighed(slots, canary, target), SETTLED_S if left == TINY else 0.0)
 
 
 def _meant(canary: int) -> Weights:

@@ -20,7 +20,7 @@ from canary.spec.names import is_name
 from canary.spec.parse import Document, in_order
 from canary.spec.reader import Node, read
 from canary.spec.source import quoted
-from controlplane.adapters.priced import dollars_an_hour
+from controlplane.adapters.cost_source import dollars_an_hour
 from controlplane.profiles.canary_check import checked
 from profiles.catalogue import builtin
 

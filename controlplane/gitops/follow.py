@@ -10,7 +10,7 @@ from pathlib import Path
 
 from canary.rollout import Event, Rollout
 from canary.spec.models import ModelCanary
-from controlplane.adapters.state_folder import held
+from controlplane.adapters.state_dir import locked
 from controlplane.adapters.system_clock import SystemClock
 from controlplane.gitops.bare_repository import BareRepository
 from controlplane.gitops.commit_outbox import CommitOutbox
@@ -49,7 +49,7 @@ async def follow(
     and the commit that it came with; `wake` lets the branch be looked at before its time; `settings` is how is written.
     Raises `BadInput` when another controller holds the folder.
     """
-    with held(state):
+    with locked(state):
         git_state = GitStateStore(state / "ledger.json")
         git_state.follows(remote.url)
         identity = parse_author(settings.author, settings.sign_key)

@@ -15,9 +15,9 @@ from pathlib import Path
 
 from canary.errors import BadInput
 from controlplane.adapters.connection_limiter import LIMITS, ConnectionLimiter, ConnectionLimits, Network, sender_of
-from controlplane.adapters.listening import TEXT, Receive, RequestLimits, Scope, Send, serve, whole
+from controlplane.adapters.fair_queue import FairQueue
+from controlplane.adapters.http_listener import TEXT, Receive, RequestLimits, Scope, Send, serve, whole
 from controlplane.adapters.rate_limiter import RateLimiter
-from controlplane.adapters.turns import FairTurns
 from controlplane.gitops.webhook import LARGEST, SignatureVerifier, WebhookAnswer
 
 BODIES, BODIES_OF_ONE = 16, 8
@@ -58,7 +58,7 @@ class WebhookListener:
         """`clock`: seconds since the epoch, for times that are signed; `proxies`: whose word on senders is believed."""
         self._find, self._clock, self._monotonic = find, clock, monotonic
         self._proxies = proxies
-        self._bodies = FairTurns(BODIES, BODIES_OF_ONE)
+        self._bodies = FairQueue(BODIES, BODIES_OF_ONE)
         self._rate = RateLimiter(BURST, RATE)
 
     async def serve(

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from canary.errors import BadInput
 from canary.spec.source import printable, quoted
-from controlplane.adapters.reach import Address, is_written_out
+from controlplane.adapters.dial_policy import Address, is_written_out
 
 _HOST = r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?"
 _USER = r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*)"

@@ -1,14 +1,14 @@
 """Where a ModelCanary says something else than its file, who wrote that, and how its fields come back to git. Pure.
 
-Used by `guard.py`. Defaults that the API server adds are nobody's change. Fields change hands as `kubectl` and other
-tools do it: what somebody added belongs to git's field manager then, whose next server-side apply leaves it out.
+Used by `drift_repair.py`. Defaults that the API server adds are nobody's change. Fields change hands as `kubectl` and
+other tools do it: what somebody added belongs to git's field manager then, whose next server-side apply leaves it out.
 """
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from canary.spec.crd import schema
-from controlplane.gitsources.origin import MANAGER
+from controlplane.gitsources.provenance import MANAGER
 from controlplane.kserve.drift import Path, foreign_fields, last_writer, value_at
 from controlplane.kubernetes.api import FIELD_MANAGER, Object
 from controlplane.kubernetes.resources import MODEL_CANARY

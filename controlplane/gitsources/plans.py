@@ -1,7 +1,7 @@
 """What a file in git wants of a cluster: a plan, and the resource that says so.
 
-Called by the controller of `follower.py` for each file that changed. Pure. A file is checked as `serinus validate --for
-cluster` checks it, and read again as the operator will read it, so that both speak of the same revision.
+Called by the controller of `source_controller.py` for each file that changed. Pure. A file is checked as `serinus
+validate --for cluster` checks it, and read again as the operator will read it, so that both speak of the same revision.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from canary.spec.parse import Document
 from canary.spec.reader import Node, read
 from canary.spec.resource import from_object
 from canary.spec.source import quoted
-from controlplane.adapters.priced import dollars_an_hour
+from controlplane.adapters.cost_source import dollars_an_hour
 from controlplane.gitops.controller import Understand
 from controlplane.gitops.desired import DesiredRollout, FileError, parse_file
 from controlplane.gitsources.manifest import resource_of

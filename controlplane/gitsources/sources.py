@@ -13,10 +13,16 @@ from canary.errors import BadInput, SerinusError, WorldError
 from controlplane.backoff import Backoff
 from controlplane.gitops.listener import Hook
 from controlplane.gitops.webhook import SignatureVerifier
-from controlplane.gitsources.credentials import secrets_of
-from controlplane.gitsources.follower import FIRST_WAIT, LONGEST_WAIT, Follower, Means, say_stopped
-from controlplane.gitsources.origin import source_of
+from controlplane.gitsources.provenance import source_of
 from controlplane.gitsources.resource import GitSource, read
+from controlplane.gitsources.secret_files import secrets_of
+from controlplane.gitsources.source_controller import (
+    FIRST_WAIT,
+    LONGEST_WAIT,
+    SourceController,
+    SourceServices,
+    say_stopped,
+)
 from controlplane.gitsources.status import reason_of
 from controlplane.kubernetes.api import Object
 from controlplane.kubernetes.cache import Cache, Key, key_of
@@ -32,7 +38,7 @@ SECRET_SECONDS = 30.0
 
 
 @dataclass(slots=True)
-class Door:
+class WebhookEndpoint:
     """The hook of one source."""
 
     verifier: SignatureVerifier | None
@@ -42,10 +48,10 @@ class Door:
     since: float
 
 
-class Sources:
+class GitSources:
     """All that this replica has to do with git."""
 
-    def __init__(self, means: Means, *, clock: Clock, namespace: str | None) -> None:
+    def __init__(self, means: SourceServices, *, clock: Clock, namespace: str | None) -> None:
         """`namespace`: the only one that is followed; None: all of them."""
         self.cache = Cache(GIT_SOURCE)
         self.cache.complain = means.say
@@ -53,8 +59,8 @@ class Sources:
         self._reflector = Reflector(
             means.kube, GIT_SOURCE, self.cache, clock=clock, namespace=namespace, slim=without_managed_fields
         )
-        self._followers: dict[Key, Follower] = {}
-        self._doors: dict[Key, Door] = {}
+        self._followers: dict[Key, SourceController] = {}
+        self._doors: dict[Key, WebhookEndpoint] = {}
         self._stir = asyncio.Event()
         self.cache.on_change(self._on_source)
         means.canaries.on_change(self._on_canary)
@@ -106,13 +112,13 @@ class Sources:
 
         return Hook(door.verifier, fetch)
 
-    async def _door(self, object_: Object) -> Door:
+    async def _door(self, object_: Object) -> WebhookEndpoint:
         """The verifier of a source, which forgets no delivery when the secret is rotated."""
         key, now = key_of(object_), self._clock.now()
         known = self._doors.get(key)
         if known is not None and 0 <= now - known.since < SECRET_SECONDS:  # the clock may have been set back
             return known
-        door = self._doors[key] = Door(None, "", "", now)
+        door = self._doors[key] = WebhookEndpoint(None, "", "", now)
         try:
             source = read(object_)
             secret = (
@@ -177,7 +183,7 @@ class Sources:
         return False
 
     async def _follow(self, source: GitSource, object_: Object) -> None:
-        follower = self._followers[source.key] = Follower(source, object_, self._means)
+        follower = self._followers[source.key] = SourceController(source, object_, self._means)
         try:
             await follower.run()
         except BaseExceptionGroup as group:  # of its tasks; the first reason is reason enough

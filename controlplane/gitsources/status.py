@@ -1,6 +1,6 @@
 """The status of a GitSource: where it is, which files are not used and why, and what waits to be written. Pure.
 
-Written by `follower.py` when anything of it changes, never because time goes by.
+Written by `source_controller.py` when anything of it changes, never because time goes by.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ REASONS: Mapping[GitFailureKind, str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Drift:
+class SourceDrift:
     """What others changed of ModelCanaries that git owns."""
 
     left: Sequence[str] = ()
@@ -38,7 +38,7 @@ class Drift:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class SourceSnapshot:
     """What came of a look at the branch."""
 
     state: GitState
@@ -48,7 +48,7 @@ class Look:
     problem: WorldError | BadInput | None
     waits: str
     """What was said last of a commit that waits to be written."""
-    drift: Drift = Drift()
+    drift: SourceDrift = SourceDrift()
 
 
 SHAPE = {"version": is_whole, "observedGeneration": is_whole, "state": is_text, "conditions": are_objects}
@@ -60,12 +60,12 @@ def status_in(object_: Object) -> dict[str, Any]:
     return told if isinstance(told, dict) and in_shape(told, SHAPE) == told else {}
 
 
-def told_of(look: Look) -> list[dict[str, Any]]:
+def conditions_of(look: SourceSnapshot) -> list[dict[str, Any]]:
     """The conditions, without times."""
     return [_ready(look), _valid(look.complaints), _written(look), _drifted(look.drift)]
 
 
-def status_of(look: Look, before: Mapping[str, Any], generation: int, now: float) -> dict[str, Any]:
+def status_of(look: SourceSnapshot, before: Mapping[str, Any], generation: int, now: float) -> dict[str, Any]:
     """The whole status but for its version and state."""
     found = [{"path": each.path, "line": each.line, "message": _short(each.sentence)} for each in look.complaints]
     return {
@@ -74,7 +74,7 @@ def status_of(look: Look, before: Mapping[str, Any], generation: int, now: float
         "files": look.files,
         "faults": found[:MOST_FAULTS],
         "waiting": len(look.state.writings) + len(look.state.proposals),
-        "conditions": with_times(told_of(look), before.get("conditions") or (), generation, now),
+        "conditions": with_times(conditions_of(look), before.get("conditions") or (), generation, now),
     }
 
 
@@ -101,7 +101,7 @@ def reason_of(problem: WorldError | BadInput) -> str:
     return type(problem).__name__ if type(problem) not in {WorldError, BadInput} else "CannotFollow"
 
 
-def _ready(look: Look) -> dict[str, Any]:
+def _ready(look: SourceSnapshot) -> dict[str, Any]:
     if look.problem is not None:
         return condition("Ready", "False", reason_of(look.problem), str(look.problem))
     if not look.state.head:
@@ -118,7 +118,7 @@ def _valid(complaints: Sequence[FileError]) -> dict[str, Any]:
     return condition("Valid", "False", "FilesNotUsed", f"{first}{more} Everything else goes on.")
 
 
-def _written(look: Look) -> dict[str, Any]:
+def _written(look: SourceSnapshot) -> dict[str, Any]:
     if look.state.writings:
         names = ", ".join(each.name for each in look.state.writings[:5])
         said = look.waits or f"A commit for {names} is being made."
@@ -129,7 +129,7 @@ def _written(look: Look) -> dict[str, Any]:
     return condition("Written", "True", "NothingWaits", "Every end of a rollout is in git.")
 
 
-def _drifted(drift: Drift) -> dict[str, Any]:
+def _drifted(drift: SourceDrift) -> dict[str, Any]:
     if drift.left:
         return condition(DRIFTED, "True", "ChangedByOthers", " ".join(drift.left))
     if drift.repaired:

@@ -28,7 +28,7 @@ PLAIN: Mapping[str, tuple[Path, ...]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Drift:
+class FieldDrift:
     """One object that is not as it was made."""
 
     arm: Arm
@@ -63,11 +63,13 @@ def touched_fields(live: Object, made: Object) -> dict[Path, str]:
     }
 
 
-def report(arm: Arm, kind: str, live: Object, changed: Mapping[Path, str], then: str, *, repairable: bool) -> Drift:
+def report(
+    arm: Arm, kind: str, live: Object, changed: Mapping[Path, str], then: str, *, repairable: bool
+) -> FieldDrift:
     """These changes of one object, and what happens next."""
     name, managers = str(live["metadata"]["name"]), sorted({manager for manager in changed.values() if manager})
     fields = tuple(dotted(path) for path in changed)
-    return Drift(arm, kind, name, fields, " and ".join(managers), sentence(kind, name, changed, then), repairable)
+    return FieldDrift(arm, kind, name, fields, " and ".join(managers), sentence(kind, name, changed, then), repairable)
 
 
 def foreign_fields(object_: Object, ours: Collection[str] = OURS) -> Iterator[tuple[str, Path]]:

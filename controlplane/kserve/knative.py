@@ -13,14 +13,14 @@ from canary.errors import Conflict, Unavailable, WorldError
 from canary.observation import RouteSeen, VariantSeen
 from canary.spec.models import ModelCanary, Variant
 from canary.weights import ALL_STABLE, ARMS, Arm, Weights
-from controlplane.kserve.addressed import Addressed
 from controlplane.kserve.caches import Caches, reread
-from controlplane.kserve.drift import Drift, report, touched_fields
-from controlplane.kserve.patience import Patience
+from controlplane.kserve.convergence import ConvergenceWait
+from controlplane.kserve.drift import FieldDrift, report, touched_fields
+from controlplane.kserve.knative_service import PERCENT, KnativeStatus, knative_service, service_of
+from controlplane.kserve.object_writer import ObjectWriter
+from controlplane.kserve.pod_endpoints import PodEndpoints
+from controlplane.kserve.readiness import VariantObjects, variant_status
 from controlplane.kserve.render import Rendered
-from controlplane.kserve.revisions import PERCENT, Reading, knative_service, service_of
-from controlplane.kserve.trouble import Parts, look
-from controlplane.kserve.writer import Writer
 from controlplane.kubernetes.api import Kube, Object
 from controlplane.kubernetes.names import MANAGED_BY, ROLLOUT_LABEL
 from controlplane.kubernetes.resources import INFERENCE_SERVICE, SERVING_RUNTIME
@@ -41,10 +41,10 @@ class _Service:
         self.name = service_of(plan)
         self.variants: dict[Arm, Variant] = {"stable": plan.spec.stable, "canary": plan.spec.canary}
 
-    def read(self) -> Reading | None:
+    def read(self) -> KnativeStatus | None:
         """None while it is not there."""
         live = self.caches.services.get(self.namespace, self.name)
-        return None if live is None else Reading(live, self.variants["stable"].name, self.variants["canary"].name)
+        return None if live is None else KnativeStatus(live, self.variants["stable"].name, self.variants["canary"].name)
 
     async def patch(self, live: Object, operations: Sequence[Mapping[str, Any]]) -> None:
         """Over the very object that was looked at; raises `WorldError` when it has changed."""
@@ -62,7 +62,7 @@ class _Service:
         self.caches.services.put(answer)
 
 
-class KnativePlatform(Addressed):
+class KnativePlatform(PodEndpoints):
     """The two revisions of one InferenceService."""
 
     def __init__(
@@ -82,7 +82,7 @@ class KnativePlatform(Addressed):
         self._clock = clock
         self._known = known or builtin()
         self._asked: set[Arm] = set()
-        self._writer = Writer(kube, caches.services, caches.runtimes)
+        self._writer = ObjectWriter(kube, caches.services, caches.runtimes)
         self._made("canary")
 
     async def run(self, arm: Arm, variant: Variant) -> None:
@@ -139,7 +139,7 @@ class KnativePlatform(Addressed):
             return True
         return found.at_rest if arm == "canary" else found.share is None
 
-    def drift(self) -> tuple[Drift, ...]:
+    def drift(self) -> tuple[FieldDrift, ...]:
         """What somebody else wrote into the template, which makes a third revision of it, or into the share."""
         found = self._service.read()
         arms: Mapping[str, Arm] = {self._service.variants[arm].name: arm for arm in ARMS}
@@ -150,7 +150,7 @@ class KnativePlatform(Addressed):
         then = "it is left as it is, because putting it back would be one more revision"
         return (report(arm, INFERENCE_SERVICE.kind, found.live, changed, then, repairable=False),) if changed else ()
 
-    def _left_over(self, found: Reading | None, arm: Arm) -> Iterator[Object]:
+    def _left_over(self, found: KnativeStatus | None, arm: Arm) -> Iterator[Object]:
         """Runtimes that this rollout, or one before it, has made and no template needs any more.
 
         What the template names stays, even at rest: without it KServe carries out nothing more of the InferenceService.
@@ -194,9 +194,11 @@ class KnativePlatform(Addressed):
             return VariantSeen(now, variant.replicas, variant.replicas, "scaled to zero by Knative; starts on demand")
         deployment = self._caches.deployments.get(self._service.namespace, f"{revision}-deployment")
         wary = arm == "canary"
-        return look(Parts(found.live, deployment, pods, wanted=variant.replicas, revision=revision, wary=wary), now)
+        return variant_status(
+            VariantObjects(found.live, deployment, pods, wanted=variant.replicas, revision=revision, wary=wary), now
+        )
 
-    async def _replace(self, found: Reading, made: Rendered, **share: int) -> None:
+    async def _replace(self, found: KnativeStatus, made: Rendered, **share: int) -> None:
         """Another template, and its share, in one write."""
         predictor = {**made.service["spec"]["predictor"], **share}
         await self._service.patch(found.live, [{"op": "replace", "path": "/spec/predictor", "value": predictor}])
@@ -227,7 +229,7 @@ class KnativeRouter:
     def __init__(self, kube: Kube, caches: Caches, plan: ModelCanary, *, namespace: str, clock: Clock) -> None:
         self._service = _Service(kube, caches, plan, namespace)
         self._clock = clock
-        self._patience = Patience(clock, FOLLOWS_S)
+        self._patience = ConvergenceWait(clock, FOLLOWS_S)
 
     async def set_weights(self, weights: Weights) -> None:
         """Write the share, and give KServe and Knative a moment to follow; `seen` tells when they have.

@@ -1,7 +1,7 @@
 """Variants as two LLMInferenceServices of one routing group. Implements `controlplane.ports.Platform`.
 
 Built by the operator, one for each rollout. Creates what is missing and never changes what runs, for an edit restarts
-its pods. Moves no traffic: that is `group.py`'s business, and the loser's last millionth that of `departure.py`.
+its pods. Moves no traffic: that is `llm_router.py`'s business, and the loser's last millionth that of `llm_drain.py`.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -10,14 +10,14 @@ from canary.errors import BadInput, Unavailable, WorldError
 from canary.observation import VariantSeen
 from canary.spec.models import ModelCanary, Variant
 from canary.weights import ARMS, WHOLE, Arm
-from controlplane.kserve.addressed import SeparateServices
 from controlplane.kserve.caches import Caches
-from controlplane.kserve.departure import Departure, Step, leaves
-from controlplane.kserve.drift import Drift, report, touched_fields
-from controlplane.kserve.member import WORKLOAD, is_of, llm_name, llm_service, weight_of
-from controlplane.kserve.precedence import waits_for
-from controlplane.kserve.trouble import Parts, look
-from controlplane.kserve.writer import Writer
+from controlplane.kserve.drift import FieldDrift, report, touched_fields
+from controlplane.kserve.llm_drain import DrainStep, LlmDrain, leaves
+from controlplane.kserve.llm_service import WORKLOAD, is_of, llm_name, llm_service, weight_of
+from controlplane.kserve.object_writer import ObjectWriter
+from controlplane.kserve.pod_endpoints import SeparateServices
+from controlplane.kserve.readiness import VariantObjects, variant_status
+from controlplane.kserve.start_order import blocked_by_stable
 from controlplane.kubernetes.api import Kube, Object
 from controlplane.kubernetes.resources import LLM_INFERENCE_SERVICE
 from profiles.catalogue import Catalogue
@@ -39,8 +39,8 @@ class LlmPlatform(SeparateServices):
     ) -> None:
         """`may_stop` answers whether no more than one request in a million can reach the arm."""
         super().__init__(kube, caches, plan, namespace=namespace, now=now, may_stop=may_stop, known=known)
-        self._writer = Writer(kube, caches.llm_services)
-        self._departure = Departure(caches, now)
+        self._writer = ObjectWriter(kube, caches.llm_services)
+        self._departure = LlmDrain(caches, now)
 
     async def run(self, arm: Arm, variant: Variant) -> None:
         """Create it where it is missing: stable with all of the traffic, a canary after it, with none."""
@@ -83,7 +83,7 @@ class LlmPlatform(SeparateServices):
         elif (step := self._departure.step(live, other)) is not None:
             await self._take(step)
 
-    async def _take(self, step: Step) -> None:
+    async def _take(self, step: DrainStep) -> None:
         if step.patch is None:
             return await self._writer.delete(LLM_INFERENCE_SERVICE, step.member)
         name = step.member["metadata"]["name"]
@@ -101,7 +101,7 @@ class LlmPlatform(SeparateServices):
             raise Unavailable("The cluster has not been read yet.")
         return {arm: self._seen(arm) for arm in ARMS}
 
-    def drift(self) -> tuple[Drift, ...]:
+    def drift(self) -> tuple[FieldDrift, ...]:
         """What somebody else wrote into the members; it is reported and left, for undoing it restarts their pods."""
         found = []
         for arm in ARMS:
@@ -125,19 +125,19 @@ class LlmPlatform(SeparateServices):
             return VariantSeen(now, wanted, 0, "an earlier one is still being deleted" if wanted else "not running")
         if leaves(live):
             return VariantSeen(now, wanted, 0, "an earlier one is still leaving the group" if wanted else "not running")
-        return look(self._parts(arm, live), now)
+        return variant_status(self._parts(arm, live), now)
 
-    def _parts(self, arm: Arm, live: Object) -> Parts:
+    def _parts(self, arm: Arm, live: Object) -> VariantObjects:
         deployment = self._caches.llm_deployments.get(self._namespace, live["metadata"]["name"] + WORKLOAD)
         wanted = int(live["spec"].get("replicas", 1))
-        return Parts(live, deployment, self._pods(arm), wanted=wanted, wary=arm == "canary")
+        return VariantObjects(live, deployment, self._pods(arm), wanted=wanted, wary=arm == "canary")
 
     def _waits(self) -> str:
         """Why a canary is not made yet: a stable of ours, which is asked for as well, has its nodes first."""
         live = self._live("stable")
         if "stable" not in self._asked or (live is not None and not is_of(live, self._plan)):
             return ""
-        return waits_for(self._variants["stable"], None if live is None else self._parts("stable", live))
+        return blocked_by_stable(self._variants["stable"], None if live is None else self._parts("stable", live))
 
     def _live(self, arm: Arm) -> Object | None:
         return self._caches.llm_services.get(self._namespace, llm_name(self._plan, self._variants[arm]))

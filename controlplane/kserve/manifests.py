@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from canary.errors import BadInput
 from canary.spec.models import ModelCanary
 from canary.weights import Weights
-from controlplane.kserve.member import llm_service
-from controlplane.kserve.predictors import native_service
+from controlplane.kserve.knative_service import PERCENT, knative_service
+from controlplane.kserve.llm_service import llm_service
+from controlplane.kserve.native_service import native_service
 from controlplane.kserve.render import rendered
-from controlplane.kserve.revisions import PERCENT, knative_service
 from controlplane.kubernetes.api import Object
 from profiles.catalogue import Catalogue
 

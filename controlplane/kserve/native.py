@@ -12,14 +12,14 @@ from canary.errors import Conflict, Unavailable, WorldError
 from canary.observation import RouteSeen, VariantSeen
 from canary.spec.models import ModelCanary, Variant
 from canary.weights import ALL_STABLE, ARMS, WHOLE, Arm, Weights
-from controlplane.kserve.addressed import Addressed
 from controlplane.kserve.caches import Caches, reread
-from controlplane.kserve.patience import Patience
-from controlplane.kserve.precedence import waits_for
-from controlplane.kserve.predictors import backends, native_service, predictors, share_of, workload
-from controlplane.kserve.revisions import PERCENT, service_of
-from controlplane.kserve.trouble import Parts, look
-from controlplane.kserve.writer import Writer
+from controlplane.kserve.convergence import ConvergenceWait
+from controlplane.kserve.knative_service import PERCENT, service_of
+from controlplane.kserve.native_service import backends, native_service, predictors, share_of, workload
+from controlplane.kserve.object_writer import ObjectWriter
+from controlplane.kserve.pod_endpoints import PodEndpoints
+from controlplane.kserve.readiness import VariantObjects, variant_status
+from controlplane.kserve.start_order import blocked_by_stable
 from controlplane.kubernetes.api import Kube, Object
 from controlplane.kubernetes.names import ROLLOUT_LABEL
 from controlplane.kubernetes.resources import INFERENCE_SERVICE, SERVING_RUNTIME
@@ -35,7 +35,7 @@ MOVES_NOTHING = (
 )
 
 
-class NativePlatform(Addressed):
+class NativePlatform(PodEndpoints):
     """Predictor and canary of one InferenceService."""
 
     def __init__(
@@ -56,7 +56,7 @@ class NativePlatform(Addressed):
         self._now = now
         self._name = service_of(plan)
         self._asked: set[Arm] = set()
-        self._writer = Writer(kube, caches.services, caches.runtimes)
+        self._writer = ObjectWriter(kube, caches.services, caches.runtimes)
         self._bare = native_service(plan, namespace=namespace, known=known or builtin(), percent=None)
         self._tried = native_service(plan, namespace=namespace, known=known or builtin(), percent=0)[0]
 
@@ -126,20 +126,20 @@ class NativePlatform(Addressed):
         if live is None or variant.name not in predictors(live):
             waits = self._waits(live) if live is not None and arm == "canary" else ""
             return VariantSeen(now, wanted, 0, waits or "asked for, not there yet" if wanted else "not running")
-        seen = look(self._parts(arm, live), now)
+        seen = variant_status(self._parts(arm, live), now)
         if arm == "stable" or not seen.usable or share_of(live) is None:
             return seen
         return self._believed(seen)
 
-    def _parts(self, arm: Arm, live: Object) -> Parts:
+    def _parts(self, arm: Arm, live: Object) -> VariantObjects:
         variant = self._variant(arm)
         deployment = self._caches.deployments.get(self._namespace, workload(self._name, variant))
-        return Parts(live, deployment, self._pods(arm), wanted=variant.replicas, wary=arm == "canary")
+        return VariantObjects(live, deployment, self._pods(arm), wanted=variant.replicas, wary=arm == "canary")
 
     def _waits(self, live: Object) -> str:
         """Why the canary is not put in yet: stable has its nodes first."""
         asked = "stable" in self._asked and self._is_stable(live) and live["spec"]["predictor"].get("minReplicas") != 0
-        return waits_for(self._plan.spec.stable, self._parts("stable", live)) if asked else ""
+        return blocked_by_stable(self._plan.spec.stable, self._parts("stable", live)) if asked else ""
 
     def _believed(self, seen: VariantSeen) -> VariantSeen:
         """A canary that can serve counts only when KServe's route names it."""
@@ -185,7 +185,7 @@ class NativeRouter:
         self._plan = plan
         self._namespace = namespace
         self._clock = clock
-        self._patience = Patience(clock, FOLLOWS_S)
+        self._patience = ConvergenceWait(clock, FOLLOWS_S)
         self._name = service_of(plan)
 
     async def set_weights(self, weights: Weights) -> None:

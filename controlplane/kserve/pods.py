@@ -1,7 +1,7 @@
 """What one pod says of itself: ready since when, or one clause about why not, and whether waiting can help.
 
-Used by `trouble.py`, which speaks for the whole variant. KServe says `MinimumReplicasUnavailable` for all of this, for
-minutes; the pod says it within seconds. Pure.
+Used by `readiness.py`, which speaks for the whole variant. KServe says `MinimumReplicasUnavailable` for all of this,
+for minutes; the pod says it within seconds. Pure.
 """
 
 import re
@@ -30,7 +30,7 @@ AGAIN = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class PodProblem:
     """Why something is not ready."""
 
     clause: str
@@ -63,7 +63,7 @@ def ready_since(pod: Object) -> float | None:
     return seconds(ready.get("lastTransitionTime")) or 0.0 if ready.get("status") == "True" else None
 
 
-def doubt(pod: Object, now: float) -> str:
+def unsettled_reason(pod: Object, now: float) -> str:
     """Why a ready pod is not relied on yet, as a clause; empty once it has stayed ready."""
     since = ready_since(pod)
     if since is None:
@@ -88,7 +88,7 @@ def address_of(pod: Object) -> str:
     return f"{address}:{PORT}"
 
 
-def said_of(pod: Object, now: float, gpus: str = "") -> Said:
+def problem_of(pod: Object, now: float, gpus: str = "") -> PodProblem:
     """Why this pod is not ready. `gpus` says what the nodes have left, where that is known."""
     made = seconds(pod["metadata"].get("creationTimestamp")) or now
     scheduled = condition(pod, "PodScheduled")
@@ -100,37 +100,39 @@ def said_of(pod: Object, now: float, gpus: str = "") -> Said:
             return said
     for each in status.get("initContainerStatuses") or ():
         if not _done(each) and not each.get("ready"):
-            return Said(f"fetching the weights for {duration(now - made)}")
+            return PodProblem(f"fetching the weights for {duration(now - made)}")
     for each in status.get("containerStatuses") or ():
         if not each.get("ready") and (said := _of_container(each, pod, made, now)):
             return said
     return _loading(status.get("containerStatuses") or (), made, now)
 
 
-def _without_room(scheduled: dict[str, Any], made: float, now: float, gpus: str) -> Said:
+def _without_room(scheduled: dict[str, Any], made: float, now: float, gpus: str) -> PodProblem:
     waited = now - (seconds(scheduled.get("lastTransitionTime")) or made)
     message = _short(re.sub(r"[.,]? (no new claims|preemption:).*$", "", scheduled.get("message", "")))
     lacking = re.search(r"Insufficient (\S+?/gpu)\b", message)
     what = f"no GPU left{gpus}" if lacking else "no node has room for it"
-    return Said(f"{what}: {message or 'it is not scheduled'}", waited >= PATIENCE, 3)
+    return PodProblem(f"{what}: {message or 'it is not scheduled'}", waited >= PATIENCE, 3)
 
 
-def _of_container(status: dict[str, Any], pod: Object, made: float, now: float, doing: str = "") -> Said | None:
+def _of_container(status: dict[str, Any], pod: Object, made: float, now: float, doing: str = "") -> PodProblem | None:
     """What is wrong with one container; None where it only takes its time."""
     waiting, ended = (status.get("state") or {}).get("waiting") or {}, _last_end(status)
     reason, message = waiting.get("reason", ""), _short(waiting.get("message", ""))
     if reason in PULLING:
         waited = now - (seconds(condition(pod, "PodScheduled").get("lastTransitionTime")) or made)
         clause = f"the image {status.get('image', '')} cannot be pulled ({reason}{f': {message}' if message else ''})"
-        return Said(clause, reason in NEVER or waited >= PATIENCE, 4)
+        return PodProblem(clause, reason in NEVER or waited >= PATIENCE, 4)
     if reason in CONFIGURATION:
-        return Said(f"its container cannot be made: {message or reason}", now - made >= PATIENCE, 4)
+        return PodProblem(f"its container cannot be made: {message or reason}", now - made >= PATIENCE, 4)
     if not ended or (doing and ended.get("exitCode") == 0):
         return None
     running = "running" in (status.get("state") or {})
     times = status.get("restartCount", 0) + (not running)
     again = times >= CRASHES and reason == "CrashLoopBackOff"
-    return Said(doing + _crash(ended, times, pod, status.get("name", ""), running), again, 5 if not running else 2)
+    return PodProblem(
+        doing + _crash(ended, times, pod, status.get("name", ""), running), again, 5 if not running else 2
+    )
 
 
 def _crash(ended: dict[str, Any], times: int, pod: Object, container: str, running: bool) -> str:
@@ -144,12 +146,12 @@ def _crash(ended: dict[str, Any], times: int, pod: Object, container: str, runni
     return f"{clause}, started again" if running else clause
 
 
-def _loading(containers: Any, made: float, now: float) -> Said:
+def _loading(containers: Any, made: float, now: float) -> PodProblem:
     """Nothing is wrong yet."""
     begun = [seconds((each.get("state") or {}).get("running", {}).get("startedAt")) for each in containers]
     if begun and all(each is not None for each in begun):
-        return Said(f"loading for {duration(now - max(each for each in begun if each is not None))}")
-    return Said(f"its container is being made for {duration(now - made)}")
+        return PodProblem(f"loading for {duration(now - max(each for each in begun if each is not None))}")
+    return PodProblem(f"its container is being made for {duration(now - made)}")
 
 
 def _last_end(status: dict[str, Any]) -> dict[str, Any]:

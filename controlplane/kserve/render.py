@@ -15,8 +15,8 @@ from typing import Any
 
 from canary.errors import BadInput
 from canary.spec.models import CanarySpec, ModelCanary, Variant
-from controlplane.kserve.engine import ADAPTERS, WEIGHTS, Family, Served, adapters, engine_flags, served
 from controlplane.kserve.pods import PORT
+from controlplane.kserve.server_spec import ADAPTERS, WEIGHTS, Family, ServerSpec, adapters, engine_flags, served
 from controlplane.kubernetes.api import Object
 from controlplane.kubernetes.names import DOMAIN, labels, service_name
 from controlplane.kubernetes.resources import INFERENCE_SERVICE, SERVING_RUNTIME
@@ -94,7 +94,7 @@ def rendered(
     return Rendered(_signed(service), made and _signed(made), own.notes if own else ())
 
 
-def serving_runtime(plan: ModelCanary, variant: Variant, own: Served, namespace: str) -> Object:
+def serving_runtime(plan: ModelCanary, variant: Variant, own: ServerSpec, namespace: str) -> Object:
     """The runtime of one variant. Each has its own, so that an edit for one never restarts the other's pods."""
     asked = {"path": _ready_path(variant, own.family), "port": PORT}
     probe = {"httpGet": asked, "timeoutSeconds": math.ceil(variant.ready.timeout)}
@@ -152,7 +152,7 @@ def _refuse_two_servers(spec: CanarySpec) -> None:
 
 
 def _model(
-    spec: CanarySpec, variant: Variant, name: str, own: Served | None, known: Catalogue, runtime: Object | None
+    spec: CanarySpec, variant: Variant, name: str, own: ServerSpec | None, known: Catalogue, runtime: Object | None
 ) -> dict[str, Any]:
     """`model`, and `storageUris` where there are adapters to be fetched as well."""
     uri = location(spec, variant)
@@ -213,7 +213,7 @@ def _requested(variant: Variant) -> Mapping[str, str]:
     return {**gpus, **variant.resources}
 
 
-def _environment(spec: CanarySpec, variant: Variant, own: Served | None) -> list[dict[str, str]]:
+def _environment(spec: CanarySpec, variant: Variant, own: ServerSpec | None) -> list[dict[str, str]]:
     """The plan's variables, and what a server of one's own cannot know otherwise: names, method, prompt."""
     values = {flag.name: flag.value for flag in (own.environment if own else ())}
     values[MODEL_VARIABLE] = spec.model.name

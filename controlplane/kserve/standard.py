@@ -13,16 +13,16 @@ from canary.errors import BadInput, Unavailable, WorldError
 from canary.observation import VariantSeen
 from canary.spec.models import ModelCanary, Variant
 from canary.weights import ARMS, Arm
-from controlplane.kserve.addressed import SeparateServices
 from controlplane.kserve.caches import Caches
-from controlplane.kserve.drift import Drift, changed_fields, report
-from controlplane.kserve.identity import Identity, identity, mismatch
+from controlplane.kserve.drift import FieldDrift, changed_fields, report
+from controlplane.kserve.object_writer import REPAIRS, ObjectWriter
+from controlplane.kserve.pod_endpoints import SeparateServices
 from controlplane.kserve.pods import leaving
-from controlplane.kserve.precedence import waits_for
+from controlplane.kserve.readiness import VariantObjects, template_of, variant_status
 from controlplane.kserve.render import Rendered, digest_of, location, rendered
-from controlplane.kserve.trouble import Parts, look, template_of
-from controlplane.kserve.writer import REPAIRS, Writer
-from controlplane.kubernetes.api import Busy, Kube, NotFound, Object, Refused, Resource
+from controlplane.kserve.served_model import ServedModel, identity, mismatch
+from controlplane.kserve.start_order import blocked_by_stable
+from controlplane.kubernetes.api import Kube, NotFound, Object, Rejected, Resource, TooManyRequests
 from controlplane.kubernetes.names import MANAGED_BY, ROLLOUT_LABEL, predictor, service_name
 from controlplane.kubernetes.resources import INFERENCE_SERVICE, SERVING_RUNTIME
 from profiles.catalogue import Catalogue
@@ -59,7 +59,7 @@ class KServeStandard(SeparateServices):
         super().__init__(kube, caches, plan, namespace=namespace, now=now, may_stop=may_stop, known=known)
         self._refusals: dict[Arm, Refusal] = {}
         self._rendered: dict[tuple[str, str], Rendered] = {}
-        self._writer = Writer(kube, caches.services, caches.runtimes)
+        self._writer = ObjectWriter(kube, caches.services, caches.runtimes)
 
     async def run(self, arm: Arm, variant: Variant) -> None:
         """Create what is missing of it, a canary after stable; put a changed canary back where the plan says so."""
@@ -80,11 +80,11 @@ class KServeStandard(SeparateServices):
                 await self._writer.create(INFERENCE_SERVICE, made.service)
             elif arm == "canary" and "deletionTimestamp" not in live["metadata"]:
                 await self._keep_canary(live, made)
-        except (Refused, NotFound, BadInput) as error:
+        except (Rejected, NotFound, BadInput) as error:
             hopeless = "exceeded quota" not in str(error)
             self._refusals[arm] = Refusal(_refused(error), hopeless, self._now() + PAUSE)
             raise WorldError(_refused(error)) from error
-        except Busy as error:
+        except TooManyRequests as error:
             told = f"the API server asks to come back later ({error})"
             self._refusals[arm] = Refusal(told, hopeless=False, again_at=self._now() + error.after)
             raise
@@ -113,12 +113,12 @@ class KServeStandard(SeparateServices):
             raise Unavailable("The cluster has not been read yet.")
         return {arm: self._seen(arm) for arm in ARMS}
 
-    def served(self, arm: Arm) -> Identity | None:
+    def served(self, arm: Arm) -> ServedModel | None:
         """Which weights and images the arm serves, as read back; None while there is nothing."""
         live = self._service(arm)
         return None if live is None else identity(live, self._deployment(arm), self._pods(arm))
 
-    def drift(self) -> tuple[Drift, ...]:
+    def drift(self) -> tuple[FieldDrift, ...]:
         """Everything of both arms that somebody else changed, with what happens next."""
         return tuple(drift for arm in ARMS for drift in self._drift_of(arm))
 
@@ -138,7 +138,7 @@ class KServeStandard(SeparateServices):
         if "deletionTimestamp" in live["metadata"]:
             return VariantSeen(now, wanted, 0, "an earlier one is still being deleted" if wanted else "being stopped")
         pods = self._pods(arm)
-        parts = Parts(
+        parts = VariantObjects(
             live,
             self._deployment(arm),
             pods,
@@ -146,7 +146,7 @@ class KServeStandard(SeparateServices):
             neighbours=self._caches.pods.items(),
             wary=arm == "canary",
         )
-        seen = look(parts, now)
+        seen = variant_status(parts, now)
         refusal = self._refusals.get(arm)
         if refusal and not seen.complete:
             seen = replace(seen, problem=refusal.sentence, hopeless=refusal.hopeless, stuck=True)
@@ -158,8 +158,8 @@ class KServeStandard(SeparateServices):
         stable, live = self._variants["stable"], self._service("stable")
         if "stable" not in self._asked or stable.inference_service or (live is not None and not self._is_ours(live)):
             return ""
-        parts = None if live is None else Parts(live, self._deployment("stable"), self._pods("stable"))
-        return waits_for(stable, parts)
+        parts = None if live is None else VariantObjects(live, self._deployment("stable"), self._pods("stable"))
+        return blocked_by_stable(stable, parts)
 
     async def _keep_canary(self, live: Object, made: Rendered) -> None:
         """A canary of another plan is replaced; one that somebody changed is put back."""
@@ -183,7 +183,7 @@ class KServeStandard(SeparateServices):
         if runtime is not None and self._caches.runtimes.get(self._namespace, runtime["metadata"]["name"]) is None:
             await self._writer.create(SERVING_RUNTIME, runtime)
 
-    def _drift_of(self, arm: Arm) -> Iterator[Drift]:
+    def _drift_of(self, arm: Arm) -> Iterator[FieldDrift]:
         variant, live = self._variants[arm], self._service(arm)
         if live is None or variant.inference_service or not self._is_ours(live):
             return
@@ -201,9 +201,9 @@ class KServeStandard(SeparateServices):
         if len(templates) > 1:
             name = predictor(self._name(variant))
             told = f"Deployment {name} replaces its pods: their template was changed since they were made."
-            yield Drift(arm, "Deployment", name, ("spec.template",), "", told, repairable=False)
+            yield FieldDrift(arm, "Deployment", name, ("spec.template",), "", told, repairable=False)
 
-    def _drift(self, arm: Arm, kind: str, live: Object, changed: Mapping[tuple[str, ...], str]) -> Drift:
+    def _drift(self, arm: Arm, kind: str, live: Object, changed: Mapping[tuple[str, ...], str]) -> FieldDrift:
         insists = self._writer.insisted(live["metadata"]["uid"])
         repairable = arm == "canary" and self._repairs_drift() and not insists
         if repairable:

@@ -18,12 +18,11 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from canary.errors import Unavailable
 from controlplane.kubectl.kubeconfig import Target
-from controlplane.kubernetes.answers import error_of, event_of, items_of, object_of
 from controlplane.kubernetes.api import (
     SILENCE_SECONDS,
-    Listing,
     NotFound,
     Object,
+    ObjectList,
     Resource,
     Slim,
     WatchEvent,
@@ -31,6 +30,7 @@ from controlplane.kubernetes.api import (
     typed,
 )
 from controlplane.kubernetes.resources import SECRET
+from controlplane.kubernetes.responses import error_from_response, event_of, items_of, object_of
 
 MANAGER = "kubectl-canary"
 WATCH_SECONDS = 300
@@ -92,12 +92,12 @@ class ThinClient:
 
     async def list(
         self, resource: Resource, namespace: str | None = None, *, labels: str = "", slim: Slim | None = None
-    ) -> Listing:
+    ) -> ObjectList:
         """See `api.Kube`."""
         page = await self._object("list", "GET", resource, resource.path(namespace), {"labelSelector": labels})
         items = items_of(page, resource)
         version = str(page["metadata"].get("resourceVersion", ""))
-        return Listing(items if slim is None else [slim(each) for each in items], version)
+        return ObjectList(items if slim is None else [slim(each) for each in items], version)
 
     async def watch(
         self, resource: Resource, namespace: str | None, version: str, *, labels: str = ""
@@ -116,7 +116,7 @@ class ThinClient:
         try:
             response = await self._guarded(self._sent, what, connection, "GET", path, query)
             if response.status != 200:
-                raise error_of(response.status, await self._guarded(response.read, what), what)
+                raise error_from_response(response.status, await self._guarded(response.read, what), what)
             if connection.sock is not None:
                 connection.sock.settimeout(SILENCE_SECONDS)
             while line := await self._guarded(response.readline, what):
@@ -191,7 +191,7 @@ class ThinClient:
         if answer.status == 401 and await self._guarded(self._is_renewed, what):
             answer = await self._exchange(what, method, path, query, body, content)
         if not 200 <= answer.status < 300:
-            raise error_of(
+            raise error_from_response(
                 answer.status,
                 answer.data,
                 what,

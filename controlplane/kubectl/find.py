@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from canary.errors import BadInput, WorldError
 from controlplane.kubectl.session import Session
 from controlplane.kubectl.trouble import NOT_INSTALLED
-from controlplane.kubernetes.api import Listing, NotFound, Object
+from controlplane.kubernetes.api import NotFound, Object, ObjectList
 from controlplane.kubernetes.resources import MODEL_CANARY
 
 SHOWN = 3
@@ -31,7 +31,7 @@ async def canary(session: Session, name: str) -> Object:
         raise BadInput(await _nearest(session, bare(name))) from error
 
 
-async def canaries(session: Session) -> Listing:
+async def canaries(session: Session) -> ObjectList:
     """All of them in scope. Raises `BadInput` where the cluster does not know the kind."""
     try:
         return await session.kube.list(MODEL_CANARY, session.scope)

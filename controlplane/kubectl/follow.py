@@ -9,7 +9,7 @@ from contextlib import aclosing, suppress
 
 from canary.errors import BadInput, Unavailable, WorldError
 from controlplane.kubectl.session import Session
-from controlplane.kubernetes.api import Gone, NotFound, Object, Refused
+from controlplane.kubernetes.api import NotFound, Object, Rejected, ResourceExpired
 from controlplane.kubernetes.resources import MODEL_CANARY
 
 PAUSE = 1.0
@@ -32,7 +32,7 @@ async def follow(
                 async for state in states:
                     version = state["metadata"]["resourceVersion"]
                     yield state
-        except (Gone, Refused):
+        except (ResourceExpired, Rejected):
             await asyncio.sleep(PAUSE)
         except Unavailable as error:
             if quiet:

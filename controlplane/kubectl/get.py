@@ -56,7 +56,7 @@ def hint(session: Session, found: "Record") -> str:
 
 
 async def _show(session: Session, object_: "Object") -> int:
-    from controlplane.gitsources.origin import origin_line
+    from controlplane.gitsources.provenance import origin_line
     from controlplane.kubectl.record import looked, record_of
     from controlplane.view.model import picture
     from controlplane.view.still import still

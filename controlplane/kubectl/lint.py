@@ -45,7 +45,7 @@ async def _tried(session: Session, files: tuple[str, ...]) -> int:
 async def _try(session: Session, file: str) -> int:
     from canary.spec.resource import KIND
     from controlplane.kubectl.trouble import NOT_INSTALLED, sentence_of
-    from controlplane.kubernetes.api import NotFound, Refused
+    from controlplane.kubernetes.api import NotFound, Rejected
     from controlplane.kubernetes.resources import MODEL_CANARY
     from controlplane.spec_files import read_source
 
@@ -60,7 +60,7 @@ async def _try(session: Session, file: str) -> int:
         missing = "namespaces" in str(error)
         click.echo(f"{file}: {sentence_of(error) if missing else NOT_INSTALLED}", err=True)
         return BAD_INPUT
-    except Refused as error:
+    except Rejected as error:
         click.echo(f"{file}: the API server does not take it: {sentence_of(error)}", err=True)
         return BAD_INPUT
     click.echo(f"{file}: the API server takes it in namespace {object_['metadata']['namespace']} (nothing was changed)")

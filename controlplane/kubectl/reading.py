@@ -57,7 +57,7 @@ async def status(session: Session, name: str, wait: bool, timeout: float | None,
 @at_cluster
 async def why(session: Session, name: str) -> int:
     """Explain a rollout's present verdicts, and the smallest change that would flip each."""
-    from controlplane.gitsources.origin import origin_line
+    from controlplane.gitsources.provenance import origin_line
     from controlplane.kubectl.record import record
     from controlplane.view.explain import why_lines
     from controlplane.view.text import clean

@@ -14,12 +14,12 @@ from canary.rollout import Event, Rollout
 from canary.spec.models import ModelCanary, Variant
 from canary.spec.stored import from_text
 from canary.weights import ARMS
-from controlplane.kserve import trouble
+from controlplane.kserve import readiness
 from controlplane.kubectl.find import canary
 from controlplane.kubectl.listing import NOT_SEEN, queue_of, refusal_of
 from controlplane.kubectl.session import Session
 from controlplane.kubernetes import names
-from controlplane.kubernetes.api import NotFound, Object, Refused, Resource
+from controlplane.kubernetes.api import NotFound, Object, Rejected, Resource
 from controlplane.kubernetes.resources import DEPLOYMENT, INFERENCE_SERVICE, POD
 from controlplane.operator.history import Books
 from controlplane.operator.store import stored_in
@@ -76,7 +76,7 @@ async def looked(session: Session, found: Record) -> Seen:
         stable, variant = await asyncio.gather(
             *(_ready(session, namespace, found.rollout.name, getattr(spec, arm)) for arm in ARMS)
         )
-    except Refused:
+    except Rejected:
         return seen
     return replace(seen, stable=stable, canary=variant)
 
@@ -89,7 +89,7 @@ async def events_of(session: Session, found: Record, attempt: int | None = None)
     wanted = attempt or rollout.attempt
     try:
         return await books.read(rollout.name, wanted)
-    except Refused:
+    except Rejected:
         return rollout.history if wanted == rollout.attempt else ()
 
 
@@ -103,7 +103,7 @@ async def _ready(session: Session, namespace: str, rollout: str, variant: Varian
     )
     if inference_service is None:
         return VariantSeen(now, variant.replicas, 0, f"there is no InferenceService {service}")
-    return trouble.look(trouble.Parts(inference_service, deployment, pods.items), now)
+    return readiness.variant_status(readiness.VariantObjects(inference_service, deployment, pods.items), now)
 
 
 async def _maybe(session: Session, resource: Resource, namespace: str, name: str) -> Object | None:

@@ -6,7 +6,7 @@ Used by `session.py` and `find.py`. Takes the errors of `controlplane.kubernetes
 import re
 
 from canary.errors import Unavailable, WorldError
-from controlplane.kubernetes.api import Refused
+from controlplane.kubernetes.api import Rejected
 
 NOT_INSTALLED = (
     "This cluster does not know ModelCanaries: Serinus is not installed in it. Install the chart (charts/serinus), or "
@@ -19,7 +19,7 @@ _ROLES = "Watching rollouts needs the role view there, acting on them edit (the 
 def sentence_of(error: WorldError) -> str:
     """What happened and what to do."""
     said = str(error).rstrip(".")
-    if isinstance(error, Refused) and "is forbidden" in said:
+    if isinstance(error, Rejected) and "is forbidden" in said:
         return forbidden(said)
     if "does not accept who we are" in said:
         return f"{said}. Log in again, or choose who you are with --context."

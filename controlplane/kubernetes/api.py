@@ -48,7 +48,7 @@ class Resource:
     def path(self, namespace: str | None = None, name: str | None = None, subresource: str = "") -> str:
         """The request path; without a namespace all of them, without a name the collection.
 
-        Raises `Refused` for names that no object can have: they come out of what people wrote, and a path that they
+        Raises `Rejected` for names that no object can have: they come out of what people wrote, and a path that they
         could lead elsewhere would be followed with our own permissions.
         """
         parts = ["apis", self.group, self.version] if self.group else ["api", self.version]
@@ -57,7 +57,7 @@ class Resource:
                 raise self._no_name("a namespace", namespace, LONGEST_LABEL)
             parts += ["namespaces", namespace]
         elif self.namespaced and name is not None:
-            raise Refused(f"A {self.kind} is in a namespace, and none was named. The API server was not asked for it")
+            raise Rejected(f"A {self.kind} is in a namespace, and none was named. The API server was not asked for it")
         parts.append(self.plural)
         if name is not None:
             if not (is_label(name) if self.labelled else is_subdomain(name)):
@@ -69,15 +69,15 @@ class Resource:
             parts.append(subresource)
         return "".join(f"/{quote(part, safe='')}" for part in parts)
 
-    def _no_name(self, of: str, name: str, longest: int) -> "Refused":
+    def _no_name(self, of: str, name: str, longest: int) -> "Rejected":
         shown = ascii(name if len(name) <= SHOWN else f"{name[: SHOWN - 1]}…")
-        return Refused(
+        return Rejected(
             f"{shown} cannot be the name of {of}: expected at most {longest} lower-case letters, digits and -"
             f"{'' if longest == LONGEST_LABEL else ' or .'}. The API server was not asked for {self.plural}"
         )
 
 
-class Request(NamedTuple):
+class KubeRequest(NamedTuple):
     """What was asked of the server, in the words of its permissions (RBAC)."""
 
     verb: str
@@ -116,18 +116,18 @@ class Exists(WorldError):  # noqa: N818 - the API's word for it
     """An object of this name is there already."""
 
 
-class Refused(WorldError):  # noqa: N818 - the API's word for it
+class Rejected(WorldError):  # noqa: N818 - the API's word for it
     """The server understood and says no: a schema, a webhook, a quota, a missing permission. Its sentence is ours.
 
     Or it was not asked, because no object can have such a name.
     """
 
 
-class Gone(WorldError):  # noqa: N818 - the API's word for it
+class ResourceExpired(WorldError):  # noqa: N818 - the API's word for it
     """The version to go on from is too old (410): list again."""
 
 
-class Busy(Unavailable):
+class TooManyRequests(Unavailable):
     """The server asks to come back later (429, or a webhook of somebody's that does not answer)."""
 
     def __init__(self, sentence: str, after: float = 1.0) -> None:
@@ -139,18 +139,18 @@ class Busy(Unavailable):
 __all__ = [
     "FIELD_MANAGER",
     "SILENCE_SECONDS",
-    "Busy",
     "Conflict",
     "Exists",
-    "Gone",
     "Kube",
-    "Listing",
+    "KubeRequest",
     "NotFound",
     "Object",
-    "Refused",
-    "Request",
+    "ObjectList",
+    "Rejected",
     "Resource",
+    "ResourceExpired",
     "Slim",
+    "TooManyRequests",
     "Unavailable",
     "WatchEvent",
     "deletion",
@@ -159,7 +159,7 @@ __all__ = [
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
+class ObjectList:
     """A collection at one moment."""
 
     items: Sequence[Object]
@@ -187,7 +187,7 @@ class Kube(Protocol):
 
     async def list(
         self, resource: Resource, namespace: str | None = None, *, labels: str = "", slim: Slim | None = None
-    ) -> Listing:
+    ) -> ObjectList:
         """All objects, in one namespace or everywhere; `labels` is a selector.
 
         With `slim` that is what they come as: a list is read page by page, and never is in memory whole.
@@ -197,7 +197,9 @@ class Kube(Protocol):
     def watch(
         self, resource: Resource, namespace: str | None, version: str, *, labels: str = ""
     ) -> AsyncIterator[WatchEvent]:
-        """Changes after `version` until the server ends it; raises `Gone`. Silence is bounded by the implementation."""
+        """Changes after `version` until the server ends it; raises `ResourceExpired`. Silence is bounded by the
+        implementation.
+        """
         ...
 
     async def create(self, resource: Resource, object_: Object) -> Object:

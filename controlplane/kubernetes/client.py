@@ -17,25 +17,25 @@ from urllib.parse import quote, urlencode
 import aiohttp
 
 from canary.errors import Unavailable
-from controlplane.kubernetes.access import Access
-from controlplane.kubernetes.answers import error_of, event_of, items_of, object_of
 from controlplane.kubernetes.api import (
     FIELD_MANAGER,
     SILENCE_SECONDS,
-    Gone,
-    Listing,
+    KubeRequest,
     NotFound,
     Object,
-    Request,
+    ObjectList,
     Resource,
+    ResourceExpired,
     Slim,
     WatchEvent,
     deletion,
     typed,
 )
-from controlplane.kubernetes.gate import Gate
-from controlplane.kubernetes.library import RESTClientObject
+from controlplane.kubernetes.cluster_config import ClusterConfig
+from controlplane.kubernetes.lazy_client import RESTClientObject
+from controlplane.kubernetes.request_limiter import PriorityLimiter
 from controlplane.kubernetes.resources import SECRET
+from controlplane.kubernetes.responses import error_from_response, event_of, items_of, object_of
 
 PAGE = 250
 """Objects a page of a list. Pages become smaller where objects are large: all of them have to arrive in their time."""
@@ -66,7 +66,7 @@ class KubeClient:
 
     def __init__(
         self,
-        access: Access,
+        access: ClusterConfig,
         *,
         manager: str = FIELD_MANAGER,
         timeout: float = 10.0,
@@ -78,14 +78,14 @@ class KubeClient:
 
         `silence`: seconds after which a watch that says nothing is given up.
         """
-        self.counts: Counter[Request] = Counter()
+        self.counts: Counter[KubeRequest] = Counter()
         """Requests sent so far, failed ones included."""
         self.access = access
         self._manager = manager
         self._timeout = timeout
         self._silence = aiohttp.ClientTimeout(total=None, sock_read=silence)
         self._uniform = uniform
-        self._gate = Gate(concurrency, min(URGENT_PLACES, concurrency - 1))
+        self._gate = PriorityLimiter(concurrency, min(URGENT_PLACES, concurrency - 1))
         self._rest = RESTClientObject(access.configuration)
         self._retired: list[RESTClientObject] = []
         self._renewing = asyncio.Lock()
@@ -97,23 +97,23 @@ class KubeClient:
     @classmethod
     async def connect(cls, *, kubeconfig: str | None = None, context: str | None = None) -> Self:
         """A client of the cluster that this process belongs to or that a kubeconfig names; raises `BadInput`."""
-        return cls(await Access.find(kubeconfig=kubeconfig, context=context))
+        return cls(await ClusterConfig.find(kubeconfig=kubeconfig, context=context))
 
     async def get(self, resource: Resource, namespace: str | None, name: str) -> Object:
         """See `api.Kube`."""
-        request = Request.of("get", resource)
+        request = KubeRequest.of("get", resource)
         return await self._object(request, "GET", resource, resource.path(namespace, name), whose=(namespace, name))
 
     async def list(
         self, resource: Resource, namespace: str | None = None, *, labels: str = "", slim: Slim | None = None
-    ) -> Listing:
+    ) -> ObjectList:
         """See `api.Kube`; reads page by page."""
         try:
             return await self._pages(resource, namespace, labels, slim)
-        except Gone:
+        except ResourceExpired:
             # The pages took longer than the server keeps versions: in one piece, then.
             page = await self._page(resource, namespace, {"labelSelector": labels}, LARGEST)
-            return Listing(_slimmed(page, resource, slim), _version(page))
+            return ObjectList(_slimmed(page, resource, slim), _version(page))
 
     async def watch(
         self, resource: Resource, namespace: str | None, version: str, *, labels: str = ""
@@ -126,13 +126,13 @@ class KubeClient:
             "timeoutSeconds": str(int(self._uniform(*WATCH_SECONDS))),
             "labelSelector": labels,
         }
-        self.counts[Request.of("watch", resource)] += 1
+        self.counts[KubeRequest.of("watch", resource)] += 1
         path = resource.path(namespace)
         what = f"watch {path}"
         response = await self._bounded(self._answer("GET", path, query, limits=self._silence), what)
         try:
             if response.status != 200:
-                raise error_of(response.status, await response.read(), what)
+                raise error_from_response(response.status, await response.read(), what)
             async for line in _lines(response.content, what):
                 yield event_of(line, what)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -142,7 +142,7 @@ class KubeClient:
 
     async def create(self, resource: Resource, object_: Object) -> Object:
         """See `api.Kube`."""
-        request, meta = Request.of("create", resource), object_["metadata"]
+        request, meta = KubeRequest.of("create", resource), object_["metadata"]
         namespace, name = meta.get("namespace"), meta.get("name")
         return await self._object(
             request,
@@ -159,7 +159,7 @@ class KubeClient:
         """See `api.Kube`."""
         meta = object_["metadata"]
         return await self._object(
-            Request.of("patch", resource),
+            KubeRequest.of("patch", resource),
             "PATCH",
             resource,
             resource.path(meta.get("namespace"), meta["name"]),
@@ -183,7 +183,7 @@ class KubeClient:
         """See `api.Kube`."""
         merge = isinstance(patch, Mapping)
         return await self._object(
-            Request.of("patch", resource, subresource),
+            KubeRequest.of("patch", resource, subresource),
             "PATCH",
             resource,
             resource.path(namespace, name, subresource),
@@ -197,7 +197,7 @@ class KubeClient:
 
     async def delete(self, resource: Resource, namespace: str | None, name: str, *, uid: str = "") -> None:
         """See `api.Kube`."""
-        request = Request.of("delete", resource)
+        request = KubeRequest.of("delete", resource)
         try:
             await self._object(request, "DELETE", resource, resource.path(namespace, name), body=deletion(uid))
         except NotFound:
@@ -216,7 +216,7 @@ class KubeClient:
     def _owner(self) -> dict[str, str]:
         return {"fieldManager": self._manager}
 
-    async def _pages(self, resource: Resource, namespace: str | None, labels: str, slim: Slim | None) -> Listing:
+    async def _pages(self, resource: Resource, namespace: str | None, labels: str, slim: Slim | None) -> ObjectList:
         items: list[Object] = []
         more = ""
         while True:
@@ -238,15 +238,15 @@ class KubeClient:
             items += _slimmed(page, resource, slim)
             more = page["metadata"].get("continue") or ""
             if not more:
-                return Listing(items, _version(page))
+                return ObjectList(items, _version(page))
 
     async def _page(self, resource: Resource, namespace: str | None, query: Mapping[str, str], most: int) -> Object:
-        request = Request.of("list", resource)
+        request = KubeRequest.of("list", resource)
         return await self._object(request, "GET", resource, resource.path(namespace), query, most=most)
 
     async def _object(
         self,
-        request: Request,
+        request: KubeRequest,
         method: str,
         resource: Resource,
         path: str,
@@ -273,7 +273,9 @@ class KubeClient:
             await self._bounded(place.enter_async_context(self._gate.passing(urgent=urgent, whose=whose)), what)
             status, data, retry_after = await self._bounded(sent(), what)
         if not 200 <= status < 300:
-            raise error_of(status, data, what, retry_after=retry_after, tested=tested, secret=resource == SECRET)
+            raise error_from_response(
+                status, data, what, retry_after=retry_after, tested=tested, secret=resource == SECRET
+            )
         try:
             return object_of(data)
         except ValueError as error:

@@ -1,6 +1,6 @@
 """Which Secrets may be read, and what for: those that say so themselves, and those that the operator's settings list.
 
-Used for alert channels (`controlplane.operator.desk`) and for repositories (`controlplane.gitsources.credentials`).
+Used for alert channels (`controlplane.operator.desk`) and for repositories (`controlplane.gitsources.secret_files`).
 Whoever writes a plan also says where its alerts go, so a Secret that was made for something else must not be readable
 by being named. Looks at one Secret by its name; it never lists any, and keeps nothing of what it reads.
 """
@@ -11,7 +11,7 @@ from typing import Literal, Self, get_args
 
 from canary.errors import BadInput, WorldError
 from canary.spec.source import quoted
-from controlplane.kubernetes.api import Kube, NotFound, Refused
+from controlplane.kubernetes.api import Kube, NotFound, Rejected
 from controlplane.kubernetes.names import DOMAIN
 from controlplane.kubernetes.resources import SECRET
 
@@ -65,7 +65,7 @@ class Consent:
             found = await self._kube.get(SECRET, namespace, name)
         except NotFound:
             raise NotAllowed(f"{where} does not exist") from None
-        except Refused as error:
+        except Rejected as error:
             raise NotAllowed(
                 f"{where} may not be read by the operator ({error}); whoever runs it names the Secret in {values}, or "
                 "its namespace in secretNamespaces"

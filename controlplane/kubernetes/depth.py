@@ -1,6 +1,6 @@
 """JSON of any depth, read with what is too deep left out: one object of a list cannot make all of it unreadable. Pure.
 
-Used for every answer of an API server (`answers.py`). The parser stops at 200 levels, and a server takes objects of
+Used for every answer of an API server (`responses.py`). The parser stops at 200 levels, and a server takes objects of
 thousands; whoever may write one of them could otherwise hide all others of its kind from everybody who lists or
 watches them. What is left out is nothing that a plan can hold: such a plan is refused, on its own object.
 """

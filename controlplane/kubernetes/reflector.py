@@ -14,13 +14,13 @@ from controlplane.backoff import delay
 from controlplane.kubernetes.allowance import outline
 from controlplane.kubernetes.api import (
     SILENCE_SECONDS,
-    Busy,
-    Gone,
     Kube,
     NotFound,
     Object,
     Resource,
+    ResourceExpired,
     Slim,
+    TooManyRequests,
     WatchEvent,
 )
 from controlplane.kubernetes.cache import Cache, key_of
@@ -90,7 +90,7 @@ class Reflector:
                     await self._list()
                 await self._watch()
                 pause = 0.0
-            except Gone:
+            except ResourceExpired:
                 # Ordinary after a long absence: list at once. A server that says so again and again is waited for.
                 self._version = ""
                 self._failures += 1
@@ -98,7 +98,7 @@ class Reflector:
             except NotFound as error:
                 pause = self._missing(error)
             except WorldError as error:
-                pause = max(self._failed(str(error)), error.after if isinstance(error, Busy) else 0.0)
+                pause = max(self._failed(str(error)), error.after if isinstance(error, TooManyRequests) else 0.0)
             except Exception as error:  # noqa: BLE001 - nothing that the server holds may end whoever follows it
                 self._version = ""
                 pause = self._failed(f"a bug of ours, please report it: {error!r}")
@@ -146,7 +146,7 @@ class Reflector:
             if silent and asyncio.get_running_loop().time() - began < BRIEF_SECONDS:
                 raise Unavailable("the server ends watches as soon as they are opened") from None
         except NotFound as error:
-            raise Gone(str(error)) from error  # Only a list can say that a kind is not there.
+            raise ResourceExpired(str(error)) from error  # Only a list can say that a kind is not there.
         except TimeoutError:
             raise Unavailable(f"nothing was heard for {SILENCE_SECONDS:.0f} s, not even a bookmark") from None
         finally:
@@ -158,7 +158,7 @@ class Reflector:
     def _take(self, event: WatchEvent) -> None:
         version = event.object["metadata"]["resourceVersion"]
         if _number(version) < _number(self._version):
-            raise Gone("versions have gone back: the server's store was restored from a backup")
+            raise ResourceExpired("versions have gone back: the server's store was restored from a backup")
         if event.type == "DELETED":
             self.cache.drop(key_of(event.object))
         elif event.type != "BOOKMARK":

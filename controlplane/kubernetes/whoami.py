@@ -8,7 +8,7 @@ from controlplane.kubernetes.api import Kube, Resource
 REVIEW = Resource("authentication.k8s.io", "v1", "selfsubjectreviews", "SelfSubjectReview", namespaced=False)
 
 
-class Identity(NamedTuple):
+class KubeIdentity(NamedTuple):
     """Somebody, as the API server knows them."""
 
     name: str = ""
@@ -16,10 +16,10 @@ class Identity(NamedTuple):
     groups: tuple[str, ...] = ()
 
 
-async def own_identity(kube: Kube) -> Identity:
+async def own_identity(kube: Kube) -> KubeIdentity:
     """Who we are; nobody where the server does not say (those before 1.28 cannot be asked)."""
     try:
         told = (await kube.create(REVIEW, {"metadata": {}}))["status"]["userInfo"]
-        return Identity(str(told["username"]), tuple(str(each) for each in told.get("groups") or ()))
+        return KubeIdentity(str(told["username"]), tuple(str(each) for each in told.get("groups") or ()))
     except (WorldError, KeyError, TypeError):
-        return Identity()
+        return KubeIdentity()

@@ -21,10 +21,10 @@ from canary.rollout import Event
 from canary.spec import revision
 from canary.spec.alerts import SecretRef
 from canary.spec.models import ModelCanary
-from controlplane.adapters.reach import Network, Reach
-from controlplane.alerts.build import World
-from controlplane.alerts.desk import Desk, open_mailboxes
-from controlplane.alerts.ledger import Ledger
+from controlplane.adapters.dial_policy import Network, Reach
+from controlplane.alerts.alert_dispatcher import AlertDispatcher, open_mailboxes
+from controlplane.alerts.channel_factory import ChannelDeps
+from controlplane.alerts.delivery_log import DeliveryLog
 from controlplane.alerts.mailbox import Mailbox
 from controlplane.alerts.secrets import Missing
 from controlplane.kubernetes.api import Kube, Object
@@ -70,7 +70,7 @@ class ClusterSecrets:
         return SecretStr(text)
 
 
-class ClusterLedger(Ledger):
+class ClusterLedger(DeliveryLog):
     """Remembers deliveries in the rollout's history, so that the next leader repeats none."""
 
     def __init__(self, books: Books, owner: Object, *, now: Callable[[], float], say: Callable[[str], None]) -> None:
@@ -118,7 +118,9 @@ class Desks:
         self._counted, self._warn, self._consent = counted, warn, Consent(kube, "alerts", listed)
         self._clock, self._networks, self._address = clock, networks, address
 
-    async def open(self, plan: ModelCanary, store: StatusStore, owner: Object, say: Callable[[str], None]) -> Desk:
+    async def open(
+        self, plan: ModelCanary, store: StatusStore, owner: Object, say: Callable[[str], None]
+    ) -> AlertDispatcher:
         """The desk of a rollout, with what was missed before it was open; its mailboxes do not run yet.
 
         Raises `WorldError` while the history cannot be read.
@@ -127,9 +129,11 @@ class Desks:
         await desk.catch_up(store, plan.metadata.name, self._clock.now())
         return desk
 
-    async def _made(self, plan: ModelCanary, books: Books, owner: Object, say: Callable[[str], None]) -> Desk:
+    async def _made(
+        self, plan: ModelCanary, books: Books, owner: Object, say: Callable[[str], None]
+    ) -> AlertDispatcher:
         namespace = owner["metadata"]["namespace"]
-        world = World(
+        world = ChannelDeps(
             ClusterSecrets(self._consent, namespace), Reach(loopback=False, networks=self._networks), self._clock.now
         )
 
@@ -144,7 +148,7 @@ class Desks:
         return NamespacedDesk(namespace, mailboxes, say=say, address=self._address, commits=commits)
 
 
-class NamespacedDesk(Desk):
+class NamespacedDesk(AlertDispatcher):
     """A desk whose alerts are told apart from those of a rollout of the same name in another namespace."""
 
     def __init__(
@@ -168,7 +172,7 @@ class NamespacedDesk(Desk):
 
 async def attend(
     told: Told,
-    opening: Callable[[], Awaitable[Desk]],
+    opening: Callable[[], Awaitable[AlertDispatcher]],
     over: asyncio.Event,
     clock: Clock,
     say: Callable[[str], None],

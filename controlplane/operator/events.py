@@ -16,7 +16,7 @@ from canary.errors import WorldError
 from canary.rollout import Event, Phase
 from canary.verdict import Answer
 from controlplane.backoff import Backoff
-from controlplane.kubernetes.api import Exists, Kube, NotFound, Object, Refused
+from controlplane.kubernetes.api import Exists, Kube, NotFound, Object, Rejected
 from controlplane.kubernetes.resources import EVENT, MODEL_CANARY
 
 Kind = Literal["Normal", "Warning"]
@@ -128,7 +128,7 @@ class Events:
                 await self._kube.create(EVENT, event_object(notice, self._instance))
             except Exists:
                 return
-            except (Refused, NotFound) as error:  # a namespace that is being deleted takes no Events
+            except (Rejected, NotFound) as error:  # a namespace that is being deleted takes no Events
                 self.lost += 1
                 self._say(f"An Event about {notice.about['metadata']['name']} was refused: {error}")
                 return

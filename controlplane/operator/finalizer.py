@@ -8,8 +8,8 @@ from typing import Any
 
 from canary.rollout import Phase, Rollout
 from canary.spec.models import ModelCanary, Variant
-from controlplane.kserve.member import llm_name
-from controlplane.kserve.revisions import service_of
+from controlplane.kserve.knative_service import service_of
+from controlplane.kserve.llm_service import llm_name
 from controlplane.kubernetes.api import Kube, NotFound, Object
 from controlplane.kubernetes.names import service_name
 from controlplane.kubernetes.resources import MODEL_CANARY, NAMESPACE

@@ -6,7 +6,7 @@ replica leads or stands by.
 
 from collections.abc import Callable
 
-from controlplane.adapters.listening import Receive, Scope, Send
+from controlplane.adapters.http_listener import Receive, Scope, Send
 
 TEXT = b"text/plain; charset=utf-8"
 EXPOSITION = b"text/plain; version=0.0.4; charset=utf-8"

@@ -13,7 +13,7 @@ from typing import Any
 from canary.errors import Conflict
 from canary.rollout import Event
 from canary.serial import event_from_text, event_to_text
-from controlplane.kubernetes.api import Exists, Kube, NotFound, Object, Refused
+from controlplane.kubernetes.api import Exists, Kube, NotFound, Object, Rejected
 from controlplane.kubernetes.names import MANAGED_BY, ROLLOUT_LABEL
 from controlplane.kubernetes.resources import CONFIG_MAP, MODEL_CANARY, ROLLOUT_HISTORY
 
@@ -128,7 +128,7 @@ class Books:
     async def _earlier(self, name: str) -> Object:
         """The ConfigMap of an earlier build; empty where there is none, it may not be read, or nobody asks for it."""
         if self._looks_earlier:
-            with suppress(NotFound, Refused):
+            with suppress(NotFound, Rejected):
                 return await self._kube.get(CONFIG_MAP, self._namespace, EARLIER.format(name))
         return {}
 

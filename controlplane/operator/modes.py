@@ -15,13 +15,13 @@ from controlplane.gateway.claims import Claims
 from controlplane.gateway.route import gateway_of, host_of
 from controlplane.gateway.router import GatewayRouter
 from controlplane.kserve.caches import Caches
-from controlplane.kserve.group import LlmRouter
 from controlplane.kserve.knative import KnativePlatform, KnativeRouter
+from controlplane.kserve.knative_service import service_of
 from controlplane.kserve.llm import LlmPlatform
-from controlplane.kserve.member import llm_name, llm_service
+from controlplane.kserve.llm_router import LlmRouter
+from controlplane.kserve.llm_service import llm_name, llm_service
 from controlplane.kserve.native import NativePlatform, NativeRouter
-from controlplane.kserve.predictors import workload
-from controlplane.kserve.revisions import service_of
+from controlplane.kserve.native_service import workload
 from controlplane.kserve.standard import KServeStandard
 from controlplane.kubernetes.api import Kube
 from controlplane.kubernetes.cache import Cache

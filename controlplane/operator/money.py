@@ -2,7 +2,7 @@
 
 Used by `world.py` where a gate asks about cost. A gateway counts all pods of a variant together, and not every server
 has counters of its own; so the dollars are counted from the pods: since when each is ready, and what a replica costs.
-Knows no prices; these come from the plan or the catalogue (`controlplane.adapters.priced`).
+Knows no prices; these come from the plan or the catalogue (`controlplane.adapters.cost_source`).
 """
 
 from collections.abc import Callable, Mapping
@@ -12,7 +12,7 @@ from canary.observation import Counters, PodCounters
 from canary.spec import metrics
 from canary.spec.models import CanarySpec
 from canary.weights import Arm
-from controlplane.adapters.priced import DOLLARS, HOUR, UPTIME, Priced
+from controlplane.adapters.cost_source import DOLLARS, HOUR, UPTIME, CostSource
 from controlplane.ports import MetricSource
 
 Pods = Mapping[Arm, Mapping[str, float]]
@@ -25,7 +25,7 @@ def asks_about_money(spec: CanarySpec) -> bool:
     return any(DOLLARS in (metrics.find(gate.metric).counts or ()) for gate in gates)
 
 
-class PricedPods(Priced):
+class PricedPods(CostSource):
     """Another source's numbers, and `dollars` for each pod of an arm that has a rate."""
 
     def __init__(self, source: MetricSource, rates: Mapping[Arm, float], pods: Callable[[], Pods]) -> None:

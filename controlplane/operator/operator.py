@@ -9,8 +9,8 @@ import functools
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Literal
 
-from controlplane.adapters.capped_http import CappedHttp
-from controlplane.adapters.listening import listen, serve
+from controlplane.adapters.bounded_http import BoundedHttp
+from controlplane.adapters.http_listener import listen, serve
 from controlplane.kserve.caches import Caches
 from controlplane.kubernetes.api import Kube, Object
 from controlplane.kubernetes.cache import Key
@@ -234,7 +234,7 @@ class Operator:
             queries=settings.queries,
             interval=settings.interval,
             find=Looks(look, self._clock),
-            ask=CappedHttp(most_bytes=MOST_BYTES),
+            ask=BoundedHttp(most_bytes=MOST_BYTES),
             known=settings.known,
             allowed=settings.hosts,
         )

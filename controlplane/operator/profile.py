@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 from canary.errors import BadInput, WorldError
 from controlplane.adapters.prometheus_api import PrometheusApi
 from controlplane.evidence.discover import Choice, Discovery
-from controlplane.evidence.places import Labels
+from controlplane.evidence.metric_locations import Labels
 from controlplane.ports import Clock
 
 SECONDS = 5.0

@@ -17,7 +17,7 @@ from canary.spec.cluster import cluster_faults, cluster_notes
 from canary.spec.models import ModelCanary
 from canary.spec.resource import at_rest, document_of, omitted, without_lines
 from canary.spec.stored import from_text
-from controlplane.adapters.priced import dollars_an_hour
+from controlplane.adapters.cost_source import dollars_an_hour
 from controlplane.kubernetes.api import Object
 from controlplane.operator.conditions import QUEUED, TIDYING
 from controlplane.operator.finalizer import is_leaving

@@ -15,9 +15,9 @@ import yaml
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from canary.errors import BadInput
-from controlplane.adapters.prometheus_access import Access
-from controlplane.adapters.reach import Reach
-from controlplane.evidence.places import Labels
+from controlplane.adapters.dial_policy import Reach
+from controlplane.adapters.prometheus_auth import PrometheusAuth
+from controlplane.evidence.metric_locations import Labels
 
 Addresses = Literal["named", "public", "private"]
 """Addresses in plans: none; those of the internet over https; those of private networks as well, over http too."""
@@ -53,7 +53,7 @@ class Known:
     name: str
     """What tells it from the others."""
     url: str
-    access: Access
+    access: PrometheusAuth
     labels: Labels
     reach: Reach | None = None
     """What may be dialled; None for an address that the operator itself was given."""
@@ -81,7 +81,7 @@ class Registry:
     def of(
         cls,
         url: str | None,
-        access: Access | None = None,
+        access: PrometheusAuth | None = None,
         *,
         named: Mapping[str, Entry] | None = None,
         addresses: Addresses = "named",
@@ -89,7 +89,7 @@ class Registry:
     ) -> "Registry":
         """`url` and `access`: the operator's own."""
         labels = labels or Labels()
-        own = Known(url, url, access or Access(), labels) if url is not None else None
+        own = Known(url, url, access or PrometheusAuth(), labels) if url is not None else None
         return cls(own, named or {}, addresses, labels)
 
     def find(self, plan: str, namespace: str, asked: str | None) -> Known:
@@ -115,10 +115,10 @@ class Registry:
             raise BadInput(
                 f"{plan}: platform.kserve.prometheus is {asked}; of addresses in plans only https:// is asked."
             )
-        return Known(address, address, Access(), self._with(""), Reach(private=private, loopback=False))
+        return Known(address, address, PrometheusAuth(), self._with(""), Reach(private=private, loopback=False))
 
     def _known(self, name: str, entry: Entry) -> Known:
-        access = Access(bearer_file=entry.token_file, ca_file=entry.ca_file, headers=entry.headers)
+        access = PrometheusAuth(bearer_file=entry.token_file, ca_file=entry.ca_file, headers=entry.headers)
         labels = self._with(entry.selector)
         return Known(f"{name} ({entry.url})", entry.url, access, labels, shared=not entry.namespaces)
 

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from canary.errors import WorldError
-from controlplane.kubernetes.api import Kube, NotFound, Object, Refused, Resource
+from controlplane.kubernetes.api import Kube, NotFound, Object, Rejected, Resource
 from controlplane.kubernetes.resources import ADMISSION_POLICY, ADMISSION_POLICY_BINDING
 from controlplane.ports import Clock
 
@@ -80,7 +80,7 @@ class RequestPolicy:
                 found = await self._kube.get(resource, None, NAME)
             except NotFound:
                 return f"{what} is not there"
-            except Refused:
+            except Rejected:
                 return f"{what} may not be read"
             if found.get("spec") != wanted["spec"]:
                 return f"{what} is not as this operator knows it"

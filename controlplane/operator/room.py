@@ -11,7 +11,7 @@ from canary.format import duration
 from canary.spec.models import ModelCanary, Variant
 from canary.spec.pods import Toleration
 from controlplane.kserve.caches import LLM_LABEL
-from controlplane.kserve.member import llm_name
+from controlplane.kserve.llm_service import llm_name
 from controlplane.kserve.pods import condition, leaving
 from controlplane.kserve.render import placement
 from controlplane.kubernetes.api import Object

@@ -16,8 +16,8 @@ from canary.errors import BadInput, WorldError
 from canary.rollout import Decision, Rollout
 from canary.spec.resource import without_spec
 from canary.spec.stored import to_text
-from controlplane.adapters.turns import Turns
-from controlplane.kubernetes.api import Kube, NotFound, Object, Refused
+from controlplane.adapters.fair_queue import Turns
+from controlplane.kubernetes.api import Kube, NotFound, Object, Rejected
 from controlplane.kubernetes.cache import Cache, Key, key_of
 from controlplane.operator.background import Background
 from controlplane.operator.charge import Charge, Means, Task, unfinished
@@ -377,7 +377,7 @@ class Roster:
             await self._farewell.finish(charge, object_)
             self._canaries.drop(key)  # it is gone, or waits for others; the watch says which
         else:
-            with suppress(Refused, NotFound):  # whoever may keep no history may roll out all the same
+            with suppress(Rejected, NotFound):  # whoever may keep no history may roll out all the same
                 await self.store(key[0]).books.flush(key[1], object_)
             await self.store(key[0]).note(key[1])
         self._drop(key)

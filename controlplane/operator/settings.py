@@ -6,7 +6,7 @@ Made by the command line, read by `operator.py`. Plans of rollouts are not setti
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from controlplane.adapters.reach import Network
+from controlplane.adapters.dial_policy import Network
 from controlplane.gateway.hostnames import Allowed
 from controlplane.kubernetes.allowance import MOST_BYTES
 from controlplane.kubernetes.consent import Listed

@@ -10,10 +10,10 @@ from typing import Any, Protocol
 from canary.serial import rfc3339
 from canary.spec.models import ModelCanary
 from canary.weights import ARMS, Arm
-from controlplane.evidence.places import Slot, SlotsSeen
+from controlplane.evidence.metric_locations import RouteSlot, SlotsSeen
 from controlplane.gateway.route import backends_of
 from controlplane.gateway.router import GatewayRouter
-from controlplane.kserve.drift import Drift as Changed
+from controlplane.kserve.drift import FieldDrift as Changed
 from controlplane.kserve.standard import KServeStandard
 from controlplane.kubernetes.names import service_name
 from controlplane.operator.site import Drift
@@ -113,9 +113,9 @@ class StandardSite:
     def places(self) -> SlotsSeen:
         """Who stands in each of the route's two places, and since when."""
         backends = backends_of(self._plan)
-        found: list[Slot | None] = [None, None]
+        found: list[RouteSlot | None] = [None, None]
         for arm, (place, since) in self.router.slots().items():
-            found[place] = Slot(backends[arm].variant, backends[arm].service, since)
+            found[place] = RouteSlot(backends[arm].variant, backends[arm].service, since)
         return found
 
     def _may_stop(self, arm: Arm) -> bool:

@@ -16,12 +16,12 @@ from canary.errors import BadInput, WorldError
 from canary.spec.models import ModelCanary, Variant
 from canary.weights import ARMS, Arm
 from controlplane.adapters.answer_budget import AnswerBudget
-from controlplane.adapters.capped_http import CappedHttp
-from controlplane.adapters.priced import rates_of
-from controlplane.adapters.prometheus_access import Credentials
+from controlplane.adapters.bounded_http import BoundedHttp
+from controlplane.adapters.cost_source import rates_of
 from controlplane.adapters.prometheus_api import PrometheusApi
-from controlplane.evidence.fleet import MOST_BYTES, FleetMetrics, period_of
-from controlplane.evidence.places import Key, Places
+from controlplane.adapters.prometheus_auth import Credentials
+from controlplane.evidence.metric_locations import Key, MetricLocations
+from controlplane.evidence.shared_prometheus import MOST_BYTES, SharedPrometheus, period_of
 from controlplane.gateway.claims import Claims
 from controlplane.gateway.hostnames import Allowed
 from controlplane.kserve.caches import Caches
@@ -65,7 +65,7 @@ class Open:
 
     plan: ModelCanary
     site: ClusterSite
-    fleet: FleetMetrics
+    fleet: SharedPrometheus
     profile: str
     """Empty until it is found out: nothing is read before."""
     servers: Mapping[Arm, str]
@@ -84,7 +84,7 @@ class ClusterWorld:
         prometheus: Registry | str | None,
         interval: float,
         find: Find | None = None,
-        ask: CappedHttp | None = None,
+        ask: BoundedHttp | None = None,
         known: Catalogue | None = None,
         allowed: Allowed | None = None,
         queries: bool = True,
@@ -105,7 +105,7 @@ class ClusterWorld:
         self._interval, self._queries = interval, queries
         self._find, self._ask, self._known = find, ask, known or builtin()
         self.claims = Claims(caches.routes, caches.routes_elsewhere, allowed)
-        self._fleets: dict[str, FleetMetrics] = {}
+        self._fleets: dict[str, SharedPrometheus] = {}
         self._public_tls: ssl.SSLContext | None = None
         """For all addresses out of plans: certificates to trust take most of a megabyte."""
         self._open: dict[Key, Open] = {}
@@ -192,7 +192,7 @@ class ClusterWorld:
         if own is not None:
             await self._fleets[own.name].tick()
 
-    async def _read_beside(self, name: str, fleet: FleetMetrics) -> None:
+    async def _read_beside(self, name: str, fleet: SharedPrometheus) -> None:
         """Read one more, unless its last answer is still on its way; nobody waits for it."""
         if name in self._beside:
             return
@@ -257,14 +257,14 @@ class ClusterWorld:
         opened = self._open[key]
         opened.fleet.register(key, places_of(opened.plan, key[0], opened.site, opened.profile))
 
-    def _fleet_on(self, known: Known) -> FleetMetrics:
+    def _fleet_on(self, known: Known) -> SharedPrometheus:
         """One for each Prometheus. What shows who we are goes to the one that it is for, and to no other."""
         if known.name not in self._fleets:
             credentials = Credentials(known.access, known.url, tls=None if known.trusted else self._public_tls)
             if not known.trusted:
                 self._public_tls = credentials.tls or self._public_tls
             bound = MOST_BYTES if known.shared else MOST_BYTES_OF_SOME
-            http = CappedHttp(
+            http = BoundedHttp(
                 most_bytes=bound if known.trusted else MOST_BYTES_OF_A_PLANS,
                 tls=credentials.tls,
                 headers=credentials.headers,
@@ -278,7 +278,7 @@ class ClusterWorld:
                 turns=None if known.trusted else self._parsing,
                 budget=self._budget_of(known),
             )
-            self._fleets[known.name] = FleetMetrics(
+            self._fleets[known.name] = SharedPrometheus(
                 api, clock=self._clock, interval=self._interval, labels=known.labels, spawn=self._background.spawn
             )
         return self._fleets[known.name]
@@ -297,7 +297,7 @@ class ClusterWorld:
                 del self._fleets[name]
                 self._background.spawn(self._closed(fleet))
 
-    async def _closed(self, fleet: FleetMetrics) -> None:
+    async def _closed(self, fleet: SharedPrometheus) -> None:
         await self._clock.sleep(2 * ANSWER_WITHIN)  # an answer of it may still be on its way
         await fleet.api.close()
         fleet.close()
@@ -306,7 +306,7 @@ class ClusterWorld:
         self.say(sentence)
 
 
-def _counts(fleet: FleetMetrics, key: Key) -> bool:
+def _counts(fleet: SharedPrometheus, key: Key) -> bool:
     """Whether numbers of this rollout were read."""
     try:
         fleet.newest(key)
@@ -315,11 +315,11 @@ def _counts(fleet: FleetMetrics, key: Key) -> bool:
     return True
 
 
-def places_of(plan: ModelCanary, namespace: str, site: ClusterSite, profile: str) -> Places:
+def places_of(plan: ModelCanary, namespace: str, site: ClusterSite, profile: str) -> MetricLocations:
     """Where the numbers of a rollout are."""
     spec = plan.spec
     variants: Mapping[Arm, Variant] = {"stable": spec.stable, "canary": spec.canary}
-    return Places(
+    return MetricLocations(
         namespace=namespace,
         route=plan.metadata.name,
         slots=site.places,

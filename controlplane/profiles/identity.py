@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from canary.errors import Unavailable
-from controlplane.adapters.capped_http import Answer, CappedHttp
+from controlplane.adapters.bounded_http import BoundedAnswer, BoundedHttp
 from controlplane.profiles.sources import read_json
 from profiles.errors import Malformed
 from profiles.fingerprint import Fingerprint
@@ -47,7 +47,7 @@ def fingerprint(source: str) -> Fingerprint:
 
 
 async def _asked(url: str) -> Fingerprint:
-    http = CappedHttp(most_bytes=MOST_BYTES, tls=ssl.create_default_context())
+    http = BoundedHttp(most_bytes=MOST_BYTES, tls=ssl.create_default_context())
     try:
         return await of_endpoint(http, url)
     except Unavailable as wrong:
@@ -90,7 +90,7 @@ def template_digest(path: Path, tokenizer: dict[str, Any]) -> str | None:
 
 
 async def of_endpoint(
-    http: CappedHttp, url: str, model: str | None = None, *, seconds: float = TIMEOUT_SECONDS
+    http: BoundedHttp, url: str, model: str | None = None, *, seconds: float = TIMEOUT_SECONDS
 ) -> Fingerprint:
     """What a vLLM-compatible server shows of this model (None: its first): card, version, tokens of fixed texts.
 
@@ -100,7 +100,7 @@ async def of_endpoint(
 
 
 async def of_served(
-    http: CappedHttp, url: str, model: str | None, *, seconds: float
+    http: BoundedHttp, url: str, model: str | None, *, seconds: float
 ) -> tuple[Fingerprint, tuple[str, ...]]:
     """The same, and the names that the server answers to; raises as `of_endpoint` does."""
     root = url.rstrip("/").removesuffix("/v1")
@@ -127,25 +127,25 @@ async def of_served(
     return found, tuple(str(each["id"]) for each in _cards(cards))
 
 
-async def tokenized(http: CappedHttp, seconds: float, root: str, request: dict[str, Any]) -> list[int] | None:
+async def tokenized(http: BoundedHttp, seconds: float, root: str, request: dict[str, Any]) -> list[int] | None:
     """The server's tokens; None where it does not offer `/tokenize`."""
     found = _object(await http.post_json(f"{root}/tokenize", seconds=seconds, body=request)).get("tokens")
     return found if isinstance(found, list) else None
 
 
-def _card(cards: Answer, model: str | None) -> dict[str, Any] | None:
+def _card(cards: BoundedAnswer, model: str | None) -> dict[str, Any] | None:
     """The served model of this name, else the first; None where no model is listed."""
     named = _cards(cards)
     return next((each for each in named if each["id"] == model), named[0] if named else None)
 
 
-def _cards(cards: Answer) -> list[dict[str, Any]]:
+def _cards(cards: BoundedAnswer) -> list[dict[str, Any]]:
     """All served models that have a name."""
     listed = _object(cards).get("data")
     return [each for each in listed if isinstance(each, dict) and "id" in each] if isinstance(listed, list) else []
 
 
-def _object(answer: Answer) -> dict[str, Any]:
+def _object(answer: BoundedAnswer) -> dict[str, Any]:
     """The JSON object of an answer; an empty one where the path is not offered or says something else."""
     if answer.status != 200:
         return {}

@@ -13,7 +13,7 @@ from canary.errors import Unavailable
 from canary.observation import FingerprintDifference, FingerprintSeen
 from canary.spec.models import CanarySpec, Variant
 from canary.weights import Arm
-from controlplane.adapters.capped_http import CappedHttp
+from controlplane.adapters.bounded_http import BoundedHttp
 from controlplane.ports import Clock
 from controlplane.profiles.identity import of_directory, of_served
 from profiles.errors import Malformed
@@ -33,7 +33,7 @@ class ServedIdentity:
         self,
         spec: CanarySpec,
         endpoints: Callable[[], Mapping[Arm, Mapping[str, str]]],
-        http: CappedHttp,
+        http: BoundedHttp,
         *,
         clock: Clock,
         files: bool = False,

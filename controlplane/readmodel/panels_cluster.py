@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from canary.rollout import Rollout
-from controlplane.gitsources.origin import annotations
+from controlplane.gitsources.provenance import annotations
 from controlplane.kserve.pods import seconds
 from controlplane.kubernetes.api import Object
 from controlplane.view.facts import Commit, Condition, Facts, Origin, Replica

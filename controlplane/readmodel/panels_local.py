@@ -15,9 +15,9 @@ from canary.observation import Seen
 from canary.rollout import Rollout
 from canary.weights import ARMS
 from controlplane.adapters.process_child import child_of, port_of
-from controlplane.adapters.process_record import Record, Records
+from controlplane.adapters.process_record import ProcessRecord, ProcessRecords
 from controlplane.adapters.processes import RECORDS_FILE
-from controlplane.alerts.ledger import lines_of
+from controlplane.alerts.delivery_log import lines_of
 from controlplane.gitops.git_state import GitState, GitStateStore
 from controlplane.private_files import read_json
 from controlplane.view.facts import Commit, Facts, Origin, Replica, Told
@@ -50,7 +50,7 @@ def prometheus_port(folder: Path) -> int | None:
 def _replicas(file: Path, seen: Seen) -> Iterable[Replica]:
     """The processes on record that still run or ought to, stable first."""
     try:
-        records = Records(file).all()
+        records = ProcessRecords(file).all()
     except SerinusError:
         return
     for arm in reversed(ARMS) if ARMS[0] == "canary" else ARMS:
@@ -70,7 +70,7 @@ def _replicas(file: Path, seen: Seen) -> Iterable[Replica]:
                 )
 
 
-def _trouble(record: Record, problem: str, *, alive: bool) -> str:
+def _trouble(record: ProcessRecord, problem: str, *, alive: bool) -> str:
     if not alive:
         return "its process has ended" + (f": {problem}" if problem else "")
     return "it is being stopped" if record.stopping else problem or "it is not ready yet"

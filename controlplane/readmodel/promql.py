@@ -17,8 +17,8 @@ from canary.spec.models import CanarySpec, Gate, KServePlatform
 from canary.spec.sources import ANY_SERVER, PROFILES, Row
 from canary.spec.units import Unreadable
 from controlplane.adapters.prometheus_gates import DEFAULT_WINDOW_S, duration, query_of
-from controlplane.evidence.owners import CLUSTER
-from controlplane.evidence.questions import family_of
+from controlplane.evidence.promql_selectors import family_of
+from controlplane.evidence.series_attribution import CLUSTER
 from controlplane.kubernetes.names import service_name
 from controlplane.operator.modes import MODES
 from controlplane.view.facts import safe_link

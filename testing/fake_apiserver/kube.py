@@ -17,13 +17,13 @@ from canary.errors import Conflict, Unavailable
 from controlplane.kubernetes.api import (
     FIELD_MANAGER,
     Exists,
-    Gone,
-    Listing,
+    KubeRequest,
     NotFound,
     Object,
-    Refused,
-    Request,
+    ObjectList,
+    Rejected,
     Resource,
+    ResourceExpired,
     Slim,
     WatchEvent,
 )
@@ -55,7 +55,7 @@ class MemoryKube:
         self.server = server or MemoryServer(clock.now)
         self.clock = clock
         self.manager = manager
-        self.counts: Counter[Request] = Counter()
+        self.counts: Counter[KubeRequest] = Counter()
         """Requests of this client so far, failed ones included."""
         self.latency = 0.0
         """Seconds that every request takes before it has any effect."""
@@ -109,10 +109,10 @@ class MemoryKube:
         self.server.log.end(error)
 
     def compact(self, *, watches: bool = False) -> None:
-        """Forget old versions: watches from them are `Gone`; with `watches` so are those that are open."""
+        """Forget old versions: watches from them are `ResourceExpired`; with `watches` so are those that are open."""
         self.server.compact()
         if watches:
-            self.break_watches(Gone("The resourceVersion for the provided watch is too old."))
+            self.break_watches(ResourceExpired("The resourceVersion for the provided watch is too old."))
 
     # The eight verbs
 
@@ -123,7 +123,7 @@ class MemoryKube:
 
     async def list(
         self, resource: Resource, namespace: str | None = None, *, labels: str = "", slim: Slim | None = None
-    ) -> Listing:
+    ) -> ObjectList:
         """See `api.Kube`."""
         async with self._request("list", resource, namespace):
             listing = self.server.listing(resource, namespace, labels)
@@ -172,7 +172,7 @@ class MemoryKube:
         meta = object_["metadata"]
         async with self._request("patch", resource, meta.get("namespace"), meta["name"]):
             if "managedFields" in meta:
-                raise Refused("metadata.managedFields must be nil")
+                raise Rejected("metadata.managedFields must be nil")
             before = self.server.find(resource, key_of(object_))
             live = before or {"metadata": {}}
             wanted = _typed(resource, copied(object_))
@@ -225,7 +225,7 @@ class MemoryKube:
     ) -> AsyncIterator[None]:
         """The manners of a real server around every request: it has a path, is counted, takes its time and may fail."""
         resource.path(namespace, name, subresource)
-        self.counts[Request.of(verb, resource, subresource)] += 1
+        self.counts[KubeRequest.of(verb, resource, subresource)] += 1
         if self.latency:
             await self.clock.sleep(self.latency)
         if self.down:
@@ -260,7 +260,7 @@ def _json_patched(document: Object, operations: Sequence[Mapping[str, Any]]) -> 
         # not hold and a path that is gone look alike.
         if any(each["op"] == "test" for each in operations):
             raise Conflict(f"the patch does not fit the object as it is now: {failed}") from failed
-        raise Refused("the server rejected our request due to an error in our request") from failed
+        raise Rejected("the server rejected our request due to an error in our request") from failed
     return patched
 
 

@@ -7,13 +7,13 @@ import asyncio
 from collections import deque
 from dataclasses import dataclass, field
 
-from controlplane.kubernetes.api import Gone, Object, Resource, WatchEvent
+from controlplane.kubernetes.api import Object, Resource, ResourceExpired, WatchEvent
 from controlplane.kubernetes.cache import Key
 from testing.fake_apiserver.patches import copied
 from testing.fake_apiserver.selector import matches
 
 KEPT = 10_000
-"""Changes that are remembered; watches from before are `Gone`."""
+"""Changes that are remembered; watches from before are `ResourceExpired`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +75,9 @@ class Log:
             watcher.tell(change)
 
     def replay(self, watcher: Watcher, version: int) -> None:
-        """Tell a watcher all that happened after this version; raises `Gone`."""
+        """Tell a watcher all that happened after this version; raises `ResourceExpired`."""
         if version < self._compacted:
-            raise Gone(f"too old resource version: {version} ({self._compacted})")
+            raise ResourceExpired(f"too old resource version: {version} ({self._compacted})")
         for change in self._changes:
             if change.version > version:
                 watcher.tell(change)

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 
 from canary.dns import is_subdomain
 from canary.errors import Conflict, WorldError
-from controlplane.kubernetes.api import Listing, NotFound, Object, Refused, Resource, WatchEvent
+from controlplane.kubernetes.api import NotFound, Object, ObjectList, Rejected, Resource, WatchEvent
 from controlplane.kubernetes.cache import Key, key_of
 from controlplane.kubernetes.resources import CONFIG_MAP, EVENT, LEASE, NAMESPACE, ROLLOUT_HISTORY, SECRET
 from testing.fake_apiserver.log import Change, Log, Watcher, selected
@@ -72,7 +72,7 @@ class MemoryServer:
                 raise
             return None
 
-    def listing(self, resource: Resource, namespace: str | None, labels: str) -> Listing:
+    def listing(self, resource: Resource, namespace: str | None, labels: str) -> ObjectList:
         """Copies of all that match, in the order of their names."""
         if resource in self.missing:
             raise NotFound("the server could not find the requested resource")
@@ -81,14 +81,14 @@ class MemoryServer:
             for (place, _), object_ in sorted(self._objects.get(resource, {}).items())
             if namespace in {None, place} and selected(labels, object_)
         ]
-        return Listing(found, str(self.version))
+        return ObjectList(found, str(self.version))
 
     def write(
         self, verb: str, resource: Resource, before: Object | None, after: Object, subresource: str = ""
     ) -> Object:
         """Make `after` the newest state, as the server would: keeps what is not the writer's to change.
 
-        Raises `Refused`, `Conflict` and whatever an `admit` hook raises; then nothing has changed.
+        Raises `Rejected`, `Conflict` and whatever an `admit` hook raises; then nothing has changed.
         """
         self._check(resource, before, after)
         after = self._settled(resource, before, after, subresource)
@@ -197,7 +197,7 @@ class MemoryServer:
                     f'metadata.labels: Invalid value: "{value}": a label value of "{label}" is at most 63 letters'
                 )
         if faults:
-            raise Refused(f'{resource.kind} "{name}" is invalid: {"; ".join(faults)}')
+            raise Rejected(f'{resource.kind} "{name}" is invalid: {"; ".join(faults)}')
         expected = meta.get("resourceVersion")
         if before is not None and expected and expected != before["metadata"]["resourceVersion"]:
             raise Conflict(

@@ -11,13 +11,13 @@ from canary.errors import WorldError
 from canary.observation import Counters, PodCounters
 from canary.spec.models import Gate
 from canary.weights import ARMS
-from controlplane.adapters.prometheus_access import Access
 from controlplane.adapters.prometheus_api import PrometheusApi
+from controlplane.adapters.prometheus_auth import PrometheusAuth
 from controlplane.adapters.system_clock import SystemClock
-from controlplane.evidence.checkup import of_cluster
-from controlplane.evidence.checkup_metrics import of_metrics
-from controlplane.evidence.fleet import FleetMetrics
-from controlplane.evidence.places import Places, Slot
+from controlplane.evidence.doctor_cluster import of_cluster
+from controlplane.evidence.doctor_metrics import of_metrics
+from controlplane.evidence.metric_locations import MetricLocations, RouteSlot
+from controlplane.evidence.shared_prometheus import SharedPrometheus
 from controlplane.kubernetes.client import KubeClient
 from tests.cluster.bed import Node
 from tests.cluster.objects import route, service
@@ -31,9 +31,9 @@ GATES = (
 )
 
 
-def _places(namespace: str, since: float) -> Places:
-    slots = (Slot("stable", "stable-predictor", since), Slot("canary", "canary-predictor", since))
-    return Places(
+def _places(namespace: str, since: float) -> MetricLocations:
+    slots = (RouteSlot("stable", "stable-predictor", since), RouteSlot("canary", "canary-predictor", since))
+    return MetricLocations(
         namespace=namespace,
         route="chat",
         slots=lambda: slots,
@@ -52,7 +52,7 @@ def _errors(counters: Counters) -> dict[str, float]:
 
 
 async def _ticked(
-    fleet: FleetMetrics, key: tuple[str, str], wanted: Callable[[Counters], T | None], seconds: float = 30
+    fleet: SharedPrometheus, key: tuple[str, str], wanted: Callable[[Counters], T | None], seconds: float = 30
 ) -> tuple[T, list[Counters]]:
     """Tick until the counters are as wanted; answers what was found, and all different counters on the way."""
     seen: list[Counters] = []
@@ -95,7 +95,7 @@ async def test_each_arm_has_its_own_numbers_and_the_past_is_what_was_read_live(n
     )
     node.until_ready(namespace, "stable", "canary")
     api = PrometheusApi(node.prometheus, seconds=5)
-    fleet = FleetMetrics(api, clock=SystemClock(), interval=1.0)
+    fleet = SharedPrometheus(api, clock=SystemClock(), interval=1.0)
     key = (namespace, "chat")
     fleet.register(key, _places(namespace, since=time.time() - 1))
     try:
@@ -153,7 +153,7 @@ async def test_the_doctor_finds_the_test_bed_in_order(node: Node, namespace: str
     try:
         while True:
             cluster = await of_cluster(kube, clock, namespace=namespace, gateway="kserve/kserve-ingress-gateway")
-            metrics = await of_metrics(node.prometheus, clock, namespace=namespace, access=Access())
+            metrics = await of_metrics(node.prometheus, clock, namespace=namespace, access=PrometheusAuth())
             found = {check.about: check for check in (*cluster, *metrics)}
             told = found["metrics profile"].says.startswith("envoy-gateway: ")
             if told or time.monotonic() > end:

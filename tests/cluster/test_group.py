@@ -21,8 +21,8 @@ from canary.spec.models import ModelCanary
 from canary.weights import ALL_CANARY, Arm, Weights
 from controlplane.adapters.system_clock import SystemClock
 from controlplane.kserve.caches import Caches
-from controlplane.kserve.group import LlmRouter
 from controlplane.kserve.llm import LlmPlatform
+from controlplane.kserve.llm_router import LlmRouter
 from controlplane.kubernetes.api import Object
 from controlplane.kubernetes.client import KubeClient
 from controlplane.operator.following import following

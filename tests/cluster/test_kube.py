@@ -10,10 +10,10 @@ from controlplane.adapters.system_clock import SystemClock
 from controlplane.kubectl.client import ThinClient
 from controlplane.kubectl.kubeconfig import find
 from controlplane.kubernetes import client as client_module
-from controlplane.kubernetes.access import Access
-from controlplane.kubernetes.api import Busy, Object, Refused, Request, Resource
+from controlplane.kubernetes.api import KubeRequest, Object, Rejected, Resource, TooManyRequests
 from controlplane.kubernetes.cache import Cache, key_of
 from controlplane.kubernetes.client import KubeClient
+from controlplane.kubernetes.cluster_config import ClusterConfig
 from controlplane.kubernetes.election import Election
 from controlplane.kubernetes.reflector import Reflector, without_managed_fields
 from controlplane.kubernetes.resources import CONFIG_MAP, HTTP_ROUTE, LEASE
@@ -61,13 +61,13 @@ def samples(light: Light) -> None:
 class TestKubeClient(KubePromises):
     @pytest.fixture
     async def kube(self, light: Light, namespace: str) -> AsyncIterator[KubeClient]:
-        client = KubeClient(await Access.find(kubeconfig=str(light.kubeconfig)))
+        client = KubeClient(await ClusterConfig.find(kubeconfig=str(light.kubeconfig)))
         yield client
         await client.close()
 
     @pytest.fixture
     async def other(self, light: Light, namespace: str) -> AsyncIterator[KubeClient]:
-        client = KubeClient(await Access.find(kubeconfig=str(light.kubeconfig)), manager="argocd")
+        client = KubeClient(await ClusterConfig.find(kubeconfig=str(light.kubeconfig)), manager="argocd")
         yield client
         await client.close()
 
@@ -98,7 +98,7 @@ class TestKubeClient(KubePromises):
             await kube.create(CONFIG_MAP, a_map(namespace, name, {"text": "x" * 900_000}, labels={"t": "large"}))
         listing = await kube.list(CONFIG_MAP, namespace, labels="t=large", slim=without_managed_fields)
         assert [each["metadata"]["name"] for each in listing.items] == names
-        assert kube.counts[Request.of("list", CONFIG_MAP)] > 14 * 900_000 / client_module.MOST_BYTES + 1
+        assert kube.counts[KubeRequest.of("list", CONFIG_MAP)] > 14 * 900_000 / client_module.MOST_BYTES + 1
 
     @pytest.mark.parametrize("levels", [250, 9_000])
     async def test_r3_an_object_as_deep_as_the_server_takes_it_hides_no_other(
@@ -136,14 +136,14 @@ class TestKubeClient(KubePromises):
         name = f"away-{namespace}"
         await kube.create(VALIDATING_WEBHOOK, a_webhook(name, namespace))
         try:
-            await comes_to(kube, namespace, Busy)
+            await comes_to(kube, namespace, TooManyRequests)
         finally:
             await kube.delete(VALIDATING_WEBHOOK, None, name)
 
     async def test_what_quota_forbids_is_refused_in_the_servers_words(self, kube: KubeClient, namespace: str) -> None:
         quota = {"metadata": {"namespace": namespace, "name": "none"}, "spec": {"hard": {"count/configmaps": "0"}}}
         await kube.create(RESOURCE_QUOTA, quota)
-        assert "exceeded quota" in str(await comes_to(kube, namespace, Refused))
+        assert "exceeded quota" in str(await comes_to(kube, namespace, Rejected))
 
     async def test_a_reflector_follows_a_real_server(self, kube: KubeClient, namespace: str) -> None:
         cache = Cache(CONFIG_MAP)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from canary.errors import Conflict
-from controlplane.kubernetes.api import Exists, Gone, Kube, NotFound, Object, Refused, Resource, WatchEvent
+from controlplane.kubernetes.api import Exists, Kube, NotFound, Object, Rejected, Resource, ResourceExpired, WatchEvent
 from controlplane.kubernetes.resources import CONFIG_MAP, NAMESPACE
 from tests.contracts.nesting import depth_of, nested
 
@@ -168,7 +168,7 @@ class KubePromises:
 
     @pytest.mark.parametrize("name", ["Upper", "under_score", "-dash", "a" * 254])
     async def test_a_name_that_cannot_be_is_refused(self, kube: Kube, namespace: str, name: str) -> None:
-        with pytest.raises(Refused, match=name[:50]):
+        with pytest.raises(Rejected, match=name[:50]):
             await kube.create(CONFIG_MAP, a_map(namespace, name))
 
     @pytest.mark.parametrize("name", ["../other/configmaps/settings", "..", "a/b", "a%2fb", "A", "a?x=y", "a#b", ""])
@@ -186,14 +186,14 @@ class KubePromises:
             kube.patch(CONFIG_MAP, namespace, "settings", {"data": {"a": "2"}}, subresource=f"../{name}"),
             kube.delete(CONFIG_MAP, namespace, name),
         ):
-            with pytest.raises(Refused, match=r"cannot be the name of|is invalid"):
+            with pytest.raises(Rejected, match=r"cannot be the name of|is invalid"):
                 await asked
-        with pytest.raises(Refused, match="cannot be the name of"):
+        with pytest.raises(Rejected, match="cannot be the name of"):
             await anext(aiter(kube.watch(CONFIG_MAP, f"../{name}", version_of(there))))
         assert await kube.get(CONFIG_MAP, namespace, "settings") == there
 
     async def test_a_label_that_is_too_long_is_refused_and_nothing_is_made(self, kube: Kube, namespace: str) -> None:
-        with pytest.raises(Refused, match="63"):
+        with pytest.raises(Rejected, match="63"):
             await kube.apply(CONFIG_MAP, a_map(namespace, labels={"x": "y" * 64}))
         with pytest.raises(NotFound):
             await kube.get(CONFIG_MAP, namespace, "settings")
@@ -264,7 +264,7 @@ class KubePromises:
 
     async def test_an_untested_patch_that_cannot_be_carried_out_is_refused(self, kube: Kube, namespace: str) -> None:
         await kube.create(CONFIG_MAP, a_map(namespace))
-        with pytest.raises(Refused):
+        with pytest.raises(Rejected):
             await kube.patch(CONFIG_MAP, namespace, "settings", [{"op": "remove", "path": "/data/z"}])
 
     async def test_a_first_status_can_be_written_on_the_condition_that_there_is_none(
@@ -444,5 +444,5 @@ class KubePromises:
     ) -> None:
         await kube.create(CONFIG_MAP, a_map(namespace))
         kind, version = too_old()
-        with pytest.raises(Gone):
+        with pytest.raises(ResourceExpired):
             await heard(kube, namespace, version, enough=1, of=kind)

@@ -11,16 +11,16 @@ import pytest
 
 from canary.errors import Unavailable, WorldError
 from canary.spec.alerts import Email
-from controlplane.adapters.reach import Reach, networks_of
-from controlplane.alerts.channel import Busy, Channel, Refused
-from controlplane.alerts.channels.alertmanager import Alertmanager
-from controlplane.alerts.channels.discord import Discord
-from controlplane.alerts.channels.mail import Mail
-from controlplane.alerts.channels.opsgenie import Opsgenie
-from controlplane.alerts.channels.pagerduty import PagerDuty
-from controlplane.alerts.channels.slack import Slack
-from controlplane.alerts.channels.teams import Teams
-from controlplane.alerts.channels.webhook import Webhook
+from controlplane.adapters.dial_policy import Reach, networks_of
+from controlplane.alerts.channel import AlertChannel, DeliveryDeferred, DeliveryRejected
+from controlplane.alerts.channels.alertmanager import AlertmanagerChannel
+from controlplane.alerts.channels.discord import DiscordChannel
+from controlplane.alerts.channels.mail import MailChannel
+from controlplane.alerts.channels.opsgenie import OpsgenieChannel
+from controlplane.alerts.channels.pagerduty import PagerDutyChannel
+from controlplane.alerts.channels.slack import SlackChannel
+from controlplane.alerts.channels.teams import TeamsChannel
+from controlplane.alerts.channels.webhook import WebhookChannel
 from controlplane.alerts.post import Post
 from controlplane.alerts.secrets import Missing
 from tests.controlplane.alerts.receivers import NAME, MailServer, Receiver, rebinding, trusting
@@ -28,16 +28,16 @@ from tests.controlplane.alerts.samples import BLIND, ROLLED_BACK, SEES_AGAIN, Gi
 
 MARKER = "MARKER-9c41"
 """Stands in every secret; whoever shows it leaks."""
-HTTP: dict[str, Callable[[Given, Post, str], Channel]] = {
-    "slack": lambda secrets, post, _: Slack(ref("url"), secrets, post, channel="#ml"),
-    "teams": lambda secrets, post, _: Teams(ref("url"), secrets, post),
-    "discord": lambda secrets, post, _: Discord(ref("url"), secrets, post),
-    "pagerduty": lambda secrets, post, url: PagerDuty(ref("key"), secrets, post, address=url),
-    "opsgenie": lambda secrets, post, url: Opsgenie(ref("key"), secrets, post, address=url),
-    "webhook": lambda secrets, post, _: Webhook(
+HTTP: dict[str, Callable[[Given, Post, str], AlertChannel]] = {
+    "slack": lambda secrets, post, _: SlackChannel(ref("url"), secrets, post, channel="#ml"),
+    "teams": lambda secrets, post, _: TeamsChannel(ref("url"), secrets, post),
+    "discord": lambda secrets, post, _: DiscordChannel(ref("url"), secrets, post),
+    "pagerduty": lambda secrets, post, url: PagerDutyChannel(ref("key"), secrets, post, address=url),
+    "opsgenie": lambda secrets, post, url: OpsgenieChannel(ref("key"), secrets, post, address=url),
+    "webhook": lambda secrets, post, _: WebhookChannel(
         ref("url"), secrets, post, now=lambda: 5.0, signing_key=ref("key"), token=ref("token")
     ),
-    "alertmanager": lambda secrets, post, _: Alertmanager(
+    "alertmanager": lambda secrets, post, _: AlertmanagerChannel(
         ref("url"), secrets, post, now=lambda: 5.0, token=ref("token")
     ),
 }
@@ -47,7 +47,7 @@ HTTP: dict[str, Callable[[Given, Post, str], Channel]] = {
 class Rig:
     """A channel and its server, with the same handles for HTTP and mail."""
 
-    channel: Channel
+    channel: AlertChannel
     server: Receiver | MailServer
     secrets: Given
 
@@ -79,7 +79,7 @@ async def rig(request: pytest.FixtureRequest) -> AsyncIterator[Rig]:
                     "passwordFrom": ref("password"),
                 }
             )
-            yield Rig(Mail(plan, secrets, Reach(), tls=trusting()), mails, secrets)
+            yield Rig(MailChannel(plan, secrets, Reach(), tls=trusting()), mails, secrets)
         return
     async with Receiver() as web:
         secrets = Given(url=web.url(f"/{MARKER}"), key=MARKER, token=MARKER)
@@ -113,7 +113,7 @@ async def test_a_failing_server_is_an_outage(rig: Rig) -> None:
 
 async def test_a_server_that_says_no_refuses(rig: Rig) -> None:
     rig.answer(400)
-    with pytest.raises(Refused):
+    with pytest.raises(DeliveryRejected):
         await rig.channel.send(ROLLED_BACK)
 
 
@@ -162,7 +162,7 @@ async def test_a_name_says_kind_and_reference(rig: Rig) -> None:
 
 
 @pytest.fixture(params=HTTP)
-async def web(request: pytest.FixtureRequest) -> AsyncIterator[tuple[Channel, Receiver]]:
+async def web(request: pytest.FixtureRequest) -> AsyncIterator[tuple[AlertChannel, Receiver]]:
     async with Receiver() as server:
         secrets = Given(url=server.url(), key="key", token="token")
         yield HTTP[request.param](secrets, Post(Reach(), seconds=0.3), server.url("")), server
@@ -189,32 +189,32 @@ async def test_s4_the_address_that_was_checked_is_the_one_that_is_dialled(
     assert [each.connections for each in servers] == [1, 0]
 
 
-def at_name(kind: str, reach: Reach, port: int) -> Channel:
+def at_name(kind: str, reach: Reach, port: int) -> AlertChannel:
     """A channel whose receiver is written as a name."""
     url = f"http://{NAME}:{port}/"
     if kind != "email":
         return HTTP[kind](Given(url=url, key="key", token="token"), Post(reach), url)
     plan = {"to": ["a@example.com"], "from": "s@example.com", "server": f"{NAME}:{port}", "security": "none"}
-    return Mail(Email.model_validate(plan), Given(), reach)
+    return MailChannel(Email.model_validate(plan), Given(), reach)
 
 
-async def test_a_redirect_is_not_followed(web: tuple[Channel, Receiver]) -> None:
+async def test_a_redirect_is_not_followed(web: tuple[AlertChannel, Receiver]) -> None:
     channel, server = web
     server.answers, server.headers = [302], {"location": server.url("/elsewhere")}
-    with pytest.raises(Refused, match="redirect"):
+    with pytest.raises(DeliveryRejected, match="redirect"):
         await channel.send(ROLLED_BACK)
     assert len(server.got) == 1
 
 
-async def test_a_server_that_asks_to_wait_is_heard(web: tuple[Channel, Receiver]) -> None:
+async def test_a_server_that_asks_to_wait_is_heard(web: tuple[AlertChannel, Receiver]) -> None:
     channel, server = web
     server.answers, server.headers = [429], {"retry-after": "17"}
-    with pytest.raises(Busy) as caught:
+    with pytest.raises(DeliveryDeferred) as caught:
         await channel.send(ROLLED_BACK)
     assert caught.value.wait == 17
 
 
-async def test_a_server_that_hangs_is_left(web: tuple[Channel, Receiver]) -> None:
+async def test_a_server_that_hangs_is_left(web: tuple[AlertChannel, Receiver]) -> None:
     channel, server = web
     server.hangs = True
     async with asyncio.timeout(60):
@@ -222,7 +222,7 @@ async def test_a_server_that_hangs_is_left(web: tuple[Channel, Receiver]) -> Non
             await channel.send(ROLLED_BACK)
 
 
-async def test_no_session_and_no_cookie_is_kept(web: tuple[Channel, Receiver]) -> None:
+async def test_no_session_and_no_cookie_is_kept(web: tuple[AlertChannel, Receiver]) -> None:
     channel, server = web
     server.headers = {"set-cookie": "a=b"}
     await channel.send(ROLLED_BACK)

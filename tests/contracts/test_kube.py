@@ -6,9 +6,9 @@ import pytest
 from kubernetes.aio.client.configuration import Configuration
 
 from controlplane.adapters.system_clock import SystemClock
-from controlplane.kubernetes.access import Access
 from controlplane.kubernetes.api import Resource
 from controlplane.kubernetes.client import KubeClient
+from controlplane.kubernetes.cluster_config import ClusterConfig
 from controlplane.kubernetes.resources import CONFIG_MAP, NAMESPACE
 from testing.fake_apiserver.kube import MemoryKube
 from tests.contracts.kube_promises import SAMPLE, UNKNOWN, KubePromises
@@ -55,13 +55,13 @@ class TestServedMemory(KubePromises):
 
     @pytest.fixture
     async def kube(self, host: str) -> AsyncIterator[KubeClient]:
-        client = KubeClient(Access(Configuration(host=host)))
+        client = KubeClient(ClusterConfig(Configuration(host=host)))
         yield client
         await client.close()
 
     @pytest.fixture
     async def other(self, host: str) -> AsyncIterator[KubeClient]:
-        client = KubeClient(Access(Configuration(host=host)), manager="argocd")
+        client = KubeClient(ClusterConfig(Configuration(host=host)), manager="argocd")
         yield client
         await client.close()
 

@@ -19,7 +19,7 @@ from canary.errors import Unavailable, WorldError
 from canary.observation import Counters, PodCounters
 from canary.spec.models import Gate
 from canary.weights import ARMS, Arm
-from controlplane.adapters.priced import DOLLARS, UPTIME, PricedSource
+from controlplane.adapters.cost_source import DOLLARS, UPTIME, CostedSource
 from controlplane.adapters.prometheus import PrometheusSource
 from controlplane.adapters.prometheus_api import PrometheusApi
 from controlplane.adapters.prometheus_local import LocalPrometheus
@@ -112,7 +112,7 @@ class MemoryBench:
 class Unpriced:
     """A priced source, seen by someone who knows nothing of money; that every replica has it is checked here."""
 
-    def __init__(self, priced: PricedSource) -> None:
+    def __init__(self, priced: CostedSource) -> None:
         self._priced = priced
 
     async def read(self) -> Counters:
@@ -134,7 +134,7 @@ class PricedBench(MemoryBench):
 
     def __init__(self) -> None:
         super().__init__()
-        self.source = Unpriced(PricedSource(self.memory, {"stable": 1.0, "canary": 2.0}))
+        self.source = Unpriced(CostedSource(self.memory, {"stable": 1.0, "canary": 2.0}))
 
 
 class PagesBench:

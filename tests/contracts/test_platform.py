@@ -9,7 +9,7 @@ import pytest
 
 from canary.spec.models import Profile, Variant
 from canary.weights import Arm
-from controlplane.adapters.process_replica import Pace
+from controlplane.adapters.process_replica import StartPace
 from controlplane.adapters.processes import ProcessPlatform
 from controlplane.kserve.llm import LlmPlatform
 from controlplane.kserve.standard import KServeStandard
@@ -20,7 +20,7 @@ from tests.patience import now
 
 Platform = MemoryPlatform | ProcessPlatform | KServeStandard | LlmPlatform
 SERVER = str(Path(__file__).parents[1] / "controlplane" / "adapters" / "small_server.py")
-QUICK = Pace(
+QUICK = StartPace(
     look_every_s=0.02,
     probe_every_s=0.03,
     notice_s=0.0,

@@ -14,7 +14,7 @@ import pytest
 from canary.errors import WorldError
 from canary.weights import ALL_CANARY, ALL_STABLE, WHOLE, Arm, Weights
 from controlplane.adapters.envoy import EnvoyRouter
-from controlplane.kserve.group import LlmRouter
+from controlplane.kserve.llm_router import LlmRouter
 from controlplane.ports import Router
 from testing.memory_adapters import MemoryRouter
 from tests.controlplane.adapters.upstreams import Stream, ask, upstream

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from controlplane.adapters.connection_limiter import ConnectionLimiter, ConnectionLimits
-from controlplane.adapters.listening import listen, serve
+from controlplane.adapters.http_listener import listen, serve
 from controlplane.api import keys
 from controlplane.api.door import KeyDoor
 from controlplane.api.guard import Rules

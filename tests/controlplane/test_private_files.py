@@ -19,8 +19,8 @@ from controlplane.adapters.envoy import EnvoyRouter
 from controlplane.adapters.envoy_config import Address
 from controlplane.adapters.envoy_process import EnvoyProcess
 from controlplane.adapters.process_child import child_of
-from controlplane.adapters.process_record import Records
-from controlplane.alerts.ledger import lines_of
+from controlplane.adapters.process_record import ProcessRecords
+from controlplane.alerts.delivery_log import lines_of
 from controlplane.gitops.git_state import GitStateStore
 from controlplane.observability.counts import read_counts
 from controlplane.observability.serving import read_served
@@ -222,7 +222,10 @@ PROCESS = {"pid": 4711, "created": 1.5, "port": 40123}
 ROUTES = envoy_config.routes({"canary-0": 50_000, "stable-0": 950_000}, {}, None, None)
 CLUSTERS = envoy_config.clusters({"canary-0": Address("127.0.0.1", 40123), "stable-0": Address("127.0.0.1", 40124)})
 WHOLE: Mapping[str, tuple[object, Callable[[Path], object]]] = {
-    "processes.json": ({"stable-0": {**PROCESS, "digest": "d", "readySince": 1.0}}, lambda file: Records(file).all()),
+    "processes.json": (
+        {"stable-0": {**PROCESS, "digest": "d", "readySince": 1.0}},
+        lambda file: ProcessRecords(file).all(),
+    ),
     "envoy.json": (
         {
             **PROCESS,

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from controlplane.cli.git_sources import put_beside
-from controlplane.gitsources.room import Quota
+from controlplane.gitsources.machine_quota import Quota
 from controlplane.kubernetes.api import FIELD_MANAGER, Object
 from controlplane.kubernetes.client import KubeClient
 from controlplane.kubernetes.resources import (

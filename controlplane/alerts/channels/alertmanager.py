@@ -22,7 +22,7 @@ SHOWN = 3600.0
 """Seconds for which something that happened once is shown."""
 
 
-class Alertmanager:
+class AlertmanagerChannel:
     """One Alertmanager."""
 
     keyed = True

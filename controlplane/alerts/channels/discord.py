@@ -5,14 +5,14 @@ from typing import Any
 from canary.alert import Alert
 from canary.serial import rfc3339
 from controlplane.alerts import escape
-from controlplane.alerts.channels.room import Room
+from controlplane.alerts.channels.chat_room import ChatRoom
 
 COLOURS = {"critical": 0xD92D20, "warning": 0xF79009, "info": 0x2E90FA}
 GREEN = 0x12B76A
 MOST_FIELDS = 25
 
 
-class Discord(Room):
+class DiscordChannel(ChatRoom):
     """One webhook."""
 
     kind = "discord"

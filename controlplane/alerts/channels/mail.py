@@ -22,15 +22,15 @@ from pydantic import SecretStr
 from canary.alert import Alert, text
 from canary.errors import Unavailable
 from canary.spec.alerts import Email
-from controlplane.adapters.reach import Address, NotDialled, Reach
-from controlplane.alerts.channel import SECONDS, Refused
+from controlplane.adapters.dial_policy import Address, NotDialled, Reach
+from controlplane.alerts.channel import SECONDS, DeliveryRejected
 from controlplane.alerts.secrets import Secrets
 
 DOMAIN = "alerts.serinus.dev"
 Security = Literal["starttls", "tls", "none"]
 
 
-class Mail:
+class MailChannel:
     """One server and those who get the mails."""
 
     keyed = False
@@ -49,13 +49,13 @@ class Mail:
         try:
             address = (await self._reach.addresses(host, int(port)))[0]
         except NotDialled as error:
-            raise Refused(str(error)) from None
+            raise DeliveryRejected(str(error)) from None
         login = None
         if plan.username_from and plan.password_from:
             login = (await self._secrets.read(plan.username_from), await self._secrets.read(plan.password_from))
         if self._tls is None and plan.security != "none":
             self._tls = await asyncio.to_thread(ssl.create_default_context)
-        session = Session(host, address, int(port), self._tls if plan.security != "none" else None)
+        session = SmtpSession(host, address, int(port), self._tls if plan.security != "none" else None)
         letter = message(alert, plan.sender, plan.to)
         try:
             await asyncio.to_thread(session.hand_over, letter, plan.security, login)
@@ -67,7 +67,7 @@ class Mail:
         await self.send(alert)
 
 
-class Session(smtplib.SMTP):
+class SmtpSession(smtplib.SMTP):
     """One connection to an address that was checked, speaking to the server's name."""
 
     def __init__(self, host: str, address: Address, port: int, tls: ssl.SSLContext | None) -> None:
@@ -79,7 +79,7 @@ class Session(smtplib.SMTP):
         self._implicit = False
 
     def hand_over(self, letter: EmailMessage, security: Security, login: tuple[SecretStr, SecretStr] | None) -> None:
-        """Deliver one mail; raises `Refused` or `Unavailable` with one clause, without what the server said."""
+        """Deliver one mail; raises `DeliveryRejected` or `Unavailable`, without what the server said."""
         self._implicit = security == "tls"
         try:
             self.connect(self._host, self._port)
@@ -90,14 +90,14 @@ class Session(smtplib.SMTP):
             self.send_message(letter)
             self.quit()
         except smtplib.SMTPNotSupportedError:
-            raise Refused("it does not offer what is asked of it (STARTTLS, or a login)") from None
+            raise DeliveryRejected("it does not offer what is asked of it (STARTTLS, or a login)") from None
         except smtplib.SMTPAuthenticationError as error:
-            raise Refused(f"it answers {error.smtp_code}: the user or password is wrong") from None
+            raise DeliveryRejected(f"it answers {error.smtp_code}: the user or password is wrong") from None
         except smtplib.SMTPRecipientsRefused:
-            raise Refused("it takes mail for none of the addresses") from None
+            raise DeliveryRejected("it takes mail for none of the addresses") from None
         except smtplib.SMTPResponseException as error:
             clause = f"it answers {error.smtp_code}"
-            raise (Refused(clause) if error.smtp_code >= 500 else Unavailable(clause)) from None
+            raise (DeliveryRejected(clause) if error.smtp_code >= 500 else Unavailable(clause)) from None
         except ssl.SSLCertVerificationError:
             raise Unavailable("its certificate is not trusted") from None
         except (OSError, smtplib.SMTPException) as error:

@@ -16,7 +16,7 @@ ADDRESSES = {"us": "https://api.opsgenie.com", "eu": "https://api.eu.opsgenie.co
 PRIORITIES = {"critical": "P1", "warning": "P3", "info": "P5"}
 
 
-class Opsgenie:
+class OpsgenieChannel:
     """One team's integration."""
 
     keyed = True

@@ -1,4 +1,4 @@
-"""PagerDuty, by Events API v2: one incident a key, triggered and resolved by that key."""
+"""PagerDutyChannel, by Events API v2: one incident a key, triggered and resolved by that key."""
 
 import json
 from typing import Any
@@ -18,7 +18,7 @@ ADDRESSES = {
 }
 
 
-class PagerDuty:
+class PagerDutyChannel:
     """One service."""
 
     keyed = True

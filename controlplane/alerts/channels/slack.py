@@ -8,7 +8,7 @@ from typing import Any
 from canary.alert import Alert
 from canary.spec.alerts import SecretRef
 from controlplane.alerts import escape
-from controlplane.alerts.channels.room import Room
+from controlplane.alerts.channels.chat_room import ChatRoom
 from controlplane.alerts.post import Post
 from controlplane.alerts.secrets import Secrets
 
@@ -17,7 +17,7 @@ FACTS_IN_A_SECTION = 5
 """A section has at most ten fields, and a fact takes two."""
 
 
-class Slack(Room):
+class SlackChannel(ChatRoom):
     """One webhook."""
 
     kind = "slack"

@@ -7,13 +7,13 @@ from typing import Any
 
 from canary.alert import Alert
 from controlplane.alerts import escape
-from controlplane.alerts.channels.room import Room
+from controlplane.alerts.channels.chat_room import ChatRoom
 
 COLOURS = {"critical": "Attention", "warning": "Warning", "info": "Accent"}
 LONGEST = 2000
 
 
-class Teams(Room):
+class TeamsChannel(ChatRoom):
     """One workflow."""
 
     kind = "teams"

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from canary.alert import Alert, text
 from canary.serial import rfc3339
 from canary.spec.alerts import TEMPLATE_FIELDS, SecretRef
-from controlplane.alerts.channel import Refused
+from controlplane.alerts.channel import DeliveryRejected
 from controlplane.alerts.post import Post
 from controlplane.alerts.secrets import Secrets
 
@@ -23,7 +23,7 @@ TYPE = "dev.serinus.alert"
 PREFIX = "whsec_"
 
 
-class Webhook:
+class WebhookChannel:
     """One server."""
 
     keyed = True
@@ -105,6 +105,6 @@ def signature(key: SecretStr, id_: str, stamp: str, body: bytes) -> str:
             else secret.encode()
         )
     except binascii.Error:
-        raise Refused("its signing key begins with whsec_ and is not base64 after that") from None
+        raise DeliveryRejected("its signing key begins with whsec_ and is not base64 after that") from None
     digest = hmac.new(raw, f"{id_}.{stamp}.".encode() + body, hashlib.sha256).digest()
     return f"v1,{base64.b64encode(digest).decode()}"

@@ -1,8 +1,8 @@
 """Asks a host's REST API: JSON in and out, a token read anew at each request, every failure as one clause.
 
-Used by the adapters beside it. Goes out through `controlplane.alerts.dial`, which checks addresses and follows no
-redirect, so that a token never goes anywhere but to the address that an operator gave. An address out of an answer is
-never used. What a host says is shown without our token and without anything that steers a terminal.
+Used by the adapters beside it. Goes out through `controlplane.alerts.guarded_http`, which checks addresses and follows
+no redirect, so that a token never goes anywhere but to the address that an operator gave. An address out of an answer
+is never used. What a host says is shown without our token and without anything that steers a terminal.
 """
 
 import json
@@ -16,8 +16,8 @@ from pydantic import SecretStr
 
 from canary.errors import Unavailable, WorldError
 from canary.spec.source import printable
-from controlplane.alerts.channel import Refused
-from controlplane.alerts.dial import Answer, Dial
+from controlplane.alerts.channel import DeliveryRejected
+from controlplane.alerts.guarded_http import GuardedHttp, HttpReply
 from controlplane.gitops.hosts.host import HostFailed, HostFailureKind
 
 LARGEST = 8 * 1024 * 1024
@@ -46,7 +46,7 @@ class HostAccess:
     root: str
     """`https://api.github.com`, without a slash at its end."""
     token: Token
-    dial: Dial
+    dial: GuardedHttp
     now: Callable[[], float]
     """Seconds since the epoch, since that is how hosts say when a limit ends."""
 
@@ -101,13 +101,13 @@ class Api:
         headers = {**self._headers, "authorization": f"{self._scheme} {secret}"}
         try:
             answer = await self._door.dial.ask(method, SecretStr(address), content, headers, largest=LARGEST)
-        except (Refused, Unavailable) as error:
+        except (DeliveryRejected, Unavailable) as error:
             raise HostFailed(HostFailureKind.DOWN, f"{self.name} cannot be asked: {error}") from None
         if 200 <= answer.status < 300:
             return self._json(answer), answer.headers
         raise self._failure(answer, secret)
 
-    def _json(self, answer: Answer) -> Any:
+    def _json(self, answer: HttpReply) -> Any:
         try:
             return json.loads(answer.body) if answer.body else None
         except (ValueError, RecursionError):
@@ -115,7 +115,7 @@ class Api:
                 HostFailureKind.DOWN, f"{self.name} answers {answer.status} and something else than JSON"
             ) from None
 
-    def _failure(self, answer: Answer, secret: str) -> HostFailed:
+    def _failure(self, answer: HttpReply, secret: str) -> HostFailed:
         status, said = answer.status, _said(answer.body).replace(secret, "[redacted]")
         said = f": {printable(said)[:SAID_AT_MOST]}" if said else ""
         if status == 429 or (status == 403 and _is_limited(answer)):
@@ -149,13 +149,13 @@ def nothing(_answer: Any) -> None:
     """For an answer that nobody reads."""
 
 
-def _is_limited(answer: Answer) -> bool:
+def _is_limited(answer: HttpReply) -> bool:
     """Whether a 403 is GitHub's way of saying 429."""
     spent = answer.headers.get("x-ratelimit-remaining") == "0"
     return spent or "retry-after" in answer.headers or "rate limit" in _said(answer.body).lower()
 
 
-def _wait(answer: Answer, now: float) -> float:
+def _wait(answer: HttpReply, now: float) -> float:
     """How long a host wants to be left alone, in seconds."""
     if (asked := _asked_wait(answer)) is not None:
         return asked
@@ -166,7 +166,7 @@ def _wait(answer: Answer, now: float) -> float:
     return PATIENCE
 
 
-def _asked_wait(answer: Answer) -> float | None:
+def _asked_wait(answer: HttpReply) -> float | None:
     stamp = answer.headers.get("retry-after", "")
     return min(float(stamp), LONGEST_WAIT) if stamp.isascii() and stamp.isdigit() and len(stamp) < 9 else None
 

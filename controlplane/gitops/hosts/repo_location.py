@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 from canary.errors import BadInput
 from canary.spec.alerts import SecretRef
 from canary.spec.source import printable, quoted
-from controlplane.adapters.reach import Reach, networks_of
-from controlplane.alerts.dial import Dial
+from controlplane.adapters.dial_policy import Reach, networks_of
+from controlplane.alerts.guarded_http import GuardedHttp
 from controlplane.alerts.secrets import LocalSecrets
 from controlplane.gitops.hosts.api import HostAccess
 from controlplane.gitops.hosts.gitea import Gitea
@@ -87,7 +87,7 @@ def access_of(place: RepoLocation, token: Path, now: Callable[[], float], reach:
     """The way to a place on this machine, with the token in a file."""
     reference = SecretRef(file=str(token.absolute()))  # not resolved: a mounted Secret changes by its links
     secrets = LocalSecrets({})
-    return HostAccess(place.root, lambda: secrets.read(reference), Dial(reach or Reach()), now)
+    return HostAccess(place.root, lambda: secrets.read(reference), GuardedHttp(reach or Reach()), now)
 
 
 def host_for(

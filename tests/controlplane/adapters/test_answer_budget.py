@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from canary.errors import Unavailable
 from controlplane.adapters.answer_budget import AnswerBudget
-from controlplane.adapters.capped_http import TooLarge
+from controlplane.adapters.bounded_http import TooLarge
 from controlplane.adapters.prometheus_api import PrometheusApi
-from controlplane.evidence.fleet import FleetMetrics
+from controlplane.evidence.shared_prometheus import SharedPrometheus
 from tests.controlplane.adapters.pages import PageServer
 from tests.controlplane.evidence.scraped import Prometheus, answer, places
 from tests.controlplane.reconcile.desk import Hand
@@ -95,7 +95,7 @@ async def test_s14_what_failed_keeps_nothing_of_an_answer() -> None:
         server.put("/pods", answer([]))
         budget = AnswerBudget(6 * MIB)
         api = PrometheusApi(server.url(""), seconds=60, budget=budget.part())
-        fleet = FleetMetrics(api, clock=Hand(), interval=1.0)
+        fleet = SharedPrometheus(api, clock=Hand(), interval=1.0)
         fleet.register(("shop", "chat"), places())
         await fleet.tick()
         gc.collect()

@@ -11,7 +11,7 @@ from canary.observation import PodCounters
 from canary.spec.samples import Sample, pods
 from canary.spec.sources import PROFILES, wire_names
 from controlplane.adapters import exposition
-from controlplane.adapters.exposition import LONGEST_LINE, MOST_LABELS, MOST_LINES, Page, read
+from controlplane.adapters.exposition import LONGEST_LINE, MOST_LABELS, MOST_LINES, ExpositionPage, read
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 BEFORE, AFTER = "vllm-0.32-metrics-before.txt", "vllm-0.32-metrics.txt"
@@ -64,8 +64,8 @@ def test_a_series_that_stands_twice_counts_once() -> None:
 
 
 def test_only_wanted_names_are_read_and_nothing_else_can_break_the_page() -> None:
-    assert read("a_total 3\nab 1\nnonsense{{{\n# EOF", {"a_total"}) == Page([Sample("a_total", {}, 3.0)])
-    assert read("", {"a"}) == Page([])
+    assert read("a_total 3\nab 1\nnonsense{{{\n# EOF", {"a_total"}) == ExpositionPage([Sample("a_total", {}, 3.0)])
+    assert read("", {"a"}) == ExpositionPage([])
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,13 @@ import pytest
 from canary.errors import BadInput
 from canary.spec.gates import Gate
 from canary.spec.models import JudgeSettings, LocalPlatform, Profile, Stage, Variant
+from controlplane.adapters.cost_source import CostedSource, rates_of
 from controlplane.adapters.envoy import EnvoyRouter
 from controlplane.adapters.local_metrics import open_metrics, pages_of
-from controlplane.adapters.priced import PricedSource, rates_of
 from controlplane.adapters.processes import ProcessPlatform
 from controlplane.adapters.prometheus_server import find_prometheus
 from controlplane.adapters.system_clock import SystemClock
-from controlplane.adapters.warmed import WarmedSource
+from controlplane.adapters.warmup_source import WarmupSource
 from tests.canary.story import plan
 
 QUERY = Gate(text="q", metric="kpi/x", comparison="max", limit=1, better="lower", query="x", test="threshold")
@@ -70,7 +70,7 @@ async def test_prices_that_a_gate_is_judged_by_are_said(tmp_path: Path) -> None:
         rates=rates_of(priced),
     )
     async with opened as metrics:
-        assert isinstance(metrics.source, PricedSource)
+        assert isinstance(metrics.source, CostedSource)
         assert metrics.words.endswith("a replica of stable at $2.40 an hour and canary at $2.40 an hour")
     assert "$" not in await bench.words("scrape")
 
@@ -136,4 +136,4 @@ async def test_a_warm_up_is_counted_from_readiness(tmp_path: Path, warmup: float
         rates={},
     )
     async with opened as metrics:
-        assert isinstance(metrics.source, WarmedSource) == (warmup > 0)
+        assert isinstance(metrics.source, WarmupSource) == (warmup > 0)

@@ -50,14 +50,14 @@ def test_s7_a_socket_beside_ours_on_the_same_port_is_not_ours(monkeypatch: pytes
     with socket.create_server(("127.0.0.1", 0), reuse_port=True) as own:
         port = own.getsockname()[1]
         found = list(process_listener._listeners(port))
-        foreign = [*found, process_listener.Listener(found[0].address, 65534, "1")]
+        foreign = [*found, process_listener.PortListener(found[0].address, 65534, "1")]
         monkeypatch.setattr(process_listener, "_listeners", lambda _port: iter(foreign))
         assert holder(ME, port).kind == "other"
 
 
 def test_the_most_exact_address_is_the_one_that_is_reached() -> None:
-    exact, v4, v6 = (process_listener.Listener(a, 0, a) for a in ("0100007F", "0" * 8, "0" * 32))
-    elsewhere = process_listener.Listener("0200007F", 0, "x")
+    exact, v4, v6 = (process_listener.PortListener(a, 0, a) for a in ("0100007F", "0" * 8, "0" * 32))
+    elsewhere = process_listener.PortListener("0200007F", 0, "x")
     assert process_listener._reached([v6, v4, exact, elsewhere]) == [exact]
     assert process_listener._reached([v6, v4]) == [v4]
     assert process_listener._reached([v6, elsewhere]) == [v6]

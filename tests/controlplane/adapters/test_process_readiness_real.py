@@ -14,7 +14,7 @@ from canary.weights import ALL_CANARY, ARMS, Arm
 from controlplane.adapters.envoy import EnvoyRouter
 from controlplane.adapters.envoy_process import EnvoyProcess
 from controlplane.adapters.process_readiness import Answered, Failure, Probes
-from controlplane.adapters.process_replica import Pace
+from controlplane.adapters.process_replica import StartPace
 from controlplane.adapters.processes import ProcessPlatform
 from controlplane.private_files import read_json
 from tests.controlplane.adapters.upstreams import load
@@ -38,7 +38,7 @@ class World:
         self.platform = ProcessPlatform(
             folder,
             now=time.time,
-            pace=Pace(probe_every_s=0.05, notice_s=0.0, grace_s=0.0),
+            pace=StartPace(probe_every_s=0.05, notice_s=0.0, grace_s=0.0),
             answered=self.router.answered,
             on_change=self._note,
         )

@@ -12,8 +12,8 @@ import pytest
 from canary.spec.models import ReadinessProbe, Variant
 from controlplane.adapters import process_replica
 from controlplane.adapters.process_listener import Held
-from controlplane.adapters.process_record import Records
-from controlplane.adapters.process_replica import Pace, Replica
+from controlplane.adapters.process_record import ProcessRecords
+from controlplane.adapters.process_replica import ProcessReplica, StartPace
 from controlplane.adapters.processes import ProcessPlatform
 
 pytestmark = pytest.mark.real
@@ -47,13 +47,13 @@ async def readiness_over(folder: Path, answers: Iterator[int | Exception]) -> li
         return httpx2.Response(given)
 
     async with httpx2.AsyncClient(transport=httpx2.MockTransport(answer)) as client:
-        replica = Replica(
+        replica = ProcessReplica(
             "stable-0",
             SLEEPER,
-            records=Records(folder / "processes.json"),
+            records=ProcessRecords(folder / "processes.json"),
             log=folder / "log",
             folder=folder,
-            pace=Pace(probe_every_s=0.0),
+            pace=StartPace(probe_every_s=0.0),
             client=client,
             now=itertools.count().__next__,
             changed=lambda: changes.append((replica.ready, replica.problem)),

@@ -16,7 +16,7 @@ from canary.observation import VariantSeen
 from canary.spec.models import ReadinessProbe, Variant
 from canary.weights import Arm
 from controlplane.adapters.process_child import Child, end
-from controlplane.adapters.process_replica import Pace
+from controlplane.adapters.process_replica import StartPace
 from controlplane.adapters.processes import ProcessPlatform
 from controlplane.private_files import read_json, write_json
 from tests.controlplane.adapters.upstreams import ask
@@ -24,7 +24,7 @@ from tests.controlplane.adapters.waiting import PATIENCE_S, alive, until
 
 pytestmark = pytest.mark.real
 SERVER = str(Path(__file__).with_name("small_server.py"))
-QUICK = Pace(
+QUICK = StartPace(
     look_every_s=0.02,
     probe_every_s=0.03,
     notice_s=0.0,
@@ -43,7 +43,7 @@ async def folder(tmp_path: Path) -> AsyncIterator[Path]:
         await left_behind.close()
 
 
-def platform(folder: Path, pace: Pace = QUICK, on_change: Callable[[], None] = lambda: None) -> ProcessPlatform:
+def platform(folder: Path, pace: StartPace = QUICK, on_change: Callable[[], None] = lambda: None) -> ProcessPlatform:
     """Leaving its block without `close` is what a kill -9 of Serinus leaves behind."""
     return ProcessPlatform(folder, now=time.time, pace=pace, on_change=on_change)
 

@@ -9,7 +9,7 @@ import pytest
 
 from canary.errors import Unavailable, WorldError
 from canary.spec.models import Gate
-from controlplane.adapters.capped_http import CappedHttp
+from controlplane.adapters.bounded_http import BoundedHttp
 from controlplane.adapters.prometheus import PrometheusSource
 from controlplane.adapters.prometheus_api import PrometheusApi
 from tests.controlplane.adapters.pages import PageServer, Query
@@ -42,7 +42,7 @@ async def source(server: PageServer) -> AsyncIterator[PrometheusSource]:
 
 
 def _source(server: PageServer, *gates: Gate) -> PrometheusSource:
-    api = PrometheusApi(server.url(""), seconds=0.3, http=CappedHttp(most_bytes=100_000))
+    api = PrometheusApi(server.url(""), seconds=0.3, http=BoundedHttp(most_bytes=100_000))
     return PrometheusSource(api, interval=1.0, names={"stable": "v1", "canary": "v2"}, gates=gates)
 
 

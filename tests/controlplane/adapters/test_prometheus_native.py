@@ -12,7 +12,7 @@ from canary.spec.sources import PROFILES
 from controlplane.adapters.prometheus import PrometheusSource
 from controlplane.adapters.prometheus_api import PrometheusApi
 from controlplane.adapters.prometheus_native import spelled_out
-from controlplane.adapters.prometheus_series import Native, Series
+from controlplane.adapters.prometheus_series import NativeSeries, PrometheusSeries
 from tests.controlplane.adapters.pages import PageServer
 
 QUERY = "/api/v1/query"
@@ -81,9 +81,9 @@ async def test_the_newest_point_of_each_is_read_for_a_fleet(server: PageServer) 
 
 def test_ends_of_a_series_that_knows_no_more_bounds_have_no_points_there() -> None:
     """Resolution fell between the two points: the finer bounds are of the first alone."""
-    fine = Native(count=1, sum=0.3, buckets=[(0, 0.25, 2.0**-1.75, 1)])
-    coarse = Native(count=2, sum=0.6, buckets=[(0, 0.25, 0.5, 2)])
-    answer = spelled_out([Series(metric={"__name__": "x"}, histograms=[(1.0, fine), (2.0, coarse)])])
+    fine = NativeSeries(count=1, sum=0.3, buckets=[(0, 0.25, 2.0**-1.75, 1)])
+    coarse = NativeSeries(count=2, sum=0.6, buckets=[(0, 0.25, 0.5, 2)])
+    answer = spelled_out([PrometheusSeries(metric={"__name__": "x"}, histograms=[(1.0, fine), (2.0, coarse)])])
     points = {each.metric["le"]: each.points for each in answer if "le" in each.metric}
     assert points["0.5"] == [(1.0, 1.0), (2.0, 2.0)]
     assert points[repr(2.0**-1.75)] == [(1.0, 1.0)]

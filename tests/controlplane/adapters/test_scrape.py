@@ -22,7 +22,7 @@ from canary.spec.sources import ENVOY as ENVOY_ROWS
 from canary.spec.sources import PROFILES, SERVERS, UNROUTED, wire_names
 from canary.weights import Arm
 from controlplane.adapters import exposition, scrape
-from controlplane.adapters.capped_http import CappedHttp
+from controlplane.adapters.bounded_http import BoundedHttp
 from controlplane.adapters.process_ports import free_port
 from controlplane.adapters.scrape import LEFT_ALONE_INTERVALS, ScrapeSource
 from controlplane.adapters.system_clock import SystemClock
@@ -55,9 +55,9 @@ class Bench:
     def __init__(self, server: PageServer, clock: HandClock) -> None:
         self.server, self.clock = server, clock
         self.urls: dict[Arm, dict[str, str]] = {}
-        self.source = self.new_source(CappedHttp())
+        self.source = self.new_source(BoundedHttp())
 
-    def new_source(self, http: CappedHttp) -> ScrapeSource:
+    def new_source(self, http: BoundedHttp) -> ScrapeSource:
         return ScrapeSource(
             envoy=lambda: self.server.address, pages=lambda: self.urls, clock=self.clock, interval=INTERVAL, http=http
         )
@@ -143,7 +143,7 @@ async def test_r4_a_page_that_cannot_be_used_is_left_out_and_said(bench: Bench, 
     bench.server.put(ENVOY, envoy_page({"canary-0": {"200": 1, "500": 9}}))
     bench.server.put("/metrics", body)
     bench.has_page("canary", "canary-0", bench.server.url("/metrics"))
-    bench.source = bench.new_source(CappedHttp(most_bytes=3000))
+    bench.source = bench.new_source(BoundedHttp(most_bytes=3000))
     counters = await bench.source.read()
     assert problem in counters.problem
     pod = counters.arms["canary"]["canary-0"]
@@ -165,7 +165,7 @@ async def test_r4_a_page_is_parsed_beside_the_event_loop_and_within_its_own_time
     """And one arm's does not wait for the other's."""
     begun, free = threading.Event(), threading.Event()
 
-    def parse(page: str, wanted: Collection[str]) -> exposition.Page:
+    def parse(page: str, wanted: Collection[str]) -> exposition.ExpositionPage:
         if "slow" in page:
             begun.set()
             assert free.wait(PATIENCE_S)
@@ -249,7 +249,7 @@ async def test_s4_proxies_of_the_environment_are_not_used(bench: Bench, monkeypa
     for variable in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.setenv(variable, "http://127.0.0.1:1")
     bench.server.put(ENVOY, envoy_page({"canary-0": {"200": 1}}))
-    source = bench.new_source(CappedHttp())  # a client reads its environment when it is made
+    source = bench.new_source(BoundedHttp())  # a client reads its environment when it is made
     assert (await source.read()).arms["canary"]["canary-0"].requests == 1
     await source.close()
 

@@ -12,11 +12,11 @@ import pytest
 
 from canary.alert import SEVERITIES, Alert
 from canary.errors import Unavailable
-from controlplane.alerts import queue as pace
-from controlplane.alerts.channel import Refused
-from controlplane.alerts.ledger import Ledger
+from controlplane.alerts import delivery_queue as pace
+from controlplane.alerts.channel import DeliveryRejected
+from controlplane.alerts.delivery_log import DeliveryLog
+from controlplane.alerts.delivery_queue import Queue
 from controlplane.alerts.mailbox import Mailbox
-from controlplane.alerts.queue import Queue
 from tests.controlplane.alerts.samples import BLIND, ROLLED_BACK, SEES_AGAIN
 from tests.virtual import in_virtual_time
 
@@ -65,7 +65,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 async def a_mailbox(
     channel: Fake, tmp_path: Path, said: list[str], now: Callable[[], float] = lambda: NOW
 ) -> AsyncIterator[Mailbox]:
-    ledger = Ledger(tmp_path / "alerts.jsonl", now=now, say=said.append)
+    ledger = DeliveryLog(tmp_path / "alerts.jsonl", now=now, say=said.append)
     await ledger.open()
     queue = Queue(channel.keyed, channel.repeats, lambda: 1.0)
     mailbox = Mailbox(channel, set(SEVERITIES), name="fake", ledger=ledger, queue=queue, now=now, say=said.append)
@@ -104,7 +104,7 @@ async def test_an_outage_is_said_once_and_so_is_its_end(tmp_path: Path, said: li
 
 
 async def test_a_refusal_names_what_to_correct(tmp_path: Path, said: list[str]) -> None:
-    channel = Fake(Refused("it answers 404: it is not there (any more)"))
+    channel = Fake(DeliveryRejected("it answers 404: it is not there (any more)"))
     async with a_mailbox(channel, tmp_path, said) as mailbox:
         mailbox.put(BLIND)
         await mailbox.empty(5)

@@ -9,8 +9,8 @@ import pytest
 from pydantic import SecretStr
 
 from canary.errors import Unavailable
-from controlplane.adapters.reach import Reach
-from controlplane.alerts.channel import Refused
+from controlplane.adapters.dial_policy import Reach
+from controlplane.alerts.channel import DeliveryRejected
 from controlplane.alerts.post import Post
 from tests.controlplane.alerts.receivers import Receiver, trusting
 
@@ -46,7 +46,7 @@ async def test_an_unknown_certificate_is_not_trusted() -> None:
 async def test_nothing_is_sent_in_the_clear_over_a_public_network(monkeypatch: pytest.MonkeyPatch) -> None:
     public = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("8.8.8.8", 80))]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: public)
-    with pytest.raises(Refused, match="is encrypted"):
+    with pytest.raises(DeliveryRejected, match="is encrypted"):
         await Post(Reach()).post(SecretStr("http://hooks.example.com/"), b"", PLAIN)
 
 
@@ -90,7 +90,7 @@ async def test_what_is_sent_carries_nothing_but_what_was_asked() -> None:
     ],
 )
 async def test_what_is_no_address_is_refused_and_not_repeated(address: str, expected: str) -> None:
-    with pytest.raises(Refused, match=expected) as caught:
+    with pytest.raises(DeliveryRejected, match=expected) as caught:
         await Post(Reach()).post(SecretStr(address), b"", PLAIN)
     assert "MARKER" not in str(caught.value)
     assert caught.value.__suppress_context__ or caught.value.__context__ is None

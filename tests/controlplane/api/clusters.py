@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import httpx2
 
-from controlplane.adapters.listening import listen
+from controlplane.adapters.http_listener import listen
 from controlplane.adapters.system_clock import SystemClock
 from controlplane.api.cluster import Cluster
 from controlplane.api.door import Door, KeyDoor

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx2
 
-from controlplane.adapters.listening import listen
+from controlplane.adapters.http_listener import listen
 from controlplane.adapters.rate_limiter import RateLimiter
 from controlplane.api import keys
 from controlplane.api.door import KeyDoor

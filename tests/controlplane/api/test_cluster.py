@@ -10,7 +10,7 @@ import pytest
 
 from canary.errors import Unavailable
 from controlplane.kubernetes.allowance import weight
-from controlplane.kubernetes.api import Refused
+from controlplane.kubernetes.api import Rejected
 from controlplane.kubernetes.resources import LEASE, MODEL_CANARY, ROLLOUT_HISTORY
 from controlplane.operator.request import requests_in
 from tests.controlplane.api.clusters import Shown, lease, showing
@@ -172,7 +172,7 @@ def test_one_that_was_promoted_cannot_begin_once_more() -> None:
 
 def test_the_api_servers_no_is_the_dashboards_no(going: Shown) -> None:
     said = 'modelcanaries.serinus.dev "chat" is forbidden: User "ada" cannot patch resource "modelcanaries"'
-    going.within(lambda: going.kube.fail_next(Refused(said), verb="patch"))
+    going.within(lambda: going.kube.fail_next(Rejected(said), verb="patch"))
     with going.client() as client:
         answer = client.post(f"{CHAT}/requests", json={"verb": "pause"})
     assert answer.status_code == 403
@@ -307,7 +307,7 @@ def test_one_that_is_deleted_is_said_to_be_gone(going: Shown) -> None:
 
 def test_who_may_not_read_the_history_sees_what_the_status_keeps() -> None:
     with showing(under_way) as shown, shown.client() as client:
-        shown.within(lambda: shown.kube.fail_next(Refused("forbidden"), resource=ROLLOUT_HISTORY, times=99))
+        shown.within(lambda: shown.kube.fail_next(Rejected("forbidden"), resource=ROLLOUT_HISTORY, times=99))
         events = client.get(f"{CHAT}/events").json()
         shown.within(lambda: shown.kube.fail_next(Unavailable("away"), resource=ROLLOUT_HISTORY))
     kept = canary_ids(shown)

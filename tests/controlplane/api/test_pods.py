@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from controlplane.api.pods import UNSYNCED, Pods
-from controlplane.kserve.member import llm_name
-from controlplane.kserve.predictors import workload
+from controlplane.kserve.llm_service import llm_name
+from controlplane.kserve.native_service import workload
 from controlplane.kubernetes.names import PREDICTOR, service_name
 from controlplane.kubernetes.resources import POD
 from controlplane.readmodel.panels import live_panels

@@ -106,9 +106,9 @@ def test_without_envoy_it_says_how_to_get_it(tmp_path: Path) -> None:
 
 
 def test_a_second_demo_on_the_same_folder_is_refused_and_disturbs_nothing(tmp_path: Path) -> None:
-    from controlplane.adapters.state_folder import held
+    from controlplane.adapters.state_dir import locked
 
-    with held(tmp_path):
+    with locked(tmp_path):
         result = CliRunner().invoke(serinus, ["demo", "--state", str(tmp_path)])
     assert result.exit_code == 2
     assert f"Process {os.getpid()} already carries out a rollout" in result.output

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from controlplane.adapters.prometheus_access import Access
+from controlplane.adapters.prometheus_auth import PrometheusAuth
 from controlplane.cli import doctor
-from controlplane.evidence.checkup import Check
+from controlplane.evidence.doctor_cluster import Check
 
 FINE = Check("GPUs", "ok", "3 of 4 free.")
 WRONG = Check("gateway", "problem", "It is not there.", "Name one with --gateway.")
@@ -47,7 +47,7 @@ def test_headers_and_files_for_prometheus_are_handed_on(monkeypatch: pytest.Monk
     monkeypatch.setattr(doctor, "_looked", looked)
     words = ["--prometheus-header", "X-Scope-OrgID: team-a", "--prometheus-token-file", "token"]
     assert CliRunner().invoke(doctor.command, words).exit_code == 0
-    assert given[-1] == Access(bearer_file=Path("token"), headers={"X-Scope-OrgID": "team-a"})
+    assert given[-1] == PrometheusAuth(bearer_file=Path("token"), headers={"X-Scope-OrgID": "team-a"})
 
 
 @pytest.mark.parametrize("words", [["--gateway", "nameless"], ["--prometheus-header", "no colon"]])

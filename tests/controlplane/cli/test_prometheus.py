@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from canary.errors import BadInput
-from controlplane.adapters.prometheus_access import Access
+from controlplane.adapters.prometheus_auth import PrometheusAuth
 from controlplane.adapters.system_clock import SystemClock
 from controlplane.cli import controller
 from controlplane.cli.cluster import InACluster
@@ -24,7 +24,7 @@ WORDS = [
     *("--prometheus-header", "X-Other: c", "--prometheus-ca", "ca.pem"),
     *("--prometheus-cert", "own.pem", "--prometheus-key", "own.key"),
 ]
-MEANT = Access(
+MEANT = PrometheusAuth(
     bearer_file=Path("token"),
     headers={"X-Scope-OrgID": "a=b", "X-Other": "c"},
     ca_file=Path("ca.pem"),
@@ -34,16 +34,16 @@ MEANT = Access(
 
 
 def test_every_option_has_its_place() -> None:
-    given: list[Access] = []
+    given: list[PrometheusAuth] = []
 
     @click.command()
     @prometheus_access
-    def command(access: Access) -> None:
+    def command(access: PrometheusAuth) -> None:
         given.append(access)
 
     assert CliRunner().invoke(command, WORDS).exit_code == 0
     assert CliRunner().invoke(command, ["--prometheus-user", "me", "--prometheus-password-file", "word"]).exit_code == 0
-    assert given == [MEANT, Access(username="me", password_file=Path("word"))]
+    assert given == [MEANT, PrometheusAuth(username="me", password_file=Path("word"))]
 
 
 def test_the_operator_is_given_what_was_said(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,7 +70,7 @@ async def test_a_prometheus_that_only_a_plan_names_is_not_shown_who_we_are(tmp_p
     """Whoever may write plans would otherwise be sent the operator's token."""
     token = tmp_path / "token"
     token.write_text("hidden")
-    access = Access(bearer_file=token, headers={"X-Scope-OrgID": "team-a"})
+    access = PrometheusAuth(bearer_file=token, headers={"X-Scope-OrgID": "team-a"})
     kube, own = MemoryKube(SystemClock()), "http://own:9090"
     registry = Registry.of(own, access, addresses="private")
     world = ClusterWorld(kube, Caches(), clock=SystemClock(), prometheus=registry, interval=1.0)
@@ -88,6 +88,6 @@ async def test_a_prometheus_that_only_a_plan_names_is_not_shown_who_we_are(tmp_p
 
 
 def test_an_access_that_cannot_be_used_is_said_before_anything_starts() -> None:
-    registry = Registry.of("http://p", Access(ca_file=Path("ca.pem")))
+    registry = Registry.of("http://p", PrometheusAuth(ca_file=Path("ca.pem")))
     with pytest.raises(BadInput, match="which is not asked over https"):
         ClusterWorld(MemoryKube(SystemClock()), Caches(), clock=SystemClock(), prometheus=registry, interval=1.0)

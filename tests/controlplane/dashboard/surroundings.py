@@ -10,7 +10,7 @@ import psutil
 
 from canary.rollout import Rollout
 from controlplane.adapters.process_child import Child
-from controlplane.adapters.process_record import Record, Records
+from controlplane.adapters.process_record import ProcessRecord, ProcessRecords
 from controlplane.gitops.git_state import GitStateStore, PendingCommit, PlanOrigin, Rejection
 
 ME = Child(os.getpid(), psutil.Process().create_time())
@@ -21,10 +21,10 @@ def surround(
 ) -> None:
     """Two processes (one restarted twice and not ready), a commit that was put back, and two channels, one failing."""
     folder, name = home / rollout.name, rollout.name
-    records = Records(folder / "processes.json")
-    records.put("stable-0", Record(ME, 40123, "d"))
+    records = ProcessRecords(folder / "processes.json")
+    records.put("stable-0", ProcessRecord(ME, 40123, "d"))
     records.note_ready("stable-0", time.time() - 60)
-    records.put("canary-0", Record(ME, 40124, "d", starts=3))
+    records.put("canary-0", ProcessRecord(ME, 40124, "d", starts=3))
     (home / "_controller").mkdir()
     ledger = GitStateStore(home / "_controller" / "ledger.json")
     ledger.follows(url)

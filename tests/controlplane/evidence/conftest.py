@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from controlplane.evidence.fleet import FleetMetrics
+from controlplane.evidence.shared_prometheus import SharedPrometheus
 from tests.controlplane.evidence.scraped import Prometheus, fleet_on
 from tests.controlplane.reconcile.desk import Hand
 
@@ -21,7 +21,7 @@ def clock() -> Hand:
 
 
 @pytest.fixture
-async def fleet(prometheus: Prometheus, clock: Hand) -> AsyncIterator[FleetMetrics]:
+async def fleet(prometheus: Prometheus, clock: Hand) -> AsyncIterator[SharedPrometheus]:
     found = fleet_on(prometheus, clock)
     yield found
     await found.api.close()

@@ -20,8 +20,8 @@ from canary.verdict import Answer, Judgement
 from canary.weights import ARMS, Arm, Weights
 from controlplane.adapters.answer_budget import AnswerBudget, Hold
 from controlplane.adapters.prometheus_api import PrometheusApi
-from controlplane.adapters.prometheus_text import Newest
-from controlplane.evidence.fleet import FleetMetrics
+from controlplane.adapters.prometheus_parse import Newest
+from controlplane.evidence.shared_prometheus import SharedPrometheus
 from tests.canary.judge.worlds import BOUNDS, Health, plan
 from tests.controlplane.evidence.scraped import places
 from tests.controlplane.reconcile.desk import Hand
@@ -210,7 +210,7 @@ class Court:
         if self.profile == "envoy-gateway":
             proxy = Target(0, lambda: gateway(self.servers, "envoy-a"), self.proxy_interval, "gateway")
             self.prometheus.targets.append(proxy)
-        self.fleet = FleetMetrics(
+        self.fleet = SharedPrometheus(
             cast("PrometheusApi", self.prometheus),
             clock=self.clock,
             interval=min(self.interval, self.proxy_interval) if self.profile == "envoy-gateway" else self.interval,

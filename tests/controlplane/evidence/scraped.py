@@ -8,10 +8,10 @@ from typing import Any
 from canary.observation import Counters
 from canary.spec.models import Gate
 from canary.weights import Arm
-from controlplane.adapters.capped_http import CappedHttp
+from controlplane.adapters.bounded_http import BoundedHttp
 from controlplane.adapters.prometheus_api import PrometheusApi
-from controlplane.evidence.fleet import FleetMetrics
-from controlplane.evidence.places import Places, Slot, SlotsSeen
+from controlplane.evidence.metric_locations import MetricLocations, RouteSlot, SlotsSeen
+from controlplane.evidence.shared_prometheus import SharedPrometheus
 from controlplane.ports import Clock
 from tests.controlplane.adapters.pages import PageServer, Query
 
@@ -24,13 +24,13 @@ LATENCY = Gate(
 TTFT = Gate(text="ttft p95 <= 1s", metric="ttft", statistic="p95", comparison="max", limit=1.0, better="lower")
 ERRORS = Gate(text="error_rate <= 5%", metric="error_rate", comparison="max", limit=0.05, better="lower")
 NAMES: Mapping[Arm, str] = {"stable": "bf16", "canary": "int4"}
-STABLE, CANARY = Slot("bf16", "chat-bf16-predictor", 100.0), Slot("int4", "chat-int4-predictor", 100.0)
+STABLE, CANARY = RouteSlot("bf16", "chat-bf16-predictor", 100.0), RouteSlot("int4", "chat-int4-predictor", 100.0)
 
 
 class Standing:
     """The slots of a route, which a test may change."""
 
-    def __init__(self, *slots: Slot | None) -> None:
+    def __init__(self, *slots: RouteSlot | None) -> None:
         self.slots: SlotsSeen = slots or (STABLE, CANARY)
 
     def __call__(self) -> SlotsSeen:
@@ -38,9 +38,9 @@ class Standing:
         return self.slots
 
 
-def places(route: str = "chat", standing: Standing | None = None, **fields: Any) -> Places:
+def places(route: str = "chat", standing: Standing | None = None, **fields: Any) -> MetricLocations:
     """One rollout's places, in the namespace `shop`."""
-    return Places(
+    return MetricLocations(
         **{
             "namespace": "shop",
             "route": route,
@@ -127,10 +127,10 @@ class Prometheus(PageServer):
         self.put("/pods", answer(pods))
 
 
-def fleet_on(prometheus: Prometheus, clock: Clock, **more: Any) -> FleetMetrics:
+def fleet_on(prometheus: Prometheus, clock: Clock, **more: Any) -> SharedPrometheus:
     """A fleet that asks this one, and is soon out of patience."""
-    api = PrometheusApi(prometheus.url(""), seconds=0.3, http=CappedHttp(most_bytes=100_000))
-    return FleetMetrics(api, clock=clock, interval=1.0, **more)
+    api = PrometheusApi(prometheus.url(""), seconds=0.3, http=BoundedHttp(most_bytes=100_000))
+    return SharedPrometheus(api, clock=clock, interval=1.0, **more)
 
 
 def requests_of(counters: Counters, arm: Arm) -> float | None:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from canary.errors import Unavailable, WorldError
-from controlplane.adapters.capped_http import CappedHttp
+from controlplane.adapters.bounded_http import BoundedHttp
 from controlplane.adapters.prometheus_api import PrometheusApi
 from controlplane.evidence.discover import Discovery, choose
 from tests.controlplane.adapters.pages import PageServer
@@ -63,7 +63,7 @@ async def server() -> AsyncIterator[PageServer]:
 
 @pytest.fixture
 async def api(server: PageServer) -> AsyncIterator[PrometheusApi]:
-    http = CappedHttp(most_bytes=100_000, headers=lambda: {"X-Scope-OrgID": "team-a"})
+    http = BoundedHttp(most_bytes=100_000, headers=lambda: {"X-Scope-OrgID": "team-a"})
     api = PrometheusApi(server.url(""), seconds=0.3, http=http)
     yield api
     await api.close()

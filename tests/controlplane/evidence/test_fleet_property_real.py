@@ -21,8 +21,8 @@ from controlplane.adapters.process_ports import free_port
 from controlplane.adapters.prometheus_api import PrometheusApi
 from controlplane.adapters.prometheus_server import MISSING, find_prometheus
 from controlplane.adapters.system_clock import SystemClock
-from controlplane.evidence.fleet import FleetMetrics, FleetSource
-from controlplane.evidence.places import EVERYWHERE, Labels
+from controlplane.evidence.metric_locations import EVERYWHERE, Labels
+from controlplane.evidence.shared_prometheus import SharedPrometheus, SharedPrometheusSource
 from controlplane.ports import Ports
 from controlplane.reconcile.loop import Reconciler
 from testing.memory_metrics import MemoryMetrics
@@ -109,7 +109,7 @@ def _exposed(text: str) -> str:
 class Reading(Desk):
     """The world of one rollout whose counters come from a fleet, in the time of day."""
 
-    def __init__(self, spec: CanarySpec, source: FleetSource) -> None:
+    def __init__(self, spec: CanarySpec, source: SharedPrometheusSource) -> None:
         self.source = source
         super().__init__(spec)
 
@@ -134,7 +134,7 @@ class Reading(Desk):
 
 
 @pytest.fixture
-async def fleet(tmp_path: Path) -> AsyncIterator[FleetMetrics]:
+async def fleet(tmp_path: Path) -> AsyncIterator[SharedPrometheus]:
     program = find_prometheus()
     if program is None:
         pytest.skip(MISSING)
@@ -161,7 +161,7 @@ async def fleet(tmp_path: Path) -> AsyncIterator[FleetMetrics]:
             child = await asyncio.create_subprocess_exec(*command, stdout=log, stderr=log)
             api = PrometheusApi(f"http://127.0.0.1:{port}", seconds=PATIENCE_S)
             labels = Labels(gateways=(EVERYWHERE,))
-            found = FleetMetrics(api, clock=SystemClock(), interval=INTERVAL, labels=labels)
+            found = SharedPrometheus(api, clock=SystemClock(), interval=INTERVAL, labels=labels)
             for profile, gate in GATES.items():
                 here = places(profile, Standing(), profile=profile, gates=[gate])
                 found.register(("shop", profile), here)
@@ -172,7 +172,7 @@ async def fleet(tmp_path: Path) -> AsyncIterator[FleetMetrics]:
 
 
 async def test_harm_is_found_with_every_metrics_profile_where_targets_are_scraped_out_of_phase(
-    fleet: FleetMetrics,
+    fleet: SharedPrometheus,
 ) -> None:
     """Each rollout through the loop that the operator runs; twice the latency, or twenty times the errors."""
     desks = {
@@ -194,7 +194,7 @@ async def test_harm_is_found_with_every_metrics_profile_where_targets_are_scrape
         assert list(remembered(desk.rollout.judge).failed) == [GATES[profile].text]
 
 
-def _apart(fleet: FleetMetrics, profile: str) -> bool:
+def _apart(fleet: SharedPrometheus, profile: str) -> bool:
     """Whether replicas were scraped further apart than a tick."""
     try:
         counters = fleet.newest(("shop", profile))

@@ -7,8 +7,8 @@ import pytest
 
 from canary.observation import PodCounters
 from controlplane.adapters.prometheus_api import PrometheusApi
-from controlplane.evidence.fleet import FleetMetrics
-from controlplane.evidence.places import Slot
+from controlplane.evidence.metric_locations import RouteSlot
+from controlplane.evidence.shared_prometheus import SharedPrometheus
 from controlplane.ports import MetricHistory
 from tests.controlplane.adapters.test_prometheus_history import Remembering
 from tests.controlplane.evidence.scraped import STABLE, Standing, places
@@ -40,8 +40,8 @@ async def test_the_past_of_a_place_begins_with_who_stands_there_now(server: Reme
         (_cluster(1), [(at, at) for at in times]),
     ]
     api = PrometheusApi(server.url(""), seconds=2)
-    fleet = FleetMetrics(api, clock=Hand(), interval=1.0)
-    standing = Standing(STABLE, Slot("int4", "chat-int4-predictor", since=110.0))
+    fleet = SharedPrometheus(api, clock=Hand(), interval=1.0)
+    standing = Standing(STABLE, RouteSlot("int4", "chat-int4-predictor", since=110.0))
     fleet.register(KEY, places(standing=standing))
     source = fleet.source(KEY)
     assert isinstance(source, MetricHistory)
@@ -59,11 +59,11 @@ async def test_whoever_asks_for_the_past_waits_until_the_places_are_known(server
     """A new leader asks before it has found out which metrics profile fits."""
     server.points = [(_cluster(0), [(100.0 + second, 10.0 * second) for second in range(5)])]
     api = PrometheusApi(server.url(""), seconds=2)
-    fleet = FleetMetrics(api, clock=Hand(), interval=1.0)
+    fleet = SharedPrometheus(api, clock=Hand(), interval=1.0)
     async with asyncio.TaskGroup() as tasks:
         told = tasks.create_task(fleet.source(KEY).between(99.0, 110.0, most=1000))
         await asyncio.sleep(0)
         assert not told.done()
-        fleet.register(KEY, places(standing=Standing(STABLE, Slot("int4", "chat-int4-predictor", since=0.0))))
+        fleet.register(KEY, places(standing=Standing(STABLE, RouteSlot("int4", "chat-int4-predictor", since=0.0))))
     await api.close()
     assert [counters.at for counters in told.result()] == [100.0, 101.0, 102.0, 103.0, 104.0]

@@ -14,7 +14,7 @@ from canary.weights import ALL_CANARY, ALL_STABLE, WHOLE, Weights
 from controlplane.gateway.claims import Claims
 from controlplane.gateway.router import FALL_PATIENCE_S, PATIENCE_S, GatewayRouter
 from controlplane.gateway.slots import SETTLED_S
-from controlplane.kubernetes.api import Refused
+from controlplane.kubernetes.api import Rejected
 from controlplane.kubernetes.cache import Cache
 from controlplane.kubernetes.resources import HTTP_ROUTE
 from controlplane.simulation.clock import VirtualClock, play
@@ -205,7 +205,7 @@ async def test_r5_somebody_elses_route_of_this_name_is_left_as_it_is(world: Worl
     await world.clock.sleep(0.1)
     router = world.router()
     for weights in (ALL_STABLE, FIVE):
-        with pytest.raises(Refused, match="models/chat was not made by Serinus and is left as it is"):
+        with pytest.raises(Rejected, match="models/chat was not made by Serinus and is left as it is"):
             await router.set_weights(weights)
     assert not await router.settle()
     assert (await router.seen()).weights is None

@@ -12,7 +12,7 @@ from controlplane.gateway.slots import (
     Backend,
     Slot,
     Slots,
-    Step,
+    SlotStep,
     all_on,
     in_millionths,
     millionths,
@@ -64,7 +64,7 @@ def test_a_rollback_is_one_step_from_every_share() -> None:
     """Also from 100 %, and whatever was in force for how long."""
     for share in (2, 50_000, 750_000, WHOLE - 1):
         slots = (Slot(STABLE, WHOLE - share), Slot(CANARY, share))
-        assert list(steps(slots, BACKENDS, ALL_STABLE)) == [Step((Slot(STABLE, WHOLE - 1), Slot(CANARY, 1)), 0.0)]
+        assert list(steps(slots, BACKENDS, ALL_STABLE)) == [SlotStep((Slot(STABLE, WHOLE - 1), Slot(CANARY, 1)), 0.0)]
 
 
 def test_a_rollback_to_a_stable_slot_that_the_gateway_hardly_knows_waits_for_it() -> None:
@@ -86,13 +86,13 @@ def test_a_promotion_keeps_the_way_back_warm() -> None:
 
 def test_after_a_rollback_the_canarys_slot_goes_to_rest_on_stables_service() -> None:
     step = rest((Slot(STABLE, WHOLE - 1), Slot(CANARY, 1)), BACKENDS, "canary")
-    assert step == Step((Slot(STABLE, WHOLE), Slot(STABLE, 0)), SETTLED_S)
+    assert step == SlotStep((Slot(STABLE, WHOLE), Slot(STABLE, 0)), SETTLED_S)
     assert rest(step.slots, BACKENDS, "canary") is None
 
 
 def test_after_a_promotion_stables_slot_goes_to_rest_and_keeps_its_place() -> None:
     step = rest((Slot(STABLE, 1), Slot(CANARY, WHOLE - 1)), BACKENDS, "stable")
-    assert step == Step((Slot(CANARY, 0), Slot(CANARY, WHOLE)), SETTLED_S)
+    assert step == SlotStep((Slot(CANARY, 0), Slot(CANARY, WHOLE)), SETTLED_S)
 
 
 def test_a_slot_with_traffic_is_never_sent_to_rest() -> None:
@@ -143,7 +143,7 @@ def test_a_slot_keeps_the_time_since_when_it_names_its_service() -> None:
     assert [slot.since for slot in started] == [10.0, 20.0]
 
 
-def check(before: Slots, step: Step, wanted: Weights, *, clean: bool) -> None:
+def check(before: Slots, step: SlotStep, wanted: Weights, *, clean: bool) -> None:
     """What holds at every step; `clean` where nobody but us has ever written the route."""
     old = in_millionths(before)
     nobody = not old[0].weight + old[1].weight

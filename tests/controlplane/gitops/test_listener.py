@@ -18,8 +18,8 @@ import pytest
 
 from canary.errors import BadInput
 from controlplane.adapters.connection_limiter import LIMITS, ConnectionLimits
-from controlplane.adapters.listening import RequestLimits, listen
-from controlplane.adapters.reach import networks_of
+from controlplane.adapters.dial_policy import networks_of
+from controlplane.adapters.http_listener import RequestLimits, listen
 from controlplane.gitops.listener import BODIES, BODIES_OF_ONE, BURST, REQUEST, SecretFile, WebhookListener, at_root
 from controlplane.gitops.webhook import LARGEST
 from tests.controlplane.gitops.deliveries import SECRET, push, signed

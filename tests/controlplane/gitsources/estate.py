@@ -17,12 +17,12 @@ from canary.judge import compile_gates
 from canary.machine import begin
 from canary.rollout import Phase, Reason
 from canary.spec.stored import to_text
-from controlplane.adapters.reach import Reach
+from controlplane.adapters.dial_policy import Reach
 from controlplane.adapters.system_clock import SystemClock
-from controlplane.gitsources.follower import Means
-from controlplane.gitsources.origin import MANAGER
-from controlplane.gitsources.room import Quota, Room
-from controlplane.gitsources.sources import Sources
+from controlplane.gitsources.machine_quota import MachineQuota, Quota
+from controlplane.gitsources.provenance import MANAGER
+from controlplane.gitsources.source_controller import SourceServices
+from controlplane.gitsources.sources import GitSources
 from controlplane.kubernetes.api import Object
 from controlplane.kubernetes.cache import Cache
 from controlplane.kubernetes.consent import ALLOW, Consent
@@ -73,7 +73,7 @@ def path_of(name: str) -> str:
 class Clerk:
     """Carries out whatever ModelCanaries ask for."""
 
-    def __init__(self, kube: MemoryKube, canaries: Cache, sources: Sources) -> None:
+    def __init__(self, kube: MemoryKube, canaries: Cache, sources: GitSources) -> None:
         self._canaries, self._sources = canaries, sources
         self._store = StatusStore(kube, canaries, NAMESPACE, now=SystemClock().now)
         self.began: list[str] = []
@@ -148,7 +148,7 @@ class Estate:
         self.quota = Quota()
         self.reach = Reach()
         self.clerk: Clerk
-        self.sources: Sources
+        self.sources: GitSources
         data = {"token": TOKEN, "username": "bot", "webhook": HOOK}
         encoded = {key: base64.b64encode(value.encode()).decode() for key, value in data.items()}
         meta = {"name": "git", "namespace": NAMESPACE, "annotations": {ALLOW: "git"}}
@@ -171,18 +171,18 @@ class Estate:
         """A replica that leads, for the time of the block."""
         clock, canaries = SystemClock(), Cache(MODEL_CANARY)
         events = Events(self.kube, instance="operator-1", now=clock.now, say=self.said.append)
-        means = Means(
+        means = SourceServices(
             kube=self.gits,
             canaries=canaries,
             events=events,
-            room=Room(self.folder / cache, self.quota),
+            room=MachineQuota(self.folder / cache, self.quota),
             reach=self.reach,
             secrets=Consent(self.gits, "git"),
             now=clock.now,
             certain=lambda: self.certain,
             say=self.said.append,
         )
-        self.sources = Sources(means, clock=clock, namespace=None)
+        self.sources = GitSources(means, clock=clock, namespace=None)
         self.clerk = Clerk(self.kube, canaries, self.sources)
         async with asyncio.TaskGroup() as tasks:
             running = [

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from controlplane.gitsources.drift import changes, handed_over, says_the_same, with_defaults
-from controlplane.gitsources.origin import MANAGER
+from controlplane.gitsources.provenance import MANAGER
 
 MADE: dict[str, Any] = {
     "spec": {

@@ -11,8 +11,8 @@ import pytest
 from canary.edit import Written, at_rest
 from canary.errors import Unavailable
 from canary.rollout import Phase, Reason
-from controlplane.gitsources.follower import Follower, Means, say_stopped
-from controlplane.gitsources.origin import annotations, origin_line
+from controlplane.gitsources.provenance import annotations, origin_line
+from controlplane.gitsources.source_controller import SourceController, SourceServices, say_stopped
 from controlplane.kubernetes.api import Object
 from controlplane.kubernetes.resources import EVENT, MODEL_CANARY, ROLLOUT_HISTORY
 from controlplane.operator.status import Entry, status_of
@@ -242,14 +242,14 @@ async def test_s14_a_repository_that_stumbles_over_a_change_keeps_no_other_from_
     town: Estate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Followers hear of changes from one cache, one after the other."""
-    hears = Follower.changed
+    hears = SourceController.changed
 
-    def fails(self: Follower, before: Object | None, after: Object | None) -> None:
+    def fails(self: SourceController, before: Object | None, after: Object | None) -> None:
         if self.source.name == "aaa":
             raise RecursionError("too deep")
         hears(self, before, after)
 
-    monkeypatch.setattr(Follower, "changed", fails)
+    monkeypatch.setattr(SourceController, "changed", fails)
     town.commit(chat="bad1")
     async with town.operator():
         await town.follow("aaa", suspend=False, paths=["elsewhere/*"])
@@ -291,7 +291,7 @@ async def test_s14_a_repository_of_which_it_cannot_be_said_why_it_is_not_followe
 ) -> None:
     tells = say_stopped
 
-    async def fails(means: Means, object_: Object, reason: str, sentence: str) -> None:
+    async def fails(means: SourceServices, object_: Object, reason: str, sentence: str) -> None:
         if object_["metadata"]["name"] == "aaa":
             raise TypeError("not a mapping")
         await tells(means, object_, reason, sentence)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from controlplane.adapters.system_clock import SystemClock
-from controlplane.gitsources.room import Quota, Room
+from controlplane.gitsources.machine_quota import MachineQuota, Quota
 from controlplane.kubernetes.resources import GIT_SOURCE, SECRET
 from tests.controlplane.gitops.deliveries import push, signed
 from tests.controlplane.gitsources.estate import HOOK, NAMESPACE, SOURCE, Estate, estate
@@ -68,7 +68,7 @@ async def test_s14_a_namespace_is_followed_in_so_many_repositories_and_the_oldes
         await town.follow("b-second", paths=["none/*.yml"])
         await town.until(lambda: town.condition("Ready", "b-second")[1] == "TooMany")
         assert "the oldest 1 are followed" in town.condition("Ready", "b-second")[2]
-        room = Room(town.folder / "cache", town.quota)
+        room = MachineQuota(town.folder / "cache", town.quota)
         assert room.folder((NAMESPACE, "a-first")).exists()
         assert not room.folder((NAMESPACE, "b-second")).exists()
         await town.kube.acting_as("kubectl").delete(GIT_SOURCE, NAMESPACE, "a-first")

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from controlplane.kserve.caches import Caches
-from controlplane.kserve.identity import SOURCE
+from controlplane.kserve.served_model import SOURCE
 from controlplane.kubernetes.api import Object, Resource
 from controlplane.kubernetes.resources import (
     CLUSTER_SERVING_RUNTIME,

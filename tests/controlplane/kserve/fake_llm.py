@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from controlplane.kserve.caches import LLM_LABEL, Caches
-from controlplane.kserve.member import ROUTE, WORKLOAD_SERVICE
+from controlplane.kserve.llm_service import ROUTE, WORKLOAD_SERVICE
 from controlplane.kubernetes.api import Object
 from controlplane.kubernetes.resources import DEPLOYMENT, HTTP_ROUTE, LLM_INFERENCE_SERVICE, POD
 from testing.fake_apiserver.kube import MemoryKube

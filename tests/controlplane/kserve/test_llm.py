@@ -8,9 +8,9 @@ import pytest
 
 from canary.errors import BadInput, WorldError
 from canary.weights import ALL_CANARY, ALL_STABLE, WHOLE, Arm, Weights
-from controlplane.kserve.departure import LEAVING, leaves
-from controlplane.kserve.group import FOLLOWS_S, SETTLED_S
-from controlplane.kserve.member import llm_service, weighed
+from controlplane.kserve.llm_drain import LEAVING, leaves
+from controlplane.kserve.llm_router import FOLLOWS_S, SETTLED_S
+from controlplane.kserve.llm_service import llm_service, weighed
 from controlplane.kubernetes.api import Object
 from controlplane.kubernetes.resources import LLM_INFERENCE_SERVICE
 from profiles.catalogue import builtin

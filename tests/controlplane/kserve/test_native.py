@@ -4,9 +4,9 @@ import pytest
 
 from canary.errors import BadInput, Conflict, WorldError
 from canary.weights import ALL_CANARY, ALL_STABLE, Weights
+from controlplane.kserve.convergence import PATIENCE_S, POLL_S
 from controlplane.kserve.native import FOLLOWS_S, MOVES_NOTHING
-from controlplane.kserve.patience import PATIENCE_S, POLL_S
-from controlplane.kserve.predictors import native_service
+from controlplane.kserve.native_service import native_service
 from controlplane.kubernetes.api import Object
 from controlplane.kubernetes.resources import HTTP_ROUTE, INFERENCE_SERVICE, POD, SERVING_RUNTIME
 from profiles.catalogue import builtin

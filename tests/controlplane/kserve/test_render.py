@@ -8,8 +8,8 @@ import yaml
 
 from canary.errors import BadInput
 from canary.spec.models import ModelCanary
-from controlplane.kserve.engine import HUGGINGFACE, VLLM
 from controlplane.kserve.render import DIGEST, Rendered, rendered
+from controlplane.kserve.server_spec import HUGGINGFACE, VLLM
 from controlplane.kubernetes.api import Object
 from profiles.catalogue import builtin
 from tests.controlplane.kserve.worlds import NAMESPACE, plan

@@ -6,10 +6,10 @@ import pytest
 
 from canary.errors import Conflict, Unavailable, WorldError
 from controlplane.kserve.caches import Caches
+from controlplane.kserve.object_writer import REPAIRS
 from controlplane.kserve.pods import MOMENT
 from controlplane.kserve.standard import PAUSE, KServeStandard
-from controlplane.kserve.writer import REPAIRS
-from controlplane.kubernetes.api import Busy, Object, Refused
+from controlplane.kubernetes.api import Object, Rejected, TooManyRequests
 from controlplane.kubernetes.resources import DEPLOYMENT, INFERENCE_SERVICE, POD, SERVING_RUNTIME
 from testing.fake_apiserver.kube import Admission
 from tests.controlplane.kserve.fake_kserve import Mode
@@ -244,7 +244,7 @@ async def test_what_a_webhook_refuses_is_said_at_once_and_not_asked_for_all_the_
 
     def webhook(admission: Admission) -> None:
         if admission.resource == INFERENCE_SERVICE:
-            raise Refused('admission webhook "inferenceservice.kserve" denied the request: the name is invalid')
+            raise Rejected('admission webhook "inferenceservice.kserve" denied the request: the name is invalid')
 
     world.kube.admit.append(webhook)
     with pytest.raises(WorldError, match="the name is invalid"):
@@ -264,8 +264,8 @@ async def test_what_a_webhook_refuses_is_said_at_once_and_not_asked_for_all_the_
 async def test_a_webhook_that_does_not_answer_is_waited_for() -> None:
     """KServe's manager may be restarting; that is no fault of the variant."""
     world = World()
-    world.kube.fail_next(Busy("failed calling webhook: connection refused", after=1.0), verb="create")
-    with pytest.raises(Busy):
+    world.kube.fail_next(TooManyRequests("failed calling webhook: connection refused", after=1.0), verb="create")
+    with pytest.raises(TooManyRequests):
         await world.platform.run("canary", world.plan.spec.canary)
     seen = (await world.platform.seen())["canary"]
     assert "failed calling webhook" in seen.problem

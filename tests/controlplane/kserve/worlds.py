@@ -10,9 +10,9 @@ from canary.spec import parse_document
 from canary.spec.models import ModelCanary
 from canary.weights import Arm
 from controlplane.kserve.caches import Caches
-from controlplane.kserve.group import LlmRouter
 from controlplane.kserve.knative import KnativePlatform, KnativeRouter
 from controlplane.kserve.llm import LlmPlatform
+from controlplane.kserve.llm_router import LlmRouter
 from controlplane.kserve.native import NativePlatform, NativeRouter
 from controlplane.kserve.pods import MOMENT
 from controlplane.kserve.standard import KServeStandard

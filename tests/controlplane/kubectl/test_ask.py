@@ -13,7 +13,7 @@ from canary.observation import Verb
 from controlplane.kubectl.ask import ask
 from controlplane.kubectl.main import canary
 from controlplane.kubectl.session import Session, Where
-from controlplane.kubernetes.api import Object, Refused, Resource
+from controlplane.kubernetes.api import Object, Rejected, Resource
 from controlplane.kubernetes.resources import MODEL_CANARY
 from controlplane.operator.request import PREFIX, requests_in
 from controlplane.simulation.clock import play
@@ -123,7 +123,7 @@ def test_a_dry_run_says_what_a_request_would_do_and_changes_nothing() -> None:
     assert trying("retry")[0] == 1
     code, told = trying("promote", "--to", "30%")
     assert (code, "to promote to 30 %, which no later stage has (100 %): nothing was changed." in told) == (1, True)
-    copy.fail_next(Refused("patch modelcanaries/chat: ann may not"), verb="patch")
+    copy.fail_next(Rejected("patch modelcanaries/chat: ann may not"), verb="patch")
     assert trying("pause") == (1, "patch modelcanaries/chat: ann may not.\n")
     assert person.kube.objects(MODEL_CANARY) == before
 
@@ -225,7 +225,7 @@ def test_there_is_nobody_to_ask_where_nothing_is_under_way() -> None:
 def test_who_may_not_act_is_told_which_permission_is_missing() -> None:
     person = desk(under_way)
     said = 'patch x: modelcanaries is forbidden: User "bob" cannot patch resource "modelcanaries"'
-    person.kube.fail_next(Refused(said), verb="patch")
+    person.kube.fail_next(Rejected(said), verb="patch")
     told = person("pause", "chat")
     assert told.exit_code == 1
     assert told.stderr.startswith('bob may not patch resource "modelcanaries".')

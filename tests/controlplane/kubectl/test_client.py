@@ -13,7 +13,7 @@ import pytest
 from canary.errors import Unavailable
 from controlplane.kubectl.client import ThinClient
 from controlplane.kubectl.kubeconfig import Target
-from controlplane.kubernetes.api import Refused
+from controlplane.kubernetes.api import Rejected
 from controlplane.kubernetes.resources import CONFIG_MAP
 
 Answer = Callable[[BaseHTTPRequestHandler], tuple[int, str]]
@@ -130,7 +130,7 @@ def test_s14_a_name_that_leads_elsewhere_is_not_sent(server: Server, tmp_path: P
             client.delete(CONFIG_MAP, "models", ""),
             client.apply(CONFIG_MAP, {"metadata": {"namespace": "models", "name": "a?force=true"}}),
         ):
-            with pytest.raises(Refused, match="cannot be the name of"):
+            with pytest.raises(Rejected, match="cannot be the name of"):
                 await each
         await client.close()
 

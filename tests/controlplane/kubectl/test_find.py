@@ -1,7 +1,7 @@
 """A name that is not there, and a cluster that is not as expected: one sentence, and what to do."""
 
 from canary.errors import Unavailable
-from controlplane.kubernetes.api import Refused
+from controlplane.kubernetes.api import Rejected
 from controlplane.kubernetes.resources import MODEL_CANARY
 from tests.controlplane.kubectl.desk import a_canary, desk, good
 
@@ -40,7 +40,7 @@ def test_a_missing_permission_names_who_may_not_do_what() -> None:
         "list /apis/serinus.dev/v1alpha1/namespaces/models/modelcanaries: modelcanaries.serinus.dev is forbidden: User "
         '"bob" cannot list resource "modelcanaries" in API group "serinus.dev" in the namespace "models"'
     )
-    person.kube.fail_next(Refused(said))
+    person.kube.fail_next(Rejected(said))
     told = person("list")
     assert told.exit_code == 1
     start = 'bob may not list resource "modelcanaries" in API group "serinus.dev" in the namespace "models".'

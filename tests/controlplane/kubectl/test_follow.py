@@ -9,7 +9,7 @@ import pytest
 
 from canary.errors import BadInput
 from controlplane.kubectl.follow import follow
-from controlplane.kubernetes.api import Object, Refused
+from controlplane.kubernetes.api import Object, Rejected
 from controlplane.kubernetes.resources import MODEL_CANARY, NAMESPACE
 from controlplane.simulation.clock import VirtualClock, play
 from testing.fake_apiserver.kube import MemoryKube
@@ -101,7 +101,7 @@ async def test_an_expired_version_is_read_anew(scene: Scene) -> None:
 
 @plays
 async def test_who_may_not_watch_looks_every_second(scene: Scene) -> None:
-    scene.kube.fail_next(Refused("forbidden"), verb="watch", times=1000)
+    scene.kube.fail_next(Rejected("forbidden"), verb="watch", times=1000)
     scene.kube.break_watches()
     await asyncio.sleep(5)
     await scene.change("looked")

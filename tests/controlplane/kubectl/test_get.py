@@ -3,7 +3,7 @@
 import asyncio
 import json
 
-from controlplane.kubernetes.api import Refused
+from controlplane.kubernetes.api import Rejected
 from controlplane.kubernetes.resources import DEPLOYMENT, INFERENCE_SERVICE, MODEL_CANARY, POD
 from tests.controlplane.kubectl.desk import PLACE, broken, desk, good, under_way
 
@@ -64,7 +64,7 @@ def test_readiness_is_what_the_pods_say() -> None:
 
 def test_who_may_not_read_pods_sees_what_the_record_implies() -> None:
     person = desk(under_way)
-    person.kube.fail_next(Refused("pods is forbidden"), resource=POD, times=2)
+    person.kube.fail_next(Rejected("pods is forbidden"), resource=POD, times=2)
     assert person("get", "chat").exit_code == 0
 
 

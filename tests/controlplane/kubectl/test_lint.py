@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from controlplane.adapters.system_clock import SystemClock
 from controlplane.kubectl.main import canary
-from controlplane.kubernetes.api import NotFound, Object, Refused
+from controlplane.kubernetes.api import NotFound, Object, Rejected
 from controlplane.kubernetes.resources import MODEL_CANARY, NAMESPACE
 from testing.fake_apiserver.kube import MemoryKube
 from tests.controlplane.kubectl.desk import PLACE, Desk, a_canary, a_spec, desk
@@ -62,7 +62,7 @@ def test_the_server_is_asked_in_the_namespace_that_is_meant(plan: Path) -> None:
 
 
 def test_the_servers_refusal_and_a_missing_crd_are_bad_input(plan: Path) -> None:
-    code, told, _ = tried(desk(), Refused("patch x: admission webhook said no"), str(plan), "--dry-run=server")
+    code, told, _ = tried(desk(), Rejected("patch x: admission webhook said no"), str(plan), "--dry-run=server")
     assert (code, "admission webhook said no" in told) == (2, True)
     code, told, _ = tried(desk(), NotFound("the server could not find it"), str(plan), "--dry-run=server")
     assert (code, "does not know ModelCanaries" in told) == (2, True)

@@ -5,7 +5,7 @@ from typing import Any
 
 from canary.serial import rfc3339
 from controlplane.kubectl.operators import whether_one_runs
-from controlplane.kubernetes.api import Refused
+from controlplane.kubernetes.api import Rejected
 from controlplane.kubernetes.resources import LEASE
 from controlplane.operator import settings
 from controlplane.readmodel.operators import LEASE_NAME
@@ -42,5 +42,5 @@ def test_a_fresh_lease_is_an_operator_and_an_old_one_is_none() -> None:
 def test_no_lease_says_how_to_start_one_and_a_forbidden_one_says_so() -> None:
     person = desk()
     assert "`serinus controller --cluster`" in told(person)
-    person.kube.fail_next(Refused("leases is forbidden"), resource=LEASE)
+    person.kube.fail_next(Rejected("leases is forbidden"), resource=LEASE)
     assert told(person) == "Whether an operator runs cannot be seen: you may not list Leases."

@@ -6,8 +6,8 @@ import pytest
 from aiohttp import web
 from kubernetes.aio.client.configuration import Configuration
 
-from controlplane.kubernetes.access import Access
 from controlplane.kubernetes.client import KubeClient
+from controlplane.kubernetes.cluster_config import ClusterConfig
 from tests.controlplane.kubernetes.scripted import Script
 
 
@@ -26,6 +26,6 @@ async def script() -> AsyncIterator[Script]:
 
 @pytest.fixture
 async def kube(script: Script) -> AsyncIterator[KubeClient]:
-    client = KubeClient(Access(Configuration(host=script.url)))
+    client = KubeClient(ClusterConfig(Configuration(host=script.url)))
     yield client
     await client.close()

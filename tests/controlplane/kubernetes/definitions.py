@@ -11,7 +11,7 @@ from typing import Any
 import jsonschema
 import yaml
 
-from controlplane.kubernetes.api import Refused
+from controlplane.kubernetes.api import Rejected
 from testing.fake_apiserver.kube import Admission
 
 FOLDER = Path(__file__).parents[3] / "manifests" / "crd"
@@ -63,7 +63,7 @@ def admit(write: Admission) -> None:
     node, validator = known
     pruned = _pruned(write.after, node)
     if (fault := next(iter(validator.iter_errors(pruned)), None)) is not None:
-        raise Refused(f"{write.resource.kind} is invalid: {fault.json_path}: {fault.message[:200]}")
+        raise Rejected(f"{write.resource.kind} is invalid: {fault.json_path}: {fault.message[:200]}")
     write.after.clear()
     write.after.update(pruned)
 

@@ -21,9 +21,9 @@ from yarl import URL
 from canary.errors import Conflict, WorldError
 from controlplane.kubernetes import client as client_module
 from controlplane.kubernetes import resources
-from controlplane.kubernetes.access import Access
-from controlplane.kubernetes.api import Busy, Exists, Gone, NotFound, Object, Refused, Resource
+from controlplane.kubernetes.api import Exists, NotFound, Object, Rejected, Resource, ResourceExpired, TooManyRequests
 from controlplane.kubernetes.client import KubeClient
+from controlplane.kubernetes.cluster_config import ClusterConfig
 from testing.fake_apiserver.kube import MemoryKube
 
 KNOWN = [each for each in vars(resources).values() if isinstance(each, Resource)]
@@ -117,7 +117,7 @@ class MemoryApi:
                 await kube.get(resource, namespace, name)
                 await kube.delete(resource, namespace, name, uid=uid)
                 return {"kind": "Status", "status": "Success"}
-        raise Refused(f"{asked.method} is not allowed")
+        raise Rejected(f"{asked.method} is not allowed")
 
     def _client(self, asked: Asked) -> MemoryKube:
         manager = asked.query.get("fieldManager", self._kube.manager)
@@ -149,11 +149,11 @@ def _status(error: WorldError) -> tuple[int, Object]:
             code, reason = 409, "AlreadyExists"
         case Conflict():
             code, reason = 409, "Conflict"
-        case Gone():
+        case ResourceExpired():
             code, reason = 410, "Expired"
-        case Busy():
+        case TooManyRequests():
             code, reason, details = 429, "TooManyRequests", {"retryAfterSeconds": error.after}
-        case Refused():
+        case Rejected():
             code, reason = 422, "Invalid"
     return code, {"kind": "Status", "code": code, "reason": reason, "message": str(error), "details": details}
 
@@ -227,7 +227,7 @@ def wired(api: MemoryApi, token: str = "") -> Iterator[Callable[[], KubeClient]]
     """What makes clients of this server; all that are made in the block by anybody are."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(client_module, "RESTClientObject", lambda _configuration: Wire(api, token))
-        yield lambda: KubeClient(Access(Configuration(host=HOST)))
+        yield lambda: KubeClient(ClusterConfig(Configuration(host=HOST)))
 
 
 @asynccontextmanager

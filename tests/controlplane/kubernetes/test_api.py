@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from yarl import URL
 
 from controlplane.kubernetes import resources
-from controlplane.kubernetes.api import Refused, Resource
+from controlplane.kubernetes.api import Rejected, Resource
 from controlplane.kubernetes.resources import NAMESPACE, NODE, SECRET, SERVICE
 
 KINDS = [each for each in vars(resources).values() if isinstance(each, Resource)]
@@ -36,7 +36,7 @@ def test_s14_no_text_leads_a_path_out_of_its_collection(
     """What is asked of the server is this one object of this one namespace, or nothing at all."""
     try:
         path = kind.path(namespace, name, subresource)
-    except Refused:
+    except Rejected:
         return
     collection = f"/apis/{kind.group}/{kind.version}" if kind.group else f"/api/{kind.version}"
     collection += f"/namespaces/{namespace}/{kind.plural}" if kind.namespaced else f"/{kind.plural}"
@@ -54,16 +54,16 @@ def test_each_kind_has_the_names_that_the_server_gives_it() -> None:
     assert SECRET.path("models") == "/api/v1/namespaces/models/secrets"
     assert SECRET.path() == "/api/v1/secrets"
     for kind, namespace in ((NAMESPACE, None), (SERVICE, "models")):
-        with pytest.raises(Refused, match="at most 63 lower-case letters, digits and -"):
+        with pytest.raises(Rejected, match="at most 63 lower-case letters, digits and -"):
             kind.path(namespace, "a.b")
     assert SECRET.path("m" * 63, "a" * 253).endswith("a" * 253)
     for namespace, name in (("m" * 64, "a"), ("a.b", "a"), ("models", "a" * 254)):
-        with pytest.raises(Refused, match="cannot be the name of"):
+        with pytest.raises(Rejected, match="cannot be the name of"):
             SECRET.path(namespace, name)
 
 
 def test_the_sentence_says_what_was_asked_and_stays_short() -> None:
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(Rejected) as caught:
         SECRET.path("attacker", "../../models/secrets/\x1b[31m" + "x" * 5000)
     said = str(caught.value)
     assert said.startswith("'../../models/secrets/\\x1b[31m")
@@ -74,5 +74,5 @@ def test_the_sentence_says_what_was_asked_and_stays_short() -> None:
 
 def test_one_object_of_a_namespace_needs_a_namespace() -> None:
     """Without one it would be another address: that of whatever the server keeps there."""
-    with pytest.raises(Refused, match="A Secret is in a namespace, and none was named"):
+    with pytest.raises(Rejected, match="A Secret is in a namespace, and none was named"):
         SECRET.path(None, "a")

@@ -9,9 +9,18 @@ from aiohttp import web
 from kubernetes.aio.client.configuration import Configuration
 
 from canary.errors import Conflict, Unavailable, WorldError
-from controlplane.kubernetes.access import Access
-from controlplane.kubernetes.api import Busy, Exists, Gone, NotFound, Object, Refused, Request, WatchEvent
+from controlplane.kubernetes.api import (
+    Exists,
+    KubeRequest,
+    NotFound,
+    Object,
+    Rejected,
+    ResourceExpired,
+    TooManyRequests,
+    WatchEvent,
+)
 from controlplane.kubernetes.client import MOST_BYTES, PAGE, KubeClient
+from controlplane.kubernetes.cluster_config import ClusterConfig
 from controlplane.kubernetes.resources import CONFIG_MAP, HTTP_ROUTE, MODEL_CANARY, POD, SECRET
 from tests.controlplane.adapters.waiting import until
 from tests.controlplane.kubernetes.scripted import Collection, Script, done, status
@@ -30,14 +39,14 @@ async def refusal(kube: KubeClient) -> WorldError:
         (status(404, 'configmaps "settings" not found', "NotFound"), NotFound),
         (status(409, "already exists", "AlreadyExists"), Exists),
         (status(409, "the object has been modified", "Conflict"), Conflict),
-        (status(410, "too old resource version", "Expired"), Gone),
-        (status(422, "spec.x: Invalid value", "Invalid"), Refused),
-        (status(400, 'admission webhook "w" denied the request: no', "BadRequest"), Refused),
-        (status(403, "configmaps is forbidden: exceeded quota", "Forbidden"), Refused),
+        (status(410, "too old resource version", "Expired"), ResourceExpired),
+        (status(422, "spec.x: Invalid value", "Invalid"), Rejected),
+        (status(400, 'admission webhook "w" denied the request: no', "BadRequest"), Rejected),
+        (status(403, "configmaps is forbidden: exceeded quota", "Forbidden"), Rejected),
         (status(401, "Unauthorized", "Unauthorized"), Unavailable),
-        (status(429, "too many requests", "TooManyRequests"), Busy),
-        (status(500, "Internal error occurred: failed calling webhook"), Busy),
-        (status(503, "failed calling webhook"), Busy),
+        (status(429, "too many requests", "TooManyRequests"), TooManyRequests),
+        (status(500, "Internal error occurred: failed calling webhook"), TooManyRequests),
+        (status(503, "failed calling webhook"), TooManyRequests),
         (status(500, "etcdserver: leader changed"), Unavailable),
         (status(503, "apiserver not ready"), Unavailable),
         (status(504, "Timeout"), Unavailable),
@@ -74,7 +83,7 @@ async def test_r3_a_busy_server_says_when_to_come_back(
 ) -> None:
     script.says(body, 429, **headers)
     raised = await refusal(kube)
-    assert isinstance(raised, Busy)
+    assert isinstance(raised, TooManyRequests)
     assert raised.after == seconds
 
 
@@ -99,14 +108,14 @@ async def test_s14_a_name_that_leads_elsewhere_is_not_sent(script: Script, kube:
         kube.apply(SECRET, {"metadata": {"namespace": "models", "name": name}}),
         kube.create(SECRET, {"metadata": {"namespace": name, "name": "token"}}),
     ):
-        with pytest.raises(Refused, match="cannot be the name of"):
+        with pytest.raises(Rejected, match="cannot be the name of"):
             await asked
     assert script.asked == []
 
 
 async def test_what_is_in_a_secret_is_in_no_sentence(script: Script, kube: KubeClient) -> None:
     script.says(status(422, 'data: Invalid value: "hunter2"', "Invalid"), 422)
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(Rejected) as caught:
         await kube.patch(SECRET, "models", "token", {"data": {"password": "hunter2"}})
     assert "hunter2" not in str(caught.value)
     assert "Invalid" in str(caught.value)
@@ -147,7 +156,7 @@ async def test_r3_one_object_of_thousands_of_levels_hides_no_other(script: Scrip
 
 
 async def test_a_server_that_is_not_there_is_unavailable(kube: KubeClient) -> None:
-    gone = KubeClient(Access(Configuration(host="http://127.0.0.1:9")))
+    gone = KubeClient(ClusterConfig(Configuration(host="http://127.0.0.1:9")))
     with pytest.raises(Unavailable, match=r"http://127\.0\.0\.1:9 does not answer"):
         await gone.get(POD, "models", "a")
     await gone.close()
@@ -155,7 +164,7 @@ async def test_a_server_that_is_not_there_is_unavailable(kube: KubeClient) -> No
 
 async def test_r3_a_frozen_server_is_unavailable_after_the_timeout(script: Script) -> None:
     """Whether it freezes before its answer or in the middle of it."""
-    client = KubeClient(Access(Configuration(host=script.url)), timeout=0.2)
+    client = KubeClient(ClusterConfig(Configuration(host=script.url)), timeout=0.2)
 
     async def never(_request: web.Request) -> web.StreamResponse:
         await asyncio.sleep(30)
@@ -213,7 +222,10 @@ async def test_requests_are_counted_by_verb_and_resource(script: Script, kube: K
     await kube.get(POD, "models", "a")
     await kube.get(POD, "models", "b")
     await kube.patch(MODEL_CANARY, "models", "chat", {"status": {}}, subresource="status")
-    assert kube.counts == {Request("get", "", "pods"): 2, Request("patch", "serinus.dev", "modelcanaries/status"): 1}
+    assert kube.counts == {
+        KubeRequest("get", "", "pods"): 2,
+        KubeRequest("patch", "serinus.dev", "modelcanaries/status"): 1,
+    }
     assert sum(count for request, count in kube.counts.items() if request.writes) == 1
 
 
@@ -261,7 +273,7 @@ async def test_s14_hundreds_of_large_objects_are_listed_in_pages_that_fit(script
 
 async def test_s14_a_page_that_does_not_come_in_time_is_a_smaller_one_the_next_time(script: Script) -> None:
     """So that many slow objects are listed after a few tries, and a server that is away is not asked more often."""
-    client = KubeClient(Access(Configuration(host=script.url)), timeout=0.3)
+    client = KubeClient(ClusterConfig(Configuration(host=script.url)), timeout=0.3)
     slow = Collection(40, 10, seconds=0.02)
     script.handler = slow.answer
     for _ in range(10):
@@ -369,7 +381,9 @@ async def test_a_connection_that_breaks_in_mid_line_is_unavailable_after_the_who
         await anext(watch)
 
 
-@pytest.mark.parametrize(("code", "error"), [(410, Gone), (429, Busy), (500, Unavailable), (403, Refused)], ids=str)
+@pytest.mark.parametrize(
+    ("code", "error"), [(410, ResourceExpired), (429, TooManyRequests), (500, Unavailable), (403, Rejected)], ids=str
+)
 async def test_an_error_line_of_a_watch_is_its_error(
     script: Script, kube: KubeClient, code: int, error: type[WorldError]
 ) -> None:
@@ -378,7 +392,7 @@ async def test_an_error_line_of_a_watch_is_its_error(
 
 
 async def test_r3_a_silent_watch_is_given_up(script: Script) -> None:
-    client = KubeClient(Access(Configuration(host=script.url)), silence=0.2)
+    client = KubeClient(ClusterConfig(Configuration(host=script.url)), silence=0.2)
 
     async def silent(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
@@ -413,7 +427,7 @@ async def test_a_watch_that_is_left_closes_its_connection(script: Script, kube: 
 
 
 async def test_urgent_requests_pass_those_that_wait(script: Script) -> None:
-    client = KubeClient(Access(Configuration(host=script.url)), concurrency=3)
+    client = KubeClient(ClusterConfig(Configuration(host=script.url)), concurrency=3)
     order: list[str] = []
     free = asyncio.Event()
 

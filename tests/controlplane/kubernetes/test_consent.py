@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from canary.errors import BadInput, Unavailable
 from controlplane.adapters.system_clock import SystemClock
-from controlplane.kubernetes.api import Refused
+from controlplane.kubernetes.api import Rejected
 from controlplane.kubernetes.consent import ALLOW, PURPOSES, Consent, Listed, NotAllowed, Purpose, allowed_by
 from controlplane.kubernetes.resources import SECRET
 from testing.fake_apiserver.kube import MemoryKube
@@ -57,7 +57,7 @@ async def test_a_secret_that_is_not_there_or_may_not_be_read_says_whose_turn_it_
     consent = Consent(kube, "git")
     with pytest.raises(NotAllowed, match="Secret models/other does not exist"):
         await consent.read("models", "other")
-    kube.fail_next(Refused("forbidden"), verb="get")
+    kube.fail_next(Rejected("forbidden"), verb="get")
     with pytest.raises(NotAllowed, match=r"\(forbidden\); whoever runs it names the Secret in the chart's git.secrets"):
         await consent.read("models", "db")
     kube.down = True

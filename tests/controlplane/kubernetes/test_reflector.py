@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from canary.errors import Unavailable
-from controlplane.kubernetes.api import SILENCE_SECONDS, Busy, NotFound, Object, Request
+from controlplane.kubernetes.api import SILENCE_SECONDS, KubeRequest, NotFound, Object, TooManyRequests
 from controlplane.kubernetes.cache import Cache
 from controlplane.kubernetes.reflector import MISSING_SECONDS, Reflector, without_managed_fields
 from controlplane.kubernetes.resources import POD
@@ -13,7 +13,7 @@ from controlplane.simulation.clock import VirtualClock
 from testing.fake_apiserver.kube import MemoryKube
 from tests.controlplane.kubernetes.stories import story
 
-LIST, WATCH = Request.of("list", POD), Request.of("watch", POD)
+LIST, WATCH = KubeRequest.of("list", POD), KubeRequest.of("watch", POD)
 
 
 def a_pod(name: str, phase: str = "Pending", namespace: str = "models") -> Object:
@@ -171,7 +171,7 @@ async def test_bookmarks_count_as_signs_of_life_and_carry_the_version_on() -> No
 @story
 async def test_r3_a_busy_server_is_left_alone_as_long_as_it_asks() -> None:
     async with following("a") as followed:
-        followed.kube.fail_next(Busy("too many requests", after=17.0), verb="watch")
+        followed.kube.fail_next(TooManyRequests("too many requests", after=17.0), verb="watch")
         watches = followed.kube.counts[WATCH]
         followed.kube.break_watches()
         await asyncio.sleep(16)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from canary.errors import Unavailable
-from controlplane.kubernetes.api import Busy, Gone, NotFound, Object
+from controlplane.kubernetes.api import NotFound, Object, ResourceExpired, TooManyRequests
 from controlplane.kubernetes.cache import Cache, Key, key_of
 from controlplane.kubernetes.reflector import Reflector
 from controlplane.kubernetes.resources import POD
@@ -14,7 +14,9 @@ from controlplane.simulation.clock import VirtualClock, play
 from testing.fake_apiserver.kube import MemoryKube
 
 NAMES = st.sampled_from("ab")
-ERRORS = st.sampled_from([Unavailable("reset"), Gone("too old"), NotFound("404"), Busy("later", after=3.0)])
+ERRORS = st.sampled_from(
+    [Unavailable("reset"), ResourceExpired("too old"), NotFound("404"), TooManyRequests("later", after=3.0)]
+)
 CHANGES = st.one_of(
     st.tuples(st.just("put"), NAMES, st.integers(0, 3)),
     st.tuples(st.just("delete"), NAMES, st.none()),

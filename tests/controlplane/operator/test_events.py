@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from canary.errors import Unavailable
 from canary.rollout import Phase, Reason
-from controlplane.kubernetes.api import Object, Refused
+from controlplane.kubernetes.api import Object, Rejected
 from controlplane.kubernetes.resources import EVENT
 from controlplane.operator.events import LONGEST_NOTE, Events, Notice, event_object
 from controlplane.simulation.clock import VirtualClock, play
@@ -73,7 +73,7 @@ def test_a_server_that_is_away_for_a_moment_gets_them_later_and_one_that_refuses
         events.tell(ABOUT, "a", "Normal", "A", "a")
         events.tell(ABOUT, "b", "Normal", "B", "b")
         assert [each["reason"] for each in await _written(kube, events)] == ["A", "B"]
-        kube.fail_next(Refused("the namespace is being deleted"), verb="create")
+        kube.fail_next(Rejected("the namespace is being deleted"), verb="create")
         events.tell(ABOUT, "c", "Normal", "C", "c")
         assert len(await _written(kube, events)) == 2
         assert events.lost == 1

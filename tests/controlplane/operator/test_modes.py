@@ -13,9 +13,9 @@ from canary.observation import Counters, InFlight, PodCounters
 from canary.spec.models import KServePlatform, ModelCanary
 from canary.weights import ARMS, Arm
 from controlplane.evidence.discover import Choice
-from controlplane.evidence.places import Labels
+from controlplane.evidence.metric_locations import Labels
 from controlplane.kserve.caches import Caches
-from controlplane.kubernetes.api import Object, Refused
+from controlplane.kubernetes.api import Object, Rejected
 from controlplane.kubernetes.resources import (
     EVENT,
     GATEWAY,
@@ -374,7 +374,7 @@ async def test_a_share_that_knative_cannot_have_is_refused_with_the_reason(world
 
 @played(follows)
 @before(
-    lambda world: world.client.fail_next(Refused("gateways is forbidden"), verb="list", resource=GATEWAY, times=999)
+    lambda world: world.client.fail_next(Rejected("gateways is forbidden"), verb="list", resource=GATEWAY, times=999)
 )
 async def test_gateways_that_may_not_be_read_are_done_without_and_said_once(world: World) -> None:
     await world.apply(mode="native")

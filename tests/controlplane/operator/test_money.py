@@ -3,7 +3,7 @@
 from canary.observation import Counters, PodCounters
 from canary.spec.models import CanarySpec
 from canary.weights import Arm
-from controlplane.adapters.priced import rates_of
+from controlplane.adapters.cost_source import rates_of
 from controlplane.operator.money import Pods, PricedPods, asks_about_money
 from controlplane.operator.reading import read
 from tests.controlplane.operator.town import a_canary, a_spec

@@ -11,7 +11,7 @@ import pytest
 from canary.errors import Unavailable
 from controlplane.adapters.prometheus_api import PrometheusApi
 from controlplane.evidence.discover import Choice, choose
-from controlplane.evidence.places import Labels
+from controlplane.evidence.metric_locations import Labels
 from controlplane.operator.profile import Found, Looks, Question, search
 from controlplane.simulation.clock import VirtualClock
 from tests.virtual import in_virtual_time

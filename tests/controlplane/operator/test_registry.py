@@ -7,9 +7,9 @@ import pytest
 
 from canary.errors import BadInput, Unavailable
 from canary.spec.names import PROMETHEUS
-from controlplane.adapters.capped_http import CappedHttp
+from controlplane.adapters.bounded_http import BoundedHttp
+from controlplane.adapters.dial_policy import Reach
 from controlplane.adapters.prometheus_api import PrometheusApi
-from controlplane.adapters.reach import Reach
 from controlplane.operator.registry import Entry, Registry, checked_selector, registry_in
 from tests.controlplane.adapters.pages import PageServer
 
@@ -77,7 +77,7 @@ async def test_s4_an_allowed_address_is_shown_nothing_and_dialled_only_where_it_
 async def test_s4_metadata_and_the_operators_own_machine_are_never_dialled(address: str) -> None:
     """Whatever permission there is."""
     found = Registry.of(OWN, addresses="private").find("chat", "a", address)
-    api = PrometheusApi(found.url, seconds=5, http=CappedHttp(reach=found.reach), trusted=found.trusted)
+    api = PrometheusApi(found.url, seconds=5, http=BoundedHttp(reach=found.reach), trusted=found.trusted)
     with pytest.raises(Unavailable, match=r"never dialled|leads back to this machine|not one of a server"):
         await api.query("up")
     await api.close()
@@ -96,7 +96,7 @@ async def test_s4_the_address_that_was_checked_is_dialled_and_the_name_not_looke
     async with PageServer() as server:
         server.put("/api/v1/query", '{"status":"success","data":{"resultType":"vector","result":[]}}')
         url = f"http://prometheus.example:{server.address.rpartition(':')[2]}"
-        api = PrometheusApi(url, seconds=5, http=CappedHttp(reach=Reach()))
+        api = PrometheusApi(url, seconds=5, http=BoundedHttp(reach=Reach()))
         assert await api.query("up") == []
         assert server.asked[0].headers["host"] == url.removeprefix("http://")
         await api.close()

@@ -7,7 +7,7 @@ import pytest
 
 from canary.errors import Unavailable
 from canary.observation import OperatorRequest, Verb
-from controlplane.kubernetes.api import Refused
+from controlplane.kubernetes.api import Rejected
 from controlplane.kubernetes.resources import EVENT, MODEL_CANARY
 from controlplane.operator.request import annotation_of
 from controlplane.operator.request_policy import EVERY, NAME, RequestPolicy, expected
@@ -62,7 +62,7 @@ async def test_s14_only_this_very_policy_counts() -> None:
         await kube.create(resource, expected()[resource])
     assert not (await found(kube, said)).in_force
     assert "has only just been made" in said[-1]
-    kube.fail_next(Refused("forbidden"))
+    kube.fail_next(Rejected("forbidden"))
     assert not (await found(kube, said)).in_force
     assert "may not be read" in said[-1]
 

@@ -8,7 +8,7 @@ import pytest
 from canary.errors import Unavailable
 from canary.observation import OperatorRequest, Verb
 from canary.weights import ALL_STABLE, Weights
-from controlplane.kubernetes.api import Busy
+from controlplane.kubernetes.api import TooManyRequests
 from controlplane.kubernetes.resources import EVENT, MODEL_CANARY, NAMESPACE, ROLLOUT_HISTORY
 from controlplane.operator.finalizer import FINALIZER
 from controlplane.operator.site import Drift
@@ -346,7 +346,7 @@ def test_an_api_server_that_is_away_or_busy_only_costs_time(seed: int) -> None:
                 office.kube.down = True
                 await asyncio.sleep(4)
                 office.kube.down = town.kube.down = False
-            office.kube.fail_next(Busy("slow down", 0.2), verb="patch", times=2)
+            office.kube.fail_next(TooManyRequests("slow down", 0.2), verb="patch", times=2)
             office.kube.fail_next(Unavailable("the answer was lost"), verb="patch", after=True)
         await town.until(town.at_rest, seconds=600)
         assert town.status()["result"] == "promoted"

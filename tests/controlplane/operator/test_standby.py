@@ -9,7 +9,7 @@ import pytest
 
 from canary.errors import Conflict, WorldError
 from canary.weights import ALL_STABLE
-from controlplane.kubernetes.api import Object, Request
+from controlplane.kubernetes.api import KubeRequest, Object
 from controlplane.kubernetes.resources import MODEL_CANARY
 from controlplane.operator.charge import MOST_OVERHEARD
 from controlplane.operator.reading import is_at_rest
@@ -25,7 +25,7 @@ LONG = a_spec(
     ]
 )
 CLAIM = f"patch ModelCanary/{NAME} status"
-READS = (Request.of("get", MODEL_CANARY), Request.of("list", MODEL_CANARY))
+READS = (KubeRequest.of("get", MODEL_CANARY), KubeRequest.of("list", MODEL_CANARY))
 
 
 @asynccontextmanager

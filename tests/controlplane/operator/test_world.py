@@ -12,7 +12,7 @@ import pytest
 
 from canary.errors import Unavailable
 from canary.observation import Counters
-from controlplane.adapters.capped_http import Answer, Take, TooSlow
+from controlplane.adapters.bounded_http import BoundedAnswer, Take, TooSlow
 from controlplane.evidence.discover import Choice
 from controlplane.kserve.caches import Caches
 from controlplane.operator.profile import Question
@@ -115,7 +115,9 @@ class Client:
     def __init__(self, played: Played, most_bytes: int) -> None:
         self._played, self._most_bytes = played, most_bytes
 
-    async def post(self, url: str, *, seconds: float, form: Mapping[str, str], take: Take, **_: object) -> Answer:
+    async def post(
+        self, url: str, *, seconds: float, form: Mapping[str, str], take: Take, **_: object
+    ) -> BoundedAnswer:
         """An answer, if it comes in time and is not too large."""
         host = url.split("/")[2]
         self._played.asked[host] += 1
@@ -128,7 +130,7 @@ class Client:
         if len(body) > self._most_bytes:
             raise Unavailable("its answer is larger than that")
         take(len(body))
-        return Answer(200, body)
+        return BoundedAnswer(200, body)
 
     def _good(self, now: float) -> str:
         """Both places of the route, the canary's failing from the fifth second on; and a page full of garbage."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from canary.observation import FingerprintSeen
 from canary.weights import Arm
-from controlplane.adapters.capped_http import CappedHttp
+from controlplane.adapters.bounded_http import BoundedHttp
 from controlplane.adapters.system_clock import SystemClock
 from controlplane.profiles import served as module
 from controlplane.profiles.identity import MOST_BYTES
@@ -22,7 +22,7 @@ async def compared(here: str, there: str, *, files: bool = False, **variants: An
         stable={"name": "v1", **variants.get("stable", {})}, canary={"name": "v2", **variants.get("canary", {})}
     )
     arms: dict[Arm, dict[str, str]] = {"stable": {"a": here}, "canary": {"b": there}}
-    http = CappedHttp(most_bytes=MOST_BYTES)
+    http = BoundedHttp(most_bytes=MOST_BYTES)
     try:
         return await ServedIdentity(spec, lambda: arms, http, clock=SystemClock(), files=files).compare()
     finally:
@@ -62,7 +62,7 @@ async def test_who_does_not_answer_is_asked_again_and_in_the_end_left_alone(monk
     monkeypatch.setattr(module, "TRIES", 2)
     with served() as stable:
         arms: dict[Arm, dict[str, str]] = {"stable": {"a": at(stable)}, "canary": {"b": "127.0.0.1:9"}}
-        http = CappedHttp()
+        http = BoundedHttp()
         identity = ServedIdentity(plan(), lambda: arms, http, clock=SystemClock())
         first, second = await identity.compare(), await identity.compare()
         await http.close()

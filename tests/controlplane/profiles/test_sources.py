@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from canary.spec.models import Variant
-from controlplane.adapters.priced import dollars_an_hour, rates_of
+from controlplane.adapters.cost_source import dollars_an_hour, rates_of
 from controlplane.operator.reading import read
 from controlplane.operator.room import lacking
 from controlplane.profiles.sources import catalogue

@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 
 from controlplane.adapters.process_child import Child
-from controlplane.adapters.process_record import Record, Records
+from controlplane.adapters.process_record import ProcessRecord, ProcessRecords
 from controlplane.gitops.git_state import CommitReport, GitStateStore, PendingCommit, PlanOrigin, Proposal, Rejection
 from controlplane.readmodel.panels_local import local_facts
 from controlplane.view.facts import Commit
@@ -27,9 +27,9 @@ def home(tmp_path: Path) -> Path:
 
 def test_processes_are_those_on_record_with_their_restarts(tmp_path: Path) -> None:
     folder = home(tmp_path)
-    records = Records(folder / "processes.json")
-    records.put("canary-0", Record(GONE, 4712, "d", starts=4))
-    records.put("stable-0", Record(ME, 4711, "d"))
+    records = ProcessRecords(folder / "processes.json")
+    records.put("canary-0", ProcessRecord(GONE, 4712, "d", starts=4))
+    records.put("stable-0", ProcessRecord(ME, 4711, "d"))
     records.note_ready("stable-0", 12.5)
     replicas = local_facts(folder, ROLLOUT, SEEN).replicas
     assert replicas is not None

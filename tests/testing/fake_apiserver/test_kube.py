@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from canary.errors import Conflict, Unavailable
-from controlplane.kubernetes.api import Busy, NotFound, Object, Refused, Request
+from controlplane.kubernetes.api import KubeRequest, NotFound, Object, Rejected, TooManyRequests
 from controlplane.kubernetes.resources import CONFIG_MAP, INFERENCE_SERVICE, MODEL_CANARY, NAMESPACE, POD
 from controlplane.simulation.clock import VirtualClock
 from testing.fake_apiserver.kube import Admission, MemoryKube
@@ -40,11 +40,11 @@ async def test_what_a_reader_does_to_an_object_stays_with_the_reader(kube: Memor
 
 
 async def test_a_fault_hits_the_next_matching_request_and_nothing_else(kube: MemoryKube) -> None:
-    kube.fail_next(Busy("later"), verb="patch", resource=INFERENCE_SERVICE, times=2)
+    kube.fail_next(TooManyRequests("later"), verb="patch", resource=INFERENCE_SERVICE, times=2)
     await kube.create(INFERENCE_SERVICE, an_isvc())
     await kube.apply(CONFIG_MAP, {"metadata": {"namespace": "models", "name": "a"}})
     for _ in range(2):
-        with pytest.raises(Busy):
+        with pytest.raises(TooManyRequests):
             await kube.apply(INFERENCE_SERVICE, an_isvc(size=2))
     assert (await kube.apply(INFERENCE_SERVICE, an_isvc(size=2)))["spec"] == {"size": 2}
 
@@ -96,11 +96,11 @@ async def test_a_webhook_may_refuse_a_write_before_anything_has_changed(kube: Me
     def webhook(admission: Admission) -> None:
         seen.append((admission.verb, admission.before is not None, admission.after is not None))
         if admission.after and admission.after["spec"].get("size") == 13:
-            raise Refused('admission webhook "inferenceservice" denied the request: 13')
+            raise Rejected('admission webhook "inferenceservice" denied the request: 13')
 
     kube.admit.append(webhook)
     first = await kube.apply(INFERENCE_SERVICE, an_isvc(size=1))
-    with pytest.raises(Refused, match="denied the request: 13"):
+    with pytest.raises(Rejected, match="denied the request: 13"):
         await kube.apply(INFERENCE_SERVICE, an_isvc(size=13))
     assert await kube.get(INFERENCE_SERVICE, "models", "chat-v1") == first
     await kube.delete(INFERENCE_SERVICE, "models", "chat-v1")
@@ -129,7 +129,7 @@ async def test_a_deleted_namespace_takes_all_that_is_in_it(kube: MemoryKube) -> 
 
 
 async def test_an_object_of_another_kind_is_refused(kube: MemoryKube) -> None:
-    with pytest.raises(Refused, match="sent to the place of"):
+    with pytest.raises(Rejected, match="sent to the place of"):
         await kube.apply(INFERENCE_SERVICE, {"apiVersion": "v1", "kind": "Pod"} | an_isvc())
 
 
@@ -140,8 +140,8 @@ async def test_each_client_counts_its_own_requests(kube: MemoryKube) -> None:
     with pytest.raises(NotFound):
         await kube.get(MODEL_CANARY, "models", "chat")
     assert kube.counts == {
-        Request("patch", "serving.kserve.io", "inferenceservices/status"): 1,
-        Request("get", "serinus.dev", "modelcanaries"): 1,
+        KubeRequest("patch", "serving.kserve.io", "inferenceservices/status"): 1,
+        KubeRequest("get", "serinus.dev", "modelcanaries"): 1,
     }
     assert other.counts.total() == 1
 

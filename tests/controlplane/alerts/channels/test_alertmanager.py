@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from controlplane.adapters.reach import Reach
-from controlplane.alerts.channels.alertmanager import Alertmanager, message
+from controlplane.adapters.dial_policy import Reach
+from controlplane.alerts.channels.alertmanager import AlertmanagerChannel, message
 from controlplane.alerts.post import Post
 from tests.controlplane.alerts.receivers import Receiver
 from tests.controlplane.alerts.samples import BLIND, ROLLED_BACK, SEES_AGAIN, Given, ref
@@ -32,7 +32,9 @@ def test_an_alert_has_labels_and_annotations() -> None:
 async def test_what_stands_has_no_end_until_it_ends() -> None:
     async with Receiver() as server:
         secrets = Given(url=server.url("/prefix/"), token="T")
-        channel = Alertmanager(ref("url"), secrets, Post(Reach()), now=lambda: 1_700_000_100.0, token=ref("token"))
+        channel = AlertmanagerChannel(
+            ref("url"), secrets, Post(Reach()), now=lambda: 1_700_000_100.0, token=ref("token")
+        )
         await channel.send(BLIND)
         await channel.resolve(SEES_AGAIN)
         await channel.send(ROLLED_BACK)

@@ -9,19 +9,19 @@ import pytest
 from canary.alert import text
 from canary.errors import Unavailable
 from canary.spec.alerts import Email
-from controlplane.adapters.reach import Reach
-from controlplane.alerts.channel import Refused
-from controlplane.alerts.channels.mail import Mail, message, page
+from controlplane.adapters.dial_policy import Reach
+from controlplane.alerts.channel import DeliveryRejected
+from controlplane.alerts.channels.mail import MailChannel, message, page
 from tests.controlplane.alerts.receivers import MailServer, trusting
 from tests.controlplane.alerts.samples import BLIND, ROLLED_BACK, SEES_AGAIN, Given, hostile, ref
 
 TO = ("a@example.com", "b@example.com")
 
 
-def a_channel(server: MailServer, *, reach: Reach | None = None, trusts: bool = True, **fields: object) -> Mail:
+def a_channel(server: MailServer, *, reach: Reach | None = None, trusts: bool = True, **fields: object) -> MailChannel:
     plan = Email.model_validate({"to": TO, "from": "s@example.com", "server": server.address, **fields})
     secrets = Given(user="serinus", password="PASS")
-    return Mail(plan, secrets, reach or Reach(), tls=trusting() if trusts else None)
+    return MailChannel(plan, secrets, reach or Reach(), tls=trusting() if trusts else None)
 
 
 LOGIN: dict[str, Any] = {"usernameFrom": ref("user"), "passwordFrom": ref("password")}
@@ -83,7 +83,7 @@ async def test_a_mail_travels_in_the_clear_where_that_was_asked_for() -> None:
 async def test_nothing_is_sent_to_a_server_that_cannot_encrypt() -> None:
     """An attacker in between may take STARTTLS out of the offer; the password stays here."""
     async with MailServer(starttls=False) as server:
-        with pytest.raises(Refused, match="does not offer what is asked"):
+        with pytest.raises(DeliveryRejected, match="does not offer what is asked"):
             await a_channel(server, **LOGIN).send(ROLLED_BACK)
     assert (server.mails, server.logins) == ([], [])
 
@@ -98,10 +98,10 @@ async def test_nothing_is_sent_to_a_server_with_an_unknown_certificate() -> None
 @pytest.mark.parametrize(
     ("word", "line", "error", "expected"),
     [
-        ("AUTH", "535 wrong: PASS", Refused, "535: the user or password is wrong"),
-        ("RCPT", "550 nobody", Refused, "takes mail for none"),
+        ("AUTH", "535 wrong: PASS", DeliveryRejected, "535: the user or password is wrong"),
+        ("RCPT", "550 nobody", DeliveryRejected, "takes mail for none"),
         ("MAIL", "451 busy", Unavailable, "it answers 451"),
-        ("MAIL", "552 too much", Refused, "it answers 552"),
+        ("MAIL", "552 too much", DeliveryRejected, "it answers 552"),
         ("DATA", "421 going", Unavailable, "it answers 421"),
     ],
 )
@@ -127,6 +127,6 @@ async def test_a_server_that_never_answers_is_left_and_the_thread_with_it() -> N
 
 async def test_a_server_in_a_forbidden_place_is_not_dialled() -> None:
     async with MailServer() as server:
-        with pytest.raises(Refused, match="back to this machine"):
+        with pytest.raises(DeliveryRejected, match="back to this machine"):
             await a_channel(server, reach=Reach(loopback=False)).send(ROLLED_BACK)
     assert not server.asked.is_set()

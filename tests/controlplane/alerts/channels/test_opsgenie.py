@@ -1,7 +1,7 @@
 """Opsgenie's Alert API v2, field by field: create and close by one alias."""
 
-from controlplane.adapters.reach import Reach
-from controlplane.alerts.channels.opsgenie import Opsgenie, message
+from controlplane.adapters.dial_policy import Reach
+from controlplane.alerts.channels.opsgenie import OpsgenieChannel, message
 from controlplane.alerts.post import Post
 from tests.controlplane.alerts.receivers import Receiver
 from tests.controlplane.alerts.samples import BLIND, ROLLED_BACK, SEES_AGAIN, Given, ref
@@ -30,7 +30,7 @@ def test_an_alert_has_everything_that_a_team_needs() -> None:
 async def test_an_alert_is_created_and_closed_by_its_alias() -> None:
     async with Receiver() as server:
         server.answers = [202, 202]
-        channel = Opsgenie(ref("key"), Given(key="G-1"), Post(Reach()), address=server.url(""))
+        channel = OpsgenieChannel(ref("key"), Given(key="G-1"), Post(Reach()), address=server.url(""))
         await channel.send(BLIND)
         await channel.resolve(SEES_AGAIN)
     create, close = server.got

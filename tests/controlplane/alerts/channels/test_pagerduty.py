@@ -1,9 +1,9 @@
-"""PagerDuty's Events v2, field by field: trigger and resolve by one key."""
+"""PagerDutyChannel's Events v2, field by field: trigger and resolve by one key."""
 
 from dataclasses import replace
 
-from controlplane.adapters.reach import Reach
-from controlplane.alerts.channels.pagerduty import ADDRESSES, PagerDuty, message
+from controlplane.adapters.dial_policy import Reach
+from controlplane.alerts.channels.pagerduty import ADDRESSES, PagerDutyChannel, message
 from controlplane.alerts.post import Post
 from tests.controlplane.alerts.receivers import Receiver
 from tests.controlplane.alerts.samples import BLIND, ROLLED_BACK, SEES_AGAIN, Given, ref
@@ -36,7 +36,7 @@ def test_a_trigger_has_everything_that_an_incident_shows() -> None:
 async def test_an_incident_is_triggered_and_resolved_by_its_key() -> None:
     async with Receiver() as server:
         server.answers = [202, 202]
-        channel = PagerDuty(ref("key"), Given(key="R123"), Post(Reach()), address=server.url("/v2/enqueue"))
+        channel = PagerDutyChannel(ref("key"), Given(key="R123"), Post(Reach()), address=server.url("/v2/enqueue"))
         await channel.send(BLIND)
         await channel.resolve(SEES_AGAIN)
     trigger, resolve = (got.json for got in server.got)

@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 from canary.alert_facts import Fact
-from controlplane.adapters.reach import Reach
-from controlplane.alerts.channels.slack import Slack, message
+from controlplane.adapters.dial_policy import Reach
+from controlplane.alerts.channels.slack import SlackChannel, message
 from controlplane.alerts.post import Post
 from tests.controlplane.alerts.receivers import Receiver
 from tests.controlplane.alerts.samples import ROLLED_BACK, SEES_AGAIN, Given, hostile, ref, strings
@@ -67,8 +67,8 @@ def test_texts_fit_whatever_they_are_made_of() -> None:
 async def test_the_webhook_gets_json_and_the_channel() -> None:
     async with Receiver() as server:
         secrets = Given(url=server.url("/services/T/B/x"))
-        await Slack(ref("url"), secrets, Post(Reach()), channel="#ml-releases").send(ROLLED_BACK)
-        await Slack(ref("url"), secrets, Post(Reach())).send(ROLLED_BACK)
+        await SlackChannel(ref("url"), secrets, Post(Reach()), channel="#ml-releases").send(ROLLED_BACK)
+        await SlackChannel(ref("url"), secrets, Post(Reach())).send(ROLLED_BACK)
     with_channel, without = server.got
     assert (with_channel.method, with_channel.path) == ("POST", "/services/T/B/x")
     assert with_channel.headers["content-type"] == "application/json"

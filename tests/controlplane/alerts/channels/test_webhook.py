@@ -10,9 +10,9 @@ from pydantic import SecretStr
 
 from canary.alert import Alert, text
 from canary.spec.alerts import TEMPLATE_FIELDS
-from controlplane.adapters.reach import Reach
-from controlplane.alerts.channel import Refused
-from controlplane.alerts.channels.webhook import Webhook, event, filled, signature
+from controlplane.adapters.dial_policy import Reach
+from controlplane.alerts.channel import DeliveryRejected
+from controlplane.alerts.channels.webhook import WebhookChannel, event, filled, signature
 from controlplane.alerts.post import Post
 from tests.controlplane.alerts.receivers import Receiver
 from tests.controlplane.alerts.samples import BLIND, HOSTILE, ROLLED_BACK, SEES_AGAIN, Given, hostile, ref
@@ -57,7 +57,7 @@ async def test_what_is_sent_is_signed_with_its_id_and_time() -> None:
     secrets = Given(key=f"whsec_{base64.b64encode(raw).decode()}", token="T")
     async with Receiver() as server:
         secrets.values["url"] = server.url()
-        channel = Webhook(
+        channel = WebhookChannel(
             ref("url"), secrets, Post(Reach()), now=lambda: 1_700_000_005.9, signing_key=ref("key"), token=ref("token")
         )
         await channel.send(BLIND)
@@ -74,7 +74,7 @@ async def test_what_is_sent_is_signed_with_its_id_and_time() -> None:
 
 async def test_without_a_key_nothing_is_signed() -> None:
     async with Receiver() as server:
-        await Webhook(ref("url"), Given(url=server.url()), Post(Reach()), now=lambda: 5.0).send(BLIND)
+        await WebhookChannel(ref("url"), Given(url=server.url()), Post(Reach()), now=lambda: 5.0).send(BLIND)
     assert not {"webhook-signature", "authorization"} & set(server.got[0].headers)
 
 
@@ -84,7 +84,7 @@ def test_a_key_without_a_prefix_is_taken_as_it_is() -> None:
 
 
 def test_a_key_that_only_looks_like_base64_is_refused_and_not_shown() -> None:
-    with pytest.raises(Refused, match="is not base64") as caught:
+    with pytest.raises(DeliveryRejected, match="is not base64") as caught:
         signature(SecretStr("whsec_%%MARKER%%"), "i", "5", b"x")
     assert "MARKER" not in str(caught.value)
 
@@ -103,7 +103,7 @@ def test_s6_a_template_stays_json_whatever_it_is_filled_with(alert: Alert) -> No
 
 async def test_a_template_takes_the_place_of_the_event() -> None:
     async with Receiver() as server:
-        channel = Webhook(
+        channel = WebhookChannel(
             ref("url"), Given(url=server.url()), Post(Reach()), now=lambda: 5.0, template='{"text": "$sentence"}'
         )
         await channel.send(hostile())

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from controlplane.adapters.reach import Reach
-from controlplane.alerts.dial import Dial
+from controlplane.adapters.dial_policy import Reach
+from controlplane.alerts.guarded_http import GuardedHttp
 from controlplane.gitops.hosts.host import Comment, Host, HostFailed, HostFailureKind, Status
 from controlplane.gitops.hosts.repo_location import access_of, host_at, location_of
 from controlplane.gitops.hosts.settings import GitSettings
@@ -42,7 +42,7 @@ def adapter(forge: Forge, folder: Path, *, seconds: float = 10.0, now: Callable[
     place = location_of("https://git.example.com/team/models.git", settings)
     assert place is not None
     door = access_of(place, folder / "token", now)
-    return host_at(place, type(door)(door.root, door.token, Dial(Reach(), seconds=seconds), door.now))
+    return host_at(place, type(door)(door.root, door.token, GuardedHttp(Reach(), seconds=seconds), door.now))
 
 
 def branch(forge: Forge, name: str = "serinus/put-back/chat") -> str:
