@@ -75,7 +75,7 @@ def _print(here: Found, said: str, now: float) -> None:
     shown = picture(here.spec, looked.rollout, looked.seen, here.until(now), looked.rates, of_record=not looked.running)
     for line in still(shown, _hint(here, said)):
         click.echo(line)
-    if not (looked.running or here.stored.rollout.finished):
+    if not (looked.running or here.rollout.finished):
         click.echo(NOBODY.format(name=here.name), err=True)
 
 
@@ -92,17 +92,17 @@ async def _watch(here: Found, said: str, clock: "Clock", output: str) -> int:
             sys.stdout,
             here.spec,
             now=clock.now,
-            revision=here.stored.rollout.revision,
+            revision=here.rollout.revision,
             hint=_hint(here, said),
             rates=rates,
         )
 
     from controlplane.view.watcher import open_watcher
 
-    view, revision = view_of(here), here.stored.rollout.revision
+    view, revision = view_of(here), here.rollout.revision
     try:
         while True:
-            rollout = here.stored.rollout
+            rollout = here.rollout
             if revision != rollout.revision:
                 view.close()
                 view, revision = view_of(here), rollout.revision
@@ -122,4 +122,4 @@ async def _watch(here: Found, said: str, clock: "Clock", output: str) -> int:
 
 def _hint(here: Found, said: str) -> str:
     """What a person can do now, in commands to copy."""
-    return "" if here.stored.rollout.finished else NEXT.format(target=said)
+    return "" if here.rollout.finished else NEXT.format(target=said)

@@ -4,12 +4,11 @@ Read from its store, whether it runs or not; nothing is asked of it.
 """
 
 import asyncio
-import json
-import sys
 from pathlib import Path
 
 import click
 
+from controlplane.cli.printing import print_history, print_status, print_why
 from controlplane.cli.seconds import SECONDS
 from controlplane.cli.shape import Shape
 from controlplane.cli.signals import INTERRUPTED, waiting_for
@@ -25,13 +24,7 @@ TIMED_OUT = 3
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="What to print.")
 def history(target: str, state: Path | None, attempt: int | None, output: str) -> None:
     """Print everything that happened to a rollout. TARGET is its name or its canary.yml."""
-    from canary.serial import event_line
-    from controlplane.view.marks import marks_for
-    from controlplane.view.plain import event_text
-
-    marks = marks_for(sys.stdout.encoding)
-    for event in found(target, state, attempt).events:
-        click.echo(json.dumps(event_line(event), ensure_ascii=False) if output == "json" else event_text(event, marks))
+    print_history(found(target, state, attempt).events, output)
 
 
 @click.command()
@@ -46,8 +39,6 @@ def status(target: str, state: Path | None, wait: bool, timeout: float | None, o
     Ctrl-C, which touches nothing.
     """
     from canary.format import duration
-    from canary.serial import event_line
-    from controlplane.view.explain import status_lines
 
     here = found(target, state)
     if wait:
@@ -55,17 +46,11 @@ def status(target: str, state: Path | None, wait: bool, timeout: float | None, o
             here = asyncio.run(_ended(here, timeout))
         except KeyboardInterrupt as interrupt:
             raise SystemExit(INTERRUPTED) from interrupt
-    rollout = here.stored.rollout
-    late = wait and not rollout.finished
+    late = wait and not here.rollout.finished
     if late:
         click.echo(f"{here.name} has not ended within {duration(timeout or 0.0)}.", err=True)
-    last = event_line(here.events[-1])
-    if output == "json":
-        click.echo(json.dumps(last, ensure_ascii=False))
-    else:
-        for line in status_lines(rollout):
-            click.echo(line)
-    raise SystemExit(TIMED_OUT if late else CODES.get(rollout.result, 1))
+    print_status(here, output)
+    raise SystemExit(TIMED_OUT if late else CODES.get(here.rollout.result, 1))
 
 
 @click.command()
@@ -75,11 +60,7 @@ def why(target: str, state: Path | None) -> None:
 
     TARGET is its name or its canary.yml.
     """
-    from controlplane.view.explain import why_lines
-
-    here = found(target, state)
-    for line in why_lines(here.spec, here.stored.rollout):
-        click.echo(line)
+    print_why(found(target, state))
 
 
 async def _ended(here: Found, patience: float | None) -> Found:

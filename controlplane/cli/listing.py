@@ -5,13 +5,13 @@ be read is told and hides no other.
 """
 
 import asyncio
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from controlplane.cli.printing import print_differences
 from controlplane.cli.shape import Shape, show
 from controlplane.cli.stored import all_of, folders_in, found, named
 
@@ -55,16 +55,8 @@ def listed(state: Path | None, output: str, no_headers: bool) -> None:
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="What to print.")
 def diff(target: str, state: Path | None, output: str) -> None:
     """Show what the canary has that stable has not. TARGET is the rollout's name or its canary.yml."""
-    from controlplane.readmodel.panels_diff import changes
-    from controlplane.view.table import differences
-
-    both = found(target, state).variants
-    changed = changes(both["stable"], both["canary"])
-    if output == "json":
-        click.echo(json.dumps(changed, ensure_ascii=False))
-        return
-    for line in differences(changed):
-        click.echo(line)
+    here = found(target, state)
+    print_differences(here.variants, here.name, output)
 
 
 async def _all(root: Path) -> Sequence["Stored"]:

@@ -64,4 +64,4 @@ def complete_shares(context: click.Context, _parameter: click.Parameter, begun: 
         here = asyncio.run(find(target, Path(state) if state else None))
     except SerinusError:
         return []
-    return later_shares(here.spec, here.stored.rollout, begun)
+    return later_shares(here.spec, here.rollout, begun)

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
+from controlplane.readmodel.record import RolloutRecord
+
 if TYPE_CHECKING:
     from canary.errors import SerinusError
     from canary.rollout import Event
-    from canary.spec.models import CanarySpec
     from controlplane.ports import Stored
     from controlplane.readmodel.rollout_view import RolloutView
 
@@ -26,45 +27,20 @@ AGAIN = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """A rollout as its store has it."""
+class Found(RolloutRecord):
+    """A rollout of this machine."""
 
     name: str
     folder: Path
-    stored: "Stored"
     events: "Sequence[Event]"
     """Of the attempt that was asked for, in order; never empty."""
-
-    @property
-    def spec(self) -> "CanarySpec":
-        """The plan that is carried out."""
-        from canary.spec.stored import from_text
-
-        return from_text(self.stored.spec_text).spec
-
-    @property
-    def variants(self) -> dict[str, dict[str, Any]]:
-        """By arm, as the plan says it."""
-        from canary.spec.stored import from_text
-
-        spec = from_text(self.stored.spec_text).model_dump(mode="json", by_alias=True, exclude_defaults=True)["spec"]
-        return {arm: spec[arm] for arm in ("stable", "canary")}
 
     def looked(self, now: float) -> "RolloutView":
         """With what its process saw last, if it still does at `now` (seconds since the epoch)."""
         from controlplane.readmodel.rollout_view import view_of
         from controlplane.view.live import read_live
 
-        return view_of(self.spec, self.stored.rollout, read_live(self.folder, self.name), now)
-
-    @property
-    def over(self) -> bool:
-        """Whether it has ended, and no newer plan takes its place."""
-        return self.stored.rollout.finished and self.stored.rollout.result != "superseded"
-
-    def until(self, now: float) -> float:
-        """The moment that is shown: now, or the last one of a rollout that is over."""
-        return self.stored.rollout.history[-1].at if self.stored.rollout.finished else now
+        return view_of(self.spec, self.rollout, read_live(self.folder, self.name), now)
 
 
 def named(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -113,7 +89,7 @@ async def read(name: str, folder: Path, attempt: int | None = None) -> Found:
         await store.close()
     if stored is None or not events:
         raise BadInput(f"{name} has no such rollout in {folder}.")
-    return Found(name, folder, stored, events)
+    return Found(stored, name, folder, events)
 
 
 async def again(here: Found, say: Callable[[str], None]) -> Found:

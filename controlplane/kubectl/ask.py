@@ -117,7 +117,7 @@ async def try_to_ask(session: Session, name: str, verb: Verb, *, full: bool = Fa
         click.echo(sentence, err=True)
         return FAILED
     meant = await _request(session, found, verb, full, to)
-    previewed = preview(found.plan.spec, found.rollout, found.seen(), meant)
+    previewed = preview(found.spec, found.rollout, found.seen(), meant)
     if previewed.reason:
         click.echo(f"{found.rollout.name}: {previewed.reason}", err=True)
         return FAILED
@@ -137,7 +137,7 @@ async def _request(
     from controlplane.kubernetes.whoami import own_identity
 
     me, now = await own_identity(session.kube), session.now()
-    groups = () if isinstance(found, str) else groups_asked(found.plan.spec, me.groups)
+    groups = () if isinstance(found, str) else groups_asked(found.spec, me.groups)
     id_ = request_id(verb, now, secrets.token_hex(3))
     return OperatorRequest(id_, verb, me.name or session.person, now, full, to, groups)
 
@@ -174,7 +174,7 @@ def _confirm(found: "Record", meant: OperatorRequest) -> None:
     """Say what will happen and ask whether it is meant. Raises `click.Abort`, or a usage error where nobody sits."""
     from canary.preview import preview
 
-    effect = preview(found.plan.spec, found.rollout, found.seen(), meant).effect
+    effect = preview(found.spec, found.rollout, found.seen(), meant).effect
     if not effect:
         return  # the operator refuses in its own words
     click.echo(f"{found.rollout.name}: {effect}", err=True)

@@ -67,7 +67,7 @@ async def _show(session: Session, object_: "Object") -> int:
         click.echo(f"{object_['metadata']['name']}: {found}", err=True)
         return BAD_INPUT
     now = found.until(session.now())
-    shown = picture(found.plan.spec, found.rollout, await looked(session, found), now, of_record=True)
+    shown = picture(found.spec, found.rollout, await looked(session, found), now, of_record=True)
     for line in still(shown, hint(session, found)):
         click.echo(line)
     if line := origin_line(object_):
@@ -141,7 +141,7 @@ def _view(session: Session, found: "Record", output: str) -> "Watcher":
     return open_watcher(
         "json" if output == "json" else "text",
         sys.stdout,
-        found.plan.spec,
+        found.spec,
         now=session.now,
         revision=found.rollout.revision,
         hint=hint(session, found),

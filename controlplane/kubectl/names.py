@@ -43,7 +43,7 @@ def complete_shares(context: click.Context, _parameter: click.Parameter, begun: 
         share
         for record in listed
         if not isinstance(record, str)
-        for share in later_shares(record.plan.spec, record.rollout, begun)
+        for share in later_shares(record.spec, record.rollout, begun)
     ]
 
 

@@ -5,12 +5,11 @@ Events and of alerts.
 """
 
 import asyncio
-import json
-import sys
 
 import click
 
 from canary.format import duration
+from controlplane.cli.printing import print_history, print_status, print_why
 from controlplane.cli.seconds import SECONDS
 from controlplane.cli.signals import waiting_for
 from controlplane.kubectl.names import complete_names
@@ -59,12 +58,10 @@ async def why(session: Session, name: str) -> int:
     """Explain a rollout's present verdicts, and the smallest change that would flip each."""
     from controlplane.gitsources.provenance import origin_line
     from controlplane.kubectl.record import record
-    from controlplane.view.explain import why_lines
     from controlplane.view.text import clean
 
     found = await record(session, name)
-    for line in why_lines(found.plan.spec, found.rollout):
-        click.echo(line)
+    print_why(found)
     if line := origin_line(found.object_):
         click.echo(f"git: {clean(line)}")
     return 0
@@ -78,18 +75,13 @@ async def why(session: Session, name: str) -> int:
 async def history(session: Session, name: str, attempt: int | None, output: str) -> int:
     """Print everything that happened to a rollout, as far as it is kept."""
     from canary.errors import BadInput
-    from canary.serial import event_line
     from controlplane.kubectl.record import events_of, record
-    from controlplane.view.marks import marks_for
-    from controlplane.view.plain import event_text
 
     found = await record(session, name)
     events = await events_of(session, found, attempt)
     if not events:
         raise BadInput(f"Nothing is kept of attempt {attempt} of {session.called(name)}.")
-    marks = marks_for(sys.stdout.encoding)
-    for event in events:
-        click.echo(json.dumps(event_line(event), ensure_ascii=False) if output == "json" else event_text(event, marks))
+    print_history(events, output)
     return 0
 
 
@@ -119,23 +111,16 @@ def _is_over(object_: Object) -> bool:
 
 def _say(object_: Object, output: str) -> int:
     """Print where it is; answers the exit code."""
-    from canary.serial import event_line
     from controlplane.cli.history import CODES
     from controlplane.kubectl.listing import phase_of, refusal_of
     from controlplane.kubectl.record import record_of
-    from controlplane.view.explain import status_lines
 
     found, refusal = record_of(object_), refusal_of(object_)
     name = object_["metadata"]["name"]
     if isinstance(found, str):
         click.echo(f"{name}  {phase_of(object_)}\n{found}", err=bool(refusal))
         return BAD_INPUT if refusal else 0
-    last = event_line(found.rollout.history[-1])
-    if output == "json":
-        click.echo(json.dumps(last, ensure_ascii=False))
-    else:
-        for line in status_lines(found.rollout):
-            click.echo(line)
+    print_status(found, output)
     if refusal:
         click.echo(f"The spec as it is now is not carried out: {refusal}", err=True)
         return BAD_INPUT

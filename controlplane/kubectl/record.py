@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 
 from canary.errors import BadInput
 from canary.observation import Seen, VariantSeen
-from canary.rollout import Event, Rollout
-from canary.spec.models import ModelCanary, Variant
+from canary.rollout import Event
+from canary.spec.models import Variant
 from canary.spec.stored import from_text
 from canary.weights import ARMS
 from controlplane.kserve import readiness
@@ -24,27 +24,20 @@ from controlplane.kubernetes.resources import DEPLOYMENT, INFERENCE_SERVICE, POD
 from controlplane.operator.history import Books
 from controlplane.operator.store import stored_in
 from controlplane.readmodel.cluster import seen_of
+from controlplane.readmodel.record import RolloutRecord
 
 POD_LABEL = "serving.kserve.io/inferenceservice"
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class Record(RolloutRecord):
     """A ModelCanary with a rollout in it."""
 
     object_: Object
-    rollout: Rollout
-    plan: ModelCanary
-    """The plan that is carried out, which an edited spec need not be."""
-    version: int
 
     def seen(self) -> Seen:
         """The world as far as the status tells: the weights that the operator saw; readiness only where it is known."""
-        return seen_of(self.object_, self.plan.spec, self.rollout)
-
-    def until(self, now: float) -> float:
-        """The moment that is shown: now, or the last one of a rollout that is over."""
-        return self.rollout.history[-1].at if self.rollout.finished and self.rollout.history else now
+        return seen_of(self.object_, self.spec, self.rollout)
 
 
 async def record(session: Session, name: str) -> Record:
@@ -60,7 +53,8 @@ def record_of(object_: Object) -> Record | str:
     stored = stored_in(object_)
     if stored is None:
         return refusal_of(object_) or queue_of(object_) or NOT_SEEN
-    return Record(object_, stored.rollout, from_text(stored.spec_text), stored.version)
+    from_text(stored.spec_text)  # a plan that cannot be read is an error here, not where it is shown
+    return Record(stored, object_)
 
 
 async def looked(session: Session, found: Record) -> Seen:
@@ -68,7 +62,7 @@ async def looked(session: Session, found: Record) -> Seen:
 
     Whoever may not read pods sees what the record implies.
     """
-    seen, spec = found.seen(), found.plan.spec
+    seen, spec = found.seen(), found.spec
     if found.rollout.finished:
         return seen
     namespace = found.object_["metadata"]["namespace"]

@@ -21,13 +21,12 @@ async def command(session: Session, name: str, output: str, file: Path | None) -
     """Write a rollout down as one page, to keep or to print."""
     from controlplane.kubectl.diff import variants_of
     from controlplane.kubectl.record import events_of, record
-    from controlplane.ports import Stored
 
     found = await record(session, name)
     subject = Subject(
         place=f"namespace {found.object_['metadata']['namespace']}",
-        stored=Stored(found.rollout, str(found.object_["status"]["plan"]), found.version),
-        spec=found.plan.spec,
+        stored=found.stored,
+        spec=found.spec,
         seen=found.seen(),
         live=None,
         variants=variants_of(found.object_),
