@@ -54,18 +54,27 @@ def _arms(evidence: Mapping[str, Any]) -> list[Fact]:
     """The gate, what both arms show, and the limit; nothing where no gate spoke."""
     if not isinstance(gate := evidence.get("gate"), str):
         return []
-    unit = unit_of_values(gate)
-    samples = evidence.get("samples")
-    counts: Mapping[str, Any] = samples if isinstance(samples, Mapping) else {}
-    facts = [Fact("Gate", clean(gate))]
-    for arm in ("canary", "stable"):
-        if _known(value := evidence.get(arm)):
-            count = counts.get(arm)
-            behind = f" ({fmt.count(count)} samples)" if _known(count) else ""
-            facts.append(Fact(arm.capitalize(), f"{fmt.measure(value, unit)}{behind}"))
-    if _known(limit := evidence.get("limit")):
-        facts.append(Fact("Limit", fmt.measure(limit, unit)))
-    return facts
+    return [Fact("Gate", clean(gate)), *(Fact(what.capitalize(), value) for what, value in shown(evidence).items())]
+
+
+def shown(evidence: Mapping[str, Any]) -> dict[str, str]:
+    """What a gate's evidence shows of `canary` and `stable`, with its samples, and its `limit`, as far as it is there.
+
+    Alerts and commits both say this, so that they say the same.
+    """
+    unit = unit_of_values(str(evidence.get("gate", "")))
+    samples, edges = _mapping(evidence.get("samples")), _mapping(evidence.get("edges"))
+    found = {}
+    for what in ("canary", "stable", "limit"):
+        if _known(value := evidence.get(what)):
+            edge = f"{edges[what]} " if edges.get(what) in {"under", "over"} else ""
+            behind = f" ({fmt.count(samples[what])} samples)" if _known(samples.get(what)) else ""
+            found[what] = f"{edge}{fmt.measure(value, unit)}{behind}"
+    return found
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
 
 
 def _times(harm_began: Any, decision: Event, result: Mapping[str, Any]) -> list[Fact]:

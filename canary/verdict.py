@@ -10,7 +10,10 @@ from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import Field, computed_field, model_validator
 
+from canary.weights import Arm
+
 OnBreach = Literal["rollback", "pause", "hold"]
+Edge = Literal["under", "over"]
 Spoke = Literal["sequential", "threshold", "hard stop", "data", "blame"]
 
 
@@ -57,6 +60,12 @@ class GateVerdict:
     """Seconds until a WAIT is expected to be decided at the present traffic; None when unknown."""
     harm_began: float | None = None
     """For FAIL: when the harm is estimated to have begun (seconds on the rollout's clock)."""
+    edges: Mapping[Arm, Edge] = field(default_factory=dict)
+    """By arm, where its value is only known to lie under, or over, the number that is given: see `spoken`."""
+
+    def spoken(self, arm: Arm, text: str) -> str:
+        """A number of this arm in words: `under 300 ms` for a quantile within its histogram's first bucket."""
+        return f"{self.edges[arm]} {text}" if arm in self.edges else text
 
     @computed_field  # type: ignore[prop-decorator]  # pydantic's way
     @property
@@ -67,7 +76,7 @@ class GateVerdict:
     def plain(self) -> dict[str, Any]:
         """Every field by name, with the sentence in place of its grounds."""
         shown = {"why" if each.name == "grounds" else each.name: getattr(self, each.name) for each in fields(self)}
-        return shown | {"why": self.why, "samples": dict(self.samples)}
+        return shown | {"why": self.why, "samples": dict(self.samples), "edges": dict(self.edges)}
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, GateVerdict):

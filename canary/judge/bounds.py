@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from canary.judge.config import GateConfig
 from canary.judge.portable_math import log, power
+from canary.verdict import Edge
 
 ENOUGH = 200
 """Stable requests before a bound is picked from its history."""
@@ -67,8 +68,21 @@ def _exceeding(value: float, cumulative: Sequence[float], bounds: Sequence[float
     return low_count
 
 
+def edge(q: float, cumulative: Sequence[float], bounds: Sequence[float]) -> tuple[Edge, float] | None:
+    """Where a quantile lies before the first bound or behind the last: which of these, and that bound. None elsewhere.
+
+    Nothing more is known of it then: a straight line from zero would be invented.
+    """
+    if cumulative[-1] <= 0:
+        return None
+    index = bisect_left(cumulative, q * cumulative[-1])
+    if math.isinf(bounds[index]):
+        return ("over", bounds[index - 1]) if index else None
+    return None if index else ("under", bounds[0])
+
+
 def quantile(q: float, cumulative: Sequence[float], bounds: Sequence[float]) -> float | None:
-    """The value that a share `q` stays under, for display: straight lines within buckets, at most the last bound."""
+    """The value that a share `q` stays under: straight lines within buckets, at most the last bound. See `edge`."""
     total = cumulative[-1]
     if total <= 0:
         return None

@@ -5,6 +5,7 @@ Made by `verdicts.py` and `flip.py` from what the judge remembers; changes nothi
 
 from dataclasses import dataclass
 
+from canary.judge import bounds as bounds_
 from canary.judge import cost, tally, threshold
 from canary.judge import eta as eta_
 from canary.judge.arms import Bounds
@@ -17,6 +18,11 @@ from canary.judge.population import Population
 from canary.judge.state import Memory
 from canary.judge.tally import ArmTotals, BothTotals, StageTotals
 from canary.judge.threshold import Readings
+from canary.verdict import Edge
+from canary.weights import Arm
+
+IDLE = 0.05
+"""Of its usual rate of requests; below it a canary counts as without traffic, and no time is foretold."""
 
 
 @dataclass(slots=True)
@@ -93,9 +99,25 @@ class Facts:
         return self.population.picks.get(self.gate.text)
 
     @property
+    def edges(self) -> dict[Arm, tuple[Edge, float]]:
+        """By arm, where its quantile is only known to lie under the first bound of its histogram, or over the last."""
+        gate = self.gate
+        found: dict[Arm, tuple[Edge, float]] = {}
+        if gate.kind == "readings" or gate.quantile is None or gate.name not in self.known:
+            return {}
+        both: tuple[tuple[Arm, ArmTotals], ...] = (("canary", self.arms.canary), ("stable", self.arms.stable))
+        for arm, totals in both:
+            histogram = totals.histograms.get(gate.name)
+            if histogram and (edge := bounds_.edge(gate.quantile, histogram, self.known[gate.name])) is not None:
+                found[arm] = edge
+        return found
+
+    @property
     def beyond(self) -> bool:
         """Whether the canary's value is on the wrong side of the limit, shown or not."""
-        return self.canary is not None and threshold.is_beyond(self.gate.gate, self.canary, self.stable)
+        if self.canary is None or self.edges.get("canary", ("", 0.0))[0] == "under":
+            return False
+        return threshold.is_beyond(self.gate.gate, self.canary, self.stable)
 
     @property
     def buckets(self) -> tuple[float, float] | None:
@@ -153,9 +175,16 @@ class Facts:
         events, of = tally.events_of(self.gate, arm)
         return (events if self.gate.gate.better == "lower" else of - events), of
 
+    @property
+    def idle(self) -> bool:
+        """Whether the canary gets next to nothing now, where it got requests before in this stage."""
+        began = self.memory.stage.began
+        lasted = self.memory.clock.last - began if began is not None else 0.0
+        return lasted > 0 and self.totals.rate * lasted < IDLE * self.arms.canary.requests
+
     def seconds_for(self, more: float | None) -> float | None:
-        """Seconds until so many canary samples have come, at the present rate; None if that is not known."""
-        rate = self.totals.rate * self._samples_a_request()
+        """Seconds until so many canary samples have come at the present rate; None where there is no traffic now."""
+        rate = 0.0 if self.idle else self.totals.rate * self._samples_a_request()
         return more / rate if more is not None and rate > 0 else None
 
     def _samples_a_request(self) -> float:

@@ -3,6 +3,7 @@
 Called by `verdicts.py`. Looks at what the judge remembers; changes nothing.
 """
 
+from collections.abc import Mapping
 from enum import Enum
 
 from canary.judge import tally
@@ -15,6 +16,8 @@ from canary.verdict import Answer
 
 STALE_INTERVALS, STALE_SECONDS = 3.0, 15.0
 """Data older than so many scrapes, and than so many seconds, is stale."""
+LONGEST_S = 120.0
+"""Seconds from data to data that are remembered at most; a longer pause was no interval."""
 
 
 class Finding(Enum):
@@ -80,8 +83,7 @@ def find(
         return Finding.CONVICTED
     if not memory.stage.settled:
         return Finding.MOVING
-    log_clear = population.gates[text].passing.log_e if here else 0.0
-    if log_clear >= config.passes_at and log_e < gate.clears_below:
+    if here and _stands(config, gate, memory, population):
         return Finding.CLEARED
     return Finding.OPEN
 
@@ -99,9 +101,47 @@ def of_readings(gate: GateConfig, readings: Readings, *, settled: bool) -> Findi
     return Finding.FORGIVEN if readings.beyond else Finding.FINE
 
 
-def patience(memory: Memory) -> float:
-    """Seconds after which data is stale."""
-    return max(STALE_SECONDS, STALE_INTERVALS * memory.clock.interval)
+def patience(memory: Memory, gate: GateConfig) -> float:
+    """Seconds after which a gate's data is stale; pods may be scraped far more seldom than the gateway before them."""
+    usual = max(memory.clock.interval, memory.gaps.get(gate.text, 0.0))
+    return max(STALE_SECONDS, STALE_INTERVALS * usual)
+
+
+def gaps(before: Memory, told: Mapping[str, float]) -> Mapping[str, float]:
+    """By gate, how long it usually is from data to data, after a block; `told` is when each had some last."""
+    found = dict(before.gaps)
+    for text, t in told.items():
+        last = before.everything.told.get(text)
+        if last is not None and t > last:
+            gap = min(t - last, LONGEST_S)
+            found[text] = 0.8 * found[text] + 0.2 * gap if text in found else gap
+    return found
+
+
+def shown(config: JudgeConfig, memory: Memory) -> tuple[str, ...]:
+    """The stage's gates that pass from now on, until evidence speaks otherwise.
+
+    The chance that the case for a bad canary is *ever* made is what `confidence` bounds, so a case that was made once
+    need not be made again at each look. It is dropped when nothing is left of it, or when the gate's evidence against
+    the canary counts.
+    """
+    stage = memory.stage
+    if stage.index is None or not 0 <= stage.index < len(config.by_stage):
+        return ()
+    return tuple(
+        gate.text
+        for gate in config.by_stage[stage.index]
+        if gate.params is not None and _stands(config, gate, memory, memory.everything)
+    )
+
+
+def _stands(config: JudgeConfig, gate: GateConfig, memory: Memory, population: Population) -> bool:
+    """Whether the case for the canary is made, or was made in this stage and still stands."""
+    e = population.gates.get(gate.text)
+    if e is None or memory.log_e(gate.text, gate.gate.by) >= gate.clears_below:
+        return False
+    was_made = population is memory.everything and gate.text in memory.stage.shown
+    return e.passing.log_e >= config.passes_at or (was_made and e.passing.log_e > 0)
 
 
 def _missing(gate: GateConfig, memory: Memory, population: Population, served: float, now: float) -> Finding | None:
@@ -118,7 +158,7 @@ def _missing(gate: GateConfig, memory: Memory, population: Population, served: f
     told = population.told.get(gate.text)
     if told is None or memory.stage.began is None:
         return Finding.SILENT
-    if now - told > patience(memory) + waits:
+    if now - told > patience(memory, gate) + waits:
         return Finding.STALE
     if gate.kind != "readings":
         return Finding.UNSERVED if served == 0 else None

@@ -31,6 +31,8 @@ class GateGrounds(NamedTuple):
     """Upper bound in seconds beyond which a request counts as slow."""
     beyond: bool = False
     """Whether the canary's value is on the wrong side of the limit."""
+    idle: bool = False
+    """Whether the canary gets next to no requests now."""
     buckets: tuple[float, float] | None = None
     """Bounds in seconds around a limit that lies between two."""
     learnt: float = 0.0

@@ -17,6 +17,7 @@ from canary.judge import (
     cost,
     delayed,
     feed,
+    findings,
     flip,
     hang,
     hard_stop,
@@ -260,7 +261,7 @@ def _update(
         stage, readings, ratio = Stage(block.stage, block.t - clock.length), {}, SampleRatio()
         everything = everything.beginning_stage()
     weight = block.weight if exposed else stage.weight
-    stage = Stage(stage.index, stage.began, settled and stage.index == block.stage, weight)
+    stage = Stage(stage.index, stage.began, settled and stage.index == block.stage, weight, stage.shown)
     begins, replicas = NO_BEGINNING, memory.replicas
     if exposed:
         everything = everything.counting(sides, known, clock.length)
@@ -315,7 +316,9 @@ def _update(
         tuple(sides.problems[:4]),
         hanging,
         standing,
+        findings.gaps(memory, everything.told),
     )
+    after = replace(after, stage=replace(stage, shown=findings.shown(config, after)))
     if failed := conviction.just_failed(config, after, block.stage, block.t):
         after = replace(after, failed={**after.failed, **{verdict.gate: verdict for verdict in failed}})
     return after

@@ -14,6 +14,7 @@ from canary.spec.units import Unit
 if TYPE_CHECKING:
     from canary.judge.grounds import GateGrounds
     from canary.verdict import GateVerdict
+    from canary.weights import Arm
 
 
 def amount(unit: Unit, value: float | None) -> str:
@@ -56,13 +57,18 @@ def why(verdict: "GateVerdict", grounds: "GateGrounds") -> str:
     return f"{said} {grounds.besides} more of its segments wait too." if grounds.besides else said
 
 
+def _value(verdict: "GateVerdict", unit: str, arm: "Arm") -> str:
+    """What an arm shows: `84 ms`, `under 300 ms`."""
+    return verdict.spoken(arm, amount(unit, verdict.canary if arm == "canary" else verdict.stable))
+
+
 def _values(verdict: "GateVerdict", grounds: "GateGrounds") -> str:
     """Both arms' values with what is behind them."""
     gate, samples = grounds.gate, verdict.samples
-    mine = f"{amount(gate.unit, verdict.canary)} on the canary ({fmt.count(samples['canary'])} {gate.counted})"
+    mine = f"{_value(verdict, gate.unit, 'canary')} on the canary ({fmt.count(samples['canary'])} {gate.counted})"
     if verdict.stable is None:
         return mine
-    both = f"{mine}, {amount(gate.unit, verdict.stable)} on stable ({fmt.count(samples['stable'])})"
+    both = f"{mine}, {_value(verdict, gate.unit, 'stable')} on stable ({fmt.count(samples['stable'])})"
     if grounds.spent is None:
         return both
     mine, theirs = (amount(gate.unit, value) for value in grounds.spent)
@@ -77,23 +83,29 @@ def _reading(verdict: "GateVerdict", grounds: "GateGrounds") -> str:
 
 
 def _failed(verdict: "GateVerdict", grounds: "GateGrounds") -> str:
-    """The sequential test convicted."""
-    gate, log_e, since = grounds.gate, grounds.log_e, ""
-    if grounds.since is not None:
-        xv, nv, xc, nc = grounds.since
-        stable = f" and {fmt.count(xc)} of stable's {fmt.count(nc)}" if nc > 0 else ""
-        bad = {
-            "histogram": f"took longer than {fmt.seconds(grounds.bound)}",
-            "errors": "failed",
-            "total": f"were {gate.spoken}" if gate.gate.metric == "refused_rate" else "were bad",
-        }.get(gate.series, "were bad")
-        mine = f"{fmt.count(xv)} of {fmt.count(nv)} canary {gate.counted}"
-        since = f"; {mine}{stable} {bad} in the last {fmt.duration(grounds.seconds)}"
+    """The sequential test convicted: what was harmful first, then what is allowed and how sure that is."""
+    gate, log_e = grounds.gate, grounds.log_e
     evidence = f"evidence {odds(log_e)} against the canary"
     # One gate may be blamed for what several have shown together.
     needed = odds(grounds.needed)
-    evidence += f", where {needed} is enough" if log_e >= grounds.needed else f", with the other gates' over {needed}"
-    return f"{gate.spoken}: {_values(verdict, grounds)}{since}; allowed is {gate.allowed}; {evidence}."
+    evidence += f" ({needed} is enough)" if log_e >= grounds.needed else f" (with the other gates' over {needed})"
+    limit = gate.allowed if gate.relative else f"limit {amount(gate.unit, gate.gate.limit)}"
+    if grounds.since is None:
+        return f"{gate.spoken}: {_values(verdict, grounds)}; {limit}; {evidence}."
+    xv, nv, xc, nc = grounds.since
+    of = {"histogram": f"took longer than {fmt.seconds(grounds.bound)}", "errors": "failed"}.get(
+        gate.series, "were bad"
+    )
+    if gate.gate.metric == "refused_rate":
+        of = f"were {gate.spoken}"
+    mine = f"{fmt.share(xv / nv)} of the canary's {gate.counted} {of} in the last {fmt.duration(grounds.seconds)}"
+    said = f"{gate.spoken}: {mine} ({fmt.count(xv)} of {fmt.count(nv)})"
+    if nc > 0:
+        said += f", {fmt.share(xc / nc)} of stable's ({fmt.count(xc)} of {fmt.count(nc)})"
+    if gate.series == "histogram":
+        limit = f"{limit}, {_value(verdict, gate.unit, 'canary')} on the canary"
+        limit += f" and {_value(verdict, gate.unit, 'stable')} on stable" if verdict.stable is not None else ""
+    return f"{said}; {limit}; {evidence}."
 
 
 def _passed(verdict: "GateVerdict", grounds: "GateGrounds") -> str:
@@ -106,16 +118,22 @@ def _waiting(verdict: "GateVerdict", grounds: "GateGrounds") -> str:
     """Not decided yet: what is missing and how long it should take."""
     gate, values, buckets = grounds.gate, _values(verdict, grounds), ""
     if grounds.buckets is not None:
-        low, high = (fmt.seconds(edge) if 0 < edge < math.inf else "nothing" for edge in grounds.buckets)
-        buckets = f" (the buckets around that limit are {low} and {high})"
-    goal = f"show {gate.allowed} with {fmt.share(grounds.confidence)} confidence"
+        low, high = grounds.buckets
+        if low <= 0:
+            first = f"the first bucket ends at {fmt.seconds(high)}"
+            return f"{gate.spoken}: {values}; {gate.allowed} cannot be shown, since {first}."
+        top = fmt.seconds(high) if high < math.inf else "none"
+        buckets = f" (the buckets around that limit are {fmt.seconds(low)} and {top})"
+    sure = f"with {fmt.share(grounds.confidence)} confidence"
     if grounds.beyond:
-        return f"{gate.spoken}: {values}; beyond what is allowed ({gate.allowed}){buckets}, but not clearly enough yet."
+        return f"{gate.spoken}: {values}; beyond the limit ({gate.allowed}){buckets}, but not yet with enough evidence."
     if grounds.more is None:
-        return f"{gate.spoken}: {values}; within what is allowed, but too near to {goal}{buckets} yet."
-    when = f", about {fmt.duration(verdict.eta)} at the present traffic," if verdict.eta is not None else ""
+        return f"{gate.spoken}: {values}; within the limit, but not yet shown to be {gate.allowed} {sure}{buckets}."
+    when = ", and it gets none now," if grounds.idle else ""
+    if verdict.eta is not None:
+        when = f", about {fmt.duration(verdict.eta)} at the present traffic,"
     needed = f"about {fmt.count(math.ceil(grounds.more))} more canary {gate.counted}"
-    return f"{gate.spoken}: {values}; {needed}{when} to {goal}{buckets}."
+    return f"{gate.spoken}: {values}; {needed}{when} to show {gate.allowed} {sure}{buckets}."
 
 
 def _would_do(grounds: "GateGrounds") -> str:

@@ -40,6 +40,8 @@ class Stage:
     """Whether they were during the last block."""
     weight: float = 0.0
     """The canary's share in the last block."""
+    shown: tuple[str, ...] = ()
+    """Gates that were shown to be as good as allowed, and of which nothing has spoken otherwise since."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,8 @@ class Memory:
     """What could not be read in the last block, a clause each."""
     hang: Hang = field(default_factory=Hang)
     standstill: Standstill = field(default_factory=Standstill)
+    gaps: Mapping[str, float] = field(default_factory=dict)
+    """By gate, how long it usually is from data of the canary to the next (seconds)."""
 
     @classmethod
     def of(cls, config: JudgeConfig) -> "Memory":

@@ -5,9 +5,10 @@ it.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 
-from canary.judge import blame, findings, hang, replica_share, segments, sentences, share_check
+from canary.judge import blame, findings, hang, replica_share, segments, sentences, share_check, threshold
 from canary.judge.config import GateConfig, JudgeConfig
 from canary.judge.facts import Facts
 from canary.judge.findings import Finding
@@ -19,7 +20,8 @@ from canary.judge.segments import View
 from canary.judge.standstill import Standstill
 from canary.judge.state import Memory
 from canary.spec.models import HardStop
-from canary.verdict import Answer, GateVerdict, Judgement, Spoke
+from canary.verdict import Answer, Edge, GateVerdict, Judgement, Spoke
+from canary.weights import Arm
 
 HARD_STOP = "hard stop"
 
@@ -46,14 +48,14 @@ def judgement(config: JudgeConfig, memory: Memory, stage: int, now: float) -> Ju
 
 def steady_until(config: JudgeConfig, memory: Memory, stage: int, now: float) -> float | None:
     """Until when `judgement` gives the same answer if nothing new is measured; None where the time is part of it."""
-    patience, until = findings.patience(memory), math.inf
+    until = math.inf
     for gate in _asked(config, stage):
         if gate.gate.by is not None or gate.late:
             return None
         last, readings = memory.everything.told.get(gate.text), memory.readings.get(gate.text)
         if last is None or memory.stage.began is None or (readings is not None and readings.count == 0):
             return None
-        until = min(until, last + patience)
+        until = min(until, last + findings.patience(memory, gate))
     return until if now <= until else None
 
 
@@ -202,7 +204,13 @@ def _verdict(facts: Facts, finding: Finding, now: float) -> GateVerdict:
             learnt = facts.population.history[gate.name][-1]
         case _:
             pass
-    log_e = facts.log_e
+    log_e, edges = facts.log_e, facts.edges
+    shown = facts.canary, facts.stable, facts.limit
+    if edges:
+        shown = _at_edges(facts, edges)
+    if since is not None:
+        shown, counted, edges = _of_window(facts, since, bound, shown, edges)
+        canary, stable = counted or (canary, stable)
     grounds = GateGrounds(
         finding,
         gate,
@@ -214,6 +222,7 @@ def _verdict(facts: Facts, finding: Finding, now: float) -> GateVerdict:
         since,
         bound,
         facts.beyond,
+        facts.idle,
         facts.buckets,
         learnt,
         readings.count if readings else 0,
@@ -225,16 +234,49 @@ def _verdict(facts: Facts, finding: Finding, now: float) -> GateVerdict:
         gate.text,
         finding.answer,
         grounds,
-        facts.canary,
-        facts.stable,
-        facts.limit,
+        *shown,
         round(log_e, 4) if gate.params is not None else None,
         {"canary": canary, "stable": stable},
         spoke,
         gate.gate.on_breach,
         eta,
         harm_began,
+        {arm: edge for arm, (edge, _) in edges.items()},
     )
+
+
+Shown = tuple[float | None, float | None, float | None]
+"""Values of canary and stable, and the limit."""
+Edges = Mapping[Arm, tuple[Edge, float]]
+
+
+def _at_edges(facts: Facts, edges: Edges) -> Shown:
+    """Values with the bounds that are known in place of what lies beyond them; no limit is made of such a value."""
+    canary = edges["canary"][1] if "canary" in edges else facts.canary
+    stable = edges["stable"][1] if "stable" in edges else facts.stable
+    return canary, stable, None if facts.gate.relative and "stable" in edges else facts.limit
+
+
+def _of_window(
+    facts: Facts, since: tuple[float, float, float, float], bound: float, shown: Shown, edges: Edges
+) -> tuple[Shown, tuple[float, float] | None, Edges]:
+    """What a conviction shows: the time in which the harm was done, not the average of the stage before it.
+
+    A share is that of this time. Of a quantile it is known that it was over the bound; the stage's is kept where that
+    is beyond the limit too.
+    """
+    gate, (bad, trials, stable_bad, stable_trials) = facts.gate, since
+    if gate.series == "histogram":
+        if facts.beyond or math.isinf(bound):
+            return shown, None, edges
+        return (bound, shown[1], shown[2]), None, {**edges, "canary": ("over", bound)}
+    if gate.unit != "share":
+        return shown, None, edges
+    mine = bad / trials
+    theirs = stable_bad / stable_trials if stable_trials > 0 else None
+    if gate.gate.better == "higher":
+        mine, theirs = 1 - mine, None if theirs is None else 1 - theirs
+    return (mine, theirs, threshold.limit_of(gate.gate, theirs)), (trials, stable_trials), edges
 
 
 def _stable_is_beyond(facts: Facts) -> bool:

@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from canary import format as fmt
+from canary.alert_facts import shown
 from canary.format import duration
 from canary.quarantine import condemned, variant_digest
 from canary.rollout import Event, Rollout
 from canary.serial import event_line, rfc3339
-from canary.spec.gates import unit_of_values
 from canary.spec.models import ModelCanary
 from controlplane.gitops.git_state import PlanOrigin
 from controlplane.view.text import clean
@@ -76,14 +76,8 @@ def _numbers(why: Event | None) -> list[str]:
     evidence: Mapping[str, Any] = why.evidence if why else {}
     if "gate" not in evidence:
         return []
-    samples = evidence.get("samples") or {}
-    unit = unit_of_values(evidence["gate"])
     lines = [f"  gate    {_clean(evidence['gate'])}"]
-    for arm in ("canary", "stable", "limit"):
-        value = evidence.get(arm)
-        if value is not None:
-            behind = f"  ({fmt.count(samples[arm])} samples)" if arm in samples else ""
-            lines.append(f"  {arm:<7} {fmt.measure(value, unit)}{behind}")
+    lines += [f"  {what:<7} {value}" for what, value in shown(evidence).items()]
     return [*lines, ""]
 
 

@@ -23,8 +23,8 @@ from canary.observation import (
 from canary.weights import ARMS, Arm
 from controlplane.ports import Counting, Ports, Retiring
 
-SILENT_INTERVALS = 3
-"""Scrape intervals without an answer after which the source counts as silent. Fewer would make a hiccup an alarm."""
+SILENT_INTERVALS, SILENT_S = 3, 10.0
+"""Scrape intervals, and seconds, without an answer after which the source counts as silent. One late answer is none."""
 
 
 @dataclass(slots=True)
@@ -135,7 +135,7 @@ class Board:
             evidence=EvidenceSeen(
                 at=self.asked_at,
                 counters=self.counters,
-                up=silent < SILENT_INTERVALS * self.scrape_interval,
+                up=silent < max(SILENT_INTERVALS * self.scrape_interval, SILENT_S),
                 problem=self.problem or ("it does not answer in time" if silent > 2 * self.scrape_interval else ""),
             ),
             evaluation=self.evaluation,

@@ -4,7 +4,7 @@ Made from the plan and the judge's verdicts; used by the picture. Values stay in
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from canary import format as fmt
@@ -12,7 +12,8 @@ from canary.rollout import Rollout
 from canary.spec.gates import unit_of_values
 from canary.spec.models import CanarySpec, Gate
 from canary.spec.units import Unit
-from canary.verdict import Answer, GateVerdict
+from canary.verdict import Answer, Edge, GateVerdict
+from canary.weights import Arm
 from controlplane.view.marks import Marks
 from controlplane.view.text import clean
 
@@ -43,6 +44,13 @@ class GateRow:
     spoke: str
     gate: str = ""
     """As its owner wrote it: `latency p95 <= 200ms`."""
+    edges: Mapping[Arm, Edge] = field(default_factory=dict)
+    """By arm, where its value is only known to lie under, or over, that number."""
+
+    def shown(self, arm: Arm) -> str:
+        """An arm's value as people read it: `84 ms`, `under 300 ms`."""
+        text = fmt.measure(self.stable if arm == "stable" else self.canary, self.unit)
+        return f"{self.edges[arm]} {text}" if arm in self.edges else text
 
 
 def gate_rows(spec: CanarySpec, rollout: Rollout) -> tuple[GateRow, ...]:
@@ -79,6 +87,7 @@ def gate_row(gate: Gate | None, verdict: GateVerdict) -> GateRow:
         samples=verdict.samples,
         spoke=verdict.spoke,
         gate=clean(verdict.gate),
+        edges=verdict.edges,
     )
 
 

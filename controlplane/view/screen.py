@@ -130,8 +130,8 @@ def _gates(rows: tuple[GateRow, ...], width: int, marks: Marks) -> Table:
     for row in rows:
         cells: list[RenderableType] = [
             Text(" " * INDENT + row.label),
-            fmt.measure(row.stable, row.unit),
-            fmt.measure(row.canary, row.unit),
+            row.shown("stable"),
+            row.shown("canary"),
         ]
         if width >= NARROW:
             cells.append(Text(limit(row, marks, margin=width >= WIDE)))

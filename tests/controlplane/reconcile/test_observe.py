@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from canary.errors import Unavailable, WorldError
 from canary.observation import FingerprintSeen, PodCounters, VariantSeen
-from controlplane.reconcile.observe import SILENT_INTERVALS
+from controlplane.reconcile.observe import SILENT_INTERVALS, SILENT_S
 from tests.controlplane.reconcile.desk import Desk
 
 
@@ -14,11 +14,26 @@ async def test_one_missing_answer_is_not_blindness_but_several_are() -> None:
     board = desk.reconciler.board
     await board.look_at_evidence()
     desk.metrics.failure = Unavailable("connection refused")
-    for number in range(1, SILENT_INTERVALS + 2):
+    limit = max(SILENT_INTERVALS * board.scrape_interval, SILENT_S)
+    began, late = desk.clock.time, 0.0
+    while late <= limit:
         desk.clock.time += board.scrape_interval
         await board.look_at_evidence()
-        assert board.seen().evidence.up == (number < SILENT_INTERVALS)
+        late = desk.clock.time - began
+        assert board.seen().evidence.up == (late < limit)
     assert board.seen().evidence.problem == "connection refused"
+
+
+async def test_with_scrapes_of_half_a_minute_it_takes_three_of_them() -> None:
+    desk = Desk()
+    board = desk.reconciler.board
+    board.scrape_interval = 30.0
+    await board.look_at_evidence()
+    desk.metrics.failure = Unavailable("connection refused")
+    for number in range(1, SILENT_INTERVALS + 1):
+        desk.clock.time += 30
+        await board.look_at_evidence()
+        assert board.seen().evidence.up == (number < SILENT_INTERVALS)
 
 
 async def test_a_source_that_answers_without_numbers_is_up() -> None:
