@@ -115,7 +115,8 @@ class Facts:
     @property
     def beyond(self) -> bool:
         """Whether the canary's value is on the wrong side of the limit, shown or not."""
-        if self.canary is None or self.edges.get("canary", ("", 0.0))[0] == "under":
+        at = self.edges.get("canary")
+        if self.canary is None or (at is not None and at[0] == "under"):
             return False
         return threshold.is_beyond(self.gate.gate, self.canary, self.stable)
 

@@ -89,7 +89,7 @@ def _failed(verdict: "GateVerdict", grounds: "GateGrounds") -> str:
     # One gate may be blamed for what several have shown together.
     needed = odds(grounds.needed)
     evidence += f" ({needed} is enough)" if log_e >= grounds.needed else f" (with the other gates' over {needed})"
-    limit = gate.allowed if gate.relative else f"limit {amount(gate.unit, gate.gate.limit)}"
+    limit = f"limit: {gate.allowed}" if gate.relative else f"limit {amount(gate.unit, gate.gate.limit)}"
     if grounds.since is None:
         return f"{gate.spoken}: {_values(verdict, grounds)}; {limit}; {evidence}."
     xv, nv, xc, nc = grounds.since

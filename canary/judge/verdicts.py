@@ -204,7 +204,8 @@ def _verdict(facts: Facts, finding: Finding, now: float) -> GateVerdict:
             learnt = facts.population.history[gate.name][-1]
         case _:
             pass
-    log_e, edges = facts.log_e, facts.edges
+    log_e = facts.log_e
+    edges: Edges = facts.edges
     shown = facts.canary, facts.stable, facts.limit
     if edges:
         shown = _at_edges(facts, edges)

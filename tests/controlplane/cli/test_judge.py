@@ -100,8 +100,8 @@ def test_a_bad_canary_fails_stays_failed_and_the_exit_code_is_1(plan: Path) -> N
     assert set(said[first:]) == {"fail"}
     failed = next(gate for gate in answers[-1]["gates"] if gate["verdict"] == "fail")
     assert failed["log_e"] > 0
-    assert "on the canary" in failed["why"]
-    assert "on stable" in failed["why"]
+    assert "of the canary's requests failed in the last" in failed["why"]
+    assert "of stable's (" in failed["why"]
 
 
 def test_history_is_never_a_pass_even_for_a_plan_without_gates(plan: Path) -> None:

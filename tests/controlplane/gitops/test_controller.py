@@ -25,7 +25,7 @@ async def test_a_bad_canary_is_put_back_by_a_commit_with_its_evidence(tmp_path: 
     assert town.origin.text("apps/chat/canary.yml") == before
     message = town.origin.message()
     assert "error_rate is 30 % on the canary, limit 5 %." in message
-    assert "  canary  30 %  (412 samples)\n  stable  0.1 %  (7,801 samples)\n  limit   5 %\n" in message
+    assert "  canary  30 % (412 samples)\n  stable  0.1 % (7,801 samples)\n  limit   5 %\n" in message
     assert "no traffic 21 ms after the decision" in message
     assert f"It came with {brought[:12]} by Ann (apps/chat/canary.yml:11)." in message
     trailers = dict(
