@@ -57,7 +57,7 @@ def why(verdict: "GateVerdict", grounds: "GateGrounds") -> str:
     return f"{said} {grounds.besides} more of its segments wait too." if grounds.besides else said
 
 
-def _value(verdict: "GateVerdict", unit: str, arm: "Arm") -> str:
+def _value(verdict: "GateVerdict", unit: Unit, arm: "Arm") -> str:
     """What an arm shows: `84 ms`, `under 300 ms`."""
     return verdict.spoken(arm, amount(unit, verdict.canary if arm == "canary" else verdict.stable))
 
