@@ -12,9 +12,8 @@ from pathlib import Path
 from secrets import token_hex
 
 from canary.errors import BadInput, WorldError
-from canary.invariants import broken
 from canary.observation import OperatorRequest, Seen, Verb, request_id
-from canary.rollout import Decision, Event, Rollout
+from canary.rollout import Event, Rollout
 from canary.spec import revision
 from canary.spec.models import LocalPlatform, ModelCanary
 from canary.spec.stored import from_text, to_text
@@ -34,8 +33,8 @@ from controlplane.observability.serving import ServingRecord
 from controlplane.ports import Ports, Stored
 from controlplane.profiles.identity import MOST_BYTES
 from controlplane.profiles.served import ServedIdentity
-from controlplane.reconcile.loop import Reconciler
-from controlplane.reconcile.watch import Periods, carry_through
+from controlplane.reconcile.managed_rollout import ManagedRollout
+from controlplane.reconcile.watch import Periods, run_until_done
 from controlplane.view.live import LiveRecord
 from profiles.catalogue import Catalogue
 
@@ -231,19 +230,17 @@ async def _one_after_the_other(
         plans.insert(0, (from_text(older.spec_text), wanted))
     ended: Rollout | None = None
     for each, superseded_by in plans:
-        reconciler = Reconciler(
-            name=name,
-            spec=each.spec,
-            spec_text=to_text(each),
+        managed = ManagedRollout(
+            each,
+            text=to_text(each),
             revision=revision(each),
             ports=ports,
-            scrape_interval=_interval(each),
+            interval=_interval(each),
             say=audience.say,
             spawn=background.create_task,
+            superseded_by=superseded_by,
         )
-        reconciler.board.superseded_by = superseded_by
-        reconciler.on_decision = _checked(reconciler)
-        ended = await _carry_one_through(reconciler, period, audience, controls)
+        ended = await _carry_one_through(managed, period, audience, controls)
         if controls.leave.is_set():
             break
     if ended is None:
@@ -251,25 +248,15 @@ async def _one_after_the_other(
     return ended
 
 
-def _checked(reconciler: Reconciler) -> Callable[[Rollout, Decision], None]:
-    """The invariants stay on in production: what breaks one is said, and the rollout stays watched."""
-
-    def check(before: Rollout, decision: Decision) -> None:
-        if wrong := broken(reconciler.spec, before, reconciler.board.seen(), decision):
-            reconciler.tell("invariants", f"A bug of ours, please report it: {'; '.join(wrong)}.")
-
-    return check
-
-
 async def _carry_one_through(
-    reconciler: Reconciler, period: float, audience: Audience, controls: Controls
+    managed: ManagedRollout, period: float, audience: Audience, controls: Controls
 ) -> Rollout | None:
     def tell() -> None:
-        if reconciler.rollout is not None:
-            audience.update(reconciler.rollout, reconciler.board.seen())
+        if managed.rollout is not None:
+            audience.update(managed.rollout, managed.board.seen())
 
-    await carry_through(reconciler, Periods(evidence=period), tell, controls.leave)
-    return reconciler.rollout
+    await run_until_done(managed, Periods(evidence=period), tell, controls.leave)
+    return managed.rollout
 
 
 def _envoy(

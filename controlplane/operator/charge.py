@@ -1,4 +1,4 @@
-"""One rollout in our charge: its reconciler, the world around it, and what has to be done after its end.
+"""One rollout in our charge: a managed rollout, the world around it, and what has to be done after its end.
 
 Made by `roster.py` for a ModelCanary that has something to do, and dropped when it has not. Each pass looks at the
 caches, decides, and acts; nothing in here asks the API server except to write.
@@ -6,12 +6,10 @@ caches, decides, and acts; nothing in here asks the API server except to write.
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from canary.errors import WorldError
-from canary.invariants import broken
 from canary.observation import Counters, OperatorRequest
 from canary.rollout import Decision, Event, Phase, Rollout
 from canary.spec.models import ModelCanary
@@ -23,7 +21,8 @@ from controlplane.operator.site import Drift, Site
 from controlplane.operator.status import Facts
 from controlplane.operator.store import StatusStore
 from controlplane.ports import Clock, Notifier, Ports, Stored
-from controlplane.reconcile.loop import RETRY, Reconciler, Say, Spawn
+from controlplane.reconcile.loop import RETRY, Say, Spawn
+from controlplane.reconcile.managed_rollout import ManagedRollout
 
 SAVE_EVERY = 3600.0
 """Seconds after which evidence alone is worth a write: Prometheus remembers it for longer, and is read in a moment."""
@@ -59,8 +58,8 @@ class Means:
     """Hears of every decision, with the rollout's namespace."""
 
 
-class Charge:
-    """One rollout from the first pass to the last thing put away."""
+class Charge(ManagedRollout):
+    """One rollout of the cluster, from the first pass to the last thing put away."""
 
     def __init__(
         self, task: Task, namespace: str, site: Site, store: StatusStore, notifier: Notifier, means: Means, say: Say
@@ -86,38 +85,30 @@ class Charge:
         """When its ModelCanary was first seen deleted (seconds); None while it is not."""
         self.notifier = Told(notifier)
         self._say = say
-        self._clock = means.clock
         self._spawn = means.spawn
         self._started = 0
         self._comparing = False
         self._decided = means.decided
-        self.reconciler = Reconciler(
-            name=task.plan.metadata.name,
-            spec=task.plan.spec,
-            spec_text=task.text,
+        super().__init__(
+            task.plan,
+            text=task.text,
             revision=task.revision,
             ports=Ports(
                 means.clock, site.platform, site.router, site.metrics, store, self.notifier, identity=site.identity
             ),
-            scrape_interval=means.interval,
+            interval=means.interval,
             say=say,
             spawn=self._start,
             save_every=SAVE_EVERY,
         )
-        self.reconciler.on_decision = self._check
         self.reconciler.rollout = task.ended
         self._asked: dict[str, OperatorRequest] = {}
         self._overheard: list[Counters] = []
 
     @property
-    def rollout(self) -> Rollout | None:
-        """Its present state; None before the first pass."""
-        return self.reconciler.rollout
-
-    @property
     def over(self) -> bool:
         """Whether it is decided, saved and told."""
-        return self.task.ended is not None or self.reconciler.done
+        return self.task.ended is not None or self.done
 
     @property
     def lowers(self) -> bool:
@@ -136,13 +127,13 @@ class Charge:
         """One pass; answers in how many seconds the next is due at the latest."""
         if not self.over:
             await self._look()
-            await self._try(self._look_at_drift)  # before this pass puts it right, or nobody would be named
-            wake_at = await self.reconciler.once()
+            await self.read(self._look_at_drift)  # before this pass puts it right, or nobody would be named
+            wake_at = self.clock.now() + await self.decide()
             if not self._drains:  # a slot that goes to rest is counted no more
-                await self._try(self.site.tend)
-            await self._try(self._mend_route)
+                await self.read(self.site.tend)
+            await self.read(self._mend_route)
             if not self.over:
-                return wake_at - self._clock.now()
+                return wake_at - self.clock.now()
         self.tidied = self.tidied or (not self._started and await self._put_away())
         return math.inf if self.tidied else RETRY
 
@@ -153,7 +144,7 @@ class Charge:
             fence=fence,
             faults=self.faults,
             stages=len(self.task.plan.spec.stages),
-            seen=self.reconciler.board.seen(),
+            seen=self.board.seen(),
             slots=self.site.slots(),
             tidied=self.tidied,
             drifts=tuple(sorted(self.drifts)),
@@ -161,9 +152,9 @@ class Charge:
 
     # While somebody else leads
 
-    def resume(self, stored: Stored) -> None:
+    async def resume(self, stored: Stored) -> None:
         """Be ready to go on from this state."""
-        self.reconciler.resume(stored)
+        await self.reconciler.start(stored)
 
     async def catch_up(self) -> None:
         """Read what was counted since that state was saved."""
@@ -172,26 +163,22 @@ class Charge:
     async def overhear(self) -> None:
         """Keep the newest numbers for the judge."""
         await self.listen()
-        counters, kept = self.reconciler.board.counters, self._overheard
+        counters, kept = self.board.counters, self._overheard
         if counters is not None and (not kept or counters.at > kept[-1].at):
             kept.append(counters)
         if len(kept) >= MOST_OVERHEARD:
             half = MOST_OVERHEARD // 2
-            self.reconciler.show(kept[half - 1 : half])
+            self.reconciler.ingest(kept[half - 1 : half])
             del kept[:half]
 
     def take_over(self, version: int) -> None:
         """The state is claimed, and has this version by that: from now on it is ours to carry on."""
-        self.reconciler.saved_as(version)
-        self.reconciler.show(self._overheard)
+        self.reconciler.set_version(version)
+        self.reconciler.ingest(self._overheard)
         self._overheard = []
         self.evidence_due = True
 
     # In our charge
-
-    def supersede(self, by: str) -> None:
-        """A newer plan, by its revision, waits for this one to give its traffic back; empty: it does not any more."""
-        self.reconciler.board.superseded_by = by
 
     def ask(self, request: OperatorRequest) -> None:
         """Ask on behalf of the operator itself; the same id is asked once."""
@@ -204,10 +191,10 @@ class Charge:
 
     async def _look(self) -> None:
         """Read the caches. A bug in one reader must not leave the canary unwatched."""
-        board = self.reconciler.board
-        await self._try(board.look_at_variants)
-        await self._try(board.look_at_route)
-        await self._try(board.look_at_requests)
+        board = self.board
+        await self.read(board.look_at_variants)
+        await self.read(board.look_at_route)
+        await self.read(board.look_at_requests)
         if self.evidence_due:
             await self.listen()
         self._compare()
@@ -216,7 +203,7 @@ class Charge:
     async def listen(self) -> None:
         """Look at the numbers of the last tick."""
         self.evidence_due = False
-        await self._try(self.reconciler.board.look_at_evidence)
+        await self.read(self.board.look_at_evidence)
 
     def _compare(self) -> None:
         """Ask the variants what they are, in the background, until what they say was told once."""
@@ -227,20 +214,9 @@ class Charge:
 
     async def _compared(self) -> None:
         try:
-            await self._try(self.reconciler.board.look_at_fingerprint)
+            await self.read(self.board.look_at_fingerprint)
         finally:
             self._comparing = False
-
-    async def _try(self, look: Callable[[], Awaitable[None]]) -> None:
-        try:
-            await look()
-        except WorldError as error:
-            self.reconciler.tell(getattr(look, "__name__", "a look"), f"{error} It is tried again.")
-        except Exception as error:  # noqa: BLE001 - the other facts are still worth deciding on
-            name = getattr(look, "__name__", "a look")
-            self.reconciler.tell(
-                name, f"A bug of ours in {name}: {error!r}. The rollout goes on without that fact; please report it."
-            )
 
     async def _look_at_drift(self) -> None:
         """Compare what changed."""
@@ -250,7 +226,7 @@ class Charge:
 
     async def _mend_route(self) -> None:
         """Put the route right where its weights themselves are as they should be."""
-        rollout, board = self.rollout, self.reconciler.board
+        rollout, board = self.rollout, self.board
         mends = any(drift.of_route for drift in self.found)
         if mends and rollout is not None and board.route.weights == rollout.weights:
             await self.site.router.set_weights(rollout.weights)
@@ -275,10 +251,8 @@ class Charge:
         promoted = rollout is not None and rollout.phase is Phase.SUCCEEDED
         return "stable" if promoted else "canary"
 
-    def _check(self, before: Rollout, decision: Decision) -> None:
-        """The invariants stay on in production: what breaks one is said, and the rollout stays watched."""
-        if wrong := broken(self.reconciler.spec, before, self.reconciler.board.seen(), decision):
-            self.reconciler.tell("invariants", f"A bug of ours, please report it: {'; '.join(wrong)}.")
+    def on_decision(self, before: Rollout, decision: Decision) -> None:
+        """Each is counted."""
         self._decided(self.namespace, before, decision)
 
 

@@ -257,7 +257,7 @@ class Roster:
         self._note_reading(charge, reading)
         self._tell_faults(object_, reading)
         if stored is not None and going_on:  # the claim has just read it
-            charge.resume(stored)
+            await charge.resume(stored)
             await charge.catch_up()
         if task.ended is None:
             self._open_desk(key, charge, object_)

@@ -139,7 +139,7 @@ class Standby:
             elif self._is_wanted(key, object_):
                 here.add(key)
                 if (ready := self._ready.get(key)) is None or not ready.fits(object_):
-                    self._open(key, object_)
+                    await self._open(key, object_)
                     await asyncio.sleep(0)
         for key in [key for key in self._ready if key not in here]:
             self._drop(key)
@@ -155,9 +155,9 @@ class Standby:
             self._refuse(key)
             return False
 
-    def _open(self, key: Key, object_: Object) -> None:
+    async def _open(self, key: Key, object_: Object) -> None:
         try:
-            ready = self._again(key, object_) or self._anew(key, object_)
+            ready = await self._again(key, object_) or await self._anew(key, object_)
         except (WorldError, BadInput):  # the leader says so, and a take-over meets it again
             ready = None
         except Exception as error:  # noqa: BLE001 - a bug met by one rollout must not keep the others from being ready
@@ -177,7 +177,7 @@ class Standby:
             for _, ready in few:
                 ready.caught_up = True
 
-    def _again(self, key: Key, object_: Object) -> Ready | None:
+    async def _again(self, key: Key, object_: Object) -> Ready | None:
         """The same rollout, whose leader has saved meanwhile: everything but its state stays."""
         ready, stored = self._ready.get(key), stored_in(object_)
         if ready is None or stored is None or stored.rollout.finished:
@@ -187,18 +187,18 @@ class Standby:
             return None
         if (ready.uid, ready.reading.generation) != (meta.get("uid"), meta.get("generation", 0)):
             return None
-        ready.charge.resume(stored)
+        await ready.charge.resume(stored)
         ready.version, ready.caught_up = stored.version, False
         return ready
 
-    def _anew(self, key: Key, object_: Object) -> Ready | None:
+    async def _anew(self, key: Key, object_: Object) -> Ready | None:
         self._drop(key)
         stored = stored_in(object_)
         found = self._prepare(key, object_) if stored is not None else None
         if stored is None or found is None:
             return None
         charge, reading = found
-        charge.resume(stored)
+        await charge.resume(stored)
         return Ready(charge, reading, object_["metadata"].get("uid", ""), stored.version)
 
     async def _listen(self) -> None:

@@ -1,6 +1,6 @@
 """The loop of one rollout: look, decide, carry out, look again. Safety first in time.
 
-Called by `controlplane.program` and by simulations. The order that everything rests on: **a weight that falls is set
+Driven by `managed_rollout.py` alone. The order that everything rests on: **a weight that falls is set
 first and saved after; a weight that rises is saved first and set after.** Variants, announcements and the rest come
 last and in the background, so nothing slow ever stands before a rollback. Decides nothing itself.
 """
@@ -69,10 +69,12 @@ class Reconciler:
         say: Say | None = None,
         spawn: Spawn | None = None,
         save_every: float = SAVE_EVERY,
+        on_decision: Callable[[Rollout, Decision], None] = lambda _before, _decision: None,
     ) -> None:
         """`spawn` starts a coroutine in the background; None waits for each instead, as simulations want it.
 
         `save_every`: seconds after which evidence alone is saved; infinite where it can be read again after a restart.
+        `on_decision` is called in each pass, with the state before it.
         """
         self.spec = spec
         self.config = compile_gates(spec)
@@ -81,13 +83,12 @@ class Reconciler:
         self.board = Board(ports, name, scrape_interval)
         self.rollout: Rollout | None = None
         self.decision: Decision | None = None
-        self.on_decision: Callable[[Rollout, Decision], None] | None = None
-        """Called in each pass with the state before it; simulations check the invariants here."""
         self._name = name
         self._spec_text = spec_text
         self._say = say
         self._spawn = spawn
         self._save_every = save_every
+        self._on_decision = on_decision
         self._version = 0
         self._saved: Rollout | None = None
         self._saved_at = float("-inf")
@@ -103,27 +104,29 @@ class Reconciler:
         self._due = 0.0
         """Seconds from that pass to the next one at the latest."""
 
-    async def open(self) -> Rollout:
-        """Go on where the store left off, or begin. Raises `WorldError` while the store does not answer."""
-        stored = await self.ports.store.load(self._name)
-        now = self.ports.clock.now()
-        if stored is None:
-            attempt = 1
-        elif stored.rollout.finished and stored.rollout.announced == stored.rollout.events:
-            attempt = stored.rollout.attempt + 1
+    async def start(self, stored: Stored | None) -> None:
+        """Go on from what the store has, or begin a new attempt. Asks the world nothing; see `catch_up`."""
+        if stored is not None and not (stored.rollout.finished and stored.rollout.announced == stored.rollout.events):
+            self._adopt(stored)
         else:
-            if stored.rollout.revision != self.revision:
-                raise BugError(f"{self._name}: an unfinished rollout of another plan has to be ended first")
-            self._version, self._saved = stored.version, stored.rollout
-            self.rollout = await self._caught_up(stored.rollout, now)
-            return self.rollout
-        self._version = stored.version if stored else 0
-        self._saved = None
+            await self._begin(stored)
+
+    def _adopt(self, stored: Stored) -> None:
+        """An unfinished state, which the store is known to have."""
+        if stored.rollout.revision != self.revision:
+            raise BugError(f"{self._name}: an unfinished rollout of another plan has to be ended first")
+        self._version, self._saved, self.rollout = stored.version, stored.rollout, stored.rollout
+        looked = stored.rollout.judge.previous
+        self._saved_at = stored.rollout.since if looked is None else looked.at
+
+    async def _begin(self, stored: Stored | None) -> None:
+        """A new attempt after this finished one."""
+        now, attempt = self.ports.clock.now(), stored.rollout.attempt + 1 if stored else 1
+        self._version, self._saved = stored.version if stored else 0, None
         self.rollout = begin(self.config, name=self._name, revision=self.revision, attempt=attempt, now=now)
         self._recording.begun(self.rollout, self._spec_text)
         if stored is not None and isinstance(self.ports.metrics, MetricHistory) and self._known_before(stored):
             await self._start(self._look_back(self.ports.metrics, now))
-        return self.rollout
 
     def _known_before(self, earlier: Stored) -> bool:
         """Whether stable is the variant that the rollout before this one left serving."""
@@ -184,26 +187,20 @@ class Reconciler:
             self._recording.broken_off()
         return anew
 
-    def resume(self, stored: Stored) -> None:
-        """Go on from this unfinished state, which the store is known to have. Asks nobody; see `catch_up`."""
-        self._version, self._saved, self.rollout = stored.version, stored.rollout, stored.rollout
-        looked = stored.rollout.judge.previous
-        self._saved_at = stored.rollout.since if looked is None else looked.at
-
     async def catch_up(self) -> None:
-        """After `resume`: read what was counted since the judge looked last, as `open` does."""
-        if self.rollout is not None:
+        """After `start`: read what was counted since the judge of an adopted rollout looked last."""
+        if self.rollout is not None and self._saved is not None:
             self.rollout = await self._caught_up(self.rollout, self.ports.clock.now())
 
-    def show(self, history: Sequence[Counters]) -> None:
-        """After `resume`: let the judge take these in (oldest first), and decide nothing yet."""
+    def ingest(self, history: Sequence[Counters]) -> None:
+        """After `start`: let the judge take these in (oldest first), and decide nothing yet."""
         rollout = self.rollout
         if rollout is not None and rollout.phase in EXPOSED and knows(self.config, rollout):
             self._recording.rebuilt(history, self.ports.clock.now())
             self.rollout = rebuilt(self.config, rollout, history)
 
-    def saved_as(self, version: int) -> None:
-        """After `resume`: the store has the same state, and calls it this version by now."""
+    def set_version(self, version: int) -> None:
+        """After `start`: the store has the same state, and calls it this version by now."""
         self._version = version
 
     async def refresh(self) -> None:
@@ -212,11 +209,16 @@ class Reconciler:
 
     async def once(self) -> float:
         """One pass; answers when to look again at the latest (seconds on the clock, infinite when finished)."""
-        try:
-            before = self.rollout or await self.open()
-        except WorldError as error:
-            self.tell("store", f"{error} The rollout does not begin before its state can be read.")
-            return self.ports.clock.now() + RETRY
+        if self.rollout is None:
+            try:
+                await self.start(await self.ports.store.load(self._name))
+                await self.catch_up()
+            except WorldError as error:
+                self.tell("store", f"{error} The rollout does not begin before its state can be read.")
+                return self.ports.clock.now() + RETRY
+        before = self.rollout
+        if before is None:
+            raise BugError(f"{self._name}: a rollout that was started has no state")
         now = self.ports.clock.now()
         if seconds := self._not_watched(now):
             self._recording.not_watched(seconds, now)
@@ -230,8 +232,7 @@ class Reconciler:
         seen, decision = decided
         self._recording.looked(before, seen, decision, now)
         self._analysis = decision.analysis
-        if self.on_decision:
-            self.on_decision(before, decision)
+        self._on_decision(before, decision)
         settled = await self._carry_out_safely(before, decision, now)
         self.decision = decision
         if settled or (self._saved is not None and self._saved.finished):

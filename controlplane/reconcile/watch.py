@@ -1,14 +1,15 @@
 """Keeps one rollout moving in real time: watchers make the facts fresh, and every fresh fact wakes the loop.
 
 Called by `controlplane.program`. Each kind of fact has its own watcher, so a source that hangs delays none of the
-others. Simulations do not use it: there, time is virtual and the loop is stepped.
+others. The scheduler of one rollout in one process: simulations step theirs in virtual time, and the operator has
+`controlplane.operator.scheduler` for many.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from controlplane.reconcile.loop import Reconciler
+from controlplane.reconcile.managed_rollout import FactReader, ManagedRollout
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +26,12 @@ class Periods:
     """Seconds after which one look is given up; its facts stay as they were."""
 
 
-async def carry_through(
-    reconciler: Reconciler, periods: Periods, after_pass: Callable[[], None], give_up: asyncio.Event
+async def run_until_done(
+    managed: ManagedRollout, periods: Periods, after_pass: Callable[[], None], give_up: asyncio.Event
 ) -> None:
     """Run passes until the rollout is done, or until `give_up` is set (the state then waits in the store)."""
     poke = asyncio.Event()
-    board, clock = reconciler.board, reconciler.ports.clock
+    board = managed.board
     watched = (
         (board.look_at_variants, periods.variants),
         (board.look_at_route, periods.route),
@@ -41,39 +42,27 @@ async def carry_through(
     )
     async with asyncio.TaskGroup() as tasks:
         watchers = [
-            tasks.create_task(_keep_looking(look, period, periods.look_timeout, poke, reconciler.tell))
+            tasks.create_task(_keep_looking(managed, look, period, periods.look_timeout, poke))
             for look, period in watched
         ]
         watchers.append(tasks.create_task(_poke_on(give_up, poke)))
-        while not reconciler.done and not give_up.is_set():
+        while not managed.done and not give_up.is_set():
             poke.clear()
-            wake_at = await reconciler.once()
+            due = await managed.decide()
             after_pass()
-            await _wait(poke, wake_at - clock.now())
+            await _wait(poke, due)
         for watcher in watchers:
             watcher.cancel()
 
 
 async def _keep_looking(
-    look: Callable[[], Awaitable[None]],
-    period: float,
-    patience: float,
-    poke: asyncio.Event,
-    tell: Callable[[str, str], None],
+    managed: ManagedRollout, look: FactReader, period: float, patience: float, poke: asyncio.Event
 ) -> None:
     """Look on a fixed grid, so that slow looks do not add up."""
     loop = asyncio.get_running_loop()
     due = loop.time()
     while True:
-        try:
-            async with asyncio.timeout(patience):
-                await look()
-        except TimeoutError:
-            pass  # the fact only grows old; its age is judged elsewhere
-        except Exception as error:  # noqa: BLE001 - a bug in one adapter must not leave the canary unwatched
-            name = getattr(look, "__name__", "a look")
-            tell(name, f"A bug of ours in {name}: {error!r}. The rollout goes on without that fact; please report it.")
-        else:
+        if await managed.read(look, patience):
             poke.set()
         due = max(due + period, loop.time())
         await asyncio.sleep(due - loop.time())

@@ -7,7 +7,6 @@ where the scenario says so, and checks the invariants of `canary.invariants` aft
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from canary import invariants
 from canary.errors import BugError
 from canary.frame import Frame
 from canary.rollout import Decision, Event, Phase, Rollout
@@ -15,7 +14,7 @@ from canary.spec.models import CanarySpec, ModelCanary
 from canary.spec.parse import revision
 from canary.spec.stored import to_text
 from canary.weights import ALL_STABLE, Arm
-from controlplane.reconcile.loop import Reconciler
+from controlplane.reconcile.managed_rollout import ManagedRollout
 from controlplane.simulation.clock import play
 from controlplane.simulation.faults import Killed, length_of
 from controlplane.simulation.pace import Pace
@@ -97,6 +96,32 @@ def usual_horizon(spec: CanarySpec) -> float:
     return HORIZON * (length_of(spec) + shadow) + spec.progress_deadline + PATIENCE
 
 
+class _Simulated(ManagedRollout):
+    """A rollout whose broken invariants end the simulation."""
+
+    def __init__(
+        self,
+        setting: Setting,
+        world: World,
+        text: str,
+        interval: float,
+        watch: Callable[[Rollout, Decision], None] | None,
+    ) -> None:
+        self._setting, self._world, self._watch = setting, world, watch
+        plan = setting.plan
+        super().__init__(plan, text=text, revision=revision(plan), ports=world.ports, interval=interval)
+
+    def on_broken(self, wrong: Sequence[str]) -> None:
+        """Raise."""
+        where = f"{self._setting.scenario.name}, seed {self._setting.seed}, t = {self._world.clock.t:.1f} s"
+        raise BugError(f"An invariant broke in a simulation ({where}): {'; '.join(wrong)}.")
+
+    def on_decision(self, before: Rollout, decision: Decision) -> None:
+        """Whoever watches sees it."""
+        if self._watch:
+            self._watch(before, decision)
+
+
 class _Player:
     """Steps one controller after the other through one world."""
 
@@ -132,7 +157,7 @@ class _Player:
             await self._world.people(rollout)
             replicas = self._world.service.next_change() - clock.t  # a platform says at once when one comes or goes
             pause = max(min(next_scrape - clock.t, replicas, self._pace.wait(rollout, asked)), SAME_MOMENT)
-            self._controller.waits(pause)  # long holds are scraped less often than the loop would look
+            self._controller.reconciler.waits(pause)  # long holds are scraped less often than the loop would look
             await clock.sleep(pause)
         return await self._story()
 
@@ -146,10 +171,9 @@ class _Player:
         controller = self._controller
         controller.board.scrape_interval = self._interval()
         if not self._just_rolled_back():
-            await controller.refresh()
+            await controller.read_everything()
         self._passes += 1
-        wake_at = await controller.once()
-        return wake_at - self._world.clock.now()
+        return await controller.decide()
 
     def _just_rolled_back(self) -> bool:
         """Whether the loop has seen the route at zero itself: another look would only make that fact younger.
@@ -165,28 +189,10 @@ class _Player:
         """Seconds from one scrape to the next, now."""
         return self._pace.interval(self._controller.rollout, self._world.clock.now())
 
-    def _start(self) -> Reconciler:
+    def _start(self) -> "_Simulated":
         """A controller that knows nothing but what the store has."""
         self._world.store.kept.pending.forget()
-        controller = Reconciler(
-            name=self._plan.metadata.name,
-            spec=self._plan.spec,
-            spec_text=self._text,
-            revision=revision(self._plan),
-            ports=self._world.ports,
-            scrape_interval=self._pace.interval(None, 0.0),
-        )
-        controller.on_decision = self._check
-        return controller
-
-    def _check(self, before: Rollout, decision: Decision) -> None:
-        """Raise if this pass breaks an invariant."""
-        broken = invariants.broken(self._plan.spec, before, self._controller.board.seen(), decision)
-        if broken:
-            where = f"{self._setting.scenario.name}, seed {self._setting.seed}, t = {self._world.clock.t:.1f} s"
-            raise BugError(f"An invariant broke in a simulation ({where}): {'; '.join(broken)}.")
-        if self._watch:
-            self._watch(before, decision)
+        return _Simulated(self._setting, self._world, self._text, self._pace.interval(None, 0.0), self._watch)
 
     async def _story(self) -> Story:
         """What there is to tell."""

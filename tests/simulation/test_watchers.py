@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from canary.spec.parse import revision
-from controlplane.reconcile.loop import Reconciler
-from controlplane.reconcile.watch import Periods, carry_through
+from controlplane.reconcile.managed_rollout import ManagedRollout
+from controlplane.reconcile.watch import Periods, run_until_done
 from controlplane.simulation.clock import play
 from controlplane.simulation.pace import Pace
 from controlplane.simulation.scenarios import SCENARIOS
@@ -23,19 +23,12 @@ async def carried(scenario: str) -> tuple[str | None, float]:
             world.metrics.scrape()
             await world.clock.sleep(1.0)
 
-    reconciler = Reconciler(
-        name="tiny",
-        spec=TINY_PLAN.spec,
-        spec_text="",
-        revision=revision(TINY_PLAN),
-        ports=world.ports,
-        scrape_interval=1.0,
-    )
+    managed = ManagedRollout(TINY_PLAN, text="", revision=revision(TINY_PLAN), ports=world.ports, interval=1.0)
     async with asyncio.TaskGroup() as tasks:
         prometheus = tasks.create_task(scrape())
-        await carry_through(reconciler, Periods(), lambda: None, asyncio.Event())
+        await run_until_done(managed, Periods(), lambda: None, asyncio.Event())
         prometheus.cancel()
-    rollout = reconciler.rollout
+    rollout = managed.rollout
     assert rollout is not None
     late = world.router.shifts[-1].t - (rollout.decided - rollout.began) if rollout.decided else 0.0
     return rollout.result, late

@@ -7,11 +7,12 @@ from canary.errors import WorldError
 from canary.invariants import broken
 from canary.observation import PodCounters, Seen
 from canary.rollout import Decision, Event, Phase, Rollout
-from canary.spec.models import CanarySpec, Stage
+from canary.spec.models import CanarySpec, Metadata, ModelCanary, Stage
 from canary.weights import Weights
 from controlplane.adapters.memory_store import MemoryStore
 from controlplane.ports import Ports
 from controlplane.reconcile.loop import Reconciler
+from controlplane.reconcile.managed_rollout import ManagedRollout
 from testing.memory_adapters import MemoryPlatform, MemoryRouter
 from testing.memory_metrics import MemoryMetrics
 from tests.canary.story import plan
@@ -94,10 +95,29 @@ class Desk:
         """A new controller on the same world and store; with another revision it carries out another plan."""
         ports = Ports(self.clock, self.platform, self.router, self.metrics, self.store, self.heard)
         self.reconciler = Reconciler(
-            name="desk", spec=self.spec, spec_text="-", revision=revision, ports=ports, say=self.said.append
+            name="desk",
+            spec=self.spec,
+            spec_text="-",
+            revision=revision,
+            ports=ports,
+            say=self.said.append,
+            on_decision=self._check,
         )
-        self.reconciler.on_decision = self._check
         return self.reconciler
+
+    async def opened(self) -> Rollout:
+        """What the controller has before its first pass."""
+        await self.reconciler.start(await self.store.load("desk"))
+        await self.reconciler.catch_up()
+        return self.rollout
+
+    def managed(self) -> ManagedRollout:
+        """The same plan on the same world, driven as a program drives it."""
+        plan = ModelCanary.model_construct(metadata=Metadata(name="desk"), spec=self.spec)
+        ports = self.reconciler.ports
+        managed = ManagedRollout(plan, text="-", revision="r1", ports=ports, interval=1.0, say=self.said.append)
+        self.reconciler = managed.reconciler
+        return managed
 
     @property
     def rollout(self) -> Rollout:

@@ -268,7 +268,7 @@ async def test_a_controller_that_was_away_shows_the_judge_what_it_missed() -> No
     stored = await desk.store.load("desk")
     assert stored is not None
     known = stored.rollout.judge.previous
-    rollout = await desk.reconciler.open()
+    rollout = await desk.opened()
     assert known is not None
     assert [asked[:2] for asked in source.asked] == [(known.at, desk.clock.time)]
     assert rollout.judge.previous == source.said[-1]
@@ -356,7 +356,7 @@ async def test_a_takeover_before_the_first_reading_looks_back_to_when_the_weight
     assert stored is not None
     unread = dataclasses.replace(stored.rollout, judge=JudgeState())
     await desk.store.save(unread, stored.spec_text, stored.version)
-    rollout = await desk.reconciler.open()
+    rollout = await desk.opened()
     assert rollout.judge.previous == source.said[-1]
     assert remembered(rollout.judge).everything.totals.blocks >= 28
     assert all(event.reason is not Reason.JUDGED_ANEW for event in rollout.history)
