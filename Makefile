@@ -13,7 +13,7 @@ export PYTHONDONTWRITEBYTECODE :=
 STORIES := tests/cluster/test_stories_*.py
 CLUSTER := tests/cluster --ignore-glob='$(STORIES)'
 
-.PHONY: demo test quick check setup nightly sbom audit clean cluster cluster-down test-cluster test-stories
+.PHONY: demo test quick check setup nightly soak sbom audit clean cluster cluster-down test-cluster test-stories
 demo: setup
 	@$(BIN)/serinus demo
 
@@ -27,8 +27,14 @@ quick: setup
 check: setup
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports && $(BIN)/mypy
 
+# Some of these take hours, so a hang is noticed late.
 nightly: setup
-	@SERINUS_PROFILE=nightly $(BIN)/pytest -n $${WORKERS:-3} --dist worksteal
+	@SERINUS_PROFILE=nightly $(BIN)/pytest --timeout 86400 -n $${WORKERS:-3} --dist worksteal
+
+# The operator as a process on the light test bed, and whether its memory, descriptors or ticks grow: make soak MINUTES=480
+soak: setup
+	@$(TESTBED) build light || true
+	@$(BIN)/python -m benchmarks.scale --stories soak --rollouts $${ROLLOUTS:-50} --soak-minutes $${MINUTES:-60}
 
 # A build that cannot be made is no end: each test then says what it lacks, and fails where CI is set.
 test-cluster: setup

@@ -37,7 +37,7 @@ from controlplane.operator.scribe import Scribe
 from controlplane.operator.site import Absent, Site, Sites
 from controlplane.operator.standby import Ready, Standby
 from controlplane.operator.status import Facts, has_news
-from controlplane.operator.store import StatusStore, stored_in
+from controlplane.operator.store import StatusStore, stored_in, tell_unreadable
 from controlplane.operator.stores import Stores
 from controlplane.operator.tally import Tally
 from controlplane.ports import Clock, Stored
@@ -168,6 +168,7 @@ class Roster:
             with self._tally.passing():
                 wait = await self._pass(key)
         except WorldError as error:
+            tell_unreadable(error, self._canaries.get(*key), self._events)
             self._log.once(key, f"{error} It is tried again.")
             return RETRY
         except Exception as error:  # noqa: BLE001 - a bug met by one rollout must not end the others

@@ -26,6 +26,7 @@ from controlplane.operator.conditions import (
     queued,
     with_times,
 )
+from controlplane.operator.events import Events
 from controlplane.operator.history import Books
 from controlplane.operator.leadership import Leadership
 from controlplane.operator.request import annotation_of, requests_in
@@ -247,6 +248,10 @@ class StatusStore:
         self._canaries.put(written)
 
 
+class StateUnreadable(WorldError):  # noqa: N818 - what became of it
+    """What a status holds is no state that this build knows."""
+
+
 def stored_in(object_: Object) -> Stored | None:
     """The rollout in the status of a ModelCanary, if there is one. Raises `WorldError` for a status that is broken."""
     status = object_.get("status") or {}
@@ -256,10 +261,18 @@ def stored_in(object_: Object) -> Stored | None:
         return Stored(rollout_of(status["state"]), str(status.get("plan", "")), int(status["version"]))
     except Exception as error:
         name = object_["metadata"]["name"]
-        raise WorldError(
-            f"The status of ModelCanary {name} cannot be read ({type(error).__name__}): somebody else wrote to it. "
-            f"Traffic stays as it is; remove the status and the rollout begins anew."
+        raise StateUnreadable(
+            f"The status of ModelCanary {name} cannot be read ({type(error).__name__}): a newer operator or somebody "
+            "else wrote it. Traffic and status stay as they are. Run that operator again and the rollout goes on, or "
+            "remove the status and it begins anew."
         ) from error
+
+
+def tell_unreadable(error: WorldError, object_: Object | None, events: Events) -> None:
+    """An Event for whoever looks at the object, where it is its state that cannot be read."""
+    if isinstance(error, StateUnreadable) and object_ is not None:
+        version = object_["metadata"].get("resourceVersion", "")
+        events.tell(object_, f"unreadable-{version}", "Warning", "StateUnreadable", str(error))
 
 
 def _unchanged(object_: Object) -> Mapping[str, Any]:

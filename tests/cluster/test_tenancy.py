@@ -6,22 +6,29 @@ meets; what it refuses is refused. In memory the same is done with servers and p
 """
 
 import json
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from controlplane.kubernetes.api import Resource
 from tests.cluster.bed import Light, until
 from tests.cluster.charts import PATIENCE, a_canary, at_rest, install_crd, phase, release, status, variant
 from tests.cluster.test_permissions import numbers, operator
+from tests.controlplane.gitops.host import hosted
+from tests.controlplane.gitops.origin import Origin
 from tests.simulation.attacker import Act, Delete, Patch, Write
 from tests.simulation.shared_cluster import HOSTILE
 from tests.simulation.worst_acts import WORST
 
 MOST = 10
 """Of one kind of act: the rest is more of the same."""
+WITHIN_S = 30.0
+"""From the first bad answer to the decision, by the operator's own record: two or three seconds on a quiet machine."""
+TOKEN = "the-victims-own-token"
 STAGES = [
     {"traffic": "5%", "hold": "1h", "gates": [{"metric": "error_rate", "max": "5%", "test": "threshold"}]},
     {"traffic": "100%"},
@@ -62,21 +69,53 @@ def secrets_in(where: Light, namespace: str) -> list[Any]:
     ]
 
 
+def decided(found: dict[str, Any]) -> float:
+    """When the newest rollback was decided, in seconds since the epoch."""
+    return max(float(each["at"]) for each in found["state"]["history"] if each["phase"] == "RollingBack")
+
+
+def committed(origin: Origin, namespace: str, number: int) -> str:
+    """One more variant for `news`, as a commit."""
+    plan = a_canary("news", namespace, canary=variant(number), stages=STAGES)
+    del plan["metadata"]["namespace"], plan["spec"]["alerts"]
+    return origin.commit({"apps/news/canary.yml": yaml.safe_dump(plan)}, f"Try v{number}")
+
+
+def followed(where: Light, namespace: str) -> str:
+    """The commit that `news` is of."""
+    found = where.get("modelcanary", "news", namespace) or {"metadata": {}}
+    return str(found["metadata"].get("annotations", {}).get("git.serinus.dev/commit", ""))
+
+
 @pytest.mark.timeout(600)
 def test_s14_a_bad_canary_is_taken_back_beside_the_worst_of_another_namespace(
-    light: Light, namespace: str, tmp_path: Path
+    light: Light, namespace: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its first rollout is rolled back alone, the second beside the attacker: what is said of both is the same."""
+    """Its first rollout is rolled back alone, the second beside the attacker: what is said of both is the same.
+
+    A repository that the same namespace follows is followed on.
+    """
     install_crd(light)
-    account, given = f"{namespace}:{namespace}", {"crds.install": False, "userRoles": False}
-    told = []
+    monkeypatch.setenv("SERINUS_ALERT_NETWORKS", "127.0.0.0/8")  # where the test's git host is
+    account, given = f"{namespace}:{namespace}", {"crds.install": False, "userRoles": False, "git.enabled": True}
+    allowed = {"git.secrets": [{"namespace": namespace, "names": ["git"]}], "secretNamespaces": [namespace]}
+    flags = ["--git-sources", "--git-cache", str(tmp_path / "cache"), "--allow-secret", f"git:{namespace}/git"]
+    words = (f"--from-literal=token={TOKEN}", "--from-literal=username=bot")
+    light.kubectl("create", "secret", "generic", "git", "-n", namespace, *words)
+    origin = Origin(tmp_path / "origin.git")
+    told, brought = [], committed(origin, namespace, 1)
     with (
         light.namespace(HOSTILE),
-        release(light, namespace, {**given, "secretNamespaces": [namespace]}),
+        release(light, namespace, given | allowed),
         numbers(namespace) as prometheus,
+        hosted(tmp_path, TOKEN) as host,
     ):
         secrets = secrets_in(light, namespace)
-        with operator(light, account, "", prometheus.url, tmp_path) as replica:
+        wanted = {"url": host.url("origin.git"), "paths": ["apps/*/canary.yml"], "secretRef": {"name": "git"}}
+        source = {"apiVersion": "serinus.dev/v1alpha1", "kind": "GitSource", "spec": {**wanted, "interval": "5s"}}
+        light.apply({**source, "metadata": {"name": "apps", "namespace": namespace}})
+        with operator(light, account, "", prometheus.url, tmp_path, *flags) as replica:
+            until("the repository", lambda: followed(light, namespace) == brought, PATIENCE)
             for number in (2, 3):
                 prometheus.fail(f"{namespace}/chat", 0.0)
                 light.apply(a_canary("chat", namespace, canary=variant(number), stages=STAGES, alerts=[]))
@@ -85,10 +124,13 @@ def test_s14_a_bad_canary_is_taken_back_beside_the_worst_of_another_namespace(
                     for each, what in enumerate(WORST):
                         attack(light, WORST[what](f"evil-{each}"))
                     assert phase(light, "chat", namespace) == "Analyzing"
+                brought, began = committed(origin, namespace, number), time.time()
                 prometheus.fail(f"{namespace}/chat", 1.0)
                 until("the rollback", lambda: at_rest(light, "chat", namespace, "RolledBack"), PATIENCE)
                 found = status(light, "chat", namespace)
+                assert decided(found) - began < WITHIN_S
                 told.append((found["result"], found["reason"], len(split(light, namespace))))
+                until("the commit", lambda: followed(light, namespace) == brought, PATIENCE)  # noqa: B023 - at once
             said, ready = replica.said(), replica.page("/readyz")
         assert told[0] == told[1]
         assert told[0][0] == "rolled_back"

@@ -2,7 +2,8 @@
 
 `tests/golden/earlier_build` was written by the build before the judge's state had a version and histories a kind of
 their own: a cluster with a canary at half of the traffic, and a store of one machine. The other way round, a build
-refuses in words what a newer one wrote: `tests/controlplane/adapters/test_sqlite_store.py` for one machine.
+refuses in words what a newer one wrote: `tests/controlplane/adapters/test_sqlite_store.py` for one machine, and
+`tests/cluster/test_upgrade.py` on a real API server.
 """
 
 import asyncio
@@ -19,7 +20,7 @@ from canary.weights import Weights
 from controlplane.adapters.sqlite_store import SqliteStore
 from controlplane.kubernetes import resources
 from controlplane.kubernetes.api import Resource
-from controlplane.kubernetes.resources import CONFIG_MAP, POD, ROLLOUT_HISTORY
+from controlplane.kubernetes.resources import CONFIG_MAP, EVENT, MODEL_CANARY, POD, ROLLOUT_HISTORY
 from controlplane.operator.history import EVENTS
 from controlplane.simulation.clock import EPOCH, play
 from tests.canary.story import ERRORS, plan
@@ -76,6 +77,29 @@ def test_r10_a_rollout_that_an_earlier_build_began_in_a_cluster_comes_to_the_rig
         numbers = [int(json.loads(line)["id"].rpartition("/")[2]) for line in history]
         assert numbers == list(range(1, len(numbers) + 1))
         assert not [each for each in cluster.said if "bug of ours" in each], cluster.said
+
+    play(story())
+
+
+def test_r10_a_state_in_a_cluster_that_only_a_newer_build_can_read_stays_as_it_is_and_is_said() -> None:
+    """By an Event of the object as well; and traffic stays where it is."""
+
+    async def story() -> None:
+        cluster, stop = left_behind(), asyncio.Event()
+        kept = dict(cluster.status()["state"]) | {"phase": "Rehearsing", "rehearsal": {"round": 1}}
+        canary = cluster.kube.objects(MODEL_CANARY)[PLACE, NAME]
+        cluster.kube.seed(MODEL_CANARY, canary | {"status": canary["status"] | {"state": kept}})
+        shares = cluster.shares()
+        async with asyncio.TaskGroup() as tasks:
+            living = tasks.create_task(cluster.live())
+            tasks.create_task(cluster.operator(earlier_histories=True).run(stop))
+            await asyncio.sleep(60.0)
+            assert (cluster.shares(), cluster.status()["state"]) == (shares, kept)
+            stop.set()
+            living.cancel()
+        [told] = [each for each in cluster.kube.objects(EVENT).values() if each["reason"] == "StateUnreadable"]
+        assert told["regarding"]["name"] == NAME
+        assert "Run that operator again and the rollout goes on" in told["note"]
 
     play(story())
 

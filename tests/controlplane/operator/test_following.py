@@ -70,7 +70,7 @@ def test_a_cache_keeps_a_canary_without_field_managers_and_leaves_what_it_is_giv
 def test_a_state_that_somebody_has_broken_cannot_be_read_and_is_not_taken_for_none(state: object) -> None:
     """Otherwise another rollout would begin beside the one that is under way."""
     given = a_canary() | {"status": {"version": 3, "state": state}}
-    with pytest.raises(WorldError, match="somebody else wrote to it"):
+    with pytest.raises(WorldError, match="a newer operator or somebody else wrote it"):
         stored_in(slim_canary(given))
     assert slim_canary(a_canary()) == a_canary()
 

@@ -68,7 +68,7 @@ def test_a_field_of_another_type_is_left_out_and_no_other(field: str) -> None:
 def test_a_status_without_a_version_that_is_one_is_not_taken_for_none() -> None:
     """A rollout is under way there: none may begin beside it, and nothing is written over what nobody understands."""
     broken = resource(SOUND | {"version": "seven"})
-    with pytest.raises(WorldError, match="somebody else wrote to it"):
+    with pytest.raises(WorldError, match="a newer operator or somebody else wrote it"):
         stored_in(slim_canary(broken))
 
 
