@@ -7,11 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from canary.errors import BadInput, WorldError
+from canary.edit import CannotEdit
+from canary.errors import BadInput, Conflict, Unavailable, WorldError
+from controlplane.adapters.dial_policy import NotDialled
+from controlplane.gitops.commit_writer import ProtectedBranch
 from controlplane.gitops.desired import FileError
 from controlplane.gitops.git import GitFailed, GitFailureKind
 from controlplane.gitops.git_state import GitState
-from controlplane.kubernetes.api import Object
+from controlplane.gitsources.secret_files import NoSecret
+from controlplane.kubernetes.api import Exists, NotFound, Object, Rejected, ResourceExpired, TooManyRequests
+from controlplane.kubernetes.consent import NotAllowed
 from controlplane.operator.conditions import DRIFTED, with_times
 from controlplane.operator.shape import are_objects, in_shape, is_text, is_whole
 
@@ -25,6 +30,23 @@ REASONS: Mapping[GitFailureKind, str] = {
     GitFailureKind.TOO_LARGE: "TooLarge",
     GitFailureKind.REFUSED: "HostRefuses",
 }
+
+
+PROBLEMS: Mapping[type[WorldError | BadInput], str] = {
+    NoSecret: "NoSecret",
+    ProtectedBranch: "Protected",
+    Unavailable: "Unavailable",
+    Conflict: "Conflict",
+    CannotEdit: "CannotEdit",
+    NotFound: "NotFound",
+    Exists: "Exists",
+    Rejected: "Refused",
+    ResourceExpired: "Gone",
+    TooManyRequests: "Busy",
+    NotAllowed: "NotAllowed",
+    NotDialled: "NotDialled",
+}
+"""Reasons of conditions by the error behind them: a contract with whoever waits for one, whatever a class is called."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +120,7 @@ def reason_of(problem: WorldError | BadInput) -> str:
         return REASONS.get(cause.why, "CannotFollow")
     if "(any more)" in str(problem):
         return "BranchMissing"
-    return type(problem).__name__ if type(problem) not in {WorldError, BadInput} else "CannotFollow"
+    return PROBLEMS.get(type(problem), "CannotFollow")
 
 
 def _ready(look: SourceSnapshot) -> dict[str, Any]:

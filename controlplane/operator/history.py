@@ -19,7 +19,7 @@ from controlplane.kubernetes.resources import CONFIG_MAP, MODEL_CANARY, ROLLOUT_
 
 EVENTS = "events.jsonl"
 ALERTS = "alerts.jsonl"
-"""Which alerts were delivered; written by `desk.py`."""
+"""Which alerts were delivered; written by `alert_dispatcher.py`."""
 MOST_EVENTS = 2000
 MOST_BYTES = 512 * 1024
 LONGEST_LINE = 64 * 1024
