@@ -87,6 +87,20 @@ def test_every_file_is_small_enough_for_one_sitting() -> None:
     assert long == []
 
 
+def test_only_one_module_words_numbers_with_their_units() -> None:
+    """`canary.format`, so that a value reads the same everywhere. Not held to it: evaluations and GPU reports."""
+    by_hand = re.compile(r":,?\.[0-9][fg]\} ?(%|ms\b|s\b|min\b)|:\.[0-9]%\}|\$\{[^}]*:,?\.[0-9][fg]\}")
+    found = [
+        f"{path.relative_to(ROOT)}:{number}"
+        for folder in ("canary", "controlplane")
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        if path != ROOT / "canary" / "format.py" and not {"profiles", "evaluation", "simulation"} & set(path.parts)
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if by_hand.search(line) and path.name != "evaluate.py"
+    ]
+    assert found == []
+
+
 def test_r15_the_documents_name_every_command_that_exists() -> None:
     """README speaks of each command."""
     from controlplane.cli.main import COMMANDS

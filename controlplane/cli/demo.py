@@ -56,6 +56,7 @@ def command(output: str, rps: float, state: Path | None, by_git: bool) -> None:
 
 async def _run(output: str, rps: float, state: Path, *, by_git: bool) -> int:
     """Play until the end or until somebody stops it; the exit code."""
+    from canary.format import duration
     from controlplane.demo.git import GitDemo
     from controlplane.demo.play import Demo, held_world
     from controlplane.demo.story import told
@@ -73,7 +74,8 @@ async def _run(output: str, rps: float, state: Path, *, by_git: bool) -> int:
         say("Stopped. Everything that the demo started has been ended.")
         return FAILED
     except TimeoutError:
-        say(f"The demo did not end within {PATIENCE:.0f} s; everything that it started has been ended. Logs: {world}")
+        late = f"The demo did not end within {duration(PATIENCE)}"
+        say(f"{late}; everything that it started has been ended. Logs: {world}")
         return TIMED_OUT
     say("")
     for line in told(scenes, demo.stats, demo.numbers_from):

@@ -10,6 +10,7 @@ import random
 from collections.abc import AsyncGenerator, Callable
 
 from canary.errors import Unavailable, WorldError
+from canary.format import duration
 from controlplane.backoff import delay
 from controlplane.kubernetes.allowance import outline
 from controlplane.kubernetes.api import (
@@ -148,7 +149,7 @@ class Reflector:
         except NotFound as error:
             raise ResourceExpired(str(error)) from error  # Only a list can say that a kind is not there.
         except TimeoutError:
-            raise Unavailable(f"nothing was heard for {SILENCE_SECONDS:.0f} s, not even a bookmark") from None
+            raise Unavailable(f"nothing was heard for {duration(SILENCE_SECONDS)}, not even a bookmark") from None
         finally:
             if asyncio.get_running_loop().time() - began > LASTING_SECONDS:
                 self._failures = 0
