@@ -12,9 +12,10 @@ from canary.judge.population import Population
 from canary.judge.state import Memory
 from canary.judge.tally import StageTotals
 from canary.judge.threshold import Readings
+from canary.staleness import STALE_INTERVALS
 from canary.verdict import Answer
 
-STALE_INTERVALS, STALE_SECONDS = 3.0, 15.0
+STALE_SECONDS = 15.0
 """Data older than so many scrapes, and than so many seconds, is stale."""
 LONGEST_S = 120.0
 """Seconds from data to data that are remembered at most; a longer pause was no interval."""

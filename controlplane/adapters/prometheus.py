@@ -21,6 +21,7 @@ from canary.spec.models import Gate
 from canary.spec.recipe import is_number
 from canary.spec.samples import Replica, Sample, by_labels, pods, segments, unrouted
 from canary.spec.sources import ENVOY, PROFILES, SERVERS, UNROUTED, asked_names, by_label, wire_names
+from canary.staleness import STALE_INTERVALS
 from canary.weights import Arm
 from controlplane.adapters.prometheus_api import PrometheusApi
 from controlplane.adapters.prometheus_gates import arms_by_name, duration, own_numbers, query_of
@@ -31,8 +32,6 @@ PROXY_JOB, REPLICAS_JOB, PAGES_JOB = "serinus-proxy", "serinus-replicas", "serin
 """What a Prometheus of ours calls our proxy's target, those of the replicas, and each further page, with its number."""
 _PROFILE = PROFILES["envoy"]
 NO_NUMBERS = "(NaN, infinite, or native histograms with buckets of their own)"
-STALE_INTERVALS = 3
-"""Scrape intervals after which a sample is not the present any more."""
 
 
 class PrometheusSource:

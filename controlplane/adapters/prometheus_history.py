@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from canary.errors import WorldError
+from canary.staleness import STALE_INTERVALS
 from controlplane.adapters.prometheus_api import PrometheusApi
 from controlplane.adapters.prometheus_gates import duration
 from controlplane.adapters.prometheus_native import spelled_out
@@ -23,7 +24,6 @@ FIRST_ANSWER_STEPS = 60
 """Before it is known how many series there are."""
 MOST_STEPS = 10_000
 """Prometheus itself refuses more than 11 000 points of one series."""
-STALE_INTERVALS = 3
 MOST_BYTES_OF_READINGS = 1024 * 1024
 """Of a gate's own query: one number for each variant at each moment."""
 MOST_POINTS = 1_000_000

@@ -18,11 +18,11 @@ from weakref import WeakValueDictionary
 from starlette.datastructures import Headers
 
 from canary.errors import WorldError
-from controlplane.adapters.fair_queue import FairQueue
 from controlplane.adapters.rate_limiter import RateLimiter
 from controlplane.api.door import Caller, Cookie, Person, bearer, cookies
 from controlplane.api.keys import Keys
 from controlplane.api.problem import Refused
+from controlplane.fair_queue import FairQueue
 from controlplane.kubernetes.api import Kube, Resource
 
 REVIEW = Resource("authentication.k8s.io", "v1", "tokenreviews", "TokenReview", namespaced=False)

@@ -18,9 +18,9 @@ from canary import format as fmt
 from canary.errors import Unavailable, WorldError
 from canary.observation import Counters, clauses
 from canary.spec.sources import PROFILES
+from canary.staleness import STALE_INTERVALS
 from controlplane.adapters.answer_budget import Hold
 from controlplane.adapters.bounded_http import TooLarge
-from controlplane.adapters.prometheus import STALE_INTERVALS
 from controlplane.adapters.prometheus_api import PrometheusApi, QueryRefused
 from controlplane.adapters.prometheus_gates import duration, query_of
 from controlplane.adapters.prometheus_parse import Newest

@@ -15,9 +15,9 @@ from pathlib import Path
 
 from canary.errors import BadInput
 from controlplane.adapters.connection_limiter import LIMITS, ConnectionLimiter, ConnectionLimits, Network, sender_of
-from controlplane.adapters.fair_queue import FairQueue
 from controlplane.adapters.http_listener import TEXT, Receive, RequestLimits, Scope, Send, serve, whole
 from controlplane.adapters.rate_limiter import RateLimiter
+from controlplane.fair_queue import FairQueue
 from controlplane.gitops.webhook import LARGEST, SignatureVerifier, WebhookAnswer
 
 BODIES, BODIES_OF_ONE = 16, 8

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from canary.errors import BadInput
 from canary.spec.source import quoted
-from controlplane.adapters.fair_queue import FairQueue
+from controlplane.fair_queue import FairQueue
 from controlplane.gitops.git import MEBI, GitFailed, GitFailureKind
 from controlplane.kubernetes.cache import Key
 

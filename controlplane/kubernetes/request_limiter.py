@@ -7,81 +7,56 @@ were let in lately: hundreds that begin at one moment, ten writes each, would wa
 until all have lost their patience, and begin again.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Hashable
+from collections.abc import AsyncIterator, Hashable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
-Lane = dict[asyncio.Future[None], Hashable]
-"""Those that wait, in the order in which they came, and whose each is."""
+from controlplane.fair_queue import Turns
+
 LATELY = 3
 """Of so many for each place it is known that they were let in lately."""
 
 
-class PriorityLimiter:
+@dataclass(eq=False, slots=True)
+class Passing:
+    """One request that waits or is under way."""
+
+    whose: Hashable
+    urgent: bool
+
+
+class PriorityLimiter(Turns[Passing]):
     """At most `places` at once, of which `kept` are only for the urgent."""
 
     def __init__(self, places: int, kept: int) -> None:
-        self._free = places
+        super().__init__(places, self._best)
         self._kept = kept
         self._lately: dict[Hashable, None] = {}
-        """Whose ordinary requests were let in, the newest last."""
+        """Whose requests were let in, the newest last."""
         self._many = places * LATELY
-        self._urgent: Lane = {}
-        self._ordinary: Lane = {}
 
     @asynccontextmanager
     async def passing(self, *, urgent: bool = False, whose: Hashable = None) -> AsyncIterator[None]:
         """Wait for a place, hold it, give it back.
 
-        Within each lane who was let in lately goes first, by `whose`, and then who came first.
+        The urgent go first; then who was let in lately, by `whose`; then who came first.
         """
-        await self._enter(urgent=urgent, whose=whose)
-        try:
+        async with self.taken(Passing(whose, urgent)):
             yield
-        finally:
-            self._leave()
 
     def hasten(self, whose: Hashable) -> None:
         """Let what waits here of this one's be urgent from now on."""
-        for turn in [turn for turn, waiting in self._ordinary.items() if waiting == whose]:
-            self._urgent[turn] = self._ordinary.pop(turn)
-        self._let_in()
+        for each in self._expectant():
+            each.urgent = each.urgent or each.whose == whose
+        self._give()
 
-    async def _enter(self, *, urgent: bool, whose: Hashable) -> None:
-        lane = self._urgent if urgent else self._ordinary
-        if not lane and self._free > (0 if urgent else self._kept):
-            self._free -= 1
-            self._note(whose)
-            return
-        turn = asyncio.get_running_loop().create_future()
-        lane[turn] = whose
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if turn.cancelled():
-                for each in (self._urgent, self._ordinary):
-                    each.pop(turn, None)  # It may have been passed over already.
-            else:
-                self._leave()  # The place came in the same moment as the cancellation: pass it on.
-            raise
+    def _best(self, waiting: Sequence[Passing]) -> Sequence[Passing]:
+        lane = [each for each in waiting if each.urgent] or (waiting if self._free > self._kept else ())
+        return [each for each in lane if each.whose in self._lately][:1] or lane[:1]
 
-    def _leave(self) -> None:
-        self._free += 1
-        self._let_in()
-
-    def _let_in(self) -> None:
-        for lane, kept in ((self._urgent, 0), (self._ordinary, self._kept)):
-            while lane and self._free > kept:
-                turn = next((turn for turn, whose in lane.items() if whose in self._lately), next(iter(lane)))
-                self._note(lane.pop(turn))
-                if not turn.cancelled():
-                    self._free -= 1
-                    turn.set_result(None)
-
-    def _note(self, whose: Hashable) -> None:
-        """This one was let in."""
-        if whose is not None:
-            self._lately.pop(whose, None)
-            self._lately[whose] = None
+    def _given(self, key: Passing) -> None:
+        if key.whose is not None:
+            self._lately.pop(key.whose, None)
+            self._lately[key.whose] = None
             if len(self._lately) > self._many:
                 del self._lately[next(iter(self._lately))]

@@ -16,7 +16,7 @@ from canary.errors import BadInput, WorldError
 from canary.rollout import Decision, Rollout
 from canary.spec.resource import without_spec
 from canary.spec.stored import to_text
-from controlplane.adapters.fair_queue import Turns
+from controlplane.fair_queue import Turns
 from controlplane.kubernetes.api import Kube, NotFound, Object, Rejected
 from controlplane.kubernetes.cache import Cache, Key, key_of
 from controlplane.operator.background import Background

@@ -20,11 +20,12 @@ from canary.observation import (
     ShadowSeen,
     VariantSeen,
 )
+from canary.staleness import STALE_INTERVALS
 from canary.weights import ARMS, Arm
 from controlplane.ports import Counting, Ports, Retiring
 
-SILENT_INTERVALS, SILENT_S = 3, 10.0
-"""Scrape intervals, and seconds, without an answer after which the source counts as silent. One late answer is none."""
+SILENT_S = 10.0
+"""Seconds without an answer before which no source counts as silent, however short its interval: one may be late."""
 
 
 @dataclass(slots=True)
@@ -135,7 +136,7 @@ class Board:
             evidence=EvidenceSeen(
                 at=self.asked_at,
                 counters=self.counters,
-                up=silent < max(SILENT_INTERVALS * self.scrape_interval, SILENT_S),
+                up=silent < max(STALE_INTERVALS * self.scrape_interval, SILENT_S),
                 problem=self.problem or ("it does not answer in time" if silent > 2 * self.scrape_interval else ""),
             ),
             evaluation=self.evaluation,

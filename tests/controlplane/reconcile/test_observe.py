@@ -4,7 +4,8 @@ from dataclasses import replace
 
 from canary.errors import Unavailable, WorldError
 from canary.observation import FingerprintSeen, PodCounters, VariantSeen
-from controlplane.reconcile.observe import SILENT_INTERVALS, SILENT_S
+from canary.staleness import STALE_INTERVALS
+from controlplane.reconcile.observe import SILENT_S
 from tests.controlplane.reconcile.desk import Desk
 
 
@@ -14,7 +15,7 @@ async def test_one_missing_answer_is_not_blindness_but_several_are() -> None:
     board = desk.reconciler.board
     await board.look_at_evidence()
     desk.metrics.failure = Unavailable("connection refused")
-    limit = max(SILENT_INTERVALS * board.scrape_interval, SILENT_S)
+    limit = max(STALE_INTERVALS * board.scrape_interval, SILENT_S)
     began, late = desk.clock.time, 0.0
     while late <= limit:
         desk.clock.time += board.scrape_interval
@@ -30,10 +31,10 @@ async def test_with_scrapes_of_half_a_minute_it_takes_three_of_them() -> None:
     board.scrape_interval = 30.0
     await board.look_at_evidence()
     desk.metrics.failure = Unavailable("connection refused")
-    for number in range(1, SILENT_INTERVALS + 1):
+    for number in range(1, STALE_INTERVALS + 1):
         desk.clock.time += 30
         await board.look_at_evidence()
-        assert board.seen().evidence.up == (number < SILENT_INTERVALS)
+        assert board.seen().evidence.up == (number < STALE_INTERVALS)
 
 
 async def test_a_source_that_answers_without_numbers_is_up() -> None:

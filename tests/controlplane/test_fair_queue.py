@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from controlplane.adapters import fair_queue
-from controlplane.adapters.fair_queue import FairQueue, Turns
+from controlplane import fair_queue
+from controlplane.fair_queue import FairQueue, Turns
 from controlplane.simulation.clock import play
 
 
