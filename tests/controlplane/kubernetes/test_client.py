@@ -222,19 +222,16 @@ async def test_requests_are_counted_by_verb_and_resource(script: Script, kube: K
     await kube.get(POD, "models", "a")
     await kube.get(POD, "models", "b")
     await kube.patch(MODEL_CANARY, "models", "chat", {"status": {}}, subresource="status")
-    assert kube.counts == {
-        KubeRequest("get", "", "pods"): 2,
-        KubeRequest("patch", "serinus.dev", "modelcanaries/status"): 1,
-    }
+    read, written = KubeRequest("get", "", "pods"), KubeRequest("patch", "serinus.dev", "modelcanaries/status")
+    assert kube.counts == {read: 2, written: 1}
     assert sum(count for request, count in kube.counts.items() if request.writes) == 1
 
 
 async def test_a_long_list_is_read_page_by_page(script: Script, kube: KubeClient) -> None:
     async def page(request: web.Request) -> web.StreamResponse:
         number = int(request.query.get("continue") or 0)
-        more = {"continue": str(number + 1)} if number < 2 else {}
-        items = [{"metadata": {"name": f"p{number}"}}]
-        return web.json_response({"metadata": {"resourceVersion": "7", **more}, "items": items})
+        meta = {"resourceVersion": "7", **({"continue": str(number + 1)} if number < 2 else {})}
+        return web.json_response({"metadata": meta, "items": [{"metadata": {"name": f"p{number}"}}]})
 
     script.handler = page
     listing = await kube.list(POD, "models", labels="app in (chat, mail),!x")
