@@ -170,7 +170,7 @@ async def run_rollout(
             if not (keep or controls.leave.is_set()):
                 if metrics.server:
                     await metrics.server.close()
-                await router.close()
+                await router.close(plan.spec.drain)  # the winner finishes what it has begun
                 await platform.close()
     return ended
 
@@ -201,16 +201,20 @@ def _undo_start(store: SqliteStore, name: str, state: Path) -> Callable[..., Awa
     return undo
 
 
-async def stop_all(state: Path) -> None:
-    """Stop whatever an earlier run left serving with its state in this folder. Touches nothing else."""
+async def stop_all(state: Path, drain: float = GRACE) -> None:
+    """Stop whatever an earlier run left serving with its state in this folder. Touches nothing else.
+
+    Open requests are finished first, for at most `drain` seconds; new clients are refused meanwhile.
+    """
     with locked(state):
-        await _stop_everything(state)
+        await _stop_everything(state, drain)
 
 
-async def _stop_everything(state: Path) -> None:
+async def _stop_everything(state: Path, drain: float = GRACE) -> None:
     async with ProcessPlatform(state, now=SystemClock().now) as platform:
         envoy = EnvoyProcess(state / "envoy", lambda _sentence: None)
-        await asyncio.gather(envoy.stop_left_behind(GRACE), stop_left_behind(state / "prometheus"), platform.close())
+        await asyncio.gather(envoy.stop_left_behind(drain), stop_left_behind(state / "prometheus"))
+        await platform.close()
 
 
 async def _one_after_the_other(

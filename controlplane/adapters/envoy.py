@@ -204,7 +204,7 @@ class EnvoyRouter:
                 self._say(f"Envoy is back on {self.address} as process {self.pid}.")
 
     async def close(self, grace_s: float = 2.0) -> None:
-        """Stop Envoy once its open requests are answered, at the latest after `grace_s` seconds."""
+        """Accept no more clients, and stop Envoy once its open requests are answered, after `grace_s` at the latest."""
         self._closing = True
         await self._envoy.stop(grace_s)
 

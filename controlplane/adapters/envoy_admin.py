@@ -1,4 +1,4 @@
-"""Asks Envoy's admin interface what is in force. Used by `envoy.py`; changes nothing.
+"""Asks Envoy's admin interface what is in force. Used by `envoy.py`; changes nothing but by `drain`.
 
 Answers are Envoy's own words: the version of the file it took last, how often it refused one, the routes it really has.
 """
@@ -69,6 +69,13 @@ class EnvoyAdmin:
         """Requests that have begun and not yet ended."""
         text = await self._text("/stats", filter=f"^http[.]{LISTENER_STATS}[.]downstream_rq_active$")
         return int(text.rpartition(":")[2] or 0)
+
+    async def drain(self) -> None:
+        """Accept no more clients. What is open goes on; nothing takes this back."""
+        try:
+            (await self._client.post(f"{AT}/drain_listeners")).raise_for_status()
+        except httpx2.HTTPError as error:
+            raise Unavailable(f"Envoy on {self.socket} does not stop accepting clients ({error!r})") from error
 
     async def uptime(self) -> float:
         """Seconds that it had run when it flushed its statistics last, in whole ones; see `envoy_workers.py`."""

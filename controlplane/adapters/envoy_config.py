@@ -97,8 +97,10 @@ def bootstrap(
         "admin": {
             # A socket in a private folder: on a port, every user of the machine and every page in a browser could ask.
             "address": {"pipe": {"path": str(admin), "mode": 0o600}},
-            # What we read, and nothing else: no shutdown, no reset.
-            "allow_paths": [{"safe_regex": {"regex": r"/(ready|stats|stats/prometheus|config_dump)(\?.*)?"}}],
+            # What we read, and the way to accept no more clients before it is stopped: no shutdown, no reset.
+            "allow_paths": [
+                {"safe_regex": {"regex": r"/(ready|stats|stats/prometheus|config_dump|drain_listeners)(\?.*)?"}}
+            ],
         },
         # Histograms are merged at each flush; a scrape must not read numbers that are older than this.
         "stats_flush_interval": "0.2s",

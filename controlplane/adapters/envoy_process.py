@@ -28,6 +28,8 @@ from controlplane.private_files import OTHERS, read_json, write_json
 LOOPBACK = "127.0.0.1"
 START_TIMEOUT_S = 15.0
 TERM_TIMEOUT_S = 5.0
+ACCEPTING_S = 2.0
+"""How long the open requests of an Envoy that goes on accepting clients are waited for: they may never end."""
 SOCKET_FILE = "admin.sock"
 LONGEST_SOCKET_PATH = 107
 """Bytes that Linux takes for the path of a socket."""
@@ -122,9 +124,14 @@ class EnvoyProcess:
         return f"{status}: {words}" if (words := self.last_words) else status
 
     async def stop(self, grace_s: float) -> None:
-        """Let it finish the requests it has, for at most `grace_s` seconds, then end it and forget it."""
+        """Accept no more clients, finish the open requests for at most `grace_s` seconds, then end it and forget it."""
         if self._running is None:
             return
+        if grace_s > 0:
+            try:
+                await self.admin.drain()
+            except WorldError:  # an earlier build started it, and clients go on asking
+                grace_s = min(grace_s, ACCEPTING_S)
         with contextlib.suppress(TimeoutError, WorldError):
             async with asyncio.timeout(grace_s):
                 while await self.admin.active_requests():  # noqa: ASYNC110 - Envoy tells nobody when it is idle

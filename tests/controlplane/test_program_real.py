@@ -102,6 +102,40 @@ async def test_what_is_not_finished_within_the_drain_is_cut_and_counted(tmp_path
     assert end["decided_to_zero"] < 5
 
 
+async def test_what_the_winner_is_answering_is_finished_before_everything_is_stopped(tmp_path: Path) -> None:
+    """By `serinus stop`, which refuses new clients at once."""
+    done = tmp_path / "done"
+    variants = rude("--until", str(done))
+    plan = write_plan(tmp_path, stages=[HALF, {"traffic": "100%"}], stable=variants, canary=variants, drain="2m")
+    with LeftBehind(tmp_path / "state"):
+        async with running(plan, tmp_path / "state", "--keep") as run, asyncio.TaskGroup() as streams:
+            users = await users_of(run, streams)
+            await command("abort", "real", "--yes", "--state", str(run.state))
+            await command("abort", "real", "--yes", "--state", str(run.state))  # the canary is not waited for
+            assert await run.end() == 1
+            address = await run.address()
+            stopping = streams.create_task(command("stop", str(plan), "--state", str(run.state)))
+            while await accepts(address):  # noqa: ASYNC110 - another process sets no event of ours
+                await asyncio.sleep(0.05)
+            assert not stopping.done()
+            done.touch()
+            await stopping
+    stable = [user for user in users if user.variant == "stable"]
+    assert stable
+    assert all(user.finished for user in stable)
+
+
+async def accepts(address: str) -> bool:
+    """Whether a client can connect."""
+    host, port = address.rsplit(":", 1)
+    try:
+        _, writer = await asyncio.open_connection(host, int(port))
+    except ConnectionError:
+        return False
+    writer.close()
+    return True
+
+
 async def command(*words: str) -> str:
     """A command of ours; what it prints."""
     process = await asyncio.create_subprocess_exec(

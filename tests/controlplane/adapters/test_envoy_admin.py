@@ -102,7 +102,7 @@ async def test_s9_a_name_that_was_made_to_lead_here_reads_no_counters(router: En
 
 
 async def test_s9_the_admin_interface_reads_and_does_nothing_else(router: EnvoyRouter) -> None:
-    """Not even its owner shuts Envoy down by it."""
+    """Not even its owner shuts Envoy down by it; all that can be done is to accept no more clients before a stop."""
     async with loopback_client(PATIENCE_S, socket=router.admin) as client:
         assert (await client.get("http://envoy/ready")).status_code == 200
         for path in ("/quitquitquit", "/reset_counters", "/logging", "/clusters", "/stats/recentlookups/enable"):
