@@ -1,9 +1,9 @@
 """Whether an arm that no longer receives traffic has finished its open requests, so that it may be stopped.
 
 Asked by `machine.py`, `steps.py` and `awaited.py`: for the canary once a rollback has taken its traffic, and for stable
-once the canary has all of it. New traffic never waits for this; only the stop does, and for `spec.drain` at most. How
-many requests are open comes in with the snapshot, as the proxy in front or the servers themselves count them. Where
-nothing counts them, the arm gets all of that time.
+once the canary has all of it. New traffic never waits for this; only the stop does, and for `drain` of the plan at
+most. How many requests are open comes in with the snapshot, as the proxy in front or the servers themselves count them.
+Where nothing counts them, the arm gets all of that time.
 """
 
 from dataclasses import replace
@@ -14,8 +14,12 @@ from canary.look import Look
 from canary.observation import InFlight
 from canary.rollout import Drain, Phase, Rollout
 from canary.serial import rfc3339
+from canary.spec.models import CanarySpec
 from canary.weights import Arm
 
+LONGEST_S, UNCOUNTED_S = 300.0, 30.0
+"""How long open requests are waited for where the plan does not say: while they are counted, and where they are not, as
+long as Kubernetes lets a pod end by default."""
 REPORTED_AFTER_S = 4.0
 """Seconds without traffic after which open requests are reported: longer than it takes to know that there are none."""
 SETTLED_S = 2.0
@@ -48,7 +52,11 @@ def is_over(look: Look, arm: Arm) -> bool:
     """Whether this arm gets no traffic, and has finished its open requests or used up its time."""
     drain = look.rollout.drain
     if drain is None or drain.arm != arm:
-        return arm == "stable" and look.spec.cohort is not None and look.now >= look.hold_ends + look.spec.drain
+        return (
+            arm == "stable"
+            and look.spec.cohort is not None
+            and look.now >= look.hold_ends + longest(look.spec, counted=True)
+        )
     return ends_at(look, drain) <= look.now or _is_idle(look, drain)
 
 
@@ -63,7 +71,18 @@ def lasts(look: Look, arm: Arm) -> bool:
 
 def ends_at(look: Look, drain: Drain) -> float:
     """When the arm is stopped at the latest."""
-    return drain.since + look.spec.drain
+    return drain.since + _longest(look, drain)
+
+
+def longest(spec: CanarySpec, *, counted: bool) -> float:
+    """Seconds that open requests are waited for at most."""
+    if spec.drain is not None:
+        return spec.drain
+    return LONGEST_S if counted else UNCOUNTED_S
+
+
+def _longest(look: Look, drain: Drain) -> float:
+    return longest(look.spec, counted=drain.open is not None or drain.arm in look.seen.in_flight)
 
 
 def waits(look: Look) -> str:
@@ -83,7 +102,8 @@ def ended(look: Look) -> tuple[str, dict[str, Any]]:
         return "", {}
     count = _count(look, drain)
     if count is None:
-        told = wording.not_counted(_name(look, drain), look.spec.drain) if look.spec.drain else ""
+        lasted = _longest(look, drain)
+        told = wording.not_counted(_name(look, drain), lasted) if lasted else ""
         return told, {}
     still_open = 0.0 if _is_idle(look, drain) else count.open
     cut = still_open + _broken_since(drain, count)

@@ -5,6 +5,7 @@ Called with the state before a pass, the snapshot, and the decision. Answers wit
 
 from collections.abc import Sequence
 
+from canary import drain as drain_
 from canary.action import Run, SetWeights, Stop
 from canary.fingerprint import blocking
 from canary.look import EXPOSED
@@ -141,7 +142,10 @@ def _answers_are_finished(spec: CanarySpec, before: Rollout, seen: Seen, decisio
     """Nothing is stopped while it answers, unless it has had its time or a person does not want to wait."""
     rollout = decision.rollout
     drain, now = rollout.drain, rollout.since
-    if before.finished or not rollout.finished or drain is None or now >= drain.since + spec.drain:
+    if before.finished or not rollout.finished or drain is None:
+        return []
+    counted = drain.open is not None or drain.arm in seen.in_flight
+    if now >= drain.since + drain_.longest(spec, counted=counted):
         return []
     if before.answered != rollout.answered:
         return []

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from secrets import token_hex
 
+from canary.drain import longest
 from canary.errors import BadInput, WorldError
 from canary.observation import OperatorRequest, Seen, Verb, request_id
 from canary.rollout import Event, Rollout
@@ -170,7 +171,7 @@ async def run_rollout(
             if not (keep or controls.leave.is_set()):
                 if metrics.server:
                     await metrics.server.close()
-                await router.close(plan.spec.drain)  # the winner finishes what it has begun
+                await router.close(longest(plan.spec, counted=True))  # the winner finishes what it has begun
                 await platform.close()
     return ended
 

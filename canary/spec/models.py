@@ -372,8 +372,8 @@ class CanarySpec(Model):
     """What happens when it was silent for that long."""
     progress_deadline: Seconds = 600.0
     """How long a variant, and the route, may take to become ready."""
-    drain: Seconds = 300.0
-    """How long the arm that gets no more traffic may go on answering what it had begun, before it is stopped."""
+    drain: Seconds | None = None
+    """How long the arm that gets no more traffic may go on answering before it is stopped: 5m (30s uncounted)."""
     cohort: Cohort | None = None
     """Whose requests take part; everybody's when left out."""
     sticky: Sticky | None = None

@@ -19,6 +19,7 @@ def command(file: Path, state: Path | None, settings: Path | None, *, now: bool)
 
     New clients are refused at once. Open requests are finished first, for as long as the plan's drain (5m) at most.
     """
+    from canary.drain import longest
     from canary.errors import BadInput, SpecError, WorldError
     from controlplane import spec_files
     from controlplane.adapters.state_dir import default_state_folder
@@ -27,7 +28,7 @@ def command(file: Path, state: Path | None, settings: Path | None, *, now: bool)
     try:
         plan = spec_files.load(file, settings=settings).canary
         folder = state or default_state_folder(plan.metadata.name)
-        asyncio.run(stop_all(folder, 0.0 if now else plan.spec.drain))
+        asyncio.run(stop_all(folder, 0.0 if now else longest(plan.spec, counted=True)))
     except (BadInput, SpecError) as error:
         click.echo(str(error), err=True)
         raise SystemExit(2) from error

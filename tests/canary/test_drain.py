@@ -128,6 +128,18 @@ def test_where_nobody_counts_it_has_all_of_its_time() -> None:
     assert "cut_by_stop" not in requests(story)
 
 
+def test_a_plan_that_does_not_say_waits_long_for_requests_that_are_counted_and_briefly_for_others() -> None:
+    """Where nothing counts them, a rollback would end five minutes later for nothing."""
+    story = Story(plan(drain=None)).ready(5).at(20).ask(21, "abort")
+    story.at(50).expect(Phase.ROLLING_BACK)
+    story.at(51).expect(Phase.ROLLED_BACK)
+    assert "it had 30 s for it (drain)" in story.rollout.message
+    counted = aborted(drain=None)
+    counted.count(100, "canary", 1, 2).expect(Phase.ROLLING_BACK)
+    counted.count(320, "canary", 1, 2).expect(Phase.ROLLING_BACK)
+    counted.count(321, "canary", 1, 2).expect(Phase.ROLLED_BACK)
+
+
 def test_a_drain_of_nothing_cuts_at_once_and_says_how_many() -> None:
     story = Counted(plan(drain=0.0)).ready(5).at(20)
     story.follows = False
