@@ -15,7 +15,7 @@ import sys
 from dataclasses import dataclass
 from statistics import median
 
-from canary.evaluation.criterion import FALSE_BLOCK, CriterionTest, Frame, Pair, planned_drop
+from canary.evaluation.criterion import FALSE_BLOCK, CriterionTest, Design, Pair, planned_drop
 from canary.spec.criterion import criterion
 from canary.verdict import Answer
 
@@ -38,7 +38,7 @@ CELLS = (
     *(Cell(items, 0.0) for items in (20, 50, 100, 200, 500, 1_000, 5_000)),
     *(Cell(items, 0.0, 0.3) for items in (20, 200, 1_000)),
     *(Cell(items, 0.0, clumped=True) for items in (200, 1_000)),
-    *(Cell(items, planned_drop(Frame(items, items, 1)) or 1.0) for items in (20, 50, 200, 1_000)),
+    *(Cell(items, planned_drop(Design(items, items, 1)) or 1.0) for items in (20, 50, 200, 1_000)),
     Cell(500, 0.08),
     Cell(1_000, 0.05),
     Cell(500, 0.08, clumped=True),
@@ -49,13 +49,13 @@ CELLS = (
 def simulate(cell: Cell, runs: int, chance: random.Random) -> tuple[float, float, float, float]:
     """Shares of FAIL and PASS, the median share of items asked, and how often the naive rule blocks."""
     size = GROUP if cell.clumped else 1
-    frame = Frame(cell.items, cell.items // size, size)
+    design = Design(cell.items, cell.items // size, size)
     apart = max(cell.discordant, cell.drop)
     worse = (apart + cell.drop) / 2
     failed = passed = naive = 0
     asked: list[int] = []
     for _ in range(runs):
-        test, total, ended = CriterionTest(LINE, frame), 0, cell.items
+        test, total, ended = CriterionTest(LINE, design), 0, cell.items
         for n in range(size, cell.items + 1, size):
             unit: list[int] = []
             for _ in range(size):

@@ -77,6 +77,7 @@ CAUSES: Mapping[Reason, Kind] = {
 TOLD: Mapping[Reason, Kind] = {
     Reason.STABLE_NOT_READY: "stableNotReady",
     Reason.FINGERPRINT_DIFFERS: "modelDiffers",
+    Reason.EVALUATION_UNDECIDED: "paused",
 }
 """What is told without a change of phase, by its reason."""
 RESULTS: Mapping[str, Kind] = {

@@ -11,13 +11,23 @@ from canary import drain, wording
 from canary.look import Look
 from canary.rollout import Phase, Reason
 from canary.serial import rfc3339
-from canary.steps import stage_may_end
+from canary.steps import evaluated, stage_may_end
+from canary.verdict import Answer
 
 PREPARED_S = 5.0
 """Seconds from a rollout's beginning until it is worth a word: a new route is usually taken within one."""
 SHIFTED_S = 10.0
 """The same for a change of weights: KServe's own controllers take up to 7 to carry one out (measured)."""
-AWAITED = frozenset({Reason.WAITING_FOR_STABLE, Reason.WAITING_FOR_CANARY, Reason.WAITING_FOR_ROUTE, Reason.DRAINING})
+AWAITED = frozenset(
+    {
+        Reason.WAITING_FOR_STABLE,
+        Reason.WAITING_FOR_CANARY,
+        Reason.WAITING_FOR_ROUTE,
+        Reason.DRAINING,
+        Reason.EVALUATION_WAITING,
+        Reason.EVALUATION_UNDECIDED,
+    }
+)
 
 
 def awaited(look: Look) -> tuple[Reason, str] | None:
@@ -25,6 +35,8 @@ def awaited(look: Look) -> tuple[Reason, str] | None:
     match look.rollout.phase:
         case Phase.PREPARING if _lasts(look, PREPARED_S):
             return _before_traffic(look)
+        case Phase.EVALUATING:
+            return _evaluation(look)
         case Phase.SHIFTING | Phase.PROMOTING if _lasts(look, SHIFTED_S):
             return _on_the_way(look)
         case Phase.ROLLING_BACK if drain.lasts(look, "canary"):
@@ -52,6 +64,18 @@ def _before_traffic(look: Look) -> tuple[Reason, str] | None:
     if seen.route.weights is None and seen.route.problem:
         return Reason.WAITING_FOR_ROUTE, f"{wording.route_awaited(seen.route.problem)} {_until(look)}"
     return None
+
+
+def _evaluation(look: Look) -> tuple[Reason, str] | None:
+    """A server that gives no answer, which is asked again; or a result that a person has to decide upon."""
+    answer, why = evaluated(look)
+    if answer is not None:
+        decides = "No request reaches the canary until a person resumes or aborts the rollout."
+        return (Reason.EVALUATION_UNDECIDED, f"{why} {decides}") if answer is not Answer.PASS else None
+    problem = look.seen.evaluation.problem if look.seen.evaluation is not None else ""
+    if not problem:
+        return None
+    return Reason.EVALUATION_WAITING, f"The evaluation waits: {problem} Serinus asks again; users see stable's answers."
 
 
 def _on_the_way(look: Look) -> tuple[Reason, str] | None:

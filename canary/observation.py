@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from canary.verdict import Answer
 from canary.weights import Arm, Weights
 
 HistogramCounts = Mapping[float, float]
@@ -148,13 +149,19 @@ class RouteSeen:
 
 @dataclass(frozen=True, slots=True)
 class EvaluationSeen:
-    """Result of the harness that runs before any traffic: metric name to value, for both variants."""
+    """Result of the evaluation that runs before any traffic: metric name to value, for both variants."""
 
     at: float
     done: bool = False
+    """Whether nothing more comes by itself."""
     canary: Mapping[str, float] = field(default_factory=dict)
     stable: Mapping[str, float] = field(default_factory=dict)
     problem: str = ""
+    """Why there is no result yet, such as a server that does not answer; the evaluation asks again."""
+    verdict: Answer | None = None
+    """What the paired test says; None where there are values alone, which are compared as they are."""
+    why: tuple[str, ...] = ()
+    """One sentence a criterion, those that failed first."""
 
 
 @dataclass(frozen=True, slots=True)

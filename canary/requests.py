@@ -10,7 +10,7 @@ from canary.look import EXPOSED, Change, Look
 from canary.observation import OperatorRequest
 from canary.rollout import Event, Phase, Reason, Rollout
 from canary.spec.models import CanarySpec
-from canary.steps import enter_stage, given_back
+from canary.steps import after_evaluation, enter_stage, evaluated, given_back
 from canary.weights import ALL_CANARY, Weights
 
 REMEMBERED = 50
@@ -77,6 +77,9 @@ def answer(look: Look, request: OperatorRequest) -> RequestAnswer:
             updates = {"resume_to": to}
             change = Change(Phase.PAUSED, Reason.PAUSED_BY_OPERATOR, message, {"by": request.by}, updates)
             return _accepted(change, message)
+        case "resume" | "promote" if phase is Phase.EVALUATING and evaluated(look)[0] and look.both_usable:
+            message = f"{by} let it go on. {evaluated(look)[1]}"
+            return _accepted(after_evaluation(look, Reason.EVALUATION_OVERRULED, message), message)
         case "resume" if phase is Phase.PAUSED:
             message = f"{by} resumed the rollout."
             to = look.rollout.resume_to or Phase.ANALYZING

@@ -4,6 +4,7 @@ Called by the machine when no guard objects. A step answers with a change, or wi
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from canary import drain, fingerprint, shadow, wording
@@ -53,20 +54,34 @@ def preparing(look: Look) -> Change | None:
 
 
 def evaluating(look: Look) -> Change | None:
-    """Every criterion has to hold."""
+    """Every criterion has to hold, unless the plan only warns. What is undecided waits for a person."""
+    plan, (answer, why) = look.spec.evaluation, evaluated(look)
+    if plan is None or answer is None or answer is Answer.WAIT:
+        return None
+    if answer is Answer.FAIL and plan.on_fail == "block":
+        return look.back(Reason.EVALUATION_FAILED, why, _evaluation_evidence(look), result="failed")
+    if (answer is Answer.FAIL and plan.on_fail == "pause") or not look.both_usable:
+        return None
+    if answer is Answer.FAIL:
+        return after_evaluation(look, Reason.EVALUATION_OVERRULED, f"{why} The plan only warns of that.")
+    return after_evaluation(look, Reason.EVALUATION_PASSED, why)
+
+
+def evaluated(look: Look) -> tuple[Answer | None, str]:
+    """What the evaluation says and the sentence for it; None while it goes on."""
     result, plan = look.seen.evaluation, look.spec.evaluation
     if plan is None or result is None or not result.done:
-        return None
+        return None, ""
+    if result.verdict is not None:
+        outcome = {Answer.PASS: "passed", Answer.FAIL: "failed", Answer.WAIT: "is undecided"}[result.verdict]
+        said = result.why if result.verdict is Answer.PASS else result.why[:1]
+        return result.verdict, f"The evaluation {outcome}: {' '.join(said)}"
     missed = [c for c in plan.metrics if not _holds(c, result.canary, result.stable)]
-    evidence = {"canary": dict(result.canary), "stable": dict(result.stable)}
-    if not missed and not look.both_usable:
-        return None
-    if missed:
-        measured = result.canary.get(missed[0].metric)
-        shown = "was not measured" if measured is None else f"is {fmt.number(measured)}"
-        message = f"The evaluation failed: {missed[0].text} was asked for and {missed[0].metric} {shown}."
-        return look.back(Reason.EVALUATION_FAILED, message, evidence, result="failed")
-    return _after_evaluation(look, Reason.EVALUATION_PASSED, f"All {len(plan.metrics)} criteria hold.")
+    if not missed:
+        return Answer.PASS, f"All {len(plan.metrics)} criteria hold."
+    measured = result.canary.get(missed[0].metric)
+    shown = "was not measured" if measured is None else f"is {fmt.number(measured)}"
+    return Answer.FAIL, f"The evaluation failed: {missed[0].text} was asked for and {missed[0].metric} {shown}."
 
 
 def shadowing(look: Look) -> Change | None:
@@ -193,6 +208,20 @@ def _over(look: Look, message: str, *, took: float, **updates: Any) -> Change:
     return Change(to, Reason.TRAFFIC_BACK, message, {"decided_to_zero": took}, updates)
 
 
+def _evaluation_evidence(look: Look) -> dict[str, Any]:
+    result = look.seen.evaluation
+    if result is None:
+        return {}
+    values = {"canary": dict(result.canary), "stable": dict(result.stable)}
+    return values if result.verdict is None else {**values, "verdict": str(result.verdict), "why": list(result.why)}
+
+
+def after_evaluation(look: Look, reason: Reason, why: str) -> Change:
+    """What follows an evaluation, or the want of one: the shadow, or the first stage."""
+    change = _after_evaluation(look, reason, why)
+    return replace(change, evidence={**change.evidence, "evaluation": _evaluation_evidence(look)})
+
+
 def _after_evaluation(look: Look, reason: Reason, why: str) -> Change:
     if look.spec.shadow:
         share = fmt.share(look.spec.shadow.traffic)
@@ -208,7 +237,8 @@ def _holds(criterion: Criterion, canary: Mapping[str, float], stable: Mapping[st
     limit = criterion.limit if criterion.limit is not None else stable.get(criterion.metric)
     if value is None or limit is None:
         return False
-    return value <= limit if criterion.comparison == "max" else value >= limit
+    margin = criterion.margin or 0.0
+    return value <= limit + margin if criterion.comparison == "max" else value >= limit - margin
 
 
 def stage_may_end(look: Look) -> str | Change | None:

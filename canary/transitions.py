@@ -24,8 +24,8 @@ TRANSITIONS: Mapping[Phase, Mapping[Phase, str]] = {
     },
     P.EVALUATING: {
         P.SHADOWING: "every criterion holds and the plan has a shadow",
-        P.SHIFTING: "every criterion holds",
-        P.PROMOTING: "every criterion holds and the plan is one step to 100 %",
+        P.SHIFTING: "every criterion holds, the plan only warns, or a person lets it go on",
+        P.PROMOTING: "likewise, and the plan is one step to 100 %",
         P.ROLLING_BACK: BACK,
     },
     P.SHADOWING: {

@@ -30,6 +30,7 @@ ROOM = 16 * 1024
 NAMES = (
     "lock",
     "serinus.db*",
+    "evaluation.db*",
     "processes.json",
     "live.json",
     "serving.json",

@@ -30,6 +30,8 @@ from controlplane.adapters.sqlite_store import SqliteStore
 from controlplane.adapters.state_dir import locked
 from controlplane.adapters.system_clock import SystemClock
 from controlplane.alerts import open_notifier
+from controlplane.evaluation.loading import Loaded
+from controlplane.evaluation.rehearsal import LocalRehearsal
 from controlplane.observability.serving import ServingRecord
 from controlplane.ports import Ports, Stored
 from controlplane.profiles.identity import MOST_BYTES
@@ -96,10 +98,11 @@ async def run_rollout(
     audience: Audience | None = None,
     controls: Controls | None = None,
     known: Catalogue | None = None,
+    evaluation: Loaded | None = None,
 ) -> Rollout:
     """Carry out one rollout on this machine, to its end (or until `controls.leave`); answers its last state.
 
-    `known` has the prices of GPUs, the package's own when left out.
+    `known` has the prices of GPUs, the package's own when left out; `evaluation` is the plan's own, with its data set.
     Raises `BadInput` before anything starts, and `WorldError` when the machine cannot do it at all (no Envoy, a port in
     use).
     """
@@ -107,6 +110,8 @@ async def run_rollout(
     local = plan.spec.platform.local
     if local is None:
         raise BadInput(f"{plan.metadata.name} is not a plan for this machine: its platform is not `local`.")
+    if plan.spec.evaluation is not None and evaluation is None:
+        raise BadInput(f"{plan.metadata.name} has an evaluation, and its data set was not read; nothing was started.")
     with locked(state):
         async with AsyncExitStack() as world:
             store = SqliteStore(state / "serinus.db")
@@ -152,7 +157,15 @@ async def run_rollout(
             identity = None
             if plan.spec.fingerprint.policy != "ignore":
                 identity = ServedIdentity(plan.spec, platform.endpoints, http, clock=clock, files=True)
-            ports = Ports(clock, platform, router, metrics.source, store, notifier, identity=identity)
+            rehearsal = None
+            if evaluation is not None:
+                rehearsal = LocalRehearsal(
+                    evaluation, platform.endpoints, state, identity=revision(plan), now=clock.now, say=audience.say
+                )
+                world.push_async_callback(rehearsal.close)
+            ports = Ports(
+                clock, platform, router, metrics.source, store, notifier, identity=identity, rehearsal=rehearsal
+            )
             keepers = [
                 background.create_task(router.tend(), name="Envoy keeper"),
                 background.create_task(_keep_addresses(platform, router, audience.say), name="address keeper"),
@@ -164,6 +177,8 @@ async def run_rollout(
                 plan, older, ports, metrics.period, background, _noted(plan, audience, state, clock), controls
             )
 
+            if rehearsal is not None and ended.finished:
+                await rehearsal.forget()
             if audience.closing:
                 await audience.closing()
             for keeper in keepers:

@@ -45,7 +45,7 @@ class Pair(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class Design:
     """What is known of the data set before the first answer."""
 
     items: int
@@ -85,18 +85,18 @@ class CriterionVerdict:
     why: str
 
 
-def planned_drop(frame: Frame) -> float | None:
+def planned_drop(design: Design) -> float | None:
     """The smallest drop that the data set can show, before anything is known of the answers."""
-    return power.smallest_drop(frame.items, frame.alpha)
+    return power.smallest_drop(design.items, design.alpha)
 
 
 class CriterionTest:
     """Takes in units in a fixed order and keeps the first decision."""
 
-    def __init__(self, criterion: Criterion, frame: Frame) -> None:
+    def __init__(self, criterion: Criterion, design: Design) -> None:
         self.criterion = criterion
         self.answer = Answer.WAIT
-        self._frame = frame
+        self._design = design
         self._decided = self._early = False
         self._sign = 1.0 if criterion.comparison == "min" else -1.0
         """Makes more better."""
@@ -105,7 +105,7 @@ class CriterionTest:
         self._canary = self._stable = 0.0
         self._squares = self._group_squares = 0.0
         self._scale = (SCALE_PRIOR, SCALE_PRIOR)
-        alpha, units = frame.alpha, frame.units
+        alpha, units = design.alpha, design.units
         self.excluded: float | None = None
         """The drop that an early PASS of a comparison excludes."""
         self._against: Signs | Means
@@ -120,7 +120,7 @@ class CriterionTest:
             self.excluded = criterion.margin
         else:
             self._against = Signs(grid(units, alpha, BOLDEST_SIGN))
-            self.excluded = planned_drop(frame)
+            self.excluded = planned_drop(design)
         if self.excluded is not None and self.excluded < 1:
             self._passing = Means.of(-self.excluded, lowest=-1.0, units=units, alpha=FALSE_PASS)
 
@@ -136,7 +136,7 @@ class CriterionTest:
 
     def add(self, unit: Sequence[Pair]) -> None:
         """Take in a group of items that belong together, or a single one. After the decision, only count."""
-        weight = len(unit) / self._frame.largest
+        weight = len(unit) / self._design.largest
         self._n += len(unit)
         self._canary += math.fsum(pair.canary for pair in unit)
         if not self.compares:
@@ -209,7 +209,7 @@ class CriterionTest:
         """FAIL before PASS, should both be shown at once."""
         if self._passing is not None:
             self._passing = self._passing.plus(x, weight)
-        if self._against.e >= 1 / self._frame.alpha:
+        if self._against.e >= 1 / self._design.alpha:
             self._decide(Answer.FAIL)
         elif self._passing is not None and self._passing.e >= 1 / FALSE_PASS:
             self._decide(Answer.PASS)
@@ -220,14 +220,14 @@ class CriterionTest:
 
     def _ends(self, lowest: float, highest: float) -> tuple[float, float]:
         """The interval, in the metric's own direction."""
-        low, high = interval(self._seen, lowest, highest, self._frame.units, 1 - CONFIDENCE)
+        low, high = interval(self._seen, lowest, highest, self._design.units, 1 - CONFIDENCE)
         return (low, high) if self._sign > 0 else (-high, -low)
 
     def _smallest_drop(self) -> float | None:
         """At the share of discordant items and the clumping that were seen: groups that flip as one are worth less."""
         discordant = (self._squares + power.DISCORDANT * PLANNED) / (self._n + PLANNED)
         clumping = max(self._group_squares / self._squares, 1.0) if self._squares > 0 else 1.0
-        return power.smallest_drop(self._frame.items / clumping, self._frame.alpha, min(discordant, 1.0))
+        return power.smallest_drop(self._design.items / clumping, self._design.alpha, min(discordant, 1.0))
 
     def _why(
         self,
@@ -238,7 +238,7 @@ class CriterionTest:
         drop: float | None,
         problem: str,
     ) -> str:
-        name, frame = self.criterion.metric, self._frame
+        name, design = self.criterion.metric, self._design
         if canary is None or low is None or high is None:
             return problem or "No item was answered yet."
         if difference is None:
@@ -254,7 +254,7 @@ class CriterionTest:
             f"{name} {_moved(difference)} ({100 * low:+.1f} to {100 * high:+.1f}) on {_items(self._n)}: "
             f"{self._worse} answered worse, {self._better} better"
         )
-        can = can_show(frame.items, drop)
+        can = can_show(design.items, drop)
         change, moved = ("drop", "fell") if self._sign > 0 else ("rise", "rose")
         if self.answer is Answer.FAIL:
             return f"{measured}; {'more than chance' if not self.criterion.margin else 'beyond the margin'}."
@@ -270,7 +270,7 @@ class CriterionTest:
 
     def _open(self) -> str:
         """Why nothing is decided."""
-        if self._n < self._frame.items:
+        if self._n < self._design.items:
             return "that was still open when the evaluation ended"
         return f"{_items(self._n)} cannot tell"
 

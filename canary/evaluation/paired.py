@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from canary.evaluation.criterion import CriterionTest, CriterionVerdict, Frame, Pair
+from canary.evaluation.criterion import CriterionTest, CriterionVerdict, Design, Pair
 from canary.evaluation.item import Item
 from canary.spec.criterion import Criterion
 from canary.verdict import Answer
@@ -41,18 +41,18 @@ def order_of(items: Sequence[Item]) -> tuple[tuple[Item, ...], ...]:
     return tuple(tuple(groups[key]) for key in mixed)
 
 
-def frame_of(units: Sequence[Sequence[Item]], criteria: int) -> Frame:
+def design_of(units: Sequence[Sequence[Item]], criteria: int) -> Design:
     """What is known before the first answer."""
     sizes = [len(unit) for unit in units]
-    return Frame(sum(sizes), len(sizes), max(sizes, default=1), max(criteria, 1))
+    return Design(sum(sizes), len(sizes), max(sizes, default=1), max(criteria, 1))
 
 
 class PairedTest:
     """Takes in scores unit by unit. Not shared between evaluations."""
 
-    def __init__(self, criteria: Sequence[Criterion], frame: Frame) -> None:
-        self.frame = frame
-        self._tests = tuple(CriterionTest(criterion, frame) for criterion in criteria)
+    def __init__(self, criteria: Sequence[Criterion], design: Design) -> None:
+        self.design = design
+        self._tests = tuple(CriterionTest(criterion, design) for criterion in criteria)
 
     @property
     def decided(self) -> bool:

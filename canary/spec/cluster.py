@@ -47,7 +47,7 @@ A gateway counts the rules of KServe's own routes, with both variants behind one
 """
 NOT_CARRIED_OUT = {
     "shadow": "no requests are copied in a cluster yet; take shadow out",
-    "evaluation": "no evaluation is run in a cluster yet; take evaluation out, and run it before you apply the plan",
+    "evaluation": "no evaluation is run in a cluster yet; take evaluation out, and apply after `serinus eval run`",
     "budget": "no cost is counted in a cluster yet; take budget out",
     "sticky": "requests are not kept together in a cluster yet; take sticky out, or write a cohort",
 }

@@ -24,11 +24,10 @@ MONEY = "dollars"
 Price = Callable[[Variant], float | None]
 """Dollars an hour for a variant; None where nobody knows. Given by the shell, which has the catalogue of GPUs."""
 NOT_CARRIED_OUT = {
-    "shadow": "the local platform copies no requests; take shadow out, or run this plan in a cluster",
-    "evaluation": "the local platform runs no evaluation; take evaluation out, or run this plan in a cluster",
-    "budget": "the local platform counts no cost; take budget out, or run this plan in a cluster",
+    "shadow": "the local platform copies no requests; take shadow out",
+    "budget": "the local platform counts no cost; take budget out",
 }
-"""Parts of a plan that only a cluster carries out, by their key in `spec`."""
+"""Parts of a plan that this platform does not carry out, by their key in `spec`."""
 IN_A_CLUSTER = {
     "inferenceService",
     "runtime",
@@ -96,10 +95,15 @@ def _variants(plan: Draft) -> Iterator[Fault]:
 
 
 def _parts(plan: Draft) -> Iterator[Fault]:
+    from canary.evaluation.plan import faults_of  # it is made of the spec's own values
+
     local = plan.platform.local if plan.platform is not None else None
     if local is not None and local.pages and local.metrics == "scrape":
         message = "are read by Prometheus alone, but metrics is scrape; write metrics: prometheus"
         yield plan.place(("spec", "platform", "local", "pages"), key=True).fault("spec.platform.local.pages", message)
+    for path, message in faults_of(plan.evaluation) if plan.evaluation is not None else ():
+        below = ("spec", "evaluation", *path)
+        yield plan.place(below).fault(dotted(below), message)
     for key, message in NOT_CARRIED_OUT.items():
         if plan.root.get("spec", key) is not None:
             yield plan.place(("spec", key), key=True).fault(f"spec.{key}", message)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from canary.weights import Arm
     from controlplane.adapters.bounded_http import BoundedHttp
     from controlplane.evaluation.loading import Loaded
-    from controlplane.evaluation.runner import Outcome, Progress, Side
+    from controlplane.evaluation.runner import EvaluationOutcome, Progress, Side
 
 CODES = {"pass": 0, "fail": 1, "wait": 3}
 PROGRESS_EVERY_S = 1.0
@@ -132,22 +132,24 @@ async def _run(
                 click.echo("Left before it was decided. The answers are kept; the same command goes on.", err=True)
                 return CODES["wait"]
             view.end(outcome)
+            if not outcome.problem:
+                await store.forget()
             return CODES[outcome.verdict.verdict]
         finally:
             await http.close()
             await store.close()
 
 
-def _leave(asking: "asyncio.Future[Outcome]") -> None:
+def _leave(asking: "asyncio.Future[EvaluationOutcome]") -> None:
     asking.cancel()
 
 
 def _side(arm: "Arm", url: str, version: str | None, http: "BoundedHttp", loaded: "Loaded") -> "Side":
     """One variant. Without a version it is known by its address until this evaluation has ended, and not after."""
-    from controlplane.evaluation.endpoint import Endpoint
+    from controlplane.evaluation.endpoint import ChatEndpoint
     from controlplane.evaluation.runner import Side
 
-    endpoint = Endpoint(arm, lambda: [url], http, loaded.scoring.evaluation)
+    endpoint = ChatEndpoint(arm, lambda: [url], http, loaded.scoring.evaluation)
     return Side(endpoint, f"version {version}" if version else f"at {url}", lasting=version is not None)
 
 
@@ -158,18 +160,18 @@ def _side(arm: "Arm", url: str, version: str | None, http: "BoundedHttp", loaded
 def plan(file: Path, drops: tuple[float, ...], output: str) -> None:
     """Say how many items FILE has and the smallest drop that they can show, before anyone is asked."""
     from canary.evaluation import power
-    from canary.evaluation.paired import frame_of
+    from canary.evaluation.paired import design_of
     from controlplane.evaluation.loading import load_file
 
     loaded = load_file(file)
-    frame = frame_of(loaded.units, len(loaded.scoring.evaluation.metrics))
+    design = design_of(loaded.units, len(loaded.scoring.evaluation.metrics))
     wanted = drops or (2.0, 5.0, 10.0)
-    needed = {drop: power.items_needed(drop / 100, frame.alpha) for drop in wanted}
+    needed = {drop: power.items_needed(drop / 100, design.alpha) for drop in wanted}
     if output == "json":
         line = {
-            "items": frame.items,
-            "units": frame.units,
-            "smallest_drop": power.smallest_drop(frame.items, frame.alpha),
+            "items": design.items,
+            "units": design.units,
+            "smallest_drop": power.smallest_drop(design.items, design.alpha),
             "items_needed": {f"{drop / 100:g}": count for drop, count in needed.items()},
             "digest": loaded.digest,
         }
@@ -246,7 +248,7 @@ class _View:
         if self._live and self._told:
             click.echo(err=True)
 
-    def end(self, outcome: "Outcome") -> None:
+    def end(self, outcome: "EvaluationOutcome") -> None:
         """The verdict."""
         self.close()
         if self._output == "json":
@@ -263,13 +265,13 @@ class _View:
 def _before(loaded: "Loaded") -> str:
     """What can be shown, said before it starts."""
     from canary.evaluation.criterion import can_show, planned_drop
-    from canary.evaluation.paired import frame_of
+    from canary.evaluation.paired import design_of
 
-    frame = frame_of(loaded.units, len(loaded.scoring.evaluation.metrics))
+    design = design_of(loaded.units, len(loaded.scoring.evaluation.metrics))
     if not loaded.scoring.compares:
-        return f"{frame.items} items; each criterion is a limit, and stable is not asked."
-    grouped = f" (in {frame.units} groups)" if frame.units != frame.items else ""
-    can = can_show(frame.items, planned_drop(frame)).removesuffix(".")
+        return f"{design.items} items; each criterion is a limit, and stable is not asked."
+    grouped = f" (in {design.units} groups)" if design.units != design.items else ""
+    can = can_show(design.items, planned_drop(design)).removesuffix(".")
     return f"{can}{grouped}, if one answer in ten differs."
 
 

@@ -21,6 +21,7 @@ from controlplane.cli.telemetry import history_in, log_format, tracing
 if TYPE_CHECKING:
     from canary.rollout import Event, Rollout
     from canary.spec.models import ModelCanary
+    from controlplane.evaluation.loading import Loaded
     from controlplane.program import Controls
     from controlplane.view.watcher import Watcher
     from profiles.catalogue import Catalogue
@@ -63,11 +64,12 @@ def command(
 
     try:
         known = catalogue(additions)
-        plan = _plan(file, settings, known)
+        plan, evaluation = _plan(file, settings, known)
         folder = state or default_state_folder(plan.metadata.name)
         code = asyncio.run(
             _run(
                 plan,
+                evaluation,
                 known,
                 folder,
                 keep,
@@ -89,14 +91,15 @@ def command(
     raise SystemExit(code)
 
 
-def _plan(file: Path, settings: Path | None, known: "Catalogue") -> "ModelCanary":
-    """The plan in the file, if this machine can carry all of it out and its variants can run on their GPUs."""
+def _plan(file: Path, settings: Path | None, known: "Catalogue") -> "tuple[ModelCanary, Loaded | None]":
+    """The plan in the file and its data set, if this machine can do all of it and its variants fit their GPUs."""
     from canary.errors import SpecError
     from canary.spec.local import local_faults
     from canary.spec.parse import in_order
     from controlplane import spec_files
     from controlplane.adapters.cost_source import dollars_an_hour
     from controlplane.cli.validate import as_warning
+    from controlplane.evaluation.loading import load as load_evaluation
     from controlplane.profiles.canary_check import checked
 
     document = spec_files.load(file, settings=settings)
@@ -105,11 +108,16 @@ def _plan(file: Path, settings: Path | None, known: "Catalogue") -> "ModelCanary
         raise SpecError(faults)
     for warning in found.warnings:
         click.echo(as_warning(warning), err=True)
-    return document.canary
+    evaluation = document.canary.spec.evaluation
+    if evaluation is None:
+        return document.canary, None
+    model = document.canary.spec.model.name
+    return document.canary, load_evaluation(evaluation, file.parent, model=model)
 
 
 async def _run(
     plan: "ModelCanary",
+    evaluation: "Loaded | None",
     known: "Catalogue",
     folder: Path,
     keep: bool,
@@ -155,7 +163,13 @@ async def _run(
 
             audience = Audience(say=view.say, event=event, update=view.update, serving=serving)
             rollout = await run_rollout(
-                plan, state=folder, keep=keep, audience=audience, controls=controls, known=known
+                plan,
+                state=folder,
+                keep=keep,
+                audience=audience,
+                controls=controls,
+                known=known,
+                evaluation=evaluation,
             )
     finally:
         view.close()

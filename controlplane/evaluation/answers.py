@@ -64,17 +64,16 @@ class AnswerStore:
         await self._do(lambda db: db.execute("INSERT OR REPLACE INTO items VALUES (?, ?, ?)", (run, number, body)))
 
     async def end(self, run: str, line: Mapping[str, Any]) -> None:
-        """Keep the verdict as the latest run's; answers of variants that are known by their address alone are over."""
+        """Keep the verdict as the latest run's."""
 
         def work(db: sqlite3.Connection) -> None:
             latest = "(SELECT coalesce(max(number), 0) + 1 FROM runs)"
             db.execute(f"INSERT OR REPLACE INTO runs VALUES (?, {latest}, ?)", (run, json.dumps(line)))  # noqa: S608 - a constant
-            db.execute("DELETE FROM answers WHERE NOT lasting")
 
         await self._do(work)
 
     async def forget(self) -> None:
-        """Forget the answers of an evaluation that did not end."""
+        """Forget the answers of variants that nothing but their address tells apart: another build may answer there."""
         await self._do(lambda db: db.execute("DELETE FROM answers WHERE NOT lasting"))
 
     async def latest(self) -> tuple[Mapping[str, Any], list[Mapping[str, Any]]] | None:

@@ -41,7 +41,7 @@ def open_http(evaluation: Evaluation, *, tls: bool = False) -> BoundedHttp:
     return BoundedHttp(most_bytes=MOST_ANSWER_BYTES, kept=kept, tls=ssl.create_default_context() if tls else None)
 
 
-class Endpoint:
+class ChatEndpoint:
     """A variant's servers by their base addresses, asked in turn."""
 
     def __init__(

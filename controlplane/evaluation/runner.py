@@ -14,11 +14,11 @@ from typing import Any
 from canary.errors import Unavailable
 from canary.evaluation.criterion import Pair
 from canary.evaluation.item import Item
-from canary.evaluation.paired import EvaluationVerdict, PairedTest, frame_of
+from canary.evaluation.paired import EvaluationVerdict, PairedTest, design_of
 from canary.evaluation.scorer import Completion
 from canary.weights import ARMS, Arm
 from controlplane.evaluation.answers import AnswerStore, key_of
-from controlplane.evaluation.endpoint import Endpoint, parameters
+from controlplane.evaluation.endpoint import ChatEndpoint, parameters
 from controlplane.evaluation.loading import Loaded
 
 AHEAD = 2
@@ -28,7 +28,7 @@ AHEAD = 2
 class Side:
     """One variant of an evaluation."""
 
-    endpoint: Endpoint
+    endpoint: ChatEndpoint
     identity: str
     """What its answers are kept by."""
     lasting: bool = False
@@ -48,7 +48,7 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class EvaluationOutcome:
     """How an evaluation ended, or what it waits for."""
 
     verdict: EvaluationVerdict
@@ -83,13 +83,13 @@ async def evaluate(
     now: Callable[[], float],
     item: Callable[[Mapping[str, Any]], None] = lambda _line: None,
     progress: Callable[[Progress], None] = lambda _progress: None,
-) -> Outcome:
+) -> EvaluationOutcome:
     """Ask until it is decided or all items are answered. `run` names the results that are kept.
 
     A question without an answer ends it with WAIT; what was answered is kept, and the next call goes on from there.
     """
     began, criteria, problem = now(), loaded.scoring.evaluation.metrics, ""
-    test = PairedTest(criteria, frame_of(loaded.units, len(criteria)))
+    test = PairedTest(criteria, design_of(loaded.units, len(criteria)))
     state = Progress(loaded.items)
     await store.begin(run)
     questions = _Questions(loaded, sides, store)
@@ -112,7 +112,7 @@ async def evaluate(
     finally:
         await questions.close()
     state.questions = questions.sent
-    outcome = Outcome(test.verdict(problem), state, loaded.digest, now() - began, problem)
+    outcome = EvaluationOutcome(test.verdict(problem), state, loaded.digest, now() - began, problem)
     if not problem:
         await store.end(run, outcome.line())
     return outcome

@@ -15,6 +15,7 @@ from canary.errors import BugError, Fault, SpecError
 from canary.quarantine import variant_digest
 from canary.spec import Source, local_faults, parse_document, revision
 from canary.spec.dialects import form_of, slug
+from canary.spec.faults import place_of
 from canary.spec.models import ModelCanary
 from canary.spec.names import is_name
 from canary.spec.parse import Document, in_order
@@ -57,8 +58,12 @@ class FileError:
 
 
 def for_this_machine(document: Document) -> Sequence[Fault]:
-    """What is wrong with a plan for one machine."""
-    return local_faults(document, dollars_an_hour)
+    """What is wrong with a plan for one machine. A commit's plan is carried out apart from the files beside it."""
+    faults = local_faults(document, dollars_an_hour)
+    if document.canary.spec.evaluation is None:
+        return faults
+    message = "is not run for plans from git yet; take evaluation out, and run `serinus eval run` before you merge"
+    return *faults, place_of(document.root, ("spec", "evaluation"), key=True).fault("spec.evaluation", message)
 
 
 def parse_file(

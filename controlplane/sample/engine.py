@@ -37,6 +37,8 @@ class Generation:
         self._pace = engine.drawn(engine.knobs.itl)
         self.prompt_tokens = chat.prompt_tokens
         self.tokens = min(chat.max_tokens or engine.knobs.tokens, engine.knobs.tokens)
+        if engine.knobs.truncated and engine.chance.random() < engine.knobs.truncated:
+            self.tokens = max(1, self.tokens // 2)
         self.finish_reason = "length" if chat.max_tokens == self.tokens else "stop"
 
     async def first_token(self) -> None:

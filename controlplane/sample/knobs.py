@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any, Self
 
-SHARES = frozenset({"error_rate"})
+SHARES = frozenset({"error_rate", "truncated"})
 COUNTS = frozenset({"tokens", "readers"})
 GROUPS = ("kpis", "tenant_error_rates")
 """Knobs that map names to shares; those that are not named in a change stay as they are."""
@@ -37,9 +37,12 @@ class Knobs:
     tenant_error_rates: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     """Tenant (header `x-tenant`) to the share of its answers that are a 500, in place of `error_rate`."""
 
+    truncated: float = 0.0
+    """Share of answers that end in the middle, and say that they ended well: worse answers that nothing counts."""
+
     def __post_init__(self) -> None:
         """Refuse what cannot be lived by, naming the knob."""
-        for name in ("ttft", "itl", "tokens", "jitter", "error_rate", "readers"):
+        for name in ("ttft", "itl", "tokens", "jitter", "error_rate", "readers", "truncated"):
             self._check(name, getattr(self, name))
         for group in GROUPS:
             for name, share in getattr(self, group).items():

@@ -280,6 +280,7 @@ def read_flags(argv: Sequence[str] | None = None) -> argparse.Namespace:
     add("--tokens", type=int, default=default.tokens, help="tokens of an answer (default %(default)s)")
     add("--jitter", type=float, default=default.jitter, help="spread of both times, log-normal (default %(default)s)")
     add("--error-rate", type=float, default=0.0, help="share of answers that are a 500 (default 0)")
+    add("--truncated", type=float, default=0.0, help="share of answers that end in the middle (default 0)")
     add("--kpi", type=_kpi, action="append", default=[], metavar="NAME=SHARE", help="a KPI and its share of events")
     add("--readers", type=int, default=1, help="people who read an answer and make up their mind (default 1)")
     add("--slots", type=int, default=256, help="requests answered at a time; others wait (default 256)")
@@ -290,7 +291,14 @@ def read_flags(argv: Sequence[str] | None = None) -> argparse.Namespace:
     flags = parser.parse_args(argv)
     try:
         flags.knobs = Knobs(
-            flags.ttft, flags.itl, flags.tokens, flags.jitter, flags.error_rate, dict(flags.kpi), flags.readers
+            flags.ttft,
+            flags.itl,
+            flags.tokens,
+            flags.jitter,
+            flags.error_rate,
+            dict(flags.kpi),
+            flags.readers,
+            truncated=flags.truncated,
         )
     except ValueError as error:
         parser.error(str(error))

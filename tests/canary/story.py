@@ -25,6 +25,7 @@ from canary.observation import (
 )
 from canary.rollout import Phase, Reason, Rollout
 from canary.spec.models import CanarySpec, Gate, ModelRef, Stage, Variant
+from canary.verdict import Answer
 from canary.weights import ALL_STABLE, Arm, Weights
 
 ERRORS = Gate(text="error_rate <= 5%", metric="error_rate", comparison="max", limit=0.05, better="lower")
@@ -108,6 +109,10 @@ class Story:
     def evaluated(self, seconds: float, **canary: float) -> Self:
         """The evaluation harness reports."""
         return self.at(seconds, evaluation=EvaluationSeen(at=seconds, done=True, canary=canary, stable=canary))
+
+    def tested(self, seconds: float, verdict: Answer, *why: str) -> Self:
+        """The paired test reports."""
+        return self.at(seconds, evaluation=EvaluationSeen(at=seconds, done=True, verdict=verdict, why=why))
 
     def shadowed(self, seconds: float, shadow: ShadowSeen) -> Self:
         """The shadow reports whole days."""

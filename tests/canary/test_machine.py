@@ -8,9 +8,10 @@ from canary.action import Run, SetWeights, Stop
 from canary.errors import BugError
 from canary.look import Change, Look
 from canary.machine import _apply, advance
-from canary.observation import RouteSeen, ShadowDay, ShadowSeen, VariantSeen
+from canary.observation import EvaluationSeen, RouteSeen, ShadowDay, ShadowSeen, VariantSeen
 from canary.rollout import Phase, Reason
-from canary.spec.models import Criterion, Evaluation, Shadow, ShadowPromote, Stage
+from canary.spec.models import CanarySpec, Criterion, Evaluation, Shadow, ShadowPromote, Stage
+from canary.verdict import Answer
 from canary.weights import ALL_STABLE, Weights
 from tests.canary.story import ERRORS, Story, plan
 
@@ -222,6 +223,51 @@ def test_an_evaluation_that_fails_ends_the_rollout_before_any_traffic() -> None:
     story.expect(Phase.ROLLED_BACK)
     assert any("accuracy >= 70%" in event.message for event in story.rollout.history)
     Story(spec).ready(5).evaluated(50, accuracy=0.8).expect(Phase.ANALYZING, weight=0.05)
+
+
+def evaluated_plan(on_fail: str) -> CanarySpec:
+    criterion = Criterion(text="exact >= stable", metric="exact", comparison="min")
+    return plan(evaluation=Evaluation.model_validate({"dataset": "d.jsonl", "metrics": [criterion], "onFail": on_fail}))
+
+
+@pytest.mark.parametrize("on_fail", ["block", "pause", "warn"])
+def test_a_paired_test_that_passed_lets_the_canary_have_its_first_traffic(on_fail: str) -> None:
+    story = Story(evaluated_plan(on_fail)).ready(5).expect(Phase.EVALUATING, weight=0)
+    story.tested(50, Answer.PASS, "exact did not move.").expect(Phase.ANALYZING, weight=0.05)
+    assert any("exact did not move." in event.message for event in story.rollout.history)
+
+
+def test_a_paired_test_that_failed_blocks_pauses_or_warns_as_the_plan_says() -> None:
+    """Paused, it waits for a person: who may let it go on, or end it."""
+    said = "exact fell by 9 points."
+    blocked = Story(evaluated_plan("block")).ready(5).tested(50, Answer.FAIL, said).expect(Phase.ROLLED_BACK, weight=0)
+    assert blocked.rollout.result == "failed"
+    assert any(said in event.message for event in blocked.rollout.history)
+    warned = Story(evaluated_plan("warn")).ready(5).tested(50, Answer.FAIL, said).expect(Phase.ANALYZING, weight=0.05)
+    assert any(f"{said} The plan only warns" in event.message for event in warned.rollout.history)
+    for verb, phase in (("resume", Phase.ANALYZING), ("promote", Phase.ANALYZING), ("abort", Phase.ROLLED_BACK)):
+        paused = Story(evaluated_plan("pause")).ready(5).tested(50, Answer.FAIL, said)
+        paused.at(9_000).expect(Phase.EVALUATING, Reason.EVALUATION_UNDECIDED, weight=0)
+        assert said in paused.rollout.message
+        paused.ask(9_001, verb).at(9_010).expect(phase)  # type: ignore[arg-type]  # each is a verb
+
+
+@pytest.mark.parametrize("on_fail", ["block", "warn"])
+def test_an_undecided_evaluation_is_never_a_pass(on_fail: str) -> None:
+    story = Story(evaluated_plan(on_fail)).ready(5).tested(50, Answer.WAIT, "8 items can show no drop at all.")
+    story.at(9_000).expect(Phase.EVALUATING, Reason.EVALUATION_UNDECIDED, weight=0)
+    assert "until a person resumes or aborts" in story.rollout.message
+
+
+def test_an_evaluation_whose_server_does_not_answer_waits_and_says_so_once() -> None:
+    story = Story(evaluated_plan("block")).ready(5)
+    for seconds in (20.0, 40.0, 60.0):
+        story.at(seconds, evaluation=EvaluationSeen(at=seconds, problem="canary gives no answer to item 7."))
+    story.expect(Phase.EVALUATING, Reason.EVALUATION_WAITING, weight=0)
+    assert "canary gives no answer" in story.rollout.message
+    assert sum(event.reason is Reason.EVALUATION_WAITING for event in story.rollout.history) == 1
+    story.ask(61, "resume").expect(Phase.EVALUATING)
+    story.tested(70, Answer.PASS, "fine.").expect(Phase.ANALYZING, weight=0.05)
 
 
 def test_a_shadow_that_wins_two_days_running_gets_its_first_traffic() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import re
 import sys
 from pathlib import Path
@@ -263,3 +264,52 @@ async def ask_on(address: str, *, a_second: float = 20.0) -> None:
         while True:
             users.create_task(User().ask(address))
             await asyncio.sleep(1 / a_second)
+
+
+def evaluated_plan(folder: Path, *canary: str) -> Path:
+    """Both variants answer eight words; a data set whose items want the last two of them."""
+    lines = [json.dumps({"id": f"i{n}", "prompt": f"Where is order {n}?", "expected": "and will"}) for n in range(150)]
+    (folder / "items.jsonl").write_text("\n".join(lines))
+    return write_plan(
+        folder,
+        stages=[{"traffic": "50%", "hold": "1s"}, {"traffic": "100%"}],
+        stable=["--tokens", "8"],
+        canary=["--tokens", "8", *canary],
+        evaluation={"dataset": "items.jsonl", "metrics": ["contains >= stable"]},
+    )
+
+
+async def test_a_canary_whose_answers_are_worse_never_gets_a_request(tmp_path: Path) -> None:
+    """Every fourth answer is cut off: no error, no latency, nothing that a metric counts."""
+    state = tmp_path / "state"
+    with LeftBehind(state):
+        async with running(evaluated_plan(tmp_path, "--truncated", "0.25"), state) as run:
+            assert await run.end() == 1
+    phases = [event["phase"] for event in run.events if event["event"] == "phase"]
+    assert phases[-4:] == ["Preparing", "Evaluating", "RollingBack", "RolledBack"]
+    assert all(event["weight"] == 0 for event in run.events)
+    failed = next(event for event in run.events if event["reason"] == "EvaluationFailed")
+    assert "contains fell by" in failed["message"]
+    assert failed["evidence"]["verdict"] == "fail"
+    assert run.events[-1]["result"] == "failed"
+    assert any("150 items can show a drop of" in sentence for sentence in run.said)
+
+
+async def test_a_canary_whose_answers_are_as_good_goes_on_by_itself(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    with LeftBehind(state):
+        async with running(evaluated_plan(tmp_path), state) as run:
+            assert await run.end() == 0
+    passed = next(event for event in run.events if event["reason"] == "EvaluationPassed")
+    assert "contains did not move" in passed["message"]
+    assert passed["evidence"]["evaluation"]["verdict"] == "pass"
+
+
+async def test_a_data_set_with_bad_lines_starts_nothing(tmp_path: Path) -> None:
+    plan = evaluated_plan(tmp_path)
+    (tmp_path / "items.jsonl").write_text('{"id": "a"}\n{\n')
+    async with running(plan, tmp_path / "state") as run:
+        assert await run.end() == 2
+    assert any("line 1: expected exactly one of messages and prompt" in sentence for sentence in run.said)
+    assert any("line 2: is no JSON" in sentence for sentence in run.said)
+    assert not (tmp_path / "state").exists()

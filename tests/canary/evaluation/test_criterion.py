@@ -5,13 +5,13 @@ from collections.abc import Iterable
 
 import pytest
 
-from canary.evaluation.criterion import CriterionTest, CriterionVerdict, Frame, Pair, can_show
+from canary.evaluation.criterion import CriterionTest, CriterionVerdict, Design, Pair, can_show
 from canary.spec.criterion import criterion
 from canary.verdict import Answer
 
 
 def judged(line: str, items: int, pairs: Iterable[tuple[float, float]], *, group: int = 1) -> CriterionVerdict:
-    test = CriterionTest(criterion(line), Frame(items, items // group, group))
+    test = CriterionTest(criterion(line), Design(items, items // group, group))
     unit: list[Pair] = []
     for canary, stable in pairs:
         unit.append(Pair(canary, stable))

@@ -2,7 +2,7 @@
 
 from canary.evaluation.criterion import Pair
 from canary.evaluation.item import Item
-from canary.evaluation.paired import PairedTest, frame_of, order_of
+from canary.evaluation.paired import PairedTest, design_of, order_of
 from canary.spec.criterion import criterion
 from canary.verdict import Answer
 
@@ -25,7 +25,7 @@ def test_a_group_named_like_an_item_is_no_part_of_it() -> None:
 
 def test_one_failed_criterion_ends_it_and_all_have_to_pass() -> None:
     criteria = [criterion("exact >= stable"), criterion("json >= 10%")]
-    test = PairedTest(criteria, frame_of(order_of([Item(str(i), ()) for i in range(200)]), 2))
+    test = PairedTest(criteria, design_of(order_of([Item(str(i), ()) for i in range(200)]), 2))
     while not test.decided:
         test.add([{"exact": Pair(0.0, 1.0), "json": Pair(1.0)}])
     verdict = test.verdict()
@@ -35,11 +35,11 @@ def test_one_failed_criterion_ends_it_and_all_have_to_pass() -> None:
 
 
 def test_criteria_share_the_chance_of_a_false_block() -> None:
-    assert frame_of(order_of(ITEMS), 4).alpha == 0.0025
+    assert design_of(order_of(ITEMS), 4).alpha == 0.0025
 
 
 def test_what_has_no_answers_waits_and_says_why() -> None:
-    test = PairedTest([criterion("exact >= stable")], frame_of(order_of(ITEMS), 1))
+    test = PairedTest([criterion("exact >= stable")], design_of(order_of(ITEMS), 1))
     test.add([{"exact": Pair(1.0, 1.0)}])
     verdict = test.verdict("canary does not answer.")
     assert verdict.verdict is Answer.WAIT
@@ -47,5 +47,5 @@ def test_what_has_no_answers_waits_and_says_why() -> None:
 
 
 def test_the_smallest_drop_of_all_is_that_of_the_weakest_comparison() -> None:
-    test = PairedTest([criterion("json >= 10%")], frame_of(order_of(ITEMS), 1))
+    test = PairedTest([criterion("json >= 10%")], design_of(order_of(ITEMS), 1))
     assert test.verdict().smallest_drop is None

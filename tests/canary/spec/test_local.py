@@ -2,7 +2,7 @@
 
 import pytest
 
-from canary.spec import Source, local_faults, metrics, parse_document
+from canary.spec import Source, cluster, local, local_faults, metrics, parse_document
 
 PLAN = """\
 metadata: {name: a}
@@ -25,6 +25,7 @@ def paths(text: str, settings: str | None = None) -> list[str]:
 def test_a_plan_with_two_commands_runs_here() -> None:
     assert paths(PLAN) == []
     assert paths(PLAN + "  gates: [latency <= 1s per tenant, error_rate <= 5% per tenant]\n") == []
+    assert paths(PLAN + "  evaluation: {dataset: a.jsonl, metrics: [exact >= stable]}\n") == []
     assert paths(PLAN + "  platform: {local: {}}\n  cohort: {header: x-a, in: [b]}\n  sticky: {header: x-b}\n") == []
 
 
@@ -33,7 +34,8 @@ def test_a_plan_with_two_commands_runs_here() -> None:
     [
         ("platform: {kserve: {}}", "spec.platform.kserve"),
         ("shadow: {judge: {kind: exact}}", "spec.shadow"),
-        ("evaluation: {dataset: a.jsonl, metrics: [f1 >= 70%]}", "spec.evaluation"),
+        ("evaluation: {dataset: a.jsonl, metrics: [f1 >= 70%]}", "spec.evaluation.metrics[0]"),
+        ("evaluation: {dataset: hf://a/b, metrics: [exact >= 70%]}", "spec.evaluation.dataset"),
         ("budget: {perDay: $10}", "spec.budget"),
         ("gates: [kv_cache_usage <= 90% per tenant]", "spec.gates[0]"),
         ("gates: [{metric: kpi/x, max: 3, by: tenant, delay: 1m}]", "spec.gates[0]"),
@@ -55,6 +57,13 @@ def test_a_plan_with_two_commands_runs_here() -> None:
 )
 def test_what_this_machine_does_not_carry_out_is_refused(more: str, path: str) -> None:
     assert path in paths(PLAN + f"  {more}\n")
+
+
+def test_no_refusal_sends_a_plan_in_a_circle() -> None:
+    """What a cluster refuses as well is not recommended for one."""
+    both = local.NOT_CARRIED_OUT.keys() & cluster.NOT_CARRIED_OUT.keys()
+    assert both >= {"shadow", "budget"}
+    assert [key for key in both if "cluster" in local.NOT_CARRIED_OUT[key]] == []
 
 
 @pytest.mark.parametrize("role", ["stable", "canary"])

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from canary.weights import Arm
-from controlplane.evaluation.endpoint import Endpoint, open_http
+from controlplane.evaluation.endpoint import ChatEndpoint, open_http
 from controlplane.evaluation.loading import Loaded
 from controlplane.evaluation.runner import Side
 from tests.controlplane.evaluation.chat_server import ChatServer
@@ -41,8 +41,8 @@ async def sides(loaded: Loaded, servers: Mapping[Arm, ChatServer]) -> AsyncItera
     evaluation = loaded.scoring.evaluation
     http = open_http(evaluation)
 
-    def endpoint(arm: Arm, server: ChatServer) -> Endpoint:
-        return Endpoint(arm, lambda: [server.url], http, evaluation, sleep=_at_once)
+    def endpoint(arm: Arm, server: ChatServer) -> ChatEndpoint:
+        return ChatEndpoint(arm, lambda: [server.url], http, evaluation, sleep=_at_once)
 
     try:
         yield {arm: Side(endpoint(arm, server), f"at {server.url}") for arm, server in servers.items()}

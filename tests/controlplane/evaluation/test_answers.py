@@ -37,7 +37,7 @@ def test_an_answer_belongs_to_variant_question_and_parameters() -> None:
     assert key_of("v1", Item("b", ITEM.messages, "expected", line=9), {"model": "m"}) == KEY
 
 
-async def test_a_run_that_ended_leaves_only_answers_of_variants_with_a_version(tmp_path: Path) -> None:
+async def test_what_is_forgotten_leaves_only_answers_of_variants_with_a_version(tmp_path: Path) -> None:
     store = AnswerStore(tmp_path)
     lasting = key_of("version 1", ITEM, {})
     await store.keep(KEY, Completion("a"), lasting=False)
@@ -45,6 +45,8 @@ async def test_a_run_that_ended_leaves_only_answers_of_variants_with_a_version(t
     await store.note("r", 0, {"id": "a"})
     assert await store.latest() is None
     await store.end("r", {"verdict": "pass"})
+    assert await store.find(KEY) == Completion("a")
+    await store.forget()
     assert await store.latest() == ({"verdict": "pass"}, [{"id": "a"}])
     assert await store.find(KEY) is None
     assert await store.find(lasting) == Completion("b")

@@ -11,12 +11,14 @@ from canary.verdict import Answer
 from controlplane.evaluation import endpoint
 from controlplane.evaluation.answers import AnswerStore
 from controlplane.evaluation.loading import load_file
-from controlplane.evaluation.runner import Outcome, evaluate
+from controlplane.evaluation.runner import EvaluationOutcome, evaluate
 from tests.controlplane.evaluation.chat_server import ChatServer, Reply, echo
 from tests.controlplane.evaluation.evaluations import sides, write
 
 
-async def run(file: Path, stable: ChatServer, canary: ChatServer, *, lines: list[Any] | None = None) -> Outcome:
+async def run(
+    file: Path, stable: ChatServer, canary: ChatServer, *, lines: list[Any] | None = None
+) -> EvaluationOutcome:
     loaded = load_file(file)
     store = AnswerStore(file.parent / "state")
     try:

@@ -59,6 +59,16 @@ def test_a_plan_for_a_cluster_is_refused_on_this_machine() -> None:
     assert "runs in a cluster" in found.sentence
 
 
+def test_an_evaluation_is_refused_for_a_plan_from_git_with_what_to_do() -> None:
+    """Its data set stands beside it in the repository, and nothing fetches that yet."""
+    text = file("chat", "v2").replace(
+        "  stages:", "  evaluation: {dataset: a.jsonl, metrics: [exact >= stable]}\n  stages:", 1
+    )
+    refused = parse_file(PATH, text.encode(), None)
+    assert isinstance(refused, FileError)
+    assert "run `serinus eval run` before you merge" in refused.sentence
+
+
 def test_a_canary_that_its_gpus_cannot_run_is_refused_before_it_starts() -> None:
     text = file("chat", "v2").replace("name: v2", "name: v2\n    quantization: fp8\n    profile: {gpu: A100}")
     text = text.replace("{name: m}", "{name: m, uri: hf://meta-llama/Llama-3.1-8B-Instruct}")

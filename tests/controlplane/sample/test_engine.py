@@ -54,3 +54,17 @@ async def test_an_answer_in_one_piece_takes_as_long_as_a_stream(monkeypatch: pyt
         first = clock.now
         await generation.rest()
     assert clock.now - first == pytest.approx(100 * 0.01 + LATE)
+
+
+async def test_truncated_answers_end_in_the_middle_and_say_that_they_ended_well(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    engine = LateClock(monkeypatch).engine()
+    engine.knobs = engine.knobs.changed({"truncated": 0.25})
+    lengths = []
+    for _ in range(400):
+        async with engine.generation(CHAT) as generation:
+            lengths.append(generation.tokens)
+            assert generation.finish_reason == "stop"
+    assert set(lengths) == {101, 50}
+    assert 60 < lengths.count(50) < 140

@@ -7,7 +7,7 @@ import pytest
 
 from controlplane.sample.knobs import Knobs
 
-KNOBS = "ttft, itl, tokens, jitter, error_rate, kpis, readers, tenant_error_rates"
+KNOBS = "ttft, itl, tokens, jitter, error_rate, kpis, readers, tenant_error_rates, truncated"
 
 
 def test_a_turned_knob_leaves_the_others_alone() -> None:
@@ -21,6 +21,7 @@ def test_a_turned_knob_leaves_the_others_alone() -> None:
         "kpis": {"conversion": 0.2, "csat": 0.5},
         "readers": 1,
         "tenant_error_rates": {},
+        "truncated": 0.0,
     }
 
 
