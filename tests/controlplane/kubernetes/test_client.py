@@ -244,8 +244,7 @@ async def test_a_long_list_is_read_page_by_page(script: Script, kube: KubeClient
 
 async def test_s14_hundreds_of_large_objects_are_listed_in_pages_that_fit(script: Script, kube: KubeClient) -> None:
     """As large as a server takes them, and never more of them at a time than memory for a page; small ones as ever."""
-    large = Collection(60, 1_000_000)
-    script.handler = large.answer
+    script.handler = (large := Collection(60, 1_000_000)).answer
     kept: list[int] = []
 
     def slim(object_: Object) -> Object:
@@ -259,8 +258,7 @@ async def test_s14_hundreds_of_large_objects_are_listed_in_pages_that_fit(script
     # A page that was too large is asked for again, in less; what fits then grows again a little at a time.
     assert large.limits[:3] == [PAGE, PAGE // 4, PAGE // 16]
     assert max(large.limits[4:]) < 2 * MOST_BYTES // 1_000_000 + 8
-    small = Collection(60, 100)
-    script.handler = small.answer
+    script.handler = (small := Collection(60, 100)).answer
     assert len((await kube.list(POD)).items) == 60
     assert small.limits == [PAGE]
     for _ in range(20):
@@ -271,8 +269,7 @@ async def test_s14_hundreds_of_large_objects_are_listed_in_pages_that_fit(script
 async def test_s14_a_page_that_does_not_come_in_time_is_a_smaller_one_the_next_time(script: Script) -> None:
     """So that many slow objects are listed after a few tries, and a server that is away is not asked more often."""
     client = KubeClient(ClusterConfig(Configuration(host=script.url)), timeout=0.3)
-    slow = Collection(40, 10, seconds=0.02)
-    script.handler = slow.answer
+    script.handler = (slow := Collection(40, 10, seconds=0.02)).answer
     for _ in range(10):
         try:
             assert len((await client.list(POD)).items) == 40
