@@ -50,6 +50,48 @@ def test_every_test_file_mirrors_a_module() -> None:
     assert strays == []
 
 
+def test_every_module_has_tests_of_its_own_or_names_the_file_that_covers_it() -> None:
+    """The other way round. `tests/house/covered_elsewhere.txt` names the covering file; that list may only get shorter.
+
+    A module without functions holds values alone and needs no tests.
+    """
+    covered = {}
+    for path in _product():
+        names = [f"test_{path.stem}{kind}.py" for kind in ("", "_real", "_property")]
+        has_own = any((ROOT / "tests" / path.parent / name).exists() for name in names)
+        tree = ast.parse((ROOT / path).read_text())
+        acts = any(isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) for node in ast.walk(tree))
+        if path.name != "__init__.py" and acts and not has_own:
+            covered[str(path)] = True
+    listed = _listed("covered_elsewhere.txt")
+    assert sorted(set(covered) - set(listed)) == [], "give each of these a test file"
+    assert sorted(set(listed) - set(covered)) == [], "these have tests of their own now: take them off the list"
+    assert [tests for tests in listed.values() if not (ROOT / tests).exists()] == []
+
+
+def test_a_public_class_name_means_one_thing() -> None:
+    """No two classes share a name, but for those in `tests/house/shared_names.txt`; that list may only get shorter."""
+    found: dict[str, list[str]] = {}
+    for path in _product():
+        for node in ast.parse((ROOT / path).read_text()).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                found.setdefault(node.name, []).append(str(path))
+    shared = {name: ", ".join(sorted(paths)) for name, paths in found.items() if len(paths) > 1}
+    assert shared == _listed("shared_names.txt")
+
+
+def _product() -> list[Path]:
+    """Every module of the product, from the repository's root."""
+    packages = ("canary", "profiles", "controlplane")
+    return [path.relative_to(ROOT) for package in packages for path in sorted((ROOT / package).rglob("*.py"))]
+
+
+def _listed(name: str) -> dict[str, str]:
+    """One list of exceptions: `key: value` on each line."""
+    lines = (ROOT / "tests" / "house" / name).read_text().splitlines()
+    return dict(line.split(": ", 1) for line in lines)
+
+
 def test_every_promise_of_the_table_has_tests_and_every_such_test_a_promise() -> None:
     """CONTRIBUTING.md lists S1 to S14 and R1 to R15; tests bear the id in their names: `test_s4_…`."""
     table = re.findall(
