@@ -4,7 +4,8 @@
 `canary/judge`, which works on plain floats; formulas, constants and the order of every sum here are those of
 `canary/judge/e_process.py` and its helpers, where they are explained. `tests/benchmarks/test_judge_arrays.py` holds the
 two to each other. They agree to many digits and not to the last: what numpy makes of `exp` and `log` depends on the
-processor.
+processor. Limits are those that stand regardless of stable: of others the half that asks for worse than stable is
+not here.
 """
 
 from collections.abc import Callable
@@ -17,7 +18,7 @@ import numpy as np
 
 from benchmarks.judge_columns import Array, Blocks, Columns, Mask, Rules, begun_by
 from canary.judge import blame, difference, selfnormalised, share, special
-from canary.judge.e_process import BET, ENOUGH_TAUGHT, POINTS, RATIO, SCALE_STEP, SHARED_RATIO, SLOW_TEST, TEACHERS
+from canary.judge.e_process import BET, ENOUGH_TAUGHT, POINTS, RATIO, SCALE_STEP, SLOW_TEST, TEACHERS
 from canary.judge.noise import CLEARING, LEVELS, REPLICAS, SINGLE, SURPRISE, TINY, Prior
 
 
@@ -46,13 +47,18 @@ def standing(e: Columns, block: Blocks) -> Standing:
     known = (e.usual[2] >= blame.LEARNT) & (e.usual[1] > 0)
     rate = e.usual[0] / np.where(known, e.usual[1], 1.0)
     recent = blame.FAST * e.fast[2] + block.xc, blame.FAST * e.fast[3] + block.nc
-    return Standing(noise, known & _above(*recent, rate, noise, factor=blame.WORSE, sigmas=3.0))
+    degraded = _above(*recent, rate, noise, factor=blame.WORSE, sigmas=3.0)
+    lately = blame.SLOW * e.lately[2] + block.xc, blame.SLOW * e.lately[3] + block.nc
+    spread = Noise(noise.phi * noise.vr, noise.kappa * noise.vr * (1 - blame.SLOW), noise.vr)
+    degraded = known & (degraded | _above(*lately, rate, spread, factor=blame.WORSE, sigmas=1.0))
+    return Standing(noise, degraded)
 
 
 def learn(e: Columns, block: Blocks, stable: Standing) -> None:
     """`e_process._learn`."""
     _learn_noise(e, block, stable.noise)
-    e.fast = blame.FAST * e.fast + np.stack([block.xv, block.nv, block.xc, block.nc])
+    seen = np.stack([block.xv, block.nv, block.xc, block.nc])
+    e.fast, e.lately = blame.FAST * e.fast + seen, blame.SLOW * e.lately + seen
     pace = np.where(stable.degraded, blame.ALARMED, 1.0)
     kept = 1 - pace * (1 - blame.USUAL)
     x, n, blocks = e.usual
@@ -191,16 +197,10 @@ def _accuse(e: Columns, rules: Rules, block: Blocks, noise: Noise, lasting: Arra
     if in_points.any():
         _accuse_by_points(e, rules, block, noise, lasting, counted & in_points)
     limit = np.where(limited, rules.limit, 0.5)
-    recent = blame.FAST * e.fast[2] + block.xc, blame.FAST * e.fast[3] + nc
-    beyond = limited & _above(*recent, limit, noise, factor=1.0, sigmas=1.0)
-    beyond_before = _above(e.fast[2], e.fast[3], limit, noise, factor=1.0, sigmas=1.0)
-    to_limit = limited & ~beyond
-    to_stable = (nc > 0) & (~limited | (beyond & beyond_before))
-    rho = np.where(limited, SHARED_RATIO, block.rho)
-    null = np.where(to_limit, limit, _share_allowed(nv, nc, rho))
-    trials = np.where(to_limit, nv, hits + block.xc)
-    size = np.where(to_limit, nv * null, trials)
-    at = np.flatnonzero(counted & ~in_points & (to_limit | to_stable) & _usable(trials, null))
+    null = np.where(limited, limit, _share_allowed(nv, nc, block.rho))
+    trials = np.where(limited, nv, hits + block.xc)
+    size = np.where(limited, nv * null, trials)
+    at = np.flatnonzero(counted & ~in_points & (limited | (nc > 0)) & _usable(trials, null))
     hits, trials, null, spread, lasting = (each[at] for each in (hits, trials, null, noise.at(size), lasting))
     more, log_ratio = rules.more[:, at], rules.log_ratio[:, at]
     e.bet[:, at] = _bet(e.bet[:, at], hits, trials, null, spread, lasting, more)

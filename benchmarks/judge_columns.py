@@ -37,6 +37,7 @@ class Columns:
     pool: Array
     clear_sums: Array
     fast: Array
+    lately: Array
     usual: Array
     unspent: Array
     slow_test: Array
@@ -69,6 +70,7 @@ class Columns:
             "pool": 3,
             "clear_sums": 2,
             "fast": 4,
+            "lately": 4,
             "usual": 3,
         }
         ones = {"clear", "unspent", "slow_test", "vr"}

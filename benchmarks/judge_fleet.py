@@ -110,7 +110,7 @@ def course(spec: CanarySpec, drawn: list[Counts], t: Array, stage: NDArray[np.in
             bad[:, :, :, k].astype(float), trials[:, :, k].astype(float), rho[:, :, k], told[:, :, k], config
         )
         other = changed[:, :, k].ravel()
-        e.usual[:, other], e.fast[:, other] = 0.0, 0.0
+        e.usual[:, other], e.fast[:, other], e.lately[:, other] = 0.0, 0.0, 0.0
         stable = arrays.standing(e, block)
         if k >= live:
             moved = k > live and stage[k] != stage[k - 1]

@@ -9,8 +9,11 @@ from collections.abc import Sequence
 
 from canary.judge.noise import Noise
 
-FAST, USUAL = 0.7, 0.998
-"""What remains of recent counts and of stable's usual rate after a block."""
+FAST, SLOW, USUAL = 0.7, 0.97, 0.998
+"""What remains of recent counts, of those of some minutes, and of stable's usual rate after a block.
+
+Three blocks show an outage, and thirty what is three times as bad as usual and rare all the same.
+"""
 ALARMED = 0.1
 """How fast the usual rate is learnt while stable is worse than usual."""
 WORSE = 1.5
@@ -23,10 +26,12 @@ Recent = tuple[float, float, float, float]
 """Recent bad events and trials: the canary's, then stable's."""
 
 
-def recent(fast: Sequence[float], xc: float, nc: float, xv: float = 0.0, nv: float = 0.0) -> Recent:
+def recent(
+    before: Sequence[float], xc: float, nc: float, xv: float = 0.0, nv: float = 0.0, *, kept: float = FAST
+) -> Recent:
     """Recent bad events and trials (canary's, then stable's) with another block counted in."""
-    mine, of_mine, stable, of_stable = fast
-    return FAST * mine + xv, FAST * of_mine + nv, FAST * stable + xc, FAST * of_stable + nc
+    mine, of_mine, stable, of_stable = before
+    return kept * mine + xv, kept * of_mine + nv, kept * stable + xc, kept * of_stable + nc
 
 
 def stable_beyond(fast: Sequence[float], limit: float, noise: Noise) -> bool:
@@ -34,12 +39,25 @@ def stable_beyond(fast: Sequence[float], limit: float, noise: Noise) -> bool:
     return above(fast[2], fast[3], limit, noise, factor=1.0, sigmas=1.0)
 
 
-def stable_degraded(fast: Sequence[float], usual: Sequence[float], xc: float, nc: float, noise: Noise) -> bool:
+def stable_degraded(
+    fast: Sequence[float], lately: Sequence[float], usual: Sequence[float], xc: float, nc: float, noise: Noise
+) -> bool:
     """Whether stable is clearly worse than its own history, with a block of `xc` of `nc` counted in."""
     x, n, blocks = usual
     if blocks < LEARNT or n <= 0:
         return False
-    return above(FAST * fast[2] + xc, FAST * fast[3] + nc, x / n, noise)
+    if above(FAST * fast[2] + xc, FAST * fast[3] + nc, x / n, noise):
+        return True
+    return above_for_minutes(SLOW * lately[2] + xc, SLOW * lately[3] + nc, x / n, noise)
+
+
+def above_for_minutes(x: float, n: float, rate: float, noise: Noise) -> bool:
+    """Whether what was counted over some minutes is above `rate`: `WORSE` times, and a standard deviation besides.
+
+    The noise of replicas (`kappa`) is that of single blocks, of which there are as many as `SLOW` keeps.
+    """
+    spread = Noise(noise.phi * noise.vr, noise.kappa * noise.vr * (1 - SLOW), 1.0)
+    return above(x, n, rate, spread, sigmas=1.0)
 
 
 def above(x: float, n: float, rate: float, noise: Noise, *, factor: float = WORSE, sigmas: float = 3.0) -> bool:

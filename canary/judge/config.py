@@ -331,6 +331,7 @@ def _params(gate: Gate, kind: Kind, weight: float, settings: JudgeSettings) -> E
         r_clear=selfnormalised.tuning(beta),
         misses=() if limit is None else share.misses_of(limit, grid),
         clear_misses=() if limit is None else share.misses_of(1 - limit, grid),
+        union=not gate.relative and not gate.regardless_of_stable,
     )
 
 

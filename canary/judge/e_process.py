@@ -19,7 +19,7 @@ POINTS = 8
 BET, RATIO, SLOW_TEST = 0.5, 0.25, 0.25
 """How evidence from counts is averaged; evidence from sums has the self-normalised test alone."""
 SHARED_RATIO = 1.25
-"""While stable itself is beyond a limit, a canary up to this much worse than stable is not held against that limit."""
+"""A canary beyond a limit is held against it only where it is so many times as bad as stable at that moment."""
 FLAT = 1e-9
 """Nats by which evidence may rise and still count as having risen nowhere: rounding must not move harm's beginning."""
 TEACHERS, ENOUGH_TAUGHT = 8, 20
@@ -47,6 +47,8 @@ class EProcessParams:
     """For absolute counts: `share.misses_of` the limit."""
     clear_misses: tuple[float, ...] = ()
     """For absolute counts: `share.misses_of` what is left of 1."""
+    union: bool = False
+    """For limits: whether it takes a canary that is beyond the limit *and* worse than stable."""
 
 
 class GateCounts(NamedTuple):
@@ -69,6 +71,8 @@ class GateCounts(NamedTuple):
     """For sums: what the contrast's variance is proportional to."""
     information: float = 0.0
     """For sums: what the block is worth."""
+    worse: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """For sums with a limit: contrast, weight and information of "worse than stable"."""
     x1: float = 0.0
     """Bad events of the first half of stable, for the A/A test."""
     n1: float = 0.0
@@ -112,6 +116,19 @@ class Against:
     taught: int = 0
     """For sums: how many pools have taught that, as far as it matters."""
 
+    def beside(self) -> "Against":
+        """A case about something else that begins now, for harm that has begun by now in this one."""
+        begun, none = 1 - self.unspent, (0.0,) * len(self.totals)
+        return Against((begun,) * POINTS, (begun,) * POINTS, self.unspent, none, none)
+
+    def log_e(self, *, counts: bool) -> float:
+        """Logarithm of its e-value."""
+        if not counts:
+            return log(max(self.slow_test, 1e-300))
+        bet, ratio = math.fsum(self.bet) / POINTS, math.fsum(self.ratio) / POINTS
+        mixed = BET * (bet + self.unspent) + RATIO * (ratio + self.unspent) + SLOW_TEST * self.slow_test
+        return log(max(mixed, 1e-300))
+
 
 @dataclass(frozen=True, slots=True)
 class Passing:
@@ -148,10 +165,12 @@ class Baseline:
     """Stable's usual bad events and trials, and the number of blocks behind them."""
     held: tuple[float, float] = (0.0, 0.0)
     """Stable's last block, while it has one replica and the A/A test waits for the next scrape."""
+    lately: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+    """As `recent`, of some minutes."""
 
     def forgetting(self) -> "Baseline":
         """Without what is not known any more when other events are counted."""
-        return replace(self, recent=(0.0,) * 4, usual=(0.0,) * 3)
+        return replace(self, recent=(0.0,) * 4, usual=(0.0,) * 3, lately=(0.0,) * 4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +183,8 @@ class EProcess:
     baseline: Baseline = Baseline()
     log_e: float = 0.0
     """Logarithm of the evidence against the canary."""
+    worse: Against | None = None
+    """For limits: the case that the canary is worse than stable too; None before the first block that may accuse."""
 
     def beginning_stage(self) -> "EProcess":
         """With the case for the canary begun afresh."""
@@ -182,20 +203,30 @@ def update(e: EProcess, params: EProcessParams, block: GateCounts, asked: Asked 
     """
     before = e.baseline
     quiet = before.aa_test.noise(CLEARING)
-    degraded = blame.stable_degraded(before.recent, before.usual, block.xc, block.nc, quiet)
+    degraded = blame.stable_degraded(before.recent, before.lately, before.usual, block.xc, block.nc, quiet)
     baseline = _learn(before, block, quiet, degraded=degraded)
     if asked is None:
-        return EProcess(e.against, e.passing, e.onset, baseline, e.log_e)
+        return EProcess(e.against, e.passing, e.onset, baseline, e.log_e, e.worse)
     noise = before.aa_test.noise(SINGLE if block.single else REPLICAS)
+    cases = [(e.against, False)]
+    if params.union:
+        cases.append((e.worse or e.against.beside(), True))
     if params.counts:
-        against, passing = _count(e, params, block, asked, noise, quiet, degraded=degraded)
-        bet, ratio = math.fsum(against.bet) / POINTS, math.fsum(against.ratio) / POINTS
-        evidence = BET * (bet + against.unspent) + RATIO * (ratio + against.unspent) + SLOW_TEST * against.slow_test
+        lasting = noise.vr if block.single else before.aa_test.lasting(noise)
+        accused = [_count(case, params, block, asked, before, noise, lasting, worse=worse) for case, worse in cases]
+        passing = _passing_count(e.passing, params, block, quiet, degraded=degraded)
     else:
-        against, passing = _sum(e, params, block, asked, noise, quiet)
-        evidence = against.slow_test
-    log_e = log(max(evidence, 1e-300))
-    return EProcess(against, passing, _onset(e.onset, log_e, asked.t, block), baseline, log_e)
+        accused, passing = [], e.passing
+        for case, worse in cases:
+            told = block.worse if worse else (block.contrast, block.weight, block.information)
+            after, z = _sum(case, params, told, asked, noise)
+            accused.append(after)
+            if not worse and z is not None:
+                passing = _passing_sum(passing, params, z, quiet)
+    # The canary is well if it is within the limit *or* no worse than stable: both cases have to be made.
+    log_e = min(case.log_e(counts=params.counts) for case in accused)
+    other = accused[1] if params.union else None
+    return EProcess(accused[0], passing, _onset(e.onset, log_e, asked.t, block), baseline, log_e, other)
 
 
 # What stable shows
@@ -215,17 +246,25 @@ def _learn(baseline: Baseline, block: GateCounts, quiet: Noise, *, degraded: boo
         if block.single:
             held = (0.0, 0.0) if block.n2 > 0 else (block.xc, block.nc)
     recent = blame.recent(baseline.recent, block.xc, block.nc, block.xv, block.nv)
-    return Baseline(aa_test, recent, usual, held)
+    lately = blame.recent(baseline.lately, block.xc, block.nc, block.xv, block.nv, kept=blame.SLOW)
+    return Baseline(aa_test, recent, usual, held, lately)
 
 
 # What the canary shows
 
 
 def _count(
-    e: EProcess, params: EProcessParams, block: GateCounts, asked: Asked, noise: Noise, quiet: Noise, *, degraded: bool
-) -> tuple[Against, Passing]:
-    """Both cases after a block of counts."""
-    was, clear = e.against, e.passing.clear
+    was: Against,
+    params: EProcessParams,
+    block: GateCounts,
+    asked: Asked,
+    stable: Baseline,
+    noise: Noise,
+    lasting: float,
+    *,
+    worse: bool,
+) -> Against:
+    """A case after a block of counts; with `worse` that of "worse than stable", for a gate with a limit."""
     spend = min(asked.spend, was.unspent)
     bet, ratio = was.bet, was.ratio
     if spend > 0:
@@ -234,10 +273,8 @@ def _count(
     if asked.opens and len(totals) < selfnormalised.STARTS:
         totals, squares = (*totals, 0.0), (*squares, 0.0)
     if block.nv > 0:
-        lasting = noise.vr if block.single else e.baseline.aa_test.lasting(noise)
-        bet, ratio, more = _accuse(bet, ratio, e.baseline, params, block, noise, lasting)
+        bet, ratio, more = _accuse(bet, ratio, stable, params, block, noise, lasting, worse=worse)
         pool = pool[0] + more[0], pool[1] + more[1], pool[2] + more[2]
-        clear = _clear(clear, params, block, quiet, degraded=degraded)
     if pool[2] >= selfnormalised.ENOUGH:
         contrast, variance, _ = pool
         pool = (0.0, 0.0, 0.0)
@@ -245,8 +282,13 @@ def _count(
             z = contrast / math.sqrt(variance)
             totals, squares = selfnormalised.plus(totals, squares, z)
             slow_test = selfnormalised.over_starts(totals, squares, noise.vr, params.r)
-    passing = Passing(clear, e.passing.sums, log(max(math.fsum(clear) / POINTS, 1e-300)))
-    return Against(bet, ratio, was.unspent - spend, totals, squares, slow_test, pool, was.scale), passing
+    return Against(bet, ratio, was.unspent - spend, totals, squares, slow_test, pool, was.scale)
+
+
+def _passing_count(was: Passing, params: EProcessParams, block: GateCounts, quiet: Noise, *, degraded: bool) -> Passing:
+    """The case for the canary after a block of counts."""
+    clear = _clear(was.clear, params, block, quiet, degraded=degraded) if block.nv > 0 else was.clear
+    return Passing(clear, was.sums, log(max(math.fsum(clear) / POINTS, 1e-300)))
 
 
 def _accuse(
@@ -257,19 +299,22 @@ def _accuse(
     block: GateCounts,
     noise: Noise,
     lasting: float,
+    *,
+    worse: bool,
 ) -> tuple[Wealth, Wealth, tuple[float, float, float]]:
     """Bet and likelihood ratio against the canary, tempered by `noise` within blocks and what is `lasting` over them.
 
-    The third is the block's contrast, variance and information for the self-normalised test. A limit that stable breaks
-    too is no case against the canary; being clearly worse than stable then still is. Stable decides by its own counts
-    alone which question a block answers, so each factor stays valid.
+    The third is the block's contrast, variance and information for the self-normalised test. Where stable has no
+    traffic, "worse than stable" is "beyond the limit", unless stable was beyond it when it was seen last.
     """
     hits, nv, nc = block.xv, block.nv, block.nc
     misses: tuple[float, ...] = ()
     if params.points is not None:
         return _accuse_by_points(bet, ratio, stable, params, params.points, block, noise, lasting)
-    if params.limit is None or blame.stable_beyond(blame.recent(stable.recent, block.xc, nc), params.limit, noise):
-        if nc <= 0 or (params.limit is not None and not blame.stable_beyond(stable.recent, params.limit, noise)):
+    if worse and nc <= 0 and params.limit is not None and blame.stable_beyond(stable.recent, params.limit, noise):
+        return bet, ratio, _NOTHING
+    if params.limit is None or (worse and nc > 0):
+        if nc <= 0:
             return bet, ratio, _NOTHING
         rho = block.rho if params.limit is None else SHARED_RATIO
         trials = hits + block.xc
@@ -338,18 +383,18 @@ def _clear(clear: Wealth, params: EProcessParams, block: GateCounts, noise: Nois
 
 
 def _sum(
-    e: EProcess, params: EProcessParams, block: GateCounts, asked: Asked, noise: Noise, quiet: Noise
-) -> tuple[Against, Passing]:
-    """Both cases after a block of sums: the self-normalised test. The first pools only teach its variance.
+    was: Against, params: EProcessParams, told: tuple[float, float, float], asked: Asked, noise: Noise
+) -> tuple[Against, float | None]:
+    """A case after a block of sums: the self-normalised test. Also the deviation that it took in, if a pool was full.
 
-    One alone might be small by chance, and the next one would then outweigh all that ever follow.
+    `told` are contrast, weight and information. The first pools only teach the variance: one alone might be small by
+    chance, and the next one would then outweigh all that ever follow.
     """
-    was, passing = e.against, e.passing
     totals, squares, slow_test, scale = was.totals, was.squares, was.slow_test, was.scale
     taught = was.taught or (ENOUGH_TAUGHT if scale > 0 else 0)  # states of before do not say how many there were
     if asked.opens and len(totals) < selfnormalised.STARTS:
         totals, squares = (*totals, 0.0), (*squares, 0.0)
-    pool = was.pool[0] + block.contrast, was.pool[1] + block.weight, was.pool[2] + block.information
+    pool, z = (was.pool[0] + told[0], was.pool[1] + told[1], was.pool[2] + told[2]), None
     if pool[2] >= selfnormalised.ENOUGH:
         contrast, variance, _ = pool
         pool = _NOTHING
@@ -362,11 +407,14 @@ def _sum(
             z = contrast / math.sqrt(variance)
             totals, squares = selfnormalised.plus(totals, squares, z)
             slow_test = selfnormalised.over_starts(totals, squares, noise.vr, params.r)
-            total, square = passing.sums[0] - z, passing.sums[1] + z * z
-            log_e = selfnormalised.log_mixture(total, quiet.vr * square, params.r_clear)
-            passing = Passing(passing.clear, (total, square), log_e)
     unspent = was.unspent - min(asked.spend, was.unspent)
-    return Against(was.bet, was.ratio, unspent, totals, squares, slow_test, pool, scale, taught), passing
+    return Against(was.bet, was.ratio, unspent, totals, squares, slow_test, pool, scale, taught), z
+
+
+def _passing_sum(was: Passing, params: EProcessParams, z: float, quiet: Noise) -> Passing:
+    """The case for the canary after a pool of sums."""
+    total, square = was.sums[0] - z, was.sums[1] + z * z
+    return Passing(was.clear, (total, square), selfnormalised.log_mixture(total, quiet.vr * square, params.r_clear))
 
 
 def _onset(onset: Onset, log_e: float, t: float, block: GateCounts) -> Onset:

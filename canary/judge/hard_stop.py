@@ -13,11 +13,14 @@ import math
 from dataclasses import dataclass, replace
 
 from canary.judge.arms import ArmSums, Sides
+from canary.judge.portable_math import log
 from canary.judge.refusals import REFUSALS
 from canary.spec.models import HardStop
 
 Counts = tuple[float, float]
 """Errors and requests."""
+SURE = log(1000)
+"""Three clean requests of stable beside forty failed ones of the canary are enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,8 @@ class Outage:
     """When the streak began (seconds)."""
     last: tuple[Counts, Counts] | None = None
     """The canary's and stable's counts of the newest scrape that held enough."""
+    running: tuple[Counts, Counts] = ((0.0, 0.0), (0.0, 0.0))
+    """The same of the whole streak."""
 
     def clock_moved(self, by: float) -> "Outage":
         """The source's clock was set: ages stay what they were."""
@@ -59,6 +64,7 @@ def look(settings: HardStop, before: Outage, sides: Sides, t: float, *, refused:
         shares=(*before.shares, share)[-settings.scrapes :],
         began=before.began if before.streak else since,
         last=(canary, stable),
+        running=(_sum(before.running[0], canary), _sum(before.running[1], stable)),
     )
 
 
@@ -70,7 +76,29 @@ def stops(settings: HardStop, outage: Outage) -> bool:
         and len(shares) >= settings.scrapes
         and shares[-1] >= settings.failures
         and math.fsum(shares) >= settings.failures * len(shares)
+        and _told_apart(*outage.running)
     )
+
+
+def _told_apart(canary: Counts, stable: Counts) -> bool:
+    """Whether stable has had enough requests to be known as well: an outage of both arms is nobody's in particular.
+
+    That both fail alike must be `SURE` nats less likely than that each fails as it did. Stable without any traffic
+    says nothing, as do states of an earlier build, which know no streak.
+    """
+    if stable[1] <= 0 or canary[1] <= 0:
+        return True
+    apart = _log_likelihood(*canary) + _log_likelihood(*stable)
+    return apart - _log_likelihood(*_sum(canary, stable)) >= SURE
+
+
+def _log_likelihood(bad: float, of: float) -> float:
+    """Log likelihood of so many failures at the rate that makes them likeliest."""
+    return math.fsum(part * log(part / of) for part in (bad, of - bad) if part > 0)
+
+
+def _sum(one: Counts, other: Counts) -> Counts:
+    return one[0] + other[0], one[1] + other[1]
 
 
 def _plus(counts: Counts, arm: ArmSums, *, refused: bool) -> Counts:

@@ -23,8 +23,12 @@ def numbers(case: GateConfig, arms: Sequence[ArmSums], pick: Pick | None, held: 
         rho = pick.ratio
         if pick.accuses != pick.clears:
             (clear_xv, _), (clear_xc, _) = counts(case, arms[:2], pick.clears)
-    summed = _contrast(case, (xv, nv), (xc, nc)) if case.kind == "sums" else NO_SUM
-    seen = xv, nv, xc, nc, clear_xv, clear_xc, rho, *summed
+    summed = worse = NO_SUM
+    if case.kind == "sums":
+        summed = _contrast(case, (xv, nv), (xc, nc))
+        if case.params is not None and case.params.union:
+            worse = _worse(case, (xv, nv), (xc, nc), otherwise=summed)
+    seen = xv, nv, xc, nc, clear_xv, clear_xc, rho, *summed, worse
     if halves:
         return GateCounts(*seen, *halves[0], *halves[1])
     x1, n1 = held
@@ -87,18 +91,40 @@ def _contrast(case: GateConfig, canary: tuple[float, float], stable: tuple[float
     """
     gate = case.gate
     sign = 1.0 if gate.better == "lower" else -1.0
-    (av, bv), (ac, bc) = canary, stable
+    av, bv = canary
     if bv <= 0:
-        return 0.0, 0.0, 0.0
+        return NO_SUM
     if not case.relative:
         return sign * (av - gate.limit * bv), bv, bv
-    if bc <= 0:
-        return 0.0, 0.0, 0.0
-    weight = bv * bc / (bv + bc)
-    share = bv / (bv + bc)
-    information = min(weight, abs(av + ac) * share * (1 - share))
+    if stable[1] <= 0:
+        return NO_SUM
     if gate.margin == "points":
-        contrast = sign * (av * bc - ac * bv) / (bv + bc) - gate.limit * weight
-    else:
-        contrast = sign * (av * bc - (1 + sign * gate.limit) * ac * bv) / (bv + bc)
-    return contrast, weight, information
+        contrast, weight, information = _against_stable(sign, 0.0, canary, stable)
+        return contrast - gate.limit * weight, weight, information
+    return _against_stable(sign, gate.limit, canary, stable)
+
+
+def _worse(
+    case: GateConfig,
+    canary: tuple[float, float],
+    stable: tuple[float, float],
+    *,
+    otherwise: tuple[float, float, float],
+) -> tuple[float, float, float]:
+    """For sums with a limit: the same of being worse than stable; `otherwise` where stable has nothing to compare."""
+    if stable[1] <= 0:
+        return otherwise
+    contrast, weight, _ = _against_stable(1.0 if case.gate.better == "lower" else -1.0, 0.0, canary, stable)
+    return contrast, weight, weight  # as against the limit: what the sum is in dollars or marks says nothing
+
+
+def _against_stable(
+    sign: float, margin: float, canary: tuple[float, float], stable: tuple[float, float]
+) -> tuple[float, float, float]:
+    """Contrast, weight and information of a sum that is worse than stable's by more than `margin` times that."""
+    (av, bv), (ac, bc) = canary, stable
+    if bv <= 0:
+        return NO_SUM
+    weight, share = bv * bc / (bv + bc), bv / (bv + bc)
+    information = min(weight, abs(av + ac) * share * (1 - share))
+    return sign * (av * bc - (1 + sign * margin) * ac * bv) / (bv + bc), weight, information

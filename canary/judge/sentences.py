@@ -194,10 +194,13 @@ def _not_in_force(_: "GateVerdict", grounds: "GateGrounds") -> str:
 
 
 def _stable_beyond(verdict: "GateVerdict", grounds: "GateGrounds") -> str:
-    """Stable breaks the limit as well."""
-    gate = grounds.gate
-    blame = "stable itself is beyond the limit, so this is not held against the canary unless it is clearly worse"
-    return f"{gate.spoken}: {_values(verdict, grounds)}; {gate.allowed} was asked for, but {blame}."
+    """Stable breaks the limit as well, or the canary is beyond it and not clearly worse than stable."""
+    gate, limit, theirs = grounds.gate, verdict.limit, verdict.stable
+    lower = gate.gate.better == "lower"
+    within = limit is not None and theirs is not None and (theirs <= limit if lower else theirs >= limit)
+    blame = "the canary is not clearly worse than stable" if within else "stable itself is beyond the limit"
+    held = "this is not held against the canary unless it is clearly worse than stable, nor does it pass"
+    return f"{gate.spoken}: {_values(verdict, grounds)}; {gate.allowed} was asked for, but {blame}, so {held}."
 
 
 def _too_many_breaches(verdict: "GateVerdict", grounds: "GateGrounds") -> str:

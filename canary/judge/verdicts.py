@@ -169,7 +169,7 @@ _SPOKE: dict[Finding, Spoke] = {
 def _verdict(facts: Facts, finding: Finding, now: float) -> GateVerdict:
     """A gate's verdict in plain numbers."""
     gate, memory, more, seconds = facts.gate, facts.memory, None, 0.0
-    if finding is Finding.OPEN and _stable_is_beyond(facts):
+    if finding is Finding.OPEN and _shared(facts):
         finding = Finding.SHARED
     canary, stable = facts.samples
     if finding is Finding.OPEN or (finding in findings.MISSING and gate.params is not None):
@@ -280,12 +280,14 @@ def _of_window(
     return (mine, theirs, threshold.limit_of(gate.gate, theirs)), (trials, stable_trials), edges
 
 
-def _stable_is_beyond(facts: Facts) -> bool:
-    """Whether stable itself breaks the limit at present, so that breaking it says little about the canary."""
-    params = facts.gate.params
-    if params is None or params.limit is None:
+def _shared(facts: Facts) -> bool:
+    """Whether the canary is beyond a limit that stable breaks as well, or not clearly worse than stable beyond it."""
+    params, e = facts.gate.params, facts.e
+    if params is None or not params.union:
         return False
-    return blame.stable_beyond(facts.e.baseline.recent, params.limit, facts.e.clearing_noise)
+    if params.limit is not None and blame.stable_beyond(e.baseline.recent, params.limit, e.clearing_noise):
+        return True
+    return e.log_e < facts.config.fails_at <= facts.gate.log_weight + e.against.log_e(counts=params.counts)
 
 
 def _split(config: JudgeConfig, memory: Memory) -> GateVerdict:
@@ -332,10 +334,15 @@ def _shared_cause(config: JudgeConfig, memory: Memory, stage: int) -> str:
         if gate.kind != "counts" or gate.text in memory.failed:
             continue
         stable = memory.everything.gates[gate.text].baseline
-        (xv, nv, xc, nc), (x, n, blocks) = stable.recent, stable.usual
-        if blocks < blame.LEARNT or n <= 0 or xv * n <= blame.WORSE * x * nv or xc * n <= blame.WORSE * x * nc:
-            continue  # whatever the noise is
-        noise = memory.everything.gates[gate.text].clearing_noise
-        if blame.above(xv, nv, x / n, noise) and blame.above(xc, nc, x / n, noise):
-            return sentences.shared_cause(gate.spoken, xv / nv, xc / nc, x / n)
+        noise, (x, n, blocks) = memory.everything.gates[gate.text].clearing_noise, stable.usual
+        if blocks < blame.LEARNT or n <= 0:
+            continue
+        usual = x / n
+        for (xv, nv, xc, nc), above in ((stable.recent, blame.above), (stable.lately, blame.above_for_minutes)):
+            if xv * n <= blame.WORSE * x * nv or xc * n <= blame.WORSE * x * nc:
+                continue  # whatever the noise is
+            # Over minutes stable alone decides: the canary has less traffic, and only has to be no better.
+            minutes = above is blame.above_for_minutes
+            if above(xc, nc, usual, noise) and (minutes or above(xv, nv, usual, noise)):
+                return sentences.shared_cause(gate.spoken, xv / nv, xc / nc, usual)
     return ""

@@ -30,6 +30,7 @@ from canary.spec.units import (
     Count,
     Positive,
     Seconds,
+    Switch,
     Text,
     Unit,
     Unreadable,
@@ -56,6 +57,7 @@ BEYOND_A_LINE = {
     "test",
     "failures",
     "delay",
+    "regardless_of_stable",
 }
 """What only a mapping can say. A gate's `model_fields_set` tells which of them its owner did say."""
 
@@ -98,6 +100,8 @@ class Gate(Model):
     """Label whose worst value is judged, such as `tenant`."""
     delay: Seconds | None = None
     """For KPIs whose events come late: by how much. Events are held against the requests of that long ago."""
+    regardless_of_stable: bool = False
+    """For limits that are tested: whether the limit alone decides, also where stable is as far beyond it."""
 
     @property
     def asks(self) -> bool:
@@ -166,6 +170,9 @@ class GateMapping(Model):
     """Label whose worst value is judged, such as `tenant`."""
     delay: Annotated[Seconds, Field(gt=0)] | None = None
     """For a KPI whose events come late, how late: `1h`. They are held against the requests of that long ago."""
+    regardless_of_stable: Switch = False
+    """For `max` and `min`: the limit alone decides. Without it a canary fails if it is beyond the limit and worse than
+    stable, so that trouble of the whole service is not blamed on it."""
 
 
 def gate(written: "str | GateMapping | Gate") -> Gate:
@@ -212,6 +219,11 @@ def _of_mapping(written: GateMapping) -> Gate:
     if written.failures and written.test != "threshold":
         raise Unreadable(
             "only counts with test: threshold; the sequential test forgives nothing by number", key="failures"
+        )
+    if written.regardless_of_stable and (key not in {"max", "min"} or written.test == "threshold" or written.query):
+        raise Unreadable(
+            "only counts with max and min, and not with test: threshold or a query, which look at the canary alone",
+            key="regardlessOfStable",
         )
     label = written.variant_label if "variant_label" in written.model_fields_set else None
     counters = pair(written.events, written.of, written.query, label, normal.metric)

@@ -17,7 +17,10 @@ from canary.judge.e_process import Asked, EProcess, EProcessParams, GateCounts, 
 from tests.canary.judge.worlds import EVERY_KIND, IN_POINTS, plan
 
 PLAN = plan(*EVERY_KIND, IN_POINTS, refusals=False)
-RULES: Sequence[EProcessParams] = [gate.params for gate in compile_gates(PLAN).tested if gate.params is not None]
+RULES: Sequence[EProcessParams] = [
+    replace(gate.params, union=False) for gate in compile_gates(PLAN).tested if gate.params is not None
+]
+"""Limits as where they stand regardless of stable."""
 
 
 class Both:
@@ -33,7 +36,7 @@ class Both:
 
     def forget_what_is_usual(self) -> None:
         self.one_by_one = [replace(e, baseline=e.baseline.forgetting()) for e in self.one_by_one]
-        self.together.usual[:], self.together.fast[:] = 0.0, 0.0
+        self.together.usual[:], self.together.fast[:], self.together.lately[:] = 0.0, 0.0, 0.0
 
     def take(self, blocks: Sequence[GateCounts], *, asked: bool, spend: float, opens: bool) -> None:
         """One block for each gate."""
@@ -42,7 +45,9 @@ class Both:
             update(e, params, block, question)
             for e, params, block in zip(self.one_by_one, self.rules, blocks, strict=True)
         ]
-        columns = dict(zip(GateCounts._fields, np.array(blocks, float).T.copy(), strict=True))
+        fields = [name for name in GateCounts._fields if name != "worse"]
+        told = np.array([[getattr(block, name) for name in fields] for block in blocks], float)
+        columns = dict(zip(fields, told.T.copy(), strict=True))
         several = Blocks(single=columns.pop("single") > 0, **columns)
         every = np.full(len(self.rules), fill_value=asked)
         with np.errstate(divide="raise", over="raise", invalid="raise"):
@@ -64,6 +69,7 @@ class Both:
                 "clear": e.passing.clear,
                 "clear_sums": e.passing.sums,
                 "fast": stable.recent,
+                "lately": stable.lately,
                 "usual": stable.usual,
                 "z_squares": aa_test.squares,
                 **{name: getattr(aa_test, name) for name in ("blocks", "x", "xx", "u", "ux", "vr")},
@@ -124,7 +130,24 @@ def test_whole_rollouts_come_to_the_same_evidence_however_long_they_last(harm: f
         for single in (False, True):
             x_c, n_c = (x2, n2) if single else (x1 + x2, n1 + n2)
             seen += [
-                GateCounts(x_v, n_v, x_c, n_c, x_v, x_c, 1.1, contrast, weight, weight * 0.02, x1, n1, x2, n2, single)
+                GateCounts(
+                    x_v,
+                    n_v,
+                    x_c,
+                    n_c,
+                    x_v,
+                    x_c,
+                    1.1,
+                    contrast,
+                    weight,
+                    weight * 0.02,
+                    (0.0,) * 3,
+                    x1,
+                    n1,
+                    x2,
+                    n2,
+                    single,
+                )
             ] * len(RULES)
         spend = (0.5 if k == 0 else 1e-4) if k >= 0 else 0.0
         both.take(seen, asked=k >= 0, spend=spend, opens=k >= 0 and k % 40 == 0)

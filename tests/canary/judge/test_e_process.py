@@ -146,6 +146,35 @@ def test_when_stable_breaks_the_limit_too_the_canary_is_not_accused_of_it() -> N
     assert max(against) < math.log(20)
 
 
+@pytest.mark.parametrize("beyond", [0.055, 0.065, 0.1])
+def test_r8_a_service_a_little_beyond_the_limit_is_seldom_blamed_on_the_canary(beyond: float) -> None:
+    """Both arms alike at 5.5 to 10 % where 5 % is allowed, on and on: 25 rollouts of 240 looks."""
+    rng = np.random.default_rng(28)
+    highest = [max(_walk(ABSOLUTE, rng, canary=beyond, stable=beyond, blocks=240)[1]) for _ in range(25)]
+    assert sum(most >= math.log(20) for most in highest) <= 2
+    assert ABSOLUTE is not None
+    alone = replace(ABSOLUTE, union=False)
+    assert max(_walk(alone, rng, canary=0.1, stable=0.1, blocks=120)[1]) > math.log(100), "a plan may insist on it"
+
+
+def test_where_stable_has_no_traffic_the_limit_alone_decides() -> None:
+    assert ABSOLUTE is not None
+    e = EProcess()
+    for k in range(10):
+        e = update(e, ABSOLUTE, GateCounts(90, 1000), Asked(5.0 * k, 0.5 * (k == 0), opens=k == 0))
+    assert e.log_e > math.log(100)
+
+
+def test_a_state_of_before_gets_its_case_of_being_worse_than_stable() -> None:
+    """What an earlier build left has none: it begins as if it had said nothing so far, and finds harm as soon."""
+    assert ABSOLUTE is not None
+    rng = np.random.default_rng(29)
+    e, _, _ = _walk(ABSOLUTE, rng, canary=0.01, stable=0.01, blocks=60)
+    _, against, _ = _walk(ABSOLUTE, rng, canary=0.3, stable=0.01, blocks=12, e=replace(e, worse=None))
+    assert against[0] < math.log(20)
+    assert max(against) >= math.log(100)
+
+
 def test_a_canary_much_worse_than_a_stable_beyond_the_limit_is_accused_all_the_same() -> None:
     _, against, _ = _walk(ABSOLUTE, np.random.default_rng(19), canary=0.6, stable=0.1, blocks=30)
     assert max(against) >= math.log(100)

@@ -44,6 +44,14 @@ def test_scrapes_that_do_not_come_to_the_share_on_average_are_no_outage() -> Non
     assert hard_stop.stops(HardStop(), _play((6, 20, 0, 400), (12, 20, 0, 400), (12, 20, 0, 400)))
 
 
+def test_r8_a_stable_with_too_few_requests_to_be_known_as_well_stops_nothing() -> None:
+    """An outage of both arms, and one of seven requests of stable that got through: it may as well be down."""
+    assert not hard_stop.stops(HardStop(), _play((14, 20, 0, 1), (14, 20, 0, 1)))
+    assert not hard_stop.stops(HardStop(), _play((11, 20, 1, 7), (10, 20, 1, 7)))
+    assert hard_stop.stops(HardStop(), _play((20, 20, 0, 2), (20, 20, 0, 2)))
+    assert hard_stop.stops(HardStop(), _play((11, 20, 0, 20), (10, 20, 0, 20)))
+
+
 def test_a_canary_that_is_better_in_the_last_scrape_is_given_another() -> None:
     assert not hard_stop.stops(HardStop(), _play((20, 20, 0, 400), (9, 20, 0, 400)))
 

@@ -18,12 +18,17 @@ from tests.canary.judge.worlds import (
     ERRORS_LIKE_STABLE,
     FAST,
     FAST_LIKE_STABLE,
+    Health,
     World,
     plan,
     remembered,
 )
 
 DEMO = (ERRORS_AT_MOST, FAST, FAST_LIKE_STABLE)
+CONVERSION_AT_LEAST = Gate(
+    text="kpi/conversion >= 0.15", metric="kpi/conversion", comparison="min", limit=0.15, better="higher"
+)
+"""A number: its sums are tested, not its counts."""
 
 
 @dataclass
@@ -246,6 +251,47 @@ def test_when_both_arms_suffer_nobody_is_rolled_back_and_nobody_passes(gates: tu
     for arm in ARMS:
         court.world.health[arm].errors = 0.2
     court.scrapes(15)
+    assert court.says() is Answer.WAIT
+    assert "stable's own history" in court.judgement.problem
+
+
+@pytest.mark.parametrize("gate", [ERRORS_AT_MOST, CONVERSION_AT_LEAST])
+def test_r8_a_limit_that_the_whole_service_breaks_is_neither_passed_nor_held_against_the_canary(gate: Gate) -> None:
+    """A third beyond it on both arms for a quarter of an hour; the canary alone is found at once."""
+    court = Court(plan(gate), World())
+    court.enter(1)
+    for arm in ARMS:
+        court.world.health[arm].errors, court.world.health[arm].conversion = 0.07, 0.13
+    court.scrapes(180)
+    verdict = court.gate(gate.text)
+    assert verdict.verdict is Answer.WAIT
+    assert "stable itself is beyond the limit" in verdict.why
+    court.world.health["canary"].errors, court.world.health["canary"].conversion = 0.3, 0.05
+    assert court.scrapes(60, until=Answer.FAIL) <= 60
+    insists = plan(gate.model_copy(update={"regardless_of_stable": True}))
+    court = Court(insists, World(health={arm: Health(errors=0.07, conversion=0.13) for arm in ARMS}))
+    court.enter(1)
+    court.scrapes(180, until=Answer.FAIL)
+    assert court.says() is Answer.FAIL, "unless the plan insists"
+
+
+def test_r8_trouble_of_both_arms_that_is_rare_passes_nothing() -> None:
+    """Three times the errors from the second stage on, still under a hundredth: no three scrapes would show it."""
+    gate = Gate(
+        text="error_rate not worse than stable by 100%",
+        metric="error_rate",
+        comparison="notWorseThan",
+        limit=1.0,
+        better="lower",
+    )
+    court = Court(plan(gate), World())
+    for arm in ARMS:
+        court.world.health[arm].errors = 0.003
+    court.scrapes(200)
+    for arm in ARMS:
+        court.world.health[arm].errors = 0.009
+    court.enter(1)
+    court.scrapes(240)
     assert court.says() is Answer.WAIT
     assert "stable's own history" in court.judgement.problem
 
