@@ -70,6 +70,8 @@ def _picks(case: GateConfig, drawn: Rollout) -> tuple[NDArray[np.int64], Array, 
     while k < scrapes:
         before, pick = pick, bounds.pick(case, pick, EDGES, history[k - 1].tolist())
         if pick is not None:
+            if pick.accuses != pick.clears:
+                raise ValueError("these arrays count both arms at one bound; margins that buckets cannot show need two")
             index[k:], rho[k:], told[k:] = pick.accuses, pick.ratio, True
             changed[k] = before is not None and before.accuses != pick.accuses
             if pick.requests >= bounds.FINAL:

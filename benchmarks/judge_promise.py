@@ -26,6 +26,7 @@ SCRAPE, HISTORY = 5.0, 1800.0
 STAGES = ((0.05, 1200.0), (0.25, 2400.0), (0.75, 3600.0))
 VLLM_ITL = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5)
 """vLLM's bounds of the time between tokens, in seconds."""
+ENVOY = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 FINE = (0.005, 0.01, 0.025, 0.04, 0.05, 0.06, 0.075, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 1.0, 2.5)
 STRICT = (
     "error_rate not worse than stable by 10%",
@@ -218,9 +219,24 @@ def _shared() -> list[World]:
     ]
 
 
+def _margins() -> list[World]:
+    """Margins that lie between two bounds of a histogram: a canary within its margin, and one far beyond it."""
+    itl, usual = ("itl p95 not worse than stable by 10%",), USUAL[1:]
+    token = World("", itl, metric="itl", middle=0.023, spread=0.05, edges=VLLM_ITL)
+    return [
+        replace(token, name="margin: ITL 23 ms +- 5 %, canary 2 % slower by 10 %", slower=_after(0.0, 1.02)),
+        replace(token, name="margin: the same, no slower"),
+        replace(token, name="margin harm: the same, 2.5 times as slow", slower=_after(600.0, 2.5), harmed_at=600.0),
+        World("margin: Envoy's buckets, 9 % slower by 10 %", usual, edges=ENVOY, slower=_after(0.0, 1.09)),
+        World("margin: fine buckets, 9 % slower by 10 %", usual, slower=_after(0.0, 1.09)),
+        World("margin harm: Envoy's, 30 %", usual, edges=ENVOY, slower=_after(600.0, 1.3), harmed_at=600.0),
+        World("margin harm: fine, 30 %", usual, slower=_after(600.0, 1.3), harmed_at=600.0),
+    ]
+
+
 def worlds() -> list[World]:
     """All of them."""
-    return [*_limits(), *_shared()]
+    return [*_limits(), *_shared(), *_margins()]
 
 
 def interval(hits: int, n: int) -> tuple[float, float]:

@@ -2,7 +2,9 @@
 
 Quantiles themselves are never compared: interpolated ones move with the buckets. A gate on p95 counts requests slower
 than a bound; for a limit the bounds around it, against stable the bound that stable exceeds nearest to 5 % of the
-time. Coarse buckets cost power, never validity, since both arms are counted at the same bound. Called by `judge.py`.
+time. A margin that lies between two bounds is read off stable's own distribution where that shows in the buckets; where
+nearly all of it lies in one bucket, nothing says how often it exceeds what lies within, and the canary is counted at a
+bound beyond the margin. So coarse buckets cost power, and not validity. Called by `judge.py`.
 """
 
 import math
@@ -10,14 +12,21 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from canary.judge import special
 from canary.judge.config import GateConfig
-from canary.judge.portable_math import log, power
+from canary.judge.portable_math import exp, log, power
 from canary.verdict import Edge
 
 ENOUGH = 200
 """Stable requests before a bound is picked from its history."""
 FINAL = 2_000_000
 """Stable requests after which the pick stands."""
+SHOWN = 0.05
+"""A margin is read within a bucket only if this share of stable's requests, at least, is below that bucket.
+
+A time of 23 ms that varies by 5 % lies in one bucket of vLLM's: 2 % more of it may be two or fifty times as many
+requests beyond 25 ms, and no counts at 10 and 25 ms say which.
+"""
 
 
 def around(limit: float, bounds: Sequence[float]) -> tuple[int, int]:
@@ -41,18 +50,30 @@ def nearest(share: float, cumulative: Sequence[float]) -> int | None:
     return best
 
 
-def allowed_ratio(index: int, slower: float, cumulative: Sequence[float], bounds: Sequence[float]) -> float:
+def allowed_ratio(
+    index: int, slower: float, cumulative: Sequence[float], bounds: Sequence[float], *, shown: bool = True
+) -> float:
     """How many times stable's exceedances of a bound a canary may have that is `slower` times as slow (1.1: 10 %).
 
     A canary with every latency times `slower` exceeds b as often as stable exceeds b / slower: read off stable's
-    history, on a straight line between bounds in log-log scale.
+    history between bounds as log-normal times lie there: on a straight line of normal quantiles and the logarithm of
+    time. Where the buckets do not show how they are spread, of the logarithms of counts and time, which allows less.
     """
     here = max(cumulative[-1] - cumulative[index], 0.5)
-    ratio = _exceeding(bounds[index] / slower, cumulative, bounds) / here
+    ratio = _exceeding(bounds[index] / slower, cumulative, bounds, shown=shown) / here
     return max(ratio, 1.0)
 
 
-def _exceeding(value: float, cumulative: Sequence[float], bounds: Sequence[float]) -> float:
+def readable(index: int, slower: float, cumulative: Sequence[float], bounds: Sequence[float]) -> bool:
+    """Whether `allowed_ratio` can be known: at a bound, or within a bucket below which stable is seen to begin."""
+    value = bounds[index] / slower
+    above = bisect_left(bounds, value * (1 - 1e-9))
+    if abs(bounds[above] - value) <= 1e-9 * value:
+        return True
+    return above > 0 and cumulative[above - 1] >= SHOWN * cumulative[-1]
+
+
+def _exceeding(value: float, cumulative: Sequence[float], bounds: Sequence[float], *, shown: bool) -> float:
     """How many of stable's requests took longer than `value` seconds."""
     total = cumulative[-1]
     low, low_count = 0.0, total
@@ -63,7 +84,10 @@ def _exceeding(value: float, cumulative: Sequence[float], bounds: Sequence[float
                 part = 0.0 if math.isinf(bound) or bound <= low else (value - low) / (bound - low)
                 return low_count + (beyond - low_count) * part
             part = log(value / low) / log(bound / low)
-            return low_count * power(beyond / low_count, part)
+            if not shown:
+                return low_count * power(beyond / low_count, part)
+            here, there = (special.normal_quantile(min(each, total - 0.5) / total) for each in (beyond, low_count))
+            return total * exp(special.log_normal_cdf(there + (here - there) * part))
         low, low_count = bound, beyond
     return low_count
 
@@ -102,9 +126,9 @@ class Pick:
     accuses: int
     """Requests beyond this one count against the canary."""
     clears: int
-    """Requests beyond this one count when the gate is to pass; -1 is below them all."""
+    """Requests beyond this one count when the gate is to pass; -1 is below them all. Stable's count here always."""
     ratio: float = 1.0
-    """How many times stable's exceedances are allowed."""
+    """How many times stable's exceedances are allowed; against a canary counted at another bound, as many."""
     requests: float = 0.0
     """Stable requests behind the pick."""
 
@@ -127,4 +151,11 @@ def pick(gate: GateConfig, before: Pick | None, edges: Sequence[float], history:
         return before
     here = quantile(gate.quantile, history, edges) or edges[index]
     slower = 1 + (rule.limit if rule.margin == "relative" else rule.limit / max(here, 1e-9))
-    return Pick(index, index, allowed_ratio(index, slower, history, edges), seen)
+    shown = readable(index, slower, history, edges)
+    ratio = allowed_ratio(index, slower, history, edges, shown=shown)
+    if shown:
+        return Pick(index, index, ratio, seen)
+    # Whoever is no slower than allowed exceeds a bound beyond the margin no oftener than stable exceeds this one. For
+    # a pass the least is allowed that a straight line makes of it: too little where stable is steep, never too much.
+    beyond = bisect_left(edges, edges[index] * slower * (1 - 1e-9))
+    return Pick(beyond, index, ratio, seen)

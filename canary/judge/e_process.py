@@ -73,6 +73,8 @@ class GateCounts(NamedTuple):
     """For sums: what the block is worth."""
     worse: tuple[float, float, float] = (0.0, 0.0, 0.0)
     """For sums with a limit: contrast, weight and information of "worse than stable"."""
+    clear_rho: float | None = None
+    """`rho` for the canary's case, where that is another: stable is then counted at the bound that clears."""
     x1: float = 0.0
     """Bad events of the first half of stable, for the A/A test."""
     n1: float = 0.0
@@ -374,7 +376,8 @@ def _clear(clear: Wealth, params: EProcessParams, block: GateCounts, noise: Nois
         if block.nc <= 0 or degraded:
             return clear
         trials = block.clear_xv + block.clear_xc
-        null = block.nv * block.rho / (block.nv * block.rho + block.nc)
+        rho = block.rho if block.clear_rho is None else block.clear_rho
+        null = block.nv * rho / (block.nv * rho + block.nc)
         size = trials
     if not share.usable(trials, null):
         return clear

@@ -152,6 +152,6 @@ def _slower(facts: Facts, ratio: float) -> float | None:
     history, edges, pick = facts.population.history.get(facts.gate.name), facts.known.get(facts.gate.name), facts.pick
     if pick is None or history is None or edges is None:
         return None
-    index = pick.accuses
+    index = pick.clears
     factor = _bisect(lambda slower: bounds.allowed_ratio(index, slower, history, edges) >= ratio, 1.0, 100.0)
     return factor - 1 if factor is not None else None

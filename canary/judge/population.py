@@ -96,7 +96,7 @@ def weigh(
             before, pick = pick, bounds.pick(gate, pick, known[gate.name], population.history.get(gate.name))
             if pick is not None and pick != before:
                 picks = {**picks, text: pick}
-                if before is not None and before.accuses != pick.accuses:
+                if before is not None and (before.accuses, before.clears) != (pick.accuses, pick.clears):
                     e = replace(e, baseline=e.baseline.forgetting())
         if new_stage:
             e = e.beginning_stage()

@@ -18,17 +18,20 @@ NO_SUM = (0.0, 0.0, 0.0)
 def numbers(case: GateConfig, arms: Sequence[ArmSums], pick: Pick | None, held: Sequence[float]) -> GateCounts:
     """What a block, by `told_apart`, means to one gate. With a single stable replica the scrape before is `held`."""
     (xv, nv), (xc, nc), *halves = counts(case, arms, None if pick is None else pick.accuses)
-    clear_xv, clear_xc, rho = xv, xc, case.rho
+    clear_xv, clear_xc, rho, clear_rho = xv, xc, case.rho, None
     if pick is not None:
         rho = pick.ratio
-        if pick.accuses != pick.clears:
+        if pick.accuses != pick.clears and case.relative:
+            (clear_xv, _), (xc, nc), *halves = counts(case, arms, pick.clears)
+            clear_xc, rho, clear_rho = xc, 1.0, pick.ratio
+        elif pick.accuses != pick.clears:
             (clear_xv, _), (clear_xc, _) = counts(case, arms[:2], pick.clears)
     summed = worse = NO_SUM
     if case.kind == "sums":
         summed = _contrast(case, (xv, nv), (xc, nc))
         if case.params is not None and case.params.union:
             worse = _worse(case, (xv, nv), (xc, nc), otherwise=summed)
-    seen = xv, nv, xc, nc, clear_xv, clear_xc, rho, *summed, worse
+    seen = xv, nv, xc, nc, clear_xv, clear_xc, rho, *summed, worse, clear_rho
     if halves:
         return GateCounts(*seen, *halves[0], *halves[1])
     x1, n1 = held

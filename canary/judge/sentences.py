@@ -101,7 +101,8 @@ def _failed(verdict: "GateVerdict", grounds: "GateGrounds") -> str:
     mine = f"{fmt.share(xv / nv)} of the canary's {gate.counted} {of} in the last {fmt.duration(grounds.seconds)}"
     said = f"{gate.spoken}: {mine} ({fmt.count(xv)} of {fmt.count(nv)})"
     if nc > 0:
-        said += f", {fmt.share(xc / nc)} of stable's ({fmt.count(xc)} of {fmt.count(nc)})"
+        beyond = "" if not gate.relative or grounds.buckets is None else f" longer than {fmt.seconds(grounds.buckets[0])}"
+        said += f", {fmt.share(xc / nc)} of stable's{beyond} ({fmt.count(xc)} of {fmt.count(nc)})"
     if gate.series == "histogram":
         limit = f"{limit}, {_value(verdict, gate.unit, 'canary')} on the canary"
         limit += f" and {_value(verdict, gate.unit, 'stable')} on stable" if verdict.stable is not None else ""
@@ -124,6 +125,9 @@ def _waiting(verdict: "GateVerdict", grounds: "GateGrounds") -> str:
             return f"{gate.spoken}: {values}; {gate.allowed} cannot be shown, since {first}."
         top = fmt.seconds(high) if high < math.inf else "none"
         buckets = f" (the buckets around that limit are {fmt.seconds(low)} and {top})"
+        if gate.relative:
+            fails = f"it fails only beyond {top}" if high < math.inf else "it cannot fail"
+            buckets = f" (its buckets around {fmt.seconds(low)} are too coarse for this margin: {fails})"
     sure = f"with {fmt.share(grounds.confidence)} confidence"
     if grounds.beyond:
         return f"{gate.spoken}: {values}; beyond the limit ({gate.allowed}){buckets}, but not yet with enough evidence."

@@ -45,7 +45,7 @@ class Both:
             update(e, params, block, question)
             for e, params, block in zip(self.one_by_one, self.rules, blocks, strict=True)
         ]
-        fields = [name for name in GateCounts._fields if name != "worse"]
+        fields = [name for name in GateCounts._fields if name not in {"worse", "clear_rho"}]
         told = np.array([[getattr(block, name) for name in fields] for block in blocks], float)
         columns = dict(zip(fields, told.T.copy(), strict=True))
         several = Blocks(single=columns.pop("single") > 0, **columns)

@@ -1,10 +1,13 @@
 """The bucket bounds that speak for a latency gate."""
 
 import math
+from collections.abc import Sequence
+from statistics import NormalDist
 
 import pytest
 
 from canary.judge import bounds, compile_gates
+from canary.spec.gates import gate
 from tests.canary.judge.worlds import FAST, FAST_LIKE_STABLE, plan
 
 EDGES = [0.1, 0.2, 0.5, 1.0, math.inf]
@@ -30,6 +33,39 @@ def test_a_slower_canary_may_exceed_the_bound_as_often_as_stable_exceeds_a_lower
     """0.2 s at 2.0 times as slow is stable's 0.1 s: exceeded by 500 instead of 100."""
     assert bounds.allowed_ratio(1, 2.0, HISTORY, EDGES) == pytest.approx(5.0)
     assert bounds.allowed_ratio(1, 1.0, HISTORY, EDGES) == pytest.approx(1.0)
+
+
+def _counted(edges: Sequence[float], middle: float, spread: float, requests: float = 1e6) -> list[float]:
+    """A histogram of log-normal times."""
+    return [requests * NormalDist(math.log(middle), spread).cdf(math.log(edge)) for edge in edges[:-1]] + [requests]
+
+
+ITL = [0.01, 0.025, 0.05, 0.075, 0.1, 0.15, math.inf]
+
+
+@pytest.mark.parametrize("spread", [0.4, 0.6, 0.8])
+@pytest.mark.parametrize("q", ["p50", "p95", "p99"])
+def test_r8_a_margin_is_read_within_buckets_that_show_how_times_are_spread(spread: float, q: str) -> None:
+    """A canary exactly 10 % slower, in buckets two and a half times as wide: it has what it is allowed."""
+    edges = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, math.inf]
+    case = compile_gates(plan(gate(f"latency {q} not worse than stable by 10%"))).tested[0]
+    history = _counted(edges, 0.12, spread)
+    pick = bounds.pick(case, None, edges, history)
+    assert pick is not None
+    if pick.accuses == pick.clears:
+        slower = _counted(edges, 0.132, spread)
+        assert pick.ratio == pytest.approx((1e6 - slower[pick.accuses]) / (1e6 - history[pick.accuses]), rel=1e-3)
+    else:
+        assert history[pick.clears - 1] < bounds.SHOWN * 1e6
+
+
+def test_r8_a_margin_that_buckets_cannot_show_is_held_against_a_bound_beyond_it() -> None:
+    """23 ms that vary by 5 %, in vLLM's buckets: 1 % more has twice as many tokens beyond 25 ms, 10 % twelve times."""
+    case = compile_gates(plan(gate("itl p95 not worse than stable by 10%"))).tested[0]
+    pick = bounds.pick(case, None, ITL, _counted(ITL, 0.023, 0.05))
+    assert pick is not None
+    assert (ITL[pick.accuses], ITL[pick.clears]) == (0.05, 0.025)
+    assert pick.ratio < 1.4, "for a pass no more than a straight line allows"
 
 
 def test_a_bound_that_stable_never_exceeds_allows_a_finite_ratio() -> None:
