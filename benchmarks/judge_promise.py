@@ -80,6 +80,10 @@ class World:
     wander_seconds: float = 300.0
     gateways: int = 0
     """So many proxies count instead of replicas."""
+    worth: float = 0.0
+    """Log-sd of what each request is worth, summed up as `kpi/revenue`; 0 for nothing."""
+    less: Level = _always
+    """Factor on what the canary's requests are worth."""
     harmed_at: float | None = None
     """When the canary is harmed; None for a healthy one."""
 
@@ -131,6 +135,19 @@ def blocks(world: World, seed: int) -> Iterator[Block]:
     names: dict[Arm, list[str]] = {}
     told: dict[str, list[PodBlock]] = {}
     for arm in ARMS:
+        if world.worth:
+            less = world.less(t) if arm == "canary" else np.ones(len(t))
+            names[arm] = []
+            for replica in range(world.replicas[arm]):
+                part = (share if arm == "canary" else 1 - share) / world.replicas[arm]
+                n = rng.poisson(world.rps * SCRAPE * part)
+                worth = [float(np.exp(rng.normal(0, world.worth, each)).sum()) for each in n.tolist()]
+                names[arm].append(f"{arm}-{replica}")
+                told[f"{arm}-{replica}"] = [
+                    PodBlock(float(of), 0.0, kpis={"revenue": (sum_ * factor, float(of))})
+                    for of, sum_, factor in zip(n.tolist(), worth, less.tolist(), strict=True)
+                ]
+            continue
         part, number = (share if arm == "canary" else 1 - share), world.replicas[arm]
         summed = np.zeros((world.gateways or number, len(t), 2 + len(world.edges)))
         for replica in range(number):
@@ -234,9 +251,25 @@ def _margins() -> list[World]:
     ]
 
 
+def _sums() -> list[World]:
+    """What requests are worth, with tails as those of revenue."""
+    gates = ("kpi/revenue drop <= 3%",)
+    return [
+        *(World(f"sums: log-normal with sd {sd:g}, canary alike", gates, worth=sd) for sd in (1.0, 2.0)),
+        *(
+            World(f"sums: log-normal with sd {sd:g}, canary 3 % less", gates, worth=sd, less=_after(0.0, 0.97))
+            for sd in (1.0, 2.0)
+        ),
+        *(
+            World(f"sums harm: sd {sd:g}, canary {1 - k:.0%} less", gates, worth=sd, less=_after(0.0, k), harmed_at=0.0)
+            for sd, k in ((0.5, 0.9), (1.0, 0.8), (2.0, 0.5))
+        ),
+    ]
+
+
 def worlds() -> list[World]:
     """All of them."""
-    return [*_limits(), *_shared(), *_margins()]
+    return [*_limits(), *_shared(), *_margins(), *_sums()]
 
 
 def interval(hits: int, n: int) -> tuple[float, float]:
