@@ -267,9 +267,25 @@ def _sums() -> list[World]:
     ]
 
 
+def _excluded() -> list[World]:
+    """Worlds for which `docs/judge.md` promises nothing: replicas that wander for minutes unseen, and cold caches."""
+    found = []
+    for gates, name in ((STRICT, "margins of 5 %"), (USUAL, "p95 by 10 %")):
+        one: dict[Arm, int] = {"canary": 1, "stable": 1}
+        found += [
+            World(f"wandering: 1 and 1 replica, {name}", gates, replicas=one, wander=0.05),
+            World(f"wandering: behind 2 proxies, {name}", gates, gateways=2, wander=0.05),
+            World(f"wandering: 1 and 4 replicas, {name}", gates, wander=0.05),
+            World(
+                f"cold: 30 % slower for 10 min, {name}", gates, slower=partial(_stepped, begin=0, end=600, factor=1.3)
+            ),
+        ]
+    return found
+
+
 def worlds() -> list[World]:
     """All of them."""
-    return [*_limits(), *_shared(), *_margins(), *_sums()]
+    return [*_limits(), *_shared(), *_margins(), *_sums(), *_excluded()]
 
 
 def interval(hits: int, n: int) -> tuple[float, float]:
