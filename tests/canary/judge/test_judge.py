@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass, field, replace
 
+import numpy as np
 import pytest
 from pydantic import TypeAdapter
 
@@ -11,7 +12,7 @@ from canary.judge import JudgeState, compile_gates
 from canary.observation import Counters, EvidenceSeen, PodCounters
 from canary.spec.models import CanarySpec, Gate
 from canary.verdict import Answer, GateVerdict, Judgement
-from canary.weights import ARMS, Weights
+from canary.weights import ARMS, Arm, Weights
 from tests.canary.judge.worlds import (
     CONVERSION,
     ERRORS_AT_MOST,
@@ -253,6 +254,28 @@ def test_when_both_arms_suffer_nobody_is_rolled_back_and_nobody_passes(gates: tu
     court.scrapes(15)
     assert court.says() is Answer.WAIT
     assert "stable's own history" in court.judgement.problem
+
+
+def test_r8_a_canary_within_a_margin_that_no_bucket_shows_is_neither_rolled_back_nor_passed() -> None:
+    """Nearly all of stable's answers take 14 to 30 ms, which is one bucket: 5 % more puts five times as many beyond."""
+    gate = FAST_LIKE_STABLE.model_copy(update={"limit": 0.1, "text": "latency p95 not worse than stable by 10%"})
+    court, edges = Court(plan(gate)), (0.01, 0.03, 0.1, math.inf)
+    rng, totals = np.random.default_rng(3), {arm: np.zeros(4) for arm in ARMS}
+    spread, court.stage = 0.06, 1
+    for k in range(300):
+        pods: dict[Arm, dict[str, PodCounters]] = {}
+        for arm, n, middle in (("stable", 750, 0.027), ("canary", 250, 0.027 * (1.05 if k > 100 else 1.0))):
+            z = (np.log(np.array(edges)) - math.log(middle)) / spread
+            below = np.array([0.5 * (1 + math.erf(each / math.sqrt(2))) for each in z])
+            totals[arm] += np.cumsum(rng.multinomial(n, np.diff(below, prepend=0.0)))
+            requests = float(totals[arm][-1])
+            latency = dict(zip(edges, totals[arm].tolist(), strict=True))
+            pods[arm] = {arm: PodCounters(requests, 0.0, {"latency": latency}, started_at=-1000.0)}
+        court.now += 1.0
+        court.look(Counters(court.now, pods))
+    verdict = court.gate(gate.text)
+    assert verdict.verdict is Answer.WAIT
+    assert "its buckets around 30 ms are too coarse for this margin: it fails only beyond 100 ms" in verdict.why
 
 
 @pytest.mark.parametrize("gate", [ERRORS_AT_MOST, CONVERSION_AT_LEAST])
