@@ -264,7 +264,8 @@ def test_r8_a_canary_within_a_margin_that_no_bucket_shows_is_neither_rolled_back
     spread, court.stage = 0.06, 1
     for k in range(300):
         pods: dict[Arm, dict[str, PodCounters]] = {}
-        for arm, n, middle in (("stable", 750, 0.027), ("canary", 250, 0.027 * (1.05 if k > 100 else 1.0))):
+        arms: list[tuple[Arm, int, float]] = [("stable", 750, 0.027), ("canary", 250, 0.02835 if k > 100 else 0.027)]
+        for arm, n, middle in arms:
             z = (np.log(np.array(edges)) - math.log(middle)) / spread
             below = np.array([0.5 * (1 + math.erf(each / math.sqrt(2))) for each in z])
             totals[arm] += np.cumsum(rng.multinomial(n, np.diff(below, prepend=0.0)))
