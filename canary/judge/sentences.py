@@ -101,7 +101,8 @@ def _failed(verdict: "GateVerdict", grounds: "GateGrounds") -> str:
     mine = f"{fmt.share(xv / nv)} of the canary's {gate.counted} {of} in the last {fmt.duration(grounds.seconds)}"
     said = f"{gate.spoken}: {mine} ({fmt.count(xv)} of {fmt.count(nv)})"
     if nc > 0:
-        beyond = "" if not gate.relative or grounds.buckets is None else f" longer than {fmt.seconds(grounds.buckets[0])}"
+        buckets = grounds.buckets if gate.relative else None  # stable is counted at the lower bound
+        beyond = "" if buckets is None else f" longer than {fmt.seconds(buckets[0])}"
         said += f", {fmt.share(xc / nc)} of stable's{beyond} ({fmt.count(xc)} of {fmt.count(nc)})"
     if gate.series == "histogram":
         limit = f"{limit}, {_value(verdict, gate.unit, 'canary')} on the canary"

@@ -142,6 +142,7 @@ def test_whole_rollouts_come_to_the_same_evidence_however_long_they_last(harm: f
                     weight,
                     weight * 0.02,
                     (0.0,) * 3,
+                    None,
                     x1,
                     n1,
                     x2,
