@@ -62,7 +62,7 @@ def test_a_twin_of_stable_passes_at_any_share(gate: Gate, share: float, *, token
 def test_idle_gpus_are_reported_apart() -> None:
     verdict = judged(LIMIT, 0.05)
     assert verdict.canary == pytest.approx(0.01333, rel=0.01)
-    assert "both at the same utilisation; with the idle time of their GPUs $0.06667 and $0.01404" in verdict.why
+    assert "both at the same utilisation; with the idle time of their GPUs $0.0667 and $0.014" in verdict.why
 
 
 @pytest.mark.parametrize("share", [0.05, 0.75])
