@@ -57,6 +57,10 @@ class Faults:
 
     no_traffic: bool = False
     """Nobody calls the service."""
+    hang: bool = False
+    """The canary begins every answer and finishes none."""
+    empty: bool = False
+    """The canary answers nothing under a good status, which a proxy that looks at answers counts as failures."""
     outage: Spell | None = None
     """Something that both variants need fails: errors of both arms are twenty times what they were."""
     stable_fails: Spell | None = None

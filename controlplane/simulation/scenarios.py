@@ -153,6 +153,20 @@ TABLE = (
         faults=Faults(start=float("inf")),
     ),
     Scenario(
+        "hang",
+        "The canary begins every answer with a 200 and finishes none; its readiness check goes on passing.",
+        "The hard stop holds what is begun against what finishes: it is rolled back.",
+        ROLLED_BACK,
+        faults=Faults(hang=True),
+    ),
+    Scenario(
+        "empty",
+        "The canary ends every answer at once: a 200 with nothing in it.",
+        "Empty answers are failures: it is rolled back within moments.",
+        ROLLED_BACK,
+        faults=Faults(empty=True),
+    ),
+    Scenario(
         "crash-loop",
         "With traffic on it, the canary's replicas crash, come back, and crash again.",
         "Its traffic goes back to stable the moment it is seen: it is rolled back.",

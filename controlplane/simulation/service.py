@@ -5,7 +5,7 @@ weights or of the set of ready pods, so every request is counted under the weigh
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.random import Generator
@@ -129,9 +129,13 @@ class Service:
         """One replica's running totals as a scrape finds them; times count from `epoch`."""
         levels, columns = self.traffic.levels, self.traffic.columns
         totals: list[float] = self.totals[row].tolist()
-        return PodCounters(
-            requests=totals[REQUESTS],
-            errors=totals[ERRORS],
+        served = totals[REQUESTS]
+        flawed = self.pods[row].arm == "canary"
+        if flawed and self._faults.hang:
+            totals = [0.0] * len(totals)
+        told = PodCounters(
+            requests=served,
+            errors=served if flawed and self._faults.empty else totals[ERRORS],
             histograms={
                 name: dict(zip((*bounds, math.inf), totals[columns[f"histogram/{name}"]], strict=True))
                 for name, bounds in levels.bounds.items()
@@ -141,6 +145,10 @@ class Service:
             gauges=self.traffic.engine.gauges(self.load),
             started_at=epoch + self.pods[row].ready_at,
         )
+        if not self._faults.hang:
+            return told
+        open_ = served if flawed else 0.0
+        return replace(told, totals={**told.totals, "begun": served, "cancelled": 0.0}, open=open_)
 
     def _start_seconds(self, arm: Arm) -> float:
         """How long a replica takes to be ready."""

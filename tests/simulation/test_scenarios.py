@@ -92,6 +92,12 @@ def test_a_slow_start_gets_no_traffic_before_it_is_ready() -> None:
     assert story.shifts[0].t >= 0.8 * SHORT_PLAN.spec.progress_deadline
 
 
+@pytest.mark.parametrize(("name", "said"), [("hang", "a hang."), ("empty", "failed in the last")])
+def test_a_canary_that_gives_no_answer_under_a_good_status_is_rolled_back(name: str, said: str) -> None:
+    (decided,) = [event for event in played(name, 0).events if event.reason == "GateFailed" and event.event == "phase"]
+    assert said in decided.message
+
+
 def test_r5_a_crashing_canary_loses_its_traffic_at_once() -> None:
     """The world says that the replicas are gone, and half a second later nobody is sent there."""
     story = played("crash-loop", 0)

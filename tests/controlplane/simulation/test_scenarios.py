@@ -11,8 +11,8 @@ def test_the_names_of_the_scenarios_are_those_that_other_tools_use() -> None:
     """They may become more; none may be renamed."""
     promised = (
         "healthy errors-x2 errors-x20 latency-20 tail-25 leak under-load intermittent kpi-5 shared-outage "
-        "stable-degrades no-traffic prometheus-down nan scrape-gaps counter-resets slow-start never-ready crash-loop "
-        "controller-killed store-down writes-rejected clock-jump"
+        "stable-degrades no-traffic prometheus-down nan scrape-gaps counter-resets slow-start never-ready "
+        "hang empty crash-loop controller-killed store-down writes-rejected clock-jump"
     )
     assert list(SCENARIOS) == promised.split()
 
