@@ -65,7 +65,7 @@ async def _looked(api: PrometheusApi, discovery: Discovery, clock: Clock, namesp
     if choice.profile is not None:
         found.append(await _interval(api, choice.profile))
     if choice.profile == "envoy-gateway":
-        found.append(await _clusters(discovery))
+        found += [await _clusters(discovery), await _unfinished(api)]
     return found
 
 
@@ -100,6 +100,22 @@ async def _interval(api: PrometheusApi, profile: str) -> Check:
             "scrape interval", "note", says, "Scrape the gateway's proxies every second or two: verdicts wait for it."
         )
     return Check("scrape interval", "ok", f"{says[:-1]}; give the operator that as --interval.")
+
+
+async def _unfinished(api: PrometheusApi) -> Check:
+    """Whether what hangs and lost clients are found by is kept: monitors of before an update leave it out."""
+    wanted = {row.series for row in PROFILES["envoy-gateway"] if row.feeds in {"begun", "open", "cancelled"}}
+    names = "|".join(sorted(wanted))
+    told = await api.query(f'count by (__name__) ({{__name__=~"{names}"}})')
+    missing = sorted(wanted - {each.metric.get("__name__", "") for each in told})
+    if not missing:
+        return Check("hangs", "ok", "What requests begin, have open and lose is scraped.")
+    return Check(
+        "hangs",
+        "problem",
+        f"Prometheus keeps no {' and no '.join(missing)}: a canary that never finishes its answers is not found.",
+        "Apply manifests/monitoring (or the chart) of this release again: older ones leave these counters out.",
+    )
 
 
 async def _clusters(discovery: Discovery) -> Check:

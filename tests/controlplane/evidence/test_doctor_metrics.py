@@ -22,6 +22,11 @@ class Known(PageServer):
     """Seconds between two scrapes."""
     scrapes = 3
     clock = 1000.0
+    kept: tuple[str, ...] = (
+        "envoy_cluster_upstream_rq_total",
+        "envoy_cluster_upstream_rq_active",
+        "envoy_cluster_upstream_cx_destroy_local_with_active_rq",
+    )
 
     def path_of(self, path: str, fields: Query) -> str:
         """By the query's text."""
@@ -36,6 +41,10 @@ class Known(PageServer):
             points = [[1000 + number * self.every, "1"] for number in range(self.scrapes)]
             self.put("/up", answer([{"metric": {"__name__": "up", "job": "proxies"}, "values": points}]))
             return "/up"
+        if query.startswith("count by (__name__)"):
+            kept = [{"metric": {"__name__": name}, "value": [1, "1"]} for name in self.kept if name in query]
+            self.put("/kept", answer(kept, "vector"))
+            return "/kept"
         if "count_over_time" in query:
             self.put("/count", answer([{"metric": {"job": "proxies"}, "value": [1, str(self.scrapes)]}], "vector"))
             return "/count"
@@ -62,6 +71,16 @@ async def test_a_prometheus_in_order_is_described(server: Known) -> None:
     assert "about every 1 s" in found["scrape interval"].says
     assert "envoy-gateway" in found["metrics profile"].says
     assert BACKEND in found["clusters by backend"].says
+
+
+async def test_counters_that_an_older_monitor_leaves_out_are_named_with_what_to_do(server: Known) -> None:
+    """A gateway that is scraped as before an update counts answers, and nothing that hangs."""
+    server.kept = server.kept[:1]
+    check = (await _checks(server))["hangs"]
+    assert check.state == "problem"
+    assert "keeps no envoy_cluster_upstream_cx_destroy_local_with_active_rq and no envoy_cluster" in check.says
+    assert "rq_active: a canary that never finishes its answers is not found" in check.says
+    assert "manifests/monitoring" in check.do
 
 
 async def test_scrapes_that_are_far_apart_and_a_clock_that_is_off_are_said(server: Known) -> None:
