@@ -1,8 +1,8 @@
 """A few at a time, and who goes next: in the order of need, or fairly among those who ask.
 
-Used for requests to the API server (`kubernetes/request_limiter.py`), by the roster, where a new leader takes rollouts
-up, and by what answers requests from outside, where no sender may keep the others out. The order is asked for at each
-turn, so that a rollout whose numbers have just turned bad does not wait behind hundreds that came before it.
+Used for requests to the API server (`kubernetes/request_limiter.py`), by the controller, where a new leader takes
+rollouts up, and by what answers requests from outside, where no sender may keep the others out. The order is asked for
+at each turn, so that a rollout whose numbers have just turned bad does not wait behind hundreds that came before it.
 """
 
 import asyncio

@@ -297,7 +297,7 @@ def _trace(operator: "Operator", key: "Key") -> str:
     """The id of the trace that a rollout's newest attempt is."""
     from controlplane.observability.trace import trace_id
 
-    charge = operator.roster.charges.get(key)
+    charge = operator.controller.charges.get(key)
     if charge is None or charge.rollout is None:
         return ""
     return trace_id(charge.rollout.name, charge.rollout.attempt, charge.rollout.began, key[0])

@@ -1,7 +1,7 @@
 """Work beside the rollouts that nobody waits for, such as writing histories and asking what a Prometheus has.
 
-Used by the roster and the world, each with its own. Whatever is wrong with a piece of work is said, and ends nothing
-else.
+Used by the controller and the world, each with its own. Whatever is wrong with a piece of work is said, and ends
+nothing else.
 """
 
 import asyncio

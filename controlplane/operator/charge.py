@@ -1,6 +1,6 @@
 """One rollout in our charge: a managed rollout, the world around it, and what has to be done after its end.
 
-Made by `roster.py` for a ModelCanary that has something to do, and dropped when it has not. Each pass looks at the
+Made by `controller.py` for a ModelCanary that has something to do, and dropped when it has not. Each pass looks at the
 caches, decides, and acts; nothing in here asks the API server except to write.
 """
 

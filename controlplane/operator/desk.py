@@ -1,7 +1,7 @@
 """The alert channels of rollouts in a cluster: secrets from Secrets, what was delivered remembered beside the history.
 
-Opened by the roster in the background: a Secret that cannot be read, or a channel that hangs, delays no rollout. What
-happened before a desk was open is told from the history.
+Opened by the controller in the background: a Secret that cannot be read, or a channel that hangs, delays no rollout.
+What happened before a desk was open is told from the history.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """What somebody else changed of ours: said once in an Event with their name, then repaired or paused, as the plan says.
 
-Asked by the roster after each pass. Repairing is no work of its own: every pass says where things should be.
+Asked by the controller after each pass. Repairing is no work of its own: every pass says where things should be.
 """
 
 from canary.observation import OperatorRequest, request_id

@@ -1,6 +1,6 @@
 """Kubernetes Events about rollouts: what `kubectl describe mcan` and `kubectl get events` show.
 
-Filled by the roster and by the notifiers of rollouts, which never wait: one worker writes them, at its leisure. An
+Filled by the controller and by the notifiers of rollouts, which never wait: one worker writes them, at its leisure. An
 Event's name follows from what it tells, so one that is told twice is there once.
 """
 

@@ -1,7 +1,7 @@
 """What happens when a ModelCanary is deleted: its traffic goes back to stable, its canary goes, stable and route stay.
 
-Asked by the roster while an object waits for our finalizer. The way back is the machine's own (an abort), with all of
-its care; only when that comes to no end, or the whole namespace goes, is the object let go without it.
+Asked by the controller while an object waits for our finalizer. The way back is the machine's own (an abort), with all
+of its care; only when that comes to no end, or the whole namespace goes, is the object let go without it.
 """
 
 import asyncio

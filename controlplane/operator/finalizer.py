@@ -1,6 +1,6 @@
 """The finalizer of a ModelCanary: it keeps a deleted one until its traffic is back on stable.
 
-Added before anything is started, taken off by the roster. Touches nothing else of the metadata.
+Added before anything is started, taken off by the controller. Touches nothing else of the metadata.
 """
 
 from collections.abc import Mapping

@@ -1,6 +1,6 @@
 """The whole history of rollouts, beside their status: a RolloutHistory each, one line of JSON an event, bounded.
 
-Written by the roster in the background, never before a decision: the status carries the newest events itself, so a
+Written by the controller in the background, never before a decision: the status carries the newest events itself, so a
 crash between the two writes loses nothing. Events are recognised by their ids, so writing them again changes nothing.
 It is a kind of its own: the operator needs no right on ConfigMaps, and who may edit a rollout cannot edit its record.
 """

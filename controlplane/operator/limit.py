@@ -1,7 +1,8 @@
 """How many rollouts one namespace may have under way, and whose turn it is where more would begin.
 
-Asked by the roster before it begins a rollout. A place is taken from the first pass to the last thing put away; whoever
-waits begins in the order in which the ModelCanaries were created. What is under way already is never ended by this.
+Asked by the controller before it begins a rollout. A place is taken from the first pass to the last thing put away;
+whoever waits begins in the order in which the ModelCanaries were created. What is under way already is never ended by
+this.
 """
 
 from bisect import bisect_left, insort

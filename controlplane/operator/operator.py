@@ -16,6 +16,7 @@ from controlplane.kubernetes.api import Kube, Object
 from controlplane.kubernetes.cache import Key
 from controlplane.kubernetes.election import Election
 from controlplane.operator.charge import Charge
+from controlplane.operator.controller import RolloutController
 from controlplane.operator.desk import Desks
 from controlplane.operator.events import Events
 from controlplane.operator.following import Following, following
@@ -27,7 +28,6 @@ from controlplane.operator.pokes import Pokes, is_urgent
 from controlplane.operator.profile import Looks, look
 from controlplane.operator.request_policy import RequestPolicy
 from controlplane.operator.rollout_log import RolloutLog
-from controlplane.operator.roster import Roster
 from controlplane.operator.scheduler import Priority, Scheduler
 from controlplane.operator.settings import LEASE_NAME, Settings
 from controlplane.operator.sweeping import swept
@@ -109,7 +109,7 @@ class Operator:
             ),
             gateways=caches.gateways,
         )
-        self.roster = Roster(
+        self.controller = RolloutController(
             kube,
             canaries,
             self._world,
@@ -136,7 +136,7 @@ class Operator:
             verified=lambda: self.policy.in_force,
             earlier_histories=settings.earlier_histories,
         )
-        self._world.claims.concerns, self._world.news = pokes.touch, self.roster.metrics_read
+        self._world.claims.concerns, self._world.news = pokes.touch, self.controller.metrics_read
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set. Raises `BadInput` before anything starts, for an address that cannot be had."""
@@ -177,39 +177,39 @@ class Operator:
             await self._lead(0, stop)
             return
         async with asyncio.TaskGroup() as tasks:
-            standby = tasks.create_task(self.roster.standby.run(), name="standby")
+            standby = tasks.create_task(self.controller.standby.run(), name="standby")
             try:
                 await self._election.lead(lambda fence: self._lead(fence, stop))
             finally:
                 standby.cancel()
-                self.roster.standby.clear()
+                self.controller.standby.clear()
 
     async def _lead(self, fence: int, stop: asyncio.Event) -> None:
         """Carry out all rollouts until `stop`, or until cancelled because the lease is lost."""
-        await self.roster.standby.relieve()
+        await self.controller.standby.relieve()
         self.leadership.begin(fence)
         self.leading = True
-        under_way, ready = len(self.following.canaries), self.roster.standby.ready
+        under_way, ready = len(self.following.canaries), self.controller.standby.ready
         self._say(None, f"Carrying out the rollouts of {under_way} ModelCanaries, {ready} of which were kept ready.")
         try:
             with swept() as sweep:
                 await self._serve(stop, sweep)
         finally:
             self.leading = False
-            self.roster.standby.resume()
+            self.controller.standby.resume()
 
     async def _serve(self, stop: asyncio.Event, sweep: Callable[[], None]) -> None:
         """What the leader does; `sweep` is called when nobody waits for anything."""
         async with asyncio.TaskGroup() as tasks:
             running = [
-                tasks.create_task(self.roster.run(), name="roster"),
-                tasks.create_task(self.scheduler.ticker.run(self.roster.tick, sweep), name="ticker"),
+                tasks.create_task(self.controller.run(), name="controller"),
+                tasks.create_task(self.scheduler.ticker.run(self.controller.tick, sweep), name="ticker"),
                 *(tasks.create_task(each()) for each in self.duties),
             ]
             await stop.wait()
             for each in running[1:]:
                 each.cancel()
-            await self.roster.drain(GRACE)
+            await self.controller.drain(GRACE)
             running[0].cancel()
 
     async def _end(self, working: "asyncio.Task[None]") -> None:
@@ -248,12 +248,14 @@ class Operator:
             tally=self.tally,
             leading=self.leading,
             under_way=[
-                (key[0], charge.rollout) for key, charge in self.roster.charges.items() if charge.rollout is not None
+                (key[0], charge.rollout)
+                for key, charge in self.controller.charges.items()
+                if charge.rollout is not None
             ],
             queued=len(self.scheduler),
             events_lost=self.events.lost,
             requests=getattr(self._kube, "counts", {}),
-            ready=self.roster.standby.ready,
+            ready=self.controller.standby.ready,
         )
 
     def _told(self, key: Key, kind: Literal["Normal", "Warning"], reason: str, sentence: str) -> None:

@@ -1,4 +1,4 @@
-"""What a ModelCanary asks for, and whether anything is left to do about it. Pure; asked by the roster at every change.
+"""What a ModelCanary asks for, and whether anything is left to do. Pure; asked by the controller at every change.
 
 Reading a spec costs a millisecond or two, so a thousand ModelCanaries at rest are told from the others by their status
 alone.

@@ -9,10 +9,10 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from controlplane.operator.queue import WorkQueue
-from controlplane.operator.rollcall import RollCall
+from controlplane.operator.delay_queue import DelayQueue
+from controlplane.operator.tick_dispatch import TickDispatcher
 from controlplane.operator.ticker import Ticker
-from controlplane.operator.timers import Timers
+from controlplane.operator.workqueue import WorkQueue
 
 WORKERS, RESERVED = 512, 32
 """Passes at the same time; reserved ones are for urgent keys.
@@ -46,8 +46,8 @@ class Scheduler(Generic[K]):
         self._on_bug = on_bug
         self._is_open = False
         self._queue: WorkQueue[K] = WorkQueue()
-        self._delays: Timers[K] = Timers(self.add)
-        self._dispatcher: RollCall[K] = RollCall(self.add, self._processed, ticker.is_reading)
+        self._delays: DelayQueue[K] = DelayQueue(self.add)
+        self._dispatcher: TickDispatcher[K] = TickDispatcher(self.add, self._processed, ticker.is_reading)
 
     def __len__(self) -> int:
         """How many keys wait for a worker."""
@@ -89,7 +89,7 @@ class Scheduler(Generic[K]):
                 await self._queue.run(work, workers=WORKERS, reserved=RESERVED)
         finally:
             self._is_open = False
-            self._queue, self._delays = WorkQueue(), Timers(self.add)
+            self._queue, self._delays = WorkQueue(), DelayQueue(self.add)
 
     async def drain(self) -> None:
         """Begin nothing new, and wait until nothing is under way."""

@@ -1,7 +1,7 @@
 """Writes histories, a moment after something happened and a few at a time: nobody waits for them.
 
-Used by the roster. A new leader looks through the histories of all that it takes up, and those must not stand before a
-rollback in the API server's queue.
+Used by the controller. A new leader looks through the histories of all that it takes up, and those must not stand
+before a rollback in the API server's queue.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Where one rollout happens: its variants, its route and its numbers, in one hand. What the roster needs of a cluster.
+"""Where one rollout happens: its variants, route and numbers, in one hand. What the controller needs of a cluster.
 
 Implemented by `world.py` over the real adapters, and by tests in memory.
 """

@@ -2,7 +2,7 @@
 
 Run by `operator.py`. For every unfinished rollout the plan is read, the state parsed, the site open, the past asked
 for; the numbers are read at the leader's own pace, and the newest are kept for the judge. Nothing is written and
-nothing decided: what is kept counts only if the claim shows that it is still the newest (`roster.py`).
+nothing decided: what is kept counts only if the claim shows that it is still the newest (`controller.py`).
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """Rollouts in the status of their ModelCanaries: behind the port `RolloutStore`, compare-and-swap on `status.version`.
 
-Used by the roster, one store a namespace. Reads come from the cache except where a decision is about to be based on
+Used by the controller, one store a namespace. Reads come from the cache except where a decision is about to be based on
 them (`load`). A JSON patch that begins with a `test` makes the swap; edits of spec and metadata do not disturb it. A
 writer whose term of office is over (a smaller fence) is refused. The whole history is `history.py`'s business.
 """

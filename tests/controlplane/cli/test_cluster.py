@@ -11,7 +11,7 @@ from testing.fake_apiserver.kube import MemoryKube
 
 
 def test_s14_what_one_namespace_may_take_is_what_the_options_say(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each cache and the roster of the operator that is made of them."""
+    """Each cache and the controller of the operator that is made of them."""
     given: list[InACluster] = []
 
     def run(options: InACluster, *_: object) -> int:
@@ -26,6 +26,6 @@ def test_s14_what_one_namespace_may_take_is_what_the_options_say(monkeypatch: py
         clock = VirtualClock()
         operator = Operator(_settings(options, 1.0), MemoryKube(clock), clock=clock, say=lambda *_: None)
         names = [{"metadata": {"name": str(number), "namespace": "models"}} for number in range(200)]
-        begun = [each for each in names if not operator.roster.limit.refusal(each)]
+        begun = [each for each in names if not operator.controller.limit.refusal(each)]
         told.append(({each.cache.allowance.most for each in operator.following.reflectors}, len(begun)))
     assert told == [({32 * 2**20}, 100), ({64 * 2**20}, 2)]

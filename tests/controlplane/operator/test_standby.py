@@ -51,7 +51,7 @@ async def changing_hands(town: Town) -> AsyncIterator[tuple[Office, Office, Call
 
 def ready(office: Office) -> Ready:
     """What it has of the rollout."""
-    return office.roster.standby._ready[KEY]
+    return office.controller.standby._ready[KEY]
 
 
 @plays_alone
@@ -59,8 +59,8 @@ async def test_a_standby_writes_nothing_and_tells_nobody(town: Town) -> None:
     async with changing_hands(town) as (_, second, _kill):
         await asyncio.sleep(60)
         assert second.life.told == []
-        assert second.roster.charges == {}
-        assert len(second.roster.standby) == 1
+        assert second.controller.charges == {}
+        assert len(second.controller.standby) == 1
 
 
 @plays_alone
@@ -97,11 +97,11 @@ async def test_the_judge_has_seen_everything_however_long_the_standby_waited(tow
     async with changing_hands(town) as (first, second, kill):
         await asyncio.sleep(10 * MOST_OVERHEARD)
         assert len(ready(second).charge._overheard) < MOST_OVERHEARD
-        there = first.roster.charges[KEY].rollout
+        there = first.controller.charges[KEY].rollout
         kill()
         second.called.set()
-        await town.until(lambda: KEY in second.roster.charges, seconds=1)
-        here = second.roster.charges[KEY].rollout
+        await town.until(lambda: KEY in second.controller.charges, seconds=1)
+        here = second.controller.charges[KEY].rollout
         assert here is not None
         assert there is not None
         assert here.served == pytest.approx(there.served, rel=0.05)
@@ -120,7 +120,7 @@ async def test_what_the_leader_saves_is_made_ready_again(town: Town) -> None:
         await town.ask("abort")
         await town.until(town.at_rest)
         await asyncio.sleep(3)
-        assert len(second.roster.standby) == 0
+        assert len(second.controller.standby) == 0
         assert second.life.told == []
 
 
@@ -145,7 +145,7 @@ def test_s14_one_that_nobody_can_tell_at_rest_or_not_keeps_no_other_from_being_r
             await town.until(lambda: town.status().get("phase") == "Paused")
             await asyncio.sleep(3)
             assert ready(second).version > version
-            assert len(second.roster.standby) == 1
+            assert len(second.controller.standby) == 1
 
     play(story())
 
@@ -162,8 +162,10 @@ async def test_r2_what_was_saved_behind_the_standbys_back_is_read_before_anythin
         assert ready(second).version == known
         kill()
         second.called.set()
-        await town.until(lambda: KEY in second.roster.charges and second.roster.charges[KEY].rollout is not None)
-        rollout = second.roster.charges[KEY].rollout
+        await town.until(
+            lambda: KEY in second.controller.charges and second.controller.charges[KEY].rollout is not None
+        )
+        rollout = second.controller.charges[KEY].rollout
         assert rollout is not None
         assert rollout.phase.value == "Paused"
         assert town.status()["fence"] == second.fence
@@ -174,12 +176,12 @@ async def test_r2_what_was_saved_behind_the_standbys_back_is_read_before_anythin
 async def test_r2_a_late_write_of_the_old_leader_is_refused_after_a_warm_take_over(town: Town) -> None:
     """A leader that stood still for a while and believes in its term saves nothing, so it raises nothing."""
     async with changing_hands(town) as (first, second, _kill):
-        rollout = first.roster.charges[KEY].rollout
+        rollout = first.controller.charges[KEY].rollout
         assert rollout is not None
         version = int(town.status()["version"])
         second.called.set()
         await town.until(lambda: town.status()["fence"] == second.fence, seconds=1)
-        store = first.roster.store(PLACE)
+        store = first.controller.store(PLACE)
         with pytest.raises(Conflict):
             await store.save(rollout, "late", version)
         with pytest.raises(Conflict, match="carries out the rollouts by now"):
@@ -193,7 +195,7 @@ async def test_r2_a_late_write_of_the_old_leader_is_refused_after_a_warm_take_ov
 async def test_r2_a_late_write_that_was_already_on_its_way_is_refused_by_the_server(town: Town) -> None:
     """It was checked against the old fence and sent; the claim came first."""
     async with changing_hands(town) as (first, second, _kill):
-        rollout = first.roster.charges[KEY].rollout
+        rollout = first.controller.charges[KEY].rollout
         assert rollout is not None
         version = int(town.status()["version"])
         first.kube.latency = 2.0
@@ -201,7 +203,7 @@ async def test_r2_a_late_write_that_was_already_on_its_way_is_refused_by_the_ser
 
             async def late() -> None:
                 with pytest.raises(Conflict):
-                    await first.roster.store(PLACE).save(rollout, "late", version)
+                    await first.controller.store(PLACE).save(rollout, "late", version)
 
             tasks.create_task(late())
             await asyncio.sleep(0.1)
@@ -241,14 +243,14 @@ async def _not_opened(town: Town, why: Exception) -> None:
         tried.append(object_["metadata"]["resourceVersion"])
         raise why
 
-    second.roster.standby._prepare = no
+    second.controller.standby._prepare = no
     async with asyncio.TaskGroup() as tasks:
         running = [tasks.create_task(first.live())]
         await town.until(lambda: town.status().get("phase") == "Analyzing")
         await asyncio.sleep(20)
         running.append(tasks.create_task(second.stand_by()))
         await asyncio.sleep(20)
-        assert len(second.roster.standby) == 0
+        assert len(second.controller.standby) == 0
         assert 1 <= len(tried) == len(set(tried)) < 5
         for task in running:
             task.cancel()
@@ -270,11 +272,11 @@ def test_a_bug_met_by_one_rollout_keeps_no_other_from_being_ready() -> None:
             await town.until(lambda: all(town.status(f"chat-{each}").get("phase") == "Analyzing" for each in range(3)))
             running.append(tasks.create_task(second.stand_by()))
             await asyncio.sleep(20)
-            charge = second.roster.standby._ready[PLACE, "chat-1"].charge
+            charge = second.controller.standby._ready[PLACE, "chat-1"].charge
             with pytest.MonkeyPatch.context() as patched:
                 patched.setattr(charge, "overhear", broken)
                 await asyncio.sleep(5)
-            ready = {name for _, name in second.roster.standby._ready}
+            ready = {name for _, name in second.controller.standby._ready}
             for task in running:
                 task.cancel()
         return town, ready

@@ -1,7 +1,7 @@
 """A cluster on a desk: an API server in memory, rollouts whose worlds are in memory too, and operators that can die.
 
-Used by the tests of the roster. Everything that an operator writes, to the API server, a route or a platform, is a line
-at which it can be killed, before it takes effect or after. What is true in the worlds outlives every operator.
+Used by the tests of the controller. Everything that an operator writes, to the API server, a route or a platform, is a
+line at which it can be killed, before it takes effect or after. What is true in the worlds outlives every operator.
 """
 
 import asyncio
@@ -18,6 +18,7 @@ from controlplane.kubernetes.api import Object
 from controlplane.kubernetes.cache import Cache, Key
 from controlplane.kubernetes.resources import MODEL_CANARY, NAMESPACE
 from controlplane.operator.charge import Charge
+from controlplane.operator.controller import RolloutController
 from controlplane.operator.desk import Desks
 from controlplane.operator.events import Events
 from controlplane.operator.following import outlined_canary, slim_canary
@@ -26,7 +27,6 @@ from controlplane.operator.limit import MOST_ROLLOUTS
 from controlplane.operator.pokes import Pokes, is_urgent
 from controlplane.operator.reading import is_at_rest
 from controlplane.operator.rollout_log import RolloutLog
-from controlplane.operator.roster import Roster
 from controlplane.operator.scheduler import Priority, Scheduler
 from controlplane.operator.site import Drift
 from controlplane.operator.store import stored_in
@@ -249,7 +249,7 @@ class RouterOf:
 
 
 class Office:
-    """One operator: its caches, its roster, its tick. Lives as long as `life` lets it."""
+    """One operator: its caches, its controller, its tick. Lives as long as `life` lets it."""
 
     def __init__(self, town: "Town", life: Life, fence: int, most: int = MOST_ROLLOUTS) -> None:
         self.town, self.life, self.fence = town, life, fence
@@ -279,7 +279,7 @@ class Office:
             log.bug,
         )
         Pokes(self.canaries, charges, self.scheduler.add)
-        self.roster = Roster(
+        self.controller = RolloutController(
             self.kube,
             self.canaries,
             self,
@@ -317,19 +317,19 @@ class Office:
             await self._listed.wait()
             tasks.create_task(self.events.run())
             tasks.create_task(self._tick())
-            tasks.create_task(self.roster.run())
+            tasks.create_task(self.controller.run())
 
     async def stand_by(self) -> None:
         """Follow the server and keep ready until called; then lead."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._follow())
             await self._listed.wait()
-            tasks.create_task(self.roster.standby.run())
+            tasks.create_task(self.controller.standby.run())
             await self.called.wait()
-            await self.roster.standby.relieve()
+            await self.controller.standby.relieve()
             tasks.create_task(self.events.run())
             tasks.create_task(self._tick())
-            tasks.create_task(self.roster.run())
+            tasks.create_task(self.controller.run())
 
     async def _follow(self) -> None:
         while True:
@@ -348,9 +348,9 @@ class Office:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(1.0)
-            for charge in self.roster.charges.values():
+            for charge in self.controller.charges.values():
                 charge.changed = True  # nothing in a place is an object that a cache could tell of
-            await self.roster.tick()
+            await self.controller.tick()
 
 
 class Town:

@@ -1,6 +1,6 @@
 """When each rollout wants to be looked at again: one heap and one sleeper for all of them.
 
-Set by the roster after every pass. A key has one time, the one that was set last; a key without one costs nothing.
+Set by the controller after every pass. A key has one time, the one that was set last; a key without one costs nothing.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 K = TypeVar("K")
 
 
-class Timers(Generic[K]):
+class DelayQueue(Generic[K]):
     """Times on the event loop's clock, which never jumps."""
 
     def __init__(self, due: Callable[[K], None]) -> None:

@@ -1,8 +1,8 @@
-"""All rollouts of the cluster that have something to do: who they are, and when each is looked at.
+"""The ModelCanary controller: which rollout a key wants carried out, taking it up, and one pass over it.
 
 Run by `operator.py` while this replica leads. Driven by pokes: changes in the caches, ticks of the metrics, times that
 rollouts asked for, requests of people. Nothing polls: a ModelCanary at rest costs the cache its object, and no more.
-What one of them does in a pass is `charge.py`'s business; here is only which plan is whose turn.
+When a key's turn comes is `scheduler.py`'s business, what a rollout does in a pass is `charge.py`'s.
 """
 
 import asyncio
@@ -28,9 +28,9 @@ from controlplane.operator.farewell import Farewell
 from controlplane.operator.finalizer import hold, is_held, is_leaving
 from controlplane.operator.leadership import Leadership
 from controlplane.operator.limit import MOST_ROLLOUTS, RolloutLimit
-from controlplane.operator.petitions import Petitions, nothing_to_allow
 from controlplane.operator.reading import Reading, held_back, is_at_rest, is_queued, is_refused, read
 from controlplane.operator.request import requests_in
+from controlplane.operator.request_responder import RequestResponder, nothing_to_allow
 from controlplane.operator.rollout_log import RolloutLog
 from controlplane.operator.scheduler import Scheduler
 from controlplane.operator.scribe import Scribe
@@ -55,7 +55,7 @@ AFTER_A_BUG = 5.0
 """Seconds until a rollout is looked at again whose pass ended in a bug of ours."""
 
 
-class Roster:
+class RolloutController:
     """The rollouts in our charge, by namespace and name."""
 
     def __init__(
@@ -82,7 +82,7 @@ class Roster:
         """`canaries`: every ModelCanary; `charges`: filled here, with the rollouts under way.
 
         `known`: what plans may name, None for the package's own; `most`: rollouts of a namespace; `allow_retry`: see
-        `Petitions`; `verified`, `earlier_histories`: see `Stores`.
+        `RequestResponder`; `verified`, `earlier_histories`: see `Stores`.
         """
         self.charges = charges
         self._scheduler, self._leadership, self._log = scheduler, leadership, log
@@ -91,7 +91,7 @@ class Roster:
         say = functools.partial(log.say, None)
         self._background = Background(say, log.count_bug)
         self._means = Means(clock, interval, self._background.spawn, self._decided)
-        self._petitions = Petitions(events, self.store, allow_retry)
+        self._responder = RequestResponder(events, self.store, allow_retry)
         self._turns: Turns[Key] = Turns(CLAIMS_AT_A_TIME, scheduler.priority.order)
         self.standby = Standby(canaries, self._prepare, sites.tick, period=interval, say=say)
         """Runs while another replica leads."""
@@ -319,7 +319,7 @@ class Roster:
             if again or not (why := held_back(stored, reading.plan, retry)):
                 return Task(reading.plan, to_text(reading.plan), reading.revision)
             self._readings[key] = replace(reading, plan=None, faults=(why,))
-        await self._petitions.refuse(object_, asked, "nothing is under way")
+        await self._responder.refuse(object_, asked, "nothing is under way")
         return None
 
     async def _reread(self, key: Key, charge: Charge, object_: Object) -> None:
@@ -363,7 +363,7 @@ class Roster:
         if not charge.over and has_news(shown, rollout.verdicts):
             self._background.spawn(self.store(key[0]).show(rollout))
         if any(not each or each.id in rollout.answered for each in requests_in(object_).values()):
-            self._background.spawn(self._petitions.put_away(object_))
+            self._background.spawn(self._responder.put_away(object_))
         self._scribe.write(self.store(key[0]).books, object_, at_once=charge.over)
 
     async def _note(self, key: Key) -> None:

@@ -1,6 +1,6 @@
 """Requests of people that no rollout is there to answer, and annotations that nobody understands: told, and removed.
 
-Used by the roster. What a rollout under way answers is `canary.requests`' business.
+Used by the controller. What a rollout under way answers is `canary.requests`' business.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -17,7 +17,7 @@ SHOWN = 3
 VERBS = "promote, pause, resume, abort, retry or approve"
 
 
-class Petitions:
+class RequestResponder:
     """Answers for all namespaces."""
 
     def __init__(

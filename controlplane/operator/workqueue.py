@@ -1,7 +1,7 @@
 """Which rollout is looked at next: each at most once at a time, those that lower traffic before all others.
 
-Filled by the roster, worked off by its workers. A key that is poked while it waits is still one key; one that is poked
-while it is worked on is worked on again. Holds no rollouts and decides nothing about them.
+Filled by the controller, worked off by its workers. A key that is poked while it waits is still one key; one that is
+poked while it is worked on is worked on again. Holds no rollouts and decides nothing about them.
 """
 
 import asyncio

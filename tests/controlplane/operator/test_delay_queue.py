@@ -3,14 +3,14 @@
 import asyncio
 import math
 
-from controlplane.operator.timers import Timers
+from controlplane.operator.delay_queue import DelayQueue
 from controlplane.simulation.clock import play
 
 
 def test_keys_are_called_in_their_order_and_only_by_their_last_wish() -> None:
     async def story() -> list[tuple[str, float]]:
         loop, called = asyncio.get_running_loop(), list[tuple[str, float]]()
-        timers = Timers[str](lambda key: called.append((key, loop.time())))
+        timers = DelayQueue[str](lambda key: called.append((key, loop.time())))
         async with asyncio.TaskGroup() as tasks:
             running = tasks.create_task(timers.run())
             timers.set("late", 9.0)
@@ -33,7 +33,7 @@ def test_wishes_that_were_replaced_do_not_pile_up() -> None:
     """A rollout that asks for a look four times a second for a week must not cost memory."""
 
     async def story() -> int:
-        timers = Timers[str](lambda _key: None)
+        timers = DelayQueue[str](lambda _key: None)
         async with asyncio.TaskGroup() as tasks:
             running = tasks.create_task(timers.run())
             for _ in range(200):

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from controlplane.operator.queue import WorkQueue
+from controlplane.operator.workqueue import WorkQueue
 from controlplane.simulation.clock import play
 
 

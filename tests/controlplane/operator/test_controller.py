@@ -1,4 +1,4 @@
-"""The roster with whole rollouts, in virtual time, on an API server in memory."""
+"""The controller with whole rollouts, in virtual time, on an API server in memory."""
 
 import asyncio
 from typing import Any
@@ -25,7 +25,7 @@ def events(town: Town) -> list[tuple[str, str]]:
 async def ask(town: Town, verb: Verb, **more: Any) -> None:
     """A person asks, as `kubectl canary` does."""
     office = town.office()
-    await office.roster.store(PLACE).ask(NAME, OperatorRequest(f"{verb}-1", verb, "ann", town.clock.now(), **more))
+    await office.controller.store(PLACE).ask(NAME, OperatorRequest(f"{verb}-1", verb, "ann", town.clock.now(), **more))
 
 
 @plays
@@ -39,7 +39,7 @@ async def test_a_good_canary_is_promoted_and_the_old_variant_put_away(town: Town
     told = {each["type"]: each["status"] for each in status["conditions"]}
     ended = {"Accepted": "True", "Ready": "True", "Progressing": "False"}
     assert told == {**ended, "Degraded": "False", "Blind": "False", "Drifted": "False"}
-    assert office.roster.charges == {}
+    assert office.controller.charges == {}
 
 
 @plays
@@ -64,7 +64,7 @@ async def test_a_rollout_that_ended_is_not_begun_again(town: Town, office: Offic
     await town.kube.patch(MODEL_CANARY, PLACE, NAME, label)
     await asyncio.sleep(600)
     assert town.status()["attempt"] == 1
-    assert office.roster.charges == {}
+    assert office.controller.charges == {}
 
 
 @plays
@@ -160,7 +160,7 @@ async def test_an_edited_plan_waits_until_the_one_before_gave_its_traffic_back(t
     assert town.place().router.history[-2][1] == HALF
     await town.until(town.at_rest)
     assert town.status()["result"] == "promoted"
-    history = await office.roster.store(PLACE).history(NAME, 1)
+    history = await office.controller.store(PLACE).history(NAME, 1)
     assert history[-1].evidence["result"] == "superseded"
 
 
@@ -238,7 +238,7 @@ async def test_a_deleted_modelcanary_goes_once_its_traffic_is_back(town: Town, o
     farewell = next(note for reason, note in events(town) if reason == "Deleted")
     assert "v1 serves on" in farewell
     assert "kubectl -n models delete httproute/chat inferenceservice/chat-v1" in farewell
-    assert office.roster.charges == {}
+    assert office.controller.charges == {}
 
 
 @plays
@@ -301,7 +301,7 @@ async def test_who_raised_the_share_is_named_though_the_same_pass_takes_it_back(
         patched.setattr(place.router, "set_weights", put_right)
         place.drifts = [Drift(sentence, "kubectl-patch", of_route=True)]
         await write(Weights.of_share(0.9))
-        office.roster.charges[KEY].changed = True  # as the cache of routes says
+        office.controller.charges[KEY].changed = True  # as the cache of routes says
         office.scheduler.add(KEY)
         await town.until(town.at_rest)
     assert place.drifts == []
@@ -376,7 +376,7 @@ async def test_the_whole_history_is_kept_beside_the_status(town: Town, office: O
     book = town.kube.objects(ROLLOUT_HISTORY)[PLACE, NAME]
     [owner] = book["metadata"]["ownerReferences"]
     assert owner["uid"] == town.kube.objects(MODEL_CANARY)[KEY]["metadata"]["uid"]
-    history = await office.roster.store(PLACE).history(NAME)
+    history = await office.controller.store(PLACE).history(NAME)
     rollout = town.rollout()
     assert rollout is not None
     assert [event.id for event in history] == [f"chat/1/{number}" for number in range(1, rollout.events + 1)]

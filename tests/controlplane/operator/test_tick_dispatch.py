@@ -8,7 +8,7 @@ import pytest
 
 from canary.weights import ALL_STABLE
 from controlplane.kubernetes.cache import Key
-from controlplane.operator.rollcall import HEAD_START, RollCall
+from controlplane.operator.tick_dispatch import HEAD_START, TickDispatcher
 from controlplane.simulation.clock import play
 from tests.controlplane.operator.town import PLACE, Office, Town, a_spec, plays
 
@@ -24,7 +24,7 @@ class Crowd:
     def __init__(self, takes: float = 0.0) -> None:
         self.takes = takes
         self.called: list[tuple[str, float]] = []
-        self.rollcall: RollCall[str] = RollCall(self._call, self._through)
+        self.dispatcher: TickDispatcher[str] = TickDispatcher(self._call, self._through)
 
     @property
     def names(self) -> str:
@@ -50,20 +50,20 @@ def _played(crowd: Crowd, story: Callable[[Crowd], Awaitable[None]]) -> Crowd:
 
 
 def test_without_an_alarm_all_are_called_in_their_order_and_nobody_waits() -> None:
-    crowd = _played(Crowd(takes=9), lambda crowd: crowd.rollcall.begin(EVERYBODY, ()))
+    crowd = _played(Crowd(takes=9), lambda crowd: crowd.dispatcher.begin(EVERYBODY, ()))
     assert crowd.names == "abcd"
     assert crowd.at("d") == crowd.at("a")
 
 
 def test_the_others_wait_until_the_alarmed_are_through() -> None:
-    crowd = _played(Crowd(takes=0.02), lambda crowd: crowd.rollcall.begin(EVERYBODY, {"c", "d"}))
+    crowd = _played(Crowd(takes=0.02), lambda crowd: crowd.dispatcher.begin(EVERYBODY, {"c", "d"}))
     assert crowd.names == "cdab"
     assert crowd.at("d") == crowd.at("c")
     assert crowd.at("a") == crowd.at("c") + 0.02
 
 
 def test_an_alarmed_one_that_takes_long_keeps_nobody_waiting_for_more_than_the_head_start() -> None:
-    crowd = _played(Crowd(takes=60), lambda crowd: crowd.rollcall.begin(EVERYBODY, {"c"}))
+    crowd = _played(Crowd(takes=60), lambda crowd: crowd.dispatcher.begin(EVERYBODY, {"c"}))
     assert crowd.at("a") == crowd.at("c") + HEAD_START
 
 
@@ -71,9 +71,9 @@ def test_whom_a_call_did_not_come_to_comes_first_at_the_next() -> None:
     async def story(crowd: Crowd) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(HEAD_START / 2):
-                await crowd.rollcall.begin(EVERYBODY, {"a"})
+                await crowd.dispatcher.begin(EVERYBODY, {"a"})
         crowd.takes = 0.0
-        await crowd.rollcall.begin(("a", "e", *EVERYBODY[1:]), {"d"})
+        await crowd.dispatcher.begin(("a", "e", *EVERYBODY[1:]), {"d"})
 
     assert _played(Crowd(takes=60), story).names == "a" + "d" + "bc" + "ae"
 
@@ -89,7 +89,7 @@ async def test_at_a_tick_those_whose_numbers_look_worst_are_looked_at_first(town
     poked: list[Key] = []
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(office.scheduler._queue, "poke", lambda key, **_: poked.append(key))
-        await office.roster.tick()
+        await office.controller.tick()
     assert poked[0] == worst
     assert sorted(poked) == sorted((PLACE, name) for name in names)
 
@@ -138,5 +138,5 @@ async def test_what_a_broken_canary_waits_for_is_hastened_and_its_next_look_is_u
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(office.scheduler._queue, "poke", noted)
-        await office.roster.tick()
+        await office.controller.tick()
     assert (office.promoted, pressed) == ([broken], [broken])

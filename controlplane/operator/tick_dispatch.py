@@ -18,7 +18,7 @@ GIVE_WAY = 0.005
 """Seconds between two that are called while newer numbers are being read: taking those in comes first."""
 
 
-class RollCall(Generic[K]):
+class TickDispatcher(Generic[K]):
     """Everybody, once a tick."""
 
     def __init__(
