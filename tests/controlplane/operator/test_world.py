@@ -168,7 +168,7 @@ def _read_by(
         nonlocal asked
         clock = VirtualClock()
         played = Played(clock)
-        monkeypatch.setattr("controlplane.operator.world.CappedHttp", played.client)
+        monkeypatch.setattr("controlplane.operator.world.BoundedHttp", played.client)
         registry = Registry.of("http://own", addresses="private")
         world = ClusterWorld(MemoryKube(clock), Caches(), clock=clock, prometheus=registry, interval=1.0)
         own = world._fleets["http://own"]
@@ -219,7 +219,7 @@ def test_r4_a_rollout_of_a_plans_own_prometheus_hears_its_numbers_as_they_come(
 
     async def story() -> None:
         clock = VirtualClock()
-        monkeypatch.setattr("controlplane.operator.world.CappedHttp", Played(clock).client)
+        monkeypatch.setattr("controlplane.operator.world.BoundedHttp", Played(clock).client)
         registry = Registry.of("http://own", addresses="private")
         world = ClusterWorld(MemoryKube(clock), Caches(), clock=clock, prometheus=registry, interval=1.0)
         kept = plan()
@@ -249,7 +249,7 @@ def test_s14_a_prometheus_that_no_plan_names_any_more_is_let_go_of(monkeypatch: 
     async def story() -> None:
         clock = VirtualClock()
         played = Played(clock)
-        monkeypatch.setattr("controlplane.operator.world.CappedHttp", played.client)
+        monkeypatch.setattr("controlplane.operator.world.BoundedHttp", played.client)
         closed: list[str] = []
 
         async def close(client: Client) -> None:
@@ -320,7 +320,7 @@ def test_s14_a_prometheus_that_only_some_may_name_has_less_room_for_an_answer(mo
 
     async def story() -> None:
         clock = VirtualClock()
-        monkeypatch.setattr("controlplane.operator.world.CappedHttp", Played(clock).client)
+        monkeypatch.setattr("controlplane.operator.world.BoundedHttp", Played(clock).client)
         named = {"some": Entry(url="http://some", namespaces=(NAMESPACE,)), "all": Entry(url="http://all")}
         registry = Registry.of("http://own", named=named)
         bounds.clear()
@@ -344,7 +344,7 @@ def test_s14_one_of_the_registry_that_sends_too_much_takes_no_memory_of_the_othe
     async def story() -> None:
         nonlocal most
         clock = VirtualClock()
-        monkeypatch.setattr("controlplane.operator.world.CappedHttp", Played(clock).client)
+        monkeypatch.setattr("controlplane.operator.world.BoundedHttp", Played(clock).client)
         monkeypatch.setattr("controlplane.operator.world.MOST_MEMORY_OF_NAMED", 8 * 2**20)
         named = {"bad": Entry(url="http://sends-series"), "good": Entry(url="http://good")}
         registry = Registry.of("http://own", named=named)
