@@ -24,7 +24,7 @@ ALONE = (
 )
 WANDERING = (
     "a replica that is slower than usual for some minutes looks like a slower build: replicas that wander by 5 % "
-    "made twins be rolled back in a third to a half of simulated rollouts. Allow 10% or more{more}"
+    "made twins be rolled back in a fifth to a half of simulated rollouts. Allow 10% or more{more}"
 )
 STICKY = (
     "clients stay on one variant, and requests of one client are not independent: where a few hundred clients differ "
