@@ -149,5 +149,6 @@ def _given_up(story: Story, name: str) -> dict[str, Any]:
         "reason": rollout.reason if rollout else "Accepted",
         "message": f"Nothing was decided in {duration(story.seconds)}; the simulation was ended.",
         "evidence": {},
+        "seq": number,
         "result": "timed_out",
     }
