@@ -157,7 +157,7 @@ async def test_hostile_texts_do_not_break_the_message(rig: Rig) -> None:
 
 async def test_a_name_says_kind_and_reference(rig: Rig) -> None:
     kind, _, reference = rig.channel.name.partition(" ")
-    assert kind == type(rig.channel).__name__.lower().replace("mail", "email")
+    assert kind == type(rig.channel).__name__.removesuffix("Channel").lower().replace("mail", "email")
     assert reference.startswith("(")
 
 
