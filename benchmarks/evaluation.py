@@ -17,7 +17,7 @@ from statistics import median
 
 from canary.evaluation.criterion import FALSE_BLOCK, CriterionTest, Design, Pair, planned_drop
 from canary.spec.criterion import criterion
-from canary.verdict import Answer
+from canary.verdict import GateAnswer
 
 GROUP, FOLLOWS = 5, 0.3
 LINE = criterion("exact >= stable")
@@ -70,8 +70,8 @@ def simulate(cell: Cell, runs: int, chance: random.Random) -> tuple[float, float
                 ended = n if test.decided else ended
         test.finish()
         asked.append(ended)
-        failed += test.answer is Answer.FAIL
-        passed += test.answer is not Answer.FAIL
+        failed += test.answer is GateAnswer.FAIL
+        passed += test.answer is not GateAnswer.FAIL
         naive += total < 0
     return failed / runs, passed / runs, median(asked) / cell.items, naive / runs
 

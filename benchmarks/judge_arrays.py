@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from benchmarks.judge_columns import Array, Blocks, Columns, Mask, Rules, begun_by
-from canary.judge import blame, difference, selfnormalised, share, special
+from canary.judge import baseline_health, risk_difference_test, self_normalised, share_test, special
 from canary.judge.e_process import BET, ENOUGH_TAUGHT, POINTS, RATIO, SCALE_STEP, SLOW_TEST, TEACHERS
 from canary.judge.noise import CLEARING, LEVELS, REPLICAS, SINGLE, SURPRISE, TINY, Prior
 
@@ -44,13 +44,13 @@ class Standing(NamedTuple):
 def standing(e: Columns, block: Blocks) -> Standing:
     """How stable stands at this block, by what was known before it (what `e_process.update` asks first)."""
     noise = _read(e, CLEARING)
-    known = (e.usual[2] >= blame.LEARNT) & (e.usual[1] > 0)
+    known = (e.usual[2] >= baseline_health.LEARNT) & (e.usual[1] > 0)
     rate = e.usual[0] / np.where(known, e.usual[1], 1.0)
-    recent = blame.FAST * e.fast[2] + block.xc, blame.FAST * e.fast[3] + block.nc
-    degraded = _above(*recent, rate, noise, factor=blame.WORSE, sigmas=3.0)
-    lately = blame.SLOW * e.lately[2] + block.xc, blame.SLOW * e.lately[3] + block.nc
-    spread = Noise(noise.phi * noise.vr, noise.kappa * noise.vr * (1 - blame.SLOW), noise.vr)
-    degraded = known & (degraded | _above(*lately, rate, spread, factor=blame.WORSE, sigmas=1.0))
+    recent = baseline_health.FAST * e.fast[2] + block.xc, baseline_health.FAST * e.fast[3] + block.nc
+    degraded = _above(*recent, rate, noise, factor=baseline_health.WORSE, sigmas=3.0)
+    lately = baseline_health.SLOW * e.lately[2] + block.xc, baseline_health.SLOW * e.lately[3] + block.nc
+    spread = Noise(noise.phi * noise.vr, noise.kappa * noise.vr * (1 - baseline_health.SLOW), noise.vr)
+    degraded = known & (degraded | _above(*lately, rate, spread, factor=baseline_health.WORSE, sigmas=1.0))
     return Standing(noise, degraded)
 
 
@@ -58,9 +58,9 @@ def learn(e: Columns, block: Blocks, stable: Standing) -> None:
     """`e_process._learn`."""
     _learn_noise(e, block, stable.noise)
     seen = np.stack([block.xv, block.nv, block.xc, block.nc])
-    e.fast, e.lately = blame.FAST * e.fast + seen, blame.SLOW * e.lately + seen
-    pace = np.where(stable.degraded, blame.ALARMED, 1.0)
-    kept = 1 - pace * (1 - blame.USUAL)
+    e.fast, e.lately = baseline_health.FAST * e.fast + seen, baseline_health.SLOW * e.lately + seen
+    pace = np.where(stable.degraded, baseline_health.ALARMED, 1.0)
+    kept = 1 - pace * (1 - baseline_health.USUAL)
     x, n, blocks = e.usual
     renewed = np.stack([kept * x + pace * block.xc, kept * n + pace * block.nc, blocks + 1])
     e.usual = np.where(block.nc > 0, renewed, e.usual)
@@ -73,13 +73,13 @@ def weigh(e: Columns, rules: Rules, block: Blocks, stable: Standing, asked: Mask
     e.unspent = e.unspent - spent
     e.bet += spent
     e.ratio += spent
-    e.starts += asked & opens & (e.starts < selfnormalised.STARTS)
+    e.starts += asked & opens & (e.starts < self_normalised.STARTS)
     counted = asked & rules.counts & (block.nv > 0)
     lasting = np.where(block.single, noise.vr, _lasting(e, noise))
     _accuse(e, rules, block, noise, lasting, counted)
     _clear(e, rules, block, stable, counted)
     e.pool += np.where(asked & ~rules.counts, np.stack([block.contrast, block.weight, block.information]), 0.0)
-    _take_in_pool(e, rules, noise, stable.noise, asked & (e.pool[2] >= selfnormalised.ENOUGH))
+    _take_in_pool(e, rules, noise, stable.noise, asked & (e.pool[2] >= self_normalised.ENOUGH))
     bet, ratio = _sum(e.bet) / POINTS + e.unspent, _sum(e.ratio) / POINTS + e.unspent
     evidence = np.where(rules.counts, BET * bet + RATIO * ratio + SLOW_TEST * e.slow_test, e.slow_test)
     cleared = np.log(np.maximum(_sum(e.clear) / POINTS, 1e-300))
@@ -234,7 +234,7 @@ def _share_allowed(nv: Array, nc: Array, rho: Array) -> Array:
 
 def _usable(trials: Array, null: Array) -> Mask:
     """`share.usable`."""
-    usable: Mask = (trials > 0) & (null > share.TINY) & (null < 1 - share.TINY)
+    usable: Mask = (trials > 0) & (null > share_test.TINY) & (null < 1 - share_test.TINY)
     return usable
 
 
@@ -250,7 +250,7 @@ def _bet(wealth: Array, hits: Array, trials: Array, null: Array, noise: Array, v
 
 def _staked(wealth: Array, factor: Array, vr: Array) -> Array:
     """Wealth after a bet that pays `factor`, tempered and capped."""
-    after: Array = np.minimum(wealth * np.minimum(factor ** (1 / vr), share.CAP), share.MOST)
+    after: Array = np.minimum(wealth * np.minimum(factor ** (1 / vr), share_test.CAP), share_test.MOST)
     return after
 
 
@@ -264,8 +264,8 @@ def _likelihood(
 
 def _grown(wealth: Array, growth: Array) -> Array:
     """Wealth that has grown by so many nats, capped and bounded on both sides."""
-    factor = np.where(growth < share.LOG_CAP, np.exp(np.minimum(growth, share.LOG_CAP)), share.CAP)
-    after: Array = np.clip(wealth * factor, share.LEAST, share.MOST)
+    factor = np.where(growth < share_test.LOG_CAP, np.exp(np.minimum(growth, share_test.LOG_CAP)), share_test.CAP)
+    after: Array = np.clip(wealth * factor, share_test.LEAST, share_test.MOST)
     return after
 
 
@@ -302,7 +302,7 @@ def _comparable(xv: Array, nv: Array, xc: Array, nc: Array) -> Mask:
     return comparable
 
 
-_STAKES = np.array(difference.STAKES)[:, None]
+_STAKES = np.array(risk_difference_test.STAKES)[:, None]
 
 
 def _growths(xv: Array, nv: Array, xc: Array, nc: Array, eps: Array, *, harmful: bool) -> Array:
@@ -323,13 +323,13 @@ def _growths(xv: Array, nv: Array, xc: Array, nc: Array, eps: Array, *, harmful:
 def _take_in_pool(e: Columns, rules: Rules, noise: Noise, clearing: Noise, full: Mask) -> None:
     """The pools of `e_process._count` and `_sum`."""
     contrast, variance, _ = e.pool
-    told, sums = full & (variance > share.TINY), ~rules.counts
+    told, sums = full & (variance > share_test.TINY), ~rules.counts
     squared = contrast * contrast / np.where(told, variance, 1.0)
     variance = np.where(sums, variance * np.where(e.taught >= TEACHERS, e.scale, 0.0), variance)
     renewed = e.scale + np.maximum(SCALE_STEP, 1 / (e.taught + 1)) * (squared - e.scale)
     e.scale = np.where(told & sums, renewed, e.scale)
     e.taught = np.where(told & sums, np.minimum(e.taught + 1, ENOUGH_TAUGHT), e.taught)
-    told &= variance > share.TINY
+    told &= variance > share_test.TINY
     z = np.where(told, contrast / np.sqrt(np.where(told, variance, 1.0)), 0.0)
     e.pool = np.where(full, 0.0, e.pool)
     at = np.flatnonzero(told)
@@ -350,7 +350,7 @@ def _over_starts(totals: Array, variances: Array, begun: Mask, r: Array) -> Arra
     total, variance = totals[begun], variances[begun]
     scale = 1 / np.sqrt(variance + each)
     x = total * scale
-    near = np.abs(x) < selfnormalised.NEAR
+    near = np.abs(x) < self_normalised.NEAR
     close = np.where(near, x, 0.0)
     value = np.sqrt(each) * scale * np.exp(0.5 * close * close) * _map(erfc, -close * special.ROOT_HALF)
     far = np.flatnonzero(~near)
@@ -359,8 +359,8 @@ def _over_starts(totals: Array, variances: Array, begun: Mask, r: Array) -> Arra
     values = np.zeros_like(totals)
     values[begun] = value
     starts = begun.sum(axis=0)
-    later = _sum(values[1:]) + selfnormalised.STARTS - starts
-    mixed = selfnormalised.FIRST * values[0] + selfnormalised.OTHERS * later
+    later = _sum(values[1:]) + self_normalised.STARTS - starts
+    mixed = self_normalised.FIRST * values[0] + self_normalised.OTHERS * later
     return np.where(starts > 0, mixed, 1.0)
 
 

@@ -10,14 +10,14 @@ from operator import attrgetter
 import numpy as np
 from numpy.typing import NDArray
 
-from canary.judge import selfnormalised
+from canary.judge import self_normalised
 from canary.judge.e_process import POINTS, EProcessParams
 from canary.judge.noise import LEVELS
 
 Array = NDArray[np.float64]
 """One number a gate; or several, shape (numbers, gates)."""
 Mask = NDArray[np.bool_]
-_ORDER = np.arange(selfnormalised.STARTS)
+_ORDER = np.arange(self_normalised.STARTS)
 
 
 @dataclass(slots=True)
@@ -65,7 +65,7 @@ class Columns:
         """Before anything was seen."""
         shapes = {
             **dict.fromkeys(("bet", "ratio", "clear"), POINTS),
-            **dict.fromkeys(("totals", "squares"), selfnormalised.STARTS),
+            **dict.fromkeys(("totals", "squares"), self_normalised.STARTS),
             **dict.fromkeys(("partial", "grouped", "groups"), len(LEVELS)),
             "pool": 3,
             "clear_sums": 2,

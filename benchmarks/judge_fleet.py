@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from benchmarks import judge_arrays as arrays
 from benchmarks.judge_columns import Blocks, Columns, Rules
 from benchmarks.judge_traffic import BOUNDS, Rollout
-from canary.judge import bounds, compile_gates, selfnormalised, start_weights
+from canary.judge import bounds, compile_gates, onset_prior, self_normalised
 from canary.judge.config import GateConfig, JudgeConfig
 from canary.spec.models import CanarySpec
 
@@ -128,7 +128,7 @@ def course(spec: CanarySpec, drawn: list[Counts], t: Array, stage: NDArray[np.in
 
 
 def _block(bad: Array, trials: Array, rho: NDArray[np.float32], told: NDArray[np.bool_], config: JudgeConfig) -> Blocks:
-    """One scrape of all rollouts, a row for each gate of each; what `canary.judge.rows` does for one."""
+    """One scrape of all rollouts, a row for each gate of each; what `canary.judge.gate_counts` does for one."""
     n = np.where(told[:, :, None], trials[:, None, :], 0.0)
     (xv, x1, x2), (nv, n1, n2) = (each.reshape(-1, 3).T.copy() for each in (bad, n))
     xc, nc = x1 + x2, n1 + n2
@@ -162,20 +162,20 @@ def _block(bad: Array, trials: Array, rho: NDArray[np.float32], told: NDArray[np
 
 
 class _Beginnings:
-    """When harm may have begun, for each gate of each rollout: what `canary.judge.population` says of one."""
+    """When harm may have begun, for each gate of each rollout: what `canary.judge.stratum` says of one."""
 
     def __init__(self, config: JudgeConfig, rollouts: int, first: float) -> None:
         self.planned, self.first, self.spent, self.next_start = config.planned, first, first, first
-        self.at_first = np.tile([start_weights.first(len(case.stages)) for case in config.tested], rollouts)
-        self.at_stage = np.tile([start_weights.later(len(case.stages)) for case in config.tested], rollouts)
+        self.at_first = np.tile([onset_prior.first(len(case.stages)) for case in config.tested], rollouts)
+        self.at_stage = np.tile([onset_prior.later(len(case.stages)) for case in config.tested], rollouts)
         self.started = np.zeros(len(self.at_first), bool)
 
     def now(self, t: float, asked: NDArray[np.bool_], *, moved: bool) -> tuple[Array, NDArray[np.bool_]]:
         """Weight of harm that begins with this scrape, and where the self-normalised test has a new beginning."""
         due = t >= self.next_start
         if due:
-            self.next_start = t + max(self.planned / selfnormalised.STARTS, 60.0)
-        lately = start_weights.between(self.spent - self.first, t - self.first, self.planned)
+            self.next_start = t + max(self.planned / self_normalised.STARTS, 60.0)
+        lately = onset_prior.between(self.spent - self.first, t - self.first, self.planned)
         self.spent = t
         new = asked & ~self.started
         self.started |= new

@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from canary import judge
-from canary.judge import Block, alignment, feed
-from canary.observation import Counters, PodCounters
+from canary.judge import Increments, alignment, feed
+from canary.snapshot import Counters, PodCounters
 from canary.spec.models import CanarySpec, Gate, JudgeSettings, ModelRef, Stage, Variant
 from canary.weights import ARMS, Arm
 
@@ -137,7 +137,7 @@ def rollout(
     held: alignment.Held = {}
     for counters in _readings(totals, phases, interval, seconds):
         if before is not None and counters.at > before.at:
-            block: Block | None = feed.difference(before, counters, stage=0, weight=SHARE, warmup=0.0)
+            block: Increments | None = feed.difference(before, counters, stage=0, weight=SHARE, warmup=0.0)
             if how == "aligned" and block is not None:
                 held, block, *_ = alignment.take(held, block, before, counters)
             if block is not None:

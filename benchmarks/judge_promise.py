@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from benchmarks.judge import spec_of
 from canary import judge
-from canary.judge import Block, PodBlock
-from canary.verdict import Answer
+from canary.judge import Increments, ReplicaIncrements
+from canary.verdict import GateAnswer
 from canary.weights import ARMS, Arm
 
 SCRAPE, HISTORY = 5.0, 1800.0
@@ -118,7 +118,7 @@ def _below(middle: NDArray[np.float64], world: World) -> NDArray[np.float64]:
     return np.array(0.5 * (1 + erf(z / math.sqrt(2)).astype(float)))
 
 
-def blocks(world: World, seed: int) -> Iterator[Block]:
+def blocks(world: World, seed: int) -> Iterator[Increments]:
     """One rollout, scrape by scrape."""
     rng = np.random.default_rng([seed, *world.name.encode()])
     t = np.arange(-HISTORY, sum(hold for _, hold in STAGES), SCRAPE) + SCRAPE
@@ -133,7 +133,7 @@ def blocks(world: World, seed: int) -> Iterator[Block]:
         inside = (t >= begin) & (t < begin + rng.uniform(shortest, longest))
         chance = np.where(inside, rng.uniform(least, most), chance)
     names: dict[Arm, list[str]] = {}
-    told: dict[str, list[PodBlock]] = {}
+    told: dict[str, list[ReplicaIncrements]] = {}
     for arm in ARMS:
         if world.worth:
             less = world.less(t) if arm == "canary" else np.ones(len(t))
@@ -144,7 +144,7 @@ def blocks(world: World, seed: int) -> Iterator[Block]:
                 worth = [float(np.exp(rng.normal(0, world.worth, each)).sum()) for each in n.tolist()]
                 names[arm].append(f"{arm}-{replica}")
                 told[f"{arm}-{replica}"] = [
-                    PodBlock(float(of), 0.0, kpis={"revenue": (sum_ * factor, float(of))})
+                    ReplicaIncrements(float(of), 0.0, kpis={"revenue": (sum_ * factor, float(of))})
                     for of, sum_, factor in zip(n.tolist(), worth, less.tolist(), strict=True)
                 ]
             continue
@@ -168,10 +168,10 @@ def blocks(world: World, seed: int) -> Iterator[Block]:
         for name, rows in zip(names[arm], summed, strict=True):
             told[name] = [_pod(world, row) for row in rows.tolist()]
     for k, at in enumerate(t.tolist()):
-        arms: dict[Arm, dict[str, PodBlock]] = {"stable": {name: told[name][k] for name in names["stable"]}}
+        arms: dict[Arm, dict[str, ReplicaIncrements]] = {"stable": {name: told[name][k] for name in names["stable"]}}
         if at > 0:
             arms["canary"] = {name: told[name][k] for name in names["canary"]}
-        yield Block(at, int(stage[k]), float(share[k]), arms)
+        yield Increments(at, int(stage[k]), float(share[k]), arms)
 
 
 def _cumulative(counted: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -181,9 +181,9 @@ def _cumulative(counted: NDArray[np.int64]) -> NDArray[np.float64]:
     return summed
 
 
-def _pod(world: World, row: list[float]) -> PodBlock:
+def _pod(world: World, row: list[float]) -> ReplicaIncrements:
     n, bad, *below = row
-    return PodBlock(n, bad, {world.metric: dict(zip((*world.edges, math.inf), (*below, n), strict=True))})
+    return ReplicaIncrements(n, bad, {world.metric: dict(zip((*world.edges, math.inf), (*below, n), strict=True))})
 
 
 def rollout(seed: int, world: World, false_rollback: float = 0.01) -> Found:
@@ -204,9 +204,9 @@ def rollout(seed: int, world: World, false_rollback: float = 0.01) -> Found:
     return Found(passed=tuple(passed))
 
 
-def _passes(config: judge.JudgeConfig, state: judge.JudgeState, last: Block) -> bool:
+def _passes(config: judge.JudgeConfig, state: judge.JudgeState, last: Increments) -> bool:
     answer = judge.read(config, state, stage=last.stage, now=last.t)
-    return not answer.problem and all(gate.verdict is Answer.PASS for gate in answer.gates)
+    return not answer.problem and all(gate.verdict is GateAnswer.PASS for gate in answer.gates)
 
 
 def _limits() -> list[World]:

@@ -18,8 +18,8 @@ from pydantic import TypeAdapter
 
 from benchmarks.judge_traffic import BOUNDS, REAL, Rollout, draw
 from canary import judge
-from canary.judge import Analysis, Block, JudgeConfig, JudgeState, compile_gates, feed
-from canary.observation import Counters, EvidenceSeen, PodCounters
+from canary.judge import Analysis, Increments, JudgeConfig, JudgeState, compile_gates, feed
+from canary.snapshot import Counters, MetricsStatus, PodCounters
 from canary.spec import parse
 from canary.verdict import Judgement
 from canary.weights import Weights
@@ -94,7 +94,7 @@ class Member:
     plan: JudgeConfig
     state: JudgeState
     news: Counters
-    block: Block
+    block: Increments
 
 
 def _fleet(totals: list[Counters]) -> list[Member]:
@@ -168,7 +168,7 @@ def _median(call: Callable[[], object]) -> float:
     return round(statistics.median(_time(call) for _ in range(1000)), 1)
 
 
-def _block(before: Counters, now: Counters) -> Block:
+def _block(before: Counters, now: Counters) -> Increments:
     """What happened between two scrapes."""
     return feed.difference(before, now, stage=0, weight=0.25, warmup=0.0)
 
@@ -180,7 +180,7 @@ def _watch(plan: JudgeConfig, state: JudgeState, seen: Counters, last: Analysis 
         state,
         stage=0,
         weights=_weights(seen),
-        evidence=EvidenceSeen(seen.at, seen),
+        evidence=MetricsStatus(seen.at, seen),
         now=seen.at,
         stage_since=0.0,
         last=last,

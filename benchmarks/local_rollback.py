@@ -24,8 +24,8 @@ from typing import Any
 
 import httpx2
 
-from canary.observation import Seen
 from canary.rollout import Phase, Rollout
+from canary.snapshot import Snapshot
 from canary.spec.models import ModelCanary
 from controlplane.program import Audience, Serving, run_rollout
 from controlplane.sample.load import Stats
@@ -82,7 +82,7 @@ async def one_rollback(seed: int, rate: float, metrics: str) -> Rollback:
     weights: list[float] = []
     counts: list[Stats] = []
 
-    def update(rollout: Rollout, seen: Seen) -> None:
+    def update(rollout: Rollout, seen: Snapshot) -> None:
         if not weights or weights[-1] != rollout.weights.share:
             weights.append(rollout.weights.share)
         if seen.stable.complete:

@@ -25,7 +25,7 @@ from scipy.optimize import least_squares
 
 from profiles.catalogue import builtin
 from profiles.constants import FITTED, Constants, changed, flat
-from profiles.points import Point, harness, predicted, read_points
+from profiles.points import MeasuredPoint, harness, predicted, read_points
 from profiles.validation import calibrated, error_table
 
 Vector = npt.NDArray[np.float64]
@@ -98,7 +98,7 @@ named here only trade off against another one, or no point of the file speaks to
 table."""
 
 
-def points() -> list[Point]:
+def points() -> list[MeasuredPoint]:
     """The rows of the CSV."""
     with DATA.open(newline="", encoding="utf-8") as file:
         found, skipped = read_points(csv.DictReader(file), builtin())
@@ -107,7 +107,7 @@ def points() -> list[Point]:
     return found
 
 
-def fit(rows: Sequence[Point]) -> Constants:
+def fit(rows: Sequence[MeasuredPoint]) -> Constants:
     """The constants that these rows suggest."""
     names = list(START)
     centre = np.log(list(START.values()))
@@ -116,7 +116,7 @@ def fit(rows: Sequence[Point]) -> Constants:
     def constants(shift: Vector) -> Constants:
         return changed(FITTED, dict(zip(names, np.exp(centre + shift).tolist(), strict=True)))
 
-    def scaled(shift: Vector, chosen: Sequence[Point]) -> Vector:
+    def scaled(shift: Vector, chosen: Sequence[MeasuredPoint]) -> Vector:
         numbers = constants(shift)
         logs = np.array([math.log(predicted(row, numbers) / row.value) / SCALE[row.kind] for row in chosen])
         robust: Vector = np.sign(logs) * np.sqrt(2 * (np.sqrt(1 + logs**2) - 1))
@@ -139,7 +139,7 @@ def fit(rows: Sequence[Point]) -> Constants:
     return constants(found.x)
 
 
-def speaks_to(row: Point, name: str) -> bool:
+def speaks_to(row: MeasuredPoint, name: str) -> bool:
     """Whether this row's prediction can depend on the constant."""
     deployment = row.deployment
     part, _, rest = name.partition(".")
@@ -171,20 +171,20 @@ def _ceiling(name: str, value: float) -> float:
     return max(math.log(ceiling / value), 1e-3) if share else math.inf
 
 
-def folds(rows: Sequence[Point], count: int = 5) -> list[list[Point]]:
+def folds(rows: Sequence[MeasuredPoint], count: int = 5) -> list[list[MeasuredPoint]]:
     """Deployments dealt out in order of their names, so that all points of one are in one fold."""
     groups = sorted({row.group for row in rows}, key=str)
     place = {group: index % count for index, group in enumerate(groups)}
     return [[row for row in rows if place[row.group] == fold] for fold in range(count)]
 
 
-def labs(rows: Sequence[Point]) -> list[list[Point]]:
+def labs(rows: Sequence[MeasuredPoint]) -> list[list[MeasuredPoint]]:
     """The points of each lab."""
     names = sorted({row.group[-1] for row in rows})
     return [[row for row in rows if row.group[-1] == name] for name in names]
 
 
-def held_out(parts: Sequence[Sequence[Point]]) -> dict[int, float]:
+def held_out(parts: Sequence[Sequence[MeasuredPoint]]) -> dict[int, float]:
     """Line of the CSV to the prediction by constants that were fitted without that line's part."""
     found: dict[int, float] = {}
     for index, part in enumerate(parts):
@@ -193,7 +193,7 @@ def held_out(parts: Sequence[Sequence[Point]]) -> dict[int, float]:
     return found
 
 
-def report(title: str, pairs: Iterable[tuple[Point, float]], own_points: int = 0) -> str:
+def report(title: str, pairs: Iterable[tuple[MeasuredPoint, float]], own_points: int = 0) -> str:
     """The error table as text, with the factor that holds 80 % of each class."""
     pairs = list(pairs)
     lines = [title]

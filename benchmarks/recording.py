@@ -18,7 +18,7 @@ from pathlib import Path
 from canary.frame import Looked
 from canary.judge import compile_gates
 from canary.machine import advance, begin
-from canary.observation import Counters, EvidenceSeen, PodCounters, RouteSeen, Seen, VariantSeen
+from canary.snapshot import Counters, MetricsStatus, PodCounters, RouteStatus, Snapshot, VariantStatus
 from canary.spec.parse import parse
 from canary.weights import ARMS, Weights
 from controlplane.adapters.envoy_config import FINE_BOUNDS_MS
@@ -63,8 +63,8 @@ def looks(count: int, rng: random.Random) -> list[Looked]:
             pod = PodCounters(whole, 0.0, histograms, totals, gauges={"kv_cache_usage": rng.random()}, started_at=0.0)
             arms[arm] = {f"{arm}-0": pod}
         at = float(number)
-        ready, route = VariantSeen(at, 1, 1), RouteSeen(at, Weights.of_share(0.5))
-        found.append(Looked(at, Seen(ready, ready, route, EvidenceSeen(at, Counters(at, arms, unrouted=0.0)))))
+        ready, route = VariantStatus(at, 1, 1), RouteStatus(at, Weights.of_share(0.5))
+        found.append(Looked(at, Snapshot(ready, ready, route, MetricsStatus(at, Counters(at, arms, unrouted=0.0)))))
     return found
 
 

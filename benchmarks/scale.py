@@ -26,7 +26,7 @@ from benchmarks.scale_soak import soak
 from benchmarks.scale_stage import Stage, named, route_of, spread
 from benchmarks.scale_tenant import tenant
 from benchmarks.scale_world import at_rest, cluster, make_alike
-from canary.errors import WorldError
+from canary.errors import ExternalError
 
 RESULTS = Path(__file__).parent / "results" / "scale.json"
 THRESHOLDS = [
@@ -118,7 +118,7 @@ async def main(rollouts: int, stories: Sequence[str], flips: int, seed: int, fau
                 load, (tell, gates) = os.getloadavg()[0], STORIES[story]
                 try:
                     told = await tell(stage, rollouts, flips, gates, fault_s)
-                except (TimeoutError, WorldError) as error:
+                except (TimeoutError, ExternalError) as error:
                     told = {"not reached": str(error) or "in time"}
                     await asyncio.to_thread(_show_logs, Path(folder))
                 conditions = {"rollouts": rollouts, "load before": round(load, 2), "load after": os.getloadavg()[0]}

@@ -26,7 +26,7 @@ import yaml
 
 from benchmarks.scale_stage import Stage, named, spread
 from benchmarks.scale_world import NAMESPACE, SERVICES, Operator, follow, free_port, name_in, shared_services
-from canary.errors import WorldError
+from canary.errors import ExternalError
 from controlplane.kubernetes.api import Object, Resource
 from controlplane.kubernetes.client import KubeClient
 from controlplane.kubernetes.cluster_config import ClusterConfig
@@ -191,7 +191,7 @@ async def _attacked(kubeconfig: str, ports: Mapping[str, int], acts: Any) -> Non
     async def again_and_again(part: Callable[[int], Iterator[Act]]) -> None:
         for turn in itertools.count():
             for each in part(turn):
-                with suppress(WorldError):
+                with suppress(ExternalError):
                     await each.do(world)
                 acts.value += 1
                 await asyncio.sleep(EVERY_S)

@@ -22,14 +22,14 @@ from typing import Any
 
 import psutil
 
-from canary.errors import WorldError
+from canary.errors import ExternalError
 from controlplane.gateway.route import WEIGHTED_RULE
 from controlplane.gateway.slots import TINY
 from controlplane.kubernetes.api import Object
 from controlplane.kubernetes.client import KubeClient
 from controlplane.kubernetes.cluster_config import ClusterConfig
 from controlplane.kubernetes.resources import HTTP_ROUTE, MODEL_CANARY
-from controlplane.operator.reading import is_at_rest
+from controlplane.operator.spec_reader import is_at_rest
 from tests.cluster.bed import Light, until
 from tests.cluster.objects import service
 
@@ -143,7 +143,7 @@ async def follow(kube: KubeClient, watch: Watch, namespace: str = NAMESPACE) -> 
             async for event in kube.watch(HTTP_ROUTE, namespace, listing.version):
                 if event.type in {"ADDED", "MODIFIED"}:
                     await watch.note(event.object)
-        except WorldError as error:
+        except ExternalError as error:
             print(f"  the watch is opened again: {error}", flush=True)
 
 

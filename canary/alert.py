@@ -103,7 +103,7 @@ class Commands:
 
 
 @dataclass(frozen=True, slots=True)
-class Alert:
+class AlertNotice:
     """One fact, or its end. Times are seconds since the epoch."""
 
     id: str
@@ -140,7 +140,7 @@ class Alert:
 
 
 @dataclass(frozen=True, slots=True)
-class Story:
+class AlertState:
     """What the events of one attempt have said so far, as far as alerts need it."""
 
     attempt: str = ""
@@ -151,14 +151,16 @@ class Story:
     commit: str = ""
     cause: Event | None = None
     """The decision to take the traffic back."""
-    standing: Mapping[Kind, Alert] = field(default_factory=dict)
+    standing: Mapping[Kind, AlertNotice] = field(default_factory=dict)
 
 
-def hear(story: Story, event: Event, commands: Commands | None = None) -> tuple[Story, tuple[Alert, ...]]:
+def hear(
+    story: AlertState, event: Event, commands: Commands | None = None
+) -> tuple[AlertState, tuple[AlertNotice, ...]]:
     """Take in the next event; answers the alerts that it makes. An event that was heard before makes none."""
     attempt = f"{event.rollout}/{event.attempt}"
     if attempt != story.attempt:
-        story = Story(attempt=attempt)
+        story = AlertState(attempt=attempt)
     if event.seq <= story.number:
         return story, ()
     story = replace(
@@ -181,23 +183,23 @@ def hear(story: Story, event: Event, commands: Commands | None = None) -> tuple[
     return story, (*ended, *([begun] if begun else ()))
 
 
-def trial(rollout: str, at: float) -> Alert:
+def trial(rollout: str, at: float) -> AlertNotice:
     """An alert that only tests a channel."""
     sentence = "This is a test: nothing happened, and nothing has to be done."
     # The time makes it new to whoever remembers the one before.
     key = f"{clean(rollout)}/0/test"
-    return Alert(
+    return AlertNotice(
         f"{key}/{at:.3f}", key, 0, "test", "info", "firing", clean(rollout), 0, "", at, at, sentence, standing=True
     )
 
 
-def over(alert: Alert, at: float, sentence: str) -> Alert:
+def over(alert: AlertNotice, at: float, sentence: str) -> AlertNotice:
     """The end of a fact, for the same key."""
     lasted = Fact("Lasted", duration(max(at - alert.began, 0.0)))
     return replace(alert, state="resolved", at=at, sentence=clean(sentence), facts=(lasted,), commands=())
 
 
-def summary(alerts: Sequence[Alert]) -> Alert:
+def summary(alerts: Sequence[AlertNotice]) -> AlertNotice:
     """One message for many (at least one, oldest first), for a channel that would get too many at once."""
     newest = alerts[-1]
     others = {alert.rollout for alert in alerts} - {newest.rollout}
@@ -221,7 +223,7 @@ def summary(alerts: Sequence[Alert]) -> Alert:
     )
 
 
-def text(alert: Alert) -> str:
+def text(alert: AlertNotice) -> str:
     """The whole alert as plain text, for channels and people that read no other."""
     lines = [f"[{alert.severity if alert.state == 'firing' else 'over'}] {alert.title}", alert.sentence]
     lines += [f"{fact.label}: {fact.value}" for fact in alert.facts]
@@ -229,7 +231,7 @@ def text(alert: Alert) -> str:
     return "\n".join(lines + ([alert.link] if alert.link else []))
 
 
-def _ended(story: Story, event: Event) -> tuple[Alert, ...]:
+def _ended(story: AlertState, event: Event) -> tuple[AlertNotice, ...]:
     """The ends of what stood until now."""
     if event.event not in {"phase", "weights", "end"}:
         return ()
@@ -254,14 +256,14 @@ def _still(kind: Kind, event: Event) -> bool:
             return event.phase is Phase.ROLLING_BACK and event.weight > 0
 
 
-def _begun(story: Story, event: Event, commands: Commands) -> Alert | None:
+def _begun(story: AlertState, event: Event, commands: Commands) -> AlertNotice | None:
     """The fact that this event begins or completes."""
     kind = _kind(event)
     if kind is None:
         return None
     cause = story.cause if event.event == "end" and kind != "promoted" else None
     rollout = clean(event.rollout)
-    return Alert(
+    return AlertNotice(
         id=f"{event.id}/{kind}",
         key=f"{story.attempt}/{kind}",
         number=story.number,

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from canary.action import Action, SetWeights
-from canary.observation import Counters, EvidenceSeen, PodCounters, RouteSeen, Seen
+from canary.snapshot import Counters, MetricsStatus, PodCounters, RouteStatus, Snapshot
 from canary.weights import ALL_STABLE, ARMS, Arm, Weights
 
 Shares = Mapping[Arm, float]
@@ -24,7 +24,7 @@ class Counterfactual:
     """Snapshots of the record, with the route and the totals that the other plan would have seen."""
 
     def __init__(self) -> None:
-        self._recorded: Seen | None = None
+        self._recorded: Snapshot | None = None
         self._at = 0.0
         self._asked = ALL_STABLE
         """What the other plan has asked for, and therefore has."""
@@ -35,7 +35,7 @@ class Counterfactual:
         self._thinned: Counters | None = None
         """and those totals as the other plan sees them."""
 
-    def see(self, at: float, seen: Seen) -> None:
+    def see(self, at: float, seen: Snapshot) -> None:
         """The next snapshot of the record."""
         self._recorded, self._at = seen, at
         if seen.evidence.counters is not None:
@@ -64,7 +64,7 @@ class Counterfactual:
             if isinstance(action, SetWeights):
                 self._asked = action.weights
 
-    def seen(self, now: float) -> Seen:
+    def seen(self, now: float) -> Snapshot:
         """The newest snapshot as it would look now: the record has nothing new, so its facts are as young as then."""
         if self._recorded is None:
             raise ValueError("nothing was recorded yet")
@@ -74,11 +74,11 @@ class Counterfactual:
             seen,
             stable=replace(seen.stable, at=seen.stable.at + later),
             canary=replace(seen.canary, at=seen.canary.at + later),
-            route=RouteSeen(seen.route.at + later, weights, seen.route.problem),
+            route=RouteStatus(seen.route.at + later, weights, seen.route.problem),
             evidence=self._evidence(seen.evidence, later),
         )
 
-    def _evidence(self, evidence: EvidenceSeen, later: float) -> EvidenceSeen:
+    def _evidence(self, evidence: MetricsStatus, later: float) -> MetricsStatus:
         return replace(evidence, at=evidence.at + later, counters=self._thinned)
 
 

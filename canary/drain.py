@@ -1,6 +1,6 @@
 """Whether an arm that no longer receives traffic has finished its open requests, so that it may be stopped.
 
-Asked by `machine.py`, `steps.py` and `awaited.py`: for the canary once a rollback has taken its traffic, and for stable
+Asked by `machine.py`, `steps.py` and `blocked.py`: for the canary once a rollback has taken its traffic, and for stable
 once the canary has all of it. New traffic never waits for this; only the stop does, and for `drain` of the plan at
 most. How many requests are open comes in with the snapshot, as the proxy in front or the servers themselves count them.
 Where nothing counts them, the arm gets all of that time.
@@ -9,11 +9,11 @@ Where nothing counts them, the arm gets all of that time.
 from dataclasses import replace
 from typing import Any
 
-from canary import wording
-from canary.look import Look
-from canary.observation import InFlight
+from canary import messages
+from canary.pass_context import PassContext
 from canary.rollout import Drain, Phase, Rollout
 from canary.serial import rfc3339
+from canary.snapshot import InFlight
 from canary.spec.models import CanarySpec
 from canary.weights import Arm
 
@@ -27,7 +27,7 @@ SETTLED_S = 2.0
 taken the new weights: one that gets no processor sends requests by the old ones meanwhile."""
 
 
-def noted(look: Look) -> Rollout:
+def noted(look: PassContext) -> Rollout:
     """The rollout with the drain of its losing arm: since when it gets nothing, and how many requests are open."""
     rollout = look.rollout
     if rollout.phase is Phase.WATCHING and look.in_force and not _is_of(rollout, "stable"):
@@ -48,7 +48,7 @@ def noted(look: Look) -> Rollout:
     return replace(rollout, drain=replace(drain, open=count.open, broken=count.broken))
 
 
-def is_over(look: Look, arm: Arm) -> bool:
+def is_over(look: PassContext, arm: Arm) -> bool:
     """Whether this arm gets no traffic, and has finished its open requests or used up its time."""
     drain = look.rollout.drain
     if drain is None or drain.arm != arm:
@@ -60,7 +60,7 @@ def is_over(look: Look, arm: Arm) -> bool:
     return ends_at(look, drain) <= look.now or _is_idle(look, drain)
 
 
-def lasts(look: Look, arm: Arm) -> bool:
+def lasts(look: PassContext, arm: Arm) -> bool:
     """Whether this arm has had open requests without traffic for so long that users should see it."""
     drain = look.rollout.drain
     if drain is None or drain.arm != arm or is_over(look, arm) or look.now - drain.since < REPORTED_AFTER_S:
@@ -69,7 +69,7 @@ def lasts(look: Look, arm: Arm) -> bool:
     return count is None or count.open > 0
 
 
-def ends_at(look: Look, drain: Drain) -> float:
+def ends_at(look: PassContext, drain: Drain) -> float:
     """When the arm is stopped at the latest."""
     return drain.since + _longest(look, drain)
 
@@ -81,21 +81,21 @@ def longest(spec: CanarySpec, *, counted: bool) -> float:
     return LONGEST_S if counted else UNCOUNTED_S
 
 
-def _longest(look: Look, drain: Drain) -> float:
+def _longest(look: PassContext, drain: Drain) -> float:
     return longest(look.spec, counted=drain.open is not None or drain.arm in look.seen.in_flight)
 
 
-def waits(look: Look) -> str:
+def waits(look: PassContext) -> str:
     """What is waited for, as a sentence; empty where nothing is."""
     drain = look.rollout.drain
     if drain is None:
         return ""
     count = _count(look, drain)
     until = rfc3339(round(ends_at(look, drain)))
-    return wording.draining(_name(look, drain), None if count is None else count.open, until)
+    return messages.draining(_name(look, drain), None if count is None else count.open, until)
 
 
-def ended(look: Look) -> tuple[str, dict[str, Any]]:
+def ended(look: PassContext) -> tuple[str, dict[str, Any]]:
     """How it ended, as a sentence that follows another (empty where nothing was open), and what the rollout keeps."""
     drain = look.rollout.drain
     if drain is None:
@@ -103,20 +103,20 @@ def ended(look: Look) -> tuple[str, dict[str, Any]]:
     count = _count(look, drain)
     if count is None:
         lasted = _longest(look, drain)
-        told = wording.not_counted(_name(look, drain), lasted) if lasted else ""
+        told = messages.not_counted(_name(look, drain), lasted) if lasted else ""
         return told, {}
     still_open = 0.0 if _is_idle(look, drain) else count.open
     cut = still_open + _broken_since(drain, count)
     waited = look.now - drain.since
     open_ = drain.open or 0.0
-    return wording.drained(_name(look, drain), cut, open_ if waited >= REPORTED_AFTER_S else 0.0, waited), {"cut": cut}
+    return messages.drained(_name(look, drain), cut, open_ if waited >= REPORTED_AFTER_S else 0.0, waited), {"cut": cut}
 
 
 def _is_of(rollout: Rollout, arm: Arm) -> bool:
     return rollout.drain is not None and rollout.drain.arm == arm
 
 
-def _has_no_traffic(look: Look) -> bool:
+def _has_no_traffic(look: PassContext) -> bool:
     """Whether the route was seen to send the canary nothing, in a look after the decision."""
     rollout, route = look.rollout, look.seen.route
     if rollout.weights.canary or route.weights is None or route.weights.canary or not rollout.peak.canary:
@@ -125,13 +125,13 @@ def _has_no_traffic(look: Look) -> bool:
     return not route.at < decided <= look.now  # unless the clock was set back meanwhile
 
 
-def _count(look: Look, drain: Drain) -> InFlight | None:
+def _count(look: PassContext, drain: Drain) -> InFlight | None:
     """What is open now; None where nothing has counted it since the arm lost its traffic."""
     count = look.seen.in_flight.get(drain.arm)
     return None if count is None or count.at < drain.since else count
 
 
-def _is_idle(look: Look, drain: Drain) -> bool:
+def _is_idle(look: PassContext, drain: Drain) -> bool:
     count = _count(look, drain)
     if count is None or count.open > 0:
         return False
@@ -145,5 +145,5 @@ def _broken_since(drain: Drain, count: InFlight) -> float:
     return count.broken - drain.broken if count.broken >= drain.broken else count.broken
 
 
-def _name(look: Look, drain: Drain) -> str:
+def _name(look: PassContext, drain: Drain) -> str:
     return look.spec.stable.name if drain.arm == "stable" else look.spec.canary.name

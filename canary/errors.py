@@ -3,7 +3,7 @@
     SerinusError
     ├── SpecError          yours: the canary.yml has faults, all of them listed; nothing running was touched
     ├── BadInput           yours: something else you handed over cannot be used
-    ├── WorldError         the world's: a program, network or file failed; it is tried again
+    ├── ExternalError         the world's: a program, network or file failed; it is tried again
     │   ├── Unavailable    a source or store does not answer for now
     │   └── Conflict       somebody else wrote first; read again and decide again
     └── BugError           ours: an invariant was about to break; please report it
@@ -55,15 +55,15 @@ class BadInput(SerinusError):  # noqa: N818 - reads as what it is: bad input
     """Something the user handed over, other than a canary.yml, cannot be used."""
 
 
-class WorldError(SerinusError):
+class ExternalError(SerinusError):
     """Something outside failed. The rollout goes on and it is tried again."""
 
 
-class Unavailable(WorldError):  # noqa: N818 - a state of the world, not an accident
+class Unavailable(ExternalError):  # noqa: N818 - a state of the world, not an accident
     """A source, store or program does not answer for now."""
 
 
-class Conflict(WorldError):  # noqa: N818 - the store's word for it
+class Conflict(ExternalError):  # noqa: N818 - the store's word for it
     """Somebody else wrote since we read: read again, decide again."""
 
 

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from canary.look import Change, Look
-from canary.observation import FingerprintDifference, Seen
+from canary.pass_context import PassContext, Transition
 from canary.rollout import Phase, Reason
+from canary.snapshot import FingerprintDifference, Snapshot
 from canary.spec.fingerprint import declared
 from canary.spec.models import CanarySpec
 
@@ -22,7 +22,7 @@ NAME = "model_name"
 """The field that is about who is served at all."""
 
 
-def is_awaited(look: Look) -> bool:
+def is_awaited(look: PassContext) -> bool:
     """Whether the servers are still being asked, and have time left for an answer."""
     seen = look.seen.fingerprint
     if seen is None or seen.done or look.rollout.compared or look.spec.fingerprint.policy == "ignore":
@@ -30,7 +30,7 @@ def is_awaited(look: Look) -> bool:
     return look.now - seen.since < PATIENCE
 
 
-def undeclared(spec: CanarySpec, seen: Seen) -> Sequence[FingerprintDifference]:
+def undeclared(spec: CanarySpec, seen: Snapshot) -> Sequence[FingerprintDifference]:
     """Differences that the plan does not say; none where it does not ask."""
     if seen.fingerprint is None or spec.fingerprint.policy == "ignore":
         return ()
@@ -38,13 +38,13 @@ def undeclared(spec: CanarySpec, seen: Seen) -> Sequence[FingerprintDifference]:
     return [each for each in seen.fingerprint.differences if each.field not in meant]
 
 
-def blocking(spec: CanarySpec, seen: Seen) -> Sequence[FingerprintDifference]:
+def blocking(spec: CanarySpec, seen: Snapshot) -> Sequence[FingerprintDifference]:
     """Those of them for which the canary may have no traffic: a canary that has not the name cannot serve anybody."""
     strict = spec.fingerprint.policy == "block"
     return [each for each in undeclared(spec, seen) if each.field == NAME or (strict and not each.harmless)]
 
 
-def the_canary_is_another_model(look: Look) -> Change | None:
+def the_canary_is_another_model(look: PassContext) -> Transition | None:
     """A guard: what was changed without a word in the plan gets no traffic, and loses what it has."""
     found = blocking(look.spec, look.seen)
     if not found or look.rollout.phase is Phase.PENDING:
@@ -62,7 +62,7 @@ def the_canary_is_another_model(look: Look) -> Change | None:
     return look.back(Reason.FINGERPRINT_BLOCKED, message, _evidence(found), result="failed")
 
 
-def warning(look: Look) -> tuple[str, dict[str, Any]] | None:
+def warning(look: PassContext) -> tuple[str, dict[str, Any]] | None:
     """What is to be told and does not block: a sentence and its evidence; None where there is nothing."""
     found = undeclared(look.spec, look.seen)
     if not found or blocking(look.spec, look.seen):
@@ -75,7 +75,7 @@ def warning(look: Look) -> tuple[str, dict[str, Any]] | None:
     return sentence, _evidence(found)
 
 
-def in_a_clause(look: Look) -> str:
+def in_a_clause(look: PassContext) -> str:
     """What is known of it when both variants are ready, to follow that sentence; empty where nobody looked."""
     seen = look.seen.fingerprint
     if seen is None or look.spec.fingerprint.policy == "ignore":

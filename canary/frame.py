@@ -2,7 +2,7 @@
 
 Noted by `controlplane.reconcile.recording`, kept by a store, decided again by `canary.replay`. `advance` is a pure
 function, so what it was given is all there is to keep; a look that changed nothing is not worth a frame. As text, a
-frame says only what is different from the one before it: `FramesToText` and `FramesFromText` go through them in order.
+frame says only what is different from the one before it: `FrameEncoder` and `FrameDecoder` go through them in order.
 """
 
 import json
@@ -13,8 +13,8 @@ from typing import Any
 from pydantic import TypeAdapter
 from pydantic_core import from_json
 
-from canary.observation import Counters, Seen
 from canary.rollout import Rollout
+from canary.snapshot import Counters, Snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Looked:
     """A pass decided upon this snapshot."""
 
     at: float
-    seen: Seen
+    seen: Snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ _KINDS: Mapping[str, TypeAdapter[Any]] = {
 }
 
 
-class FramesToText:
+class FrameEncoder:
     """Writes frames as lines of JSON, each snapshot as what is new in it."""
 
     def __init__(self) -> None:
@@ -98,8 +98,8 @@ class FramesToText:
         return new
 
 
-class FramesFromText:
-    """Reads the lines that `FramesToText` wrote, from their beginning."""
+class FrameDecoder:
+    """Reads the lines that `FrameEncoder` wrote, from their beginning."""
 
     def __init__(self) -> None:
         self._seen: dict[str, Any] = {}
@@ -119,7 +119,7 @@ class FramesFromText:
 
 def frames_of(lines: Iterable[str]) -> Iterator[Frame]:
     """All frames of a recording's lines; raises ValueError with the number of a line that is none."""
-    reader = FramesFromText()
+    reader = FrameDecoder()
     for number, line in enumerate(lines, start=1):
         if line.strip():
             try:

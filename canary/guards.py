@@ -7,16 +7,16 @@ Reading the chain is reading the safety policy. Guards only ever take exposure a
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from canary import wording
+from canary import messages
 from canary.fingerprint import the_canary_is_another_model
-from canary.look import EXPOSED, JUDGED, Change, Look
+from canary.pass_context import EXPOSED, JUDGED, PassContext, Transition
 from canary.rollout import Phase, Reason
 from canary.verdict import GateVerdict
 
-Guard = Callable[[Look], Change | None]
+Guard = Callable[[PassContext], Transition | None]
 
 
-def a_newer_plan_is_here(look: Look) -> Change | None:
+def superseded(look: PassContext) -> Transition | None:
     """A plan that was replaced gives its traffic back before the new one begins."""
     if not look.seen.superseded_by:
         return None
@@ -24,7 +24,7 @@ def a_newer_plan_is_here(look: Look) -> Change | None:
     return look.back(Reason.REPLACED, message, result="superseded")
 
 
-def a_gate_says_roll_back(look: Look) -> Change | None:
+def gate_failed(look: PassContext) -> Transition | None:
     """The judge has seen enough harm. Nothing else is asked first."""
     failed = look.judgement.failed("rollback")
     if look.rollout.phase not in EXPOSED or not failed:
@@ -35,18 +35,18 @@ def a_gate_says_roll_back(look: Look) -> Change | None:
     )
 
 
-def the_canary_is_lost(look: Look) -> Change | None:
+def canary_unavailable(look: PassContext) -> Transition | None:
     """No traffic for a canary that cannot serve while stable can."""
     rollout, canary = look.rollout, look.seen.canary
     if rollout.phase not in EXPOSED or not rollout.weights.canary or canary.usable or not look.seen.stable.usable:
         return None
-    message = wording.lost(look.spec.canary.name, canary.problem)
+    message = messages.lost(look.spec.canary.name, canary.problem)
     return look.back(
         Reason.CANARY_LOST, message, {"problem": canary.problem}, result="rolled_back", harm_began=canary.at
     )
 
 
-def the_route_was_lowered(look: Look) -> Change | None:
+def route_lowered_externally(look: PassContext) -> Transition | None:
     """Traffic that somebody took away, or a rollback that was never saved, is not given back."""
     rollout, route = look.rollout, look.seen.route
     found = route.asked if route.weights is None else route.weights  # before its gateway's word, it says so itself
@@ -60,13 +60,13 @@ def the_route_was_lowered(look: Look) -> Change | None:
         return None
     return look.back(
         Reason.ROUTE_LOWERED,
-        wording.route_lowered(found, rollout.weights),
+        messages.route_lowered(found, rollout.weights),
         {"found": found.share, "recorded": rollout.weights.share},
         result="rolled_back",
     )
 
 
-def a_variant_never_got_ready(look: Look) -> Change | None:
+def variant_never_ready(look: PassContext) -> Transition | None:
     """Waiting for a variant has an end: its deadline, or the certainty that it cannot start."""
     if look.rollout.phase is not Phase.PREPARING:
         return None
@@ -77,53 +77,53 @@ def a_variant_never_got_ready(look: Look) -> Change | None:
     )
     for name, variant, reason in arms:
         if not variant.complete and (variant.hopeless or waited >= look.spec.progress_deadline):
-            message = wording.not_ready(name, variant.problem, waited, variant.hopeless)
+            message = messages.not_ready(name, variant.problem, waited, variant.hopeless)
             return look.back(reason, message, {"problem": variant.problem, "waited": waited}, result="failed")
     return None
 
 
-def the_route_never_stood(look: Look) -> Change | None:
+def route_never_ready(look: PassContext) -> Transition | None:
     """Waiting for the route has the same end: what nobody can be served through must not hold a canary's machines."""
     waited, route = look.now - look.rollout.since, look.seen.route
     if look.rollout.phase is not Phase.PREPARING or look.in_force or waited < look.spec.progress_deadline:
         return None
-    message = wording.no_route(look.spec.stable.name, look.spec.canary.name, route.problem, waited)
+    message = messages.no_route(look.spec.stable.name, look.spec.canary.name, route.problem, waited)
     return look.back(Reason.ROUTE_NOT_READY, message, {"problem": route.problem, "waited": waited}, result="failed")
 
 
-def a_gate_says_pause(look: Look) -> Change | None:
+def gate_pauses(look: PassContext) -> Transition | None:
     """A gate that its owner wants to look at himself freezes the rollout."""
     failed = look.judgement.failed("pause")
     if look.rollout.phase not in JUDGED | {Phase.AWAITING_APPROVAL} or not failed:
         return None
     message = f"{failed[0].why} The weights stay until somebody resumes or aborts."
     updates = {"resume_to": look.rollout.phase}
-    return Change(Phase.PAUSED, Reason.GATE_PAUSED, message, verdict_evidence(failed[0]), updates)
+    return Transition(Phase.PAUSED, Reason.GATE_PAUSED, message, verdict_evidence(failed[0]), updates)
 
 
-def the_metrics_are_silent(look: Look) -> Change | None:
+def metrics_unavailable(look: PassContext) -> Transition | None:
     """Without a source nobody can judge: the weights freeze."""
     if look.rollout.phase not in JUDGED or look.seen.evidence.up:
         return None
-    message = wording.blind(look.seen.evidence.problem)
+    message = messages.blind(look.seen.evidence.problem)
     evidence = {"problem": look.seen.evidence.problem}
-    return Change(Phase.BLIND, Reason.METRICS_SILENT, message, evidence, {"resume_to": look.rollout.phase})
+    return Transition(Phase.BLIND, Reason.METRICS_SILENT, message, evidence, {"resume_to": look.rollout.phase})
 
 
 CHAIN: tuple[Guard, ...] = (
-    a_gate_says_roll_back,  # evidence of harm comes before everything else
-    the_canary_is_lost,  # a canary that is down needs no statistics
-    the_route_was_lowered,  # what was taken away stays away
-    a_newer_plan_is_here,  # its rollout waits for ours to give the traffic back
+    gate_failed,  # evidence of harm comes before everything else
+    canary_unavailable,  # a canary that is down needs no statistics
+    route_lowered_externally,  # what was taken away stays away
+    superseded,  # its rollout waits for ours to give the traffic back
     the_canary_is_another_model,  # nobody's evidence is about the change that was meant
-    a_variant_never_got_ready,  # before any traffic: stop waiting
-    the_route_never_stood,  # likewise, with both variants ready
-    a_gate_says_pause,  # a person wants to decide
-    the_metrics_are_silent,  # nobody can decide
+    variant_never_ready,  # before any traffic: stop waiting
+    route_never_ready,  # likewise, with both variants ready
+    gate_pauses,  # a person wants to decide
+    metrics_unavailable,  # nobody can decide
 )
 
 
-def first_objection(look: Look) -> Change | None:
+def first_match(look: PassContext) -> Transition | None:
     """What the first guard with an objection asks for."""
     if look.rollout.phase is Phase.ROLLING_BACK or look.rollout.finished:
         return None

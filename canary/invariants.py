@@ -8,15 +8,15 @@ from collections.abc import Sequence
 from canary import drain as drain_
 from canary.action import Run, SetWeights, Stop
 from canary.fingerprint import blocking
-from canary.look import EXPOSED
-from canary.observation import Seen
+from canary.pass_context import EXPOSED
 from canary.rollout import Decision, Phase, Rollout
+from canary.snapshot import Snapshot
 from canary.spec.models import CanarySpec
 from canary.transitions import TRANSITIONS
 from canary.weights import WHOLE
 
 
-def broken(spec: CanarySpec, before: Rollout, seen: Seen, decision: Decision) -> Sequence[str]:
+def broken(spec: CanarySpec, before: Rollout, seen: Snapshot, decision: Decision) -> Sequence[str]:
     """Sentences for every invariant that this decision breaks; empty when all hold."""
     checks = (
         _weights,
@@ -33,7 +33,7 @@ def broken(spec: CanarySpec, before: Rollout, seen: Seen, decision: Decision) ->
     return [sentence for check in checks for sentence in check(spec, before, seen, decision)]
 
 
-def _weights(spec: CanarySpec, before: Rollout, seen: Seen, decision: Decision) -> list[str]:
+def _weights(spec: CanarySpec, before: Rollout, seen: Snapshot, decision: Decision) -> list[str]:
     """Weights sum to 100 %, are the stage's or nothing, and are asked for once a pass, first."""
     rollout = decision.rollout
     sets = [action for action in decision.actions if isinstance(action, SetWeights)]
@@ -48,7 +48,7 @@ def _weights(spec: CanarySpec, before: Rollout, seen: Seen, decision: Decision) 
     return wrong
 
 
-def _exposure(spec: CanarySpec, before: Rollout, seen: Seen, decision: Decision) -> list[str]:
+def _exposure(spec: CanarySpec, before: Rollout, seen: Snapshot, decision: Decision) -> list[str]:
     """No traffic for an unready canary while stable is ready; none outside the phases for it."""
     rollout = decision.rollout
     wrong = []
@@ -63,7 +63,7 @@ def _exposure(spec: CanarySpec, before: Rollout, seen: Seen, decision: Decision)
     return wrong
 
 
-def _same_model(spec: CanarySpec, before: Rollout, seen: Seen, decision: Decision) -> list[str]:
+def _same_model(spec: CanarySpec, before: Rollout, seen: Snapshot, decision: Decision) -> list[str]:
     """No traffic for a canary that is another model than the plan says, unless stable cannot serve and it can."""
     rollout, must_wait = decision.rollout, seen.canary.usable and not seen.stable.usable
     if before.finished or not rollout.weights.canary or not blocking(spec, seen):
@@ -73,7 +73,7 @@ def _same_model(spec: CanarySpec, before: Rollout, seen: Seen, decision: Decisio
     return ["a canary whose fingerprint blocks has traffic"]
 
 
-def _stages(spec: CanarySpec, before: Rollout, seen: Seen, decision: Decision) -> list[str]:
+def _stages(spec: CanarySpec, before: Rollout, seen: Snapshot, decision: Decision) -> list[str]:
     """No stage is entered without a PASS, or a person's word, on all before it; stages never go back."""
     rollout = decision.rollout
     wrong = []
@@ -86,7 +86,7 @@ def _stages(spec: CanarySpec, before: Rollout, seen: Seen, decision: Decision) -
     return wrong
 
 
-def _finished(spec: CanarySpec, before: Rollout, seen: Seen, decision: Decision) -> list[str]:
+def _finished(spec: CanarySpec, before: Rollout, seen: Snapshot, decision: Decision) -> list[str]:
     """A finished rollout stays finished, and says how it ended."""
     rollout = decision.rollout
     wrong = []
@@ -105,7 +105,7 @@ def _finished(spec: CanarySpec, before: Rollout, seen: Seen, decision: Decision)
     return wrong
 
 
-def _reasons(spec: CanarySpec, before: Rollout, seen: Seen, decision: Decision) -> list[str]:
+def _reasons(spec: CanarySpec, before: Rollout, seen: Snapshot, decision: Decision) -> list[str]:
     """Every phase change has an event with its reason and sentence; each walk is a path in the table."""
     rollout = decision.rollout
     new = [event for event in rollout.history if event.seq > before.events]
@@ -125,7 +125,7 @@ def _reasons(spec: CanarySpec, before: Rollout, seen: Seen, decision: Decision) 
     return wrong
 
 
-def _stable_outlives(spec: CanarySpec, before: Rollout, seen: Seen, decision: Decision) -> list[str]:
+def _stable_outlives(spec: CanarySpec, before: Rollout, seen: Snapshot, decision: Decision) -> list[str]:
     """Stable is stopped only once the canary is promoted; the canary only once it has no traffic."""
     rollout = decision.rollout
     wrong = []
@@ -138,7 +138,7 @@ def _stable_outlives(spec: CanarySpec, before: Rollout, seen: Seen, decision: De
     return wrong
 
 
-def _answers_are_finished(spec: CanarySpec, before: Rollout, seen: Seen, decision: Decision) -> list[str]:
+def _answers_are_finished(spec: CanarySpec, before: Rollout, seen: Snapshot, decision: Decision) -> list[str]:
     """Nothing is stopped while it answers, unless it has had its time or a person does not want to wait."""
     rollout = decision.rollout
     drain, now = rollout.drain, rollout.since
@@ -155,7 +155,7 @@ def _answers_are_finished(spec: CanarySpec, before: Rollout, seen: Seen, decisio
     return []
 
 
-def _rollback_is_prompt(spec: CanarySpec, before: Rollout, seen: Seen, decision: Decision) -> list[str]:
+def _rollback_is_prompt(spec: CanarySpec, before: Rollout, seen: Snapshot, decision: Decision) -> list[str]:
     """A rollback takes the traffic away in the pass that decides it, unless stable cannot serve and the canary can."""
     rollout = decision.rollout
     must_wait = seen.canary.usable and not seen.stable.usable
@@ -164,7 +164,7 @@ def _rollback_is_prompt(spec: CanarySpec, before: Rollout, seen: Seen, decision:
     return []
 
 
-def _history(spec: CanarySpec, before: Rollout, seen: Seen, decision: Decision) -> list[str]:
+def _history(spec: CanarySpec, before: Rollout, seen: Snapshot, decision: Decision) -> list[str]:
     """Event numbers rise by one, without gaps."""
     numbers = [event.seq for event in decision.rollout.history]
     if numbers != list(range(decision.rollout.events - len(numbers) + 1, decision.rollout.events + 1)):

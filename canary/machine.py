@@ -14,20 +14,20 @@ import math
 from dataclasses import replace
 from typing import Any
 
-from canary import drain, fingerprint, judge, wording
+from canary import drain, fingerprint, judge, messages
 from canary.action import Action, Evaluate, Mirror, Retire, Run, SetWeights, Stop
-from canary.awaited import AWAITED, awaited, is_news
+from canary.blocked import AWAITED, blocking_condition, is_news
 from canary.errors import BugError
-from canary.guards import first_objection, verdict_evidence
-from canary.intake import take_in
+from canary.guards import first_match, verdict_evidence
+from canary.ingest import ingest
 from canary.judge import Analysis, JudgeConfig
-from canary.look import EXPOSED, JUDGED, Change, Look
-from canary.observation import Seen
+from canary.pass_context import EXPOSED, JUDGED, PassContext, Transition
 from canary.requests import answer, answered, next_request
 from canary.rollout import FINISHED, Decision, Event, EventKind, Phase, Reason, Rollout
+from canary.snapshot import Snapshot
 from canary.steps import STEPS, stage_may_end
 from canary.transitions import allowed
-from canary.verdict import Answer
+from canary.verdict import GateAnswer
 from canary.weights import ALL_STABLE, Weights
 
 REMEMBERED_EVENTS = 100
@@ -41,21 +41,23 @@ BUSY_WAIT = 0.25
 def begin(config: JudgeConfig, *, name: str, revision: str, attempt: int, now: float) -> Rollout:
     """A new rollout in Pending; its first event says what the plan is."""
     rollout = Rollout(name=name, revision=revision, attempt=attempt, began=now, since=now, judge=judge.begin(config))
-    plan = wording.accepted(name, [Weights.of_share(stage.traffic) for stage in config.spec.stages])
+    plan = messages.accepted(name, [Weights.of_share(stage.traffic) for stage in config.spec.stages])
     rollout = replace(rollout, message=plan)
     return note(rollout, "phase", Reason.ACCEPTED, plan, {}, now)
 
 
-def advance(config: JudgeConfig, rollout: Rollout, seen: Seen, now: float, last: Analysis | None = None) -> Decision:
+def advance(
+    config: JudgeConfig, rollout: Rollout, seen: Snapshot, now: float, last: Analysis | None = None
+) -> Decision:
     """Decide once. Never raises for anything that the world does; `BugError` for what we did.
 
     `last` is the analysis of the decision before this one; it saves work where nothing is new and changes no decision.
     """
-    look, analysis = _judge(config, Look(config.spec, rollout, seen, now), last)
+    look, analysis = _judge(config, PassContext(config.spec, rollout, seen, now), last)
     look = replace(look, rollout=drain.noted(look))
     look = _answer_requests(config, _compare(look))
     for _ in Phase:  # a pass can walk the table at most once through
-        change = first_objection(look) or STEPS[look.rollout.phase](look)
+        change = first_match(look) or STEPS[look.rollout.phase](look)
         if change is None:
             break
         look = _apply(config, look, change)
@@ -65,7 +67,7 @@ def advance(config: JudgeConfig, rollout: Rollout, seen: Seen, now: float, last:
     return Decision(look.rollout, _actions(look), _wake_at(look), analysis)
 
 
-def _judge(config: JudgeConfig, look: Look, last: Analysis | None) -> tuple[Look, Analysis | None]:
+def _judge(config: JudgeConfig, look: PassContext, last: Analysis | None) -> tuple[PassContext, Analysis | None]:
     """Let the judge take in what is new, count what was served, and note gates that changed their answer."""
     rollout, seen = look.rollout, look.seen
     if rollout.phase in FINISHED | {Phase.PENDING}:
@@ -74,7 +76,7 @@ def _judge(config: JudgeConfig, look: Look, last: Analysis | None) -> tuple[Look
         rollout = _wait_for_stable(rollout, seen, look.now)
         if not _begins_steady(rollout, seen):
             return replace(look, rollout=rollout), None
-    rollout, analysis = take_in(config, rollout, seen.evidence, look.now, last)
+    rollout, analysis = ingest(config, rollout, seen.evidence, look.now, last)
     judgement = analysis.judgement
     if rollout.phase not in EXPOSED:
         return replace(look, rollout=rollout), analysis
@@ -82,12 +84,12 @@ def _judge(config: JudgeConfig, look: Look, last: Analysis | None) -> tuple[Look
         answers = {verdict.gate: verdict.verdict for verdict in rollout.verdicts}
         rollout = replace(rollout, verdicts=judgement.gates)
         for verdict in judgement.gates:
-            if answers.get(verdict.gate, Answer.WAIT) is not verdict.verdict:
+            if answers.get(verdict.gate, GateAnswer.WAIT) is not verdict.verdict:
                 rollout = note(rollout, "verdict", rollout.reason, verdict.why, verdict_evidence(verdict), look.now)
     return replace(look, rollout=rollout, judgement=judgement), analysis
 
 
-def _compare(look: Look) -> Look:
+def _compare(look: PassContext) -> PassContext:
     """Tell once in what the canary differs from stable beyond what the plan says."""
     rollout, seen = look.rollout, look.seen.fingerprint
     if rollout.compared or seen is None or not seen.done or rollout.phase in {*FINISHED, Phase.ROLLING_BACK}:
@@ -99,14 +101,14 @@ def _compare(look: Look) -> Look:
     return replace(look, rollout=rollout)
 
 
-def _wait_for_stable(rollout: Rollout, seen: Seen, now: float) -> Rollout:
+def _wait_for_stable(rollout: Rollout, seen: Snapshot, now: float) -> Rollout:
     """Note since when stable has been complete; what failed before was nobody's canary."""
     if not seen.stable.complete:
         return replace(rollout, steady_since=None)
     return rollout if rollout.steady_since is not None else replace(rollout, steady_since=now)
 
 
-def _begins_steady(rollout: Rollout, seen: Seen) -> bool:
+def _begins_steady(rollout: Rollout, seen: Snapshot) -> bool:
     """Whether these totals are young enough to be what all later ones are differenced against."""
     if rollout.phase in EXPOSED:
         return True
@@ -114,7 +116,7 @@ def _begins_steady(rollout: Rollout, seen: Seen) -> bool:
     return rollout.steady_since is not None and counters is not None and counters.at >= rollout.steady_since
 
 
-def _answer_requests(config: JudgeConfig, look: Look) -> Look:
+def _answer_requests(config: JudgeConfig, look: PassContext) -> PassContext:
     """Answer every open request, oldest first."""
     while request := next_request(look):
         response = answer(look, request)
@@ -136,7 +138,7 @@ def _answer_requests(config: JudgeConfig, look: Look) -> Look:
     return look
 
 
-def _apply(config: JudgeConfig, look: Look, change: Change) -> Look:
+def _apply(config: JudgeConfig, look: PassContext, change: Transition) -> PassContext:
     """Change the phase along the table, with its events."""
     before = look.rollout
     if not allowed(before.phase, change.to):
@@ -154,13 +156,13 @@ def _apply(config: JudgeConfig, look: Look, change: Change) -> Look:
     return replace(look, rollout=rollout)
 
 
-def _give_back(look: Look) -> Look:
+def _give_back(look: PassContext) -> PassContext:
     """While rolling back: everything to stable, unless stable cannot serve and the canary can."""
     rollout, seen = look.rollout, look.seen
     if rollout.phase is not Phase.ROLLING_BACK or not rollout.weights.canary:
         return look
     if seen.canary.usable and not seen.stable.usable:
-        message = wording.waiting_for_stable(seen.stable.problem)
+        message = messages.waiting_for_stable(seen.stable.problem)
         if rollout.message != message:
             rollout = replace(rollout, message=message)
             rollout = note(
@@ -170,9 +172,9 @@ def _give_back(look: Look) -> Look:
     return replace(look, rollout=_note_weights(replace(rollout, weights=ALL_STABLE), look.now))
 
 
-def _tell_what_is_awaited(look: Look) -> Look:
+def _tell_what_is_awaited(look: PassContext) -> PassContext:
     """Say what does not come by itself, once; when it has come, the phase's own words stand again."""
-    rollout, found = look.rollout, awaited(look)
+    rollout, found = look.rollout, blocking_condition(look)
     if found is not None:
         reason, message = found
         told = replace(rollout, reason=reason, message=message)
@@ -187,7 +189,7 @@ def _tell_what_is_awaited(look: Look) -> Look:
     return replace(look, rollout=rollout)
 
 
-def _actions(look: Look) -> tuple[Action, ...]:
+def _actions(look: PassContext) -> tuple[Action, ...]:
     """Where the world should be, safety first."""
     rollout = look.rollout
     if rollout.phase is not Phase.PENDING and _an_earlier_winner_serves(look):
@@ -213,7 +215,7 @@ def _actions(look: Look) -> tuple[Action, ...]:
             return (weights, *running)
 
 
-def _an_earlier_winner_serves(look: Look) -> bool:
+def _an_earlier_winner_serves(look: PassContext) -> bool:
     """Whether the route still leads to the canary that an earlier rollout promoted, and stable cannot take over yet.
 
     It goes on serving, and is not replaced, until stable can: a new rollout must not begin with an outage.
@@ -222,7 +224,7 @@ def _an_earlier_winner_serves(look: Look) -> bool:
     return not look.rollout.peak.canary and route is not None and route.canary > 0 and not look.seen.stable.usable
 
 
-def _wake_at(look: Look) -> float:
+def _wake_at(look: PassContext) -> float:
     """When to look again at the latest."""
     rollout, now = look.rollout, look.now
     if rollout.reason is Reason.DRAINING and rollout.drain is not None:

@@ -7,10 +7,10 @@ somebody carries the rollout out at all is not known here.
 
 from dataclasses import dataclass
 
-from canary.look import Look
-from canary.observation import OperatorRequest, Seen
+from canary.pass_context import PassContext
 from canary.requests import answer
 from canary.rollout import Phase, Rollout
+from canary.snapshot import OperatorRequest, Snapshot
 from canary.spec.models import CanarySpec
 from canary.weights import ALL_CANARY, Weights
 
@@ -25,19 +25,19 @@ class Preview:
     """Why it is refused, a sentence."""
 
 
-def preview(spec: CanarySpec, rollout: Rollout, seen: Seen, asked: OperatorRequest) -> Preview:
+def preview(spec: CanarySpec, rollout: Rollout, seen: Snapshot, asked: OperatorRequest) -> Preview:
     """What a request would do. `asked.at`: the moment at which it is asked, in seconds since the epoch."""
     reason = _why_not(spec, rollout, seen, asked)
     return Preview("" if reason else _effect(spec, rollout, asked), reason)
 
 
-def _why_not(spec: CanarySpec, rollout: Rollout, seen: Seen, asked: OperatorRequest) -> str:
+def _why_not(spec: CanarySpec, rollout: Rollout, seen: Snapshot, asked: OperatorRequest) -> str:
     verb = asked.verb
     if verb == "retry":
         return why_not_again(rollout)
     if rollout.finished:
         return f"The rollout has ended ({(rollout.result or 'ended').replace('_', ' ')})."
-    response = answer(Look(spec, rollout, seen, asked.at), asked)
+    response = answer(PassContext(spec, rollout, seen, asked.at), asked)
     if response.accepted:
         return ""
     if rollout.phase is Phase.ROLLING_BACK:

@@ -8,12 +8,12 @@ what is assumed. Pure: clock, snapshots and people's requests are those of the r
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from canary import lessons
+from canary import baseline
+from canary.catch_up import catch_up
 from canary.counterfactual import Counterfactual
 from canary.frame import Begun, Frame, Looked, NotWatched, Rebuilt, Restated, Taught
 from canary.judge import JudgeConfig, compile_gates
 from canary.machine import advance, begin
-from canary.rebuild import rebuilt
 from canary.rollout import Event, Rollout
 from canary.spec.models import CanarySpec
 from canary.unwatched import not_counted
@@ -93,9 +93,9 @@ class _Player:
                 self._world.see(at, seen)
                 self._decide(at)
             case Taught(at, history):
-                self._becomes(lessons.taught(self.config, self.rollout, history, at))
+                self._becomes(baseline.learn_noise(self.config, self.rollout, history, at))
             case Rebuilt(at, history):
-                self._becomes(rebuilt(self.config, self.rollout, [self._world.as_if(each) for each in history]))
+                self._becomes(catch_up(self.config, self.rollout, [self._world.as_if(each) for each in history]))
             case NotWatched(at, seconds):
                 self._becomes(not_counted(self.rollout, seconds, at))
             case Restated(at):
@@ -139,9 +139,9 @@ def _after(config: JudgeConfig, rollout: Rollout, frame: Frame) -> Rollout:
         case Looked(at, seen):
             return advance(config, rollout, seen, at).rollout
         case Taught(at, history):
-            return lessons.taught(config, rollout, history, at)
+            return baseline.learn_noise(config, rollout, history, at)
         case Rebuilt(_, history):
-            return rebuilt(config, rollout, history)
+            return catch_up(config, rollout, history)
         case NotWatched(at, seconds):
             return not_counted(rollout, seconds, at)
         case Restated(_, restated):

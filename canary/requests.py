@@ -6,9 +6,9 @@ Called by the machine before the guards. A request that makes no sense now is an
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from canary.look import EXPOSED, Change, Look
-from canary.observation import OperatorRequest
+from canary.pass_context import EXPOSED, PassContext, Transition
 from canary.rollout import Event, Phase, Reason, Rollout
+from canary.snapshot import OperatorRequest
 from canary.spec.models import CanarySpec
 from canary.steps import after_evaluation, enter_stage, evaluated, given_back
 from canary.weights import ALL_CANARY, Weights
@@ -25,11 +25,11 @@ class RequestAnswer:
     """Whether it does what was asked for; a refused one changes nothing."""
     message: str
     """The answer, as a sentence."""
-    change: Change | None = None
+    change: Transition | None = None
     """The phase change that it brings; an accepted request may need none."""
 
 
-def _accepted(change: Change | None, message: str) -> RequestAnswer:
+def _accepted(change: Transition | None, message: str) -> RequestAnswer:
     return RequestAnswer(True, message, change)
 
 
@@ -37,7 +37,7 @@ def _refused(message: str) -> RequestAnswer:
     return RequestAnswer(False, f"{message}: nothing was changed.")
 
 
-def next_request(look: Look) -> OperatorRequest | None:
+def next_request(look: PassContext) -> OperatorRequest | None:
     """The oldest request without an answer."""
     open_requests = [request for request in look.seen.requests if request.id not in look.rollout.answered]
     return min(open_requests, key=lambda request: request.at, default=None)
@@ -61,7 +61,7 @@ def wish(request: OperatorRequest) -> str:
     return f"{request.verb} to {ALL_CANARY}" if request.full else request.verb
 
 
-def answer(look: Look, request: OperatorRequest) -> RequestAnswer:
+def answer(look: PassContext, request: OperatorRequest) -> RequestAnswer:
     """What becomes of a request now."""
     phase, by = look.rollout.phase, request.who
     match request.verb:
@@ -75,7 +75,7 @@ def answer(look: Look, request: OperatorRequest) -> RequestAnswer:
             message = f"{by} paused the rollout at {look.rollout.weights}. It rolls back by itself all the same."
             to = look.rollout.resume_to if phase is Phase.BLIND else phase
             updates = {"resume_to": to}
-            change = Change(Phase.PAUSED, Reason.PAUSED_BY_OPERATOR, message, {"by": request.by}, updates)
+            change = Transition(Phase.PAUSED, Reason.PAUSED_BY_OPERATOR, message, {"by": request.by}, updates)
             return _accepted(change, message)
         case "resume" | "promote" if phase is Phase.EVALUATING and evaluated(look)[0] and look.both_usable:
             message = f"{by} let it go on. {evaluated(look)[1]}"
@@ -83,7 +83,7 @@ def answer(look: Look, request: OperatorRequest) -> RequestAnswer:
         case "resume" if phase is Phase.PAUSED:
             message = f"{by} resumed the rollout."
             to = look.rollout.resume_to or Phase.ANALYZING
-            change = Change(to, Reason.RESUMED, message, {"by": request.by}, {"resume_to": None})
+            change = Transition(to, Reason.RESUMED, message, {"by": request.by}, {"resume_to": None})
             return _accepted(change, message)
         case "approve" if phase is Phase.AWAITING_APPROVAL and look.both_usable:
             if group := _group_needed(look, request, look.rollout.stage + 1):
@@ -103,7 +103,7 @@ def _drains_canary(rollout: Rollout) -> bool:
     return rollout.drain is not None and rollout.drain.arm == "canary"
 
 
-def _promote(look: Look, request: OperatorRequest) -> RequestAnswer:
+def _promote(look: PassContext, request: OperatorRequest) -> RequestAnswer:
     """Skip the rest of this stage; with `to` all up to the one of that share, with `full` all. Both arms must serve."""
     can_skip = {Phase.ANALYZING, Phase.AWAITING_APPROVAL, Phase.BLIND}
     paused_in = look.rollout.resume_to if look.rollout.phase is Phase.PAUSED else look.rollout.phase
@@ -119,7 +119,7 @@ def _promote(look: Look, request: OperatorRequest) -> RequestAnswer:
     return _accepted(enter_stage(look, look.rollout.stage + 1, Reason.STAGE_SKIPPED, message), message)
 
 
-def _group_needed(look: Look, request: OperatorRequest, until: int) -> str:
+def _group_needed(look: PassContext, request: OperatorRequest, until: int) -> str:
     """The group whose word is needed before stage `until` begins and that the person is not in; empty where none is.
 
     Only where it is known who asks. Skipping a stage skips its approval too, so it takes the same word.
@@ -134,7 +134,7 @@ def _not_of(group: str, request: OperatorRequest) -> RequestAnswer:
     return _refused(f"{request.who} asked to {wish(request)}, which only members of {group} may")
 
 
-def _promote_to(look: Look, request: OperatorRequest, wanted: Weights) -> RequestAnswer:
+def _promote_to(look: PassContext, request: OperatorRequest, wanted: Weights) -> RequestAnswer:
     """Skip to the later stage with these weights; others are refused, because no gate and no hold is planned there."""
     later = {look.weights_of(stage): stage for stage in range(look.rollout.stage + 1, len(look.spec.stages))}
     if wanted not in later:
@@ -143,14 +143,14 @@ def _promote_to(look: Look, request: OperatorRequest, wanted: Weights) -> Reques
     return _skip_to(look, request, later[wanted])
 
 
-def _skip_to(look: Look, request: OperatorRequest, stage: int) -> RequestAnswer:
+def _skip_to(look: PassContext, request: OperatorRequest, stage: int) -> RequestAnswer:
     if group := _group_needed(look, request, stage):
         return _not_of(group, request)
     message = f"{request.who} skipped to stage {stage + 1} ({look.weights_of(stage)})."
     return _accepted(enter_stage(look, stage, Reason.STAGE_SKIPPED, message), message)
 
 
-def _while(look: Look) -> str:
+def _while(look: PassContext) -> str:
     """What stands in the way, as the end of a sentence."""
     if look.rollout.phase in EXPOSED and not look.both_usable:
         arm = "the canary" if look.seen.stable.usable else "stable"

@@ -43,7 +43,7 @@ Result = Literal["promoted", "rolled_back", "failed", "aborted", "superseded"]
 
 
 class Reason(StrEnum):
-    """Why a phase changed: the vocabulary of status, events, alerts and commits. Sentences stand in `wording.py`."""
+    """Why a phase changed: the vocabulary of status, events, alerts and commits. Sentences stand in `messages.py`."""
 
     ACCEPTED = "Accepted"
     VARIANTS_STARTING = "VariantsStarting"

@@ -8,7 +8,7 @@ alone would hardly do that: the average of the bets `W log(1+λ) + L log(1-λ)` 
 from collections.abc import Sequence
 
 from canary.judge.portable_math import log, log1p, log_sum, power
-from canary.observation import ShadowDay
+from canary.snapshot import ShadowDay
 
 BETS = tuple(0.005 * power(0.9 / 0.005, i / 23) for i in range(24))
 

@@ -7,7 +7,7 @@ along, so that an hour of sleep is not an hour without requests. Does not decide
 
 from dataclasses import replace
 
-from canary import judge, wording
+from canary import judge, messages
 from canary.machine import note
 from canary.rollout import Reason, Rollout
 
@@ -28,5 +28,5 @@ def not_counted(rollout: Rollout, seconds: float, now: float) -> Rollout:
         drain=replace(drain, since=drain.since + seconds) if drain is not None else None,
         judge=judge.clock_set(rollout.judge, seconds),
     )
-    sentence = wording.not_watched(seconds)
+    sentence = messages.not_watched(seconds)
     return note(moved, "alert", Reason.TIME_NOT_WATCHED, sentence, {"seconds": seconds}, now)

@@ -17,7 +17,7 @@ Edge = Literal["under", "over"]
 Spoke = Literal["sequential", "threshold", "hard stop", "data", "blame"]
 
 
-class Answer(StrEnum):
+class GateAnswer(StrEnum):
     """PASS lets a stage end, FAIL takes the traffic back (or pauses, or holds), WAIT says what is missing."""
 
     PASS = "pass"  # noqa: S105 - not a password
@@ -42,7 +42,7 @@ class GateVerdict:
 
     gate: str
     """The gate as its owner wrote it, normalised: `latency p95 <= 200ms`."""
-    verdict: Answer
+    verdict: GateAnswer
     grounds: Annotated[Any, Field(exclude=True)]
     """`Grounds`, or the sentence itself where that is all there is."""
     canary: float | None = None
@@ -103,14 +103,14 @@ class Judgement:
     """Why nothing can be judged at all (both arms suffer, no data yet); empty otherwise."""
 
     @property
-    def answer(self) -> Answer:
+    def answer(self) -> GateAnswer:
         """FAIL if a gate that rolls back fails; PASS if every gate passes; WAIT otherwise."""
-        if any(g.verdict is Answer.FAIL and g.on_breach == "rollback" for g in self.gates):
-            return Answer.FAIL
-        if all(g.verdict is Answer.PASS for g in self.gates) and not self.problem:
-            return Answer.PASS
-        return Answer.WAIT
+        if any(g.verdict is GateAnswer.FAIL and g.on_breach == "rollback" for g in self.gates):
+            return GateAnswer.FAIL
+        if all(g.verdict is GateAnswer.PASS for g in self.gates) and not self.problem:
+            return GateAnswer.PASS
+        return GateAnswer.WAIT
 
     def failed(self, on_breach: OnBreach) -> tuple[GateVerdict, ...]:
         """The gates that fail and ask for this reaction."""
-        return tuple(g for g in self.gates if g.verdict is Answer.FAIL and g.on_breach == on_breach)
+        return tuple(g for g in self.gates if g.verdict is GateAnswer.FAIL and g.on_breach == on_breach)

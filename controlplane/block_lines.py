@@ -1,4 +1,4 @@
-"""Lines of blocks for `serinus judge`: JSON to `Block`, and every fault with its line and field.
+"""Lines of blocks for `serinus judge`: JSON to `Increments`, and every fault with its line and field.
 
 The contract stands in `docs/contracts.md`, section 2. What is missing or null is no data; what cannot be true (negative
 increments, buckets that are not cumulative, time running backwards) is refused, never judged. Called by
@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from canary.errors import BadInput
-from canary.judge import Block, PodBlock
+from canary.judge import Increments, ReplicaIncrements
 from canary.spec import metrics
 from canary.spec.models import CanarySpec
-from canary.spec.units import Unreadable
+from canary.spec.units import UnreadableNumber
 from canary.weights import ARMS, Arm
 
 HISTOGRAMS = tuple(metric.name for metric in metrics.BUILT_IN.values() if metric.kind == "histogram")
@@ -35,7 +35,7 @@ class BlockLines:
         self._bounds: dict[str, tuple[float, ...]] = {}
         self._line = 0
 
-    def read(self, number: int, text: bytes) -> Block:
+    def read(self, number: int, text: bytes) -> Increments:
         """The block of a line; raises `BadInput` naming line and field."""
         self._line = number
         try:
@@ -52,7 +52,7 @@ class BlockLines:
         self._time = t
         readings = self._object(data.get("readings"), "readings")
         arms = self._arms(data.get("arms"), "arms")
-        return Block(
+        return Increments(
             t=t,
             stage=self._stage(data.get("stage"), t),
             weight=self._weight(data.get("weight"), t),
@@ -93,13 +93,13 @@ class BlockLines:
             raise self._bad("weight", f"must lie between 0 and 1, got {share:g}")
         return share
 
-    def _arms(self, value: Any, within: str) -> dict[Arm, dict[str, PodBlock]]:
+    def _arms(self, value: Any, within: str) -> dict[Arm, dict[str, ReplicaIncrements]]:
         """Both arms; one that is missing has no data."""
         given = self._object(value, within)
         for name in given:
             if name not in ARMS:
                 raise self._bad(f"{within}.{name}", "is unknown: there are canary and stable")
-        arms: dict[Arm, dict[str, PodBlock]] = {}
+        arms: dict[Arm, dict[str, ReplicaIncrements]] = {}
         for arm in ARMS:
             path = f"{within}.{arm}.pods"
             pods = self._object(self._object(given.get(arm), f"{within}.{arm}").get("pods"), path)
@@ -108,7 +108,7 @@ class BlockLines:
                 arms[arm] = read
         return arms
 
-    def _pod(self, value: Any, path: str) -> PodBlock:
+    def _pod(self, value: Any, path: str) -> ReplicaIncrements:
         """One replica's increments."""
         pod = self._object(value, path)
         unknown = sorted(set(pod) - KNOWN)
@@ -128,7 +128,7 @@ class BlockLines:
                 both = self._kpi(counts, f"{path}.kpi.{name}", name)
                 if both is not None:
                     kpis[name] = both
-        return PodBlock(
+        return ReplicaIncrements(
             requests=requests,
             errors=errors,
             histograms=histograms,
@@ -220,7 +220,7 @@ class BlockLines:
         return BadInput(f"standard input, line {self._line}: {field}{problem}. Nothing after this line was judged.")
 
 
-def _of_pods(arms: Mapping[Arm, Mapping[str, PodBlock]], kpi: str) -> dict[Arm, tuple[float, float]]:
+def _of_pods(arms: Mapping[Arm, Mapping[str, ReplicaIncrements]], kpi: str) -> dict[Arm, tuple[float, float]]:
     """A KPI's increments by arm."""
     told = {arm: [pod.kpis[kpi] for pod in pods.values() if kpi in pod.kpis] for arm, pods in arms.items()}
     return {
@@ -236,7 +236,7 @@ def _is_share(kpi: str) -> bool:
         try:
             if metrics.find(name).unit == "share":
                 return True
-        except Unreadable:
+        except UnreadableNumber:
             continue
     return False
 

@@ -8,11 +8,11 @@ forecast for one seed and one kind of noise, not a promise.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from canary import lessons
+from canary import baseline
 from canary.judge import compile_gates, noise_floor
 from canary.judge.config import counted
-from canary.observation import Counters
 from canary.rollout import Phase
+from canary.snapshot import Counters
 from canary.spec.models import CanarySpec, Gate, ModelCanary, Variant
 from controlplane.profiles.canary_check import fit
 from controlplane.simulation.faults import length_of
@@ -134,8 +134,10 @@ def forecast(
     variants = (plan.spec.stable, plan.spec.canary)
     catalogue = known or builtin()
     gpus = [each for variant in variants if (each := _gpus(plan.spec, variant, catalogue)) is not None]
-    floors = {(floor.stage, floor.gate): floor.noise for floor in lessons.floors(compile_gates(plan.spec), past)}
-    learnt_from = past[-1].at - past[0].at if len(past) >= lessons.ENOUGH else None
+    floors = {
+        (floor.stage, floor.gate): floor.noise for floor in baseline.detection_limits(compile_gates(plan.spec), past)
+    }
+    learnt_from = past[-1].at - past[0].at if len(past) >= baseline.ENOUGH else None
     stages = _stages(plan, healthy, floors if learnt_from is not None else None)
     return Forecast(stages, healthy.seconds, healthy.result, found, gpus, _put_back_by(healthy), learnt_from)
 

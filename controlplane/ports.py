@@ -1,7 +1,7 @@
 """The ports: what the control plane needs of the world, in the domain's nouns. One to four methods each.
 
 Used by `controlplane.reconcile`; implemented in `controlplane.adapters` (the real ones and the in-memory ones, which
-pass the same suites in `tests/contracts`). Every method may raise `canary.errors.WorldError`; the loop then goes on.
+pass the same suites in `tests/contracts`). Every method may raise `canary.errors.ExternalError`; the loop then goes on.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,17 +9,17 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from canary.frame import Frame
-from canary.observation import (
+from canary.rollout import Event, Rollout
+from canary.snapshot import (
     Counters,
-    EvaluationSeen,
-    FingerprintSeen,
+    EvaluationStatus,
+    FingerprintStatus,
     InFlight,
     OperatorRequest,
-    RouteSeen,
-    ShadowSeen,
-    VariantSeen,
+    RouteStatus,
+    ShadowStatus,
+    VariantStatus,
 )
-from canary.rollout import Event, Rollout
 from canary.spec.models import Variant
 from canary.weights import Arm, Weights
 
@@ -47,7 +47,7 @@ class Platform(Protocol):
         """Let the arm answer what it has begun, then stop it."""
         ...
 
-    async def seen(self) -> Mapping[Arm, VariantSeen]:
+    async def seen(self) -> Mapping[Arm, VariantStatus]:
         """Readiness of both arms now."""
         ...
 
@@ -63,7 +63,7 @@ class Router(Protocol):
         """Make these weights the ones in force; returns when they are, or raises."""
         ...
 
-    async def seen(self) -> RouteSeen:
+    async def seen(self) -> RouteStatus:
         """The weights in force, read back."""
         ...
 
@@ -187,7 +187,7 @@ class Rehearsal(Protocol):
         """Send a copy of this share of requests to the canary and compare the answers."""
         ...
 
-    async def seen(self) -> tuple[EvaluationSeen | None, ShadowSeen | None]:
+    async def seen(self) -> tuple[EvaluationStatus | None, ShadowStatus | None]:
         """Results so far."""
         ...
 
@@ -195,7 +195,7 @@ class Rehearsal(Protocol):
 class Identity(Protocol):
     """Tells what both served variants are besides their weights."""
 
-    async def compare(self) -> FingerprintSeen:
+    async def compare(self) -> FingerprintStatus:
         """Ask both, which are ready, and hold the answers against each other; `done` is False to be asked again.
 
         `since` is left to the caller.

@@ -12,9 +12,9 @@ from pathlib import Path
 from secrets import token_hex
 
 from canary.drain import longest
-from canary.errors import BadInput, WorldError
-from canary.observation import OperatorRequest, Seen, Verb, request_id
+from canary.errors import BadInput, ExternalError
 from canary.rollout import Event, Rollout
+from canary.snapshot import OperatorRequest, Snapshot, Verb, request_id
 from canary.spec import revision
 from canary.spec.models import LocalPlatform, ModelCanary
 from canary.spec.stored import from_text, to_text
@@ -55,7 +55,7 @@ class Audience:
     """One sentence about the machine: a port chosen, a program that died and what happens next."""
     event: Callable[[Event], None] = lambda _event: None
     """An entry of the history, after it was saved."""
-    update: Callable[[Rollout, Seen], None] = lambda _rollout, _seen: None
+    update: Callable[[Rollout, Snapshot], None] = lambda _rollout, _seen: None
     """After each pass: the state and the snapshot."""
     serving: Callable[["Serving"], None] = lambda _serving: None
     """Once, when clients can connect."""
@@ -103,8 +103,8 @@ async def run_rollout(
     """Carry out one rollout on this machine, to its end (or until `controls.leave`); answers its last state.
 
     `known` has the prices of GPUs, the package's own when left out; `evaluation` is the plan's own, with its data set.
-    Raises `BadInput` before anything starts, and `WorldError` when the machine cannot do it at all (no Envoy, a port in
-    use).
+    Raises `BadInput` before anything starts, and `ExternalError` when the machine cannot do it at all (no Envoy, a port
+    in use).
     """
     audience, controls, clock = audience or Audience(), controls or Controls(), SystemClock()
     local = plan.spec.platform.local
@@ -196,7 +196,7 @@ def _noted(plan: ModelCanary, audience: Audience, state: Path, clock: SystemCloc
     record = LiveRecord(state, clock.now, plan.spec)
     serving = ServingRecord(state, clock.now, plan.metadata.name, plan.spec)
 
-    def update(rollout: Rollout, seen: Seen) -> None:
+    def update(rollout: Rollout, seen: Snapshot) -> None:
         audience.update(rollout, seen)
         record.note(rollout, seen)
         serving.note(seen.evidence.counters, last=rollout.finished)
@@ -306,7 +306,7 @@ async def _keep_addresses(platform: ProcessPlatform, router: EnvoyRouter, say: C
             try:
                 await router.set_endpoints(addresses, ready)
                 known, complaint = (addresses, ready), ""
-            except WorldError as error:
+            except ExternalError as error:
                 if str(error) != complaint:
                     complaint = str(error)
                     say(f"Envoy does not know the new addresses yet: {complaint}. It is tried again.")

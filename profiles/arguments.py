@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from profiles.deployment import Deployment
 from profiles.engine import Engine
-from profiles.errors import Refused
+from profiles.errors import ProfileRefused
 from profiles.prediction import Prediction
 from profiles.support import native, refusal
 
@@ -73,30 +73,32 @@ def launch(
     (None: unless the method works online). `image_has`: Python packages of the image beyond vLLM, None when nobody
     said. `prediction` gives the limits of context, if it found that the default has no room.
 
-    Raises `Refused` where GPU, method, version and checkpoint do not go together.
+    Raises `ProfileRefused` where GPU, method, version and checkpoint do not go together.
     """
     if reason := refusal(deployment.model, deployment.gpu, deployment.quantization, deployment.gpus, allow_fallback):
-        raise Refused(reason)
+        raise ProfileRefused(reason)
     version = deployment.engine.version
     if deployment.engine.family not in {"vllm", "vllm-v0"}:
-        raise Refused(f"arguments are known for vLLM only, not for {deployment.engine.family}")
+        raise ProfileRefused(f"arguments are known for vLLM only, not for {deployment.engine.family}")
     if version and version < OLDEST:
-        raise Refused(f"vLLM {dotted(version)} is older than {dotted(OLDEST)}, the oldest whose flags are known here")
+        raise ProfileRefused(
+            f"vLLM {dotted(version)} is older than {dotted(OLDEST)}, the oldest whose flags are known here"
+        )
     method = deployment.quantization.name
     ready = method not in ONLINE if quantized_checkpoint is None else quantized_checkpoint
     if not ready and method not in ONLINE | {"bf16"}:
-        raise Refused(
+        raise ProfileRefused(
             f"{method} needs a checkpoint that is quantized already: vLLM cannot quantize to it while it loads. "
             "Make one (llm-compressor, or bitsandbytes) or choose fp8 or bnb-nf4."
         )
     if method == "gguf-q4_k_m" and not tokenizer:
-        raise Refused(
+        raise ProfileRefused(
             "a gguf checkpoint needs --tokenizer with the repository of the original model: its own is not reliable"
         )
     needed = packages(deployment)
     if image_has is not None and (lacking := [package for package in needed if package.name not in image_has]):
         wanted = ", ".join(package.name for package in lacking)
-        raise Refused(f"{method} needs {wanted} in the image, and it is not there: {lacking[0].why}")
+        raise ProfileRefused(f"{method} needs {wanted} in the image, and it is not there: {lacking[0].why}")
     flags = [*naming(served_name), *precision(deployment), *method_flags(deployment, ready, tokenizer)]
     flags += limits(deployment, prediction)
     notes = [note for note in (fallback_note(deployment), *(prediction.notes if prediction else ())) if note]
@@ -180,7 +182,7 @@ def limits(deployment: Deployment, prediction: Prediction | None) -> list[Flag]:
         flags.append(Flag("--max-num-batched-tokens", str(deployment.max_num_batched_tokens), why))
     if deployment.kv_value_bytes < 2:
         if deployment.gpu.capability < 8.9:
-            raise Refused(f"{deployment.gpu.name} has no FP8 KV cache; it needs compute capability 8.9")
+            raise ProfileRefused(f"{deployment.gpu.name} has no FP8 KV cache; it needs compute capability 8.9")
         flags.append(Flag("--kv-cache-dtype", "fp8", "halves the KV cache"))
     return flags
 

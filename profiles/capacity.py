@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from profiles.accelerator import Accelerator
 from profiles.deployment import Deployment
-from profiles.errors import Malformed, Refused
+from profiles.errors import Malformed, ProfileRefused
 from profiles.load import Workload
 from profiles.prediction import Prediction, predict
 
@@ -118,7 +118,7 @@ def plan(
         raise Malformed(f"a rate of requests must be positive, got {rate}")
     try:
         most = limit(deployment, workload, objectives, allow_fallback)
-    except Refused as reason:
+    except ProfileRefused as reason:
         return Misfit(deployment, str(reason))
     if most is None:
         alone = predict(deployment, workload, 1, allow_fallback=allow_fallback)
@@ -224,19 +224,22 @@ def neutral(
     """The canary's first stage within stable's GPUs, at `share` of the traffic; the canary's replicas come out of
     stable's.
 
-    Raises `Refused` with what is missing, when stable cannot spare them. Assumes that both run on the same type of GPU.
+    Raises `ProfileRefused` with what is missing, when stable cannot spare them. Assumes that both run on the same type
+    of GPU.
     """
     if stable.gpu.name != canary.gpu.name:
-        raise Refused(
+        raise ProfileRefused(
             f"stable runs on {stable.gpu.name} and the canary on {canary.gpu.name}: one cannot make room for the other"
         )
     top, small = limit(stable, workload, objectives), limit(canary, workload, objectives)
     for name, found, deployment in (("stable", top, stable), ("canary", small, canary)):
         if found is None:
             alone = predict(deployment, workload, 1)
-            raise Refused(f"{name}: {alone.shortage or f'misses the objectives even when idle ({speeds(alone)})'}")
+            raise ProfileRefused(
+                f"{name}: {alone.shortage or f'misses the objectives even when idle ({speeds(alone)})'}"
+            )
     if top is None or small is None:
-        raise Refused("neither variant meets the objectives")
+        raise ProfileRefused("neither variant meets the objectives")
     stable_limit, canary_limit = (one.latency.requests_per_second.value for one in (top, small))
     wanted = max(1, math.ceil(rate * share / canary_limit))
     freed = math.ceil(wanted * canary.gpus / stable.gpus)
@@ -244,7 +247,7 @@ def neutral(
     needed = rate * (1 - share)
     if left < 1 or left * stable_limit < needed:
         short = math.ceil((needed - max(left, 0) * stable_limit) / stable_limit) if left >= 0 else freed - replicas
-        raise Refused(
+        raise ProfileRefused(
             f"no capacity-neutral plan: a canary of {wanted} needs {freed} of {replicas} stable replicas, and the "
             f"{max(left, 0)} that are left carry {max(left, 0) * stable_limit:.3g} of {needed:.3g} requests a second. "
             f"Missing: {max(short, 1)} x {stable.gpus} {stable.gpu.name}."

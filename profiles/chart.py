@@ -33,14 +33,14 @@ class Bar:
 
 
 @dataclass(frozen=True, slots=True)
-class Panel:
+class ChartPanel:
     """One chart: a title with its unit, and rows."""
 
     title: str
     bars: Sequence[Bar]
 
 
-def svg(panels: Sequence[Panel], heading: str) -> str:
+def svg(panels: Sequence[ChartPanel], heading: str) -> str:
     """All panels below each other, as one SVG document."""
     parts: list[str] = []
     y = float(TOP)
@@ -57,7 +57,7 @@ def svg(panels: Sequence[Panel], heading: str) -> str:
     )
 
 
-def draw(panel: Panel, y: float) -> tuple[list[str], float]:
+def draw(panel: ChartPanel, y: float) -> tuple[list[str], float]:
     """`(SVG elements, height)` of one panel."""
     top = max((bar.estimate.high for bar in panel.bars if bar.estimate), default=1.0) or 1.0
     parts = [f'<text x="16" y="{y + 18}" font-weight="600">{escape(panel.title)}</text>']
@@ -83,7 +83,7 @@ def number(value: float) -> str:
     return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
 
 
-def html(panels: Sequence[Panel], heading: str) -> str:
+def html(panels: Sequence[ChartPanel], heading: str) -> str:
     """The same as a page that needs nothing else."""
     return (
         f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>{escape(heading)}</title>\n'

@@ -32,7 +32,7 @@ class Malformed(ProfileError):  # noqa: N818 - reads as what it is
     """Something that was handed over cannot be read."""
 
 
-class Refused(ProfileError):  # noqa: N818 - reads as what it is
+class ProfileRefused(ProfileError):  # noqa: N818 - reads as what it is
     """A combination that cannot work, with the reason."""
 
 

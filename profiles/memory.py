@@ -23,7 +23,7 @@ GRAPHS = 0.4 * GIB
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class MemoryEstimate:
     """One GPU's memory in bytes."""
 
     weights: float
@@ -61,7 +61,7 @@ class Memory:
         return max(self.needed - self.reserved, 0.0)
 
 
-def memory(deployment: Deployment, tokens: float, concurrency: float) -> Memory:
+def memory(deployment: Deployment, tokens: float, concurrency: float) -> MemoryEstimate:
     """The plan for `concurrency` requests of `tokens` (prompt and answer) each."""
     gpus, model = deployment.gpus, deployment.model
     weights = deployment.quantization.weight_bytes(model) / gpus
@@ -73,7 +73,7 @@ def memory(deployment: Deployment, tokens: float, concurrency: float) -> Memory:
     room = reserved - weights - peak - other
     fitting = max(room, 0.0) / sequence if sequence else 0.0
     running = min(concurrency, deployment.sequences)
-    return Memory(
+    return MemoryEstimate(
         weights=weights,
         activation=peak,
         other=other,

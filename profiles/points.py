@@ -50,7 +50,7 @@ REQUIRED = (
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
+class MeasuredPoint:
     """One measurement. `value` is in seconds or tokens a second."""
 
     deployment: Deployment
@@ -90,7 +90,7 @@ def lab(source: str) -> str:
     return source.split("@", maxsplit=1)[0].split(" ", maxsplit=1)[0].rstrip("/")
 
 
-def harness(point: Point) -> str:
+def harness(point: MeasuredPoint) -> str:
     """How the lab sent its load, a row of `Constants.waves`: it decides how many first prompts collide."""
     if "Poisson" in point.source:
         return "none"
@@ -107,7 +107,7 @@ def kv_value_bytes(quantization: Quantization, engine: Engine, source: str) -> f
     return 1.0 if brings_its_own and quantization.kernel in {"fp8", "nvfp4"} else 2.0
 
 
-def read_point(row: Mapping[str, str], catalogue: Catalogue, line: int = 0) -> Point:
+def read_point(row: Mapping[str, str], catalogue: Catalogue, line: int = 0) -> MeasuredPoint:
     """One row. Raises `Malformed` for a bad value or `Unknown` for a name that the catalogue does not have."""
     for key in REQUIRED:
         if not (row.get(key) or "").strip():
@@ -121,7 +121,7 @@ def read_point(row: Mapping[str, str], catalogue: Catalogue, line: int = 0) -> P
     load = row["concurrency_or_batch"].strip()
     engine = Engine.named(row["engine"])
     quantization = catalogue.quantization(row["quant"].strip())
-    return Point(
+    return MeasuredPoint(
         deployment=Deployment(
             model=catalogue.model(row["model"].strip()),
             gpu=catalogue.gpu(row["gpu"].strip()),
@@ -151,7 +151,7 @@ def number(row: Mapping[str, str], key: str, line: int) -> float:
     return value
 
 
-def read_points(rows: Iterable[Mapping[str, str]], catalogue: Catalogue) -> tuple[list[Point], list[str]]:
+def read_points(rows: Iterable[Mapping[str, str]], catalogue: Catalogue) -> tuple[list[MeasuredPoint], list[str]]:
     """`(points, reasons for the rows that were skipped)`; the first row of the file is line 2."""
     points, skipped = [], []
     for line, row in enumerate(rows, start=2):
@@ -163,7 +163,7 @@ def read_points(rows: Iterable[Mapping[str, str]], catalogue: Catalogue) -> tupl
     return points, skipped
 
 
-def predicted(point: Point, constants: Constants = FITTED) -> float:
+def predicted(point: MeasuredPoint, constants: Constants = FITTED) -> float:
     """What the model says to this row, in the unit of `point.value`."""
     steps = StepModel(point.deployment, constants)
     batch = point.concurrency if point.concurrency is not None else 1.0
@@ -182,7 +182,7 @@ def predicted(point: Point, constants: Constants = FITTED) -> float:
             return _under_load(steps, point, constants)
 
 
-def _under_load(steps: StepModel, point: Point, constants: Constants) -> float:
+def _under_load(steps: StepModel, point: MeasuredPoint, constants: Constants) -> float:
     """Metrics of a closed loop."""
     tokens = point.input_tokens + point.output_tokens
     room = max(memory(point.deployment, tokens, 1).max_concurrency, 1.0)
@@ -200,19 +200,19 @@ def _under_load(steps: StepModel, point: Point, constants: Constants) -> float:
             return state.tokens_per_second(workload)
 
 
-def _first_token(steps: StepModel, point: Point, batch: float) -> float:
+def _first_token(steps: StepModel, point: MeasuredPoint, batch: float) -> float:
     """One batch of prompts on an idle engine, without the request's way through a server."""
     chunk = steps.chunk_overhead * steps.chunks(batch * point.input_tokens)
     return steps.prompt(point.input_tokens, batch) + chunk + steps.step(batch, point.input_tokens)
 
 
-def _batch_time(steps: StepModel, point: Point, batch: float) -> float:
+def _batch_time(steps: StepModel, point: MeasuredPoint, batch: float) -> float:
     """One static batch from its prompts to its last token."""
     step = steps.step(batch, point.input_tokens + point.output_tokens / 2)
     return _first_token(steps, point, batch) + max(point.output_tokens - 1, 0) * step
 
 
-def _burst_time(steps: StepModel, point: Point, batch: float) -> float:
+def _burst_time(steps: StepModel, point: MeasuredPoint, batch: float) -> float:
     """All requests at once, to the end of the longest: the batch thins out as the shorter ones finish."""
     longest = point.output_tokens * BURST_LONGEST
     average = batch / BURST_LONGEST

@@ -17,12 +17,12 @@ from profiles.constants import FITTED, Constants
 from profiles.cost import Cost, cost, scaled
 from profiles.deployment import Deployment
 from profiles.engine import Engine
-from profiles.errors import Malformed, Refused
+from profiles.errors import Malformed, ProfileRefused
 from profiles.interval import THIN, Basis, Estimate, factor
 from profiles.load import Steady, Workload, closed_loop
 from profiles.measured import Level
 from profiles.measured import calibration as calibrate
-from profiles.memory import Memory, memory, smallest_change
+from profiles.memory import MemoryEstimate, memory, smallest_change
 from profiles.model import ModelShape
 from profiles.quantization import Quantization
 from profiles.step import StepModel
@@ -65,7 +65,7 @@ class Prediction:
     workload: Workload
     concurrency: float
     latency: Latency
-    memory: Memory
+    memory: MemoryEstimate
     cost: Cost | None
     basis: Basis
     because: tuple[str, ...]
@@ -111,12 +111,12 @@ def predict(
     """What so many concurrent callers get from one replica.
 
     `price`: the user's dollars a GPU-hour. `levels`: own measurements of this deployment; they calibrate, and where
-    one was taken at this very load it is the answer. Raises `Refused` for combinations that cannot run and
+    one was taken at this very load it is the answer. Raises `ProfileRefused` for combinations that cannot run and
     `Malformed` for impossible loads.
     """
     reason = refusal(deployment.model, deployment.gpu, deployment.quantization, deployment.gpus, allow_fallback)
     if reason:
-        raise Refused(reason)
+        raise ProfileRefused(reason)
     if not 0 < concurrency < float("inf"):
         raise Malformed(f"concurrency must be a positive number, got {concurrency}")
     if workload.output_tokens < 1 or workload.input_tokens < 1:
@@ -125,7 +125,7 @@ def predict(
         )
     tokens = workload.input_tokens + workload.output_tokens
     if tokens > deployment.context:
-        raise Refused(
+        raise ProfileRefused(
             f"{workload.input_tokens:g} + {workload.output_tokens:g} tokens are more than the {deployment.context} "
             f"that {deployment.model.name} is served with"
         )

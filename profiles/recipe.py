@@ -39,7 +39,7 @@ METHODS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
+class QuantizationRecipe:
     """Everything that decides what comes out."""
 
     model: str

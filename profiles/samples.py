@@ -26,7 +26,7 @@ CACHED = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class LoadSample:
     """One request as the client saw it. Times in seconds on one clock."""
 
     due: float
@@ -62,7 +62,7 @@ class Sample:
         return None if self.last is None else self.last - self.due
 
 
-def level(samples: Sequence[Sample], loop: Literal["closed", "open"], load: float, seconds: float) -> Level:
+def level(samples: Sequence[LoadSample], loop: Literal["closed", "open"], load: float, seconds: float) -> Level:
     """What these samples of `seconds` of steady load say."""
     good = sorted((sample for sample in samples if not sample.failure), key=lambda sample: sample.due)
     ttft, itl, e2e = (
@@ -99,7 +99,7 @@ def level(samples: Sequence[Sample], loop: Literal["closed", "open"], load: floa
     )
 
 
-def doubts(samples: Sequence[Sample], good: Sequence[Sample], gap: float | None) -> list[str]:
+def doubts(samples: Sequence[LoadSample], good: Sequence[LoadSample], gap: float | None) -> list[str]:
     """What makes this level less than a clean measurement."""
     notes = []
     if gap is not None and gap > LITTLE:
@@ -119,7 +119,7 @@ def doubts(samples: Sequence[Sample], good: Sequence[Sample], gap: float | None)
     return notes
 
 
-def values(samples: Sequence[Sample], of: Callable[[Sample], float | None]) -> list[float]:
+def values(samples: Sequence[LoadSample], of: Callable[[LoadSample], float | None]) -> list[float]:
     """One number a sample, where it has one."""
     return [value for sample in samples if (value := of(sample)) is not None]
 

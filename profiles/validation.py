@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from profiles.calibration import Correction
 from profiles.interval import Basis, factor
-from profiles.points import Point, predicted
+from profiles.points import MeasuredPoint, predicted
 from profiles.prediction import uncertain
 
 ROWS = ("all", "itl", "ttft", "throughput")
@@ -29,7 +29,7 @@ class Errors:
     """Share of the measured values inside the 80 % interval."""
 
 
-def error_table(pairs: Iterable[tuple[Point, float]], own_points: int = 0) -> list[Errors]:
+def error_table(pairs: Iterable[tuple[MeasuredPoint, float]], own_points: int = 0) -> list[Errors]:
     """Errors by class of `(point, prediction)` pairs; `own_points`: measurements that the predictions were calibrated
     with.
     """
@@ -64,7 +64,7 @@ def quantile(ordered: Sequence[float], share: float) -> float:
     return ordered[below] + (place - below) * (ordered[above] - ordered[below])
 
 
-def bound(point: Point, own_points: int = 0) -> float:
+def bound(point: MeasuredPoint, own_points: int = 0) -> float:
     """The factor of the 80 % interval that a prediction for this point would carry."""
     if own_points:
         return factor(point.kind, "calibrated", own_points)
@@ -74,17 +74,19 @@ def bound(point: Point, own_points: int = 0) -> float:
     return factor(point.kind, basis)
 
 
-def validate(points: Sequence[Point]) -> list[Errors]:
+def validate(points: Sequence[MeasuredPoint]) -> list[Errors]:
     """The error table of the shipped constants."""
     return error_table((point, predicted(point)) for point in points)
 
 
-def calibrated(points: Sequence[Point], predict: Callable[[Point], float] = predicted) -> list[tuple[Point, float]]:
+def calibrated(
+    points: Sequence[MeasuredPoint], predict: Callable[[MeasuredPoint], float] = predicted
+) -> list[tuple[MeasuredPoint, float]]:
     """Every deployment calibrated with its lowest and highest load, and predicted at its other points.
 
     Deployments with fewer than three points of a class have nothing left to test on and are left out.
     """
-    groups: dict[object, list[Point]] = {}
+    groups: dict[object, list[MeasuredPoint]] = {}
     for point in points:
         if point.concurrency is not None:
             groups.setdefault((point.group, point.kind, point.metric), []).append(point)

@@ -7,8 +7,8 @@ They pass the same suites in `tests/contracts` as the real ones. What goes wrong
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from canary.errors import WorldError
-from canary.observation import InFlight, RouteSeen, VariantSeen
+from canary.errors import ExternalError
+from canary.snapshot import InFlight, RouteStatus, VariantStatus
 from canary.spec.models import Variant
 from canary.weights import ALL_STABLE, ARMS, Arm, Weights
 
@@ -68,7 +68,7 @@ class MemoryPlatform:
         self._variants.pop(arm, None)
         self._replicas[arm] = {}
 
-    async def seen(self) -> Mapping[Arm, VariantSeen]:
+    async def seen(self) -> Mapping[Arm, VariantStatus]:
         """Readiness of both arms now."""
         return {arm: self._seen(arm) for arm in ARMS}
 
@@ -94,14 +94,14 @@ class MemoryPlatform:
             if not self._why_unready(state)
         }
 
-    def _seen(self, arm: Arm) -> VariantSeen:
+    def _seen(self, arm: Arm) -> VariantStatus:
         replicas = self._replicas[arm]
         if not replicas:
-            return VariantSeen(self._now(), wanted=0, ready=0, problem="not running")
+            return VariantStatus(self._now(), wanted=0, ready=0, problem="not running")
         problems = [why for state in replicas.values() if (why := self._why_unready(state))]
         hopeless = any(state.hopeless for state in replicas.values())
         problem = problems[0] if problems else ""
-        return VariantSeen(self._now(), len(replicas), len(replicas) - len(problems), problem, hopeless)
+        return VariantStatus(self._now(), len(replicas), len(replicas) - len(problems), problem, hopeless)
 
     def _why_unready(self, state: MemoryReplica) -> str:
         return state.problem or ("started, not ready yet" if self._now() < state.ready_at else "")
@@ -155,12 +155,12 @@ class MemoryRouter:
         return {arm: InFlight(self._now(), self._open[arm], self._broken[arm]) for arm in ARMS}
 
     async def set_weights(self, weights: Weights) -> None:
-        """Make these weights the ones in force; raises WorldError where a real router would."""
+        """Make these weights the ones in force; raises ExternalError where a real router would."""
         if self._refuses:
-            raise WorldError(self._refuses)
+            raise ExternalError(self._refuses)
         lacking = [arm for arm in ARMS if getattr(weights, arm) and not self._addresses.get(arm)]
         if lacking and (weights != ALL_STABLE or any(self._addresses.values())):
-            raise WorldError(f"no replica of the {' or '.join(lacking)} arm has an address yet; the weights stay")
+            raise ExternalError(f"no replica of the {' or '.join(lacking)} arm has an address yet; the weights stay")
         if weights != self._weights:
             self._weights = weights
             self.history.append((self._now(), weights))
@@ -172,10 +172,10 @@ class MemoryRouter:
             for arm in ARMS
         }
 
-    async def seen(self) -> RouteSeen:
+    async def seen(self) -> RouteStatus:
         """The weights in force."""
         if self._silent:
-            return RouteSeen(self._now(), None, self._silent)
+            return RouteStatus(self._now(), None, self._silent)
         if not any(self._addresses.values()):
-            return RouteSeen(self._now(), self._weights, "no replica is known yet, every request is answered 503")
-        return RouteSeen(self._now(), self._weights)
+            return RouteStatus(self._now(), self._weights, "no replica is known yet, every request is answered 503")
+        return RouteStatus(self._now(), self._weights)

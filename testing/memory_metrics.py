@@ -5,8 +5,8 @@ Behind the port `MetricSource`; passes the same contract suite.
 
 from collections.abc import Callable, Mapping
 
-from canary.errors import WorldError
-from canary.observation import Counters, PodCounters
+from canary.errors import ExternalError
+from canary.snapshot import Counters, PodCounters
 from canary.weights import ARMS, Arm
 
 
@@ -19,7 +19,7 @@ class MemoryMetrics:
         self.readings: Mapping[str, Mapping[Arm, float]] = {}
         self.unrouted: float | None = None
         self.problem = ""
-        self.failure: WorldError | None = None
+        self.failure: ExternalError | None = None
         """What `read` raises while it is set."""
 
     def put(self, arm: Arm, replica: str, totals: PodCounters) -> None:

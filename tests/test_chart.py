@@ -18,8 +18,8 @@ from controlplane.cli.controller import command
 from controlplane.evidence.doctor_cluster import NEEDED
 from controlplane.kubernetes.cache import Cache
 from controlplane.kubernetes.resources import MODEL_CANARY
+from controlplane.operator.counters import OperatorCounters
 from controlplane.operator.metrics import Numbers, exposition
-from controlplane.operator.tally import Tally
 
 ROOT = Path(__file__).parents[1]
 CHART = ROOT / "charts" / "serinus"
@@ -261,7 +261,13 @@ def test_the_rules_about_the_operator_ask_for_metrics_that_it_has() -> None:
     rules = yaml.safe_load((MANIFESTS / "prometheus" / "rules.yaml").read_text(encoding="utf-8"))["groups"][1]["rules"]
     asked = {name for rule in rules for name in re.findall(r"\bcanary_\w+", rule["expr"])}
     numbers = Numbers(
-        canaries=Cache(MODEL_CANARY), tally=Tally(), leading=True, under_way=(), queued=0, events_lost=0, requests={}
+        canaries=Cache(MODEL_CANARY),
+        tally=OperatorCounters(),
+        leading=True,
+        under_way=(),
+        queued=0,
+        events_lost=0,
+        requests={},
     )
     page = exposition(numbers).decode()
     assert len(asked) == 4

@@ -13,9 +13,9 @@ import yaml
 from controlplane.api.metrics import families
 from controlplane.kubernetes.cache import Cache
 from controlplane.kubernetes.resources import MODEL_CANARY
+from controlplane.operator.counters import OperatorCounters
 from controlplane.operator.metrics import Numbers
 from controlplane.operator.metrics import _families as operator_families
-from controlplane.operator.tally import Tally
 
 MANIFESTS = Path(__file__).parent.parent / "manifests"
 RULES = MANIFESTS / "prometheus" / "rules.yaml"
@@ -42,7 +42,7 @@ def queries() -> list[str]:
 
 def exported() -> dict[str, set[str]]:
     """Every series that the dashboard's server or the operator exports, with the labels that it may have."""
-    idle = Numbers(Cache(MODEL_CANARY), [], Tally(), leading=True, queued=0, events_lost=0, requests={})
+    idle = Numbers(Cache(MODEL_CANARY), [], OperatorCounters(), leading=True, queued=0, events_lost=0, requests={})
     found: dict[str, set[str]] = {}
     for family in (*families([], [], 0), *operator_families(idle)):
         labels = set(vars(family)["_labelnames"])

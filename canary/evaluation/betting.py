@@ -7,7 +7,8 @@ moment with probability `alpha` at most (Ville 1939), so the evaluation may stop
   together; `loss` is by how much stable scored more in it. Given its size, either sign is equally likely under the
   null, and the logistic bet pays `1 + tanh(stake * loss)`: for single items scored 0 or 1 the sequential sign test on
   discordant pairs (Robbins 1970; de la Pena 1999 for symmetric sums). A group that flips as a whole at most doubles it.
-* `Means` doubts that a bounded mean is at most `null`, and pays `1 + stake * weight * (x - null)` (Waudby-Smith and
+* `BettingMeans` doubts that a bounded mean is at most `null`, and pays `1 + stake * weight * (x - null)` (Waudby-Smith
+and
   Ramdas 2024, "Estimating means of bounded random variables by betting"). It serves limits and margins.
 
 Both average over a grid of stakes that is chosen by the number of units, before the first answer is known.
@@ -19,7 +20,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from canary.judge.portable_math import exp, log, log1ps, log_sum
-from canary.judge.share import Wealth, staked
+from canary.judge.share_test import Wealth, staked
 
 POINTS = 8
 """Stakes that are averaged over. They cost `log(8)` nats against knowing the best one."""
@@ -64,7 +65,7 @@ def sign_factors(stakes: tuple[float, ...], loss: float) -> tuple[float, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Means:
+class BettingMeans:
     """Evidence that the mean of values of at least `lowest` is above `null`."""
 
     null: float
@@ -72,7 +73,7 @@ class Means:
     wealth: Wealth = (1.0,) * POINTS
 
     @classmethod
-    def of(cls, null: float, *, lowest: float, units: int, alpha: float) -> "Means":
+    def of(cls, null: float, *, lowest: float, units: int, alpha: float) -> "BettingMeans":
         """Before the first value."""
         return cls(null, grid(units, alpha, BOLDEST_MEAN / max(null - lowest, NEAR)))
 
@@ -81,10 +82,10 @@ class Means:
         """The e-value."""
         return math.fsum(self.wealth) / POINTS
 
-    def plus(self, x: float, weight: float = 1.0) -> "Means":
+    def plus(self, x: float, weight: float = 1.0) -> "BettingMeans":
         """After one more unit; `weight`, 1 at most, is its size against the largest unit's."""
         surprise = weight * (x - self.null)
-        return Means(self.null, self.stakes, staked(self.wealth, [1 + s * surprise for s in self.stakes], 1.0))
+        return BettingMeans(self.null, self.stakes, staked(self.wealth, [1 + s * surprise for s in self.stakes], 1.0))
 
 
 def interval(

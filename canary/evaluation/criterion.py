@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from canary.evaluation import power
-from canary.evaluation.betting import BOLDEST_SIGN, Means, Signs, grid, interval
+from canary.evaluation.betting import BOLDEST_SIGN, BettingMeans, Signs, grid, interval
 from canary.spec.criterion import Criterion
 from canary.spec.units import show
-from canary.verdict import Answer
+from canary.verdict import GateAnswer
 
 FALSE_BLOCK = 0.01
 """Chance that any criterion fails although stable and canary are the same, or the canary is exactly at its limit."""
@@ -68,7 +68,7 @@ class CriterionVerdict:
 
     criterion: str
     metric: str
-    verdict: Answer
+    verdict: GateAnswer
     stable: float | None
     canary: float | None
     difference: float | None
@@ -95,7 +95,7 @@ class CriterionTest:
 
     def __init__(self, criterion: Criterion, design: Design) -> None:
         self.criterion = criterion
-        self.answer = Answer.WAIT
+        self.answer = GateAnswer.WAIT
         self._design = design
         self._decided = self._early = False
         self._sign = 1.0 if criterion.comparison == "min" else -1.0
@@ -108,21 +108,21 @@ class CriterionTest:
         alpha, units = design.alpha, design.units
         self.excluded: float | None = None
         """The drop that an early PASS of a comparison excludes."""
-        self._against: Signs | Means
-        self._passing: Means | None = None
+        self._against: Signs | BettingMeans
+        self._passing: BettingMeans | None = None
         if criterion.limit is not None:
             limit, lowest = self._sign * criterion.limit, min(self._sign, 0.0)
-            self._against = Means.of(-limit, lowest=-max(self._sign, 0.0), units=units, alpha=alpha)
-            self._passing = Means.of(limit, lowest=lowest, units=units, alpha=FALSE_PASS)
+            self._against = BettingMeans.of(-limit, lowest=-max(self._sign, 0.0), units=units, alpha=alpha)
+            self._passing = BettingMeans.of(limit, lowest=lowest, units=units, alpha=FALSE_PASS)
             return
         if criterion.margin:
-            self._against = Means.of(criterion.margin, lowest=-1.0, units=units, alpha=alpha)
+            self._against = BettingMeans.of(criterion.margin, lowest=-1.0, units=units, alpha=alpha)
             self.excluded = criterion.margin
         else:
             self._against = Signs(grid(units, alpha, BOLDEST_SIGN))
             self.excluded = planned_drop(design)
         if self.excluded is not None and self.excluded < 1:
-            self._passing = Means.of(-self.excluded, lowest=-1.0, units=units, alpha=FALSE_PASS)
+            self._passing = BettingMeans.of(-self.excluded, lowest=-1.0, units=units, alpha=FALSE_PASS)
 
     @property
     def compares(self) -> bool:
@@ -142,7 +142,7 @@ class CriterionTest:
         if not self.compares:
             x = self._sign * math.fsum(pair.canary for pair in unit) / len(unit)
             self._seen[x, weight] += 1
-            if not self._decided and isinstance(self._against, Means):
+            if not self._decided and isinstance(self._against, BettingMeans):
                 self._against = self._against.plus(-x, weight)
                 self._weigh(x, weight)
             return
@@ -173,9 +173,9 @@ class CriterionTest:
         if not self.compares:
             limit = self.criterion.limit or 0.0
             if self._sign * self._canary / self._n >= self._sign * limit:
-                self._decide(Answer.PASS)
+                self._decide(GateAnswer.PASS)
         elif not self.criterion.margin and self.excluded is not None:
-            self._decide(Answer.PASS)
+            self._decide(GateAnswer.PASS)
 
     def verdict(self, problem: str = "") -> CriterionVerdict:
         """The answer now. `problem` says why there are no more answers; it never makes a PASS."""
@@ -210,12 +210,12 @@ class CriterionTest:
         if self._passing is not None:
             self._passing = self._passing.plus(x, weight)
         if self._against.e >= 1 / self._design.alpha:
-            self._decide(Answer.FAIL)
+            self._decide(GateAnswer.FAIL)
         elif self._passing is not None and self._passing.e >= 1 / FALSE_PASS:
-            self._decide(Answer.PASS)
+            self._decide(GateAnswer.PASS)
             self._early = True
 
-    def _decide(self, answer: Answer) -> None:
+    def _decide(self, answer: GateAnswer) -> None:
         self.answer, self._decided = answer, True
 
     def _ends(self, lowest: float, highest: float) -> tuple[float, float]:
@@ -245,9 +245,9 @@ class CriterionTest:
             limit = self.criterion.limit or 0.0
             measured = f"{name} is {canary:.1%} on {_items(self._n)} ({low:.1%} to {high:.1%})"
             asked = f"{'at most' if self._sign < 0 else 'at least'} {show(limit, 'share')}"
-            if self.answer is Answer.FAIL:
+            if self.answer is GateAnswer.FAIL:
                 return f"{measured}, and {asked} was asked for."
-            if self.answer is Answer.PASS:
+            if self.answer is GateAnswer.PASS:
                 return f"{measured}, as asked: {asked}."
             return problem or f"{measured}; {asked} was asked for: {self._open()}."
         measured = (
@@ -256,9 +256,9 @@ class CriterionTest:
         )
         can = can_show(design.items, drop)
         change, moved = ("drop", "fell") if self._sign > 0 else ("rise", "rose")
-        if self.answer is Answer.FAIL:
+        if self.answer is GateAnswer.FAIL:
             return f"{measured}; {'more than chance' if not self.criterion.margin else 'beyond the margin'}."
-        if self.answer is Answer.PASS:
+        if self.answer is GateAnswer.PASS:
             if self._early and self.excluded is not None:
                 return f"{measured}; a {change} of {points(self.excluded)} is excluded."
             return f"{measured}; no {change} was shown. {can}"

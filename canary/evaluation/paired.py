@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from canary.evaluation.criterion import CriterionTest, CriterionVerdict, Design, Pair
 from canary.evaluation.item import Item
 from canary.spec.criterion import Criterion
-from canary.verdict import Answer
+from canary.verdict import GateAnswer
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluationVerdict:
     """The answer of an evaluation."""
 
-    verdict: Answer
+    verdict: GateAnswer
     criteria: tuple[CriterionVerdict, ...]
 
     @property
@@ -57,7 +57,7 @@ class PairedTest:
     @property
     def decided(self) -> bool:
         """Whether more items can change nothing: a criterion failed, or all are decided."""
-        return any(test.answer is Answer.FAIL for test in self._tests) or all(test.decided for test in self._tests)
+        return any(test.answer is GateAnswer.FAIL for test in self._tests) or all(test.decided for test in self._tests)
 
     def add(self, unit: Sequence[Mapping[str, Pair]]) -> None:
         """Take in the scores of a unit's items, each by metric."""
@@ -72,5 +72,11 @@ class PairedTest:
     def verdict(self, problem: str = "") -> EvaluationVerdict:
         """The answer now; `problem` says why there are no more answers."""
         answers = {test.answer for test in self._tests}
-        whole = Answer.FAIL if Answer.FAIL in answers else Answer.PASS if answers == {Answer.PASS} else Answer.WAIT
+        whole = (
+            GateAnswer.FAIL
+            if GateAnswer.FAIL in answers
+            else GateAnswer.PASS
+            if answers == {GateAnswer.PASS}
+            else GateAnswer.WAIT
+        )
         return EvaluationVerdict(whole, tuple(test.verdict(problem) for test in self._tests))

@@ -12,7 +12,7 @@ from canary.evaluation.item import Item, LineFault
 from canary.evaluation.scorer import Score, scorer_of, unfit
 from canary.spec.evaluation import Evaluation, Scorer, ScorerKind
 from canary.spec.source import quoted
-from canary.spec.units import Unreadable
+from canary.spec.units import UnreadableNumber
 
 NEEDS_SETTINGS = frozenset({"regex", "length"})
 """Kinds that mean nothing without their settings."""
@@ -58,11 +58,11 @@ def faults_of(evaluation: Evaluation) -> Iterator[tuple[tuple[str | int, ...], s
             yield ("scorers", name), f"scores {quoted(name)}, which no line of metrics asks for; take it out"
         try:
             scorer_of(scorer)
-        except Unreadable as error:
+        except UnreadableNumber as error:
             yield ("scorers", name, *([error.key] if error.key else [])), str(error)
     try:
         temperature(evaluation)
-    except Unreadable as error:
+    except UnreadableNumber as error:
         yield ("request", "temperature"), str(error)
 
 
@@ -80,13 +80,13 @@ def item_faults(evaluation: Evaluation, items: Sequence[Item]) -> tuple[LineFaul
 
 
 def temperature(evaluation: Evaluation) -> float:
-    """How much chance there is in an answer. Raises `Unreadable`."""
+    """How much chance there is in an answer. Raises `UnreadableNumber`."""
     try:
         value = float(evaluation.request.temperature)
     except ValueError:
         value = -1.0
     if not 0 <= value <= 2:
-        raise Unreadable(f"expected a number from 0 to 2, got {quoted(evaluation.request.temperature)}")
+        raise UnreadableNumber(f"expected a number from 0 to 2, got {quoted(evaluation.request.temperature)}")
     return value
 
 

@@ -17,7 +17,7 @@ from pydantic_core import SchemaError, SchemaValidator, ValidationError, core_sc
 from canary.evaluation.item import Item
 from canary.spec.evaluation import Scorer
 from canary.spec.source import quoted
-from canary.spec.units import Unreadable
+from canary.spec.units import UnreadableNumber
 
 Score = Callable[[Item, "Completion"], float]
 EXPECTING = frozenset({"exact", "contains", "numeric", "tool_call"})
@@ -55,7 +55,7 @@ class Completion:
 
 
 def scorer_of(config: Scorer) -> Score:
-    """The scorer that a plan asks for. Raises `Unreadable` where its settings make none."""
+    """The scorer that a plan asks for. Raises `UnreadableNumber` where its settings make none."""
     score = _KINDS[config.kind](config)
     return (lambda item, completion: 1.0 - score(item, completion)) if config.inverse else score
 
@@ -100,7 +100,9 @@ def _regex(config: Scorer) -> Score:
         matcher = SchemaValidator(schema)
     except SchemaError as error:
         why = str(error).strip().splitlines()[-1].strip()
-        raise Unreadable(f"{quoted(config.pattern)} is no regular expression of Rust's: {why}", key="pattern") from None
+        raise UnreadableNumber(
+            f"{quoted(config.pattern)} is no regular expression of Rust's: {why}", key="pattern"
+        ) from None
 
     def score(_item: Item, completion: Completion) -> float:
         try:
@@ -117,7 +119,9 @@ def _numeric(config: Scorer) -> Score:
     share = config.tolerance.endswith("%")
     tolerance = _number(config.tolerance.removesuffix("%"))
     if tolerance is None or tolerance < 0:
-        raise Unreadable(f"expected a tolerance such as 0.01 or 1%, got {quoted(config.tolerance)}", key="tolerance")
+        raise UnreadableNumber(
+            f"expected a tolerance such as 0.01 or 1%, got {quoted(config.tolerance)}", key="tolerance"
+        )
 
     def score(item: Item, completion: Completion) -> float:
         wanted = _number(item.expected)

@@ -1,8 +1,8 @@
 """The judge: PASS, FAIL or WAIT for every gate, from counts of both arms over the same time."""
 
 from canary.judge.analysis import Analysis
-from canary.judge.block import Block, PodBlock
 from canary.judge.config import JudgeConfig, compile_gates
+from canary.judge.increments import Increments, ReplicaIncrements
 from canary.judge.judge import (
     begin,
     clock_set,
@@ -18,10 +18,10 @@ from canary.judge.state import JudgeState
 
 __all__ = [
     "Analysis",
-    "Block",
+    "Increments",
     "JudgeConfig",
     "JudgeState",
-    "PodBlock",
+    "ReplicaIncrements",
     "begin",
     "clock_set",
     "compile_gates",

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import NamedTuple
 
-from canary.judge.block import Block, PodBlock
-from canary.observation import Counters, PodCounters
+from canary.judge.increments import Increments, ReplicaIncrements
+from canary.snapshot import Counters, PodCounters
 from canary.weights import ARMS, Arm
 
 AT_MOST_S = 120.0
@@ -36,9 +36,9 @@ class HeldIncrements:
     """When the last of them were."""
     scrapes: int = 1
     """0 where all that was added is what others count of it: its dollars grow between its scrapes as well."""
-    added: PodBlock | None = None
+    added: ReplicaIncrements | None = None
     """None where nothing may be counted: in its warm-up, or at the first sight of a replica."""
-    segments: Mapping[str, Mapping[str, PodBlock]] = field(default_factory=dict)
+    segments: Mapping[str, Mapping[str, ReplicaIncrements]] = field(default_factory=dict)
     """The same once more by label and value."""
 
     def plus(self, other: "HeldIncrements") -> "HeldIncrements":
@@ -71,7 +71,7 @@ class Aligned(NamedTuple):
     """What there is to judge after a reading."""
 
     held: Held
-    block: Block | None
+    block: Increments | None
     """None while some replicas are waited for."""
     since: float = 0.0
     """When the oldest totals were scraped that the block's requests begin with."""
@@ -79,7 +79,7 @@ class Aligned(NamedTuple):
     """Whether each replica was scraped once: only then do its requests tell how traffic was split."""
 
 
-def take(held: Held, latest: Block, previous: Counters, current: Counters) -> Aligned:
+def take(held: Held, latest: Increments, previous: Counters, current: Counters) -> Aligned:
     """Take in a reading's increments; gives a block where nobody is waited for any more."""
     parts = [*_parts(previous, current)]
     if not held and all(part.arrived for part in parts):
@@ -177,7 +177,7 @@ def _kind(series: str, pod: PodCounters) -> str:
     return "histograms" if series in pod.histograms else "totals" if series in pod.totals else "kpis"
 
 
-def _increments(part: _Part, latest: Block, current: Counters) -> HeldIncrements:
+def _increments(part: _Part, latest: Increments, current: Counters) -> HeldIncrements:
     """What a replica's series of one kind have added in this reading."""
     pod = current.arms[part.arm][part.name]
     added = latest.arms.get(part.arm, {}).get(part.name)
@@ -193,7 +193,7 @@ def _increments(part: _Part, latest: Block, current: Counters) -> HeldIncrements
     return HeldIncrements(part.since, part.at, part.at, int(part.arrived), of_kind, segments)
 
 
-def _grew(part: _Part, latest: Block, current: Counters) -> bool:
+def _grew(part: _Part, latest: Increments, current: Counters) -> bool:
     """Whether there is news of a replica that was not scraped."""
     added = latest.arms.get(part.arm, {}).get(part.name)
     return added is not None and any(_of_kind(part.kind, current.arms[part.arm][part.name], added).totals.values())
@@ -204,7 +204,7 @@ def _scraped(replicas: Replicas) -> Replicas:
     return {arm: {name: pod for name, pod in pods.items() if pod.scrapes} for arm, pods in replicas.items()}
 
 
-def _of_kind(kind: str, pod: PodCounters, added: PodBlock) -> PodBlock:
+def _of_kind(kind: str, pod: PodCounters, added: ReplicaIncrements) -> ReplicaIncrements:
     """Those of the increments that are of this kind."""
     if not pod.apart:
         return added._replace(gauges=dict(added.gauges))  # a plain one, as a store can keep it
@@ -213,7 +213,7 @@ def _of_kind(kind: str, pod: PodCounters, added: PodBlock) -> PodBlock:
     def here(series: str) -> bool:
         return (_kind(series, pod) if series in pod.apart else main) == kind
 
-    return PodBlock(
+    return ReplicaIncrements(
         added.requests if kind == main else None,
         added.errors if kind == main else None,
         {name: counts for name, counts in added.histograms.items() if here(name)},
@@ -223,7 +223,7 @@ def _of_kind(kind: str, pod: PodCounters, added: PodBlock) -> PodBlock:
     )
 
 
-def _both(one: PodBlock | None, other: PodBlock | None) -> PodBlock | None:
+def _both(one: ReplicaIncrements | None, other: ReplicaIncrements | None) -> ReplicaIncrements | None:
     """The sum, with the newest momentary values."""
     if one is None or other is None:
         return one or other
@@ -256,10 +256,10 @@ def _cuts_badly(pods: list[HeldIncrements]) -> bool:
     return oldest.at > oldest.since and any(later - at > BETTER * pause for at, later in pairwise(times))
 
 
-def _released(kinds: list[Replicas], latest: Block) -> Block:
+def _released(kinds: list[Replicas], latest: Increments) -> Increments:
     """A block of all that these hold."""
-    arms: dict[Arm, dict[str, PodBlock]] = {}
-    segments: dict[str, dict[str, dict[Arm, dict[str, PodBlock]]]] = {label: {} for label in latest.segments}
+    arms: dict[Arm, dict[str, ReplicaIncrements]] = {}
+    segments: dict[str, dict[str, dict[Arm, dict[str, ReplicaIncrements]]]] = {label: {} for label in latest.segments}
     for replicas in kinds:
         for arm, pods in replicas.items():
             for name, pod in pods.items():
@@ -268,9 +268,9 @@ def _released(kinds: list[Replicas], latest: Block) -> Block:
                 for label, values in pod.segments.items():
                     for value, added in values.items():
                         _add(segments.setdefault(label, {}).setdefault(value, {}).setdefault(arm, {}), name, added)
-    return Block(latest.t, latest.stage, latest.weight, arms, latest.readings, segments, latest.counted)
+    return Increments(latest.t, latest.stage, latest.weight, arms, latest.readings, segments, latest.counted)
 
 
-def _add(pods: dict[str, PodBlock], name: str, added: PodBlock) -> None:
+def _add(pods: dict[str, ReplicaIncrements], name: str, added: ReplicaIncrements) -> None:
     known = pods.get(name)
     pods[name] = added if known is None else known.plus(added)._replace(gauges={**known.gauges, **added.gauges})

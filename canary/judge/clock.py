@@ -6,7 +6,7 @@ Part of the judge's memory, moved on by `judge.py` at every block. Reads no cloc
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from canary.judge import selfnormalised, start_weights
+from canary.judge import onset_prior, self_normalised
 
 
 class Beginnings(NamedTuple):
@@ -28,7 +28,7 @@ NO_BEGINNING = Beginnings()
 
 
 @dataclass(frozen=True, slots=True)
-class Clock:
+class DataClock:
     """Times in seconds on the blocks' clock."""
 
     first: float | None = None
@@ -46,27 +46,27 @@ class Clock:
     next_start: float = 0.0
     """When the slow test starts again."""
 
-    def ticked(self, t: float) -> "Clock":
+    def ticked(self, t: float) -> "DataClock":
         """After a block that ends at `t`."""
         if not self.last or t <= self.last:
             return replace(self, last=t)
         length = t - self.last
         interval = length if self.interval == 0 else 0.8 * self.interval + 0.2 * length
-        return Clock(self.first, t, length, interval, self.stage, self.spent_until, self.next_start)
+        return DataClock(self.first, t, length, interval, self.stage, self.spent_until, self.next_start)
 
-    def beginnings(self, planned: float, t: float, stage: int) -> tuple["Clock", Beginnings]:
+    def beginnings(self, planned: float, t: float, stage: int) -> tuple["DataClock", Beginnings]:
         """After a block of canary traffic, and what it says; `planned` is the sum of all holds in seconds."""
         if self.first is None:
             return replace(self, first=t, spent_until=t, next_start=t).beginnings(planned, t, stage)
-        lately = start_weights.between(self.spent_until - self.first, t - self.first, planned)
+        lately = onset_prior.between(self.spent_until - self.first, t - self.first, planned)
         due = t >= self.next_start
-        next_start = t + max(planned / selfnormalised.STARTS, 60.0) if due else self.next_start
+        next_start = t + max(planned / self_normalised.STARTS, 60.0) if due else self.next_start
         moved = self.stage is not None and self.stage != stage
         spent_until = max(self.spent_until, t)
-        clock = Clock(self.first, self.last, self.length, self.interval, stage, spent_until, next_start)
+        clock = DataClock(self.first, self.last, self.length, self.interval, stage, spent_until, next_start)
         return clock, Beginnings(lately, moved, due)
 
-    def moved(self, by: float) -> "Clock":
+    def moved(self, by: float) -> "DataClock":
         """The source's clock was set: ages stay what they were."""
         first = None if self.first is None else self.first + by
         last = self.last + by if self.last else 0.0

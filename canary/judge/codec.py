@@ -2,7 +2,7 @@
 
 Called through `state.JudgeState`, whenever a rollout is read. A state of version 2 (names, lists and numbers in plain
 mappings) is turned into one of this version, number by number. What cannot be read keeps its totals and is marked, so
-that `canary.rebuild` judges from history and says so; judging by half a state would be worse. Writing needs no code:
+that `canary.catch_up` judges from history and says so; judging by half a state would be worse. Writing needs no code:
 the types in `state.py` are what is written.
 """
 
@@ -20,7 +20,7 @@ UNREADABLE = (KeyError, IndexError, TypeError, ValueError, AttributeError)
 
 def readable(plain: Mapping[str, Any]) -> dict[str, Any]:
     """A stored state as this build's types read it."""
-    from canary.judge.state import VERSION, Memory
+    from canary.judge.state import VERSION, JudgeMemory
 
     version, memory = plain.get("version", VERSION), plain.get("memory")
     state = {"previous": plain.get("previous"), "unreadable": bool(plain.get("unreadable"))}
@@ -33,7 +33,7 @@ def readable(plain: Mapping[str, Any]) -> dict[str, Any]:
             memory = _of_version_2(memory)
         elif version != VERSION:
             return {**state, "unreadable": True}
-        return {**state, "memory": TypeAdapter(Memory).validate_python(memory)}
+        return {**state, "memory": TypeAdapter(JudgeMemory).validate_python(memory)}
     except (*UNREADABLE, ValidationError):
         return {**state, "unreadable": True}
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from canary.judge import cost, selfnormalised, sentences, share
+from canary.judge import cost, messages, self_normalised, share_test
 from canary.judge.e_process import POINTS, EProcessParams
 from canary.judge.portable_math import log
 from canary.judge.refusals import CANCELLED, REFUSALS, REFUSED, REFUSED_OF
@@ -17,7 +17,7 @@ from canary.spec import metrics
 from canary.spec.gates import unit_of_values
 from canary.spec.metrics import Metric
 from canary.spec.models import CanarySpec, Gate, JudgeSettings
-from canary.spec.units import Unit, Unreadable
+from canary.spec.units import Unit, UnreadableNumber
 
 Kind = Literal["counts", "sums", "readings"]
 Series = Literal["errors", "histogram", "kpi", "total", "gauge", "rate", "query"]
@@ -38,8 +38,8 @@ REFUSED_RATE = Gate(
 GUARDRAIL_WEIGHT = 0.05
 """Its share of `falseRollback`, where the plan's gates have the rest."""
 REFUSAL_METRICS = ("client_error_rate", "throttled_rate")
-AGAINST_STABLE = share.grid(1.15, 12.0, POINTS)
-AGAINST_LIMIT = share.grid(1.15, 30.0, POINTS)
+AGAINST_STABLE = share_test.grid(1.15, 12.0, POINTS)
+AGAINST_LIMIT = share_test.grid(1.15, 30.0, POINTS)
 """Odds ratios that are bet on."""
 
 
@@ -85,7 +85,7 @@ class GateConfig:
 
     @property
     def late(self) -> bool:
-        """Whether its events are weighed in slots (`delayed.py`): they come late, or from elsewhere."""
+        """Whether its events are weighed in slots (`delayed_outcomes.py`): they come late, or from elsewhere."""
         return bool(self.gate.delay) or self.gate.events is not None
 
 
@@ -166,8 +166,8 @@ def compile_gates(spec: CanarySpec) -> JudgeConfig:
                 stages=frozenset(stages[text]),
                 text=text,
                 relative=gate.relative,
-                spoken=sentences.name(gate),
-                allowed=sentences.allowance(gate, unit),
+                spoken=messages.name(gate),
+                allowed=messages.allowance(gate, unit),
             )
         )
     by_text = {case.text: case for case in cases}
@@ -233,7 +233,7 @@ def _guardrail(spec: CanarySpec, weight: float) -> GateConfig:
         text=gate.text,
         relative=True,
         spoken="refused or cancelled",
-        allowed=sentences.allowance(gate, "share"),
+        allowed=messages.allowance(gate, "share"),
     )
 
 
@@ -285,7 +285,7 @@ def _metric(gate: Gate) -> Metric | None:
     """The catalogue's entry; None for a name that it does not know, which is taken for a momentary value."""
     try:
         return metrics.find(gate.metric)
-    except Unreadable:
+    except UnreadableNumber:
         return None
 
 
@@ -327,10 +327,10 @@ def _params(gate: Gate, kind: Kind, weight: float, settings: JudgeSettings) -> E
         limit=limit,
         points=gate.limit if in_points else None,
         grid=grid,
-        r=selfnormalised.tuning(alpha),
-        r_clear=selfnormalised.tuning(beta),
-        misses=() if limit is None else share.misses_of(limit, grid),
-        clear_misses=() if limit is None else share.misses_of(1 - limit, grid),
+        r=self_normalised.tuning(alpha),
+        r_clear=self_normalised.tuning(beta),
+        misses=() if limit is None else share_test.misses_of(limit, grid),
+        clear_misses=() if limit is None else share_test.misses_of(1 - limit, grid),
         union=not gate.relative and not gate.regardless_of_stable,
     )
 

@@ -12,7 +12,7 @@ were up, as in lines for `serinus judge`, dollars are taken as they are.
 
 import math
 
-from canary.judge.arms import ArmSums, Sides
+from canary.judge.arm_totals import ArmPair, ArmSums
 
 DOLLARS, UPTIME, WORK = "dollars", "replica_seconds", "decode_seconds"
 SPENT = "dollars_spent"
@@ -21,7 +21,7 @@ READ = frozenset({UPTIME, WORK})
 """Totals that are read besides those of the gates."""
 
 
-def level(sides: Sides, weight: float) -> None:
+def level(sides: ArmPair, weight: float) -> None:
     """Put both arms' dollars on the same utilisation, in place; where no work is known there are none."""
     both = (sides.canary, sides.stable)
     uptime = sides.stable.totals.get(UPTIME, 0.0)

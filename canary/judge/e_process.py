@@ -1,6 +1,6 @@
 """A gate's e-process: its evidence before a block and after it. The whole of the statistics.
 
-Called by `population.py` for every gate that is tested. Against the canary stand three e-processes (a bet, a tempered
+Called by `stratum.py` for every gate that is tested. Against the canary stand three e-processes (a bet, a tempered
 likelihood ratio, a self-normalised sum), mixed over the times when harm may have begun; for it stands one that starts
 afresh with each stage. Does not know what a gate says, nor decide anything.
 """
@@ -9,10 +9,10 @@ import math
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from canary.judge import blame, difference, selfnormalised, share
-from canary.judge.noise import CLEARING, REPLICAS, SINGLE, AATest, Noise
+from canary.judge import baseline_health, risk_difference_test, self_normalised, share_test
+from canary.judge.noise import CLEARING, REPLICAS, SINGLE, AATest, NoiseModel
 from canary.judge.portable_math import log
-from canary.judge.share import Wealth
+from canary.judge.share_test import Wealth
 
 POINTS = 8
 """Effect sizes that are bet on."""
@@ -38,7 +38,7 @@ class EProcessParams:
     """For absolute counts the share of bad events that the limit allows; None compares with stable."""
     points: float | None
     """For relative counts whose margin is in points: the margin as a share; None for margins that are ratios."""
-    grid: share.Grid
+    grid: share_test.Grid
     r: float
     """Prior width of the self-normalised test against the canary."""
     r_clear: float
@@ -84,7 +84,7 @@ class GateCounts(NamedTuple):
     """Whether the halves had to be one scrape and the next."""
 
 
-class Asked(NamedTuple):
+class EvidenceRequest(NamedTuple):
     """A block that may speak about the canary, and not only about stable."""
 
     t: float
@@ -193,19 +193,19 @@ class EProcess:
         return replace(self, passing=Passing())
 
     @property
-    def clearing_noise(self) -> Noise:
+    def clearing_noise(self) -> NoiseModel:
         """The noise by which the case for the canary is tempered."""
         return self.baseline.aa_test.noise(CLEARING)
 
 
-def update(e: EProcess, params: EProcessParams, block: GateCounts, asked: Asked | None) -> EProcess:
+def update(e: EProcess, params: EProcessParams, block: GateCounts, asked: EvidenceRequest | None) -> EProcess:
     """The e-process after a block; with `asked` None it only teaches what is usual for stable.
 
     The noise that tempers a block is that of the blocks before it.
     """
     before = e.baseline
     quiet = before.aa_test.noise(CLEARING)
-    degraded = blame.stable_degraded(before.recent, before.lately, before.usual, block.xc, block.nc, quiet)
+    degraded = baseline_health.stable_degraded(before.recent, before.lately, before.usual, block.xc, block.nc, quiet)
     baseline = _learn(before, block, quiet, degraded=degraded)
     if asked is None:
         return EProcess(e.against, e.passing, e.onset, baseline, e.log_e, e.worse)
@@ -234,21 +234,21 @@ def update(e: EProcess, params: EProcessParams, block: GateCounts, asked: Asked 
 # What stable shows
 
 
-def _learn(baseline: Baseline, block: GateCounts, quiet: Noise, *, degraded: bool) -> Baseline:
+def _learn(baseline: Baseline, block: GateCounts, quiet: NoiseModel, *, degraded: bool) -> Baseline:
     """What a block says about stable: its noise and its usual rate. Not about the canary."""
     aa_test, usual, held = baseline.aa_test, baseline.usual, baseline.held
     if block.n2 > 0:
         aa_test = aa_test.plus(block.x1, block.n1, block.x2, block.n2, quiet)
     if block.nc > 0:
         # While stable is worse than usual, what is usual moves on a tenth as fast: trouble that stays becomes the norm.
-        pace = blame.ALARMED if degraded else 1.0
-        kept = 1 - pace * (1 - blame.USUAL)
+        pace = baseline_health.ALARMED if degraded else 1.0
+        kept = 1 - pace * (1 - baseline_health.USUAL)
         x, n, blocks = usual
         usual = kept * x + pace * block.xc, kept * n + pace * block.nc, blocks + 1
         if block.single:
             held = (0.0, 0.0) if block.n2 > 0 else (block.xc, block.nc)
-    recent = blame.recent(baseline.recent, block.xc, block.nc, block.xv, block.nv)
-    lately = blame.recent(baseline.lately, block.xc, block.nc, block.xv, block.nv, kept=blame.SLOW)
+    recent = baseline_health.recent(baseline.recent, block.xc, block.nc, block.xv, block.nv)
+    lately = baseline_health.recent(baseline.lately, block.xc, block.nc, block.xv, block.nv, kept=baseline_health.SLOW)
     return Baseline(aa_test, recent, usual, held, lately)
 
 
@@ -259,9 +259,9 @@ def _count(
     was: Against,
     params: EProcessParams,
     block: GateCounts,
-    asked: Asked,
+    asked: EvidenceRequest,
     stable: Baseline,
-    noise: Noise,
+    noise: NoiseModel,
     lasting: float,
     *,
     worse: bool,
@@ -272,22 +272,24 @@ def _count(
     if spend > 0:
         bet, ratio = tuple([mine + spend for mine in bet]), tuple([mine + spend for mine in ratio])
     totals, squares, slow_test, pool = was.totals, was.squares, was.slow_test, was.pool
-    if asked.opens and len(totals) < selfnormalised.STARTS:
+    if asked.opens and len(totals) < self_normalised.STARTS:
         totals, squares = (*totals, 0.0), (*squares, 0.0)
     if block.nv > 0:
         bet, ratio, more = _accuse(bet, ratio, stable, params, block, noise, lasting, worse=worse)
         pool = pool[0] + more[0], pool[1] + more[1], pool[2] + more[2]
-    if pool[2] >= selfnormalised.ENOUGH:
+    if pool[2] >= self_normalised.ENOUGH:
         contrast, variance, _ = pool
         pool = (0.0, 0.0, 0.0)
-        if variance > share.TINY:
+        if variance > share_test.TINY:
             z = contrast / math.sqrt(variance)
-            totals, squares = selfnormalised.plus(totals, squares, z)
-            slow_test = selfnormalised.over_starts(totals, squares, noise.vr, params.r)
+            totals, squares = self_normalised.plus(totals, squares, z)
+            slow_test = self_normalised.over_starts(totals, squares, noise.vr, params.r)
     return Against(bet, ratio, was.unspent - spend, totals, squares, slow_test, pool, was.scale)
 
 
-def _passing_count(was: Passing, params: EProcessParams, block: GateCounts, quiet: Noise, *, degraded: bool) -> Passing:
+def _passing_count(
+    was: Passing, params: EProcessParams, block: GateCounts, quiet: NoiseModel, *, degraded: bool
+) -> Passing:
     """The case for the canary after a block of counts."""
     clear = _clear(was.clear, params, block, quiet, degraded=degraded) if block.nv > 0 else was.clear
     return Passing(clear, was.sums, log(max(math.fsum(clear) / POINTS, 1e-300)))
@@ -299,7 +301,7 @@ def _accuse(
     stable: Baseline,
     params: EProcessParams,
     block: GateCounts,
-    noise: Noise,
+    noise: NoiseModel,
     lasting: float,
     *,
     worse: bool,
@@ -313,7 +315,12 @@ def _accuse(
     misses: tuple[float, ...] = ()
     if params.points is not None:
         return _accuse_by_points(bet, ratio, stable, params, params.points, block, noise, lasting)
-    if worse and nc <= 0 and params.limit is not None and blame.stable_beyond(stable.recent, params.limit, noise):
+    if (
+        worse
+        and nc <= 0
+        and params.limit is not None
+        and baseline_health.stable_beyond(stable.recent, params.limit, noise)
+    ):
         return bet, ratio, _NOTHING
     if params.limit is None or (worse and nc > 0):
         if nc <= 0:
@@ -325,11 +332,11 @@ def _accuse(
     else:
         trials, null = nv, params.limit
         size, misses = nv * null, params.misses
-    if not share.usable(trials, null):
+    if not share_test.usable(trials, null):
         return bet, ratio, _NOTHING
     spread = noise.at(size)
-    bet = share.bet(bet, hits, trials, null, spread, lasting, params.grid)
-    ratio = share.likelihood(ratio, hits, trials, null, spread, lasting, params.grid, misses)
+    bet = share_test.betting_e_value(bet, hits, trials, null, spread, lasting, params.grid)
+    ratio = share_test.likelihood_ratio(ratio, hits, trials, null, spread, lasting, params.grid, misses)
     variance = trials * null * (1 - null)
     return bet, ratio, (hits - trials * null, variance * spread, variance)
 
@@ -344,32 +351,32 @@ def _accuse_by_points(
     params: EProcessParams,
     points: float,
     block: GateCounts,
-    noise: Noise,
+    noise: NoiseModel,
     lasting: float,
 ) -> tuple[Wealth, Wealth, tuple[float, float, float]]:
     """The same for a margin in points, about the difference of the two shares."""
     counts = (block.xv, block.nv, block.xc, block.nc)
-    if not difference.usable(counts):
+    if not risk_difference_test.usable(counts):
         return bet, ratio, _NOTHING
     spread = noise.at(block.xv + block.xc)
     usual = (stable.usual[0] + 0.5) / (stable.usual[1] + 1)
-    bet = difference.bet(bet, counts, points, usual, spread, lasting, params.grid)
-    ratio = difference.likelihood(ratio, counts, points, spread * lasting, harmful=True)
+    bet = risk_difference_test.bet(bet, counts, points, usual, spread, lasting, params.grid)
+    ratio = risk_difference_test.likelihood(ratio, counts, points, spread * lasting, harmful=True)
     weight = block.nv * block.nc / (block.nv + block.nc)
     contrast = (block.xv / block.nv - block.xc / block.nc - points) * weight
     information = weight * min(usual * (1 - usual), 0.25)
     return bet, ratio, (contrast, information * spread, information)
 
 
-def _clear(clear: Wealth, params: EProcessParams, block: GateCounts, noise: Noise, *, degraded: bool) -> Wealth:
+def _clear(clear: Wealth, params: EProcessParams, block: GateCounts, noise: NoiseModel, *, degraded: bool) -> Wealth:
     """Likelihood ratio for the canary; moments when stable is worse than usual prove nothing about it."""
     misses: tuple[float, ...] = ()
     if params.points is not None:
         counts = (block.clear_xv, block.nv, block.clear_xc, block.nc)
-        if not difference.usable(counts) or degraded:
+        if not risk_difference_test.usable(counts) or degraded:
             return clear
         tempered = noise.at(block.clear_xv + block.clear_xc) * noise.vr
-        return difference.likelihood(clear, counts, params.points, tempered, harmful=False)
+        return risk_difference_test.likelihood(clear, counts, params.points, tempered, harmful=False)
     if params.limit is not None:
         trials, null, size, misses = block.nv, params.limit, block.nv * params.limit, params.clear_misses
     else:
@@ -379,14 +386,14 @@ def _clear(clear: Wealth, params: EProcessParams, block: GateCounts, noise: Nois
         rho = block.rho if block.clear_rho is None else block.clear_rho
         null = block.nv * rho / (block.nv * rho + block.nc)
         size = trials
-    if not share.usable(trials, null):
+    if not share_test.usable(trials, null):
         return clear
     hits = trials - block.clear_xv
-    return share.likelihood(clear, hits, trials, 1 - null, noise.at(size), noise.vr, params.grid, misses)
+    return share_test.likelihood_ratio(clear, hits, trials, 1 - null, noise.at(size), noise.vr, params.grid, misses)
 
 
 def _sum(
-    was: Against, params: EProcessParams, told: tuple[float, float, float], asked: Asked, noise: Noise
+    was: Against, params: EProcessParams, told: tuple[float, float, float], asked: EvidenceRequest, noise: NoiseModel
 ) -> tuple[Against, float | None]:
     """A case after a block of sums: the self-normalised test. Also the deviation that it took in, if a pool was full.
 
@@ -395,29 +402,29 @@ def _sum(
     """
     totals, squares, slow_test, scale = was.totals, was.squares, was.slow_test, was.scale
     taught = was.taught or (ENOUGH_TAUGHT if scale > 0 else 0)  # states of before do not say how many there were
-    if asked.opens and len(totals) < selfnormalised.STARTS:
+    if asked.opens and len(totals) < self_normalised.STARTS:
         totals, squares = (*totals, 0.0), (*squares, 0.0)
     pool, z = (was.pool[0] + told[0], was.pool[1] + told[1], was.pool[2] + told[2]), None
-    if pool[2] >= selfnormalised.ENOUGH:
+    if pool[2] >= self_normalised.ENOUGH:
         contrast, variance, _ = pool
         pool = _NOTHING
-        if variance > share.TINY:
+        if variance > share_test.TINY:
             squared = contrast * contrast / variance
             variance *= scale if taught >= TEACHERS else 0.0
             scale += max(SCALE_STEP, 1 / (taught + 1)) * (squared - scale)
             taught = min(taught + 1, ENOUGH_TAUGHT)
-        if variance > share.TINY:
+        if variance > share_test.TINY:
             z = contrast / math.sqrt(variance)
-            totals, squares = selfnormalised.plus(totals, squares, z)
-            slow_test = selfnormalised.over_starts(totals, squares, noise.vr, params.r)
+            totals, squares = self_normalised.plus(totals, squares, z)
+            slow_test = self_normalised.over_starts(totals, squares, noise.vr, params.r)
     unspent = was.unspent - min(asked.spend, was.unspent)
     return Against(was.bet, was.ratio, unspent, totals, squares, slow_test, pool, scale, taught), z
 
 
-def _passing_sum(was: Passing, params: EProcessParams, z: float, quiet: Noise) -> Passing:
+def _passing_sum(was: Passing, params: EProcessParams, z: float, quiet: NoiseModel) -> Passing:
     """The case for the canary after a pool of sums."""
     total, square = was.sums[0] - z, was.sums[1] + z * z
-    return Passing(was.clear, (total, square), selfnormalised.log_mixture(total, quiet.vr * square, params.r_clear))
+    return Passing(was.clear, (total, square), self_normalised.log_mixture(total, quiet.vr * square, params.r_clear))
 
 
 def _onset(onset: Onset, log_e: float, t: float, block: GateCounts) -> Onset:

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from operator import sub
 
-from canary.judge.block import NONE, Block, PodBlock
 from canary.judge.config import JudgeConfig
-from canary.observation import Counters, HistogramCounts, PodCounters
+from canary.judge.increments import NONE, Increments, ReplicaIncrements
+from canary.snapshot import Counters, HistogramCounts, PodCounters
 from canary.weights import ARMS, Arm
 
 ArmTotals = Mapping[Arm, Mapping[str, PodCounters]]
@@ -22,7 +22,7 @@ NEWBORN_AT_MOST = 10.0
 """What a gate's own counter reads at most when it is met first, if it is new."""
 
 
-def difference(previous: Counters, current: Counters, *, stage: int, weight: float, warmup: float) -> Block:
+def difference(previous: Counters, current: Counters, *, stage: int, weight: float, warmup: float) -> Increments:
     """What happened between two readings. Replicas in their warm-up are left out, new ones count if born in between."""
     arms = _arms((previous.at, current.at), previous.arms, current.arms, warmup)
     segments = {
@@ -37,7 +37,7 @@ def difference(previous: Counters, current: Counters, *, stage: int, weight: flo
         for text, now in current.counted.items()
         if text in previous.counted
     }
-    return Block(current.at, stage, weight, arms, current.readings, segments, counted)
+    return Increments(current.at, stage, weight, arms, current.readings, segments, counted)
 
 
 def _grown(before: Mapping[str, float], now: Mapping[str, float]) -> tuple[float, float]:
@@ -55,13 +55,13 @@ def _grown(before: Mapping[str, float], now: Mapping[str, float]) -> tuple[float
 
 def _arms(
     times: tuple[float, float], before: ArmTotals, now: ArmTotals, warmup: float
-) -> dict[Arm, dict[str, PodBlock]]:
+) -> dict[Arm, dict[str, ReplicaIncrements]]:
     """Increments of all replicas between two times."""
     then, at = times
-    arms: dict[Arm, dict[str, PodBlock]] = {}
+    arms: dict[Arm, dict[str, ReplicaIncrements]] = {}
     for arm in ARMS:
         earlier = before.get(arm, {})
-        pods: dict[str, PodBlock] = {}
+        pods: dict[str, ReplicaIncrements] = {}
         for name, totals in now.get(arm, {}).items():
             started = totals.started_at
             if started is not None and started > at + warmup:
@@ -89,7 +89,7 @@ def present(counters: Counters) -> Present:
     return {arm: {name: pod.started_at for name, pod in counters.arms.get(arm, {}).items()} for arm in ARMS}
 
 
-def whole(block: Block, before: Present, current: Counters) -> bool:
+def whole(block: Increments, before: Present, current: Counters) -> bool:
     """Whether the block counts every replica of this reading and of the last block's, and no others.
 
     Only such a block tells how traffic was split. Pages that count no requests have no part in that.
@@ -175,7 +175,7 @@ def _kept(then: float, before: ArmTotals, current: ArmTotals, config: JudgeConfi
 _NEWBORN = PodCounters(requests=0.0, errors=0.0, open=0.0)
 
 
-def _since(base: PodCounters, now: PodCounters) -> PodBlock:
+def _since(base: PodCounters, now: PodCounters) -> ReplicaIncrements:
     """Increments of one replica; a series that is missing on either side has none, unless the replica is newborn."""
     born = base is _NEWBORN
     histograms: dict[str, HistogramCounts] = {}
@@ -207,7 +207,7 @@ def _since(base: PodCounters, now: PodCounters) -> PodBlock:
     if now.open is not None:
         gauges = {**gauges, "open": now.open}
     requests, errors = _growth(base.requests, now.requests), _growth(base.errors, now.errors)
-    return PodBlock(requests, errors, histograms, totals, kpis, gauges)
+    return ReplicaIncrements(requests, errors, histograms, totals, kpis, gauges)
 
 
 def _growth(before: float | None, now: float | None) -> float | None:

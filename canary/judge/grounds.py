@@ -1,20 +1,20 @@
 """What a gate's verdict rests on, in plain numbers: kept beside its values until somebody wants the sentence.
 
-Made by `verdicts.py`; put into words by `sentences.py`. Decides nothing.
+Made by `verdicts.py`; put into words by `messages.py`. Decides nothing.
 """
 
 from typing import NamedTuple
 
-from canary.judge import sentences
+from canary.judge import messages
 from canary.judge.config import GateConfig
-from canary.judge.findings import Finding
+from canary.judge.outcome import GateFinding
 from canary.verdict import GateVerdict
 
 
 class GateGrounds(NamedTuple):
     """The numbers of a sentence that are not in the verdict itself."""
 
-    finding: Finding
+    finding: GateFinding
     gate: GateConfig
     log_e: float = 0.0
     """Log evidence against the canary, unrounded."""
@@ -52,4 +52,4 @@ class GateGrounds(NamedTuple):
 
     def in_words(self, verdict: GateVerdict) -> str:
         """The verdict's sentence."""
-        return sentences.why(verdict, self)
+        return messages.why(verdict, self)

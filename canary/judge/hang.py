@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from canary.judge.arms import ArmSums, Sides
+from canary.judge.arm_totals import ArmPair, ArmSums
 from canary.judge.portable_math import log
 
 SHORTEST_S = 10.0
@@ -43,7 +43,7 @@ LOOKS = 0.07
 """Logarithm of the sum over n of `1/((n+2) ln²(n+2))`."""
 
 
-class Span(NamedTuple):
+class ProgressSpan(NamedTuple):
     """What both arms did within some time."""
 
     since: float
@@ -83,7 +83,7 @@ NONE_FOUND = Unfinished()
 class Hang:
     """What was begun and finished lately, and what it says."""
 
-    spans: tuple[Span, ...] = ()
+    spans: tuple[ProgressSpan, ...] = ()
     looks: int = 0
     usual: tuple[float, float] | None = None
     """Stable's mean time in seconds, and the share of its requests that clients cancelled."""
@@ -98,7 +98,7 @@ class Hang:
         return replace(self, spans=moved)
 
 
-def look(before: Hang, sides: Sides, t: float, length: float, false_rollback: float) -> Hang:
+def look(before: Hang, sides: ArmPair, t: float, length: float, false_rollback: float) -> Hang:
     """After a block of `length` seconds that ends at `t`; the same where nobody counts what the canary begins."""
     if "ended" not in sides.canary.totals and "ended" not in sides.stable.totals:
         return before
@@ -108,7 +108,7 @@ def look(before: Hang, sides: Sides, t: float, length: float, false_rollback: fl
     plainest = doubt = Unfinished(needed=needed)
     if before.looks % LEARN_EVERY and not _half_is_open(spans, t):
         return Hang(spans, before.looks + 1, before.usual, plainest, doubt)
-    window, pace = Span(t, t), (math.inf, 0.0)
+    window, pace = ProgressSpan(t, t), (math.inf, 0.0)
     windows_open: list[tuple[float, float]] = []
     for first in reversed(range(len(spans))):
         window = _together(spans[first], window)
@@ -134,7 +134,7 @@ def doubts(hang: Hang) -> bool:
     return hang.doubt.evidence >= DOUBT
 
 
-def _half_is_open(spans: Sequence[Span], t: float) -> bool:
+def _half_is_open(spans: Sequence[ProgressSpan], t: float) -> bool:
     """Whether there is a window in which less than half has finished: all others have nothing to say."""
     begun = finished = 0.0
     for span in reversed(spans):
@@ -144,13 +144,13 @@ def _half_is_open(spans: Sequence[Span], t: float) -> bool:
     return False
 
 
-def _span(before: Hang, sides: Sides, t: float, length: float) -> Span:
+def _span(before: Hang, sides: ArmPair, t: float, length: float) -> ProgressSpan:
     """The newest one. An arm of which nothing is told this time is told of next time."""
     begun, finished, _, _ = _counts(sides.canary)
     stable_begun, stable_finished, cancelled, open_ = _counts(sides.stable)
     if open_ is None:
         open_ = before.spans[-1].stable_open if before.spans else 0.0
-    return Span(t - length, t, begun, finished, stable_begun, stable_finished, cancelled, open_)
+    return ProgressSpan(t - length, t, begun, finished, stable_begun, stable_finished, cancelled, open_)
 
 
 def _counts(arm: ArmSums) -> tuple[float, float, float, float | None]:
@@ -161,9 +161,9 @@ def _counts(arm: ArmSums) -> tuple[float, float, float, float | None]:
     return arm.totals["begun"], arm.totals["ended"] - cancelled, cancelled, math.fsum(arm.gauges.get("open", ()))
 
 
-def _coarser(spans: Sequence[Span], t: float) -> tuple[Span, ...]:
+def _coarser(spans: Sequence[ProgressSpan], t: float) -> tuple[ProgressSpan, ...]:
     """Without what is too old, and with neighbours put together where they are short for their age."""
-    kept: list[Span] = []
+    kept: list[ProgressSpan] = []
     for span in spans:
         if t - span.until > LONGEST_S:
             continue
@@ -174,10 +174,10 @@ def _coarser(spans: Sequence[Span], t: float) -> tuple[Span, ...]:
     return tuple(kept)
 
 
-def _together(one: Span, other: Span) -> Span:
+def _together(one: ProgressSpan, other: ProgressSpan) -> ProgressSpan:
     whole = one.length + other.length
     part = one.length / whole if whole > 0 else 0.5
-    return Span(
+    return ProgressSpan(
         one.since,
         other.until,
         one.begun + other.begun,
@@ -189,7 +189,7 @@ def _together(one: Span, other: Span) -> Span:
     )
 
 
-def _pace(window: Span, open_: float, usual: tuple[float, float] | None) -> tuple[float, float]:
+def _pace(window: ProgressSpan, open_: float, usual: tuple[float, float] | None) -> tuple[float, float]:
     """Stable's mean time in the system, and the share that was cancelled; what is usual where it gets nothing now.
 
     Up to one more request counts as open, so that a handful of requests is not taken for a rate.
@@ -201,7 +201,7 @@ def _pace(window: Span, open_: float, usual: tuple[float, float] | None) -> tupl
     return usual if usual is not None and open_ <= 0 else (math.inf, 0.0)
 
 
-def _unfinished(spans: Sequence[Span], window: Span, pace: tuple[float, float]) -> Unfinished:
+def _unfinished(spans: Sequence[ProgressSpan], window: ProgressSpan, pace: tuple[float, float]) -> Unfinished:
     """What a window says; of no weight where at least half of what is expected has finished."""
     finished, (mean, cancelled) = max(window.finished, 0.0), pace
     told = Unfinished(window.begun, finished, window.length, window.stable_begun, window.stable_finished)
@@ -214,7 +214,7 @@ def _unfinished(spans: Sequence[Span], window: Span, pace: tuple[float, float]) 
     return told._replace(evidence=expected - finished + fewer)
 
 
-def _most_open(spans: Sequence[Span], t: float, mean: float) -> float:
+def _most_open(spans: Sequence[ProgressSpan], t: float, mean: float) -> float:
     """How many of these requests can be open on average at most, if they take `mean` seconds on average.
 
     Each request is taken for as young as its span allows.

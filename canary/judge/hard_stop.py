@@ -12,7 +12,7 @@ many client errors by nature is not well by the second count, which then says no
 import math
 from dataclasses import dataclass, replace
 
-from canary.judge.arms import ArmSums, Sides
+from canary.judge.arm_totals import ArmPair, ArmSums
 from canary.judge.portable_math import log
 from canary.judge.refusals import REFUSALS
 from canary.spec.models import HardStop
@@ -48,7 +48,7 @@ class Outage:
         return replace(self, since=since, began=began)
 
 
-def look(settings: HardStop, before: Outage, sides: Sides, t: float, *, refused: bool = False) -> Outage:
+def look(settings: HardStop, before: Outage, sides: ArmPair, t: float, *, refused: bool = False) -> Outage:
     """After a block. Scrapes with too few canary requests are put together until they hold enough."""
     canary = _plus(before.canary, sides.canary, refused=refused)
     stable = _plus(before.stable, sides.stable, refused=refused)

@@ -2,8 +2,8 @@
 
 Called by `canary.machine` at every pass (`watch`), and by `serinus judge` and the benchmark (`update`, `read`). Pure:
 the same arguments give the same answer for ever, whatever was asked before. The statistics stand in `e_process.py`,
-whom they are asked about in `population.py` and `segments.py`, what is remembered in `state.py`, what is enough to
-fail in `conviction.py`, and the answers in `verdicts.py`.
+whom they are asked about in `stratum.py` and `segments.py`, what is remembered in `state.py`, what is enough to
+fail in `stopping_rule.py`, and the answers in `verdicts.py`.
 """
 
 import math
@@ -12,47 +12,47 @@ from dataclasses import replace
 
 from canary.judge import (
     alignment,
-    arms,
-    conviction,
+    arm_totals,
     cost,
-    delayed,
+    delayed_outcomes,
+    explain,
     feed,
-    findings,
-    flip,
     hang,
     hard_stop,
-    population,
-    replica_share,
+    label_cardinality,
+    outcome,
+    replica_balance,
+    sample_ratio,
     segments,
-    share_check,
     standstill,
+    stopping_rule,
+    stratum,
     threshold,
-    values,
     verdicts,
 )
 from canary.judge.analysis import Analysis, Question
-from canary.judge.arms import Bounds, Sides
-from canary.judge.block import Block
+from canary.judge.arm_totals import ArmPair, Bounds
 from canary.judge.clock import NO_BEGINNING, Beginnings
 from canary.judge.config import JudgeConfig
-from canary.judge.delayed import Delayed
-from canary.judge.facts import Facts
+from canary.judge.delayed_outcomes import DelayedOutcomes
 from canary.judge.feed import Present
-from canary.judge.population import Population
-from canary.judge.replica_share import ReplicaBalance
+from canary.judge.gate_summary import GateSummary
+from canary.judge.increments import Increments
+from canary.judge.replica_balance import ReplicaBalance
+from canary.judge.sample_ratio import SampleRatio
 from canary.judge.segments import Label
-from canary.judge.share_check import SampleRatio
-from canary.judge.state import JudgeState, Memory, Stage
-from canary.judge.tally import BothTotals
+from canary.judge.stage_totals import BothTotals
+from canary.judge.state import JudgeMemory, JudgeState, StageState
+from canary.judge.stratum import Stratum
 from canary.judge.threshold import Readings
-from canary.observation import Counters, EvidenceSeen
+from canary.snapshot import Counters, MetricsStatus
 from canary.verdict import Judgement
 from canary.weights import Weights
 
 
 def begin(config: JudgeConfig) -> JudgeState:
     """The state before anything was seen."""
-    return JudgeState(memory=Memory.of(config))
+    return JudgeState(memory=JudgeMemory.of(config))
 
 
 def watch(
@@ -61,7 +61,7 @@ def watch(
     *,
     stage: int,
     weights: Weights,
-    evidence: EvidenceSeen,
+    evidence: MetricsStatus,
     now: float,
     stage_since: float | None,
     last: Analysis | None = None,
@@ -89,7 +89,7 @@ def watch(
     return Analysis(state, judgement, question, now, -math.inf if until is None else until)
 
 
-def update(config: JudgeConfig, state: JudgeState, block: Block) -> JudgeState:
+def update(config: JudgeConfig, state: JudgeState, block: Increments) -> JudgeState:
     """The state after one more block."""
     state, memory = _known(config, state)
     return replace(state, memory=_update(config, memory, block, memory.present, settled=True, whole=True))
@@ -102,7 +102,7 @@ def read(config: JudgeConfig, state: JudgeState, *, stage: int, now: float) -> J
 
 def weight_of_evidence(config: JudgeConfig, state: JudgeState) -> float:
     """Log of all evidence against the canary together; the rollout rolls back when it reaches log(1/falseRollback)."""
-    return conviction.total(config, _known(config, state)[1])
+    return stopping_rule.total(config, _known(config, state)[1])
 
 
 def share_served(state: JudgeState, *, stage: int) -> float | None:
@@ -120,7 +120,9 @@ def what_would_flip(config: JudgeConfig, state: JudgeState, *, stage: int, now: 
     given = {verdict.gate: verdict for verdict in verdicts.judgement(config, memory, stage, now).gates}
     here = memory.stage.index == stage
     return {
-        gate.text: flip.smallest_change(Facts.of(config, gate, memory, memory.everything, here=here), given[gate.text])
+        gate.text: explain.smallest_change(
+            GateSummary.of(config, gate, memory, memory.everything, here=here), given[gate.text]
+        )
         for gate in config.by_stage[stage]
         if gate.text in given
     }
@@ -135,7 +137,7 @@ def noise_floor(config: JudgeConfig, state: JudgeState, gate: str, *, over: floa
     found = next((each for each in config.tested if each.text == gate), None)
     if found is None:
         return None
-    return flip.noise_floor(Facts.of(config, found, memory, memory.everything, here=True), over)
+    return explain.noise_floor(GateSummary.of(config, found, memory, memory.everything, here=True), over)
 
 
 def clock_set(state: JudgeState, by: float) -> JudgeState:
@@ -154,27 +156,27 @@ def for_plan(config: JudgeConfig, state: JudgeState) -> JudgeState:
     return _known(config, state)[0]
 
 
-def _known(config: JudgeConfig, state: JudgeState) -> tuple[JudgeState, Memory]:
+def _known(config: JudgeConfig, state: JudgeState) -> tuple[JudgeState, JudgeMemory]:
     """`for_plan`, with what the state remembers."""
     if state.memory is not None and state.memory.gates == config.texts:
         return state, _guarded(config, state.memory)
-    memory = Memory.of(config)
+    memory = JudgeMemory.of(config)
     return JudgeState(previous=state.previous, memory=memory), memory
 
 
-def _guarded(config: JudgeConfig, memory: Memory) -> Memory:
+def _guarded(config: JudgeConfig, memory: JudgeMemory) -> JudgeMemory:
     """The memory with a place for each guardrail: what an earlier build wrote has none."""
     missing = [guardrail for guardrail in config.guardrails if guardrail.text not in memory.everything.gates]
     if not missing:
         return memory
-    gates = {**memory.everything.gates, **Population.of(missing).gates}
+    gates = {**memory.everything.gates, **Stratum.of(missing).gates}
     return replace(memory, everything=replace(memory.everything, gates=gates))
 
 
 def _take_in(
     config: JudgeConfig,
     state: JudgeState,
-    memory: Memory,
+    memory: JudgeMemory,
     counters: Counters,
     stage: int,
     weights: Weights,
@@ -185,7 +187,7 @@ def _take_in(
     if previous is not None and counters.at == previous.at:
         return state
     if counters.segments:
-        previous, counters = values.bounded(previous, counters, segments.settled(memory.labels))
+        previous, counters = label_cardinality.bounded(previous, counters, segments.settled(memory.labels))
     kept, present = feed.remember(previous, counters, config), feed.present(counters)
     if previous is not None and counters.at < previous.at:
         if not feed.moved_on(previous, counters):
@@ -208,15 +210,15 @@ def _take_in(
     return JudgeState(kept, memory, aligned.held)
 
 
-def _outage_alone(config: JudgeConfig, memory: Memory, latest: Block) -> Memory:
+def _outage_alone(config: JudgeConfig, memory: JudgeMemory, latest: Increments) -> JudgeMemory:
     """What a reading says of a plain outage, while some replicas are waited for."""
-    after = _outages(config, memory, arms.collect(latest, {}, ())[0], latest.t)
-    if failed := conviction.just_failed(config, after, latest.stage, latest.t):
+    after = _outages(config, memory, arm_totals.collect(latest, {}, ())[0], latest.t)
+    if failed := stopping_rule.just_failed(config, after, latest.stage, latest.t):
         after = replace(after, failed={**after.failed, **{verdict.gate: verdict for verdict in failed}})
     return after
 
 
-def _outages(config: JudgeConfig, memory: Memory, sides: Sides, t: float) -> Memory:
+def _outages(config: JudgeConfig, memory: JudgeMemory, sides: ArmPair, t: float) -> JudgeMemory:
     """Both counts of the hard stop after what a reading has brought; it waits for nobody."""
     rule = config.spec.judge.hard_stop
     if t < 0:
@@ -229,26 +231,26 @@ def _outages(config: JudgeConfig, memory: Memory, sides: Sides, t: float) -> Mem
 
 def _update(
     config: JudgeConfig,
-    memory: Memory,
-    block: Block,
+    memory: JudgeMemory,
+    block: Increments,
     present: Present,
-    latest: Block | None = None,
+    latest: Increments | None = None,
     *,
     settled: bool,
     whole: bool,
     proxied: bool = False,
-) -> Memory:
+) -> JudgeMemory:
     """One block: sums, bounds, totals, hard stop, evidence, readings, and what has failed by now.
 
     `latest` is what of it this reading has brought; None where that is all of it.
     """
-    sides, known = arms.collect(block, memory.everything.bounds, config.histograms)
+    sides, known = arm_totals.collect(block, memory.everything.bounds, config.histograms)
     if cost.DOLLARS in config.totals:
         cost.level(sides, block.weight)
     everything, clock = memory.everything.knowing(known), memory.clock.ticked(block.t)
     any_reading = any("canary" in answers for answers in block.readings.values())
     exposed = block.t >= 0 and block.weight > 0 and (sides.canary.pods > 0 or any_reading)
-    alone = sides if latest is None or latest is block else arms.collect(latest, {}, ())[0]
+    alone = sides if latest is None or latest is block else arm_totals.collect(latest, {}, ())[0]
     memory = _outages(config, memory, alone, block.t)
     hanging, standing, rule = memory.hang, memory.standstill, config.spec.judge.hard_stop
     if block.t >= 0 and rule.enabled and rule.unfinished:
@@ -258,10 +260,10 @@ def _update(
     new_stage = exposed and settled and stage.index != block.stage
     if new_stage:
         # A stage's weights are in force: what speaks for the canary is gathered afresh.
-        stage, readings, ratio = Stage(block.stage, block.t - clock.length), {}, SampleRatio()
+        stage, readings, ratio = StageState(block.stage, block.t - clock.length), {}, SampleRatio()
         everything = everything.beginning_stage()
     weight = block.weight if exposed else stage.weight
-    stage = Stage(stage.index, stage.began, settled and stage.index == block.stage, weight, stage.shown)
+    stage = StageState(stage.index, stage.began, settled and stage.index == block.stage, weight, stage.shown)
     begins, replicas = NO_BEGINNING, memory.replicas
     if exposed:
         everything = everything.counting(sides, known, clock.length)
@@ -270,7 +272,7 @@ def _update(
             ratio = _sample_ratio(config, ratio, block, sides)
         replicas = _replicas(config, replicas, block, clock.length, evenly=both_whole and not proxied)
         clock, begins = clock.beginnings(config.planned, block.t, block.stage)
-    everything = population.weigh(
+    everything = stratum.weigh(
         everything,
         (*config.prompt, *config.guardrails),
         sides,
@@ -283,10 +285,10 @@ def _update(
     )
     late = dict(memory.delayed)
     for gate in config.late:
-        everything, late[gate.text] = delayed.take_in(
+        everything, late[gate.text] = delayed_outcomes.take_in(
             everything,
             gate,
-            late.get(gate.text) or Delayed(),
+            late.get(gate.text) or DelayedOutcomes(),
             block,
             sides,
             begins,
@@ -298,7 +300,7 @@ def _update(
         labels = _labels(config, memory, everything, block, begins, clock.length, exposed=exposed, new_stage=new_stage)
     if exposed:
         everything, readings = _readings(config, everything, readings, block, sides, known, clock.length)
-    after = Memory(
+    after = JudgeMemory(
         memory.gates,
         everything,
         clock,
@@ -316,37 +318,37 @@ def _update(
         tuple(sides.problems[:4]),
         hanging,
         standing,
-        findings.gaps(memory, everything.told),
+        outcome.gaps(memory, everything.told),
     )
-    after = replace(after, stage=replace(stage, shown=findings.shown(config, after)))
-    if failed := conviction.just_failed(config, after, block.stage, block.t):
+    after = replace(after, stage=replace(stage, shown=outcome.shown(config, after)))
+    if failed := stopping_rule.just_failed(config, after, block.stage, block.t):
         after = replace(after, failed={**after.failed, **{verdict.gate: verdict for verdict in failed}})
     return after
 
 
-def _sample_ratio(config: JudgeConfig, before: SampleRatio, block: Block, sides: Sides) -> SampleRatio:
+def _sample_ratio(config: JudgeConfig, before: SampleRatio, block: Increments, sides: ArmPair) -> SampleRatio:
     """Hold the share served against the share asked for, where every replica was counted in this block and the last."""
     spec = config.spec
     told = sides.canary.requests is not None and sides.stable.requests is not None
     if not told or block.weight >= 1 or spec.cohort is not None:
         return before
-    return share_check.look(before, sides, block.weight, config.alpha, sticky=spec.sticky is not None)
+    return sample_ratio.look(before, sides, block.weight, config.alpha, sticky=spec.sticky is not None)
 
 
 def _replicas(
-    config: JudgeConfig, before: ReplicaBalance, block: Block, length: float, *, evenly: bool
+    config: JudgeConfig, before: ReplicaBalance, block: Increments, length: float, *, evenly: bool
 ) -> ReplicaBalance:
     """Hold each replica's requests against its part of its arm's; afresh whenever one comes, goes or starts again."""
     if not evenly:
         return ReplicaBalance()
-    return replica_share.look(before, block.arms, config.alpha, t=block.t, length=length)
+    return replica_balance.look(before, block.arms, config.alpha, t=block.t, length=length)
 
 
 def _labels(
     config: JudgeConfig,
-    memory: Memory,
-    everything: Population,
-    block: Block,
+    memory: JudgeMemory,
+    everything: Stratum,
+    block: Increments,
     begins: Beginnings,
     length: float,
     *,
@@ -373,13 +375,13 @@ def _labels(
 
 def _readings(
     config: JudgeConfig,
-    everything: Population,
+    everything: Stratum,
     readings: Mapping[str, Readings],
-    block: Block,
-    sides: Sides,
+    block: Increments,
+    sides: ArmPair,
     known: Bounds,
     length: float,
-) -> tuple[Population, Mapping[str, Readings]]:
+) -> tuple[Stratum, Mapping[str, Readings]]:
     """Readings of the stage's gates that count readings, and when each had data last."""
     gates = config.read_by_stage[block.stage] if 0 <= block.stage < len(config.by_stage) else ()
     if not gates:

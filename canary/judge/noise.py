@@ -45,7 +45,7 @@ What is then seen to last over blocks counts half as much again: there are no ma
 """
 
 
-class Noise(NamedTuple):
+class NoiseModel(NamedTuple):
     """Clumping `phi` >= 1, pod noise `kappa` >= 0, and long-run over short-run variance `vr` >= 1."""
 
     phi: float
@@ -81,12 +81,12 @@ class AATest:
     vr: float = 1.0
     """Variance of sums of many blocks over what single blocks foretell, less what chance alone would give."""
 
-    def noise(self, prior: Prior) -> Noise:
+    def noise(self, prior: Prior) -> NoiseModel:
         """The noise as far as it is known."""
         phi, kappa = self._fit(prior)
-        return Noise(phi, kappa, max(prior.vr, 1 + prior.excess * (self.vr - 1)))
+        return NoiseModel(phi, kappa, max(prior.vr, 1 + prior.excess * (self.vr - 1)))
 
-    def lasting(self, noise: Noise) -> float:
+    def lasting(self, noise: NoiseModel) -> float:
         """Variance of sums of many blocks over what `noise` says of single ones: by this evidence is tempered.
 
         `vr` compares sums with single blocks as these are. Where single blocks are calmer than independent events would
@@ -117,7 +117,7 @@ class AATest:
             return 1.0, max((ux - x) / xx, 0.0)
         return phi, kappa
 
-    def plus(self, x1: float, n1: float, x2: float, n2: float, quiet: Noise | None = None) -> "AATest":
+    def plus(self, x1: float, n1: float, x2: float, n2: float, quiet: NoiseModel | None = None) -> "AATest":
         """With one more block: bad events and trials of both halves. A block without events teaches nothing.
 
         `quiet` is `noise(CLEARING)`, for whoever has asked already.

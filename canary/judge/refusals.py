@@ -1,6 +1,7 @@
 """What a canary's clients do not get, though nothing failed: answers of 4xx and 429, and what they cancel.
 
-Used by `arms.py`, which counts it for the guardrail that `config.py` makes, and by `hard_stop.py`. Decides nothing.
+Used by `arm_totals.py`, which counts it for the guardrail that `config.py` makes, and by `hard_stop.py`. Decides
+nothing.
 """
 
 import math

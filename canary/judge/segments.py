@@ -1,6 +1,6 @@
 """Segments: a gate with `by: tenant` is judged for all traffic together and for each tenant, and the worst decides.
 
-Called by `judge.py` after all traffic together was taken in; read by `conviction.py` and `verdicts.py`. Each segment
+Called by `judge.py` after all traffic together was taken in; read by `stopping_rule.py` and `verdicts.py`. Each segment
 is a population of its own (own noise, bounds, evidence, tallies). Which segments are judged by themselves is settled
 once, at the canary's first traffic, from how much traffic they have and nothing else: those with at least 2 % of it,
 sixteen at most. All others, and those that appear later, are judged together as `other`.
@@ -15,13 +15,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from canary.judge import arms, population, tally
-from canary.judge.block import Block, PodBlock
+from canary.judge import arm_totals, stage_totals, stratum
 from canary.judge.clock import Beginnings
 from canary.judge.config import GateConfig, JudgeConfig
-from canary.judge.population import Population
+from canary.judge.increments import Increments, ReplicaIncrements
+from canary.judge.label_cardinality import OTHER
 from canary.judge.portable_math import LOG_TWO, log, log_sum
-from canary.judge.values import OTHER
+from canary.judge.stratum import Stratum
 from canary.weights import ARMS, Arm
 
 MOST = 16
@@ -30,7 +30,7 @@ RARE = 0.02
 """Those with a smaller share of the traffic are not."""
 CANDIDATES = 64
 """Values that are learnt about before the canary has traffic; later ones are taken to be rare."""
-Pods = Mapping[Arm, Mapping[str, PodBlock]]
+Pods = Mapping[Arm, Mapping[str, ReplicaIncrements]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Label:
 
     named: bool = False
     """Whether it is settled which of them are judged by themselves."""
-    parts: Mapping[str, Population] = field(default_factory=dict)
+    parts: Mapping[str, Stratum] = field(default_factory=dict)
     """By value."""
     stakes: Mapping[str, float] = field(default_factory=dict)
     """By gate, the logarithm of its evidence when that was settled."""
@@ -57,15 +57,15 @@ class View(NamedTuple):
     value: str
     """The label's value; empty for all together."""
     gate: GateConfig
-    population: Population
+    population: Stratum
 
 
 def take_in(
-    everything: Population,
+    everything: Stratum,
     label: Label,
     gates: tuple[GateConfig, ...],
     config: JudgeConfig,
-    block: Block,
+    block: Increments,
     given: Mapping[str, Pods],
     begins: Beginnings,
     length: float,
@@ -83,18 +83,18 @@ def take_in(
     parts = dict(label.parts)
     if not named:
         new = [value for value in list(given)[: CANDIDATES - len(parts)] if value not in parts]
-        parts |= {value: Population.of(gates) for value in new}
+        parts |= {value: Stratum.of(gates) for value in new}
     pods = _by_part(given, parts, named=named)
     for value in parts if new_stage else pods:
-        part, own = parts[value], Block(block.t, block.stage, block.weight, pods.get(value, {}))
-        sides, known = arms.collect(own, part.bounds, config.histograms)
+        part, own = parts[value], Increments(block.t, block.stage, block.weight, pods.get(value, {}))
+        sides, known = arm_totals.collect(own, part.bounds, config.histograms)
         served = (sides.canary.requests or 0.0) + (sides.stable.requests or 0.0)
         part = replace(part.knowing(known), requests=part.requests + served)
         if new_stage:
             part = part.beginning_stage()
         if exposed:
             part = part.counting(sides, known, length)
-        parts[value] = population.weigh(
+        parts[value] = stratum.weigh(
             part, gates, sides, known, begins, t=block.t, stage=block.stage, exposed=exposed, new_stage=new_stage
         )
     after = Label(named, parts, label.stakes)
@@ -110,7 +110,7 @@ def settled(labels: Mapping[str, Label]) -> dict[str, frozenset[str]]:
     }
 
 
-def views(everything: Population, label: Label, gate: GateConfig) -> Iterator[View]:
+def views(everything: Stratum, label: Label, gate: GateConfig) -> Iterator[View]:
     """All traffic together, then each segment."""
     base = gate.spoken.partition(" (of all together")[0]
     yield View("", replace(gate, spoken=f"{base} of all together"), everything)
@@ -118,17 +118,17 @@ def views(everything: Population, label: Label, gate: GateConfig) -> Iterator[Vi
         yield View(value, replace(gate, spoken=f"{base} of {gate.gate.by} {value[:60]}"), part)
 
 
-def worst(everything: Population, label: Label, gate: GateConfig) -> View:
+def worst(everything: Stratum, label: Label, gate: GateConfig) -> View:
     """Where the evidence against the canary is strongest."""
     return max(views(everything, label, gate), key=lambda view: view.population.gates[gate.text].log_e)
 
 
-def waited_for(view: View, everything: Population) -> bool:
+def waited_for(view: View, everything: Stratum) -> bool:
     """Whether a pass needs this population: all together, each segment by itself, the others if they are not rare."""
     if view.value != OTHER:
         return True
-    served = tally.samples(view.gate, view.population.totals.arms.canary)
-    return served >= RARE * max(tally.samples(view.gate, everything.totals.arms.canary), 1.0)
+    served = stage_totals.samples(view.gate, view.population.totals.arms.canary)
+    return served >= RARE * max(stage_totals.samples(view.gate, everything.totals.arms.canary), 1.0)
 
 
 def _named(label: Label, gates: tuple[GateConfig, ...], given: Mapping[str, Pods]) -> Label:
@@ -139,9 +139,9 @@ def _named(label: Label, gates: tuple[GateConfig, ...], given: Mapping[str, Pods
     enough = RARE * math.fsum(traffic.values())
     largest = sorted(traffic, key=lambda value: (-traffic[value], value))[:MOST]
     chosen = [value for value in largest if value != OTHER and traffic[value] >= enough]
-    parts = {value: label.parts.get(value) or Population.of(gates) for value in chosen}
+    parts = {value: label.parts.get(value) or Stratum.of(gates) for value in chosen}
     stakes = {gate.text: label.combined.get(gate.text, 0.0) for gate in gates}  # as it was before this block
-    return Label(named=True, parts=parts | {OTHER: Population.of(gates)}, stakes=stakes)
+    return Label(named=True, parts=parts | {OTHER: Stratum.of(gates)}, stakes=stakes)
 
 
 def _requests(pods: Pods) -> float:
@@ -149,7 +149,7 @@ def _requests(pods: Pods) -> float:
     return math.fsum(pod.requests or 0.0 for arm in ARMS for pod in pods.get(arm, {}).values())
 
 
-def _by_part(given: Mapping[str, Pods], parts: Mapping[str, Population], *, named: bool) -> dict[str, Pods]:
+def _by_part(given: Mapping[str, Pods], parts: Mapping[str, Stratum], *, named: bool) -> dict[str, Pods]:
     """What each segment did; once they are named, all that have no name are put together as the others."""
     own = {value: pods for value, pods in given.items() if value in parts and (not named or value != OTHER)}
     rest = [pods for value, pods in given.items() if value not in own]
@@ -158,16 +158,16 @@ def _by_part(given: Mapping[str, Pods], parts: Mapping[str, Population], *, name
     return own
 
 
-def _together(several: Iterable[Mapping[str, PodBlock]]) -> dict[str, PodBlock]:
+def _together(several: Iterable[Mapping[str, ReplicaIncrements]]) -> dict[str, ReplicaIncrements]:
     """Increments of each replica over several segments, so that the placebo's halves are replicas here too."""
-    pods: dict[str, PodBlock] = {}
+    pods: dict[str, ReplicaIncrements] = {}
     for blocks in several:
         for name, pod in blocks.items():
             pods[name] = pod if name not in pods else pods[name].plus(pod)
     return pods
 
 
-def _combined(everything: Population, gate: GateConfig, label: Label) -> float:
+def _combined(everything: Stratum, gate: GateConfig, label: Label) -> float:
     """Log of a gate's evidence over all its populations. It was one fortune until its segments were named."""
     whole = everything.gates[gate.text].log_e
     if not label.named:

@@ -1,7 +1,7 @@
 """The special functions that the judge needs, on plain floats, without scipy.
 
-Used by `selfnormalised.py`, `bounds.py` and `eta.py`; the tests hold them against scipy. Nothing here knows what a
-canary is.
+Used by `self_normalised.py`, `bounds.py` and `sample_size.py`; the tests hold them against scipy. Nothing here knows
+what a canary is.
 """
 
 import math

@@ -9,7 +9,7 @@ replicas.
 import math
 from dataclasses import dataclass, replace
 
-from canary.judge.arms import ArmSums, Sides
+from canary.judge.arm_totals import ArmPair, ArmSums
 
 LONG_S = 15.0
 """An engine stands still for so long; a long prompt may take seconds to its first token."""
@@ -47,7 +47,7 @@ class Standstill:
         return replace(self, since=since, stable_since=stable)
 
 
-def look(before: Standstill, sides: Sides, t: float, length: float, weight: float) -> Standstill:
+def look(before: Standstill, sides: ArmPair, t: float, length: float, weight: float) -> Standstill:
     """After a block of `length` seconds that ends at `t`; the same where a proxy counts, or nothing is told."""
     mine, theirs = _told(sides.canary), _told(sides.stable)
     if "begun" in sides.canary.totals or mine is None:

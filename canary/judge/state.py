@@ -10,27 +10,27 @@ from typing import Any
 from pydantic import model_validator
 
 from canary.judge.alignment import Held
-from canary.judge.clock import Clock
+from canary.judge.clock import DataClock
 from canary.judge.config import JudgeConfig
-from canary.judge.delayed import Delayed
+from canary.judge.delayed_outcomes import DelayedOutcomes
 from canary.judge.feed import Present
 from canary.judge.hang import Hang
 from canary.judge.hard_stop import Outage
-from canary.judge.population import Population
-from canary.judge.replica_share import ReplicaBalance
+from canary.judge.replica_balance import ReplicaBalance
+from canary.judge.sample_ratio import SampleRatio
 from canary.judge.segments import Label
-from canary.judge.share_check import SampleRatio
 from canary.judge.standstill import Standstill
+from canary.judge.stratum import Stratum
 from canary.judge.threshold import Readings
-from canary.observation import Counters
+from canary.snapshot import Counters
 from canary.verdict import GateVerdict
 
 VERSION = 3
-"""Layout of `Memory`, counted up when a build cannot read any more what the build before it wrote."""
+"""Layout of `JudgeMemory`, counted up when a build cannot read any more what the build before it wrote."""
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class StageState:
     """The stage that the totals are of."""
 
     index: int | None = None
@@ -45,18 +45,18 @@ class Stage:
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class JudgeMemory:
     """The judge's numbers."""
 
     gates: tuple[str, ...]
     """Texts of the tested gates that it was made for."""
-    everything: Population = field(default_factory=Population)
+    everything: Stratum = field(default_factory=Stratum)
     """All traffic together."""
-    clock: Clock = field(default_factory=Clock)
-    stage: Stage = field(default_factory=Stage)
+    clock: DataClock = field(default_factory=DataClock)
+    stage: StageState = field(default_factory=StageState)
     labels: Mapping[str, Label] = field(default_factory=dict)
     """Segments, by label."""
-    delayed: Mapping[str, Delayed] = field(default_factory=dict)
+    delayed: Mapping[str, DelayedOutcomes] = field(default_factory=dict)
     """By gate whose events come late."""
     readings: Mapping[str, Readings] = field(default_factory=dict)
     """By gate that counts readings."""
@@ -79,9 +79,9 @@ class Memory:
     """By gate, how long it usually is from data of the canary to the next (seconds)."""
 
     @classmethod
-    def of(cls, config: JudgeConfig) -> "Memory":
+    def of(cls, config: JudgeConfig) -> "JudgeMemory":
         """Before anything was seen."""
-        return cls(config.texts, Population.of((*config.tested, *config.guardrails)))
+        return cls(config.texts, Stratum.of((*config.tested, *config.guardrails)))
 
     def log_e(self, gate: str, by: str | None = None) -> float:
         """Log of a gate's evidence against the canary; of one with `by`, over all its populations."""
@@ -90,7 +90,7 @@ class Memory:
             return label.combined[gate]
         return self.everything.gates[gate].log_e
 
-    def clock_moved(self, by: float) -> "Memory":
+    def clock_moved(self, by: float) -> "JudgeMemory":
         """The source's clock was set: every time moves along, so that ages stay what they were."""
         began = None if self.stage.began is None else self.stage.began + by
         return replace(
@@ -114,7 +114,7 @@ class JudgeState:
 
     previous: Counters | None = None
     """The totals that the next ones are differenced against; kept, so a lost pass only makes a longer block."""
-    memory: Memory | None = None
+    memory: JudgeMemory | None = None
     """None before the judge has begun."""
     held: Held = field(default_factory=dict)
     """What some replicas have added while others are waited for."""

@@ -6,11 +6,11 @@ false rollbacks comes with it. Called by `judge.py`; the counts live in the judg
 
 from dataclasses import dataclass, replace
 
-from canary.judge import tally as tally_
-from canary.judge.arms import Bounds, Sides
-from canary.judge.block import Block
+from canary.judge import stage_totals as tally_
+from canary.judge.arm_totals import ArmPair, Bounds
 from canary.judge.config import GateConfig
-from canary.judge.tally import BothTotals
+from canary.judge.increments import Increments
+from canary.judge.stage_totals import BothTotals
 from canary.spec.models import Gate
 
 
@@ -41,7 +41,13 @@ class Readings:
 
 
 def look(
-    gate: GateConfig, before: Readings, block: Block, sides: Sides, alone: BothTotals, known: Bounds, seconds: float
+    gate: GateConfig,
+    before: Readings,
+    block: Increments,
+    sides: ArmPair,
+    alone: BothTotals,
+    known: Bounds,
+    seconds: float,
 ) -> Readings:
     """The readings after a block that was so many seconds long; `alone` are its sums by arm."""
     rule = gate.gate
@@ -90,7 +96,9 @@ def limit_of(gate: Gate, stable: float | None) -> float | None:
     return stable + sign * gate.limit if gate.margin == "points" else stable * (1 + sign * gate.limit)
 
 
-def _momentary(gate: GateConfig, block: Block, sides: Sides, seconds: float) -> tuple[float | None, float | None]:
+def _momentary(
+    gate: GateConfig, block: Increments, sides: ArmPair, seconds: float
+) -> tuple[float | None, float | None]:
     """Momentary values of both arms: the query's answer, requests a second, or the worst replica's gauge."""
     if gate.series == "rate":
         return _rate(sides.canary.requests, seconds), _rate(sides.stable.requests, seconds)

@@ -1,6 +1,6 @@
 """The verdicts of a stage, from what the judge remembers: plain numbers. Called by `judge.py`; changes nothing.
 
-Which answer each gate gets is found in `findings.py`. Its sentence is composed by `sentences.py` when somebody shows
+Which answer each gate gets is found in `outcome.py`. Its sentence is composed by `messages.py` when somebody shows
 it.
 """
 
@@ -8,25 +8,25 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 
-from canary.judge import blame, findings, hang, replica_share, segments, sentences, share_check, threshold
+from canary.judge import baseline_health, hang, messages, outcome, replica_balance, sample_ratio, segments, threshold
 from canary.judge.config import GateConfig, JudgeConfig
-from canary.judge.facts import Facts
-from canary.judge.findings import Finding
+from canary.judge.gate_summary import GateSummary
 from canary.judge.grounds import GateGrounds
 from canary.judge.hang import Unfinished
 from canary.judge.hard_stop import Outage
-from canary.judge.population import Population
+from canary.judge.outcome import GateFinding
 from canary.judge.segments import View
 from canary.judge.standstill import Standstill
-from canary.judge.state import Memory
+from canary.judge.state import JudgeMemory
+from canary.judge.stratum import Stratum
 from canary.spec.models import HardStop
-from canary.verdict import Answer, Edge, GateVerdict, Judgement, Spoke
+from canary.verdict import Edge, GateAnswer, GateVerdict, Judgement, Spoke
 from canary.weights import Arm
 
 HARD_STOP = "hard stop"
 
 
-def judgement(config: JudgeConfig, memory: Memory, stage: int, now: float) -> Judgement:
+def judgement(config: JudgeConfig, memory: JudgeMemory, stage: int, now: float) -> Judgement:
     """All gates of the stage, and the judge's own checks where they have something to say."""
     gates: list[GateVerdict] = []
     asked = _asked(config, stage)
@@ -39,14 +39,14 @@ def judgement(config: JudgeConfig, memory: Memory, stage: int, now: float) -> Ju
             gates.append(_of(config, gate, memory, memory.everything, stage, now))
     listed = {gate.text for gate in asked}
     gates += [verdict for text, verdict in memory.failed.items() if text not in listed]
-    if share_check.fails(memory.sample_ratio, config.alpha):
+    if sample_ratio.fails(memory.sample_ratio, config.alpha):
         gates.append(_split(config, memory))
-    if replica_share.fails(memory.replicas, config.alpha):
+    if replica_balance.fails(memory.replicas, config.alpha):
         gates.append(_spread(memory))
     return Judgement(tuple(gates), problem=_shared_cause(config, memory, stage) or _doubt(memory))
 
 
-def steady_until(config: JudgeConfig, memory: Memory, stage: int, now: float) -> float | None:
+def steady_until(config: JudgeConfig, memory: JudgeMemory, stage: int, now: float) -> float | None:
     """Until when `judgement` gives the same answer if nothing new is measured; None where the time is part of it."""
     until = math.inf
     for gate in _asked(config, stage):
@@ -55,22 +55,22 @@ def steady_until(config: JudgeConfig, memory: Memory, stage: int, now: float) ->
         last, readings = memory.everything.told.get(gate.text), memory.readings.get(gate.text)
         if last is None or memory.stage.began is None or (readings is not None and readings.count == 0):
             return None
-        until = min(until, last + findings.patience(memory, gate))
+        until = min(until, last + outcome.patience(memory, gate))
     return until if now <= until else None
 
 
-def convicted(config: JudgeConfig, gate: GateConfig, memory: Memory) -> GateVerdict:
+def convicted(config: JudgeConfig, gate: GateConfig, memory: JudgeMemory) -> GateVerdict:
     """The verdict of a gate that has just failed: of one with `by`, that of its worst segment."""
     label = memory.labels.get(gate.gate.by or "")
     if label is None or not label.named:
-        return _verdict(Facts.of(config, gate, memory, memory.everything, here=True), Finding.CONVICTED, 0.0)
+        return _verdict(GateSummary.of(config, gate, memory, memory.everything, here=True), GateFinding.CONVICTED, 0.0)
     _, spoken, population = segments.worst(memory.everything, label, gate)
-    return _verdict(Facts.of(config, spoken, memory, population, here=True), Finding.CONVICTED, 0.0)
+    return _verdict(GateSummary.of(config, spoken, memory, population, here=True), GateFinding.CONVICTED, 0.0)
 
 
-def breached(config: JudgeConfig, gate: GateConfig, memory: Memory, t: float) -> GateVerdict:
+def breached(config: JudgeConfig, gate: GateConfig, memory: JudgeMemory, t: float) -> GateVerdict:
     """The verdict of a gate whose readings were beyond their limit too often."""
-    return _verdict(Facts.of(config, gate, memory, memory.everything, here=True), Finding.BREACHED, t)
+    return _verdict(GateSummary.of(config, gate, memory, memory.everything, here=True), GateFinding.BREACHED, t)
 
 
 def stopped(settings: HardStop, outage: Outage, what: str) -> GateVerdict:
@@ -78,8 +78,8 @@ def stopped(settings: HardStop, outage: Outage, what: str) -> GateVerdict:
     (errors, requests), (bad, well) = outage.last or ((0.0, 0.0), (0.0, 0.0))
     return GateVerdict(
         HARD_STOP,
-        Answer.FAIL,
-        sentences.stopped(errors, requests, outage.streak, bad, well, what),
+        GateAnswer.FAIL,
+        messages.stopped(errors, requests, outage.streak, bad, well, what),
         canary=errors / requests,
         stable=bad / well if well else None,
         limit=settings.failures,
@@ -93,8 +93,8 @@ def hung(found: Unfinished, t: float) -> GateVerdict:
     """The verdict of requests that are begun and not finished."""
     return GateVerdict(
         HARD_STOP,
-        Answer.FAIL,
-        sentences.unfinished(found.begun, found.finished, found.seconds, found.stable_begun, found.stable_finished),
+        GateAnswer.FAIL,
+        messages.unfinished(found.begun, found.finished, found.seconds, found.stable_begun, found.stable_finished),
         canary=1 - found.finished / found.begun,
         stable=max(1 - found.stable_finished / found.stable_begun, 0.0) if found.stable_begun else None,
         log_e=round(found.evidence, 4),
@@ -108,19 +108,19 @@ def stood_still(found: Standstill) -> GateVerdict:
     """The verdict of an engine that has requests and writes nothing."""
     return GateVerdict(
         HARD_STOP,
-        Answer.FAIL,
-        sentences.stood_still(found.open, found.lasted, found.stable_wrote, found.wrote),
+        GateAnswer.FAIL,
+        messages.stood_still(found.open, found.lasted, found.stable_wrote, found.wrote),
         spoke="hard stop",
         harm_began=found.since,
     )
 
 
-def _doubt(memory: Memory) -> str:
+def _doubt(memory: JudgeMemory) -> str:
     """Too few of the canary's requests finish for anything to pass, and it is too early to call that a hang."""
     found = memory.hang.doubt
     if not hang.doubts(memory.hang):
         return ""
-    return sentences.doubtful(found.begun, found.finished, found.seconds)
+    return messages.doubtful(found.begun, found.finished, found.seconds)
 
 
 def _asked(config: JudgeConfig, stage: int) -> tuple[GateConfig, ...]:
@@ -130,27 +130,27 @@ def _asked(config: JudgeConfig, stage: int) -> tuple[GateConfig, ...]:
 
 
 def _of(
-    config: JudgeConfig, gate: GateConfig, memory: Memory, population: Population, stage: int, now: float
+    config: JudgeConfig, gate: GateConfig, memory: JudgeMemory, population: Stratum, stage: int, now: float
 ) -> GateVerdict:
     """A gate's verdict from one population."""
     here = memory.stage.index == stage
-    finding = findings.find(config, gate, memory, population, now, here=here)
-    return _verdict(Facts.of(config, gate, memory, population, here=here), finding, now)
+    finding = outcome.find(config, gate, memory, population, now, here=here)
+    return _verdict(GateSummary.of(config, gate, memory, population, here=here), finding, now)
 
 
 def _by_segments(
-    config: JudgeConfig, gate: GateConfig, memory: Memory, label: segments.Label, stage: int, now: float
+    config: JudgeConfig, gate: GateConfig, memory: JudgeMemory, label: segments.Label, stage: int, now: float
 ) -> GateVerdict:
     """A gate's verdict from its worst segment: it passes only where all traffic together and every segment pass."""
 
-    def answer(view: View) -> Answer:
+    def answer(view: View) -> GateAnswer:
         here = memory.stage.index == stage
-        return findings.find(config, view.gate, memory, view.population, now, here=here).answer
+        return outcome.find(config, view.gate, memory, view.population, now, here=here).answer
 
     everything = memory.everything
     asked = [view for view in segments.views(everything, label, gate) if segments.waited_for(view, everything)]
     asked.sort(key=lambda view: -view.population.gates[gate.text].log_e)
-    still_open = [view for view in asked if answer(view) is not Answer.PASS]
+    still_open = [view for view in asked if answer(view) is not GateAnswer.PASS]
     view = (still_open or asked)[0]
     verdict = _of(config, view.gate, memory, view.population, stage, now)
     besides = len(still_open) - 1 if still_open else None
@@ -158,49 +158,49 @@ def _by_segments(
     return replace(verdict, grounds=grounds)
 
 
-_SPOKE: dict[Finding, Spoke] = {
-    **dict.fromkeys((Finding.OPEN, Finding.CONVICTED, Finding.CLEARED), "sequential"),
-    **dict.fromkeys((Finding.BREACHED, Finding.FORGIVEN, Finding.FINE), "threshold"),
-    Finding.SHARED: "blame",
+_SPOKE: dict[GateFinding, Spoke] = {
+    **dict.fromkeys((GateFinding.OPEN, GateFinding.CONVICTED, GateFinding.CLEARED), "sequential"),
+    **dict.fromkeys((GateFinding.BREACHED, GateFinding.FORGIVEN, GateFinding.FINE), "threshold"),
+    GateFinding.SHARED: "blame",
 }
 """Which rule decided; everything else is for want of data."""
 
 
-def _verdict(facts: Facts, finding: Finding, now: float) -> GateVerdict:
+def _verdict(facts: GateSummary, finding: GateFinding, now: float) -> GateVerdict:
     """A gate's verdict in plain numbers."""
     gate, memory, more, seconds = facts.gate, facts.memory, None, 0.0
-    if finding is Finding.OPEN and _shared(facts):
-        finding = Finding.SHARED
+    if finding is GateFinding.OPEN and _shared(facts):
+        finding = GateFinding.SHARED
     canary, stable = facts.samples
-    if finding is Finding.OPEN or (finding in findings.MISSING and gate.params is not None):
+    if finding is GateFinding.OPEN or (finding in outcome.MISSING and gate.params is not None):
         more = facts.samples_missing()
     eta, harm_began, since, bound, learnt = facts.seconds_for(more), None, None, 0.0, 0.0
     spoke, readings = _SPOKE.get(finding, "data"), facts.readings
     match finding:
-        case Finding.OPEN | Finding.CLEARED | Finding.MOVING:
+        case GateFinding.OPEN | GateFinding.CLEARED | GateFinding.MOVING:
             pass
-        case Finding.TOO_FEW if readings is None:
+        case GateFinding.TOO_FEW if readings is None:
             spoke, more = "sequential", (gate.gate.min_samples or 0) - canary
             eta = facts.seconds_for(more)
-        case Finding.TOO_FEW if readings is not None:
+        case GateFinding.TOO_FEW if readings is not None:
             more = (gate.gate.min_samples or 0) - readings.samples
-        case Finding.CONVICTED:
+        case GateFinding.CONVICTED:
             onset = facts.e.onset
             harm_began, seconds = onset.at, max(memory.clock.last - onset.at, 0.0)
             since = onset.since if gate.kind == "counts" and onset.since[1] > 0 else None
             bound = facts.known[gate.name][facts.pick.accuses] if facts.pick is not None else 0.0
-        case Finding.BREACHED if readings is not None:
+        case GateFinding.BREACHED if readings is not None:
             harm_began = readings.first_breach
-        case Finding.FILLING if readings is not None:
+        case GateFinding.FILLING if readings is not None:
             seconds = eta = max(readings.since + (gate.gate.window or 0.0) - now, 0.0)
-        case Finding.TOO_YOUNG:
+        case GateFinding.TOO_YOUNG:
             seconds = (memory.delayed[gate.text].ripe_at(gate.gate.delay or 0.0) or now) - now
-        case Finding.SILENT:
+        case GateFinding.SILENT:
             began = memory.stage.began
             seconds = math.inf if began is None else max(now - began, 0.0)
-        case Finding.STALE:
+        case GateFinding.STALE:
             seconds = now - facts.population.told[gate.text]
-        case Finding.LEARNING:
+        case GateFinding.LEARNING:
             learnt = facts.population.history[gate.name][-1]
         case _:
             pass
@@ -251,7 +251,7 @@ Shown = tuple[float | None, float | None, float | None]
 Edges = Mapping[Arm, tuple[Edge, float]]
 
 
-def _at_edges(facts: Facts, edges: Edges) -> Shown:
+def _at_edges(facts: GateSummary, edges: Edges) -> Shown:
     """Values with the bounds that are known in place of what lies beyond them; no limit is made of such a value."""
     canary = edges["canary"][1] if "canary" in edges else facts.canary
     stable = edges["stable"][1] if "stable" in edges else facts.stable
@@ -259,7 +259,7 @@ def _at_edges(facts: Facts, edges: Edges) -> Shown:
 
 
 def _of_window(
-    facts: Facts, since: tuple[float, float, float, float], bound: float, shown: Shown, edges: Edges
+    facts: GateSummary, since: tuple[float, float, float, float], bound: float, shown: Shown, edges: Edges
 ) -> tuple[Shown, tuple[float, float] | None, Edges]:
     """What a conviction shows: the time in which the harm was done, not the average of the stage before it.
 
@@ -280,34 +280,34 @@ def _of_window(
     return (mine, theirs, threshold.limit_of(gate.gate, theirs)), (trials, stable_trials), edges
 
 
-def _shared(facts: Facts) -> bool:
+def _shared(facts: GateSummary) -> bool:
     """Whether the canary is beyond a limit that stable breaks as well, or not clearly worse than stable beyond it."""
     params, e = facts.gate.params, facts.e
     if params is None or not params.union:
         return False
-    if params.limit is not None and blame.stable_beyond(e.baseline.recent, params.limit, e.clearing_noise):
+    if params.limit is not None and baseline_health.stable_beyond(e.baseline.recent, params.limit, e.clearing_noise):
         return True
     return e.log_e < facts.config.fails_at <= facts.gate.log_weight + e.against.log_e(counts=params.counts)
 
 
-def _split(config: JudgeConfig, memory: Memory) -> GateVerdict:
+def _split(config: JudgeConfig, memory: JudgeMemory) -> GateVerdict:
     """The traffic is not split as asked."""
     found, arms = memory.sample_ratio, memory.everything.totals.arms
     served, total = arms.canary.requests, arms.canary.requests + arms.stable.requests
     return GateVerdict(
-        share_check.GATE,
-        Answer.FAIL,
-        sentences.split(served, total, found.asked),
+        sample_ratio.GATE,
+        GateAnswer.FAIL,
+        messages.split(served, total, found.asked),
         canary=served / total if total else 0.0,
         limit=found.asked,
-        log_e=round(share_check.evidence(found, config.alpha), 4),
+        log_e=round(sample_ratio.evidence(found, config.alpha), 4),
         samples={"canary": served, "stable": arms.stable.requests},
         spoke="sequential",
         on_breach="pause",
     )
 
 
-def _spread(memory: Memory) -> GateVerdict:
+def _spread(memory: JudgeMemory) -> GateVerdict:
     """A replica does not get its part of its arm's traffic."""
     found = memory.replicas
     arm, name = found.suspect
@@ -315,12 +315,12 @@ def _spread(memory: Memory) -> GateVerdict:
     total = math.fsum(part.requests for part in parts.values())
     share, even = parts[name].requests / total if total else 0.0, 1 / len(parts)
     return GateVerdict(
-        replica_share.GATE,
-        Answer.FAIL,
-        sentences.spread(name, arm, share, total, len(parts)),
+        replica_balance.GATE,
+        GateAnswer.FAIL,
+        messages.spread(name, arm, share, total, len(parts)),
         canary=share if arm == "canary" else None,
         stable=share if arm == "stable" else None,
-        limit=even * (replica_share.LEAST if share < even else replica_share.MOST),
+        limit=even * (replica_balance.LEAST if share < even else replica_balance.MOST),
         log_e=round(found.log_e, 4),
         samples={arm: total},
         spoke="sequential",
@@ -328,21 +328,24 @@ def _spread(memory: Memory) -> GateVerdict:
     )
 
 
-def _shared_cause(config: JudgeConfig, memory: Memory, stage: int) -> str:
+def _shared_cause(config: JudgeConfig, memory: JudgeMemory, stage: int) -> str:
     """Both arms worse than stable's own history at once: nobody's fault in particular; empty otherwise."""
     for gate in config.by_stage[stage]:
         if gate.kind != "counts" or gate.text in memory.failed:
             continue
         stable = memory.everything.gates[gate.text].baseline
         noise, (x, n, blocks) = memory.everything.gates[gate.text].clearing_noise, stable.usual
-        if blocks < blame.LEARNT or n <= 0:
+        if blocks < baseline_health.LEARNT or n <= 0:
             continue
         usual = x / n
-        for (xv, nv, xc, nc), above in ((stable.recent, blame.above), (stable.lately, blame.above_for_minutes)):
-            if xv * n <= blame.WORSE * x * nv or xc * n <= blame.WORSE * x * nc:
+        for (xv, nv, xc, nc), above in (
+            (stable.recent, baseline_health.above),
+            (stable.lately, baseline_health.above_for_minutes),
+        ):
+            if xv * n <= baseline_health.WORSE * x * nv or xc * n <= baseline_health.WORSE * x * nc:
                 continue  # whatever the noise is
             # Over minutes stable alone decides: the canary has less traffic, and only has to be no better.
-            minutes = above is blame.above_for_minutes
+            minutes = above is baseline_health.above_for_minutes
             if above(xc, nc, usual, noise) and (minutes or above(xv, nv, usual, noise)):
-                return sentences.shared_cause(gate.spoken, xv / nv, xc / nc, usual)
+                return messages.shared_cause(gate.spoken, xv / nv, xc / nc, usual)
     return ""

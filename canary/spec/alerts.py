@@ -16,7 +16,7 @@ from pydantic.alias_generators import to_camel
 from canary.spec.base import Model, length
 from canary.spec.names import ObjectName
 from canary.spec.source import quoted
-from canary.spec.units import Text, Unreadable
+from canary.spec.units import Text, UnreadableNumber
 
 AlertKind = Literal[
     "rolledBack",
@@ -57,31 +57,33 @@ _REFERENCE = "such as {secret: slack-webhook, key: url}, {env: SLACK_URL} or {fi
 
 def _secret_key(value: str) -> str:
     if not _KEY.match(value):
-        raise Unreadable(f"expected a key of letters, digits, -, _ and ., such as url, got {quoted(value)}")
+        raise UnreadableNumber(f"expected a key of letters, digits, -, _ and ., such as url, got {quoted(value)}")
     return value
 
 
 def _variable(value: str) -> str:
     if not _VARIABLE.match(value):
-        raise Unreadable(f"expected the name of an environment variable, such as SLACK_URL, got {quoted(value)}")
+        raise UnreadableNumber(f"expected the name of an environment variable, such as SLACK_URL, got {quoted(value)}")
     return value
 
 
 def _absolute_path(value: str) -> str:
     if not value.startswith(("/", "~/")) or "/../" in f"{value}/" or not value.isprintable():
-        raise Unreadable(f"expected a path from / or ~/, such as /run/secrets/slack-url, got {quoted(value)}")
+        raise UnreadableNumber(f"expected a path from / or ~/, such as /run/secrets/slack-url, got {quoted(value)}")
     return value
 
 
 def _mailbox(value: str) -> str:
     if not _MAILBOX.match(value):
-        raise Unreadable(f"expected an e-mail address such as ml-oncall@example.com, got {quoted(value)}")
+        raise UnreadableNumber(f"expected an e-mail address such as ml-oncall@example.com, got {quoted(value)}")
     return value
 
 
 def _server(value: str) -> str:
     if not _SERVER.match(value) or not 0 < int(value.rpartition(":")[2]) <= 65535:
-        raise Unreadable(f"expected a mail server and its port, such as smtp.example.com:587, got {quoted(value)}")
+        raise UnreadableNumber(
+            f"expected a mail server and its port, such as smtp.example.com:587, got {quoted(value)}"
+        )
     return value
 
 
@@ -89,14 +91,14 @@ def _template(value: str) -> str:
     """A template is JSON once its fields are filled in, whatever they are filled with."""
     template = Template(value)
     if not template.is_valid():
-        raise Unreadable("expected fields such as $sentence; a dollar sign itself is written $$")
+        raise UnreadableNumber("expected fields such as $sentence; a dollar sign itself is written $$")
     unknown = [name for name in template.get_identifiers() if name not in TEMPLATE_FIELDS]
     if unknown:
-        raise Unreadable(f"knows no field ${unknown[0]}; known are ${', $'.join(TEMPLATE_FIELDS)}")
+        raise UnreadableNumber(f"knows no field ${unknown[0]}; known are ${', $'.join(TEMPLATE_FIELDS)}")
     try:
         json.loads(template.substitute(dict.fromkeys(TEMPLATE_FIELDS, "x")))
     except ValueError as error:
-        raise Unreadable('expected JSON with each field in quotes, such as {"text": "$sentence"}') from error
+        raise UnreadableNumber('expected JSON with each field in quotes, such as {"text": "$sentence"}') from error
     return value
 
 
@@ -117,14 +119,16 @@ class SecretRef(Model):
     def _no_value(cls, value: Any) -> Any:
         """A text in this place is most likely the secret itself, so it is not repeated in the message."""
         if isinstance(value, str):
-            raise Unreadable(f"values never stand in canary.yml; expected where it is kept, {_REFERENCE}", private=True)
+            raise UnreadableNumber(
+                f"values never stand in canary.yml; expected where it is kept, {_REFERENCE}", private=True
+            )
         return value
 
     @model_validator(mode="after")
     def _one(self) -> Self:
         kept = [self.secret or self.key, self.env, self.file]
         if sum(place is not None for place in kept) != 1 or (self.secret is None) is not (self.key is None):
-            raise Unreadable(f"expected one place where it is kept, {_REFERENCE}")
+            raise UnreadableNumber(f"expected one place where it is kept, {_REFERENCE}")
         return self
 
     def __str__(self) -> str:
@@ -146,7 +150,7 @@ class Channel(Model):
             for key in value:
                 if f"{key}From" in references:
                     hint = f"write {key}From: where it is kept, {_REFERENCE}"
-                    raise Unreadable(f"values never stand in canary.yml; {hint}", key=str(key), private=True)
+                    raise UnreadableNumber(f"values never stand in canary.yml; {hint}", key=str(key), private=True)
         return value
 
 
@@ -210,9 +214,11 @@ class Email(Channel):
     @model_validator(mode="after")
     def _credentials(self) -> Self:
         if (self.username_from is None) is not (self.password_from is None):
-            raise Unreadable("expected both usernameFrom and passwordFrom, or neither")
+            raise UnreadableNumber("expected both usernameFrom and passwordFrom, or neither")
         if self.security == "none" and self.username_from is not None:
-            raise Unreadable("a password is not sent over a connection that anybody can read; use starttls or tls")
+            raise UnreadableNumber(
+                "a password is not sent over a connection that anybody can read; use starttls or tls"
+            )
         return self
 
 
@@ -265,7 +271,7 @@ class Alert(Model):
         given = [name for name in CHANNELS if getattr(self, name) is not None]
         if len(given) != 1:
             found = " and ".join(given) or "none"
-            raise Unreadable(f"expected exactly one of {', '.join(CHANNELS)}, found {found}")
+            raise UnreadableNumber(f"expected exactly one of {', '.join(CHANNELS)}, found {found}")
         return self
 
     @property

@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from canary.spec.units import Unreadable
+from canary.spec.units import UnreadableNumber
 
 
 class Model(BaseModel):
@@ -35,12 +35,12 @@ def length(least: int = 0, most: int = LONGEST_LIST) -> tuple[Any, ...]:
 
     def short(items: Any) -> Any:
         if isinstance(items, list | tuple) and len(items) > most:
-            raise Unreadable(f"expected at most {most} items, found {len(items)}")
+            raise UnreadableNumber(f"expected at most {most} items, found {len(items)}")
         return items
 
     def filled(items: tuple[Any, ...]) -> tuple[Any, ...]:
         if len(items) < least:
-            raise Unreadable("expected at least one item, the list is empty")
+            raise UnreadableNumber("expected at least one item, the list is empty")
         return items
 
     bounds = {"minItems": least, "maxItems": most} if least else {"maxItems": most}

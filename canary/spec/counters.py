@@ -7,7 +7,7 @@ series, since a rate or a sum has lost the restarts of its parts and how much li
 import re
 
 from canary.spec.source import quoted
-from canary.spec.units import Unreadable
+from canary.spec.units import UnreadableNumber
 
 LONGEST = 1000
 """Characters of one selector."""
@@ -24,56 +24,59 @@ _FIRST = re.compile(rf"({_NAME})\s*(?=[{{\[)/]|$)", re.ASCII)
 
 
 def counter(text: str) -> str:
-    """The selector as it is asked. Raises `Unreadable` with what to write for anything else."""
+    """The selector as it is asked. Raises `UnreadableNumber` with what to write for anything else."""
     text = text.strip()
     bare = re.sub(_STRING, '""', text)
     if len(text) > LONGEST:
-        raise Unreadable(f"a counter's selector has at most {LONGEST:,} characters, this one {len(text):,}")
+        raise UnreadableNumber(f"a counter's selector has at most {LONGEST:,} characters, this one {len(text):,}")
     if made := _RATE.search(bare):
         message = f"takes the counter itself; {made[1]}() has lost restarts and numbers of events"
-        raise Unreadable(message + _instead(text))
+        raise UnreadableNumber(message + _instead(text))
     if made := _SUM.search(bare):
         message = f"takes the counter itself, one series for each process; {made[1]}() hides restarts of its parts"
-        raise Unreadable(message + _instead(text))
+        raise UnreadableNumber(message + _instead(text))
     found = _SELECTOR.fullmatch(text)
     if found is None or not text or not (found["name"] or _names(found["braces"])):
         more = "; events and of are two counters, each by itself" if "/" in bare else ""
         more = more or ("; it is read as it stands now, without range, offset and @" if _RANGE.search(bare) else "")
-        raise Unreadable(
+        raise UnreadableNumber(
             f'expected a counter such as orders_total{{shop="eu"}}, got {quoted(text)}{more}{_instead(text)}'
         )
     if (found["name"] or "").endswith("_bucket") and not re.search(r"\ble\s*=", found["braces"] or ""):
         message = "counts an observation in each bucket above it; name one bucket and count it of all, as in"
         name = found["name"].removesuffix("_bucket")
-        raise Unreadable(f'{message} events: {name}_bucket{{le="30"}}, of: {name}_count; a mean is {name}_sum of those')
+        raise UnreadableNumber(
+            f'{message} events: {name}_bucket{{le="30"}}, of: {name}_count; a mean is {name}_sum of those'
+        )
     return text
 
 
 def pair(events: str | None, of: str | None, query: str | None, label: str | None, metric: str) -> dict[str, str]:
-    """A gate's counters as they are asked, nothing where it has none. Raises `Unreadable` at the key that is wrong.
+    """A gate's counters as they are asked, nothing where it has none. Raises `UnreadableNumber` at the key that is
+    wrong.
 
     `label` is the gate's own `variantLabel`, `metric` the name of what it judges.
     """
     if label is not None:
         if query is None and events is None:
-            raise Unreadable("only counts with events and of, or with a query", key="variantLabel")
+            raise UnreadableNumber("only counts with events and of, or with a query", key="variantLabel")
         if not LABEL.fullmatch(label):
-            raise Unreadable(f"expected the name of a label, got {quoted(label)}", key="variantLabel")
+            raise UnreadableNumber(f"expected the name of a label, got {quoted(label)}", key="variantLabel")
     if events is None and of is None:
         return {}
     if events is None or of is None:
         have, lack = ("of", "events") if events is None else ("events", "of")
-        raise Unreadable(f"{have} and {lack} are a pair of counters; {lack} is missing", key=have)
+        raise UnreadableNumber(f"{have} and {lack} are a pair of counters; {lack} is missing", key=have)
     if query is not None:
-        raise Unreadable("takes the place of events and of; keep one or the other", key="query")
+        raise UnreadableNumber("takes the place of events and of; keep one or the other", key="query")
     if not metric.startswith("kpi/"):
-        raise Unreadable(f"{metric} is counted already; counters of your own make a kpi/<name>", key="events")
+        raise UnreadableNumber(f"{metric} is counted already; counters of your own make a kpi/<name>", key="events")
     read: dict[str, str] = {}
     for key, text in (("events", events), ("of", of)):
         try:
             read[key] = counter(text)
-        except Unreadable as error:
-            raise Unreadable(str(error), key=key) from None
+        except UnreadableNumber as error:
+            raise UnreadableNumber(str(error), key=key) from None
     return read
 
 

@@ -16,7 +16,7 @@ from pydantic.alias_generators import to_camel
 from canary.spec import alerts, criterion, evaluation, fingerprint, gates, models, names, pods, probe
 from canary.spec.base import Model
 from canary.spec.crd_rules import DEFAULTS, RULES, RULES_OF_FIELDS, TYPES_OF_FIELDS
-from canary.spec.crd_types import ANYTHING, Value, kind_of, text
+from canary.spec.crd_types import ANYTHING, CrdValue, kind_of, text
 from canary.spec.schema import sentences_of
 from canary.spec.units import LONGEST_VALUE, show
 
@@ -130,7 +130,7 @@ def _without_none(annotation: Any) -> Any:
 def _as_written(annotation: Any, default: Any) -> Any:
     """A default as a person writes it."""
     value = kind_of(_without_none(annotation))
-    return show(default, value.unit) if isinstance(value, Value) and value.unit else default
+    return show(default, value.unit) if isinstance(value, CrdValue) and value.unit else default
 
 
 def _sentence(model: type[Model], key: str) -> str:

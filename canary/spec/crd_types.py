@@ -36,7 +36,7 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
-class Value:
+class CrdValue:
     """One kind of value."""
 
     schema: Mapping[str, Any]
@@ -103,34 +103,36 @@ _LOCATION = Rule(
     f"expected a place that begins with one of {', '.join(name for name in names.URI_SCHEMES if name != 'file')}, then ://",
 )
 
-KINDS: tuple[tuple[Any, Value], ...] = (
-    (units.Share, Value(text(units.LONGEST_VALUE), _SHARE_RULES, "share", "5%")),
-    (units.Chance, Value(text(units.LONGEST_VALUE), _CHANCE_RULES, "share", "1%")),
+KINDS: tuple[tuple[Any, CrdValue], ...] = (
+    (units.Share, CrdValue(text(units.LONGEST_VALUE), _SHARE_RULES, "share", "5%")),
+    (units.Chance, CrdValue(text(units.LONGEST_VALUE), _CHANCE_RULES, "share", "1%")),
     (
         units.Seconds,
-        Value(_INT_OR_TEXT, (zero_or(DURATION, "a duration such as 200ms, 2.5s, 4h or 7d"),), "seconds", "30s"),
+        CrdValue(_INT_OR_TEXT, (zero_or(DURATION, "a duration such as 200ms, 2.5s, 4h or 7d"),), "seconds", "30s"),
     ),
-    (units.Dollars, Value(_INT_OR_TEXT, (zero_or(AMOUNT, "an amount such as $100 or $0.40"),), "dollars", "$100")),
-    (units.Positive, Value({"type": "integer", "format": "int64", "minimum": 1, "maximum": 1_000_000_000})),
-    (units.Count, Value({"type": "integer", "format": "int64", "minimum": 0, "maximum": 1_000_000_000})),
-    (units.Switch, Value({"type": "boolean"})),
+    (units.Dollars, CrdValue(_INT_OR_TEXT, (zero_or(AMOUNT, "an amount such as $100 or $0.40"),), "dollars", "$100")),
+    (units.Positive, CrdValue({"type": "integer", "format": "int64", "minimum": 1, "maximum": 1_000_000_000})),
+    (units.Count, CrdValue({"type": "integer", "format": "int64", "minimum": 0, "maximum": 1_000_000_000})),
+    (units.Switch, CrdValue({"type": "boolean"})),
     (
         names.Name,
-        Value(text(63), (matching(names.NAME, "a name of lower-case letters, digits, - and ., such as support-llm"),)),
+        CrdValue(
+            text(63), (matching(names.NAME, "a name of lower-case letters, digits, - and ., such as support-llm"),)
+        ),
     ),
     (
         names.ObjectName,
-        Value(text(63), (matching(names.OBJECT, "the name of an object in a cluster, such as vllm-runtime"),)),
+        CrdValue(text(63), (matching(names.OBJECT, "the name of an object in a cluster, such as vllm-runtime"),)),
     ),
-    (names.Header, Value(text(128), (matching(names.HEADER, "the name of an HTTP header, such as x-session-id"),))),
-    (names.HttpPath, Value(text(names.LONGEST_PATH), (matching(names.HTTP_PATH, "a path such as /health"),))),
+    (names.Header, CrdValue(text(128), (matching(names.HEADER, "the name of an HTTP header, such as x-session-id"),))),
+    (names.HttpPath, CrdValue(text(names.LONGEST_PATH), (matching(names.HTTP_PATH, "a path such as /health"),))),
     (
         names.Hostname,
-        Value(text(names.LONGEST_HOST), (matching(names.HOSTNAME, "a host name such as llm.example.com"),)),
+        CrdValue(text(names.LONGEST_HOST), (matching(names.HOSTNAME, "a host name such as llm.example.com"),)),
     ),
     (
         names.Prometheus,
-        Value(
+        CrdValue(
             text(names.LONGEST_PLACE),
             (
                 matching(
@@ -142,18 +144,18 @@ KINDS: tuple[tuple[Any, Value], ...] = (
     ),
     (
         names.WebAddress,
-        Value(
+        CrdValue(
             text(names.LONGEST_PLACE), (Rule("self.matches('^https?://.')", "expected an address such as http://a/b"),)
         ),
     ),
-    (names.Location, Value(text(names.LONGEST_PLACE), (_LOCATION,))),
-    (gates.Limit, Value(ANYTHING)),
-    (units.Text, Value(text())),
+    (names.Location, CrdValue(text(names.LONGEST_PLACE), (_LOCATION,))),
+    (gates.Limit, CrdValue(ANYTHING)),
+    (units.Text, CrdValue(text())),
 )
 """From the most particular type to the plainest."""
 
 
-def kind_of(annotation: Any) -> Value | None:
+def kind_of(annotation: Any) -> CrdValue | None:
     """The first kind that this type is, or is made of by further bounds; None for none of them."""
     marks = get_args(annotation)[1:]
     for known, value in KINDS:

@@ -14,7 +14,7 @@ from canary.spec.base import Model
 from canary.spec.grammar import Word, read_criterion
 from canary.spec.metrics import KNOWN_KPIS
 from canary.spec.source import quoted
-from canary.spec.units import Unreadable, show, unit_of
+from canary.spec.units import UnreadableNumber, show, unit_of
 
 EITHER_WAY = frozenset({"refusal"})
 """Scores of which some want more and others less."""
@@ -33,7 +33,7 @@ class Criterion(Model):
 
 
 def criterion(written: "str | Criterion") -> Criterion:
-    """The criterion that a line means. Raises `Unreadable`."""
+    """The criterion that a line means. Raises `UnreadableNumber`."""
     if isinstance(written, Criterion):
         return written
     line = read_criterion(written)
@@ -41,7 +41,7 @@ def criterion(written: "str | Criterion") -> Criterion:
     better, known_unit, _ = KNOWN_KPIS.get(name, ("either", None, ""))
     if line.operator == "not worse":
         if better == "either" and name in EITHER_WAY:
-            raise Unreadable(f"which way does {name} improve? Write {name} <= stable or {name} >= stable")
+            raise UnreadableNumber(f"which way does {name} improve? Write {name} <= stable or {name} >= stable")
         return _within_margin(name, "max" if better == "lower" else "min", line.value)
     gates.refuse_wrong_way(name, better, line.operator, line.metric)
     limit, shown = None, "stable"
@@ -60,12 +60,14 @@ def criterion(written: "str | Criterion") -> Criterion:
 def _within_margin(name: str, comparison: Literal["max", "min"], word: Word) -> Criterion:
     """A comparison with a margin in points: scores are shares, and a share of a share would read as points."""
     if not word.text.endswith("pp"):
-        raise Unreadable(
+        raise UnreadableNumber(
             f"expected a margin in percentage points such as 2pp, got {quoted(word.text)}", offset=word.offset
         )
     margin = gates.value_of(Word(word.text.removesuffix("pp") + "%", word.offset), "share")
     if not 0 < margin < 1:
-        raise Unreadable(f"a margin is more than 0pp and less than 100pp, got {quoted(word.text)}", offset=word.offset)
+        raise UnreadableNumber(
+            f"a margin is more than 0pp and less than 100pp, got {quoted(word.text)}", offset=word.offset
+        )
     shown = show(margin, "share").removesuffix("%") + "pp"
     text = f"{name} not worse than stable by {shown}"
     return Criterion(text=text, metric=name, comparison=comparison, margin=margin)

@@ -6,7 +6,7 @@ something.
 
 from canary.spec import metrics
 from canary.spec.gates import Gate
-from canary.spec.units import Unit, Unreadable, show_seconds
+from canary.spec.units import Unit, UnreadableNumber, show_seconds
 
 
 def never_decided(gate: Gate) -> str | None:
@@ -67,6 +67,6 @@ def _unit(gate: Gate) -> Unit | None:
     """The unit of the gate's value; for a figure of the user's own, what its limit says."""
     try:
         unit = metrics.find(gate.metric).unit
-    except Unreadable:  # a gate that a program made by hand may be about anything
+    except UnreadableNumber:  # a gate that a program made by hand may be about anything
         return None
     return unit or ("share" if "%" in gate.text else None)

@@ -23,7 +23,7 @@ from canary.spec.metrics import did_you_mean
 from canary.spec.models import CanarySpec, Variant
 from canary.spec.reader import Node, of_python
 from canary.spec.source import Place, quoted
-from canary.spec.units import Share, Text, Unreadable, share, show_share
+from canary.spec.units import Share, Text, UnreadableNumber, share, show_share
 
 Form = Literal["full", "variants", "deploy"]
 LADDER = (0.05, 0.25, 0.75, 1.0)
@@ -36,17 +36,17 @@ SETTINGS_KEYS = frozenset({"metadata", *(field.alias or name for name, field in 
 
 
 def split(written: str) -> tuple[float, float]:
-    """`95/5` as (0.95, 0.05). Raises `Unreadable`."""
+    """`95/5` as (0.95, 0.05). Raises `UnreadableNumber`."""
     found = re.fullmatch(r"\s*([0-9]{1,3}(?:\.[0-9]{1,6})?)\s*%?\s*/\s*([0-9]{1,3}(?:\.[0-9]{1,6})?)\s*%?\s*", written)
     if not found:
-        raise Unreadable(f"expected the two shares in percent, such as 95/5, got {quoted(written)}")
+        raise UnreadableNumber(f"expected the two shares in percent, such as 95/5, got {quoted(written)}")
     stable, canary = Decimal(found[1]), Decimal(found[2])
     if stable + canary != 100:
-        raise Unreadable(f"the two shares make {stable + canary} %, expected 100 %")
+        raise UnreadableNumber(f"the two shares make {stable + canary} %, expected 100 %")
     if not canary:
-        raise Unreadable("the second variant gets nothing; expected a share above 0, such as 95/5")
+        raise UnreadableNumber("the second variant gets nothing; expected a share above 0, such as 95/5")
     if stable < canary:
-        raise Unreadable(
+        raise UnreadableNumber(
             f"the second variant is the new one and would begin with {canary} %; list the one in service first"
         )
     return float(stable / 100), float(canary / 100)
@@ -59,7 +59,7 @@ def _checked_split(written: str) -> str:
 
 def _two(variants: tuple[Any, ...]) -> tuple[Any, ...]:
     if len(variants) != 2:
-        raise Unreadable(f"expected two variants, the one in service and the new one, found {len(variants)}")
+        raise UnreadableNumber(f"expected two variants, the one in service and the new one, found {len(variants)}")
     return variants
 
 
@@ -236,7 +236,7 @@ def _weight(written: Node | None, root: Node) -> Node:
     try:
         text = str(written.value)
         first = split(text)[1] if "/" in text else share(written.value)
-    except Unreadable:
+    except UnreadableNumber:
         first = LADDER[0]
     return replace(written, value=show_share(first))
 
@@ -267,7 +267,7 @@ def _share(node: Node | None) -> float | None:
     """The share that a value means, or None where it means none."""
     try:
         return share(node.value) if node is not None else None
-    except Unreadable:
+    except UnreadableNumber:
         return None
 
 

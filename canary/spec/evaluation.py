@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from canary.spec.base import LONGEST_LIST, Model, length
 from canary.spec.criterion import CriterionField
 from canary.spec.names import HttpPath, Location
-from canary.spec.units import Positive, Seconds, Switch, Text, Unreadable
+from canary.spec.units import Positive, Seconds, Switch, Text, UnreadableNumber
 
 ScorerKind = Literal["exact", "contains", "regex", "numeric", "json", "tool_call", "refusal", "length"]
 LATER = ("json_schema", "similarity", "embedding", "language", "llm", "command")
@@ -23,7 +23,7 @@ LONGEST_PATTERN = 1_000
 
 def _not_later(kind: object) -> object:
     if kind in LATER:
-        raise Unreadable(f"no scorer of kind {kind} is built yet; there are {', '.join(get_args(ScorerKind))}")
+        raise UnreadableNumber(f"no scorer of kind {kind} is built yet; there are {', '.join(get_args(ScorerKind))}")
     return kind
 
 
@@ -49,9 +49,9 @@ class Scorer(Model):
     @model_validator(mode="after")
     def _whole(self) -> Self:
         if (self.kind == "regex") != (self.pattern is not None):
-            raise Unreadable("pattern goes with kind: regex, and only there", key="pattern")
+            raise UnreadableNumber("pattern goes with kind: regex, and only there", key="pattern")
         if self.kind == "length" and self.most is None and self.least is None:
-            raise Unreadable("a length needs most, least or both", key="most")
+            raise UnreadableNumber("a length needs most, least or both", key="most")
         return self
 
 
@@ -76,7 +76,7 @@ class EvaluationRequest(Model):
 
 def _few_scorers(value: Mapping[str, Scorer]) -> Mapping[str, Scorer]:
     if len(value) > LONGEST_LIST:
-        raise Unreadable(f"expected at most {LONGEST_LIST} scorers, found {len(value)}")
+        raise UnreadableNumber(f"expected at most {LONGEST_LIST} scorers, found {len(value)}")
     return value
 
 

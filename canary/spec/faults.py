@@ -15,7 +15,7 @@ from canary.spec.base import Model
 from canary.spec.metrics import did_you_mean
 from canary.spec.reader import Node
 from canary.spec.source import Place, printable, quoted
-from canary.spec.units import Unreadable
+from canary.spec.units import UnreadableNumber
 
 Path = tuple[str | int, ...]
 HINTS = 100
@@ -56,7 +56,7 @@ def _fault(error: Mapping[str, Any], root: Node, model: type[Model], *, hint: bo
     path = _path_in_file(error["loc"], root)
     kind, given, context = error["type"], error.get("input"), error.get("ctx", {})
     reason = context.get("error")
-    if isinstance(reason, Unreadable):
+    if isinstance(reason, UnreadableNumber):
         return _unreadable(reason, path, root)
     if kind == "extra_forbidden":
         message = f"unknown key{did_you_mean(str(path[-1]), _keys_at(model, path[:-1])) if hint else ''}"
@@ -66,7 +66,7 @@ def _fault(error: Mapping[str, Any], root: Node, model: type[Model], *, hint: bo
     return place_of(root, path).fault(dotted(path), _sentence(kind, given, context, str(error["msg"])))
 
 
-def _unreadable(reason: Unreadable, path: Path, root: Node) -> Fault:
+def _unreadable(reason: UnreadableNumber, path: Path, root: Node) -> Fault:
     """A text that does not say what its field needs: the place of the very word where it stands on one line."""
     if reason.key and root.get(*path, reason.key) is not None:
         path = (*path, reason.key)

@@ -33,7 +33,7 @@ from canary.spec.units import (
     Switch,
     Text,
     Unit,
-    Unreadable,
+    UnreadableNumber,
     quantity,
     seconds,
     show,
@@ -125,7 +125,7 @@ def _limit(value: object) -> str | float:
     """A limit as it stands in the file; its unit is the metric's, so it is read together with it."""
     if isinstance(value, str | int | float) and not isinstance(value, bool):
         return value
-    raise Unreadable(f"expected a limit such as 200ms, 0.1% or 40, got {quoted(value)}")
+    raise UnreadableNumber(f"expected a limit such as 200ms, 0.1% or 40, got {quoted(value)}")
 
 
 Limit = Annotated[str | float, PlainValidator(_limit), WithJsonSchema({"type": ["string", "number"]})]
@@ -176,7 +176,7 @@ class GateMapping(Model):
 
 
 def gate(written: "str | GateMapping | Gate") -> Gate:
-    """The gate that a line or mapping means. Raises `Unreadable`."""
+    """The gate that a line or mapping means. Raises `UnreadableNumber`."""
     if isinstance(written, Gate):
         return written
     if isinstance(written, GateMapping):
@@ -196,7 +196,7 @@ def unit_of_values(text: str) -> Unit:
     try:
         line = read_line(text)
         unit = metrics.find(line.metric.text).unit
-    except Unreadable:
+    except UnreadableNumber:
         return "share"
     relative = line.operator not in {"<=", ">="} and line.value.text.endswith("%")
     return unit or ("number" if relative else unit_of(line.value.text))
@@ -208,27 +208,27 @@ def _of_mapping(written: GateMapping) -> Gate:
     given = {key: limit for key, limit in limits.items() if limit is not None}
     if len(given) != 1:
         found = " and ".join(given) if given else "none"
-        raise Unreadable(f"a gate has exactly one of max, min, notWorseThan and drift; found {found}")
+        raise UnreadableNumber(f"a gate has exactly one of max, min, notWorseThan and drift; found {found}")
     [(key, limit)] = given.items()
     name, _, statistic = " ".join(written.metric.split()).partition(" ")
     try:
         line = Line(Word(name), Word(statistic) if statistic else None, LIMITS[key], Word(_as_text(key, limit, name)))
         normal = _normalised(line, better=written.better, window=written.window, by=written.by)
-    except Unreadable as error:
-        raise Unreadable(str(error), key=key if error.key == "limit" else "metric", offset=error.offset) from None
+    except UnreadableNumber as error:
+        raise UnreadableNumber(str(error), key=key if error.key == "limit" else "metric", offset=error.offset) from None
     if written.failures and written.test != "threshold":
-        raise Unreadable(
+        raise UnreadableNumber(
             "only counts with test: threshold; the sequential test forgives nothing by number", key="failures"
         )
     if written.regardless_of_stable and (key not in {"max", "min"} or written.test == "threshold" or written.query):
-        raise Unreadable(
+        raise UnreadableNumber(
             "only counts with max and min, and not with test: threshold or a query, which look at the canary alone",
             key="regardlessOfStable",
         )
     label = written.variant_label if "variant_label" in written.model_fields_set else None
     counters = pair(written.events, written.of, written.query, label, normal.metric)
     if written.delay and (not normal.metric.startswith("kpi/") or written.test == "threshold" or written.query):
-        raise Unreadable("only KPIs that are counted and tested in sequence can come late", key="delay")
+        raise UnreadableNumber("only KPIs that are counted and tested in sequence can come late", key="delay")
     added = written.model_dump(include=BEYOND_A_LINE, exclude_unset=True)
     return normal.model_copy(update={**added, **counters})
 
@@ -276,8 +276,8 @@ def _normalised(line: Line, *, better: Literal["lower", "higher"] | None, window
 def _metric(word: Word) -> Metric:
     try:
         return metrics.find(word.text)
-    except Unreadable as error:
-        raise Unreadable(str(error), offset=word.offset) from None
+    except UnreadableNumber as error:
+        raise UnreadableNumber(str(error), offset=word.offset) from None
 
 
 def _shown_name(metric: Metric) -> str:
@@ -299,20 +299,22 @@ def _statistic(metric: Metric, word: Word | None) -> str | None:
         message = (
             f"{metric.name} has no {word.text}: it is one {metric.kind}, not a histogram; leave {quoted(word.text)} out"
         )
-    raise Unreadable(message, offset=word.offset)
+    raise UnreadableNumber(message, offset=word.offset)
 
 
 def _direction(metric: Metric, line: Line, better: Literal["lower", "higher"] | None) -> Literal["lower", "higher"]:
     """Which way the metric improves, and whether the gate asks for that."""
     if better and metric.better not in {"either", better}:
-        raise Unreadable(f"{metric.name} is better when {metric.better}; leave better out", offset=line.metric.offset)
+        raise UnreadableNumber(
+            f"{metric.name} is better when {metric.better}; leave better out", offset=line.metric.offset
+        )
     known = better or metric.better
     refuse_wrong_way(_shown_name(metric), known, line.operator, line.metric)
     if line.operator not in {"<=", ">="} and not metric.comparable:
         message = (
             f"{metric.name} follows the share of traffic, so the arms cannot be compared; give a limit with >= instead"
         )
-        raise Unreadable(message, offset=line.metric.offset)
+        raise UnreadableNumber(message, offset=line.metric.offset)
     if known != "either":
         return known
     implied: dict[Operator, Literal["lower", "higher"]] = {
@@ -326,7 +328,7 @@ def _direction(metric: Metric, line: Line, better: Literal["lower", "higher"] | 
     message = (
         f"which way does {metric.name} improve? Write drop <= or rise <=, or a mapping with better: higher or lower"
     )
-    raise Unreadable(message, offset=line.metric.offset)
+    raise UnreadableNumber(message, offset=line.metric.offset)
 
 
 def refuse_wrong_way(name: str, better: str, operator: Operator, word: Word) -> None:
@@ -334,24 +336,24 @@ def refuse_wrong_way(name: str, better: str, operator: Operator, word: Word) -> 
     wrong = {("lower", ">="): "<=", ("lower", "drop"): "rise", ("higher", "<="): ">=", ("higher", "rise"): "drop"}
     instead = wrong.get((better, operator))
     if instead:
-        raise Unreadable(
+        raise UnreadableNumber(
             f"{name} is better when {better}, so its gate needs {instead}, not {operator}", offset=word.offset
         )
 
 
 def value_of(word: Word, unit: Unit) -> float:
-    """A limit or margin in base units. Raises `Unreadable` at the word."""
+    """A limit or margin in base units. Raises `UnreadableNumber` at the word."""
     try:
         return quantity(word.text, unit)
-    except Unreadable as error:
-        raise Unreadable(str(error), offset=word.offset, key="limit") from None
+    except UnreadableNumber as error:
+        raise UnreadableNumber(str(error), offset=word.offset, key="limit") from None
 
 
 def _margin(metric: Metric, word: Word) -> tuple[float, Literal["relative", "points"], str]:
     """A share of stable's value (`10%`), or points in the metric's own unit (`0.1pp`, `20ms`)."""
     if word.text.endswith("pp"):
         if metric.unit not in {"share", None}:
-            raise Unreadable(
+            raise UnreadableNumber(
                 f"{metric.name} is no share, so it has no percentage points", offset=word.offset, key="limit"
             )
         points = value_of(Word(word.text.removesuffix("pp") + "%", word.offset), "share")
@@ -362,7 +364,7 @@ def _margin(metric: Metric, word: Word) -> tuple[float, Literal["relative", "poi
     unit = metric.unit or unit_of(word.text)
     if unit == "share":
         message = f"{quoted(word.text)} has no unit; write {word.text}% of stable's value or {word.text}pp in points"
-        raise Unreadable(message, offset=word.offset, key="limit")
+        raise UnreadableNumber(message, offset=word.offset, key="limit")
     points = value_of(word, unit)
     return points, "points", show(points, unit)
 
@@ -370,8 +372,8 @@ def _margin(metric: Metric, word: Word) -> tuple[float, Literal["relative", "poi
 def _window(word: Word) -> float:
     try:
         return seconds(word.text)
-    except Unreadable as error:
-        raise Unreadable(str(error), offset=word.offset) from None
+    except UnreadableNumber as error:
+        raise UnreadableNumber(str(error), offset=word.offset) from None
 
 
 def _form(written: Any) -> str:
@@ -382,10 +384,10 @@ def _form(written: Any) -> str:
 
 
 def line_of(written: Any) -> str:
-    """A line's text. Raises `Unreadable` for anything that is no text."""
+    """A line's text. Raises `UnreadableNumber` for anything that is no text."""
     if isinstance(written, str):
         return str(written)
-    raise Unreadable(f"expected a line such as latency p95 <= 200ms, got {quoted(written)}")
+    raise UnreadableNumber(f"expected a line such as latency p95 <= 200ms, got {quoted(written)}")
 
 
 _GateLine = Annotated[

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from canary.spec.source import quoted
-from canary.spec.units import Unreadable
+from canary.spec.units import UnreadableNumber
 
 Operator = Literal["<=", ">=", "not worse", "drop", "rise", "drift"]
 LENGTH_LIMIT = 300
@@ -47,7 +47,7 @@ class Line:
 
 
 def read_line(text: str) -> Line:
-    """The words of a gate. Raises `Unreadable` at the first word that does not fit."""
+    """The words of a gate. Raises `UnreadableNumber` at the first word that does not fit."""
     words = _Words(text)
     metric = words.expect(_METRIC, "a gate begins with its metric, such as latency or error_rate")
     statistic = words.take(_STATISTIC)
@@ -106,7 +106,7 @@ class _Words:
 
     def __init__(self, text: str) -> None:
         if len(text) > LENGTH_LIMIT:
-            raise Unreadable(f"a gate is one short line, this has {len(text)} characters")
+            raise UnreadableNumber(f"a gate is one short line, this has {len(text)} characters")
         self._text = text
         self._at = 0
         self._skip_blanks()
@@ -133,11 +133,11 @@ class _Words:
         if self._at < len(self._text):
             raise self.unfit(otherwise)
 
-    def unfit(self, message: str) -> Unreadable:
+    def unfit(self, message: str) -> UnreadableNumber:
         """What is wrong with the next word."""
         rest = self._text[self._at :]
         got = f"got {quoted(rest)}" if rest else "but the line ends"
-        return Unreadable(f"{message}, {got}", offset=min(self._at, max(0, len(self._text) - 1)))
+        return UnreadableNumber(f"{message}, {got}", offset=min(self._at, max(0, len(self._text) - 1)))
 
     def _skip_blanks(self) -> None:
         while self._at < len(self._text) and self._text[self._at].isspace():

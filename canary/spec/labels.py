@@ -2,14 +2,15 @@
 
 For gates with `by: tenant`. Used by `samples.py` for pages, and by sources that read the same series again and again.
 Labels are looked at once; series without the label are in no part. Remembers no number. How many values are told apart
-is the judge's to say (`canary.judge.values`); what is here only keeps a label without end from costing without end.
+is the judge's to say (`canary.judge.label_cardinality`); what is here only keeps a label without end from costing
+without end.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from canary.observation import PodCounters
+from canary.snapshot import PodCounters
 from canary.spec.models import Gate
 from canary.spec.recipe import Recipe, SeriesId
 from canary.spec.sources import Profile

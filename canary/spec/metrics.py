@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from canary.spec.source import quoted
-from canary.spec.units import Unit, Unreadable
+from canary.spec.units import Unit, UnreadableNumber
 
 Kind = Literal["proportion", "ratio", "histogram", "gauge", "rate"]
 """`proportion`: events among trials, 0 to 1. `ratio`: one running total over another, unbounded. `histogram`: counts by
@@ -214,7 +214,9 @@ _KPI = re.compile(r"kpi/[a-z][a-z0-9_.-]{0,62}")
 
 
 def find(name: str) -> Metric:
-    """The metric of this name; one from `KNOWN_KPIS` means `kpi/<name>`. Raises `Unreadable` with the nearest name."""
+    """The metric of this name; one from `KNOWN_KPIS` means `kpi/<name>`. Raises `UnreadableNumber`
+    with the nearest name.
+    """
     if name in BUILT_IN:
         return BUILT_IN[name]
     bare = name.removeprefix("kpi/")
@@ -224,11 +226,11 @@ def find(name: str) -> Metric:
     if _KPI.fullmatch(name):
         return Metric(name, "A business figure of your own.", "either", None, "ratio")
     if name.startswith("kpi/"):
-        raise Unreadable(
+        raise UnreadableNumber(
             f"a KPI is named like kpi/conversion: lower-case letters, digits, _, . and -; got {quoted(name)}"
         )
     near = did_you_mean(name, names(), SYNONYMS) or f"; known are {', '.join(BUILT_IN)}."
-    raise Unreadable(f"unknown metric {quoted(name)}{near} A figure of your own is written kpi/<name>")
+    raise UnreadableNumber(f"unknown metric {quoted(name)}{near} A figure of your own is written kpi/<name>")
 
 
 def names() -> tuple[str, ...]:

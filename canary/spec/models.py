@@ -32,7 +32,7 @@ from canary.spec.names import (
 from canary.spec.pods import Toleration, few, node_labels, resource_amounts
 from canary.spec.probe import ReadinessProbe, Ready
 from canary.spec.source import quoted
-from canary.spec.units import Chance, Dollars, Positive, Seconds, Share, Switch, Text, Unreadable, native
+from canary.spec.units import Chance, Dollars, Positive, Seconds, Share, Switch, Text, UnreadableNumber, native
 from canary.verdict import OnBreach
 
 __all__ = [
@@ -78,14 +78,14 @@ def _exactly_one(model: Model, *names: str) -> None:
     """Refuse a mapping that says none of these, or two of them."""
     given = [name for name in names if getattr(model, name) is not None]
     if len(given) != 1:
-        raise Unreadable(f"expected exactly one of {' and '.join(names)}, found {' and '.join(given) or 'none'}")
+        raise UnreadableNumber(f"expected exactly one of {' and '.join(names)}, found {' and '.join(given) or 'none'}")
 
 
 def _environment(value: Mapping[str, str]) -> Mapping[str, str]:
     """Names that every shell and system accepts."""
     for name in value:
         if not name.replace("_", "a").isalnum() or name[:1].isdigit() or not name.isascii():
-            raise Unreadable(f"expected a variable name of letters, digits and _, got {quoted(name)}", key=name)
+            raise UnreadableNumber(f"expected a variable name of letters, digits and _, got {quoted(name)}", key=name)
     return value
 
 

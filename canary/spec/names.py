@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field, WithJsonSchema
 
 from canary.dns import LABEL, SUBDOMAIN
 from canary.spec.source import quoted
-from canary.spec.units import Text, Unreadable
+from canary.spec.units import Text, UnreadableNumber
 
 URI_SCHEMES = ("hf", "s3", "gs", "https", "http", "pvc", "oci", "file", "hdfs", "webhdfs", "abfs", "model")
 """Where weights and data sets may come from."""
@@ -52,7 +52,7 @@ def _of_form(pattern: str, expected: str) -> AfterValidator:
 
     def check(value: str) -> str:
         if not compiled.match(value):
-            raise Unreadable(f"expected {expected}, got {quoted(value)}")
+            raise UnreadableNumber(f"expected {expected}, got {quoted(value)}")
         return value
 
     return AfterValidator(check)
@@ -60,13 +60,15 @@ def _of_form(pattern: str, expected: str) -> AfterValidator:
 
 def _port_in_range(value: str) -> str:
     if int(value.rpartition(":")[2]) > 65535:
-        raise Unreadable(f"expected a port from 0 to 65535, got {quoted(value)}")
+        raise UnreadableNumber(f"expected a port from 0 to 65535, got {quoted(value)}")
     return value
 
 
 def _relative_path(value: str) -> str:
     if not value or value.startswith(("/", "-")) or "://" in value or _ESCAPES.search(value):
-        raise Unreadable(f"expected the path of a file beside this one, such as prompts/v2.txt, got {quoted(value)}")
+        raise UnreadableNumber(
+            f"expected the path of a file beside this one, such as prompts/v2.txt, got {quoted(value)}"
+        )
     return value
 
 
@@ -74,9 +76,9 @@ def _location(value: str) -> str:
     """A place of weights or data: a path or repository name, or a URI of a known scheme."""
     scheme, found, rest = value.partition("://")
     if not value or value.startswith("-") or re.search(r"\s", value) or _ESCAPES.search(value):
-        raise Unreadable(f"expected a place such as hf://org/name or evals/returns.jsonl, got {quoted(value)}")
+        raise UnreadableNumber(f"expected a place such as hf://org/name or evals/returns.jsonl, got {quoted(value)}")
     if found and (scheme not in URI_SCHEMES or not rest):
-        raise Unreadable(
+        raise UnreadableNumber(
             f"expected a place that begins with one of {', '.join(URI_SCHEMES)}, then ://, got {quoted(value)}"
         )
     return value
@@ -84,7 +86,7 @@ def _location(value: str) -> str:
 
 def _no_way_up(value: str) -> str:
     if re.search(r"/\.\.?(/|\Z)", value):
-        raise Unreadable(f"expected an address without . and .. in its path, got {quoted(value)}")
+        raise UnreadableNumber(f"expected an address without . and .. in its path, got {quoted(value)}")
     return value
 
 

@@ -12,7 +12,7 @@ from pydantic import model_validator
 
 from canary.spec.base import Model
 from canary.spec.source import quoted
-from canary.spec.units import Count, Text, Unreadable
+from canary.spec.units import Count, Text, UnreadableNumber
 
 QUALIFIED = r"([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?"
 """Key of a label or taint, or name of a resource: perhaps a domain, then a name."""
@@ -29,7 +29,7 @@ T = TypeVar("T")
 def few(value: Mapping[str, T]) -> Mapping[str, T]:
     """The mapping, unless it has more entries than anybody writes."""
     if len(value) > MOST:
-        raise Unreadable(f"expected at most {MOST} entries, found {len(value)}")
+        raise UnreadableNumber(f"expected at most {MOST} entries, found {len(value)}")
     return value
 
 
@@ -38,9 +38,9 @@ def resource_amounts(value: Mapping[str, str]) -> Mapping[str, str]:
     few(value)
     for name, amount in value.items():
         if not re.fullmatch(QUALIFIED, name):
-            raise Unreadable(f"expected the name of a resource such as memory, got {quoted(name)}", key=name)
+            raise UnreadableNumber(f"expected the name of a resource such as memory, got {quoted(name)}", key=name)
         if not re.fullmatch(AMOUNT, amount):
-            raise Unreadable(f"expected an amount such as 4, 500m or 32Gi, got {quoted(amount)}", key=name)
+            raise UnreadableNumber(f"expected an amount such as 4, 500m or 32Gi, got {quoted(amount)}", key=name)
     return value
 
 
@@ -50,7 +50,9 @@ def node_labels(value: Mapping[str, str]) -> Mapping[str, str]:
     for name, wanted in value.items():
         if not re.fullmatch(QUALIFIED, name) or not re.fullmatch(LABEL_VALUE, wanted):
             example = "nvidia.com/gpu.product: NVIDIA-L40S"
-            raise Unreadable(f"expected a node's label such as {example}, got {quoted(f'{name}: {wanted}')}", key=name)
+            raise UnreadableNumber(
+                f"expected a node's label such as {example}, got {quoted(f'{name}: {wanted}')}", key=name
+            )
     return value
 
 
@@ -75,9 +77,9 @@ class Toleration(Model):
     @model_validator(mode="after")
     def _sensible(self) -> Self:
         if self.operator == "Exists" and self.value:
-            raise Unreadable("only counts with operator: Equal", key="value")
+            raise UnreadableNumber("only counts with operator: Equal", key="value")
         if self.operator == "Equal" and not self.key:
-            raise Unreadable("needs a key; without one write operator: Exists")
+            raise UnreadableNumber("needs a key; without one write operator: Exists")
         if self.toleration_seconds is not None and self.effect != "NoExecute":
-            raise Unreadable("only counts with effect: NoExecute", key="tolerationSeconds")
+            raise UnreadableNumber("only counts with effect: NoExecute", key="tolerationSeconds")
         return self

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from canary.observation import HistogramCounts, PodCounters
+from canary.snapshot import HistogramCounts, PodCounters
 from canary.spec.source import quoted
 from canary.spec.sources import Profile, Row
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from operator import itemgetter
 from typing import NamedTuple
 
-from canary.observation import HistogramCounts, PodCounters
+from canary.snapshot import HistogramCounts, PodCounters
 from canary.spec import labels as labels_
 from canary.spec.recipe import Recipe, SeriesId, is_number
 from canary.spec.sources import UNROUTED, Profile, by_label

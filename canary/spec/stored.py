@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from canary.errors import WorldError
+from canary.errors import ExternalError
 from canary.spec.criterion import Criterion
 from canary.spec.gates import Gate
 from canary.spec.models import ModelCanary
@@ -20,7 +20,7 @@ def to_text(plan: ModelCanary) -> str:
 
 
 def from_text(text: str) -> ModelCanary:
-    """The plan that `to_text` was given; raises `WorldError` for anything else."""
+    """The plan that `to_text` was given; raises `ExternalError` for anything else."""
     try:
         data = from_json(text)
         spec = data["spec"]
@@ -32,7 +32,7 @@ def from_text(text: str) -> ModelCanary:
         return ModelCanary.model_validate(data)
     except (ValueError, TypeError, LookupError, AttributeError) as error:
         why = str(error).partition("\n")[0]
-        raise WorldError(
+        raise ExternalError(
             f"The stored plan is damaged, or was written by another Serinus, and cannot be read: {why}."
         ) from error
 

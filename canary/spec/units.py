@@ -35,7 +35,7 @@ _DOLLARS = re.compile(rf"\$\s*({NUMBER})")
 _THOUSANDS = re.compile(r"(?<=[0-9]),(?=[0-9]{3}(?:[^0-9]|$))")
 
 
-class Unreadable(ValueError):  # noqa: N818 - says what the text is
+class UnreadableNumber(ValueError):  # noqa: N818 - says what the text is
     """A text does not say what its field needs. `offset` is the character it is about, `key` a field of a mapping.
 
     `private`: what stands there may be a secret, so no message shows the line.
@@ -53,7 +53,7 @@ def share(value: object) -> float:
     if _is_number(value):
         if 0 <= value <= 1:
             return float(value)
-        raise Unreadable(f"expected a share from 0 to 1 (0.05 is 5 %), got {value:g}")
+        raise UnreadableNumber(f"expected a share from 0 to 1 (0.05 is 5 %), got {value:g}")
     text = _text(value, "a share such as 5% or 0.05")
     percent = _PERCENT.fullmatch(text)
     if percent and percent[2] == "%":
@@ -63,7 +63,7 @@ def share(value: object) -> float:
         raise _unreadable(text, "a share such as 5% or 0.05")
     number = Decimal(bare[1])
     if number >= 1 and "." not in text:
-        raise Unreadable(f"{quoted(text)} may be meant in percent or not; write {number}%{_or_fraction(number)}")
+        raise UnreadableNumber(f"{quoted(text)} may be meant in percent or not; write {number}%{_or_fraction(number)}")
     return _at_most_one(number, text)
 
 
@@ -72,7 +72,7 @@ def seconds(value: object) -> float:
     if _is_number(value):
         if 0 <= value <= TEN_YEARS:
             return float(value)
-        raise Unreadable(f"expected seconds from 0 to ten years, got {value:g}")
+        raise UnreadableNumber(f"expected seconds from 0 to ten years, got {value:g}")
     text = _text(value, "a duration such as 200ms, 2.5s, 4h or 7d")
     parts = list(_DURATION_PART.finditer(text))
     covered = "".join(part[0] for part in parts) == re.sub(r"(?<=[a-z])\s+", "", text)
@@ -80,13 +80,13 @@ def seconds(value: object) -> float:
     if parts and covered and order == sorted(set(order)):
         total = sum((Decimal(part[1]) * DURATION_UNITS[part[2]] for part in parts), Decimal(0))
         if total > TEN_YEARS:
-            raise Unreadable(f"{quoted(text)} is longer than ten years")
+            raise UnreadableNumber(f"{quoted(text)} is longer than ten years")
         return float(total)
     bare = _BARE.fullmatch(text)
     if bare and not Decimal(bare[1]):
         return 0.0
     if bare:
-        raise Unreadable(f"{quoted(text)} has no unit; write {text}ms, {text}s, {text}m, {text}h or {text}d")
+        raise UnreadableNumber(f"{quoted(text)} has no unit; write {text}ms, {text}s, {text}m, {text}h or {text}d")
     raise _unreadable(text, "a duration such as 200ms, 2.5s, 4h or 7d")
 
 
@@ -95,7 +95,7 @@ def dollars(value: object) -> float:
     if _is_number(value):
         if 0 <= value < float("inf"):
             return float(value)
-        raise Unreadable(f"expected an amount from $0, got {value:g}")
+        raise UnreadableNumber(f"expected an amount from $0, got {value:g}")
     text = _text(value, "an amount such as $100 or $0.40")
     amount = _DOLLARS.fullmatch(_THOUSANDS.sub("", text))
     if amount:
@@ -104,7 +104,7 @@ def dollars(value: object) -> float:
     if bare and not Decimal(bare[1]):
         return 0.0
     if bare:
-        raise Unreadable(f"{quoted(text)} has no currency; write ${text}")
+        raise UnreadableNumber(f"{quoted(text)} has no currency; write ${text}")
     raise _unreadable(text, "an amount such as $100 or $0.40")
 
 
@@ -113,7 +113,7 @@ def number(value: object) -> float:
     if _is_number(value):
         if 0 <= value < float("inf"):
             return float(value)
-        raise Unreadable(f"expected a number from 0, got {value:g}")
+        raise UnreadableNumber(f"expected a number from 0, got {value:g}")
     text = _text(value, "a number such as 40")
     bare = _BARE.fullmatch(text)
     if not bare:
@@ -128,7 +128,7 @@ def whole(value: object) -> int:
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, float):
-        raise Unreadable(f"expected a whole number such as 3, got {value:g}")
+        raise UnreadableNumber(f"expected a whole number such as 3, got {value:g}")
     text = _text(value, "a whole number such as 3")
     if re.fullmatch(r"0|[1-9][0-9]{0,11}", text):
         return int(text)
@@ -143,17 +143,19 @@ def switch(value: object) -> bool:
         return True
     if isinstance(value, str) and value in {"false", "False", "FALSE"}:
         return False
-    raise Unreadable(f"expected true or false, got {quoted(value)}")
+    raise UnreadableNumber(f"expected true or false, got {quoted(value)}")
 
 
 def text(value: object) -> str:
     """Text as it stands. Control characters but tabs and line ends are refused: terminals and shells obey them."""
     if not isinstance(value, str):
         hint = "; put it in quotes" if isinstance(value, bool | int | float) else ""
-        raise Unreadable(f"expected text, got {quoted(value)}{hint}")
+        raise UnreadableNumber(f"expected text, got {quoted(value)}{hint}")
     for offset, character in enumerate(value):
         if (character < " " and character not in "\t\n\r") or "\x7f" <= character <= "\x9f":
-            raise Unreadable(f"expected text without control characters, found U+{ord(character):04X}", offset=offset)
+            raise UnreadableNumber(
+                f"expected text without control characters, found U+{ord(character):04X}", offset=offset
+            )
     return str(value)
 
 
@@ -175,7 +177,7 @@ def native(value: object) -> Any:
 
 
 def quantity(value: str, unit: Unit) -> float:
-    """The number in a gate line, in the base unit of its metric. Raises `Unreadable`."""
+    """The number in a gate line, in the base unit of its metric. Raises `UnreadableNumber`."""
     return {"share": share, "seconds": seconds, "dollars": dollars, "number": number}[unit](value)
 
 
@@ -241,20 +243,20 @@ def _is_number(value: object) -> TypeGuard[int | float]:
 def _text(value: object, expected: str) -> str:
     """A stripped text that is not negative, or the error that says what was expected."""
     if not isinstance(value, str) or len(value) > LONGEST_VALUE:
-        raise Unreadable(f"expected {expected}, got {quoted(value)}")
+        raise UnreadableNumber(f"expected {expected}, got {quoted(value)}")
     stripped = value.strip()
     if stripped.startswith("-"):
-        raise Unreadable(f"expected {expected}, got {quoted(value)}: it must not be negative")
+        raise UnreadableNumber(f"expected {expected}, got {quoted(value)}: it must not be negative")
     return stripped
 
 
-def _unreadable(value: str, expected: str) -> Unreadable:
-    return Unreadable(f"expected {expected}, got {quoted(value)}")
+def _unreadable(value: str, expected: str) -> UnreadableNumber:
+    return UnreadableNumber(f"expected {expected}, got {quoted(value)}")
 
 
 def _at_most_one(value: Decimal, written: str) -> float:
     if value > 1:
-        raise Unreadable(f"expected a share of at most 100%, got {quoted(written)}")
+        raise UnreadableNumber(f"expected a share of at most 100%, got {quoted(written)}")
     return float(value)
 
 

@@ -6,7 +6,7 @@ Those of the past are amended as those of now. Reads nothing itself.
 
 from abc import ABC, abstractmethod
 
-from canary.observation import Counters
+from canary.snapshot import Counters
 from controlplane.ports import MetricHistory, MetricSource
 
 

@@ -8,7 +8,7 @@ for as long as it is up, whether it answers or not; a price comes from the plan 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from canary.observation import Counters, PodCounters
+from canary.snapshot import Counters, PodCounters
 from canary.spec.models import CanarySpec, Variant
 from canary.weights import ARMS, Arm
 from controlplane.adapters.augmented_source import AugmentedSource

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
 
-from canary.errors import BadInput, Unavailable, WorldError
+from canary.errors import BadInput, ExternalError, Unavailable
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -45,7 +45,7 @@ _EMBEDDED = _networks("::/96", "::ffff:0:0/96", "::ffff:0:0:0/96", "64:ff9b::/96
 """The last 32 bits are an IPv4 address. 64:ff9b:1::/48 is not here: where it has one depends on the network."""
 
 
-class NotDialled(WorldError):  # noqa: N818 - what became of it
+class NotDialled(ExternalError):  # noqa: N818 - what became of it
     """The host leads to an address that may not be dialled. The message is one clause without the address."""
 
 

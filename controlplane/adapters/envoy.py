@@ -17,8 +17,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
-from canary.errors import Unavailable, WorldError
-from canary.observation import InFlight, RouteSeen
+from canary.errors import ExternalError, Unavailable
+from canary.snapshot import InFlight, RouteStatus
 from canary.spec.models import Cohort, Sticky
 from canary.weights import ALL_CANARY, ALL_STABLE, ARMS, Arm, Weights
 from controlplane.adapters import envoy_config
@@ -111,8 +111,8 @@ class EnvoyRouter:
     async def set_weights(self, weights: Weights) -> None:
         """Make these weights the ones in force; typically within 20 ms.
 
-        Raises WorldError when an arm that is to have traffic has no address, when Envoy refuses, and when it does not
-        answer (the file then already says so, and Envoy takes it as soon as it is back).
+        Raises ExternalError when an arm that is to have traffic has no address, when Envoy refuses, and when it does
+        not answer (the file then already says so, and Envoy takes it as soon as it is back).
         """
         self._refuse_to_route_nowhere(weights)
         before = (self._weights, self._cohort)
@@ -140,18 +140,18 @@ class EnvoyRouter:
             await self._put_routes()
             await self._put_clusters(self._all_clusters())
 
-    async def seen(self) -> RouteSeen:
+    async def seen(self) -> RouteStatus:
         """The weights in force, computed from the routes that Envoy says it has."""
         try:
             configuration = await self._envoy.admin.routes()
-        except WorldError as error:
-            return RouteSeen(self._now(), None, str(error))
+        except ExternalError as error:
+            return RouteStatus(self._now(), None, str(error))
         if configuration is None:
-            return RouteSeen(self._now(), None, "Envoy has no routes yet")
+            return RouteStatus(self._now(), None, "Envoy has no routes yet")
         weights = envoy_config.weights_in(configuration)
         if weights is None:
-            return RouteSeen(self._now(), ALL_STABLE, "no replica is known yet, every request is answered 503")
-        return RouteSeen(self._now(), weights)
+            return RouteStatus(self._now(), ALL_STABLE, "no replica is known yet, every request is answered 503")
+        return RouteStatus(self._now(), weights)
 
     async def retire(self, arm: Arm) -> None:
         """Send those outside the cohort to the other arm too, until other weights are set; raises as `set_weights`."""
@@ -176,7 +176,7 @@ class EnvoyRouter:
         """What Envoy has received from this replica so far; None when it does not say."""
         try:
             return await self._envoy.admin.answered(replica)
-        except WorldError:
+        except ExternalError:
             return None
 
     async def tend(self) -> None:
@@ -196,7 +196,7 @@ class EnvoyRouter:
             try:
                 await self._envoy.restart()
                 await self._note_what_was_taken()
-            except WorldError as error:
+            except ExternalError as error:
                 pause = backoff.next()
                 self._say(f"{error}. No traffic is served; it is tried again in {pause:g} s.")
             else:
@@ -242,7 +242,7 @@ class EnvoyRouter:
         """
         missing = [arm for arm in ARMS if _weight(weights, arm) and not self._replicas[arm]]
         if missing and not (weights == ALL_STABLE and not self._all_clusters()):
-            raise WorldError(
+            raise ExternalError(
                 f"the weight of the canary stays at {self._weights} and was not set to {weights}: "
                 f"no replica of the {' or '.join(missing)} arm has an address yet"
             )
@@ -288,7 +288,7 @@ class EnvoyRouter:
                 # A canary must lose its traffic on a full disk as well.
                 write_json(self._folder / FILES[kind], {"version_info": version, "resources": resources}, spare=True)
             except OSError as error:
-                raise WorldError(
+                raise ExternalError(
                     f"the new {kind} could not be written to {self._folder}, the ones before stay: {error.strerror}"
                 ) from error
             self._written[kind] = resources
@@ -313,7 +313,7 @@ class EnvoyRouter:
                         f"Envoy refused the new {kind} and goes on with the ones it has: {self._envoy.last_words}"
                     )
             if loop.time() > deadline:
-                raise WorldError(
+                raise ExternalError(
                     f"the new {kind} are not in force after {self._patience_s:g} s: {problem}. "
                     "They are written, and Envoy takes them as soon as it can."
                 )
@@ -333,7 +333,7 @@ class EnvoyRouter:
         return _flat(self._replicas)
 
 
-class EnvoyRefused(WorldError):  # noqa: N818 - Envoy's own word for it
+class EnvoyRefused(ExternalError):  # noqa: N818 - Envoy's own word for it
     """Envoy does not accept a file; the one before stays in force."""
 
 

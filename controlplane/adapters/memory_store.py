@@ -5,10 +5,10 @@ Behind the port `RolloutStore`; passes the same contract suite.
 
 from collections.abc import Sequence
 
-from canary.errors import Conflict, WorldError
+from canary.errors import Conflict, ExternalError
 from canary.frame import Frame
-from canary.observation import OperatorRequest
 from canary.rollout import Event, Rollout
+from canary.snapshot import OperatorRequest
 from controlplane.adapters.pending_frames import PendingFrames
 from controlplane.ports import Stored
 
@@ -23,7 +23,7 @@ class MemoryStore:
         self._done: dict[str, set[str]] = {}
         self._frames: dict[tuple[str, int], list[Frame]] = {}
         self.pending = PendingFrames()
-        self.failure: WorldError | None = None
+        self.failure: ExternalError | None = None
         """What every call raises while it is set: the disk is full, the file is locked."""
 
     async def load(self, name: str) -> Stored | None:

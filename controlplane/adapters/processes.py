@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Self
 
-from canary.observation import VariantSeen
+from canary.snapshot import VariantStatus
 from canary.spec.models import Variant
 from canary.weights import ARMS, Arm
 from controlplane.adapters.process_child import end
@@ -106,7 +106,7 @@ class ProcessPlatform:
         await self._leave_alone(arm)
         await self._end(self._records.of_arm(arm), after_s=self._pace.notice_s if had_clients else 0.0)
 
-    async def seen(self) -> Mapping[Arm, VariantSeen]:
+    async def seen(self) -> Mapping[Arm, VariantStatus]:
         """Readiness of both arms now. An arm that is not to run wants no replica."""
         return {arm: self._seen(arm) for arm in ARMS}
 
@@ -148,16 +148,16 @@ class ProcessPlatform:
         ready = [replica for replica, _ in self._replicas[arm] if replica.ready]
         return not ready or any(replica.probes.on_time(since) for replica in ready)
 
-    def _seen(self, arm: Arm) -> VariantSeen:
+    def _seen(self, arm: Arm) -> VariantStatus:
         replicas = [replica for replica, _ in self._replicas[arm]]
         if not replicas:
-            return VariantSeen(self._now(), wanted=0, ready=0, problem="not running")
+            return VariantStatus(self._now(), wanted=0, ready=0, problem="not running")
         unready = next((replica for replica in replicas if not replica.ready), None)
         problem = "" if unready is None else unready.problem
         if unready and len(replicas) > 1:
             problem = f"{unready.name}: {problem}"
         ready = sum(replica.ready for replica in replicas)
-        return VariantSeen(self._now(), len(replicas), ready, problem, any(replica.hopeless for replica in replicas))
+        return VariantStatus(self._now(), len(replicas), ready, problem, any(replica.hopeless for replica in replicas))
 
     def _addresses(self, which: Callable[[ProcessReplica], bool]) -> Mapping[Arm, Mapping[str, str]]:
         return {

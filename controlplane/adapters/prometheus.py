@@ -14,8 +14,8 @@ touched by it.
 import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from canary.errors import WorldError
-from canary.observation import Counters, clauses
+from canary.errors import ExternalError
+from canary.snapshot import Counters, clauses
 from canary.spec.labels import labels_of
 from canary.spec.models import Gate
 from canary.spec.recipe import is_number
@@ -62,7 +62,7 @@ class PrometheusSource:
         self._counts_requests = frozenset(row.wire_name for row in ENVOY if row.feeds == "requests")
 
     async def read(self) -> Counters:
-        """The newest totals; raises `Unavailable` when Prometheus is down, `WorldError` when it has none of use."""
+        """The newest totals; raises `Unavailable` when Prometheus is down, `ExternalError` when it has none of use."""
         since = f"[{duration(self._window)}]"
         requests, (own, unread), answers = await asyncio.gather(
             self.api.counters(self._proxy + since), self._replicas_own(self._replicas + since), self._answers()
@@ -141,11 +141,11 @@ class PrometheusSource:
         if times:
             return max(times)
         if series:
-            raise WorldError(
+            raise ExternalError(
                 f"Prometheus on {self.api.url} has no count of requests younger than {self._window:g} s: "
                 f"it does not reach the proxy."
             )
-        raise WorldError(
+        raise ExternalError(
             f"Prometheus on {self.api.url} has no sample younger than {self._window:g} s: it scrapes nothing of ours."
         )
 
@@ -153,18 +153,18 @@ class PrometheusSource:
         """What the replicas say of themselves, or the clause why that is missing."""
         try:
             return await self.api.counters(query), ""
-        except WorldError as error:
+        except ExternalError as error:
             return [], f"no data from the replicas' own metrics pages: {error}"
 
-    async def _answers(self) -> list[tuple[Gate, list[PrometheusSeries] | WorldError]]:
+    async def _answers(self) -> list[tuple[Gate, list[PrometheusSeries] | ExternalError]]:
         """The answer to each gate's own PromQL."""
         answers = await asyncio.gather(*(self._answer(gate) for gate in self._gates.values()))
         return list(zip(self._gates.values(), answers, strict=True))
 
-    async def _answer(self, gate: Gate) -> list[PrometheusSeries] | WorldError:
+    async def _answer(self, gate: Gate) -> list[PrometheusSeries] | ExternalError:
         try:
             return await self.api.query(query_of(gate))
-        except WorldError as error:
+        except ExternalError as error:
             return error
 
     async def close(self) -> None:

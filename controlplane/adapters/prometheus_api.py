@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 from pydantic_core import from_json
 
-from canary.errors import Unavailable, WorldError
+from canary.errors import ExternalError, Unavailable
 from controlplane.adapters.answer_budget import AnswerBudget, Hold
 from controlplane.adapters.bounded_http import BoundedAnswer, BoundedHttp, Take, TooLarge
 from controlplane.adapters.prometheus_native import spelled_out
@@ -30,7 +30,7 @@ PARSED = 8
 """Times as much memory as its text takes a series with all its points, at most: a short number has 24 bytes too."""
 
 
-class QueryRefused(WorldError):  # noqa: N818 - what became of it
+class QueryRefused(ExternalError):  # noqa: N818 - what became of it
     """Prometheus answers, and does not carry the query out: it makes no sense, or would take too much."""
 
 
@@ -65,8 +65,8 @@ class PrometheusApi:
     ) -> list[PrometheusSeries]:
         """The answer now, or as of `at`; `seconds` and `most_bytes` bound it further than others.
 
-        Raises `Unavailable` when Prometheus does not answer, and a plain `WorldError` when it does and its answer is of
-        no use: it refuses the query, or warns that the answer is not whole.
+        Raises `Unavailable` when Prometheus does not answer, and a plain `ExternalError` when it does and its answer is
+        of no use: it refuses the query, or warns that the answer is not whole.
         """
         form = {"query": query} if at is None else {"query": query, "time": f"{at:.3f}"}
         return await self._series("query", form, seconds or self.seconds, most_bytes)
@@ -187,9 +187,11 @@ class PrometheusApi:
             self._refused(answer)
         if warnings := answer.get("warnings"):
             listed = "; ".join(map(str, warnings)) if isinstance(warnings, list) else str(warnings)
-            raise WorldError(f"Prometheus on {self.url} warns that its answer may not be whole{self._quoted(listed)}.")
+            raise ExternalError(
+                f"Prometheus on {self.url} warns that its answer may not be whole{self._quoted(listed)}."
+            )
         if answer.get("isPartial"):  # VictoriaMetrics says it so
-            raise WorldError(f"Prometheus on {self.url} says that its answer is partial.")
+            raise ExternalError(f"Prometheus on {self.url} says that its answer is partial.")
         return answer
 
     def _parsed(self, text: str, status: int) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from typing import NamedTuple
 
-from canary.errors import WorldError
+from canary.errors import ExternalError
 from canary.spec.models import Gate
 from canary.weights import ARMS, Arm
 from controlplane.adapters.prometheus_series import PrometheusSeries
@@ -64,13 +64,13 @@ def arms_by_name(names: Mapping[Arm, str]) -> dict[str, Arm]:
 
 
 def own_numbers(
-    answers: Iterable[tuple[Gate, Iterable[PrometheusSeries] | WorldError]], variants: Mapping[str, Arm]
+    answers: Iterable[tuple[Gate, Iterable[PrometheusSeries] | ExternalError]], variants: Mapping[str, Arm]
 ) -> OwnNumbers:
     """What the answers to gates' own PromQL say; `variants` as `arms_by_name` gives them."""
     own = OwnNumbers({}, {}, [])
     readings, totals = dict(own.readings), dict(own.counted)
     for gate, answer in answers:
-        if isinstance(answer, WorldError):
+        if isinstance(answer, ExternalError):
             own.problems.append(f"{gate.text}: {answer}")
         elif gate.events is not None:
             told = counted(gate, answer, variants)

@@ -11,7 +11,7 @@ from contextlib import suppress
 from itertools import pairwise
 from typing import NamedTuple
 
-from canary.errors import WorldError
+from canary.errors import ExternalError
 from canary.staleness import STALE_INTERVALS
 from controlplane.adapters.prometheus_api import PrometheusApi
 from controlplane.adapters.prometheus_gates import duration
@@ -70,7 +70,7 @@ async def past(
     for selector in selectors:
         await _gather(api, selector, found, start, end, step, exact=step == interval)
     for selector in besides:
-        with suppress(WorldError):
+        with suppress(ExternalError):
             await _gather(api, selector, found, start, end, step, exact=step == interval)
     labels, points = [dict(key) for key in found], list(found.values())
     times = {at for each, pairs in zip(labels, points, strict=True) if counts(each) for at, _ in pairs if at > start}
@@ -102,7 +102,7 @@ async def _gather(
             known += new
             room -= len(new)
         if room < 0:
-            raise WorldError(
+            raise ExternalError(
                 f"Prometheus on {api.url} remembers more than {MOST_POINTS} points of it: too many to read."
             )
         begin = until

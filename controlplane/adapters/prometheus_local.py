@@ -13,8 +13,8 @@ import asyncio
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from canary.errors import WorldError
-from canary.observation import Counters
+from canary.errors import ExternalError
+from canary.snapshot import Counters
 from controlplane.adapters.prometheus import PrometheusSource
 from controlplane.adapters.prometheus_server import PrometheusServer
 from controlplane.adapters.scrape import ScrapeSource
@@ -71,7 +71,7 @@ class LocalPrometheus:
             self._server.keep(self._clock.now())
             self._source.api.url = self._server.url
             counters = await (self._source.read() if self._newest is None else self._next(self._newest))
-        except WorldError as error:
+        except ExternalError as error:
             return await self._instead(str(error), None)
         if self._is_news(counters):
             self._newest = counters.at
@@ -116,7 +116,7 @@ class LocalPrometheus:
             self._behind_since = loop.time()
         try:
             counters = await self._directly.read()
-        except WorldError:
+        except ExternalError:
             if old is None:
                 raise
             return old

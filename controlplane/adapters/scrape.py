@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from canary.errors import Unavailable
-from canary.observation import Counters, clauses
+from canary.snapshot import Counters, clauses
 from canary.spec.samples import Replica, by_envoy_cluster, by_labels, pods, segments, unrouted
 from canary.spec.sources import ENVOY, ENVOY_STATS, PROFILES, SERVERS, UNROUTED, by_label, wire_names
 from canary.weights import ARMS, Arm

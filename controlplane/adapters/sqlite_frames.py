@@ -8,7 +8,7 @@ import sqlite3
 import zlib
 from collections.abc import Sequence
 
-from canary.frame import Begun, Frame, FramesToText, frames_of
+from canary.frame import Begun, Frame, FrameEncoder, frames_of
 from canary.rollout import Rollout
 
 MOST_BYTES = 64 * 1024 * 1024
@@ -48,7 +48,7 @@ def read(connection: sqlite3.Connection, name: str, attempt: int | None) -> Sequ
 
 
 def _packed(frames: Sequence[Frame]) -> bytes:
-    write = FramesToText()
+    write = FrameEncoder()
     return zlib.compress("\n".join(write.line(frame) for frame in frames).encode())
 
 

@@ -14,9 +14,9 @@ from typing import TypeVar
 
 from canary.errors import BadInput, Conflict, Unavailable
 from canary.frame import Frame
-from canary.observation import OperatorRequest
 from canary.rollout import Event, Rollout
 from canary.serial import event_from_text, event_to_text, rollout_from_text, rollout_to_text
+from canary.snapshot import OperatorRequest
 from controlplane.adapters import sqlite_frames
 from controlplane.adapters.pending_frames import PendingFrames
 from controlplane.adapters.sqlite_schema import NotOurs, prepare

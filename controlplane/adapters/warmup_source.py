@@ -7,7 +7,7 @@ counted from.
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from canary.observation import Counters, PodCounters
+from canary.snapshot import Counters, PodCounters
 from controlplane.adapters.augmented_source import AugmentedSource
 from controlplane.adapters.first_requests import FirstRequests
 from controlplane.ports import MetricSource

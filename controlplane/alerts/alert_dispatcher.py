@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
-from canary.alert import Alert, Commands, Story, hear
+from canary.alert import AlertNotice, AlertState, Commands, hear
 from canary.errors import BadInput
 from canary.rollout import Event
 from canary.spec import revision
@@ -53,7 +53,7 @@ class AlertDispatcher:
         self._commits = commits or {}
         self.mailboxes = mailboxes
         self._commands, self._say, self._address = commands, say, address.rstrip("/")
-        self._stories: dict[str, Story] = {}
+        self._stories: dict[str, AlertState] = {}
 
     async def tell(self, event: Event) -> None:
         """Take an event in; returns at once, and takes no notice of one that comes twice."""
@@ -72,10 +72,12 @@ class AlertDispatcher:
         except Exception as error:  # noqa: BLE001 - the rollout that this tells of must not end for it
             self._say(f"No alert for event {event.id}: a bug of ours, {type(error).__name__}; please report it.")
 
-    def _alerts(self, event: Event) -> list[Alert]:
+    def _alerts(self, event: Event) -> list[AlertNotice]:
         if commit := self._commits.get(event.revision):
             event = replace(event, evidence={"commit": commit, **event.evidence})
-        self._stories[event.rollout], alerts = hear(self._stories.get(event.rollout, Story()), event, self._commands)
+        self._stories[event.rollout], alerts = hear(
+            self._stories.get(event.rollout, AlertState()), event, self._commands
+        )
         link = f"{self._address}/rollouts/{quote(event.rollout, safe='')}" if self._address else ""
         return [replace(alert, link=link) for alert in alerts]
 

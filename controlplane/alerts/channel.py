@@ -6,14 +6,14 @@ gives up. A channel delivers once or raises; it keeps nothing.
 
 from typing import Protocol
 
-from canary.alert import Alert
-from canary.errors import Unavailable, WorldError
+from canary.alert import AlertNotice
+from canary.errors import ExternalError, Unavailable
 
 SECONDS = 10.0
 """How long one delivery may take."""
 
 
-class DeliveryRejected(WorldError):  # noqa: N818 - what the receiver did
+class DeliveryRejected(ExternalError):  # noqa: N818 - what the receiver did
     """The receiver answers and says no: a wrong key, a webhook that is gone. Trying again at once would not help."""
 
 
@@ -27,8 +27,8 @@ class DeliveryDeferred(Unavailable):
 
 
 class AlertChannel(Protocol):
-    """One place to tell. Both methods raise `Unavailable`, `DeliveryRejected` or another `WorldError` with one clause
-    each.
+    """One place to tell. Both methods raise `Unavailable`, `DeliveryRejected` or another `ExternalError` with one
+    clause each.
     """
 
     @property
@@ -46,10 +46,10 @@ class AlertChannel(Protocol):
         """Seconds after which a fact that stands is sent again; None for receivers that remember."""
         ...
 
-    async def send(self, alert: Alert) -> None:
+    async def send(self, alert: AlertNotice) -> None:
         """Deliver a fact; what is sent again has the same id and key."""
         ...
 
-    async def resolve(self, alert: Alert) -> None:
+    async def resolve(self, alert: AlertNotice) -> None:
         """Deliver its end."""
         ...

@@ -8,7 +8,7 @@ import asyncio
 from dataclasses import dataclass
 
 from canary.alert import over, trial
-from canary.errors import WorldError
+from canary.errors import ExternalError
 from canary.spec.models import ModelCanary
 from controlplane.alerts.channel import SECONDS, AlertChannel
 from controlplane.alerts.channel_factory import ChannelDeps, channel_of, kinds_of
@@ -16,7 +16,7 @@ from controlplane.alerts.post import Post
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ChannelOutcome:
     """What became of one channel's test."""
 
     channel: str
@@ -26,13 +26,13 @@ class Outcome:
     """One clause; empty when the test arrived."""
 
 
-async def try_channels(plan: ModelCanary, world: ChannelDeps) -> list[Outcome]:
+async def try_channels(plan: ModelCanary, world: ChannelDeps) -> list[ChannelOutcome]:
     """One outcome a channel, in the order of the plan."""
     post = Post(world.reach)
     channels = [channel_of(alert, world, post) for alert in plan.spec.alerts]
     problems = await asyncio.gather(*(_try(channel, plan.metadata.name, world.now()) for channel in channels))
     return [
-        Outcome(channel.name, tuple(sorted(kinds_of(alert) - {"test", "summary"})), problem)
+        ChannelOutcome(channel.name, tuple(sorted(kinds_of(alert) - {"test", "summary"})), problem)
         for alert, channel, problem in zip(plan.spec.alerts, channels, problems, strict=True)
     ]
 
@@ -46,6 +46,6 @@ async def _try(channel: AlertChannel, rollout: str, now: float) -> str:
                 await channel.resolve(over(alert, now, "The test is over."))
     except TimeoutError:
         return "it hangs"
-    except WorldError as error:
+    except ExternalError as error:
         return str(error)
     return ""

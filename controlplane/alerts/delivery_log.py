@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from canary.alert import Alert
+from canary.alert import AlertNotice
 from canary.errors import Unavailable
 from controlplane.private_files import open_private, read_file, replace_file
 
@@ -47,13 +47,13 @@ class DeliveryLog:
             await self._add({"channel": channel, "since": self._now()})
         return self._since[channel]
 
-    def has(self, channel: str, alert: Alert) -> bool:
+    def has(self, channel: str, alert: AlertNotice) -> bool:
         """Whether the channel was told this, or something newer of the same fact."""
         number, at = self._told.get((channel, alert.key), (0, 0.0))
         # By its time as well: where a rollout's state was deleted, its attempts are counted from 1 again.
         return alert.number <= number and alert.at <= at
 
-    async def note(self, channel: str, alert: Alert) -> None:
+    async def note(self, channel: str, alert: AlertNotice) -> None:
         """The channel has it."""
         said = {"key": alert.key, "number": alert.number, "at": alert.at, "state": alert.state}
         await self._add({"channel": channel, **said, "delivered": self._now()})

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from canary.alert import Alert, summary
+from canary.alert import AlertNotice, summary
 from controlplane.backoff import delay
 
 SOON = 3.0
@@ -34,10 +34,10 @@ class Cap:
 class Letter:
     """One alert on its way. `covers` are the alerts that it stands for, itself or those of a summary."""
 
-    alert: Alert
+    alert: AlertNotice
     due: float
     expires: float
-    covers: Sequence[Alert] = ()
+    covers: Sequence[AlertNotice] = ()
     tried: bool = False
     """Whether it was handed out: the receiver may have it, whatever it said."""
     reminder: bool = False
@@ -60,7 +60,7 @@ class Queue:
     _sent: dict[bool, deque[float]] = field(default_factory=lambda: {True: deque(), False: deque()})
     """When messages were sent, by whether they were critical."""
 
-    def put(self, alert: Alert, now: float, *, age: float = 0.0, told: bool = False) -> None:
+    def put(self, alert: AlertNotice, now: float, *, age: float = 0.0, told: bool = False) -> None:
         """Let an alert wait for its turn. `age`: seconds since it was new; `told`: it was delivered before."""
         before = self._letters.pop(alert.key, None)
         tried = before is not None and before.tried
@@ -116,7 +116,7 @@ class Queue:
             if self._is_newest(alert):
                 self._letters[alert.key].due = now + AFTER_REFUSAL * (0.5 + 0.5 * self.chance())
 
-    def expired(self, now: float) -> list[Alert]:
+    def expired(self, now: float) -> list[AlertNotice]:
         """Takes out what is old news by now."""
         late = [letter for letter in self._letters.values() if letter.expires <= now]
         for letter in late:
@@ -124,7 +124,7 @@ class Queue:
         return [letter.alert for letter in late]
 
     @property
-    def waiting(self) -> list[Alert]:
+    def waiting(self) -> list[AlertNotice]:
         """Alerts that were not delivered yet."""
         return [letter.alert for letter in self._letters.values() if not letter.reminder]
 
@@ -143,7 +143,7 @@ class Queue:
             sent.popleft()
         return sent[-self.cap.messages] + self.cap.seconds if len(sent) >= self.cap.messages else now
 
-    def _is_newest(self, alert: Alert) -> bool:
+    def _is_newest(self, alert: AlertNotice) -> bool:
         """Whether what waits under its key is still this one, and not what came while it was sent."""
         waiting = self._letters.get(alert.key)
         return waiting is not None and waiting.alert.id == alert.id

@@ -7,8 +7,8 @@ says once when a channel does not answer and once when it does again.
 import asyncio
 from collections.abc import Callable, Collection
 
-from canary.alert import Alert, Kind
-from canary.errors import WorldError
+from canary.alert import AlertNotice, Kind
+from canary.errors import ExternalError
 from controlplane.alerts.channel import SECONDS, AlertChannel, DeliveryDeferred, DeliveryRejected
 from controlplane.alerts.delivery_log import DeliveryLog
 from controlplane.alerts.delivery_queue import WORTH_TELLING, Letter, Queue
@@ -47,7 +47,7 @@ class Mailbox:
         """Find out since when this channel is told anything."""
         self._since = await self._ledger.since(self.name)
 
-    def put(self, alert: Alert, *, replayed: bool = False) -> None:
+    def put(self, alert: AlertNotice, *, replayed: bool = False) -> None:
         """Let it be delivered, unless it was before. Returns at once.
 
         `replayed`: it is from the history, where only what happened since the channel was set up is of interest.
@@ -111,7 +111,7 @@ class Mailbox:
         except DeliveryDeferred as error:
             queue.failed(_steady(), wait=error.wait)
             self._count("failed")
-        except WorldError as error:
+        except ExternalError as error:
             queue.failed(_steady())
             await self._complain(f"{error}. It is tried again")
         except TimeoutError:

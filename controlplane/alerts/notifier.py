@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from canary.errors import WorldError
+from canary.errors import ExternalError
 from canary.rollout import Event
 from canary.spec.models import ModelCanary
 from controlplane.ports import Clock, Notifier, RolloutStore
@@ -60,7 +60,7 @@ async def open_notifier(
     desk = await open_dispatcher(plan, state, clock, say, os.environ if environment is None else environment, commit)
     try:
         await desk.catch_up(store, plan.metadata.name, clock.now())
-    except WorldError as error:
+    except ExternalError as error:
         say(f"{error} Alerts of an earlier rollout may stay untold.")
     tasks = [spawn(mailbox.run()) for mailbox in desk.mailboxes]
     try:

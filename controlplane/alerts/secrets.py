@@ -12,7 +12,7 @@ from typing import Protocol
 
 from pydantic import SecretStr
 
-from canary.errors import WorldError
+from canary.errors import ExternalError
 from canary.spec.alerts import SecretRef
 
 FOLDER = "SERINUS_SECRETS"
@@ -20,7 +20,7 @@ FOLDER = "SERINUS_SECRETS"
 MOST_BYTES = 64 * 1024
 
 
-class Missing(WorldError):  # noqa: N818 - a state of the world
+class Missing(ExternalError):  # noqa: N818 - a state of the world
     """A secret is not where its reference says. One clause, without the value."""
 
 

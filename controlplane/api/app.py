@@ -17,10 +17,10 @@ from fastapi.staticfiles import StaticFiles
 from starlette.responses import FileResponse, RedirectResponse, Response, StreamingResponse
 
 from canary.errors import SerinusError
-from canary.observation import OperatorRequest, request_id
 from canary.preview import why_not_again
 from canary.requests import groups_asked
 from canary.serial import event_line, rfc3339
+from canary.snapshot import OperatorRequest, request_id
 from canary.spec.stored import from_text
 from controlplane.api import problem
 from controlplane.api.door import Caller, Door
@@ -29,12 +29,12 @@ from controlplane.api.lasting import earlier_detail, lasting_panels
 from controlplane.api.messages import PROBLEMS, Asked, Detail, Taken, plain
 from controlplane.api.metrics import Tally
 from controlplane.api.places import Sources
-from controlplane.api.problem import Problem, Refused
+from controlplane.api.problem import HttpProblem, Problem
 from controlplane.api.rights import kept
 from controlplane.api.series import Series, series
 from controlplane.api.sessions import STATIC, sessions
-from controlplane.api.stream import Hub
-from controlplane.api.summary import Lines, Listing, Unreadable, by_need, empty_list
+from controlplane.api.stream import StreamHub
+from controlplane.api.summary import Listing, SummaryLines, Unreadable, by_need, empty_list
 from controlplane.readmodel.plan_text import plan_text
 from controlplane.readmodel.state import state_at
 
@@ -47,7 +47,7 @@ Attempt = Annotated[int | None, Query(ge=1, le=2**31, description="An earlier ro
 def _caller(request: Request) -> Caller:
     caller = request.scope[CALLER]
     if not isinstance(caller, Caller):
-        raise Refused(401, "Who are you?", "This needs to know who asks.")
+        raise HttpProblem(401, "Who are you?", "This needs to know who asks.")
     return caller
 
 
@@ -55,7 +55,7 @@ Asker = Annotated[Caller, Depends(_caller)]
 """Who asks, as the guard found out."""
 
 
-def build(sources: Sources, rules: Rules, hub: Hub, *, now: Callable[[], float]) -> Guard:
+def build(sources: Sources, rules: Rules, hub: StreamHub, *, now: Callable[[], float]) -> Guard:
     """The whole app behind its guard. `now` gives seconds since the epoch."""
     app = FastAPI(
         title="Serinus",
@@ -91,7 +91,9 @@ def _pages(app: FastAPI, rules: Rules) -> None:
             return await page(request)
         cookie = await door.opened(token, "", sender_in(request.scope))
         if cookie is None:
-            raise Refused(401, "Wrong token", "This is not the token of this dashboard: `serinus dashboard` prints it.")
+            raise HttpProblem(
+                401, "Wrong token", "This is not the token of this dashboard: `serinus dashboard` prints it."
+            )
         # What stands behind `#` stays in the browser: the page takes it into its own memory and out of the address.
         opened = RedirectResponse(f"/#key={cookie.key}", 303)
         cookie.put(opened)
@@ -117,8 +119,8 @@ async def _is_known(door: Door, request: Request) -> bool:
         return True
 
 
-def _reading(app: FastAPI, sources: Sources, rules: Rules, hub: Hub, now: Callable[[], float]) -> None:
-    lines = Lines(now)
+def _reading(app: FastAPI, sources: Sources, rules: Rules, hub: StreamHub, now: Callable[[], float]) -> None:
+    lines = SummaryLines(now)
 
     @app.get("/api/v1/rollouts", responses=PROBLEMS, tags=["rollouts"])
     async def rollouts(asker: Asker) -> Listing:
@@ -143,7 +145,7 @@ def _reading(app: FastAPI, sources: Sources, rules: Rules, hub: Hub, now: Callab
         place = await source.find(id_)
         stored = await place.store.load(place.name)
         if stored is None:
-            raise Refused(404, "No such rollout", "This rollout's state was removed just now.")
+            raise HttpProblem(404, "No such rollout", "This rollout's state was removed just now.")
         if attempt not in {None, stored.rollout.attempt}:
             return await earlier_detail(place, stored, attempt, now())
         waiting = await place.store.requests(place.name)
@@ -188,11 +190,13 @@ def _reading(app: FastAPI, sources: Sources, rules: Rules, hub: Hub, now: Callab
         source, sender = sources.seen_by(asker.person), sender_in(request.scope)
         place = await source.find(id_, "watch")
         if hub.is_full(sender):
-            raise Refused(429, "Too many followers", "This address, or everybody together, follows too much already.")
+            raise HttpProblem(
+                429, "Too many followers", "This address, or everybody together, follows too much already."
+            )
 
         async def still_known() -> None:
             if await rules.door.admit(request.headers, sender) is None:
-                raise Refused(401, "Who are you?", rules.door.hint)
+                raise HttpProblem(401, "Who are you?", rules.door.hint)
 
         messages = kept(hub.listen(place, last_event_id, sender), still_known)
         return StreamingResponse(source.kept(place, messages), media_type="text/event-stream")
@@ -215,11 +219,13 @@ def _acting(app: FastAPI, sources: Sources, now: Callable[[], float]) -> None:
         place = await sources.seen_by(asker.person).find(id_, asked.verb)
         stored = await place.store.load(place.name)
         if stored is None or (stored.rollout.finished and asked.verb != "retry"):
-            raise Refused(409, "It has ended", f"{place.name} has no rollout under way: nothing was asked.")
+            raise HttpProblem(409, "It has ended", f"{place.name} has no rollout under way: nothing was asked.")
         if asked.verb == "retry" and (why := why_not_again(stored.rollout)):
-            raise Refused(409, "Nothing to begin once more", f"{why} Nothing was asked.")
+            raise HttpProblem(409, "Nothing to begin once more", f"{why} Nothing was asked.")
         if len(await place.store.requests(place.name)) >= MOST_WAITING:
-            raise Refused(429, "Too many requests", f"{MOST_WAITING} requests wait for an answer: nothing was asked.")
+            raise HttpProblem(
+                429, "Too many requests", f"{MOST_WAITING} requests wait for an answer: nothing was asked."
+            )
         at = now()
         groups = groups_asked(from_text(stored.spec_text).spec, asker.person.groups) if asker.person.groups else ()
         id_ = request_id(asked.verb, at, token_hex(3))
@@ -245,7 +251,7 @@ def _operations(app: FastAPI, sources: Sources) -> None:
     async def readyz() -> dict[str, str]:
         """Whether the rollouts can be read."""
         if why := await sources.unready():
-            raise Refused(503, "Not ready", why)
+            raise HttpProblem(503, "Not ready", why)
         return {"status": "ready"}
 
     if counted is None:

@@ -13,20 +13,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from canary.errors import WorldError
+from canary.errors import ExternalError
 from canary.rollout import Rollout
 from canary.spec.models import CanarySpec
 from controlplane.api.door import Person
 from controlplane.api.places import VERBS
 from controlplane.api.pods import Pods
-from controlplane.api.problem import Refused
+from controlplane.api.problem import HttpProblem
 from controlplane.api.rights import Rights, kept
 from controlplane.api.shelf import Shelf
 from controlplane.kubernetes.api import Kube, Object
 from controlplane.kubernetes.cache import Cache, Key, key_of
 from controlplane.kubernetes.reflector import Reflector
 from controlplane.kubernetes.resources import MODEL_CANARY
-from controlplane.operator.following import outlined_canary, trimmed
+from controlplane.operator.informers import outlined_canary, trimmed
 from controlplane.ports import Clock
 from controlplane.readmodel.cluster import seen_of
 from controlplane.readmodel.operators import Office
@@ -192,7 +192,7 @@ class SeenBy:
             try:
                 if await place.store.load(name) is not None:
                     found.append(place)
-            except WorldError as error:
+            except ExternalError as error:
                 problems[f"{namespace}/{name}"] = str(error)
                 continue
             if wrong := _wrong(object_):
@@ -212,7 +212,9 @@ class SeenBy:
             raise _NO_SUCH
         place = self._cluster.place(object_, pods=await self._sees_pods(namespace))
         if await place.store.load(name) is None:
-            raise Refused(404, "No rollout yet", f"ModelCanary {name} has no rollout: {_wrong(object_) or NOT_SEEN}")
+            raise HttpProblem(
+                404, "No rollout yet", f"ModelCanary {name} has no rollout: {_wrong(object_) or NOT_SEEN}"
+            )
         return place
 
     async def may(self, place: Any) -> Sequence[str]:
@@ -229,7 +231,7 @@ class SeenBy:
         async def demand() -> None:
             await rights.demand(self._person, "watch", place.namespace, place.name)
             if place.pods and not await self._sees_pods(place.namespace):
-                raise Refused(403, "Not allowed", "You may not list pods here any more.")
+                raise HttpProblem(403, "Not allowed", "You may not list pods here any more.")
 
         return kept(messages, demand)
 
@@ -243,7 +245,7 @@ class SeenBy:
         return there if rights is None else await rights.namespaces(self._person, there)
 
 
-_NO_SUCH = Refused(404, "No such rollout", "There is no rollout of this name here. The list shows those there are.")
+_NO_SUCH = HttpProblem(404, "No such rollout", "There is no rollout of this name here. The list shows those there are.")
 
 
 def _wrong(object_: Object) -> str:

@@ -9,13 +9,13 @@ from typing import Any
 
 from canary.rollout import Event, Phase, Reason
 from canary.serial import event_line
-from canary.verdict import Answer
+from canary.verdict import GateAnswer
 from controlplane.view.plain import ending_text
 from controlplane.view.text import clean
 
 _VERDICTS = {"pass": ("✔", "good"), "fail": ("✖", "bad"), "wait": ("◌", "open")}
 _KINDS = {"alert": ("!", "bad"), "operator": ("☞", "open"), "weights": ("⇄", "busy"), "git": ("⎇", "busy")}
-_ANSWERS = frozenset(Answer)
+_ANSWERS = frozenset(GateAnswer)
 _ENCODED = json.JSONEncoder(ensure_ascii=False).encode
 _MARKED = {Reason.VARIANTS_READY: ("▲", "good"), Reason.GATE_FAILED: ("✖", "bad")}
 

@@ -19,7 +19,7 @@ from controlplane.adapters.http_listener import RequestLimits
 from controlplane.adapters.rate_limiter import RateLimiter
 from controlplane.api.door import Caller, Door
 from controlplane.api.keys import same
-from controlplane.api.problem import Problem, Refused, answer
+from controlplane.api.problem import HttpProblem, Problem, answer
 
 ACTION_HEADER = "x-serinus-token"
 MOST_BODY = 64 * 1024
@@ -90,7 +90,7 @@ class Guard:
 
         try:
             scope[CALLER] = await self._checked(scope["method"], scope["path"], Headers(scope=scope), sender_in(scope))
-        except Refused as refused:
+        except HttpProblem as refused:
             await _refuse(refused.problem)(scope, receive, send_with_headers)
             return
         except SerinusError as error:
@@ -100,33 +100,35 @@ class Guard:
         await self._app(scope, receive, send_with_headers)
 
     async def _checked(self, method: str, path: str, headers: Headers, sender: str) -> Caller | None:
-        """Who asks, where that matters; raises `Refused`."""
+        """Who asks, where that matters; raises `HttpProblem`."""
         if path not in HEALTH and not self._rules.rate.take(sender, self._rules.monotonic()):
-            raise Refused(429, "Too many requests", "This address asks too often. Nothing was changed; try again soon.")
+            raise HttpProblem(
+                429, "Too many requests", "This address asks too often. Nothing was changed; try again soon."
+            )
         host = headers.get("host", "")
         if not self._is_ours(host):
-            raise Refused(403, "Wrong host", "This server is called by a name that is not its own.")
+            raise HttpProblem(403, "Wrong host", "This server is called by a name that is not its own.")
         origin = headers.get("origin")
         if origin is not None and origin not in {f"http://{host}", f"https://{host}"}:
-            raise Refused(403, "Wrong origin", "Pages of other sites may not use this server.")
+            raise HttpProblem(403, "Wrong origin", "Pages of other sites may not use this server.")
         if _size(headers) > MOST_BODY:
-            raise Refused(413, "Too large", f"A request may have at most {MOST_BODY // 1024} KiB.")
+            raise HttpProblem(413, "Too large", f"A request may have at most {MOST_BODY // 1024} KiB.")
         if method in SAFE and (path in OPEN_PATHS or path.startswith(OPEN_FOLDERS)):
             return None
         door = self._rules.door
         if door.signs_in and method == "POST" and path in {SESSION, SIGN_IN}:
             if origin is None:
-                raise Refused(403, "Not from our page", "Signing in is for the sign-in page of this server.")
+                raise HttpProblem(403, "Not from our page", "Signing in is for the sign-in page of this server.")
             return None
         caller = await door.admit(headers, sender)
         if caller is None:
-            raise Refused(401, "Who are you?", door.hint)
+            raise HttpProblem(401, "Who are you?", door.hint)
         if method in SAFE:
             return caller
         if self._rules.read_only and path != SESSION:
-            raise Refused(403, "Read-only", "This dashboard was started with --read-only. Nothing was changed.")
+            raise HttpProblem(403, "Read-only", "This dashboard was started with --read-only. Nothing was changed.")
         if caller.by_cookie and (origin is None or not same(headers.get(ACTION_HEADER, ""), caller.key)):
-            raise Refused(
+            raise HttpProblem(
                 403, "Not from our page", f"An action needs the page's own key besides the cookie. {door.hint}"
             )
         return caller

@@ -6,7 +6,7 @@ Used by the route of one rollout, so that the stream need not carry it every sec
 from canary.spec.stored import from_text
 from controlplane.api.event_view import told
 from controlplane.api.messages import Detail
-from controlplane.api.problem import Refused
+from controlplane.api.problem import HttpProblem
 from controlplane.ports import Stored
 from controlplane.readmodel.directory import RolloutHandle
 from controlplane.readmodel.panels import COMMANDS, Panel, audit_panel
@@ -23,10 +23,12 @@ async def lasting_panels(place: RolloutHandle, stored: Stored) -> list[Panel]:
 
 
 async def earlier_detail(place: RolloutHandle, stored: Stored, attempt: int, now: float) -> Detail:
-    """An attempt before the newest, which is `stored`; raises `Refused` where nothing is known of it."""
+    """An attempt before the newest, which is `stored`; raises `HttpProblem` where nothing is known of it."""
     events = await place.store.history(place.name, attempt) if attempt < stored.rollout.attempt else ()
     if not events:
-        raise Refused(404, "No such attempt", f"{place.name} has no attempt #{attempt}, or its events are not kept.")
+        raise HttpProblem(
+            404, "No such attempt", f"{place.name} has no attempt #{attempt}, or its events are not kept."
+        )
     state = earlier_state(place.id, stored, from_text(stored.spec_text).spec, events, now)
     same = state.revision == stored.rollout.revision
     versions = [versions_panel(from_text(stored.spec_text).spec)] if same else []

@@ -13,7 +13,7 @@ from typing import TypeVar
 from prometheus_client.core import GaugeMetricFamily, Metric
 
 from canary.rollout import Event, Phase, Rollout
-from canary.verdict import Answer
+from canary.verdict import GateAnswer
 from controlplane.observability import families as common
 from controlplane.observability.counts import ALERTS, OPERATIONS, read_counts
 from controlplane.observability.serving import BOUNDS, Version, read_served
@@ -26,7 +26,7 @@ OWN_FOLDER = "_controller"
 
 
 @dataclass(slots=True)
-class Told:
+class AttemptCounts:
     """What one attempt adds to the counters."""
 
     transitions: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -39,7 +39,7 @@ class Tally:
     """Reads all rollouts and answers the exposition."""
 
     def __init__(self) -> None:
-        self._ended: dict[tuple[str, int, float], Told] = {}
+        self._ended: dict[tuple[str, int, float], AttemptCounts] = {}
 
     async def exposition(self, places: Sequence[RolloutHandle], unreadable: int) -> bytes:
         """The page in Prometheus' text format."""
@@ -97,9 +97,9 @@ def _serving(folders: Iterable[Path]) -> Mapping[tuple[str, str], Version]:
     return found
 
 
-def tell(events: Sequence[Event]) -> Told:
+def tell(events: Sequence[Event]) -> AttemptCounts:
     """One attempt's history as counts and times."""
-    told, back = Told(), ""
+    told, back = AttemptCounts(), ""
     for event in events:
         if event.event == "phase":
             told.transitions[event.phase.value, event.reason.value] += 1
@@ -121,7 +121,7 @@ def tell(events: Sequence[Event]) -> Told:
 
 
 def families(
-    rollouts: Sequence[tuple[str, Rollout]], told: Sequence[Told], unreadable: int, files: Files | None = None
+    rollouts: Sequence[tuple[str, Rollout]], told: Sequence[AttemptCounts], unreadable: int, files: Files | None = None
 ) -> Iterator[Metric]:
     """Every metric, with bounded labels: names of rollouts, variants and channels, phases, reasons and gates."""
     files = files or Files()
@@ -158,7 +158,7 @@ def _now_families(rollouts: Sequence[tuple[str, Rollout]]) -> Iterator[Metric]:
             for track, number in (("stable", gate.stable), ("canary", gate.canary)):
                 if number is not None:
                     value.add_metric([name, gate.gate, track], number)
-            for answer in Answer:
+            for answer in GateAnswer:
                 verdict.add_metric([name, gate.gate, answer.value], float(gate.verdict is answer))
     yield from (weight, value, verdict)
 

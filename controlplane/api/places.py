@@ -13,7 +13,7 @@ from typing import Protocol
 from canary.errors import SerinusError
 from controlplane.adapters.sqlite_store import SqliteStore
 from controlplane.api.door import Person
-from controlplane.api.problem import Refused
+from controlplane.api.problem import HttpProblem
 from controlplane.readmodel.directory import RolloutHandle
 from controlplane.readmodel.local import FILE, LocalRollout
 from controlplane.readmodel.rollout_view import LIVE, Staleness
@@ -24,7 +24,7 @@ NO_RETRY = "On this machine a rollout begins once more by `serinus run`, or by `
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}(~[a-z0-9][a-z0-9.-]{0,62})?")
 
 
-class Source(Protocol):
+class StoreSource(Protocol):
     """All rollouts that one person may see."""
 
     async def places(self) -> tuple[Sequence[RolloutHandle], Mapping[str, str]]:
@@ -32,7 +32,7 @@ class Source(Protocol):
         ...
 
     async def find(self, id_: str, to: str = "get") -> RolloutHandle:
-        """The rollout of this id; raises `Refused` for anything else, whatever it looks like.
+        """The rollout of this id; raises `HttpProblem` for anything else, whatever it looks like.
 
         `to`: what is meant to be done: get, watch, or a verb of `actions.Asking`.
         """
@@ -56,11 +56,11 @@ class Sources(Protocol):
         ...
 
     @property
-    def counted(self) -> Source | None:
+    def counted(self) -> StoreSource | None:
         """What `/metrics` counts; None where somebody else counts it."""
         ...
 
-    def seen_by(self, person: Person) -> Source:
+    def seen_by(self, person: Person) -> StoreSource:
         """What this person may see."""
         ...
 
@@ -76,7 +76,7 @@ class Sources(Protocol):
 class Home:
     """The folder of state folders, `$XDG_STATE_HOME/serinus` by default.
 
-    Implements `Sources`, and `Source` for its one owner.
+    Implements `Sources`, and `StoreSource` for its one owner.
     """
 
     where = "this machine"
@@ -97,16 +97,18 @@ class Home:
         return found, problems
 
     async def find(self, id_: str, to: str = "get") -> LocalRollout:
-        """The rollout of this id; raises `Refused` (404) for anything else, whatever it looks like."""
+        """The rollout of this id; raises `HttpProblem` (404) for anything else, whatever it looks like."""
         if to == "retry":
-            raise Refused(409, "Not here", f"{NO_RETRY} Nothing was asked.")
+            raise HttpProblem(409, "Not here", f"{NO_RETRY} Nothing was asked.")
         if _ID.fullmatch(id_):
             folder = id_.partition("~")[0]
             if folder in self._folders():
                 for place in await self._inside(folder):
                     if place.id == id_:
                         return place
-        raise Refused(404, "No such rollout", "There is no rollout of this name here. The list shows those there are.")
+        raise HttpProblem(
+            404, "No such rollout", "There is no rollout of this name here. The list shows those there are."
+        )
 
     @property
     def counted(self) -> "Home":
@@ -122,11 +124,11 @@ class Home:
         return LIVE
 
     async def may(self, place: RolloutHandle) -> Sequence[str]:
-        """See `Source`."""
+        """See `StoreSource`."""
         return VERBS
 
     def kept(self, place: RolloutHandle, messages: AsyncGenerator[bytes]) -> AsyncIterator[bytes]:
-        """See `Source`."""
+        """See `StoreSource`."""
         return messages
 
     async def unready(self) -> str:
@@ -169,7 +171,7 @@ class Home:
         try:
             found = file.stat()
         except OSError as error:
-            raise Refused(404, "No such rollout", f"The state folder {folder} was removed just now.") from error
+            raise HttpProblem(404, "No such rollout", f"The state folder {folder} was removed just now.") from error
         identity = (found.st_dev, found.st_ino)
         known = self._open.get(folder)
         if known is not None and known[0] == identity:

@@ -17,7 +17,7 @@ from controlplane.kubernetes.api import Kube, Object
 from controlplane.kubernetes.names import LONGEST_LABEL, PREDICTOR, predictor, service_name, shortened
 from controlplane.kubernetes.reflector import Reflector
 from controlplane.kubernetes.resources import POD
-from controlplane.operator.following import KSERVE_PODS, LLM_PODS, slim_pod
+from controlplane.operator.informers import KSERVE_PODS, LLM_PODS, slim_pod
 from controlplane.ports import Clock
 from controlplane.view.facts import Replica
 

@@ -28,7 +28,7 @@ class Problem(BaseModel):
     detail: str = Field(description="What happened, to what, and what can be done about it.")
 
 
-class Refused(Exception):  # noqa: N818 - an answer, not an accident
+class HttpProblem(Exception):  # noqa: N818 - an answer, not an accident
     """Ends a request with a problem."""
 
     def __init__(self, status: int, title: str, detail: str) -> None:
@@ -47,8 +47,8 @@ def answer(problem: Problem, headers: Mapping[str, str] | None = None) -> Respon
 def install(app: FastAPI) -> None:
     """Let every error of this app end in a problem."""
 
-    @app.exception_handler(Refused)
-    async def refused(_request: Request, error: Refused) -> Response:
+    @app.exception_handler(HttpProblem)
+    async def refused(_request: Request, error: HttpProblem) -> Response:
         return answer(error.problem)
 
     @app.exception_handler(HTTPException)

@@ -17,11 +17,11 @@ from weakref import WeakValueDictionary
 
 from starlette.datastructures import Headers
 
-from canary.errors import WorldError
+from canary.errors import ExternalError
 from controlplane.adapters.rate_limiter import RateLimiter
 from controlplane.api.door import Caller, Cookie, Person, bearer, cookies
 from controlplane.api.keys import Keys
-from controlplane.api.problem import Refused
+from controlplane.api.problem import HttpProblem
 from controlplane.fair_queue import FairQueue
 from controlplane.kubernetes.api import Kube, Resource
 
@@ -84,7 +84,7 @@ class ReviewDoor:
         return None if person is None else Caller(person, Keys(token).header, by_cookie)
 
     async def _person(self, token: str, sender: str) -> Person | None:
-        """Whose token it is; None where it opens nothing. Raises `WorldError` while that cannot be asked."""
+        """Whose token it is; None where it opens nothing. Raises `ExternalError` while that cannot be asked."""
         if not is_token(token):
             return None
         digest = sha256(token.encode()).digest()
@@ -96,7 +96,7 @@ class ReviewDoor:
             if 0 <= now - self._bogus.get(digest, float("-inf")) < FRESH_NO:
                 return None
             if known is None and not self._rate.take(sender, now):
-                raise Refused(429, "Too many attempts", "This address has tried too many tokens; try again soon.")
+                raise HttpProblem(429, "Too many attempts", "This address has tried too many tokens; try again soon.")
             # Nobody who was known a while ago waits behind tokens that nobody knows.
             async with self._turns.held(digest.hex() if known else sender, urgent=known is not None):
                 person = await self._reviewed(token)
@@ -122,7 +122,7 @@ class ReviewDoor:
         try:
             extra = {str(key): tuple(str(each) for each in values) for key, values in (user.get("extra") or {}).items()}
         except (TypeError, AttributeError) as error:
-            raise WorldError(f"The API server's word on who asks cannot be read ({error}).") from error
+            raise ExternalError(f"The API server's word on who asks cannot be read ({error}).") from error
         return Person(name, str(user.get("uid") or ""), tuple(str(each) for each in user.get("groups") or ()), extra)
 
 

@@ -11,9 +11,9 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Seque
 from contextlib import aclosing
 from typing import NamedTuple
 
-from canary.errors import WorldError
+from canary.errors import ExternalError
 from controlplane.api.door import Person
-from controlplane.api.problem import Refused
+from controlplane.api.problem import HttpProblem
 from controlplane.kubernetes.api import Kube, Resource
 from controlplane.kubernetes.resources import MODEL_CANARY, POD
 
@@ -51,9 +51,9 @@ class Rights:
         self._places = asyncio.Semaphore(AT_ONCE)
 
     async def demand(self, person: Person, to: str, namespace: str, name: str) -> None:
-        """Raise `Refused` (403) unless this person may see this ModelCanary and do this to it."""
+        """Raise `HttpProblem` (403) unless this person may see this ModelCanary and do this to it."""
         if not await self._allowed(person, Act("get", namespace, name)):
-            raise Refused(
+            raise HttpProblem(
                 403,
                 "Not allowed",
                 f"{person.name} may not see the rollouts of namespace {namespace}: that needs the role view.",
@@ -61,7 +61,7 @@ class Rights:
         if to == "get" or (to in READS and await self._allowed(person, Act(to, namespace, name))):
             return
         if to in READS or not await self._may_ask(person, to, namespace, name):
-            raise Refused(
+            raise HttpProblem(
                 403,
                 "Not allowed",
                 f"{person.name} may not {to} {name} in namespace {namespace}: that needs the role edit there, or "
@@ -139,9 +139,9 @@ async def kept(messages: AsyncGenerator[bytes], demand: Callable[[], Awaitable[N
             if loop.time() - asked >= RECHECKED:
                 try:
                     await demand()
-                except Refused:
+                except HttpProblem:
                     return
-                except WorldError:
+                except ExternalError:
                     held = True
                 else:
                     if held:

@@ -17,13 +17,13 @@ from controlplane.api.app import build
 from controlplane.api.guard import REQUEST, Rules
 from controlplane.api.places import Home, Sources
 from controlplane.api.problem import LEAST_WAIT
-from controlplane.api.stream import Hub
+from controlplane.api.stream import StreamHub
 
 
 class Server(uvicorn.Server):
     """Uvicorn, which otherwise waits for open streams for ever."""
 
-    def __init__(self, config: uvicorn.Config, hub: Hub, limiter: ConnectionLimiter) -> None:
+    def __init__(self, config: uvicorn.Config, hub: StreamHub, limiter: ConnectionLimiter) -> None:
         super().__init__(config)
         self._hub, self._limiter = hub, limiter
 
@@ -46,7 +46,7 @@ async def opened(home_folder: Path, rules: Rules, *, now: Callable[[], float]) -
 
 def server_of(sources: Sources, rules: Rules, *, now: Callable[[], float], limits: ConnectionLimits = LIMITS) -> Server:
     """A server of these rollouts, to be run with `serve(sockets=[…])`."""
-    hub = Hub(now)
+    hub = StreamHub(now)
     limiter = ConnectionLimiter(
         limits,
         is_spent=rules.is_spent,

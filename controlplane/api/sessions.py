@@ -21,7 +21,7 @@ from controlplane.api.guard import ACTION_HEADER, CALLER, SESSION, SIGN_IN, Rule
 from controlplane.api.keys import same
 from controlplane.api.messages import PROBLEMS, Session
 from controlplane.api.places import Sources
-from controlplane.api.problem import Problem, Refused
+from controlplane.api.problem import HttpProblem, Problem
 from controlplane.api.reviews import COOKIE, SECURE_COOKIE
 
 STATIC = Path(__file__).parent.parent / "dashboard" / "static"
@@ -88,10 +88,10 @@ def _signing(app: FastAPI, rules: Rules) -> None:
 
     async def opened(token: str, origin: str, request: Request) -> Cookie:
         if len(token) > LONGEST_TOKEN:
-            raise Refused(413, "Too long", f"A token of more than {LONGEST_TOKEN} characters fits into no cookie.")
+            raise HttpProblem(413, "Too long", f"A token of more than {LONGEST_TOKEN} characters fits into no cookie.")
         cookie = await rules.door.opened(token, origin, sender_in(request.scope))
         if cookie is None:
-            raise Refused(401, "Not accepted", f"The API server does not accept this token here. {rules.door.hint}")
+            raise HttpProblem(401, "Not accepted", f"The API server does not accept this token here. {rules.door.hint}")
         return cookie
 
     @app.get(SIGN_IN, include_in_schema=False)
@@ -106,7 +106,7 @@ def _signing(app: FastAPI, rules: Rules) -> None:
         onward = given.get("next", ["/"])[0]
         try:
             cookie = await opened(given.get("token", [""])[0].strip(), origin, request)
-        except Refused as refused:
+        except HttpProblem as refused:
             return page(onward, refused.problem.detail, refused.problem.status)
         except SerinusError as error:
             return page(onward, f"Who you are cannot be asked now: {error}", 503)

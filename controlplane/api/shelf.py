@@ -8,15 +8,15 @@ nothing else.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from canary.errors import Unavailable, WorldError
-from canary.observation import OperatorRequest
+from canary.errors import ExternalError, Unavailable
 from canary.rollout import Event
-from controlplane.api.problem import Refused
+from canary.snapshot import OperatorRequest
+from controlplane.api.problem import HttpProblem
 from controlplane.api.reader import Reader
 from controlplane.kubernetes import api
 from controlplane.kubernetes.api import Kube, NotFound
 from controlplane.kubernetes.cache import Cache
-from controlplane.operator.history import Books
+from controlplane.operator.event_log import EventLog
 from controlplane.operator.store import StatusStore
 from controlplane.ports import Clock, Stored
 
@@ -43,7 +43,7 @@ class Shelf:
         self._histories: dict[str, _Kept] = {}
 
     async def load(self, name: str) -> Stored | None:
-        """The newest state that was heard of; raises `WorldError` for a status that is broken."""
+        """The newest state that was heard of; raises `ExternalError` for a status that is broken."""
         object_ = self._canaries.get(self._namespace, name)
         if object_ is None:
             self._readers.pop(name, None)
@@ -80,15 +80,15 @@ class Shelf:
         try:
             await self._store.ask(name, request)
         except NotFound as error:
-            raise Refused(404, "No such rollout", f"{name} was deleted just now: nothing was asked.") from error
+            raise HttpProblem(404, "No such rollout", f"{name} was deleted just now: nothing was asked.") from error
         except api.Rejected as error:
-            raise Refused(403, "Not allowed", f"{error}. {ROLES} Nothing was asked.") from error
+            raise HttpProblem(403, "Not allowed", f"{error}. {ROLES} Nothing was asked.") from error
 
     async def _written(self, name: str, attempt: int) -> dict[str, Event]:
         """What is kept beside the status; nothing for people who may not read that."""
         try:
-            return {event.id: event for event in await Books(self._kube, self._namespace).read(name, attempt)}
+            return {event.id: event for event in await EventLog(self._kube, self._namespace).read(name, attempt)}
         except Unavailable:
             raise
-        except WorldError:
+        except ExternalError:
             return {}

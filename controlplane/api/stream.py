@@ -17,7 +17,7 @@ from pydantic_core import to_json
 from canary.errors import SerinusError
 from canary.rollout import Event
 from controlplane.api.event_view import told
-from controlplane.api.pace import Pace
+from controlplane.api.stream_throttle import StreamThrottle
 from controlplane.ports import Stored
 from controlplane.readmodel.directory import RolloutHandle
 from controlplane.readmodel.state import State, state_at
@@ -63,12 +63,12 @@ Queue = asyncio.Queue[tuple[tuple[int, int] | None, bytes] | None]
 """Messages, those of events with their attempt and number; None ends the stream."""
 
 
-class Channel:
+class StreamChannel:
     """One rollout's listeners and the task that reads for them."""
 
-    def __init__(self, place: RolloutHandle, now: Callable[[], float], pace: Pace | None = None) -> None:
+    def __init__(self, place: RolloutHandle, now: Callable[[], float], pace: StreamThrottle | None = None) -> None:
         """`pace`: shared by all channels of a server."""
-        self._place, self._now, self._pace = place, now, pace or Pace()
+        self._place, self._now, self._pace = place, now, pace or StreamThrottle()
         self._listeners: set[Queue] = set()
         self._task: asyncio.Task[None] | None = None
         self._told = (0, 0)
@@ -184,14 +184,14 @@ class Channel:
         return state_at(self._place, stored, self._now())
 
 
-class Hub:
+class StreamHub:
     """All channels by rollout, and by what of it is shown."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         """`now`: seconds since the epoch."""
         self._now = now
-        self._channels: dict[RolloutHandle, Channel] = {}
-        self._pace = Pace()
+        self._channels: dict[RolloutHandle, StreamChannel] = {}
+        self._pace = StreamThrottle()
         self._closed = False
         self._followers: Counter[str] = Counter()
         """Open streams by sender."""
@@ -213,7 +213,7 @@ class Hub:
             self._followers -= Counter({sender: 1})
 
     async def _follow(self, place: RolloutHandle, last: str) -> AsyncGenerator[bytes]:
-        channel = self._channels.setdefault(place, Channel(place, self._now, self._pace))
+        channel = self._channels.setdefault(place, StreamChannel(place, self._now, self._pace))
         self._pace.followed = self.followed
         try:
             async with aclosing(channel.listen(last)) as messages:

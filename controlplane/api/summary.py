@@ -119,7 +119,7 @@ def by_need(line: Summary) -> tuple[bool, int, str]:
     return line.finished, _URGENT.get(line.phase, 3 if line.running else 2), line.id
 
 
-class Lines:
+class SummaryLines:
     """The lines of all rollouts, each drawn at most once a second however many people ask."""
 
     def __init__(self, now: Callable[[], float]) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from canary.observation import HARMFUL, Verb
+from canary.snapshot import HARMFUL, Verb
 from controlplane.cli.person import os_user
 from controlplane.cli.share import SHARE, complete_shares
 from controlplane.cli.stored import found, named
@@ -74,8 +74,8 @@ def far_of(flags: Mapping[str, Any]) -> Far:
 
 def _confirm(target: str, state: Path | None, verb: Verb, far: Far) -> None:
     """Say what will happen and ask whether it is meant; leaves where it is not."""
-    from canary.observation import OperatorRequest
     from canary.preview import preview
+    from canary.snapshot import OperatorRequest
     from controlplane.adapters.system_clock import SystemClock
 
     here, now = found(target, state), SystemClock().now()
@@ -92,7 +92,7 @@ def somebody_sits_there() -> bool:
 
 def _ask(target: str, state: Path | None, verb: Verb, far: Far) -> tuple[int, str]:
     """Exit code and sentence."""
-    from canary.errors import BadInput, SpecError, WorldError
+    from canary.errors import BadInput, ExternalError, SpecError
     from controlplane.cli.place import place_of
 
     try:
@@ -100,7 +100,7 @@ def _ask(target: str, state: Path | None, verb: Verb, far: Far) -> tuple[int, st
         return asyncio.run(_put(name, folder, verb, far))
     except (BadInput, SpecError) as error:
         return 2, str(error)
-    except WorldError as error:
+    except ExternalError as error:
         return 1, str(error)
 
 
@@ -108,7 +108,7 @@ async def _put(name: str, folder: Path, verb: Verb, far: Far) -> tuple[int, str]
     """Put the request and wait for its answer."""
     from secrets import token_hex
 
-    from canary.observation import OperatorRequest, request_id
+    from canary.snapshot import OperatorRequest, request_id
     from controlplane.adapters.sqlite_store import SqliteStore
     from controlplane.adapters.system_clock import SystemClock
 

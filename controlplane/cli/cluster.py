@@ -44,11 +44,11 @@ class Period(click.ParamType[float]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """The seconds; a usage error for anything else."""
-        from canary.spec.units import Unreadable, seconds
+        from canary.spec.units import UnreadableNumber, seconds
 
         try:
             read = float(value) if str(value).replace(".", "", 1).isdigit() else seconds(str(value))
-        except (Unreadable, ValueError):
+        except (UnreadableNumber, ValueError):
             self.fail(f"expected a duration such as 5s, got {value!r}", param, ctx)
         if not SHORTEST <= read <= LONGEST:
             self.fail(f"expected between {SHORTEST:g} and {LONGEST:g} seconds, got {value!r}", param, ctx)
@@ -274,11 +274,11 @@ class Log:
     """One line for each sentence, on standard error: JSON for a log store, or text."""
 
     def __init__(self, now: Callable[[], float], form: str) -> None:
-        from controlplane.view.lines import Lines
-        from controlplane.view.log import Log as Structured
+        from controlplane.view.lines import LineWriter
+        from controlplane.view.log import LogView as Structured
 
         self._log = Structured(sys.stderr, now) if form == "json" else None
-        self._lines = Lines(sys.stderr)
+        self._lines = LineWriter(sys.stderr)
         self.trace: Callable[[Key], str] = lambda _key: ""
         """The trace of a rollout that is being carried out."""
 

@@ -224,18 +224,20 @@ class Page:
 
     def __init__(self, output: str, log_format: str = "text") -> None:
         from controlplane.adapters.system_clock import SystemClock
-        from controlplane.view.lines import Lines
-        from controlplane.view.log import Log
+        from controlplane.view.lines import LineWriter
+        from controlplane.view.log import LogView
         from controlplane.view.marks import marks_for
         from controlplane.view.watcher import Once
 
         self._once: dict[str, Once] = defaultdict(Once)
         """What was told of each rollout: one that goes on after a change of plans tells its last event again."""
         self._json = output == "json"
-        self._lines = Lines(sys.stdout)
-        self._words = Lines(sys.stderr) if self._json else self._lines
+        self._lines = LineWriter(sys.stdout)
+        self._words = LineWriter(sys.stderr) if self._json else self._lines
         self._marks = marks_for(self._lines.encoding)
-        self._log = Log(sys.stderr if self._json else sys.stdout, SystemClock().now) if log_format == "json" else None
+        self._log = (
+            LogView(sys.stderr if self._json else sys.stdout, SystemClock().now) if log_format == "json" else None
+        )
         self.happened: Callable[[Event], None] = lambda _event: None
         """Who else hears of every event, such as a tracer."""
 

@@ -271,9 +271,9 @@ def _open(address: str, *, secret: bool) -> None:
 def _say_to_a_log(sentence: str, *, err: bool = False) -> None:
     """One line for a log store, where the other lines of this program go too."""
     from controlplane.adapters.system_clock import SystemClock
-    from controlplane.view.log import Log
+    from controlplane.view.log import LogView
 
-    Log(sys.stderr, SystemClock().now).say(sentence)
+    LogView(sys.stderr, SystemClock().now).say(sentence)
 
 
 def _has_browser() -> bool:

@@ -38,7 +38,7 @@ def command(output: str, rps: float, state: Path | None, by_git: bool) -> None:
     Starts a small model server twice, a real Envoy before them, and sends them requests. Nothing else on this machine
     is touched, and nothing is left running.
     """
-    from canary.errors import BadInput, WorldError
+    from canary.errors import BadInput, ExternalError
     from controlplane.adapters.state_dir import default_state_folder
 
     if isinstance(sys.stdout, TextIOWrapper):
@@ -49,7 +49,7 @@ def command(output: str, rps: float, state: Path | None, by_git: bool) -> None:
     except* BadInput as errors:
         complain(errors)
         code = BAD_INPUT
-    except* WorldError as errors:
+    except* ExternalError as errors:
         complain(errors)
     raise SystemExit(code)
 
@@ -60,9 +60,9 @@ async def _run(output: str, rps: float, state: Path, *, by_git: bool) -> int:
     from controlplane.demo.git import GitDemo
     from controlplane.demo.play import Demo, held_world
     from controlplane.demo.story import told
-    from controlplane.view.lines import Lines
+    from controlplane.view.lines import LineWriter
 
-    say = Lines(sys.stderr if output == "json" else sys.stdout).write
+    say = LineWriter(sys.stderr if output == "json" else sys.stdout).write
     _cancel_on_signals(asyncio.current_task())
     try:
         async with held_world(state) as world, asyncio.timeout(PATIENCE):

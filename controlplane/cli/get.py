@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from controlplane.cli.shape import Shape, must_have_an_end, show, watched
+from controlplane.cli.shape import OutputShape, must_have_an_end, show, watched
 from controlplane.cli.signals import INTERRUPTED
-from controlplane.cli.stored import Found, again, code_of, find, named
+from controlplane.cli.stored import StoredRollout, again, code_of, find, named
 
 if TYPE_CHECKING:
     from canary.weights import Arm
@@ -29,7 +29,7 @@ BACK = "{name} is carried out again."
 
 @click.command("get")
 @named
-@watched(Shape("screen", "json", "yaml", "name"), "its last event")
+@watched(OutputShape("screen", "json", "yaml", "name"), "its last event")
 def command(target: str, state: Path | None, watch: bool, output: str) -> None:
     """Show one rollout: traffic, stages, gates with both variants' values, why, and what is next.
 
@@ -67,7 +67,7 @@ async def _shown(target: str, state: Path | None, said: str, clock: "Clock", *, 
     return 0
 
 
-def _print(here: Found, said: str, now: float) -> None:
+def _print(here: StoredRollout, said: str, now: float) -> None:
     from controlplane.view.model import picture
     from controlplane.view.still import still
 
@@ -79,14 +79,14 @@ def _print(here: Found, said: str, now: float) -> None:
         click.echo(NOBODY.format(name=here.name), err=True)
 
 
-async def _watch(here: Found, said: str, clock: "Clock", output: str) -> int:
+async def _watch(here: StoredRollout, said: str, clock: "Clock", output: str) -> int:
     """Feed a view until the rollout has ended. A rollout that takes this one's place is followed on."""
     looked, carried = here.looked(clock.now()), True
 
     def rates(_totals: object) -> "Mapping[Arm, float]":
         return looked.rates
 
-    def view_of(here: Found) -> "Watcher":
+    def view_of(here: StoredRollout) -> "Watcher":
         return open_watcher(
             "json" if output == "json" else "text",
             sys.stdout,
@@ -120,6 +120,6 @@ async def _watch(here: Found, said: str, clock: "Clock", output: str) -> int:
         view.close()
 
 
-def _hint(here: Found, said: str) -> str:
+def _hint(here: StoredRollout, said: str) -> str:
     """What a person can do now, in commands to copy."""
     return "" if here.rollout.finished else NEXT.format(target=said)

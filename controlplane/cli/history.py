@@ -10,9 +10,9 @@ import click
 
 from controlplane.cli.printing import print_history, print_status, print_why
 from controlplane.cli.seconds import SECONDS
-from controlplane.cli.shape import Shape
+from controlplane.cli.shape import OutputShape
 from controlplane.cli.signals import INTERRUPTED, waiting_for
-from controlplane.cli.stored import Found, again, found, named
+from controlplane.cli.stored import StoredRollout, again, found, named
 
 CODES = {"promoted": 0, None: 0}
 TIMED_OUT = 3
@@ -31,7 +31,7 @@ def history(target: str, state: Path | None, attempt: int | None, output: str) -
 @named
 @click.option("--wait", is_flag=True, help="Wait until the rollout has ended.")
 @click.option("--timeout", type=SECONDS, metavar="TIME", help="With --wait: for so long at most, such as 10m.")
-@click.option("-o", "--output", type=Shape("text", "json"), default="text", help="json: its last event.")
+@click.option("-o", "--output", type=OutputShape("text", "json"), default="text", help="json: its last event.")
 def status(target: str, state: Path | None, wait: bool, timeout: float | None, output: str) -> None:
     """Say where a rollout is, and why; with --wait, how it ended. TARGET is its name or its canary.yml.
 
@@ -63,7 +63,7 @@ def why(target: str, state: Path | None) -> None:
     print_why(found(target, state))
 
 
-async def _ended(here: Found, patience: float | None) -> Found:
+async def _ended(here: StoredRollout, patience: float | None) -> StoredRollout:
     """The rollout at its end, or as it is when so many seconds have passed (None: for ever)."""
     from contextlib import suppress
 

@@ -13,9 +13,9 @@ import click
 
 from canary import judge
 from canary.errors import BadInput, SpecError
-from canary.judge import Block, JudgeConfig, JudgeState
+from canary.judge import Increments, JudgeConfig, JudgeState
 from canary.spec.models import CanarySpec
-from canary.verdict import Answer, GateVerdict, Judgement
+from canary.verdict import GateAnswer, GateVerdict, Judgement
 from controlplane.block_lines import BlockLines
 from controlplane.spec_files import load
 
@@ -52,10 +52,10 @@ def _judge_lines(spec: CanarySpec) -> bool:
         block = lines.read(number, text)
         state = judge.update(config, state, block)
         answer, found = _answer(config, state, block)
-        failed = failed or answer is Answer.FAIL
+        failed = failed or answer is GateAnswer.FAIL
         line = {
             "t": block.t,
-            "verdict": Answer.FAIL if failed else answer,
+            "verdict": GateAnswer.FAIL if failed else answer,
             "gates": [_gate(gate) for gate in found.gates],
         }
         if found.problem:
@@ -65,11 +65,11 @@ def _judge_lines(spec: CanarySpec) -> bool:
     return failed
 
 
-def _answer(config: JudgeConfig, state: JudgeState, block: Block) -> tuple[Answer, Judgement]:
+def _answer(config: JudgeConfig, state: JudgeState, block: Increments) -> tuple[GateAnswer, Judgement]:
     """The answer for the block's stage. History is never passed: there is no canary in it."""
     found = judge.read(config, state, stage=block.stage, now=block.t)
-    history = block.t < 0 and found.answer is Answer.PASS
-    return (Answer.WAIT if history else found.answer), found
+    history = block.t < 0 and found.answer is GateAnswer.PASS
+    return (GateAnswer.WAIT if history else found.answer), found
 
 
 def _gate(verdict: GateVerdict) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from controlplane.cli.printing import print_differences
-from controlplane.cli.shape import Shape, show
+from controlplane.cli.shape import OutputShape, show
 from controlplane.cli.stored import all_of, folders_in, found, named
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ WIDE = ("STABLE", "CANARY", "ATTEMPT", "REVISION")
 
 @click.command("list")
 @click.option("--state", type=click.Path(path_type=Path, file_okay=False), help="Folder with folders of rollouts.")
-@click.option("-o", "--output", type=Shape("table", "wide", "json", "yaml", "name"), default="table", help="How.")
+@click.option("-o", "--output", type=OutputShape("table", "wide", "json", "yaml", "name"), default="table", help="How.")
 @click.option("--no-headers", is_flag=True, help="Leave the line of headings out.")
 def listed(state: Path | None, output: str, no_headers: bool) -> None:
     """List the rollouts on this machine, those that may need somebody first."""

@@ -11,7 +11,7 @@ import click
 
 from controlplane.profiles.commands.options import ProfileCommand
 from profiles.errors import Malformed
-from profiles.recipe import METHODS, Recipe
+from profiles.recipe import METHODS, QuantizationRecipe
 
 SAFE = re.compile(r"[\w./:@+-]*")
 """Characters that names and addresses may have: they go into shell lines."""
@@ -88,7 +88,7 @@ def documents(model: str, method: str, revision: str, dataset: str, **options: A
     for name, value in {"model": model, "revision": revision, "dataset": dataset, **options}.items():
         if isinstance(value, str) and not SAFE.fullmatch(value):
             raise Malformed(f"{name}: {value!r} has characters that do not belong into a name or address")
-    return workflow(Pipeline(recipe=Recipe(model, method, revision, dataset), **options))
+    return workflow(Pipeline(recipe=QuantizationRecipe(model, method, revision, dataset), **options))
 
 
 def text_of(found: list[dict[str, Any]]) -> str:

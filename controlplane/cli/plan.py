@@ -16,7 +16,7 @@ from controlplane.cli.share import SHARE
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from canary.observation import Counters
+    from canary.snapshot import Counters
     from canary.spec.models import ModelCanary
     from controlplane.forecast import Forecast, GpuForecast, StageForecast
     from profiles.catalogue import Catalogue
@@ -65,7 +65,7 @@ def command(
     through, 1 it does not (a gate cannot be decided with this traffic), 2 bad input, or a variant that cannot run on
     its GPUs.
     """
-    from canary.errors import BadInput, SpecError, WorldError
+    from canary.errors import BadInput, ExternalError, SpecError
     from controlplane.forecast import forecast
     from controlplane.profiles.sources import catalogue
     from profiles.errors import ProfileError
@@ -80,7 +80,7 @@ def command(
     if prometheus is not None:
         try:
             past = _past(plan, prometheus, namespace or plan.metadata.namespace or "default", interval)
-        except WorldError as error:
+        except ExternalError as error:
             click.echo(f"{error}\nNothing was forecast.", err=True)
             raise SystemExit(1) from error
     result = forecast(plan, rps=rps, noise=noise, rated=rated, seed=seed, known=known, past=past)

@@ -12,7 +12,7 @@ import click
 from controlplane.profiles import quantizer
 from controlplane.profiles.commands.options import ProfileCommand, print_json
 from profiles.errors import Malformed
-from profiles.recipe import METHODS, Recipe
+from profiles.recipe import METHODS, QuantizationRecipe
 
 NEEDED = {
     "bitsandbytes": ("torch", "transformers", "bitsandbytes", "accelerate"),
@@ -54,7 +54,7 @@ def command(
     The artefact carries its recipe, digests and, with --text, its perplexity before and after in
     serinus-artifact.json. bitsandbytes works on a CPU for small models; the others want a GPU.
     """
-    recipe = Recipe(model, method, revision, dataset, samples)
+    recipe = QuantizationRecipe(model, method, revision, dataset, samples)
     if render == "recipe":
         print_json(recipe.as_json())
         return

@@ -228,7 +228,7 @@ async def _read(name: str, folder: Path, attempt: int | None) -> Recorded:
 
 def _own_plan(recorded: Recorded) -> "ModelCanary":
     """The plan that it was recorded under."""
-    from canary.errors import BadInput, WorldError
+    from canary.errors import BadInput, ExternalError
     from canary.frame import Begun
     from canary.replay import NoRecording
     from canary.spec.stored import from_text
@@ -238,7 +238,7 @@ def _own_plan(recorded: Recorded) -> "ModelCanary":
         raise NoRecording("it does not begin with the rollout's beginning")
     try:
         return from_text(first.plan)
-    except WorldError as error:
+    except ExternalError as error:
         raise BadInput(f"In the recording: {error}") from error
 
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from canary.observation import Seen
     from canary.rollout import Event
+    from canary.snapshot import Snapshot
     from canary.spec.models import CanarySpec
     from controlplane.ports import Stored
     from controlplane.readmodel.state import State
@@ -46,7 +46,7 @@ class Subject:
     stored: "Stored"
     spec: "CanarySpec"
     """The plan that is carried out."""
-    seen: "Seen"
+    seen: "Snapshot"
     live: "Live | None"
     """The last look of its own process; None where there is none."""
     variants: Mapping[str, Mapping[str, Any]]

@@ -132,14 +132,14 @@ async def _run(
     from controlplane.adapters.system_clock import SystemClock
     from controlplane.program import Audience, Controls, Serving, run_rollout
     from controlplane.view.jsonl import JsonLines
-    from controlplane.view.log import Log, LogWatcher
+    from controlplane.view.log import LogView, LogWatcher
     from controlplane.view.watcher import open_watcher
 
     clock, controls, name = SystemClock(), Controls(), plan.metadata.name
     view: Watcher
     if log_format == "json":
         events = JsonLines(sys.stdout) if output == "json" else None
-        view = LogWatcher(Log(sys.stderr if events else sys.stdout, clock.now), name, events)
+        view = LogWatcher(LogView(sys.stderr if events else sys.stdout, clock.now), name, events)
     else:
         hint = "put everything back: Ctrl-C"
         view = open_watcher(output, sys.stdout, plan.spec, now=clock.now, revision=revision(plan), hint=hint)

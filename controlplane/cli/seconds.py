@@ -15,10 +15,10 @@ class Seconds(click.ParamType[float]):
         try:
             return max(float(value), 0.0)
         except ValueError:
-            from canary.spec.units import Unreadable, seconds
+            from canary.spec.units import UnreadableNumber, seconds
         try:
             return seconds(str(value))
-        except Unreadable:
+        except UnreadableNumber:
             self.fail(f"expected a time such as 30s or 10m, got {value!r}", param, ctx)
 
 

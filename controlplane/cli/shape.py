@@ -23,7 +23,7 @@ _KUBECTLS_OWN = (
 )
 
 
-class Shape(click.ParamType[str]):
+class OutputShape(click.ParamType[str]):
     """How to print: one of some words."""
 
     name = "output"
@@ -61,7 +61,7 @@ class Shape(click.ParamType[str]):
         return [CompletionItem(each) for each in self.words if each.startswith(incomplete)]
 
 
-def watched(shape: Shape, shown: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def watched(shape: OutputShape, shown: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """The options of `get`: `watch`, and `output` in one of these shapes. `shown`: what json and yaml are of."""
 
     def with_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -23,11 +23,11 @@ class Share(click.ParamType[float]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """The share, from 0 to 1; a usage error for anything else."""
-        from canary.spec.units import Unreadable, share
+        from canary.spec.units import UnreadableNumber, share
 
         try:
             return share(value)
-        except Unreadable as error:
+        except UnreadableNumber as error:
             self.fail(str(error), param, ctx)
 
 

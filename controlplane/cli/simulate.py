@@ -29,11 +29,11 @@ class Duration(click.ParamType[float]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Seconds, more than none."""
-        from canary.spec.units import Unreadable, seconds
+        from canary.spec.units import UnreadableNumber, seconds
 
         try:
             length = seconds(value)
-        except Unreadable as error:
+        except UnreadableNumber as error:
             self.fail(str(error), param, ctx)
         if length <= 0:
             self.fail(f"expected a duration above zero, got {value}", param, ctx)

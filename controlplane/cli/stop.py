@@ -20,7 +20,7 @@ def command(file: Path, state: Path | None, settings: Path | None, *, now: bool)
     New clients are refused at once. Open requests are finished first, for as long as the plan's drain (5m) at most.
     """
     from canary.drain import longest
-    from canary.errors import BadInput, SpecError, WorldError
+    from canary.errors import BadInput, ExternalError, SpecError
     from controlplane import spec_files
     from controlplane.adapters.state_dir import default_state_folder
     from controlplane.program import stop_all
@@ -32,7 +32,7 @@ def command(file: Path, state: Path | None, settings: Path | None, *, now: bool)
     except (BadInput, SpecError) as error:
         click.echo(str(error), err=True)
         raise SystemExit(2) from error
-    except WorldError as error:
+    except ExternalError as error:
         click.echo(str(error), err=True)
         raise SystemExit(1) from error
     click.echo(f"Stopped what was serving from {folder}.")

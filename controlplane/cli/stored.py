@@ -27,7 +27,7 @@ AGAIN = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Found(RolloutRecord):
+class StoredRollout(RolloutRecord):
     """A rollout of this machine."""
 
     name: str
@@ -51,7 +51,7 @@ def named(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.argument("target", shell_complete=complete_names)(command)
 
 
-def found(target: str, state: Path | None, attempt: int | None = None) -> Found:
+def found(target: str, state: Path | None, attempt: int | None = None) -> StoredRollout:
     """The rollout that is meant; leaves with exit code 2 where there is none, 1 where it cannot be read."""
     from canary.errors import SerinusError
 
@@ -69,7 +69,7 @@ def code_of(error: "SerinusError") -> int:
     return 2 if isinstance(error, BadInput | SpecError) else 1
 
 
-async def find(target: str, state: Path | None, attempt: int | None = None) -> Found:
+async def find(target: str, state: Path | None, attempt: int | None = None) -> StoredRollout:
     """The rollout that is meant. Raises `BadInput` where there is none, and `SpecError` for a file with faults."""
     from controlplane.cli.place import place_of
 
@@ -77,7 +77,7 @@ async def find(target: str, state: Path | None, attempt: int | None = None) -> F
     return await read(name, folder, attempt)
 
 
-async def read(name: str, folder: Path, attempt: int | None = None) -> Found:
+async def read(name: str, folder: Path, attempt: int | None = None) -> StoredRollout:
     """The rollout of this name in a state folder, as it is now."""
     from canary.errors import BadInput
     from controlplane.adapters.sqlite_store import SqliteStore
@@ -89,10 +89,10 @@ async def read(name: str, folder: Path, attempt: int | None = None) -> Found:
         await store.close()
     if stored is None or not events:
         raise BadInput(f"{name} has no such rollout in {folder}.")
-    return Found(stored, name, folder, events)
+    return StoredRollout(stored, name, folder, events)
 
 
-async def again(here: Found, say: Callable[[str], None]) -> Found:
+async def again(here: StoredRollout, say: Callable[[str], None]) -> StoredRollout:
     """The rollout a moment later. A store that cannot be read is told once, and waited for."""
     from canary.errors import Unavailable
 
@@ -127,12 +127,12 @@ async def all_of(folders: "Sequence[Path]", told: Callable[[str], None]) -> "lis
 
 def _is_readable(stored: "Stored", folder: Path, told: Callable[[str], None]) -> bool:
     """Whether its plan can be understood; where not, that is told."""
-    from canary.errors import WorldError
+    from canary.errors import ExternalError
     from canary.spec.stored import from_text
 
     try:
         from_text(stored.spec_text)
-    except WorldError as error:
+    except ExternalError as error:
         told(f"{stored.rollout.name} in {folder}: {error}")
         return False
     return True

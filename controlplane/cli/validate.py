@@ -12,13 +12,13 @@ from typing import Any
 
 import click
 
-from canary.edit import at_rest
 from canary.errors import BadInput, Fault, SpecError
 from canary.spec import Document, local_faults, revision
 from canary.spec.cluster import cluster_faults, cluster_notes, operator_notes
 from canary.spec.parse import in_order
 from canary.spec.reader import read
 from canary.spec.units import show_seconds, show_share
+from canary.yaml_edit import is_no_op
 from controlplane.adapters.cost_source import dollars_an_hour
 from controlplane.cli.catalogue import catalogue_option
 from controlplane.profiles.canary_check import checked
@@ -135,7 +135,7 @@ def _rests(file: str, error: SpecError) -> bool:
     if file == STANDARD_INPUT or {fault.path for fault in error.faults} - OF_REST:
         return False
     root, _ = read(read_source(file))
-    return root is not None and at_rest(root)
+    return root is not None and is_no_op(root)
 
 
 def _as_text(file: str, result: Result) -> str:

@@ -13,14 +13,14 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-from canary.edit import promoted, replace_values
-from canary.errors import WorldError
+from canary.errors import ExternalError
 from canary.rollout import Rollout
 from canary.spec.models import ModelCanary
 from canary.spec.parse import parse
+from canary.yaml_edit import promoted, replace_values
 from controlplane.adapters.sqlite_store import SqliteStore
 from controlplane.demo.play import Demo, OpenView
-from controlplane.demo.script import ACTS, LOADING, SPEED, Act
+from controlplane.demo.script import ACTS, LOADING, SPEED, ScriptedRollout
 from controlplane.demo.story import Scene
 from controlplane.gitops.follow import follow
 from controlplane.gitops.git import Git
@@ -38,7 +38,7 @@ WIDTH = 110
 
 
 @dataclass(frozen=True, slots=True)
-class CommittedAct(Act):
+class CommittedAct(ScriptedRollout):
     """An act that a commit brings."""
 
     text: str = ""
@@ -71,7 +71,7 @@ class GitDemo(Demo):
         self._audience = Audience(say=say)
         self._text = ""
 
-    async def play(self, acts: Sequence[Act] = ()) -> list[Scene]:
+    async def play(self, acts: Sequence[ScriptedRollout] = ()) -> list[Scene]:
         """Play the acts, each begun by a commit."""
         await asyncio.to_thread(self._git.prepare)
         await self._git.run("init", "--bare", "--quiet", "--template=", f"--initial-branch={self._there.branch}")
@@ -130,7 +130,7 @@ class GitDemo(Demo):
         finally:
             await store.close()
         if stored is None:
-            raise WorldError(f"{NAME} left no trace in {self._world}.")
+            raise ExternalError(f"{NAME} left no trace in {self._world}.")
         return stored.rollout
 
     async def _commit(self, text: str, subject: str) -> str:

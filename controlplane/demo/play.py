@@ -13,16 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from canary.format import share
-from canary.observation import Seen
 from canary.rollout import Event, Rollout
+from canary.snapshot import Snapshot
 from canary.spec.models import ModelCanary
 from controlplane.adapters.state_dir import locked
 from controlplane.adapters.system_clock import SystemClock
 from controlplane.demo import knobs
-from controlplane.demo.script import ACTS, MODEL, TROUBLE, Act
+from controlplane.demo.script import ACTS, MODEL, TROUBLE, ScriptedRollout
 from controlplane.demo.story import Counted, Scene, keys_of_the_end
 from controlplane.program import Audience, Serving, run_rollout, stop_all
-from controlplane.sample.load import Load, Stats
+from controlplane.sample.load import SampleLoad, Stats
 from controlplane.view.watcher import Watcher
 
 Extra = Callable[[Event], Mapping[str, Any]]
@@ -38,7 +38,7 @@ class Demo:
         self._open_view = open_view
         self._say = say
         self._clock = SystemClock()
-        self._load: Load | None = None
+        self._load: SampleLoad | None = None
         self._doors_open, self._stop_load = asyncio.Event(), asyncio.Event()
         self._users: asyncio.Task[None] | None = None
         self.numbers_from = ""
@@ -49,7 +49,7 @@ class Demo:
         """What became of all requests so far."""
         return self._load.stats if self._load else Stats()
 
-    async def play(self, acts: Sequence[Act] = ACTS) -> list[Scene]:
+    async def play(self, acts: Sequence[ScriptedRollout] = ACTS) -> list[Scene]:
         """Play the acts in order, as long as each ends as it should. Raises `WorldError` when this machine cannot."""
         scenes: list[Scene] = []
         async with asyncio.TaskGroup() as background:
@@ -62,7 +62,7 @@ class Demo:
                 self._users.cancel()  # nothing was ever served, and they would wait for ever
         return scenes
 
-    async def _act(self, act: Act, background: asyncio.TaskGroup) -> Scene:
+    async def _act(self, act: ScriptedRollout, background: asyncio.TaskGroup) -> Scene:
         plan = act.plan()
         before = copy.deepcopy(self.stats)
         self._say(f"{act.number} of {len(ACTS)}: {act.title}.")
@@ -82,7 +82,7 @@ class Demo:
             self.numbers_from = at.metrics
             trouble.replicas = at.replicas
 
-        def update(rollout: Rollout, seen: Seen) -> None:
+        def update(rollout: Rollout, seen: Snapshot) -> None:
             view.update(rollout, seen)
             if seen.stable.usable:
                 self._doors_open.set()
@@ -105,14 +105,14 @@ class Demo:
         host, _, port = address.rpartition(":")
         await self._doors_open.wait()  # knocking earlier would count as stable's failures
         await knobs.until_served(address)
-        self._load = Load(host, int(port), rate=self._rate, model=MODEL)
+        self._load = SampleLoad(host, int(port), rate=self._rate, model=MODEL)
         await self._load.run(self._stop_load)
 
 
 class Trouble:
     """Makes a canary sick once, at the moment that the script says."""
 
-    def __init__(self, act: Act, say: Callable[[str], None], now: Callable[[], float]) -> None:
+    def __init__(self, act: ScriptedRollout, say: Callable[[str], None], now: Callable[[], float]) -> None:
         self._act = act
         self._say = say
         self._now = now

@@ -22,7 +22,7 @@ TROUBLE_STAGE = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Act:
+class ScriptedRollout:
     """One rollout."""
 
     number: int
@@ -51,8 +51,10 @@ class Act:
 
 
 ACTS = (
-    Act(1, "v1", "v2", "v2 is a healthy new version", breaks=False, expected="promoted"),
-    Act(2, "v2", "v3", "v3 gets slow and starts to fail when it has 25 %", breaks=True, expected="rolled_back"),
+    ScriptedRollout(1, "v1", "v2", "v2 is a healthy new version", breaks=False, expected="promoted"),
+    ScriptedRollout(
+        2, "v2", "v3", "v3 gets slow and starts to fail when it has 25 %", breaks=True, expected="rolled_back"
+    ),
 )
 
 

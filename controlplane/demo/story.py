@@ -9,7 +9,7 @@ from canary.format import duration
 from canary.rollout import Rollout
 from canary.serial import rfc3339
 from canary.spec.models import CanarySpec
-from controlplane.demo.script import Act
+from controlplane.demo.script import ScriptedRollout
 from controlplane.sample.load import Stats
 from controlplane.view.text import clean
 
@@ -44,7 +44,7 @@ class Counted:
 class Scene:
     """One act as it went."""
 
-    act: Act
+    act: ScriptedRollout
     spec: CanarySpec
     rollout: Rollout
     counted: Counted

@@ -9,11 +9,11 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from canary.errors import BadInput, WorldError
+from canary.errors import BadInput, ExternalError
 from canary.evaluation.criterion import can_show, planned_drop
 from canary.evaluation.paired import design_of
-from canary.observation import EvaluationSeen, ShadowSeen
-from canary.verdict import Answer
+from canary.snapshot import EvaluationStatus, ShadowStatus
+from canary.verdict import GateAnswer
 from canary.weights import ARMS, Arm
 from controlplane.evaluation.answers import AnswerStore
 from controlplane.evaluation.endpoint import ChatEndpoint, open_http
@@ -22,7 +22,7 @@ from controlplane.evaluation.runner import EvaluationOutcome, Side, evaluate
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 2.0, 30.0
 """Before the evaluation asks a server again that gave no answer."""
-ORDER = (Answer.FAIL, Answer.WAIT, Answer.PASS)
+ORDER = (GateAnswer.FAIL, GateAnswer.WAIT, GateAnswer.PASS)
 
 
 class LocalRehearsal:
@@ -57,18 +57,18 @@ class LocalRehearsal:
 
     async def mirror(self, share: float) -> None:
         """This machine copies no requests."""
-        raise WorldError("This machine copies no requests; the plan should not have been accepted.")
+        raise ExternalError("This machine copies no requests; the plan should not have been accepted.")
 
-    async def seen(self) -> tuple[EvaluationSeen | None, ShadowSeen | None]:
+    async def seen(self) -> tuple[EvaluationStatus | None, ShadowStatus | None]:
         """The result, or what it waits for."""
         if self._task is None:
             return None, None
         if self._outcome is None:
-            return EvaluationSeen(self._now(), problem=self._problem), None
+            return EvaluationStatus(self._now(), problem=self._problem), None
         verdict = self._outcome.verdict
         first = sorted(verdict.criteria, key=lambda each: ORDER.index(each.verdict))
         return (
-            EvaluationSeen(
+            EvaluationStatus(
                 self._now(),
                 done=True,
                 canary={each.metric: each.canary for each in verdict.criteria if each.canary is not None},

@@ -7,7 +7,7 @@ so is for the judge to say. Knows failures and latencies; gauges, KPIs and peopl
 
 from collections.abc import Mapping
 
-from canary.observation import Counters, HistogramCounts, PodCounters
+from canary.snapshot import Counters, HistogramCounts, PodCounters
 
 ENOUGH = 5.0
 """Requests that are imagined beside the new ones, all as they were before: one slow answer among two is no alarm."""

@@ -6,7 +6,7 @@ is the one with the traffic: before a rollout that is all of it. Judges nothing.
 
 from collections.abc import Sequence
 
-from canary.observation import Counters
+from canary.snapshot import Counters
 from canary.spec.models import Gate, ModelCanary, Variant
 from canary.weights import ARMS
 from controlplane.adapters.bounded_http import BoundedHttp
@@ -16,7 +16,7 @@ from controlplane.evidence.history import history
 from controlplane.evidence.metric_locations import Labels, MetricLocations, RouteSlot
 from controlplane.evidence.shared_prometheus import MOST_BYTES
 from controlplane.kubernetes import names
-from controlplane.reconcile.past import history_before
+from controlplane.reconcile.baseline_history import history_before
 
 ANSWER_WITHIN_S = 10.0
 SINCE_EVER = float("-inf")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from canary.errors import WorldError
+from canary.errors import ExternalError
 from canary.format import duration
 from controlplane.kubernetes.api import Kube, NotFound, Object, Resource
 from controlplane.kubernetes.resources import (
@@ -97,7 +97,7 @@ async def of_cluster(kube: Kube, clock: Clock, *, namespace: str | None, gateway
 async def _safely(about: str, check: Callable[[], Awaitable[list[Check]]]) -> list[Check]:
     try:
         return await check()
-    except WorldError as error:
+    except ExternalError as error:
         return [Check(about, "problem", f"It could not be looked at: {error}", "See whether you may read it.")]
 
 

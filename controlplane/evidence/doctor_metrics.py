@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from itertools import pairwise
 from statistics import median
 
-from canary.errors import BadInput, WorldError
+from canary.errors import BadInput, ExternalError
 from canary.format import duration
 from canary.spec.sources import PROFILES, asked_names
 from controlplane.adapters.bounded_http import BoundedHttp
@@ -38,13 +38,13 @@ async def of_metrics(url: str | None, clock: Clock, *, namespace: str | None, ac
         ]
     try:
         credentials = Credentials(access, url)
-    except (BadInput, WorldError) as error:
+    except (BadInput, ExternalError) as error:
         return [Check("Prometheus", "problem", str(error), "Correct the options that begin with --prometheus.")]
     http = BoundedHttp(tls=credentials.tls, headers=credentials.headers)
     api = PrometheusApi(url, seconds=SECONDS, http=http)
     try:
         return await _looked(api, Discovery(api), clock, namespace)
-    except WorldError as error:
+    except ExternalError as error:
         return [Check("Prometheus", "problem", str(error), "See its address, and whether it is reached from here.")]
     finally:
         await api.close()

@@ -11,7 +11,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any
 
-from canary.errors import WorldError
+from canary.errors import ExternalError
 from canary.spec.models import Gate
 from canary.weights import Arm
 from controlplane.adapters.prometheus_api import PrometheusApi
@@ -19,7 +19,7 @@ from controlplane.adapters.prometheus_gates import OwnNumbers, arms_by_name, own
 from controlplane.adapters.prometheus_series import PrometheusSeries
 
 Spawn = Callable[[Coroutine[Any, Any, None]], object]
-Answer = list[PrometheusSeries] | WorldError
+Answer = list[PrometheusSeries] | ExternalError
 
 
 LONGEST_QUERY_S = 3.0
@@ -121,7 +121,7 @@ class GateQueryRunner:
         seconds = min(self._api.seconds, LONGEST_QUERY_S)
         try:
             self._answers[query] = await self._api.query(query, seconds=seconds, most_bytes=MOST_BYTES_OF_A_QUERY)
-        except WorldError as error:
+        except ExternalError as error:
             self._answers[query] = error
         finally:
             self._asked.discard(query)
@@ -132,7 +132,7 @@ class GateQueryRunner:
 def read(gates: Iterable[Gate], answers: Mapping[str, Answer], names: Mapping[Arm, str]) -> OwnNumbers:
     """What the answers say of those gates that bring PromQL of their own."""
     asking = [gate for gate in gates if gate.asks]
-    late = WorldError("its query has not been answered yet")
+    late = ExternalError("its query has not been answered yet")
     return own_numbers([(gate, answers.get(query_of(gate), late)) for gate in asking], arms_by_name(names))
 
 

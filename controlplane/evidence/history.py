@@ -8,8 +8,8 @@ import asyncio
 import math
 from collections.abc import Mapping, Sequence
 
-from canary.errors import WorldError
-from canary.observation import Counters
+from canary.errors import ExternalError
+from canary.snapshot import Counters
 from canary.spec.models import Gate
 from canary.spec.sources import PROFILES
 from controlplane.adapters.prometheus_api import PrometheusApi
@@ -87,5 +87,5 @@ async def _answers(
     """What a gate's own query would have answered; nothing where that cannot be had, which costs nothing else."""
     try:
         return await readings(api, query_of(gate), moments, interval)
-    except WorldError:
+    except ExternalError:
         return {}

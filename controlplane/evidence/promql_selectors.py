@@ -14,7 +14,7 @@ from canary.spec import metrics
 from canary.spec.labels import labels_of
 from canary.spec.models import Gate
 from canary.spec.sources import PROFILES, Profile, Row, asked_names, by_label
-from canary.spec.units import Unreadable
+from canary.spec.units import UnreadableNumber
 from controlplane.evidence.metric_locations import EVERYWHERE, Labels, MetricLocations
 from controlplane.evidence.series_attribution import CLUSTER
 
@@ -70,7 +70,7 @@ def _feeds(gate: Gate) -> set[str]:
         return set()
     try:
         metric = metrics.find(gate.metric)
-    except Unreadable:
+    except UnreadableNumber:
         return {gate.metric}
     if metric.is_kpi:
         return {"kpi_events", "kpi_of"}

@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from canary.observation import InFlight, PodCounters
+from canary.snapshot import InFlight, PodCounters
 from canary.spec.labels import Labelled, Parts, Segments, gathered, labels_of
 from canary.spec.recipe import Recipe, SeriesId, is_number
 from canary.spec.samples import Pods, timed, with_empty_histograms

@@ -15,8 +15,8 @@ from traceback import clear_frames
 from typing import NamedTuple
 
 from canary import format as fmt
-from canary.errors import Unavailable, WorldError
-from canary.observation import Counters, clauses
+from canary.errors import ExternalError, Unavailable
+from canary.snapshot import Counters, clauses
 from canary.spec.sources import PROFILES
 from canary.staleness import STALE_INTERVALS
 from controlplane.adapters.answer_budget import Hold
@@ -95,7 +95,7 @@ class SharedPrometheus:
         self._listed = 0
         """Series in the answers of the last tick."""
         self._met_anew_at = float("-inf")
-        self._news: dict[Key, Counters | WorldError] = {}
+        self._news: dict[Key, Counters | ExternalError] = {}
         self._suspicion: dict[Key, float] = {}
         self._awaited: dict[Key, asyncio.Event] = {}
         """Set once a rollout is registered whose past somebody waits to read."""
@@ -155,8 +155,8 @@ class SharedPrometheus:
             raise Unavailable(f"Prometheus on {self.api.url} has not been asked yet.")
         news = self._news.get(key)
         if news is None:
-            raise WorldError("Nothing has been read for this rollout yet.")
-        if isinstance(news, WorldError):
+            raise ExternalError("Nothing has been read for this rollout yet.")
+        if isinstance(news, ExternalError):
             raise type(news)(str(news))
         silent = self._clock.now() - (self._answered_at or 0.0)
         if silent > self.window + self.period:
@@ -196,9 +196,9 @@ class SharedPrometheus:
             answers = await self._readings.taken(min(self.period / 4, LONGEST_PATIENCE_S))
             await self._publish([key for key, each in self._ledgers.items() if each.asks], told, answers)
 
-    async def _ask(self, questions: Mapping[Question, str]) -> tuple[dict[Question, WorldError], int]:
+    async def _ask(self, questions: Mapping[Question, str]) -> tuple[dict[Question, ExternalError], int]:
         """Take in the answers to these; why there are none to some, and how many series make no sense."""
-        failures: dict[Question, WorldError] = {}
+        failures: dict[Question, ExternalError] = {}
         senseless, self._listed = 0, 0
         with ExitStack() as stack:
             held = {each: stack.enter_context(self.api.budget.hold(each)) for each in questions}
@@ -219,11 +219,11 @@ class SharedPrometheus:
                     raise answer
         return failures, senseless
 
-    def _failure(self, error: Exception) -> WorldError:
+    def _failure(self, error: Exception) -> ExternalError:
         """Why a question has no answer of use."""
         if isinstance(error, TooLarge):
             return self.api.too_large(error)
-        return error if isinstance(error, WorldError) else _bug(error)
+        return error if isinstance(error, ExternalError) else _bug(error)
 
     def _note_time(self, now: float) -> None:
         due = now if self._due is None else self._due
@@ -253,7 +253,7 @@ class SharedPrometheus:
         async with self._few:
             return await self.api.newest(query, kept)
 
-    def _ask_apart(self, failures: Mapping[Question, WorldError]) -> None:
+    def _ask_apart(self, failures: Mapping[Question, ExternalError]) -> None:
         """Ask about each namespace by itself, where all together have too much: then it is that one's affair alone.
 
         What gateways count is asked of gateways alone, and nobody else can make it grow.
@@ -284,9 +284,9 @@ class SharedPrometheus:
         if crowded:
             self._series.forget(crowded)
 
-    def _look_at_slots(self) -> dict[Key, WorldError]:
+    def _look_at_slots(self) -> dict[Key, ExternalError]:
         """A place of which somebody else took possession begins a new replica. Answers whose places cannot be told."""
-        bugs: dict[Key, WorldError] = {}
+        bugs: dict[Key, ExternalError] = {}
         changed = []
         for key, ledger in self._ledgers.items():
             try:
@@ -333,8 +333,12 @@ class SharedPrometheus:
                 await asyncio.sleep(0)
 
     def _counters(
-        self, ledger: RolloutSeries, before: Counters | WorldError | None, told: "_Told", answers: Mapping[str, Answer]
-    ) -> Counters | WorldError:
+        self,
+        ledger: RolloutSeries,
+        before: Counters | ExternalError | None,
+        told: "_Told",
+        answers: Mapping[str, Answer],
+    ) -> Counters | ExternalError:
         places = ledger.places
         counting = {family_of(row) for row in PROFILES[places.profile] if row.feeds == "requests"}
         failures = {
@@ -367,16 +371,16 @@ class SharedPrometheus:
             ),
         )
 
-    def _nothing(self, ledger: RolloutSeries) -> WorldError:
+    def _nothing(self, ledger: RolloutSeries) -> ExternalError:
         where = f"Prometheus on {self.api.url}"
         if ledger.unusable:
-            return WorldError(f"{where} has no number for the requests of {ledger.places.route} (NaN or infinite).")
+            return ExternalError(f"{where} has no number for the requests of {ledger.places.route} (NaN or infinite).")
         if ledger.anything:
-            return WorldError(
+            return ExternalError(
                 f"{where} has no count of requests younger than {self.window:g} s for {ledger.places.route}: "
                 "it does not reach the proxy."
             )
-        return WorldError(
+        return ExternalError(
             f"{where} has no sample younger than {self.window:g} s for {ledger.places.route}: it scrapes nothing of it"
             f"{self._believed(ledger.places)}."
         )
@@ -392,9 +396,9 @@ class SharedPrometheus:
 class _Told(NamedTuple):
     """What is wrong with a tick besides series."""
 
-    failures: Mapping[Question, WorldError]
+    failures: Mapping[Question, ExternalError]
     """Questions without an answer of use, which concern everybody who needs them."""
-    bugs: Mapping[Key, WorldError]
+    bugs: Mapping[Key, ExternalError]
     """Rollouts whose places cannot be told."""
     senseless: int
     """Series that are none; nobody knows whose they are."""
@@ -409,8 +413,8 @@ def _without_frames(error: Exception) -> Exception:
     return error
 
 
-def _bug(error: Exception) -> WorldError:
-    return WorldError(f"A bug of ours keeps these numbers from being read, please report it: {error!r}.")
+def _bug(error: Exception) -> ExternalError:
+    return ExternalError(f"A bug of ours keeps these numbers from being read, please report it: {error!r}.")
 
 
 class SharedPrometheusSource:
@@ -421,7 +425,9 @@ class SharedPrometheusSource:
         self._key = key
 
     async def read(self) -> Counters:
-        """The counters of the last tick; raises `Unavailable` when Prometheus is down, `WorldError` without numbers."""
+        """The counters of the last tick; raises `Unavailable` when Prometheus is down,
+        `ExternalError` without numbers.
+        """
         return self._fleet.newest(self._key)
 
     async def between(self, start: float, end: float, most: int) -> list[Counters]:

@@ -6,8 +6,8 @@ Used by `router.py`, which does the writing. Looks only into caches, so two hund
 from collections.abc import Mapping
 from dataclasses import replace
 
-from canary.errors import WorldError
-from canary.observation import RouteSeen
+from canary.errors import ExternalError
+from canary.snapshot import RouteStatus
 from canary.spec.models import ModelCanary
 from canary.weights import ARMS, Arm, Weights
 from controlplane.gateway.claims import Claims
@@ -119,7 +119,7 @@ class CachedRoute:
         """The state of a route that was there a moment ago."""
         state = self.state()
         if state is None:
-            raise WorldError(f"{self.where} was deleted meanwhile")
+            raise ExternalError(f"{self.where} was deleted meanwhile")
         return state
 
     def in_force_for(self, state: RouteState) -> float:
@@ -132,19 +132,19 @@ class CachedRoute:
         now = self._clock.now()
         return tuple(index for index, slot in enumerate(state.slots) if now - slot.since < FRESH_S)
 
-    def seen(self, wanted: Weights | None) -> RouteSeen:
+    def seen(self, wanted: Weights | None) -> RouteStatus:
         """The weights in force, or why there are none; see `GatewayRouter.seen`."""
         now, state = self._clock.now(), self.state()
         if state is None:
             unknown = "does not exist" if self.complete else "has not been read yet"
-            return RouteSeen(now, None, f"{self.where} {unknown}")
+            return RouteStatus(now, None, f"{self.where} {unknown}")
         if not state.ours:
-            return RouteSeen(now, None, self.not_ours)
+            return RouteStatus(now, None, self.not_ours)
         if not state.in_force:
-            return RouteSeen(now, None, f"{self.where}: {state.problem}", self._meant(state.slots, wanted))
+            return RouteStatus(now, None, f"{self.where}: {state.problem}", self._meant(state.slots, wanted))
         weights = self._meant(state.slots, wanted)
         problem = state.problem if weights is not None else _shares(state.slots)
-        return RouteSeen(now, weights, f"{self.where}: {problem}" if problem else "")
+        return RouteStatus(now, weights, f"{self.where}: {problem}" if problem else "")
 
     def idle(self, arm: Arm) -> bool:
         """Whether nothing can reach the arm through the route any more; see `GatewayRouter.idle`."""

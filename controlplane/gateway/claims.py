@@ -1,7 +1,8 @@
 """Which routes claim which host names, kept up to date by the caches of routes, and who had a name first.
 
-One of these for an operator, made by `controlplane.operator.world`. A rollout asks before it begins, and at each pass
-while it runs: a name belongs to the namespace whose route had it first. Changes no route; `router.py` does.
+One of these for an operator, made by `controlplane.operator.cluster_environments`. A rollout asks before it begins, and
+at each pass while it runs: a name belongs to the namespace whose route had it first. Changes no route; `router.py`
+does.
 """
 
 from collections.abc import Callable, Iterator

@@ -9,8 +9,8 @@ a route that is not ours, nor any of KServe's.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from canary.errors import Conflict, WorldError
-from canary.observation import RouteSeen
+from canary.errors import Conflict, ExternalError
+from canary.snapshot import RouteStatus
 from canary.spec.models import ModelCanary
 from canary.weights import ALL_CANARY, Arm, Weights
 from controlplane.gateway.cached_route import CachedRoute
@@ -31,7 +31,7 @@ POLL_S = (0.01, 0.05)
 
 
 class GatewayRouter:
-    """The HTTPRoute of one rollout. Every method may raise `WorldError`; the route then stays as it is."""
+    """The HTTPRoute of one rollout. Every method may raise `ExternalError`; the route then stays as it is."""
 
     def __init__(
         self,
@@ -73,7 +73,7 @@ class GatewayRouter:
             if turn == self._turn:
                 self._moving = False
 
-    async def seen(self) -> RouteSeen:
+    async def seen(self) -> RouteStatus:
         """The weights in force: those of the route, once its gateway serves them; one in a million counts as nothing.
 
         Without a route, or before the gateway's word, there are none, and `problem` says why.
@@ -163,7 +163,7 @@ class GatewayRouter:
         if sight.object is None and (sight.complete or not await self._read_all()):
             await self._create()
             if weights.canary:
-                raise WorldError(
+                raise ExternalError(
                     f"{sight.where} was not there any more; "
                     f"it has been made again with everything on {sight.backends['stable'].variant}"
                 )
@@ -203,13 +203,13 @@ class GatewayRouter:
         """Return once the present route has been in force for so long; raise at the deadline."""
         for pause in _pauses():
             if turn != self._turn:
-                raise WorldError("other weights were asked for meanwhile")
+                raise ExternalError("other weights were asked for meanwhile")
             state = self._sight.known()
             if state.in_force and self._sight.in_force_for(state) >= seconds:
                 return
             if self._clock.now() >= deadline:
                 why = state.problem or f"gateway {'/'.join(self._sight.gateway)} has only just taken it"
-                raise WorldError(f"{self._sight.where} is written and not in force: {why}")
+                raise ExternalError(f"{self._sight.where} is written and not in force: {why}")
             await self._clock.sleep(pause)
 
     async def _give_it_a_moment(self, turn: int) -> None:

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from canary.errors import BadInput, Unavailable, WorldError
+from canary.errors import BadInput, ExternalError, Unavailable
 from canary.spec.source import printable
 from controlplane.gitops.branches import Branches
 from controlplane.gitops.commit_log import CommitInfo, read_log
@@ -107,7 +107,7 @@ class BareRepository:
         await self._tidy()
 
     async def fetch(self) -> str | None:
-        """The branch's newest commit; None while the repository has none at all. Raises `WorldError`."""
+        """The branch's newest commit; None while the repository has none at all. Raises `ExternalError`."""
         self.head = await self._fetch()
         if self._fetches >= TIDY_EVERY:
             await self._tidy()
@@ -122,7 +122,7 @@ class BareRepository:
                 if not others:
                     return None
                 last = f" Its newest commit was {self.head[:7]}." if self.head else ""
-                raise WorldError(
+                raise ExternalError(
                     f"The branch {self.remote.branch} is not in {self.remote.url} (any more).{last} Rollouts go on as "
                     f"they are until it is back."
                 )
@@ -138,7 +138,7 @@ class BareRepository:
             )
         except GitFailed as error:
             await asyncio.to_thread(self._remove_remains)
-            raise WorldError(f"{self.remote.url} cannot be read: {error}. Rollouts go on as they are.") from error
+            raise ExternalError(f"{self.remote.url} cannot be read: {error}. Rollouts go on as they are.") from error
 
     async def _tidy(self) -> None:
         """Pack what many small fetches and commits left, so that a store that lives for years stays small."""
@@ -161,7 +161,9 @@ class BareRepository:
         return True
 
     async def matching(self, commit: str, pattern: Pattern) -> tuple[Sequence[Blob], Sequence[SkippedEntry]]:
-        """The ordinary files that match, and what matches and is none. Raises `WorldError` where they are too many."""
+        """The ordinary files that match, and what matches and is none. Raises `ExternalError` where
+        they are too many.
+        """
         listed = await self._git.run("ls-tree", "-r", "-z", "--full-tree", commit)
         # A large tree is taken apart beside the loop, which may have a rollback to carry out.
         good, refused = await asyncio.to_thread(_taken_apart, listed, pattern, commit[:7], self.limits)
@@ -212,7 +214,9 @@ class BareRepository:
         return [facts.id for facts, _ in await read_log(self._git, f"--max-count={most}", commit, "--", path)]
 
     async def recent(self, commit: str, *, most: int = RECENT, notes: bool = False) -> Sequence[CommitInfo]:
-        """The newest commits, newest first; with our notes on them where these are asked for. Raises `WorldError`."""
+        """The newest commits, newest first; with our notes on them where these are asked for.
+        Raises `ExternalError`.
+        """
         if notes:
             await self.writer.fetch_notes()
         return [
@@ -256,7 +260,7 @@ class BareRepository:
 def _taken_apart(
     listed: bytes, pattern: Pattern, commit: str, limits: Limits
 ) -> tuple[list[tuple[str, str]], list[SkippedEntry]]:
-    """Path and id of the ordinary files that match, and what matches and is none. Raises `WorldError`."""
+    """Path and id of the ordinary files that match, and what matches and is none. Raises `ExternalError`."""
     good, refused = [], []
     entries = listed.decode("utf-8", "surrogateescape").split("\0")[:-1]
     _bounded(commit, len(entries), limits.files, "files")
@@ -277,7 +281,7 @@ def _taken_apart(
 
 def _bounded(commit: str, number: int, most: int, what: str) -> None:
     if number > most:
-        raise WorldError(
+        raise ExternalError(
             f"Commit {commit} has {number:,} {what}, more than the {most:,} that are looked through. "
             f"Rollouts go on as they are."
         )

@@ -6,7 +6,7 @@ left alone.
 
 from collections.abc import Callable
 
-from canary.errors import WorldError
+from canary.errors import ExternalError
 from controlplane.gitops.commit_log import CommitInfo, read_log
 from controlplane.gitops.commit_writer import CommitWriter, RepositoryReader
 from controlplane.gitops.git import Git, GitFailed, GitFailureKind
@@ -29,7 +29,7 @@ class Branches:
         """A branch whose one commit changes one file of `head` to `after`; answers its newest commit.
 
         One that says so already, on the same state of the file, stays as it is (`mark` knows our commit). Raises
-        `WorldError`.
+        `ExternalError`.
         """
         ref = f"refs/heads/{branch}"
         try:
@@ -38,10 +38,10 @@ class Branches:
                 return old
             return await self._writer.push(old, await self._writer.make(head, path, after, message), ref)
         except GitFailed as error:
-            raise WorldError(f"The branch {branch} is not in {self._git.remote.url} yet: {error}.") from error
+            raise ExternalError(f"The branch {branch} is not in {self._git.remote.url} yet: {error}.") from error
 
     async def drop(self, branch: str, mark: Callable[[CommitInfo], bool]) -> None:
-        """Take a branch away if its newest commit is still ours. Raises `WorldError`."""
+        """Take a branch away if its newest commit is still ours. Raises `ExternalError`."""
         ref = f"refs/heads/{branch}"
         try:
             old = await self._tip(ref)
@@ -49,7 +49,7 @@ class Branches:
                 await self._writer.push(old, "", ref)
         except GitFailed as error:
             if error.why is not GitFailureKind.MOVED:
-                raise WorldError(f"The branch {branch} is still in {self._git.remote.url}: {error}.") from error
+                raise ExternalError(f"The branch {branch} is still in {self._git.remote.url}: {error}.") from error
 
     async def _tip(self, ref: str) -> str:
         """The newest commit of a branch, fetched; nothing where there is no such branch."""

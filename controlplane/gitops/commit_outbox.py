@@ -9,9 +9,9 @@ pauses for as long as it takes. Where the host has an API, what the branch does 
 import asyncio
 from collections.abc import Callable, Mapping
 
-from canary.edit import CannotEdit
 from canary.errors import SerinusError
 from canary.rollout import Event, Rollout
+from canary.yaml_edit import CannotEdit
 from controlplane.backoff import Backoff
 from controlplane.gitops.bare_repository import BareRepository
 from controlplane.gitops.commit_statuses import CommitStatuses

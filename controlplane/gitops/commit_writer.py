@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from canary.errors import BadInput, Conflict, WorldError
+from canary.errors import BadInput, Conflict, ExternalError
 from canary.spec.source import printable, quoted
 from controlplane.gitops.commit_log import SECTION, CommitInfo
 from controlplane.gitops.git import Git, GitFailed, GitFailureKind, Limits
@@ -47,7 +47,7 @@ def parse_author(author: str, key: Path | None) -> CommitAuthor:
     return CommitAuthor(found["name"], found["mail"], key)
 
 
-class ProtectedBranch(WorldError):  # noqa: N818 - what the branch is
+class ProtectedBranch(ExternalError):  # noqa: N818 - what the branch is
     """The host does not let us push to the branch."""
 
 
@@ -91,8 +91,8 @@ class CommitWriter:
         """Push a commit that changes one file; answers its id, or the one that is there already (`mark` knows it).
 
         `change` gets the file as it is on the branch and answers it changed; None, like a file that is gone, means that
-        there is nothing to write any more, and so is the answer. Raises `WorldError`, and `Conflict` when others kept
-        pushing first, `ProtectedBranch` when the host lets nobody push to the branch.
+        there is nothing to write any more, and so is the answer. Raises `ExternalError`, and `Conflict` when others
+        kept pushing first, `ProtectedBranch` when the host lets nobody push to the branch.
         """
         for number in range(TRIES):
             head = await self._reader.fetch()
@@ -108,7 +108,7 @@ class CommitWriter:
                 return await self.push(head, await self.make(head, path, after, message), self.remote.ref)
             except GitFailed as error:
                 if error.why is not GitFailureKind.MOVED:
-                    kind = ProtectedBranch if error.why is GitFailureKind.REFUSED else WorldError
+                    kind = ProtectedBranch if error.why is GitFailureKind.REFUSED else ExternalError
                     raise kind(f"The commit for {path} is not in {self.remote.url} yet: {error}.") from error
             await asyncio.sleep(random.uniform(0, 0.05 * 2**number))  # noqa: S311 - spreads writers, hides nothing
         raise Conflict(f"The commit for {path} is not in {self.remote.url} yet: others pushed first {TRIES} times.")
@@ -143,15 +143,15 @@ class CommitWriter:
                 else:
                     return
         except GitFailed as error:
-            raise WorldError(f"The note on {commit[:7]} is not in {self.remote.url} yet: {error}.") from error
+            raise ExternalError(f"The note on {commit[:7]} is not in {self.remote.url} yet: {error}.") from error
         raise Conflict(f"The note on {commit[:7]} is not in {self.remote.url} yet: others pushed first {TRIES} times.")
 
     async def fetch_notes(self) -> None:
-        """Have the remote's notes here. Raises `WorldError`."""
+        """Have the remote's notes here. Raises `ExternalError`."""
         try:
             await self._remote_notes()
         except GitFailed as error:
-            raise WorldError(f"The notes of {self.remote.url} cannot be read: {error}.") from error
+            raise ExternalError(f"The notes of {self.remote.url} cannot be read: {error}.") from error
 
     async def _remote_notes(self) -> str:
         """The newest notes of the remote, fetched; nothing where there are none."""

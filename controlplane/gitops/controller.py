@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from canary.errors import BadInput, WorldError
+from canary.errors import BadInput, ExternalError
 from canary.quarantine import cause, condemned, variant_digest
 from canary.rollout import Reason, Rollout
 from canary.serial import rfc3339
@@ -69,7 +69,7 @@ class GitController:
         self._outbox = outbox
         self._say = say
         self._understand, self._retry = understand, retry
-        self.problem: WorldError | BadInput | None = None
+        self.problem: ExternalError | BadInput | None = None
         """Why the last look came to nothing; None where it did not."""
         self.complaints: Sequence[FileError] = ()
         """Files of the newest commit that are not used."""
@@ -106,7 +106,7 @@ class GitController:
         """Go on with one rollout; what is wrong with its store keeps none of the others waiting."""
         try:
             await self._fleet.resume(name, withdrawn_by=self._git_state.state.withdrawn.get(name, ""))
-        except (WorldError, BadInput) as error:
+        except (ExternalError, BadInput) as error:
             self._tell(f"store of {name}", f"{name}: {error}")
 
     async def once(self) -> bool:
@@ -118,7 +118,7 @@ class GitController:
                     await self._store.open()
                     self._opened = True
                 await self._sync()
-        except (WorldError, BadInput) as error:
+        except (ExternalError, BadInput) as error:
             self.problem = error
             self._tell("branch", str(error))
             return False
@@ -128,7 +128,7 @@ class GitController:
     async def ended(self, name: str, rollout: Rollout, spec_text: str, withdrawn: bool) -> None:
         """A rollout is over: what git has to know of it is noted down, then written by the outbox.
 
-        `spec_text`: the plan that it carried out, by now perhaps another than the newest. Raises `WorldError`, and
+        `spec_text`: the plan that it carried out, by now perhaps another than the newest. Raises `ExternalError`, and
         has changed nothing then.
         """
         began = rfc3339(rollout.began)
@@ -228,7 +228,7 @@ class GitController:
         """Take one file; what is wrong with its rollout's store keeps none of the others waiting."""
         try:
             await self._take(wanted, facts)
-        except (WorldError, BadInput) as error:
+        except (ExternalError, BadInput) as error:
             self._tell(f"store of {wanted.name}", f"{wanted.name}: {error}")
             return False
         return True

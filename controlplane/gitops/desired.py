@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
-from canary.edit import ARMS, at_rest, said
 from canary.errors import BugError, Fault, SpecError
 from canary.quarantine import variant_digest
 from canary.spec import Source, local_faults, parse_document, revision
@@ -21,6 +20,7 @@ from canary.spec.names import is_name
 from canary.spec.parse import Document, in_order
 from canary.spec.reader import Node, read
 from canary.spec.source import quoted
+from canary.yaml_edit import ARMS, is_no_op, raw_value
 from controlplane.adapters.cost_source import dollars_an_hour
 from controlplane.profiles.canary_check import checked
 from profiles.catalogue import builtin
@@ -74,7 +74,7 @@ def parse_file(
 ) -> DesiredRollout | FileError:
     """What one file wants. `faults_of` says what is wrong with a plan where it is to be carried out."""
     root, _ = read(Source(path, text))
-    if root is not None and at_rest(root):
+    if root is not None and is_no_op(root):
         name = _name_at_rest(root, settings)
         if name and not is_name(name):  # the form of a file with a plan in it is checked by its parser
             expected = "a name of at most 63 lower-case letters, digits, - and ., such as support-llm"
@@ -97,7 +97,7 @@ def parse_file(
 
 def arms_of(root: Node) -> str:
     """Digest of the two variants as a file writes them, the same for ever."""
-    written = [said(node) if (node := root.get(*path)) is not None else None for path in ARMS[form_of(root)]]
+    written = [raw_value(node) if (node := root.get(*path)) is not None else None for path in ARMS[form_of(root)]]
     return hashlib.sha256(json.dumps(written, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -6,8 +6,8 @@ nothing.
 
 from collections.abc import Callable
 
-from canary.edit import CannotEdit, Written, at_rest, promoted, put_back
 from canary.spec.reader import SIZE_LIMIT
+from canary.yaml_edit import CannotEdit, Written, is_no_op, promoted, rolled_back
 from controlplane.gitops.bare_repository import BareRepository
 from controlplane.gitops.commit_log import CommitInfo
 from controlplane.gitops.desired import arms_of
@@ -26,7 +26,7 @@ def edited(text: bytes, writing: PendingCommit, before: str | None) -> bytes | N
     decoded = _decoded(text)
     if decoded is None or _arms(decoded) != writing.arms:
         return None
-    after = promoted(decoded) if writing.kind == "promote" else put_back(decoded, before)
+    after = promoted(decoded) if writing.kind == "promote" else rolled_back(decoded, before)
     return f"{mark}{after}".encode()
 
 
@@ -59,7 +59,7 @@ def _arms(text: str) -> str:
 
 def _is_at_rest(text: str) -> bool:
     try:
-        return at_rest(Written.of(text).root)
+        return is_no_op(Written.of(text).root)
     except CannotEdit:
         return False
 

@@ -17,7 +17,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
-from canary.errors import BadInput, WorldError
+from canary.errors import BadInput, ExternalError
 from canary.spec.source import printable
 from controlplane.gitops.remote import Remote
 from controlplane.observability.counts import OPERATIONS, Counts, git_operations
@@ -139,7 +139,7 @@ REMOTE = ("fetch", "push", "ls-remote")
 """Commands that speak to the remote: those that are counted."""
 
 
-class GitFailed(WorldError):  # noqa: N818 - reads as what happened
+class GitFailed(ExternalError):  # noqa: N818 - reads as what happened
     """A call of git failed. `str()` is a clause in our words and git's; `why` is the kind."""
 
     def __init__(self, why: GitFailureKind, said: str) -> None:
@@ -187,14 +187,16 @@ class Git:
         self._counts = Counts(folder.parent / OPERATIONS)
 
     def prepare(self) -> None:
-        """Write the little program that hands git the token; it holds none itself. Raises `WorldError`, `BadInput`."""
+        """Write the little program that hands git the token; it holds none itself. Raises
+        `ExternalError`, `BadInput`.
+        """
         folder = self._askpass.parent
         try:
             private_folder(folder, ours=True)
             replace_file(self._askpass, ASKPASS)
             self._askpass.chmod(0o700)
         except OSError as error:
-            raise WorldError(f"The folder {folder} for git cannot be used: {error.strerror or error}.") from error
+            raise ExternalError(f"The folder {folder} for git cannot be used: {error.strerror or error}.") from error
 
     async def check(self) -> None:
         """Raises `BadInput` for a git so old that it would ignore our configuration without a word."""

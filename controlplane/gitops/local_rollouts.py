@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Protocol
 
 from canary.errors import SerinusError
-from canary.observation import Seen
 from canary.rollout import Event, Phase, Rollout
+from canary.snapshot import Snapshot
 from canary.spec import revision
 from canary.spec.models import ModelCanary
 from canary.spec.stored import from_text
@@ -192,7 +192,7 @@ class LocalRollouts:
         """One run; None where this machine could not do it, which is said."""
         given = self._audience(running.plan)
 
-        def update(rollout: Rollout, seen: Seen) -> None:
+        def update(rollout: Rollout, seen: Snapshot) -> None:
             given.update(rollout, seen)
             running.update(rollout, self._clock.now())
 

@@ -12,8 +12,8 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 
-from canary.edit import CannotEdit
 from canary.errors import SerinusError
+from canary.yaml_edit import CannotEdit
 from controlplane.gitops import markdown
 from controlplane.gitops.edits import DOES, edited, last_at_rest, mark_of
 from controlplane.gitops.git_state import PendingCommit, Proposal

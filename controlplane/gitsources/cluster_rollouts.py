@@ -9,9 +9,9 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
-from canary.errors import WorldError
-from canary.observation import OperatorRequest
+from canary.errors import ExternalError
 from canary.rollout import FINISHED, Event, Rollout
+from canary.snapshot import OperatorRequest
 from canary.spec.source import quoted
 from controlplane.gitops.desired import DesiredRollout, FileError
 from controlplane.gitops.git_state import GitStateStore, PlanOrigin
@@ -22,10 +22,10 @@ from controlplane.gitsources.resource import GitSource
 from controlplane.kubernetes.api import Conflict, Kube, NotFound, Object, Rejected
 from controlplane.kubernetes.cache import Cache
 from controlplane.kubernetes.resources import MODEL_CANARY
+from controlplane.operator.event_log import EventLog
 from controlplane.operator.finalizer import is_leaving
-from controlplane.operator.history import Books
-from controlplane.operator.reading import held_back
-from controlplane.operator.request import annotation_of
+from controlplane.operator.request_annotations import annotation_of
+from controlplane.operator.spec_reader import held_back
 from controlplane.operator.store import stored_in
 from controlplane.ports import Stored
 
@@ -123,13 +123,13 @@ class ClusterRollouts:
 
     async def history(self, name: str, rollout: Rollout) -> Sequence[Event]:
         """What happened in it: all that is kept, and what its state itself still has."""
-        books = Books(self._kube, self._source.namespace)
+        books = EventLog(self._kube, self._source.namespace)
         books.note(name, rollout.attempt, rollout.history)
         events = await books.read(name, rollout.attempt)
         return sorted(events, key=lambda event: event.seq)
 
     async def carry_out(self) -> None:
-        """Do everything that was noted down; what is refused is noted and tried again. Raises `WorldError`."""
+        """Do everything that was noted down; what is refused is noted and tried again. Raises `ExternalError`."""
         for name, manifest in list(self._pending.items()):
             if manifest is None:
                 await self._delete(name)
@@ -231,7 +231,7 @@ def _was_tried(manifest: Manifest, there: Object) -> bool:
     """Whether the operator holds this plan back since it, or what its canary runs, was tried and did not pass."""
     if (there.get("status") or {}).get("revision") == manifest.revision:
         return True
-    with suppress(WorldError):  # somebody wrote to the status; the operator says so
+    with suppress(ExternalError):  # somebody wrote to the status; the operator says so
         return manifest.plan is not None and bool(held_back(stored_in(there), manifest.plan, ""))
     return False
 

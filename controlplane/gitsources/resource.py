@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 from canary.dns import is_subdomain
 from canary.errors import BadInput
 from canary.spec.source import quoted
-from canary.spec.units import Unreadable, seconds
+from canary.spec.units import UnreadableNumber, seconds
 from controlplane.gitops.hosts.settings import GitSettings, Kind, Write
 from controlplane.gitops.paths import Pattern
 from controlplane.gitops.remote import Remote, address_of, remote
@@ -143,7 +143,7 @@ def read(object_: Object) -> GitSource:
 def _interval(written: Any) -> float:
     try:
         read_ = seconds(str(written))
-    except Unreadable as error:
+    except UnreadableNumber as error:
         raise BadInput(f"spec.interval: {error}.") from error
     if not SHORTEST <= read_ <= LONGEST:
         raise BadInput(f"spec.interval is {quoted(str(written))}; expected between 1s and 1h.")

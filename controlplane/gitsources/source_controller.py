@@ -13,7 +13,7 @@ from ipaddress import ip_address
 from typing import Any, NamedTuple
 from urllib.request import getproxies_environment
 
-from canary.errors import BadInput, Conflict, Unavailable, WorldError
+from canary.errors import BadInput, Conflict, ExternalError, Unavailable
 from canary.rollout import FINISHED
 from controlplane.adapters.dial_policy import Address, NotDialled, Reach
 from controlplane.backoff import Backoff
@@ -113,7 +113,7 @@ class SourceController:
         self._told: tuple[FileError, ...] = ()
 
     async def run(self) -> None:
-        """Follow until cancelled. Raises `WorldError` and `BadInput` where it cannot begin, or must not go on."""
+        """Follow until cancelled. Raises `ExternalError` and `BadInput` where it cannot begin, or must not go on."""
         means, source = self._means, self.source
         self._object = await means.kube.get(GIT_SOURCE, *source.key)
         status = status_in(self._object)
@@ -187,14 +187,14 @@ class SourceController:
         rejected = status.get("revision") in self._git_state.state.rejected.get(name, {})
         if not (rejected or status.get("phase") in _FINISHED or any(each.name == name for each in self._heard)):
             return False
-        with suppress(WorldError):  # somebody wrote to the status; the operator says so
+        with suppress(ExternalError):  # somebody wrote to the status; the operator says so
             if (stored := stored_in(object_)) is not None:
                 self._heard[Attempt(name, stored.rollout.attempt, stored.rollout.began)] = stored
         return True
 
     def _hear(self, object_: Object) -> None:
         """A rollout is in another phase: what the host shows of its commit follows."""
-        with suppress(WorldError):  # somebody wrote to the status; the operator says so
+        with suppress(ExternalError):  # somebody wrote to the status; the operator says so
             stored, name = stored_in(object_), object_["metadata"]["name"]
             events = [each for each in stored.rollout.history if each.event == "phase"] if stored is not None else []
             if events and self._outbox is not None:
@@ -220,7 +220,7 @@ class SourceController:
 
     async def _look(self, work: RunningSource) -> bool:
         """One look at the branch and at what came of it; answers whether all went well."""
-        problem: WorldError | BadInput | None = None
+        problem: ExternalError | BadInput | None = None
         try:
             await self._unlock(work.vault)
             await self._take_ends(work.controller)
@@ -230,7 +230,7 @@ class SourceController:
             await work.fleet.carry_out()
         except Conflict:
             raise
-        except (WorldError, BadInput) as error:
+        except (ExternalError, BadInput) as error:
             problem = error
             self._say(str(error))
         await self._show(work, problem)
@@ -273,7 +273,7 @@ class SourceController:
             if (text := self._git_state.text()) != status.get("state"):
                 await self._write({**status, "state": text})
 
-    async def _show(self, work: RunningSource, problem: WorldError | BadInput | None) -> None:
+    async def _show(self, work: RunningSource, problem: ExternalError | BadInput | None) -> None:
         """Write what people want to know, if any of it is new."""
         complaints = (*work.controller.complaints, *work.fleet.refused.values())
         if not self._git_state.state.writings:

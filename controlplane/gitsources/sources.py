@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from canary.errors import BadInput, SerinusError, WorldError
+from canary.errors import BadInput, ExternalError, SerinusError
 from controlplane.backoff import Backoff
 from controlplane.gitops.listener import Hook
 from controlplane.gitops.webhook import SignatureVerifier
@@ -152,7 +152,7 @@ class GitSources:
         )
         try:
             await say_stopped(self._means, object_, "TooMany", sentence)
-        except WorldError as error:
+        except ExternalError as error:
             self._means.say(f"GitSource {'/'.join(key_of(object_))}: {sentence} ({error})")
 
     async def _attend(self, object_: Object) -> None:
@@ -178,7 +178,7 @@ class GitSources:
                 await say_stopped(self._means, object_, "Suspended", "It is not followed while spec.suspend is true.")
                 return True
             await self._follow(source, object_)
-        except (BadInput, WorldError) as error:
+        except (BadInput, ExternalError) as error:
             await self._tell(object_, error)
         return False
 
@@ -193,12 +193,12 @@ class GitSources:
         finally:
             self._followers.pop(source.key, None)
 
-    async def _tell(self, object_: Object, error: BadInput | WorldError) -> None:
+    async def _tell(self, object_: Object, error: BadInput | ExternalError) -> None:
         """Say in the log and in the status why a source is not followed now."""
         self._means.say(f"GitSource {'/'.join(key_of(object_))}: {error}")
         try:
             await say_stopped(self._means, object_, reason_of(error), str(error))
-        except WorldError:
+        except ExternalError:
             return  # the API server is away, or the source is gone: the next try says it
 
     def _on_source(self, before: Object | None, after: Object | None) -> None:

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from canary.edit import CannotEdit
-from canary.errors import BadInput, Conflict, Unavailable, WorldError
+from canary.errors import BadInput, Conflict, ExternalError, Unavailable
+from canary.yaml_edit import CannotEdit
 from controlplane.adapters.dial_policy import NotDialled
 from controlplane.gitops.commit_writer import ProtectedBranch
 from controlplane.gitops.desired import FileError
@@ -32,7 +32,7 @@ REASONS: Mapping[GitFailureKind, str] = {
 }
 
 
-PROBLEMS: Mapping[type[WorldError | BadInput], str] = {
+PROBLEMS: Mapping[type[ExternalError | BadInput], str] = {
     NoSecret: "NoSecret",
     ProtectedBranch: "Protected",
     Unavailable: "Unavailable",
@@ -67,7 +67,7 @@ class SourceSnapshot:
     files: int
     """ModelCanaries in the cluster that come from it."""
     complaints: Sequence[FileError]
-    problem: WorldError | BadInput | None
+    problem: ExternalError | BadInput | None
     waits: str
     """What was said last of a commit that waits to be written."""
     drift: SourceDrift = SourceDrift()
@@ -113,7 +113,7 @@ def condition(kind: str, truth: str, reason: str, message: str) -> dict[str, Any
     return {"type": kind, "status": truth, "reason": reason, "message": _short(message)}
 
 
-def reason_of(problem: WorldError | BadInput) -> str:
+def reason_of(problem: ExternalError | BadInput) -> str:
     """A word in CamelCase for what is wrong."""
     cause = problem.__cause__
     if isinstance(cause, GitFailed):

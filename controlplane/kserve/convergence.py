@@ -6,8 +6,8 @@ nothing itself.
 
 from collections.abc import Awaitable, Callable
 
-from canary.errors import WorldError
-from canary.observation import RouteSeen
+from canary.errors import ExternalError
+from canary.snapshot import RouteStatus
 from canary.weights import Weights
 from controlplane.ports import Clock
 
@@ -37,13 +37,13 @@ class ConvergenceWait:
         """Something was written: time runs from now."""
         self._since = self._clock.now()
 
-    async def wait(self, seen: Callable[[], Awaitable[RouteSeen]]) -> None:
-        """Give what was written a moment to be in force; raises `WorldError` once it has lasted too long."""
+    async def wait(self, seen: Callable[[], Awaitable[RouteStatus]]) -> None:
+        """Give what was written a moment to be in force; raises `ExternalError` once it has lasted too long."""
         while (route := await seen()).weights != self.wanted and self._waited() < PATIENCE_S:
             await self._clock.sleep(POLL_S)
         if route.weights != self.wanted and self._waited() >= self._follows:
             problem = route.problem or f"it is {route.weights}"
-            raise WorldError(f"{self.wanted} is written and not in force: {problem}")
+            raise ExternalError(f"{self.wanted} is written and not in force: {problem}")
 
     def _waited(self) -> float:
         return self._clock.now() - self._since

@@ -9,8 +9,8 @@ revision and a cold start. Revisions are named by the status only. Whole percent
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from canary.errors import Conflict, Unavailable, WorldError
-from canary.observation import RouteSeen, VariantSeen
+from canary.errors import Conflict, ExternalError, Unavailable
+from canary.snapshot import RouteStatus, VariantStatus
 from canary.spec.models import ModelCanary, Variant
 from canary.weights import ALL_STABLE, ARMS, Arm, Weights
 from controlplane.kserve.caches import Caches, reread
@@ -47,12 +47,14 @@ class _Service:
         return None if live is None else KnativeStatus(live, self.variants["stable"].name, self.variants["canary"].name)
 
     async def patch(self, live: Object, operations: Sequence[Mapping[str, Any]]) -> None:
-        """Over the very object that was looked at; raises `WorldError` when it has changed."""
+        """Over the very object that was looked at; raises `ExternalError` when it has changed."""
         test = {"op": "test", "path": "/metadata/resourceVersion", "value": live["metadata"]["resourceVersion"]}
         try:
             answer = await self.kube.patch(INFERENCE_SERVICE, self.namespace, self.name, [test, *operations])
         except Conflict as error:
-            raise WorldError(f"InferenceService {self.name} was changed meanwhile; it is looked at again.") from error
+            raise ExternalError(
+                f"InferenceService {self.name} was changed meanwhile; it is looked at again."
+            ) from error
         self.caches.services.put(answer)
 
     async def fall_to(self, percent: int) -> None:
@@ -173,25 +175,25 @@ class KnativePlatform(PodEndpoints):
             return ""
         return found.revisions.get(arm, "")
 
-    async def seen(self) -> Mapping[Arm, VariantSeen]:
+    async def seen(self) -> Mapping[Arm, VariantStatus]:
         """Readiness of both arms, from the caches. Raises `Unavailable` before these know the cluster."""
         if not self._synced():
             raise Unavailable("The cluster has not been read yet.")
         return {arm: self._seen(arm) for arm in ARMS}
 
-    def _seen(self, arm: Arm) -> VariantSeen:
+    def _seen(self, arm: Arm) -> VariantStatus:
         now, found, variant = self._clock.now(), self._service.read(), self._service.variants[arm]
         wanted = variant.replicas if arm in self._asked else 0
         if found is None:
-            return VariantSeen(now, wanted, 0, "asked for, not there yet" if wanted else "not running")
+            return VariantStatus(now, wanted, 0, "asked for, not there yet" if wanted else "not running")
         if arm == "canary" and (found.template != variant.name or found.at_rest):
             waits = "waits until stable is rolled out: Knative cannot split before"
-            return VariantSeen(now, wanted, 0, waits if wanted else "not running")
+            return VariantStatus(now, wanted, 0, waits if wanted else "not running")
         revision = found.revisions.get(arm, "")
         pods = self._pods(revision)
         if arm == "stable" and found.template != variant.name and revision and not pods:
             # At 100 % Knative lets the old revision go. It is the way back all the same: it starts on demand.
-            return VariantSeen(now, variant.replicas, variant.replicas, "scaled to zero by Knative; starts on demand")
+            return VariantStatus(now, variant.replicas, variant.replicas, "scaled to zero by Knative; starts on demand")
         deployment = self._caches.deployments.get(self._service.namespace, f"{revision}-deployment")
         wary = arm == "canary"
         return variant_status(
@@ -234,14 +236,16 @@ class KnativeRouter:
     async def set_weights(self, weights: Weights) -> None:
         """Write the share, and give KServe and Knative a moment to follow; `seen` tells when they have.
 
-        Raises `WorldError` once that has lasted for `FOLLOWS_S`.
+        Raises `ExternalError` once that has lasted for `FOLLOWS_S`.
         """
         if weights.canary % PERCENT:
-            raise WorldError(f"Knative moves whole percents, and {weights} was asked for; the weights stay.")
+            raise ExternalError(f"Knative moves whole percents, and {weights} was asked for; the weights stay.")
         found, percent = self._service.read(), weights.canary // PERCENT
         if found is None or found.template != found.canary:
             if weights != ALL_STABLE:
-                raise WorldError(f"the canary is not in InferenceService {self._service.name} yet; the weights stay.")
+                raise ExternalError(
+                    f"the canary is not in InferenceService {self._service.name} yet; the weights stay."
+                )
             return
         self._patience.ask(weights)
         if percent != found.share:
@@ -253,11 +257,11 @@ class KnativeRouter:
             await self._service.patch(found.live, [share])
         await self._patience.wait(self.seen)
 
-    async def seen(self) -> RouteSeen:
+    async def seen(self) -> RouteStatus:
         """The split that Knative serves, by the revisions in KServe's status."""
         found, now = self._service.read(), self._clock.now()
         if found is None:
-            return RouteSeen(now, ALL_STABLE, f"InferenceService {self._service.name} is not there yet")
+            return RouteStatus(now, ALL_STABLE, f"InferenceService {self._service.name} is not there yet")
         return found.split(now)
 
     async def confirm(self) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from canary.errors import BadInput
 from canary.format import share
-from canary.observation import RouteSeen
+from canary.snapshot import RouteStatus
 from canary.spec.models import ModelCanary, Variant
 from canary.weights import ALL_STABLE, WHOLE, Arm, Weights
 from controlplane.kserve.render import CLUSTER_LOCAL, MODE, Rendered, rendered
@@ -99,20 +99,20 @@ class KnativeStatus:
         stable = rolled if rolled != newest else before
         return {"stable": stable, "canary": newest} if self.template == self.canary else {"stable": stable}
 
-    def split(self, now: float) -> RouteSeen:
+    def split(self, now: float) -> RouteStatus:
         """The split in force; None where somebody else has a part in it."""
         shares: dict[str, int] = {}
         for target in self.status.get("traffic") or ():
             revision = str(target.get("revisionName", ""))
             shares[revision] = shares.get(revision, 0) + int(target.get("percent", 0))
         if not shares:
-            return RouteSeen(now, ALL_STABLE, "Knative has not said yet which revision serves")
+            return RouteStatus(now, ALL_STABLE, "Knative has not said yet which revision serves")
         revisions, template = self.revisions, self.template
         if template not in {self.stable, self.canary} and not self.at_rest:
-            return RouteSeen(now, None, f"it serves {template or 'something else'}: neither variant of this rollout")
+            return RouteStatus(now, None, f"it serves {template or 'something else'}: neither variant of this rollout")
         if template != self.canary:
-            return RouteSeen(now, ALL_STABLE)  # an older revision may still serve until the new one can
+            return RouteStatus(now, ALL_STABLE)  # an older revision may still serve until the new one can
         strangers = sorted(name for name, share in shares.items() if share and name not in revisions.values())
         if strangers:
-            return RouteSeen(now, None, f"{' and '.join(strangers)} serves as well: neither variant of this rollout")
-        return RouteSeen(now, Weights(PERCENT * shares.get(revisions["canary"], 0)))
+            return RouteStatus(now, None, f"{' and '.join(strangers)} serves as well: neither variant of this rollout")
+        return RouteStatus(now, Weights(PERCENT * shares.get(revisions["canary"], 0)))

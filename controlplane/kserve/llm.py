@@ -6,8 +6,8 @@ its pods. Moves no traffic: that is `llm_router.py`'s business, and the loser's 
 
 from collections.abc import Callable, Iterable, Mapping
 
-from canary.errors import BadInput, Unavailable, WorldError
-from canary.observation import VariantSeen
+from canary.errors import BadInput, ExternalError, Unavailable
+from canary.snapshot import VariantStatus
 from canary.spec.models import ModelCanary, Variant
 from canary.weights import ARMS, WHOLE, Arm
 from controlplane.kserve.caches import Caches
@@ -56,7 +56,7 @@ class LlmPlatform(SeparateServices):
             try:
                 made = llm_service(self._plan, variant, weight, namespace=self._namespace, known=self._known)
             except BadInput as error:
-                raise WorldError(str(error)) from error
+                raise ExternalError(str(error)) from error
             await self._writer.create(LLM_INFERENCE_SERVICE, made)
 
     async def stop(self, arm: Arm) -> None:
@@ -95,7 +95,7 @@ class LlmPlatform(SeparateServices):
         live = self._live(arm)
         return live is None or not is_of(live, self._plan)
 
-    async def seen(self) -> Mapping[Arm, VariantSeen]:
+    async def seen(self) -> Mapping[Arm, VariantStatus]:
         """Readiness of both arms, from the caches. Raises `Unavailable` before these know the cluster."""
         if not self._synced():
             raise Unavailable("The cluster has not been read yet.")
@@ -115,16 +115,18 @@ class LlmPlatform(SeparateServices):
                 found.append(report(arm, LLM_INFERENCE_SERVICE.kind, live, changed, then, repairable=False))
         return tuple(found)
 
-    def _seen(self, arm: Arm) -> VariantSeen:
+    def _seen(self, arm: Arm) -> VariantStatus:
         now, live = self._now(), self._live(arm)
         wanted = self._variants[arm].replicas if arm in self._asked else 0
         if live is None:
             waits = self._waits() if arm == "canary" else ""
-            return VariantSeen(now, wanted, 0, waits or "asked for, not there yet" if wanted else "not running")
+            return VariantStatus(now, wanted, 0, waits or "asked for, not there yet" if wanted else "not running")
         if _is_going(live):
-            return VariantSeen(now, wanted, 0, "an earlier one is still being deleted" if wanted else "not running")
+            return VariantStatus(now, wanted, 0, "an earlier one is still being deleted" if wanted else "not running")
         if leaves(live):
-            return VariantSeen(now, wanted, 0, "an earlier one is still leaving the group" if wanted else "not running")
+            return VariantStatus(
+                now, wanted, 0, "an earlier one is still leaving the group" if wanted else "not running"
+            )
         return variant_status(self._parts(arm, live), now)
 
     def _parts(self, arm: Arm, live: Object) -> VariantObjects:

@@ -5,8 +5,8 @@ members cannot be written at once, so the order is chosen such that the share be
 both ends, and that never all weights are zero. What is in force is read from the group in each member's status.
 """
 
-from canary.errors import WorldError
-from canary.observation import RouteSeen
+from canary.errors import ExternalError
+from canary.snapshot import RouteStatus
 from canary.spec.models import ModelCanary
 from canary.weights import ALL_CANARY, ALL_STABLE, ARMS, WHOLE, Arm, Weights
 from controlplane.kserve.caches import Caches, reread
@@ -43,14 +43,14 @@ class LlmRouter:
     async def set_weights(self, weights: Weights) -> None:
         """Write both members, and give KServe a moment to follow; `seen` tells when it has.
 
-        Raises `WorldError` once that has lasted for `FOLLOWS_S`.
+        Raises `ExternalError` once that has lasted for `FOLLOWS_S`.
         """
         self._patience.ask(weights)
         live = {arm: self._live(arm) for arm in ARMS}
         if live["canary"] is None or live["stable"] is None:
             if weights == ALL_STABLE:
                 return
-            raise WorldError("one of the variants is not there yet; the weights stay.")
+            raise ExternalError("one of the variants is not there yet; the weights stay.")
         canary = min(max(weights.canary, TINY), WHOLE - TINY)
         if weights == ALL_STABLE and not weight_of(live["canary"]):
             canary = 0  # it never had any: nothing has to be kept warm
@@ -62,19 +62,19 @@ class LlmRouter:
             await self._write(arm, wanted[arm], falls=wanted["canary"] < weight_of(live["canary"]))
         await self._patience.wait(self.seen)
 
-    async def seen(self) -> RouteSeen:
+    async def seen(self) -> RouteStatus:
         """The split that both members' statuses agree on; None while they do not."""
         now = self._clock.now()
         members = [self._members(each) for arm in ARMS if (each := self._live(arm)) is not None]
         said = [each for each in members if each is not None]
         if not said:
-            return RouteSeen(now, ALL_STABLE, "KServe has not written the group's route yet")
+            return RouteStatus(now, ALL_STABLE, "KServe has not written the group's route yet")
         if any(each != said[0] for each in said) or (len(members) == 2 and len(said) < 2 and said[0]["canary"]):
-            return RouteSeen(now, None, "the two members of the group do not agree yet", self._asked())
+            return RouteStatus(now, None, "the two members of the group do not agree yet", self._asked())
         total = said[0]["stable"] + said[0]["canary"]
         if not total:
-            return RouteSeen(now, None, "all weights of the group are zero: nobody is served")
-        return RouteSeen(now, self._meant(round(said[0]["canary"] * WHOLE / total)))
+            return RouteStatus(now, None, "all weights of the group are zero: nobody is served")
+        return RouteStatus(now, self._meant(round(said[0]["canary"] * WHOLE / total)))
 
     async def confirm(self) -> None:
         """Read the members from the API server: a cache may be behind, that of a new process above all."""

@@ -8,8 +8,8 @@ name is not usable, and the rollout fails before any traffic, with the reason. W
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from canary.errors import Conflict, Unavailable, WorldError
-from canary.observation import RouteSeen, VariantSeen
+from canary.errors import Conflict, ExternalError, Unavailable
+from canary.snapshot import RouteStatus, VariantStatus
 from canary.spec.models import ModelCanary, Variant
 from canary.weights import ALL_STABLE, ARMS, WHOLE, Arm, Weights
 from controlplane.kserve.caches import Caches, reread
@@ -114,18 +114,18 @@ class NativePlatform(PodEndpoints):
         ours = (meta.get("labels") or {}).get(ROLLOUT_LABEL) == self._plan.metadata.name
         return found if ours and "deletionTimestamp" not in meta else None
 
-    async def seen(self) -> Mapping[Arm, VariantSeen]:
+    async def seen(self) -> Mapping[Arm, VariantStatus]:
         """Readiness of both arms. Raises `Unavailable` before the caches know the cluster."""
         if not self._synced():
             raise Unavailable("The cluster has not been read yet.")
         return {arm: self._seen(arm) for arm in ARMS}
 
-    def _seen(self, arm: Arm) -> VariantSeen:
+    def _seen(self, arm: Arm) -> VariantStatus:
         now, live, variant = self._now(), self._live(), self._variant(arm)
         wanted = variant.replicas if arm in self._asked else 0
         if live is None or variant.name not in predictors(live):
             waits = self._waits(live) if live is not None and arm == "canary" else ""
-            return VariantSeen(now, wanted, 0, waits or "asked for, not there yet" if wanted else "not running")
+            return VariantStatus(now, wanted, 0, waits or "asked for, not there yet" if wanted else "not running")
         seen = variant_status(self._parts(arm, live), now)
         if arm == "stable" or not seen.usable or share_of(live) is None:
             return seen
@@ -141,7 +141,7 @@ class NativePlatform(PodEndpoints):
         asked = "stable" in self._asked and self._is_stable(live) and live["spec"]["predictor"].get("minReplicas") != 0
         return blocked_by_stable(self._plan.spec.stable, self._parts("stable", live)) if asked else ""
 
-    def _believed(self, seen: VariantSeen) -> VariantSeen:
+    def _believed(self, seen: VariantStatus) -> VariantStatus:
         """A canary that can serve counts only when KServe's route names it."""
         shares = backends(self._caches.routes.get(self._namespace, self._name))
         if workload(self._name, self._plan.spec.canary) in shares:
@@ -149,7 +149,7 @@ class NativePlatform(PodEndpoints):
         since = max(since for _, _, since in self._addressed("canary") if since is not None)
         gave_up = seen.at - since >= FOLLOWS_S
         problem = MOVES_NOTHING if gave_up else "ready, and KServe's HTTPRoute does not name it yet"
-        return VariantSeen(seen.at, seen.wanted, 0, problem, hopeless=gave_up)
+        return VariantStatus(seen.at, seen.wanted, 0, problem, hopeless=gave_up)
 
     async def _patch(self, live: Object, operations: Sequence[Mapping[str, Any]]) -> None:
         self._caches.services.put(await patched(self._kube, live, operations))
@@ -191,15 +191,15 @@ class NativeRouter:
     async def set_weights(self, weights: Weights) -> None:
         """Write the share, and give KServe a moment to follow; `seen` tells when it has.
 
-        Raises `WorldError` once that has lasted for `FOLLOWS_S`; a rise is taken back by then.
+        Raises `ExternalError` once that has lasted for `FOLLOWS_S`; a rise is taken back by then.
         """
         if weights.canary % PERCENT:
-            raise WorldError(f"spec.canary takes whole percents, and {weights} was asked for; the weights stay.")
+            raise ExternalError(f"spec.canary takes whole percents, and {weights} was asked for; the weights stay.")
         live, percent = self._caches.services.get(self._namespace, self._name), weights.canary // PERCENT
         before = None if live is None else share_of(live)
         if live is None or before is None:
             if weights != ALL_STABLE:
-                raise WorldError(f"the canary is not in InferenceService {self._name} yet; the weights stay.")
+                raise ExternalError(f"the canary is not in InferenceService {self._name} yet; the weights stay.")
             return
         self._patience.ask(weights)
         if percent != before:
@@ -207,9 +207,9 @@ class NativeRouter:
             self._patience.begin()
         try:
             await self._patience.wait(self.seen)
-        except WorldError as error:
+        except ExternalError as error:
             await self._take_back(percent)
-            raise WorldError(f"{weights} was asked for: {MOVES_NOTHING}.") from error
+            raise ExternalError(f"{weights} was asked for: {MOVES_NOTHING}.") from error
 
     async def _take_back(self, percent: int) -> None:
         """What the route did not follow is not left standing where a later KServe would carry it out unasked."""
@@ -218,19 +218,19 @@ class NativeRouter:
         if live is not None and share_of(live) is not None and in_force < percent:
             await self._write(live, in_force, urgent=True)
 
-    async def seen(self) -> RouteSeen:
+    async def seen(self) -> RouteStatus:
         """The split of KServe's HTTPRoute, never the status, which only repeats what was asked for."""
         now, route = self._clock.now(), self._caches.routes.get(self._namespace, self._name)
         shares = backends(route)
         ours = {workload(self._name, each) for each in (self._plan.spec.stable, self._plan.spec.canary)}
         if not shares:
-            return RouteSeen(now, ALL_STABLE, f"KServe has made no HTTPRoute {self._name} yet")
+            return RouteStatus(now, ALL_STABLE, f"KServe has made no HTTPRoute {self._name} yet")
         if strangers := sorted(name for name, weight in shares.items() if weight and name not in ours):
-            return RouteSeen(now, None, f"{' and '.join(strangers)} serves as well: neither variant of this rollout")
+            return RouteStatus(now, None, f"{' and '.join(strangers)} serves as well: neither variant of this rollout")
         total = sum(shares.values())
         if not total:
-            return RouteSeen(now, None, "all weights of KServe's HTTPRoute are zero: nobody is served")
-        return RouteSeen(now, Weights(shares.get(workload(self._name, self._plan.spec.canary), 0) * WHOLE // total))
+            return RouteStatus(now, None, "all weights of KServe's HTTPRoute are zero: nobody is served")
+        return RouteStatus(now, Weights(shares.get(workload(self._name, self._plan.spec.canary), 0) * WHOLE // total))
 
     async def confirm(self) -> None:
         """Read KServe's route from the API server: a cache may be behind, that of a new process above all."""
@@ -253,10 +253,10 @@ class NativeRouter:
 
 
 async def patched(kube: Kube, live: Object, operations: Sequence[Mapping[str, Any]], *, urgent: bool = False) -> Object:
-    """The object after these operations; raises `WorldError` when it is another one by now."""
+    """The object after these operations; raises `ExternalError` when it is another one by now."""
     meta = live["metadata"]
     test = {"op": "test", "path": "/metadata/uid", "value": meta["uid"]}
     try:
         return await kube.patch(INFERENCE_SERVICE, meta["namespace"], meta["name"], [test, *operations], urgent=urgent)
     except Conflict as error:
-        raise WorldError(f"InferenceService {meta['name']} was changed meanwhile; it is looked at again.") from error
+        raise ExternalError(f"InferenceService {meta['name']} was changed meanwhile; it is looked at again.") from error

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from canary.format import duration
-from canary.observation import VariantSeen
+from canary.snapshot import VariantStatus
 from controlplane.kserve.pods import (
     PATIENCE,
     PodProblem,
@@ -49,7 +49,7 @@ class VariantObjects:
     """Knative's name for it, where it has one: what the InferenceService says of revisions is meant by name."""
 
 
-def variant_status(parts: VariantObjects, now: float) -> VariantSeen:
+def variant_status(parts: VariantObjects, now: float) -> VariantStatus:
     """How many replicas are wanted and ready, and why the rest is not."""
     alive = [pod for pod in parts.pods if not leaving(pod)]
     newest = newest_template(alive, parts.deployment)
@@ -59,9 +59,9 @@ def variant_status(parts: VariantObjects, now: float) -> VariantSeen:
         wanted = max(wanted, len(alive))  # a restart is under way: whoever takes over has to be ready as well
     if ready >= wanted:
         unsure = next(filter(None, (unsettled_reason(pod, now) for pod in alive)), "") if parts.wary else ""
-        return VariantSeen(now, wanted, min(ready, wanted), unsure, steady=not unsure)
+        return VariantStatus(now, wanted, min(ready, wanted), unsure, steady=not unsure)
     said = _worst(parts, [pod for pod in alive if template_of(pod) == newest], now)
-    return VariantSeen(now, wanted, ready, said.clause, said.hopeless and not ready, stuck=said.weight > 0)
+    return VariantStatus(now, wanted, ready, said.clause, said.hopeless and not ready, stuck=said.weight > 0)
 
 
 def replicas(parts: VariantObjects) -> int:

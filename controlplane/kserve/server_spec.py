@@ -20,7 +20,7 @@ from profiles.catalogue import Catalogue
 from profiles.deployment import Deployment
 from profiles.described import described
 from profiles.engine import Engine
-from profiles.errors import Refused, Unknown
+from profiles.errors import ProfileRefused, Unknown
 from profiles.memory import memory
 
 Family = Literal["vllm", "huggingface"]
@@ -147,7 +147,7 @@ def _engine(variant: Variant) -> Engine:
 def _launch(spec: CanarySpec, variant: Variant, deployment: Deployment) -> Launch:
     try:
         return arguments.launch(deployment, WEIGHTS, served_name=spec.model.name, allow_fallback=True)
-    except Refused as wrong:
+    except ProfileRefused as wrong:
         raise BadInput(f"{variant.name} cannot run as the plan says: {wrong}") from wrong
 
 

@@ -9,8 +9,8 @@ variant any more.
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from canary.errors import BadInput, Unavailable, WorldError
-from canary.observation import VariantSeen
+from canary.errors import BadInput, ExternalError, Unavailable
+from canary.snapshot import VariantStatus
 from canary.spec.models import ModelCanary, Variant
 from canary.weights import ARMS, Arm
 from controlplane.kserve.caches import Caches
@@ -83,7 +83,7 @@ class KServeStandard(SeparateServices):
         except (Rejected, NotFound, BadInput) as error:
             hopeless = "exceeded quota" not in str(error)
             self._refusals[arm] = Refusal(_refused(error), hopeless, self._now() + PAUSE)
-            raise WorldError(_refused(error)) from error
+            raise ExternalError(_refused(error)) from error
         except TooManyRequests as error:
             told = f"the API server asks to come back later ({error})"
             self._refusals[arm] = Refusal(told, hopeless=False, again_at=self._now() + error.after)
@@ -107,7 +107,7 @@ class KServeStandard(SeparateServices):
         """Whether nothing that Serinus made for the arm is there any more."""
         return not list(self._stoppable(arm))
 
-    async def seen(self) -> Mapping[Arm, VariantSeen]:
+    async def seen(self) -> Mapping[Arm, VariantStatus]:
         """Readiness of both arms, from the caches. Raises `Unavailable` before these know the cluster."""
         if not self._synced():
             raise Unavailable("The cluster has not been read yet.")
@@ -122,21 +122,21 @@ class KServeStandard(SeparateServices):
         """Everything of both arms that somebody else changed, with what happens next."""
         return tuple(drift for arm in ARMS for drift in self._drift_of(arm))
 
-    def _seen(self, arm: Arm) -> VariantSeen:
+    def _seen(self, arm: Arm) -> VariantStatus:
         now, variant, live = self._now(), self._variants[arm], self._service(arm)
         wanted = variant.replicas if arm in self._asked else 0
         if live is None:
             if refusal := self._refusals.get(arm):
-                return VariantSeen(now, wanted, 0, refusal.sentence, refusal.hopeless, stuck=True)
+                return VariantStatus(now, wanted, 0, refusal.sentence, refusal.hopeless, stuck=True)
             if variant.inference_service:
                 problem = f"InferenceService {variant.inference_service} is not there; Serinus does not make it"
-                return VariantSeen(now, variant.replicas, 0, problem, stuck=True)
+                return VariantStatus(now, variant.replicas, 0, problem, stuck=True)
             waits = self._waits() if arm == "canary" else ""
-            return VariantSeen(now, wanted, 0, waits or "asked for, not there yet" if wanted else "not running")
+            return VariantStatus(now, wanted, 0, waits or "asked for, not there yet" if wanted else "not running")
         if arm == "canary" and not variant.inference_service and not self._is_ours(live):
-            return VariantSeen(now, wanted, 0, _foreign(live), hopeless=True)
+            return VariantStatus(now, wanted, 0, _foreign(live), hopeless=True)
         if "deletionTimestamp" in live["metadata"]:
-            return VariantSeen(now, wanted, 0, "an earlier one is still being deleted" if wanted else "being stopped")
+            return VariantStatus(now, wanted, 0, "an earlier one is still being deleted" if wanted else "being stopped")
         pods = self._pods(arm)
         parts = VariantObjects(
             live,
@@ -265,7 +265,7 @@ class KServeStandard(SeparateServices):
         return all(each.synced for each in (caches.services, caches.deployments, caches.pods, caches.runtimes))
 
 
-def _with_wrong_model(arm: Arm, seen: VariantSeen, wrong: str) -> VariantSeen:
+def _with_wrong_model(arm: Arm, seen: VariantStatus, wrong: str) -> VariantStatus:
     """A canary that serves another model gets no traffic; a stable one begins no rollout, and is still the way back."""
     if arm == "canary":
         return replace(seen, ready=0, problem=wrong, hopeless=True)

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from canary.format import duration
-from canary.observation import HARMFUL, OperatorRequest, Verb, request_id
+from canary.snapshot import HARMFUL, OperatorRequest, Verb, request_id
 from controlplane.cli.ask import far_of, how_far, somebody_sits_there
 from controlplane.cli.seconds import SECONDS
 from controlplane.kubectl.names import complete_names, complete_shares
-from controlplane.kubectl.session import FAILED, TIMED_OUT, Session, at_cluster, trying
+from controlplane.kubectl.session import FAILED, TIMED_OUT, KubectlSession, at_cluster, trying
 
 if TYPE_CHECKING:
     from controlplane.kubectl.record import Record
@@ -39,7 +39,7 @@ def _command(verb: Verb) -> click.Command:
     """The command that asks for this."""
 
     async def body(
-        session: Session,
+        session: KubectlSession,
         name: str,
         wait: bool,
         timeout: float,  # noqa: ASYNC109 - a person's word, not a deadline of asyncio's
@@ -67,7 +67,7 @@ def _command(verb: Verb) -> click.Command:
 
 
 async def ask(
-    session: Session,
+    session: KubectlSession,
     name: str,
     verb: Verb,
     *,
@@ -106,7 +106,9 @@ async def ask(
     return 0 if done else FAILED
 
 
-async def try_to_ask(session: Session, name: str, verb: Verb, *, full: bool = False, to: float | None = None) -> int:
+async def try_to_ask(
+    session: KubectlSession, name: str, verb: Verb, *, full: bool = False, to: float | None = None
+) -> int:
     """Say what it would do, and let the server say whether it may be asked for; answers the exit code."""
     from canary.preview import preview
     from controlplane.kubectl.find import canary
@@ -127,7 +129,7 @@ async def try_to_ask(session: Session, name: str, verb: Verb, *, full: bool = Fa
 
 
 async def _request(
-    session: Session, found: "Record | str", verb: Verb, full: bool, to: float | None
+    session: KubectlSession, found: "Record | str", verb: Verb, full: bool, to: float | None
 ) -> OperatorRequest:
     """This person's request, by the name that the server knows them by, or else the kubeconfig.
 
@@ -142,7 +144,7 @@ async def _request(
     return OperatorRequest(id_, verb, me.name or session.person, now, full, to, groups)
 
 
-async def _put(session: Session, name: str, request: OperatorRequest) -> "Object | None":
+async def _put(session: KubectlSession, name: str, request: OperatorRequest) -> "Object | None":
     """Write it beside the spec; the ModelCanary as it is then."""
     from controlplane.kubernetes.cache import Cache
     from controlplane.kubernetes.resources import MODEL_CANARY
@@ -153,7 +155,7 @@ async def _put(session: Session, name: str, request: OperatorRequest) -> "Object
     return written.get(session.namespace, name)
 
 
-def _pointless(session: Session, name: str, verb: Verb, found: "Record | str") -> str:
+def _pointless(session: KubectlSession, name: str, verb: Verb, found: "Record | str") -> str:
     """Why there is nobody to ask; empty where there is."""
     if isinstance(found, str):
         return f"{session.called(name)} has no rollout under way ({found.rstrip('.')}): nothing was asked."
@@ -185,12 +187,12 @@ def _confirm(found: "Record", meant: OperatorRequest) -> None:
     click.confirm("Go on?", abort=True, err=True)
 
 
-async def _answer(session: Session, object_: "Object", request: OperatorRequest) -> tuple[str, bool]:
+async def _answer(session: KubectlSession, object_: "Object", request: OperatorRequest) -> tuple[str, bool]:
     """The operator's sentence, and whether it did what was asked."""
     from canary.requests import was_accepted
     from controlplane.kubectl.follow import follow
     from controlplane.kubectl.record import record_of
-    from controlplane.operator.request import requests_in
+    from controlplane.operator.request_annotations import requests_in
 
     before = record_of(object_)
     attempt = 0 if isinstance(before, str) else before.rollout.attempt
@@ -213,9 +215,9 @@ async def _answer(session: Session, object_: "Object", request: OperatorRequest)
     raise AssertionError  # following ends by itself only through an error
 
 
-async def _put_away(session: Session, state: "Object", request: OperatorRequest) -> tuple[str, bool]:
+async def _put_away(session: KubectlSession, state: "Object", request: OperatorRequest) -> tuple[str, bool]:
     """What an Event says of a request that was put away without a rollout, and whether it was granted."""
-    from canary.errors import WorldError
+    from canary.errors import ExternalError
     from controlplane.kubectl.events import about
 
     name = state["metadata"]["name"]
@@ -225,7 +227,7 @@ async def _put_away(session: Session, state: "Object", request: OperatorRequest)
                 reason, note = event.get("reason"), str(event.get("note", ""))
                 if reason in {"RequestRefused", "RequestGranted"} and note.startswith(request.by):
                     return note, reason == "RequestGranted"
-        except WorldError:
+        except ExternalError:
             break
         await asyncio.sleep(0.2)  # Events are written after everything else
     return f"The request was put away without an answer; `kubectl canary events {name}` may say why.", False

@@ -5,7 +5,7 @@ Nothing of it runs in the cluster. The pages, the token and the address are thos
 
 import click
 
-from controlplane.kubectl.session import Session, at_cluster, everywhere
+from controlplane.kubectl.session import KubectlSession, at_cluster, everywhere
 
 
 @click.command("dashboard")
@@ -17,7 +17,7 @@ from controlplane.kubectl.session import Session, at_cluster, everywhere
 @click.option("--prometheus-page", metavar="URL", help="Prometheus as a browser gets there, for links to graphs.")
 @at_cluster
 async def command(
-    session: Session,
+    session: KubectlSession,
     listen: str,
     hosts: tuple[str, ...],
     read_only: bool,

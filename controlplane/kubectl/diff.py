@@ -7,7 +7,7 @@ import click
 
 from controlplane.cli.printing import print_differences
 from controlplane.kubectl.names import complete_names
-from controlplane.kubectl.session import Session, at_cluster
+from controlplane.kubectl.session import KubectlSession, at_cluster
 from controlplane.kubernetes.api import Object
 
 
@@ -15,7 +15,7 @@ from controlplane.kubernetes.api import Object
 @click.argument("name", shell_complete=complete_names)
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="What to print.")
 @at_cluster
-async def command(session: Session, name: str, output: str) -> int:
+async def command(session: KubectlSession, name: str, output: str) -> int:
     """Show what the canary has that stable has not. While a rollout is under way, as its own plan has it."""
     from controlplane.kubectl.find import canary
 

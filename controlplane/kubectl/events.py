@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import click
 
 from controlplane.kubectl.names import complete_names
-from controlplane.kubectl.session import Session, at_cluster
+from controlplane.kubectl.session import KubectlSession, at_cluster
 from controlplane.kubernetes.api import Object
 
 HEAD = ("LAST SEEN", "TYPE", "REASON", "MESSAGE")
@@ -16,7 +16,7 @@ HEAD = ("LAST SEEN", "TYPE", "REASON", "MESSAGE")
 @click.option("-o", "--output", type=click.Choice(["table", "json", "yaml"]), default="table", help="What to print.")
 @click.option("--no-headers", is_flag=True, help="Leave the line of headings out.")
 @at_cluster
-async def command(session: Session, name: str, output: str, no_headers: bool) -> int:
+async def command(session: KubectlSession, name: str, output: str, no_headers: bool) -> int:
     """Print the Kubernetes Events about a rollout, as far as the cluster still has them (an hour, by default)."""
     from controlplane.kubectl.find import canary
     from controlplane.kubectl.listing import age
@@ -45,7 +45,7 @@ async def command(session: Session, name: str, output: str, no_headers: bool) ->
     return 0
 
 
-async def about(session: Session, object_: Object) -> Sequence[Object]:
+async def about(session: KubectlSession, object_: Object) -> Sequence[Object]:
     """The Events about this very object, oldest first."""
     from controlplane.kubernetes.resources import EVENT
 

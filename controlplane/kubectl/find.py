@@ -5,8 +5,8 @@ Used by every verb that takes a name.
 
 from difflib import get_close_matches
 
-from canary.errors import BadInput, WorldError
-from controlplane.kubectl.session import Session
+from canary.errors import BadInput, ExternalError
+from controlplane.kubectl.session import KubectlSession
 from controlplane.kubectl.trouble import NOT_INSTALLED
 from controlplane.kubernetes.api import NotFound, Object, ObjectList
 from controlplane.kubernetes.resources import MODEL_CANARY
@@ -23,7 +23,7 @@ def bare(name: str) -> str:
     return name
 
 
-async def canary(session: Session, name: str) -> Object:
+async def canary(session: KubectlSession, name: str) -> Object:
     """The ModelCanary of this name. Raises `BadInput` where there is none, naming those that are near."""
     try:
         return await session.kube.get(MODEL_CANARY, session.namespace, bare(name))
@@ -31,7 +31,7 @@ async def canary(session: Session, name: str) -> Object:
         raise BadInput(await _nearest(session, bare(name))) from error
 
 
-async def canaries(session: Session) -> ObjectList:
+async def canaries(session: KubectlSession) -> ObjectList:
     """All of them in scope. Raises `BadInput` where the cluster does not know the kind."""
     try:
         return await session.kube.list(MODEL_CANARY, session.scope)
@@ -39,17 +39,17 @@ async def canaries(session: Session) -> ObjectList:
         raise BadInput(NOT_INSTALLED) from error
 
 
-async def _nearest(session: Session, name: str) -> str:
+async def _nearest(session: KubectlSession, name: str) -> str:
     missing = f"There is no ModelCanary {session.called(name)}."
     try:
         here = [each["metadata"]["name"] for each in (await canaries(session)).items]
-    except WorldError:
+    except ExternalError:
         return missing  # who may get one by name need not be allowed to list them
     if near := get_close_matches(name, here, SHOWN):
         return f"{missing} Did you mean {' or '.join(near)}?"
     try:
         anywhere = (await session.kube.list(MODEL_CANARY)).items
-    except WorldError:
+    except ExternalError:
         anywhere = ()
     spaces = sorted({each["metadata"]["namespace"] for each in anywhere if each["metadata"]["name"] == name})
     if spaces:

@@ -7,8 +7,8 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
 
-from canary.errors import BadInput, Unavailable, WorldError
-from controlplane.kubectl.session import Session
+from canary.errors import BadInput, ExternalError, Unavailable
+from controlplane.kubectl.session import KubectlSession
 from controlplane.kubernetes.api import NotFound, Object, Rejected, ResourceExpired
 from controlplane.kubernetes.resources import MODEL_CANARY
 
@@ -17,7 +17,7 @@ PAUSE = 1.0
 
 
 async def follow(
-    session: Session, object_: Object, say: Callable[[str], None] = lambda _sentence: None
+    session: KubectlSession, object_: Object, say: Callable[[str], None] = lambda _sentence: None
 ) -> AsyncGenerator[Object, None]:
     """The object, then each of its states, until the caller has enough. Raises `BadInput` once it is deleted.
 
@@ -49,7 +49,7 @@ async def follow(
                 yield state
 
 
-async def _watched(session: Session, object_: Object, version: str) -> AsyncGenerator[Object, None]:
+async def _watched(session: KubectlSession, object_: Object, version: str) -> AsyncGenerator[Object, None]:
     """Newer states until the watch ends. The watch is the namespace's: a name alone cannot be followed everywhere."""
     meta = object_["metadata"]
     events = session.kube.watch(MODEL_CANARY, meta["namespace"], version)
@@ -65,7 +65,7 @@ async def _watched(session: Session, object_: Object, version: str) -> AsyncGene
             await events.aclose()
 
 
-async def _present(session: Session, object_: Object, uid: str) -> Object:
+async def _present(session: KubectlSession, object_: Object, uid: str) -> Object:
     meta = object_["metadata"]
     try:
         state = await session.kube.get(MODEL_CANARY, meta["namespace"], meta["name"])
@@ -73,7 +73,7 @@ async def _present(session: Session, object_: Object, uid: str) -> Object:
         raise BadInput(f"ModelCanary {meta['name']} was deleted.") from None
     except Unavailable:
         raise
-    except WorldError as error:
+    except ExternalError as error:
         raise BadInput(str(error)) from error
     if state["metadata"]["uid"] != uid:
         raise BadInput(f"ModelCanary {meta['name']} was deleted and made anew; ask again.")

@@ -14,7 +14,7 @@ import click
 from controlplane.cli.shape import must_have_an_end, watched
 from controlplane.kubectl.names import complete_names
 from controlplane.kubectl.output import Shape
-from controlplane.kubectl.session import BAD_INPUT, Session, at_cluster
+from controlplane.kubectl.session import BAD_INPUT, KubectlSession, at_cluster
 
 if TYPE_CHECKING:
     from controlplane.kubectl.record import Record
@@ -33,7 +33,7 @@ NEXT = {
 @click.argument("name", shell_complete=complete_names)
 @watched(Shape("screen", "json", "yaml", "name"), "the ModelCanary")
 @at_cluster
-async def command(session: Session, name: str, watch: bool, output: str) -> int:
+async def command(session: KubectlSession, name: str, watch: bool, output: str) -> int:
     """Show one rollout: traffic, stages, gates with both variants' values, why, and what is next."""
     from controlplane.kubectl.find import canary
     from controlplane.kubectl.output import show_objects
@@ -48,14 +48,14 @@ async def command(session: Session, name: str, watch: bool, output: str) -> int:
     return await _show(session, object_)
 
 
-def hint(session: Session, found: "Record") -> str:
+def hint(session: KubectlSession, found: "Record") -> str:
     """What a person can do now, in commands to copy."""
     result = found.rollout.result
     kind = "back" if result in {"rolled_back", "failed", "aborted"} else result or ""
     return NEXT.get(kind, "").format(name=found.rollout.name, spoken=session.spoken)
 
 
-async def _show(session: Session, object_: "Object") -> int:
+async def _show(session: KubectlSession, object_: "Object") -> int:
     from controlplane.gitsources.provenance import origin_line
     from controlplane.kubectl.record import looked, record_of
     from controlplane.view.model import picture
@@ -75,7 +75,7 @@ async def _show(session: Session, object_: "Object") -> int:
     return 0
 
 
-async def _watch(session: Session, object_: "Object", output: str) -> int:
+async def _watch(session: KubectlSession, object_: "Object", output: str) -> int:
     """Feed a view until the rollout has ended."""
     from controlplane.kubectl.follow import follow
     from controlplane.kubectl.record import events_of, looked, record_of
@@ -114,7 +114,7 @@ async def _watch(session: Session, object_: "Object", output: str) -> int:
 
 
 async def _states(
-    session: Session, object_: "Object", changes: "AsyncGenerator[Object, None]"
+    session: KubectlSession, object_: "Object", changes: "AsyncGenerator[Object, None]"
 ) -> "AsyncGenerator[Object, None]":
     """Each change, and the last state once more every now and then: holds and readiness move between changes."""
     import asyncio
@@ -135,7 +135,7 @@ async def _states(
             await asyncio.gather(pending, return_exceptions=True)
 
 
-def _view(session: Session, found: "Record", output: str) -> "Watcher":
+def _view(session: KubectlSession, found: "Record", output: str) -> "Watcher":
     from controlplane.view.watcher import open_watcher
 
     return open_watcher(

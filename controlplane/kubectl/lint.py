@@ -8,7 +8,16 @@ from typing import Any
 import click
 import yaml
 
-from controlplane.kubectl.session import BAD_INPUT, Session, Where, group_where, open_session, places, run, trying
+from controlplane.kubectl.session import (
+    BAD_INPUT,
+    KubectlSession,
+    Where,
+    group_where,
+    open_session,
+    places,
+    run,
+    trying,
+)
 
 
 @click.command("lint")
@@ -37,12 +46,12 @@ def command(context: click.Context, files: tuple[str, ...], dry_run: bool, outpu
     raise SystemExit(code)
 
 
-async def _tried(session: Session, files: tuple[str, ...]) -> int:
+async def _tried(session: KubectlSession, files: tuple[str, ...]) -> int:
     """Whether the API server would take every file."""
     return max([await _try(session, file) for file in files])
 
 
-async def _try(session: Session, file: str) -> int:
+async def _try(session: KubectlSession, file: str) -> int:
     from canary.spec.resource import KIND
     from controlplane.kubectl.trouble import NOT_INSTALLED, sentence_of
     from controlplane.kubernetes.api import NotFound, Rejected

@@ -11,7 +11,7 @@ import click
 from canary.format import duration
 from controlplane.kubectl.find import canaries
 from controlplane.kubectl.output import Shape, show_objects
-from controlplane.kubectl.session import Session, at_cluster, everywhere
+from controlplane.kubectl.session import KubectlSession, at_cluster, everywhere
 from controlplane.kubernetes.api import Object
 from controlplane.operator.shape import status_in
 from controlplane.view.urgency import urgency
@@ -25,7 +25,7 @@ WIDE = ("SEEN", "STABLE", "CANARY", "ATTEMPT", "REVISION")
 @click.option("-o", "--output", type=Shape("table", "wide", "json", "yaml", "name"), default="table", help="How.")
 @click.option("--no-headers", is_flag=True, help="Leave the line of headings out.")
 @at_cluster
-async def command(session: Session, output: str, no_headers: bool) -> int:
+async def command(session: KubectlSession, output: str, no_headers: bool) -> int:
     """List rollouts, those that may need somebody first."""
     from controlplane.view.table import table, width_here
 
@@ -44,7 +44,7 @@ async def command(session: Session, output: str, no_headers: bool) -> int:
     return 0
 
 
-def row(object_: Object, session: Session, *, wide: bool) -> Sequence[str]:
+def row(object_: Object, session: KubectlSession, *, wide: bool) -> Sequence[str]:
     """One line."""
     meta, spec = object_["metadata"], object_.get("spec") or {}
     status = status_in(object_)

@@ -13,7 +13,7 @@ from click.shell_completion import CompletionItem
 from canary.errors import SerinusError
 
 if TYPE_CHECKING:
-    from controlplane.kubectl.session import Session, Where
+    from controlplane.kubectl.session import KubectlSession, Where
     from controlplane.kubernetes.api import Object, Resource
 
 T = TypeVar("T")
@@ -77,7 +77,9 @@ def _listed(context: click.Context, resource: "Resource", item: "Callable[[Objec
         return []
 
 
-async def _items(session: "Session", where: "Where", resource: "Resource", item: "Callable[[Object], T]") -> list[T]:
+async def _items(
+    session: "KubectlSession", where: "Where", resource: "Resource", item: "Callable[[Object], T]"
+) -> list[T]:
     scope = session.namespace if resource.namespaced else None
     try:
         async with asyncio.timeout(SECONDS):

@@ -13,7 +13,7 @@ from controlplane.kubernetes.api import Object
 from controlplane.kubernetes.resources import MODEL_CANARY
 
 
-class Shape(shape.Shape):
+class Shape(shape.OutputShape):
     """How to print, for people who have kubectl at hand."""
 
     elsewhere = "kubectl get mcan"

@@ -14,7 +14,7 @@ from controlplane.cli.seconds import SECONDS
 from controlplane.cli.signals import waiting_for
 from controlplane.kubectl.names import complete_names
 from controlplane.kubectl.output import Shape
-from controlplane.kubectl.session import BAD_INPUT, FAILED, TIMED_OUT, Session, at_cluster
+from controlplane.kubectl.session import BAD_INPUT, FAILED, TIMED_OUT, KubectlSession, at_cluster
 from controlplane.kubernetes.api import Object
 
 named = click.argument("name", shell_complete=complete_names)
@@ -26,7 +26,7 @@ named = click.argument("name", shell_complete=complete_names)
 @click.option("--timeout", type=SECONDS, metavar="TIME", help="With --wait: for so long at most, such as 10m.")
 @click.option("-o", "--output", type=Shape("text", "json"), default="text", help="json: its last event.")
 @at_cluster
-async def status(session: Session, name: str, wait: bool, timeout: float | None, output: str) -> int:  # noqa: ASYNC109 - a person's word, not a deadline of asyncio's
+async def status(session: KubectlSession, name: str, wait: bool, timeout: float | None, output: str) -> int:  # noqa: ASYNC109 - a person's word, not a deadline of asyncio's
     """Say where a rollout is; with --wait, how it ended.
 
     Exit codes: 0 under way or promoted, 1 rolled back or failed, 2 the spec cannot be carried out, 3 timed out, 130
@@ -54,7 +54,7 @@ async def status(session: Session, name: str, wait: bool, timeout: float | None,
 @click.command()
 @named
 @at_cluster
-async def why(session: Session, name: str) -> int:
+async def why(session: KubectlSession, name: str) -> int:
     """Explain a rollout's present verdicts, and the smallest change that would flip each."""
     from controlplane.gitsources.provenance import origin_line
     from controlplane.kubectl.record import record
@@ -72,7 +72,7 @@ async def why(session: Session, name: str) -> int:
 @click.option("--attempt", type=click.IntRange(min=1), help="An earlier rollout of this name; the newest by default.")
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="json: one event a line.")
 @at_cluster
-async def history(session: Session, name: str, attempt: int | None, output: str) -> int:
+async def history(session: KubectlSession, name: str, attempt: int | None, output: str) -> int:
     """Print everything that happened to a rollout, as far as it is kept."""
     from canary.errors import BadInput
     from controlplane.kubectl.record import events_of, record
@@ -85,7 +85,7 @@ async def history(session: Session, name: str, attempt: int | None, output: str)
     return 0
 
 
-async def _ended(session: Session, object_: Object) -> Object:
+async def _ended(session: KubectlSession, object_: Object) -> Object:
     """The first state in which the operator has dealt with the present spec to its end, or refused it."""
     from contextlib import aclosing
 

@@ -9,19 +9,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from canary.errors import BadInput
-from canary.observation import Seen, VariantSeen
 from canary.rollout import Event
+from canary.snapshot import Snapshot, VariantStatus
 from canary.spec.models import Variant
 from canary.spec.stored import from_text
 from canary.weights import ARMS
 from controlplane.kserve import readiness
 from controlplane.kubectl.find import canary
 from controlplane.kubectl.listing import NOT_SEEN, queue_of, refusal_of
-from controlplane.kubectl.session import Session
+from controlplane.kubectl.session import KubectlSession
 from controlplane.kubernetes import names
 from controlplane.kubernetes.api import NotFound, Object, Rejected, Resource
 from controlplane.kubernetes.resources import DEPLOYMENT, INFERENCE_SERVICE, POD
-from controlplane.operator.history import Books
+from controlplane.operator.event_log import EventLog
 from controlplane.operator.store import stored_in
 from controlplane.readmodel.cluster import seen_of
 from controlplane.readmodel.record import RolloutRecord
@@ -35,12 +35,12 @@ class Record(RolloutRecord):
 
     object_: Object
 
-    def seen(self) -> Seen:
+    def seen(self) -> Snapshot:
         """The world as far as the status tells: the weights that the operator saw; readiness only where it is known."""
         return seen_of(self.object_, self.spec, self.rollout)
 
 
-async def record(session: Session, name: str) -> Record:
+async def record(session: KubectlSession, name: str) -> Record:
     """The rollout of this name. Raises `BadInput` where there is no ModelCanary, or none that was begun."""
     found = record_of(await canary(session, name))
     if isinstance(found, str):
@@ -57,7 +57,7 @@ def record_of(object_: Object) -> Record | str:
     return Record(stored, object_)
 
 
-async def looked(session: Session, found: Record) -> Seen:
+async def looked(session: KubectlSession, found: Record) -> Snapshot:
     """What the status tells, with the readiness of both variants as their pods say it now.
 
     Whoever may not read pods sees what the record implies.
@@ -75,10 +75,10 @@ async def looked(session: Session, found: Record) -> Seen:
     return replace(seen, stable=stable, canary=variant)
 
 
-async def events_of(session: Session, found: Record, attempt: int | None = None) -> Sequence[Event]:
+async def events_of(session: KubectlSession, found: Record, attempt: int | None = None) -> Sequence[Event]:
     """All events of an attempt (None: the newest) that are kept, in order."""
     rollout, namespace = found.rollout, found.object_["metadata"]["namespace"]
-    books = Books(session.kube, namespace, earlier=True)
+    books = EventLog(session.kube, namespace, earlier=True)
     books.note(rollout.name, rollout.attempt, rollout.history)
     wanted = attempt or rollout.attempt
     try:
@@ -87,7 +87,7 @@ async def events_of(session: Session, found: Record, attempt: int | None = None)
         return rollout.history if wanted == rollout.attempt else ()
 
 
-async def _ready(session: Session, namespace: str, rollout: str, variant: Variant) -> VariantSeen:
+async def _ready(session: KubectlSession, namespace: str, rollout: str, variant: Variant) -> VariantStatus:
     service = variant.inference_service or names.service_name(rollout, variant.name)
     now = session.now()
     inference_service, deployment, pods = await asyncio.gather(
@@ -96,11 +96,11 @@ async def _ready(session: Session, namespace: str, rollout: str, variant: Varian
         session.kube.list(POD, namespace, labels=f"{POD_LABEL}={service}"),
     )
     if inference_service is None:
-        return VariantSeen(now, variant.replicas, 0, f"there is no InferenceService {service}")
+        return VariantStatus(now, variant.replicas, 0, f"there is no InferenceService {service}")
     return readiness.variant_status(readiness.VariantObjects(inference_service, deployment, pods.items), now)
 
 
-async def _maybe(session: Session, resource: Resource, namespace: str, name: str) -> Object | None:
+async def _maybe(session: KubectlSession, resource: Resource, namespace: str, name: str) -> Object | None:
     try:
         return await session.kube.get(resource, namespace, name)
     except NotFound:

@@ -10,14 +10,14 @@ import click
 
 from controlplane.cli.report_page import Subject, hand_over, report_options
 from controlplane.kubectl.names import complete_names
-from controlplane.kubectl.session import Session, at_cluster
+from controlplane.kubectl.session import KubectlSession, at_cluster
 
 
 @click.command("report")
 @click.argument("name", shell_complete=complete_names)
 @report_options
 @at_cluster
-async def command(session: Session, name: str, output: str, file: Path | None) -> int:
+async def command(session: KubectlSession, name: str, output: str, file: Path | None) -> int:
     """Write a rollout down as one page, to keep or to print."""
     from controlplane.kubectl.diff import variants_of
     from controlplane.kubectl.record import events_of, record

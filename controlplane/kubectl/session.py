@@ -1,7 +1,7 @@
 """What every verb has in common: the options that say which cluster is meant, the connection, errors, exit codes.
 
-Used by all verbs as a decorator, `at_cluster`. A verb is a coroutine of a `Session` that answers its exit code. What
-may take long to import is imported by the verbs themselves.
+Used by all verbs as a decorator, `at_cluster`. A verb is a coroutine of a `KubectlSession` that answers its exit code.
+What may take long to import is imported by the verbs themselves.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from canary.errors import SerinusError, WorldError
+from canary.errors import ExternalError, SerinusError
 from controlplane.cli.signals import INTERRUPTED
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Where:
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
+class KubectlSession:
     """A connection and what belongs to it."""
 
     kube: "Kube"
@@ -57,7 +57,7 @@ class Session:
     trial: "Kube | None" = None
     """A connection whose writes the server checks and answers, and does not keep."""
 
-    def on_trial(self) -> "Session":
+    def on_trial(self) -> "KubectlSession":
         """The same person at the same place, where nothing that is written is kept."""
         from canary.errors import BadInput
 
@@ -86,12 +86,12 @@ def _is_server(_context: click.Context, _parameter: click.Parameter, value: str)
     return value == "server"
 
 
-Opener = Callable[[Where], Session]
+Opener = Callable[[Where], KubectlSession]
 """Opens a session; tests hand in their own as `obj` of the click context."""
 Body = Callable[..., Coroutine[Any, Any, int]]
 
 
-def open_session(where: Where) -> Session:
+def open_session(where: Where) -> KubectlSession:
     """The session of the real cluster. Raises `BadInput` where nothing says which one is meant."""
     from controlplane.adapters.system_clock import SystemClock
     from controlplane.kubectl.client import ThinClient
@@ -99,7 +99,7 @@ def open_session(where: Where) -> Session:
 
     target = find(kubeconfig=where.kubeconfig, context=where.context)
     on_behalf_of = where.on_behalf_of or ""
-    return Session(
+    return KubectlSession(
         kube=ThinClient(target, on_behalf_of=on_behalf_of),
         namespace=where.namespace or target.namespace,
         everywhere=where.all_namespaces,
@@ -150,7 +150,7 @@ def group_where(context: click.Context) -> Where:
     return said if isinstance(said, Where) else Where()
 
 
-def run(opener: Opener, where: Where, work: Callable[[Session], Coroutine[Any, Any, int]]) -> int:
+def run(opener: Opener, where: Where, work: Callable[[KubectlSession], Coroutine[Any, Any, int]]) -> int:
     """The exit code of this work at the cluster."""
     from canary.errors import BadInput, SpecError
     from controlplane.kubectl.trouble import sentence_of
@@ -160,7 +160,7 @@ def run(opener: Opener, where: Where, work: Callable[[Session], Coroutine[Any, A
     except (BadInput, SpecError) as error:
         click.echo(str(error), err=True)
         return BAD_INPUT
-    except WorldError as error:
+    except ExternalError as error:
         click.echo(sentence_of(error), err=True)
         return FAILED
     except SerinusError as error:
@@ -173,7 +173,7 @@ def run(opener: Opener, where: Where, work: Callable[[Session], Coroutine[Any, A
         return INTERRUPTED
 
 
-async def _worked(opener: Opener, where: Where, work: Callable[[Session], Coroutine[Any, Any, int]]) -> int:
+async def _worked(opener: Opener, where: Where, work: Callable[[KubectlSession], Coroutine[Any, Any, int]]) -> int:
     session = opener(where)
     try:
         return await work(session)

@@ -5,7 +5,7 @@ Used by `session.py` and `find.py`. Takes the errors of `controlplane.kubernetes
 
 import re
 
-from canary.errors import Unavailable, WorldError
+from canary.errors import ExternalError, Unavailable
 from controlplane.kubernetes.api import Rejected
 
 NOT_INSTALLED = (
@@ -16,7 +16,7 @@ _FORBIDDEN = re.compile(r'User "(?P<who>[^"]*)" cannot (?P<what>.+?)\.?$', re.DO
 _ROLES = "Watching rollouts needs the role view there, acting on them edit (the chart adds ModelCanaries to both)."
 
 
-def sentence_of(error: WorldError) -> str:
+def sentence_of(error: ExternalError) -> str:
     """What happened and what to do."""
     said = str(error).rstrip(".")
     if isinstance(error, Rejected) and "is forbidden" in said:

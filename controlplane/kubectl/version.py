@@ -4,12 +4,12 @@ from importlib.metadata import version as version_of
 
 import click
 
-from controlplane.kubectl.session import Session, at_cluster
+from controlplane.kubectl.session import KubectlSession, at_cluster
 
 
 @click.command("version")
 @at_cluster
-async def command(session: Session) -> int:
+async def command(session: KubectlSession) -> int:
     """Say which version this is, and which ModelCanaries it finds."""
     from controlplane.kubectl.find import canaries
     from controlplane.kubernetes.resources import MODEL_CANARY

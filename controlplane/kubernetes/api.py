@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple, Protocol, Self
 from urllib.parse import quote
 
 from canary.dns import LONGEST_LABEL, LONGEST_SUBDOMAIN, is_label, is_subdomain
-from canary.errors import Conflict, Unavailable, WorldError
+from canary.errors import Conflict, ExternalError, Unavailable
 
 Object = dict[str, Any]
 """One object as the server sends it; never changed in place by readers."""
@@ -108,22 +108,22 @@ def deletion(uid: str = "") -> Object:
     return options | {"preconditions": {"uid": uid}} if uid else options
 
 
-class NotFound(WorldError):  # noqa: N818 - the API's word for it
+class NotFound(ExternalError):  # noqa: N818 - the API's word for it
     """The object, or its kind, is not there."""
 
 
-class Exists(WorldError):  # noqa: N818 - the API's word for it
+class Exists(ExternalError):  # noqa: N818 - the API's word for it
     """An object of this name is there already."""
 
 
-class Rejected(WorldError):  # noqa: N818 - the API's word for it
+class Rejected(ExternalError):  # noqa: N818 - the API's word for it
     """The server understood and says no: a schema, a webhook, a quota, a missing permission. Its sentence is ours.
 
     Or it was not asked, because no object can have such a name.
     """
 
 
-class ResourceExpired(WorldError):  # noqa: N818 - the API's word for it
+class ResourceExpired(ExternalError):  # noqa: N818 - the API's word for it
     """The version to go on from is too old (410): list again."""
 
 
@@ -176,7 +176,7 @@ class WatchEvent:
 
 
 class Kube(Protocol):
-    """Every method raises `WorldError`: the subclasses above, or `Unavailable` when the server does not answer.
+    """Every method raises `ExternalError`: the subclasses above, or `Unavailable` when the server does not answer.
 
     `urgent` puts a write into the priority lane, ahead of everything that waits for a connection.
     """

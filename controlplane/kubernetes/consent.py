@@ -1,15 +1,16 @@
 """Which Secrets may be read, and what for: those that say so themselves, and those that the operator's settings list.
 
-Used for alert channels (`controlplane.operator.desk`) and for repositories (`controlplane.gitsources.secret_files`).
-Whoever writes a plan also says where its alerts go, so a Secret that was made for something else must not be readable
-by being named. Looks at one Secret by its name; it never lists any, and keeps nothing of what it reads.
+Used for alert channels (`controlplane.operator.alert_dispatch`) and for repositories
+(`controlplane.gitsources.secret_files`). Whoever writes a plan also says where its alerts go, so a Secret that was made
+for something else must not be readable by being named. Looks at one Secret by its name; it never lists any, and keeps
+nothing of what it reads.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, Self, get_args
 
-from canary.errors import BadInput, WorldError
+from canary.errors import BadInput, ExternalError
 from canary.spec.source import quoted
 from controlplane.kubernetes.api import Kube, NotFound, Rejected
 from controlplane.kubernetes.names import DOMAIN
@@ -23,7 +24,7 @@ VALUES: Mapping[Purpose, str] = {"alerts": "alerts.secrets", "git": "git.secrets
 """The values of the chart that list Secrets by name."""
 
 
-class NotAllowed(WorldError):  # noqa: N818 - a state of the world
+class NotAllowed(ExternalError):  # noqa: N818 - a state of the world
     """A Secret is not there, may not be read, or does not allow it. One clause, which says whose turn it is."""
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from canary.errors import Conflict, WorldError
+from canary.errors import Conflict, ExternalError
 from controlplane.kubernetes.api import Exists, Kube, NotFound, Object
 from controlplane.kubernetes.resources import LEASE
 from controlplane.ports import Clock
@@ -165,7 +165,7 @@ class Election:
             return False
         except NotFound:
             raise _Lost("somebody deleted the lease") from None
-        except WorldError as error:
+        except ExternalError as error:
             self.problem = str(error)
             return False
         held.renewed_at, self.problem = began, ""
@@ -175,7 +175,7 @@ class Election:
         """Somebody wrote: perhaps ourselves, when the answer to a renewal was lost; perhaps only an annotation."""
         try:
             lease = await self._kube.get(LEASE, self._namespace, self._name)
-        except WorldError as error:
+        except ExternalError as error:
             self.problem = str(error)
             return
         spec = lease.get("spec") or {}
@@ -193,7 +193,7 @@ class Election:
                 self.problem = ""
             except TimeoutError:
                 self.problem = "the API server does not answer"
-            except WorldError as error:
+            except ExternalError as error:
                 self.problem = str(error)
             if held is not None:
                 self.holder, self._highest = self.identity, held.fence
@@ -247,7 +247,7 @@ class Election:
         if held is None:
             return
         nobody = {"holderIdentity": "", "renewTime": self._now()}
-        with suppress(WorldError, TimeoutError, _Lost):
+        with suppress(ExternalError, TimeoutError, _Lost):
             async with asyncio.timeout(RELEASE_SECONDS):
                 try:
                     await self._write(held.version, nobody)

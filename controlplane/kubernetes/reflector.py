@@ -9,7 +9,7 @@ import asyncio
 import random
 from collections.abc import AsyncGenerator, Callable
 
-from canary.errors import Unavailable, WorldError
+from canary.errors import ExternalError, Unavailable
 from canary.format import duration
 from controlplane.backoff import delay
 from controlplane.kubernetes.allowance import outline
@@ -98,7 +98,7 @@ class Reflector:
                 pause = self._backoff() if self._failures > 1 else 0.0
             except NotFound as error:
                 pause = self._missing(error)
-            except WorldError as error:
+            except ExternalError as error:
                 pause = max(self._failed(str(error)), error.after if isinstance(error, TooManyRequests) else 0.0)
             except Exception as error:  # noqa: BLE001 - nothing that the server holds may end whoever follows it
                 self._version = ""
@@ -124,7 +124,7 @@ class Reflector:
             for namespace in self.cache.with_room():
                 try:
                     await self._kube.list(self.resource, namespace, labels=self._labels, slim=self._take_again)
-                except WorldError:
+                except ExternalError:
                     continue  # the watch says so, and it is tried again
                 except Exception as error:  # noqa: BLE001 - nothing that the server holds may end whoever follows it
                     self.cache.complain(f"A bug of ours at {self.resource.plural} of {namespace}: {error!r}.")

@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from canary.errors import Conflict, Unavailable, WorldError
+from canary.errors import Conflict, ExternalError, Unavailable
 from controlplane.kubernetes import depth
 from controlplane.kubernetes.api import (
     Exists,
@@ -30,7 +30,7 @@ WEBHOOK_DOWN = "failed calling webhook"
 
 def error_from_response(
     status: int, body: bytes, what: str, *, retry_after: str | None = None, tested: bool = False, secret: bool = False
-) -> WorldError:
+) -> ExternalError:
     """The error that this answer is.
 
     `what` names the request (`patch httproutes models/chat`), `retry_after` is the header, `tested` says that it was a
@@ -43,7 +43,7 @@ def error_from_response(
 
 def error_of_status(
     answer: Mapping[str, Any], what: str, *, retry_after: str | None = None, tested: bool = False, secret: bool = False
-) -> WorldError:
+) -> ExternalError:
     """The error that a `Status` object is; `error_from_response` says what the rest means."""
     code, reason = int(answer.get("code") or 0), answer.get("reason") or ""
     message = str(answer.get("message") or "") or f"status {code}"

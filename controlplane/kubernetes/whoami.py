@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from canary.errors import WorldError
+from canary.errors import ExternalError
 from controlplane.kubernetes.api import Kube, Resource
 
 REVIEW = Resource("authentication.k8s.io", "v1", "selfsubjectreviews", "SelfSubjectReview", namespaced=False)
@@ -21,5 +21,5 @@ async def own_identity(kube: Kube) -> KubeIdentity:
     try:
         told = (await kube.create(REVIEW, {"metadata": {}}))["status"]["userInfo"]
         return KubeIdentity(str(told["username"]), tuple(str(each) for each in told.get("groups") or ()))
-    except (WorldError, KeyError, TypeError):
+    except (ExternalError, KeyError, TypeError):
         return KubeIdentity()

@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from canary.errors import Unavailable
-from canary.observation import Counters, PodCounters
+from canary.snapshot import Counters, PodCounters
 from canary.spec.models import CanarySpec
 from canary.weights import ARMS
 from controlplane.private_files import read_json, replace_file

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from canary.errors import WorldError
+from canary.errors import ExternalError
 
 
 class Background:
@@ -43,7 +43,7 @@ class Background:
     async def _guarded(self, work: Coroutine[Any, Any, Any]) -> None:
         try:
             await work
-        except WorldError as error:
+        except ExternalError as error:
             self._say(str(error))
         except Exception as error:  # noqa: BLE001 - nothing in the background may end the rollouts
             self._on_bug()

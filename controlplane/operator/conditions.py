@@ -11,7 +11,7 @@ from canary.rollout import Phase, Reason, Rollout
 from canary.serial import rfc3339
 
 if TYPE_CHECKING:
-    from controlplane.operator.status import Facts
+    from controlplane.operator.status import StatusInputs
 
 Truth = Literal["True", "False", "Unknown"]
 LONGEST = 1024
@@ -23,7 +23,7 @@ GOING_BACK = frozenset({Phase.ROLLING_BACK, Phase.ROLLED_BACK})
 
 
 def conditions(
-    rollout: Rollout, facts: "Facts", before: Sequence[Mapping[str, Any]], now: float
+    rollout: Rollout, facts: "StatusInputs", before: Sequence[Mapping[str, Any]], now: float
 ) -> list[dict[str, Any]]:
     """All conditions of a rollout; each keeps the time of its last change from `before`."""
     told = [accepted(facts.faults), _ready(rollout), _progressing(rollout, facts), _degraded(rollout, facts)]
@@ -92,7 +92,7 @@ def _ready(rollout: Rollout) -> dict[str, Any]:
     return _condition("Ready", truth, rollout.phase.value, story(rollout)[1])
 
 
-def _progressing(rollout: Rollout, facts: "Facts") -> dict[str, Any]:
+def _progressing(rollout: Rollout, facts: "StatusInputs") -> dict[str, Any]:
     if rollout.finished and not facts.tidied:
         return _condition("Progressing", "True", TIDYING, "Decided; what is not needed any more is being put away.")
     if rollout.finished:
@@ -101,7 +101,7 @@ def _progressing(rollout: Rollout, facts: "Facts") -> dict[str, Any]:
     return _condition("Progressing", "Unknown" if waits else "True", rollout.reason.value, rollout.message)
 
 
-def _degraded(rollout: Rollout, facts: "Facts") -> dict[str, Any]:
+def _degraded(rollout: Rollout, facts: "StatusInputs") -> dict[str, Any]:
     stable = facts.seen.stable if facts.seen else None
     if rollout.phase in GOING_BACK:
         return _condition("Degraded", "True", *story(rollout))

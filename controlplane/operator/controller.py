@@ -2,7 +2,7 @@
 
 Run by `operator.py` while this replica leads. Driven by pokes: changes in the caches, ticks of the metrics, times that
 rollouts asked for, requests of people. Nothing polls: a ModelCanary at rest costs the cache its object, and no more.
-When a key's turn comes is `scheduler.py`'s business, what a rollout does in a pass is `charge.py`'s.
+When a key's turn comes is `scheduler.py`'s business, what a rollout does in a pass is `operator_rollout.py`'s.
 """
 
 import asyncio
@@ -12,34 +12,34 @@ from collections.abc import Awaitable, Callable, Collection
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 
-from canary.errors import BadInput, WorldError
+from canary.errors import BadInput, ExternalError
 from canary.rollout import Decision, Rollout
 from canary.spec.resource import without_spec
 from canary.spec.stored import to_text
 from controlplane.fair_queue import Turns
 from controlplane.kubernetes.api import Kube, NotFound, Object, Rejected
 from controlplane.kubernetes.cache import Cache, Key, key_of
+from controlplane.operator.alert_dispatch import AlertDispatchers, attend
 from controlplane.operator.background import Background
-from controlplane.operator.charge import Charge, Means, Task, unfinished
-from controlplane.operator.desk import Desks, attend
+from controlplane.operator.counters import OperatorCounters
+from controlplane.operator.deletion import DeletionHandler
 from controlplane.operator.drift import tell_drift
+from controlplane.operator.environment import EnvironmentFactory, MissingDependency, RolloutEnvironment
+from controlplane.operator.event_log_writer import EventLogWriter
 from controlplane.operator.events import Events
-from controlplane.operator.farewell import Farewell
 from controlplane.operator.finalizer import hold, is_held, is_leaving
 from controlplane.operator.leadership import Leadership
 from controlplane.operator.limit import MOST_ROLLOUTS, RolloutLimit
-from controlplane.operator.reading import Reading, held_back, is_at_rest, is_queued, is_refused, read
-from controlplane.operator.request import requests_in
+from controlplane.operator.operator_rollout import OperatorRollout, SharedServices, WorkItem, unfinished
+from controlplane.operator.request_annotations import requests_in
 from controlplane.operator.request_responder import RequestResponder, nothing_to_allow
 from controlplane.operator.rollout_log import RolloutLog
 from controlplane.operator.scheduler import Scheduler
-from controlplane.operator.scribe import Scribe
-from controlplane.operator.site import Absent, Site, Sites
-from controlplane.operator.standby import Ready, Standby
-from controlplane.operator.status import Facts, has_news
+from controlplane.operator.spec_reader import ParsedSpec, held_back, is_at_rest, is_queued, is_refused, read
+from controlplane.operator.status import StatusInputs, has_news
 from controlplane.operator.store import StatusStore, stored_in, tell_unreadable
 from controlplane.operator.stores import Stores
-from controlplane.operator.tally import Tally
+from controlplane.operator.warm_standby import PreparedRollout, Standby
 from controlplane.ports import Clock, Stored
 from controlplane.reconcile.loop import RETRY
 from profiles.catalogue import Catalogue
@@ -62,16 +62,16 @@ class RolloutController:
         self,
         kube: Kube,
         canaries: Cache,
-        sites: Sites,
+        sites: EnvironmentFactory,
         *,
         clock: Clock,
         interval: float,
         events: Events,
-        desks: Desks,
-        tally: Tally,
+        desks: AlertDispatchers,
+        tally: OperatorCounters,
         log: RolloutLog,
         scheduler: Scheduler[Key],
-        charges: dict[Key, Charge],
+        charges: dict[Key, OperatorRollout],
         leadership: Leadership,
         known: Catalogue | None = None,
         most: int = MOST_ROLLOUTS,
@@ -90,12 +90,12 @@ class RolloutController:
         self._clock, self._events, self._desks, self._tally, self._say = clock, events, desks, tally, log.say
         say = functools.partial(log.say, None)
         self._background = Background(say, log.count_bug)
-        self._means = Means(clock, interval, self._background.spawn, self._decided)
+        self._means = SharedServices(clock, interval, self._background.spawn, self._decided)
         self._responder = RequestResponder(events, self.store, allow_retry)
         self._turns: Turns[Key] = Turns(CLAIMS_AT_A_TIME, scheduler.priority.order)
         self.standby = Standby(canaries, self._prepare, sites.tick, period=interval, say=say)
         """Runs while another replica leads."""
-        self._farewell = Farewell(kube, events, clock, log.say)
+        self._farewell = DeletionHandler(kube, events, clock, log.say)
         self._stores = Stores(
             kube,
             canaries,
@@ -105,8 +105,8 @@ class RolloutController:
             verified=verified,
             earlier_histories=earlier_histories,
         )
-        self._readings: dict[Key, Reading] = {}
-        self._scribe = Scribe(clock, self._background.spawn)
+        self._readings: dict[Key, ParsedSpec] = {}
+        self._scribe = EventLogWriter(clock, self._background.spawn)
         self._waiting: dict[Key, float] = {}
         """Those that something is lacking for, and in how many seconds at the latest each is looked at again."""
         self.limit = RolloutLimit(most, scheduler.add)
@@ -130,7 +130,7 @@ class RolloutController:
         finally:
             for key in list(self.charges):
                 self._drop(key)
-            self._scribe = Scribe(self._clock, self._background.spawn)
+            self._scribe = EventLogWriter(self._clock, self._background.spawn)
 
     async def drain(self, seconds: float) -> None:
         """Begin nothing new, and wait for so long at most until what has begun is done."""
@@ -167,7 +167,7 @@ class RolloutController:
         try:
             with self._tally.passing():
                 wait = await self._pass(key)
-        except WorldError as error:
+        except ExternalError as error:
             tell_unreadable(error, self._canaries.get(*key), self._events)
             self._log.once(key, f"{error} It is tried again.")
             return RETRY
@@ -205,7 +205,7 @@ class RolloutController:
             await self._finish(key, charge)
         return wait
 
-    async def _take_up(self, key: Key) -> Charge | None:
+    async def _take_up(self, key: Key) -> OperatorRollout | None:
         """Find out what a ModelCanary wants done; None where that is nothing, which is noted."""
         namespace, name = key
         store = self.store(namespace)
@@ -248,7 +248,7 @@ class RolloutController:
         try:
             site = self._sites.open(task.plan, namespace)
         except BadInput as error:  # only this cluster makes it impossible, so no spec could say so before
-            if isinstance(error, Absent):
+            if isinstance(error, MissingDependency):
                 self._waiting[key] = LOOK_AGAIN
             await self._refuse(key, object_, replace(reading, plan=None, faults=(str(error),)))
             return None
@@ -264,19 +264,19 @@ class RolloutController:
             self._open_desk(key, charge, object_)
         return charge
 
-    async def _refuse(self, key: Key, object_: Object, reading: Reading) -> None:
+    async def _refuse(self, key: Key, object_: Object, reading: ParsedSpec) -> None:
         """Nothing is begun: say why, where anything is wrong."""
         self._readings[key] = reading
         self.limit.leave(key)
         self._tell_faults(object_, reading)
         await self.store(key[0]).note(key[1])
 
-    def _keep_less(self, key: Key, reading: Reading) -> None:
+    def _keep_less(self, key: Key, reading: ParsedSpec) -> None:
         """Of a spec that cannot be carried out, no more is kept than what is wrong with it."""
         if reading.faults and not self._canaries.is_omitted(key):
             self._canaries.lighten(key, lambda kept: without_spec(kept, reading.faults))
 
-    def _prepare(self, key: Key, object_: Object) -> tuple[Charge, Reading] | None:
+    def _prepare(self, key: Key, object_: Object) -> tuple[OperatorRollout, ParsedSpec] | None:
         """An unfinished rollout, opened for the standby: nothing is written or told."""
         reading = read(object_, self._known)
         task = unfinished(object_, stored_in(object_), reading)
@@ -284,7 +284,7 @@ class RolloutController:
             return None
         return self._charge(key, task, self._sites.open(task.plan, key[0]), object_), reading
 
-    def _taken_over(self, key: Key, object_: Object, ready: Ready) -> Charge:
+    def _taken_over(self, key: Key, object_: Object, ready: PreparedRollout) -> OperatorRollout:
         """What the standby kept ready, now that the claim has shown that it is the newest."""
         charge, reading = ready.charge, ready.reading
         charge.take_over(ready.version + 1)
@@ -297,8 +297,8 @@ class RolloutController:
         self._open_desk(key, charge, object_)
         return charge
 
-    def _charge(self, key: Key, task: Task, site: Site, object_: Object) -> Charge:
-        return Charge(
+    def _charge(self, key: Key, task: WorkItem, site: RolloutEnvironment, object_: Object) -> OperatorRollout:
+        return OperatorRollout(
             task,
             key[0],
             site,
@@ -308,7 +308,7 @@ class RolloutController:
             lambda sentence: self._say(key, sentence),
         )
 
-    async def _next(self, key: Key, object_: Object, reading: Reading, stored: Stored | None) -> Task | None:
+    async def _next(self, key: Key, object_: Object, reading: ParsedSpec, stored: Stored | None) -> WorkItem | None:
         """What to begin, where nothing is under way: a new plan, or the same one again because somebody asked."""
         before = stored.rollout if stored else None
         same = before is not None and before.result != "superseded" and before.revision == reading.revision
@@ -317,12 +317,12 @@ class RolloutController:
         if reading.plan is not None and (again or not same):
             retry = f"kubectl canary retry {key[1]} -n {key[0]}"
             if again or not (why := held_back(stored, reading.plan, retry)):
-                return Task(reading.plan, to_text(reading.plan), reading.revision)
+                return WorkItem(reading.plan, to_text(reading.plan), reading.revision)
             self._readings[key] = replace(reading, plan=None, faults=(why,))
         await self._responder.refuse(object_, asked, "nothing is under way")
         return None
 
-    async def _reread(self, key: Key, charge: Charge, object_: Object) -> None:
+    async def _reread(self, key: Key, charge: OperatorRollout, object_: Object) -> None:
         """Take notice of an edited spec while an earlier one is carried out."""
         known = self._readings.get(key)
         if known is not None and known.generation == object_["metadata"].get("generation", 0):
@@ -338,7 +338,7 @@ class RolloutController:
             charge.task = replace(charge.task, plan=reading.plan)
             self._open_desk(key, charge, object_)
 
-    def _open_desk(self, key: Key, charge: Charge, object_: Object) -> None:
+    def _open_desk(self, key: Key, charge: OperatorRollout, object_: Object) -> None:
         """Let alerts go out by the charge's present plan, in the background."""
         over = charge.notifier.exchange()
         if charge.task.plan.spec.alerts:
@@ -346,14 +346,14 @@ class RolloutController:
             opening = functools.partial(self._desks.open, charge.task.plan, self.store(key[0]), object_, say)
             self._background.spawn(attend(charge.notifier, opening, over, self._clock, say))
 
-    def _note_reading(self, charge: Charge, reading: Reading) -> None:
+    def _note_reading(self, charge: OperatorRollout, reading: ParsedSpec) -> None:
         charge.faults = reading.faults
         newer = reading.resting or (reading.plan is not None and reading.revision != charge.task.revision)
         charge.supersede((reading.revision or "at rest") if newer else "")
         if not newer:
             charge.generation = reading.generation
 
-    def _after(self, key: Key, charge: Charge) -> None:
+    def _after(self, key: Key, charge: OperatorRollout) -> None:
         """What follows a pass, in the background: answered requests go, and the history is written."""
         object_ = self._canaries.get(*key)
         rollout = charge.rollout
@@ -369,7 +369,7 @@ class RolloutController:
     async def _note(self, key: Key) -> None:
         await self.store(key[0]).note(key[1])
 
-    async def _finish(self, key: Key, charge: Charge) -> None:
+    async def _finish(self, key: Key, charge: OperatorRollout) -> None:
         """Everything is put away: say so, and look whether something else is wanted by now."""
         object_ = self._canaries.get(*key)
         if object_ is None:
@@ -398,14 +398,14 @@ class RolloutController:
 
     # What is said
 
-    def _facts(self, namespace: str, name: str) -> Facts:
+    def _facts(self, namespace: str, name: str) -> StatusInputs:
         """What the status says besides the state."""
         key, token = (namespace, name), self._leadership.fencing_token
         charge, reading = self.charges.get(key), self._readings.get(key)
         if charge is not None:
             return charge.facts(token)
-        reading = reading or Reading(0, None)
-        return Facts(reading.generation, token, reading.faults, queued=reading.queued)
+        reading = reading or ParsedSpec(0, None)
+        return StatusInputs(reading.generation, token, reading.faults, queued=reading.queued)
 
     def _decided(self, namespace: str, before: Rollout, decision: Decision) -> None:
         """Count what is new in a decision, and log its changes of phase."""
@@ -413,7 +413,7 @@ class RolloutController:
             if event.event == "phase":
                 self._say((namespace, event.rollout), f"{event.phase}: {event.message}")
 
-    def _tell_faults(self, object_: Object, reading: Reading) -> None:
+    def _tell_faults(self, object_: Object, reading: ParsedSpec) -> None:
         if reading.faults:
             note = f"{' '.join(reading.faults)} What runs goes on unchanged."
             self._events.tell(object_, f"invalid-{reading.generation}", "Warning", "InvalidSpec", note)

@@ -3,16 +3,16 @@
 Asked by the controller after each pass. Repairing is no work of its own: every pass says where things should be.
 """
 
-from canary.observation import OperatorRequest, request_id
+from canary.snapshot import OperatorRequest, request_id
 from canary.spec.models import ModelCanary
 from controlplane.kubernetes.api import Object
-from controlplane.operator.charge import Charge
 from controlplane.operator.events import Events
+from controlplane.operator.operator_rollout import OperatorRollout
 
 GUARD = "the drift guard"
 
 
-def tell_drift(charge: Charge, object_: Object, events: Events, now: float) -> bool:
+def tell_drift(charge: OperatorRollout, object_: Object, events: Events, now: float) -> bool:
     """Say what is new, and ask for a pause where the plan wants a person to look first; True where anything changed."""
     if charge.over:
         return False

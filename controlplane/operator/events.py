@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
-from canary.errors import WorldError
+from canary.errors import ExternalError
 from canary.rollout import Event, Phase
-from canary.verdict import Answer
+from canary.verdict import GateAnswer
 from controlplane.backoff import Backoff
 from controlplane.kubernetes.api import Exists, Kube, NotFound, Object, Rejected
 from controlplane.kubernetes.resources import EVENT, MODEL_CANARY
@@ -49,7 +49,7 @@ class Notice:
 
 def kind_of(event: Event) -> Kind | None:
     """What an entry of a rollout's history is told as; None where it is not worth an Event."""
-    failed = event.event == "verdict" and event.evidence.get("verdict") == Answer.FAIL
+    failed = event.event == "verdict" and event.evidence.get("verdict") == GateAnswer.FAIL
     if event.event not in SHOWN and not failed:
         return None
     warns = failed or event.event == "alert" or (event.event == "phase" and event.phase in WARNINGS)
@@ -132,7 +132,7 @@ class Events:
                 self.lost += 1
                 self._say(f"An Event about {notice.about['metadata']['name']} was refused: {error}")
                 return
-            except WorldError:
+            except ExternalError:
                 await asyncio.sleep(backoff.next())
             except Exception as error:  # noqa: BLE001 - an Event is made of what a status holds, and is not worth an end
                 self.lost += 1

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 
 from controlplane.kubernetes.api import Object
 from controlplane.kubernetes.cache import Key, key_of
-from controlplane.operator.reading import is_under_way, may_begin
+from controlplane.operator.spec_reader import is_under_way, may_begin
 
 MOST_ROLLOUTS = 100
 """Of one namespace at the same time; half of what one operator was measured with."""

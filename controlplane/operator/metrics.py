@@ -12,12 +12,12 @@ from typing import Any
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from canary.rollout import Phase, Rollout
-from canary.verdict import Answer
+from canary.verdict import GateAnswer
 from controlplane.kubernetes.cache import Cache
 from controlplane.observability import families as common
 from controlplane.observability.counts import git_operations
+from controlplane.operator.counters import OperatorCounters
 from controlplane.operator.shape import status_in
-from controlplane.operator.tally import Tally
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Numbers:
     canaries: Cache
     under_way: Sequence[tuple[str, Rollout]]
     """Namespace and state of each rollout in this replica's charge."""
-    tally: Tally
+    tally: OperatorCounters
     leading: bool
     queued: int
     events_lost: int
@@ -93,7 +93,7 @@ def _gates(under_way: Sequence[tuple[str, Rollout]]) -> Iterator[Metric]:
                     value.add_metric([*place, track], number)
             for track, number in gate.samples.items():
                 samples.add_metric([*place, track], number)
-            for answer in Answer:
+            for answer in GateAnswer:
                 verdict.add_metric([*place, answer.value], float(gate.verdict is answer))
     yield from (value, samples, verdict)
 

@@ -1,6 +1,6 @@
 """How each of KServe's ways of serving is carried out: its adapters, what counts its requests, what it needs.
 
-One table, read by `world.py`. What a cluster lacks is said before anything is made of a plan.
+One table, read by `cluster_environments.py`. What a cluster lacks is said before anything is made of a plan.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,8 +26,8 @@ from controlplane.kserve.standard import KServeStandard
 from controlplane.kubernetes.api import Kube
 from controlplane.kubernetes.cache import Cache
 from controlplane.kubernetes.names import service_name
-from controlplane.operator.site import Absent
-from controlplane.operator.sites import ClusterSite, ServiceSite, StandardSite
+from controlplane.operator.environment import MissingDependency
+from controlplane.operator.environments import ClusterSite, GatewayApiEnvironment, KServeRoutedEnvironment
 from controlplane.ports import Clock, MetricSource
 from profiles.catalogue import Catalogue
 
@@ -36,7 +36,7 @@ LOST = "Gateway {} does not exist: nobody is served through it, and the rollout 
 
 
 @dataclass(frozen=True, slots=True)
-class Ground:
+class AdapterDeps:
     """What the adapters of a rollout stand on."""
 
     kube: Kube
@@ -53,7 +53,7 @@ class Ground:
 
 
 @dataclass(frozen=True, slots=True)
-class Needed:
+class RequiredKind:
     """A kind that a mode cannot do without."""
 
     cache: Callable[[Caches], Cache]
@@ -64,20 +64,20 @@ class Needed:
 class Mode:
     """One way of serving."""
 
-    make: Callable[[Ground, ModelCanary], ClusterSite]
+    make: Callable[[AdapterDeps, ModelCanary], ClusterSite]
     profiles: Sequence[str]
     """Metrics profiles that tell its variants apart, the best witness first."""
     default: str
     """The profile that is taken where nobody can say what there is."""
-    needs: Sequence[Needed]
+    needs: Sequence[RequiredKind]
 
 
 def of_platform(platform: KServePlatform, caches: Caches) -> Mode:
-    """The mode of a plan. Raises `Absent` where the cluster lacks a kind that it needs."""
+    """The mode of a plan. Raises `MissingDependency` where the cluster lacks a kind that it needs."""
     mode = MODES[platform.mode]
     for each in mode.needs:
         if each.cache(caches).missing:
-            raise Absent(
+            raise MissingDependency(
                 f"spec.platform.kserve.mode: {platform.mode} needs {each.what}, which this cluster does not have; "
                 "the rollout begins once it is installed."
             )
@@ -85,7 +85,9 @@ def of_platform(platform: KServePlatform, caches: Caches) -> Mode:
 
 
 def check_runtimes(plan: ModelCanary, caches: Caches, namespace: str) -> None:
-    """Raise `Absent` for a runtime that a variant names and that is nowhere, before anything is made of the variant."""
+    """Raise `MissingDependency` for a runtime that a variant names and that is nowhere, before
+    anything is made of the variant.
+    """
     known = (caches.runtimes, caches.cluster_runtimes)
     if not all(cache.synced for cache in known):
         return
@@ -100,13 +102,13 @@ def check_runtimes(plan: ModelCanary, caches: Caches, namespace: str) -> None:
             each["metadata"]["name"] for each in (*caches.runtimes.items(namespace), *caches.cluster_runtimes.items())
         ]
         hint = did_you_mean(name, there) or "."
-        raise Absent(
+        raise MissingDependency(
             f"spec.{role}.runtime: no ServingRuntime {name} is in {namespace}, and no ClusterServingRuntime has that "
             f"name{hint} The rollout begins once there is one."
         )
 
 
-def _standard(ground: Ground, plan: ModelCanary) -> StandardSite:
+def _standard(ground: AdapterDeps, plan: ModelCanary) -> GatewayApiEnvironment:
     kube, caches, clock, namespace = ground.kube, ground.caches, ground.clock, ground.namespace
     router = GatewayRouter(
         kube,
@@ -134,18 +136,18 @@ def _standard(ground: Ground, plan: ModelCanary) -> StandardSite:
 
     gateway = gateway_of(plan, namespace)
     if taken := ground.claims.refusal((namespace, plan.metadata.name), gateway, host_of(plan)):
-        raise Absent(taken)
-    return StandardSite(platform, router, ground.metrics, plan, ground.close, troubles)
+        raise MissingDependency(taken)
+    return GatewayApiEnvironment(platform, router, ground.metrics, plan, ground.close, troubles)
 
 
-def _knative(ground: Ground, plan: ModelCanary) -> ServiceSite:
+def _knative(ground: AdapterDeps, plan: ModelCanary) -> KServeRoutedEnvironment:
     kube, caches, clock, namespace = ground.kube, ground.caches, ground.clock, ground.namespace
     platform = KnativePlatform(kube, caches, plan, namespace=namespace, clock=clock, known=ground.known)
     router = KnativeRouter(kube, caches, plan, namespace=namespace, clock=clock)
-    return ServiceSite(lambda _: platform, router, ground.metrics, partial(_revisions, plan), ground.close)
+    return KServeRoutedEnvironment(lambda _: platform, router, ground.metrics, partial(_revisions, plan), ground.close)
 
 
-def _native(ground: Ground, plan: ModelCanary) -> ServiceSite:
+def _native(ground: AdapterDeps, plan: ModelCanary) -> KServeRoutedEnvironment:
     kube, caches, clock, namespace = ground.kube, ground.caches, ground.clock, ground.namespace
     platform = NativePlatform(kube, caches, plan, namespace=namespace, now=clock.now, known=ground.known)
     router = NativeRouter(kube, caches, plan, namespace=namespace, clock=clock)
@@ -153,10 +155,10 @@ def _native(ground: Ground, plan: ModelCanary) -> ServiceSite:
         "stable": workload(service_of(plan), plan.spec.stable),
         "canary": workload(service_of(plan), plan.spec.canary),
     }
-    return ServiceSite(lambda _: platform, router, ground.metrics, lambda _: servers, ground.close)
+    return KServeRoutedEnvironment(lambda _: platform, router, ground.metrics, lambda _: servers, ground.close)
 
 
-def _llm(ground: Ground, plan: ModelCanary) -> ServiceSite:
+def _llm(ground: AdapterDeps, plan: ModelCanary) -> KServeRoutedEnvironment:
     kube, caches, clock, namespace = ground.kube, ground.caches, ground.clock, ground.namespace
     for variant in (plan.spec.stable, plan.spec.canary):  # what no LLMInferenceService can say is said now
         llm_service(plan, variant, 0, namespace=namespace, known=ground.known)
@@ -171,7 +173,7 @@ def _llm(ground: Ground, plan: ModelCanary) -> ServiceSite:
         "stable": llm_name(plan, plan.spec.stable),
         "canary": llm_name(plan, plan.spec.canary),
     }
-    return ServiceSite(platform, router, ground.metrics, lambda _: servers, ground.close)
+    return KServeRoutedEnvironment(platform, router, ground.metrics, lambda _: servers, ground.close)
 
 
 def _revisions(plan: ModelCanary, platform: KnativePlatform) -> Mapping[Arm, str]:
@@ -183,10 +185,10 @@ def _revisions(plan: ModelCanary, platform: KnativePlatform) -> Mapping[Arm, str
     }
 
 
-KSERVE = Needed(lambda caches: caches.services, "KServe's InferenceService (serving.kserve.io/v1beta1)")
-ROUTES = Needed(lambda caches: caches.routes, "HTTPRoutes of the Gateway API (gateway.networking.k8s.io/v1)")
-KNATIVE = Needed(lambda caches: caches.knative_services, "Knative Serving (serving.knative.dev/v1)")
-LLM = Needed(lambda caches: caches.llm_services, "KServe's LLMInferenceService (serving.kserve.io/v1alpha2)")
+KSERVE = RequiredKind(lambda caches: caches.services, "KServe's InferenceService (serving.kserve.io/v1beta1)")
+ROUTES = RequiredKind(lambda caches: caches.routes, "HTTPRoutes of the Gateway API (gateway.networking.k8s.io/v1)")
+KNATIVE = RequiredKind(lambda caches: caches.knative_services, "Knative Serving (serving.knative.dev/v1)")
+LLM = RequiredKind(lambda caches: caches.llm_services, "KServe's LLMInferenceService (serving.kserve.io/v1alpha2)")
 MODES: Mapping[str, Mode] = {
     "standard": Mode(_standard, TELLING_APART["standard"], default="envoy-gateway", needs=(KSERVE, ROUTES)),
     "knative": Mode(_knative, TELLING_APART["knative"], default="knative", needs=(KSERVE, KNATIVE)),

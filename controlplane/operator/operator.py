@@ -15,25 +15,25 @@ from controlplane.kserve.caches import Caches
 from controlplane.kubernetes.api import Kube, Object
 from controlplane.kubernetes.cache import Key
 from controlplane.kubernetes.election import Election
-from controlplane.operator.charge import Charge
+from controlplane.operator.alert_dispatch import AlertDispatchers
+from controlplane.operator.cluster_environments import ClusterEnvironments
 from controlplane.operator.controller import RolloutController
-from controlplane.operator.desk import Desks
+from controlplane.operator.counters import OperatorCounters
 from controlplane.operator.events import Events
-from controlplane.operator.following import Following, following
 from controlplane.operator.health import Health
-from controlplane.operator.home import release
+from controlplane.operator.informers import Informers, following
 from controlplane.operator.leadership import Leadership
 from controlplane.operator.metrics import Numbers, exposition
-from controlplane.operator.pokes import Pokes, is_urgent
-from controlplane.operator.profile import Looks, look
+from controlplane.operator.metrics_profile import CachedDiscovery, look
+from controlplane.operator.operator_rollout import OperatorRollout
+from controlplane.operator.own_namespace import release
+from controlplane.operator.predicates import Pokes, is_urgent
 from controlplane.operator.request_policy import RequestPolicy
 from controlplane.operator.rollout_log import RolloutLog
 from controlplane.operator.scheduler import Priority, Scheduler
 from controlplane.operator.settings import LEASE_NAME, Settings
 from controlplane.operator.sweeping import swept
-from controlplane.operator.tally import Tally
 from controlplane.operator.ticker import Ticker
-from controlplane.operator.world import ClusterWorld
 from controlplane.ports import Clock
 from controlplane.profiles.identity import MOST_BYTES
 
@@ -59,11 +59,11 @@ class Operator:
         *,
         clock: Clock,
         say: Say,
-        world: Callable[[Caches], ClusterWorld] | None = None,
+        world: Callable[[Caches], ClusterEnvironments] | None = None,
     ) -> None:
         """`say` hears sentences for the log, with the rollout that they are about; `world` is made of the caches."""
-        self.tally = Tally()
-        self.following: Following = following(kube, settings.namespace, clock, self._note, most=settings.most_memory)
+        self.tally = OperatorCounters()
+        self.following: Informers = following(kube, settings.namespace, clock, self._note, most=settings.most_memory)
         for each in self.following.reflectors:
             each.cache.complain = self._complain
         self.leading = False
@@ -83,7 +83,7 @@ class Operator:
             kube, settings.home, LEASE_NAME, settings.identity, clock=clock, tell=lambda words: say(None, f"{words}.")
         )
         self.leadership = Leadership(lease_valid=self._is_lease_valid)
-        log, rollouts = RolloutLog(say, self.tally), dict[Key, Charge]()
+        log, rollouts = RolloutLog(say, self.tally), dict[Key, OperatorRollout]()
         caches, canaries = self.following.caches, self.following.canaries
         self.scheduler = Scheduler(
             Priority(
@@ -116,7 +116,7 @@ class Operator:
             clock=clock,
             interval=self._period,
             events=self.events,
-            desks=Desks(
+            desks=AlertDispatchers(
                 kube,
                 clock=clock,
                 networks=settings.networks,
@@ -224,16 +224,16 @@ class Operator:
             await self._clock.sleep(REPORT_EVERY)
             self._say(None, f"Not begun yet: {'; '.join(self.following.missing)}.")
 
-    def _real_world(self, caches: Caches) -> ClusterWorld:
+    def _real_world(self, caches: Caches) -> ClusterEnvironments:
         settings = self._settings
-        return ClusterWorld(
+        return ClusterEnvironments(
             self._kube,
             caches,
             clock=self._clock,
             prometheus=settings.prometheus,
             queries=settings.queries,
             interval=settings.interval,
-            find=Looks(look, self._clock),
+            find=CachedDiscovery(look, self._clock),
             ask=BoundedHttp(most_bytes=MOST_BYTES),
             known=settings.known,
             allowed=settings.hosts,

@@ -1,8 +1,8 @@
 """Which Prometheus servers the operator asks, and which of them a plan may name.
 
-Made by the command line, asked by `world.py` for each plan. A plan names a Prometheus of the registry by its name; an
-address in a plan is dialled only where the operator was started with that permission, for whoever writes plans must not
-reach what the operator's network reaches, nor be sent its tokens. Dials nothing itself.
+Made by the command line, asked by `cluster_environments.py` for each plan. A plan names a Prometheus of the registry by
+its name; an address in a plan is dialled only where the operator was started with that permission, for whoever writes
+plans must not reach what the operator's network reaches, nor be sent its tokens. Dials nothing itself.
 """
 
 import re
@@ -31,7 +31,7 @@ def _camel(name: str) -> str:
     return "".join([first, *(part.capitalize() for part in rest)])
 
 
-class Entry(BaseModel):
+class RegisteredPrometheus(BaseModel):
     """One Prometheus, as the registry's file has it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=_camel)
@@ -72,7 +72,7 @@ class Registry:
 
     own: Known | None = None
     """For plans that name none."""
-    named: Mapping[str, Entry] = field(default_factory=dict)
+    named: Mapping[str, RegisteredPrometheus] = field(default_factory=dict)
     addresses: Addresses = "named"
     labels: Labels = field(default_factory=Labels)
     """Of the operator; a selector is each Prometheus' own."""
@@ -83,7 +83,7 @@ class Registry:
         url: str | None,
         access: PrometheusAuth | None = None,
         *,
-        named: Mapping[str, Entry] | None = None,
+        named: Mapping[str, RegisteredPrometheus] | None = None,
         addresses: Addresses = "named",
         labels: Labels | None = None,
     ) -> "Registry":
@@ -117,7 +117,7 @@ class Registry:
             )
         return Known(address, address, PrometheusAuth(), self._with(""), Reach(private=private, loopback=False))
 
-    def _known(self, name: str, entry: Entry) -> Known:
+    def _known(self, name: str, entry: RegisteredPrometheus) -> Known:
         access = PrometheusAuth(bearer_file=entry.token_file, ca_file=entry.ca_file, headers=entry.headers)
         labels = self._with(entry.selector)
         return Known(f"{name} ({entry.url})", entry.url, access, labels, shared=not entry.namespaces)
@@ -139,14 +139,14 @@ class Registry:
         )
 
 
-def registry_in(file: Path) -> dict[str, Entry]:
+def registry_in(file: Path) -> dict[str, RegisteredPrometheus]:
     """The entries of a file of names. Raises `BadInput`."""
     try:
         with file.open("rb") as opened:
             text = opened.read(LONGEST_FILE + 1)
         if len(text) > LONGEST_FILE:
             raise BadInput(f"{file} is larger than {LONGEST_FILE} bytes.")
-        entries = TypeAdapter(dict[str, Entry]).validate_python(yaml.safe_load(text) or {})
+        entries = TypeAdapter(dict[str, RegisteredPrometheus]).validate_python(yaml.safe_load(text) or {})
     except OSError as error:
         raise BadInput(f"{file} cannot be read: {error.strerror}.") from error
     except yaml.YAMLError as error:

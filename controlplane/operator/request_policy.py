@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from canary.errors import WorldError
+from canary.errors import ExternalError
 from controlplane.kubernetes.api import Kube, NotFound, Object, Rejected, Resource
 from controlplane.kubernetes.resources import ADMISSION_POLICY, ADMISSION_POLICY_BINDING
 from controlplane.ports import Clock
@@ -59,7 +59,7 @@ class RequestPolicy:
         """Look now; answers whether the API server told. What is known stays while it does not."""
         try:
             problem = await self._problem()
-        except WorldError:
+        except ExternalError:
             return False
         self.in_force = not problem
         sentence = (

@@ -5,11 +5,11 @@ Used by the controller. What a rollout under way answers is `canary.requests`' b
 
 from collections.abc import Awaitable, Callable, Sequence
 
-from canary.observation import OperatorRequest
+from canary.snapshot import OperatorRequest
 from controlplane.kubernetes.api import Object
 from controlplane.kubernetes.cache import key_of
 from controlplane.operator.events import Events
-from controlplane.operator.request import LONGEST_REQUEST, MOST_REQUESTS
+from controlplane.operator.request_annotations import LONGEST_REQUEST, MOST_REQUESTS
 from controlplane.operator.store import StatusStore
 
 SHOWN = 3

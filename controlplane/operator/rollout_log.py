@@ -6,13 +6,13 @@ Used by the scheduler and the controller. Keeps nothing of a rollout that is gon
 from collections.abc import Callable
 
 from controlplane.kubernetes.cache import Key
-from controlplane.operator.tally import Tally
+from controlplane.operator.counters import OperatorCounters
 
 
 class RolloutLog:
     """What was said of each rollout last."""
 
-    def __init__(self, say: Callable[[Key | None, str], None], tally: Tally) -> None:
+    def __init__(self, say: Callable[[Key | None, str], None], tally: OperatorCounters) -> None:
         self.say = say
         self._tally = tally
         self._last: dict[Key, str] = {}

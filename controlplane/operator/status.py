@@ -11,17 +11,17 @@ from typing import Any
 
 from canary import format as fmt
 from canary.judge import share_served
-from canary.observation import Seen
 from canary.rollout import Event, Rollout
 from canary.serial import event_line, rfc3339
-from canary.verdict import Answer, GateVerdict
+from canary.snapshot import Snapshot
+from canary.verdict import GateAnswer, GateVerdict
 from canary.weights import ARMS, Weights
 from controlplane.operator.conditions import conditions, story
 from controlplane.operator.state import state_of
 
 Status = dict[str, Any]
 SHOWN_EVENTS = 20
-"""Events in the status, the newest last; all of them are kept beside it (see `history.py`)."""
+"""Events in the status, the newest last; all of them are kept beside it (see `event_log.py`)."""
 MOST_BYTES = 48_000
 """Room for everything but the plan's own text. A judge's state is about 12 kB of it."""
 LONGEST_TEXT = 1024
@@ -30,7 +30,7 @@ MOST_GATES = 40
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class StatusInputs:
     """What the status says besides the rollout's own state."""
 
     generation: int = 0
@@ -41,7 +41,7 @@ class Facts:
     """What is wrong with the present spec; empty where it was accepted."""
     stages: int = 0
     """How many stages the plan has."""
-    seen: Seen | None = None
+    seen: Snapshot | None = None
     """The last look at the world; None before the first."""
     slots: Sequence[Mapping[str, Any]] = ()
     """Which place of the route is which variant."""
@@ -54,19 +54,19 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class StatusUpdate:
     """One status to be written."""
 
     rollout: Rollout
     plan: str
     """The plan that is carried out, as `canary.spec.stored` writes it."""
     version: int
-    facts: Facts = field(default_factory=Facts)
+    facts: StatusInputs = field(default_factory=StatusInputs)
     dismissed: tuple[str, ...] = ()
     """Requests meant for an earlier attempt."""
 
 
-def status_of(entry: Entry, before: Mapping[str, Any], now: float) -> Status:
+def status_of(entry: StatusUpdate, before: Mapping[str, Any], now: float) -> Status:
     """The whole status. `before`: the one that it replaces, for the times of its conditions; `now`: seconds."""
     rollout, facts = entry.rollout, entry.facts
     reason, sentence = story(rollout)
@@ -128,7 +128,7 @@ def _state(rollout: Rollout, dismissed: tuple[str, ...]) -> dict[str, Any]:
     return state
 
 
-def _weight_seen(seen: Seen | None) -> str | None:
+def _weight_seen(seen: Snapshot | None) -> str | None:
     weights: Weights | None = seen.route.weights if seen else None
     return None if weights is None else str(weights)
 
@@ -143,7 +143,7 @@ def _verdict(verdicts: Sequence[GateVerdict]) -> str | None:
     if not verdicts:
         return None
     answers = {verdict.verdict for verdict in verdicts}
-    return next(answer.value for answer in (Answer.FAIL, Answer.WAIT, Answer.PASS) if answer in answers)
+    return next(answer.value for answer in (GateAnswer.FAIL, GateAnswer.WAIT, GateAnswer.PASS) if answer in answers)
 
 
 def gate_of(verdict: GateVerdict) -> dict[str, Any]:

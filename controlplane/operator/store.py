@@ -2,7 +2,7 @@
 
 Used by the controller, one store a namespace. Reads come from the cache except where a decision is about to be based on
 them (`load`). A JSON patch that begins with a `test` makes the swap; edits of spec and metadata do not disturb it. A
-writer whose term of office is over (a smaller fence) is refused. The whole history is `history.py`'s business.
+writer whose term of office is over (a smaller fence) is refused. The whole history is `event_log.py`'s business.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -10,9 +10,9 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from canary.errors import Conflict, WorldError
-from canary.observation import OperatorRequest
+from canary.errors import Conflict, ExternalError
 from canary.rollout import Event, Rollout
+from canary.snapshot import OperatorRequest
 from controlplane.kubernetes.api import Kube, NotFound, Object
 from controlplane.kubernetes.cache import Cache
 from controlplane.kubernetes.resources import MODEL_CANARY
@@ -26,12 +26,12 @@ from controlplane.operator.conditions import (
     queued,
     with_times,
 )
+from controlplane.operator.event_log import EventLog
 from controlplane.operator.events import Events
-from controlplane.operator.history import Books
 from controlplane.operator.leadership import Leadership
-from controlplane.operator.request import annotation_of, requests_in
+from controlplane.operator.request_annotations import annotation_of, requests_in
 from controlplane.operator.state import dismissed_in, rollout_of
-from controlplane.operator.status import MOST_GATES, Entry, Facts, gate_of, has_news, status_of
+from controlplane.operator.status import MOST_GATES, StatusInputs, StatusUpdate, gate_of, has_news, status_of
 from controlplane.ports import Stored
 
 TERM = "Somebody else carries out the rollouts by now (term {theirs}, ours is {ours}): nothing was written."
@@ -48,16 +48,16 @@ class StatusStore:
         *,
         now: Callable[[], float],
         leadership: Leadership | None = None,
-        facts: Callable[[str], Facts] = lambda _name: Facts(),
+        facts: Callable[[str], StatusInputs] = lambda _name: StatusInputs(),
         verified: Callable[[], bool | None] = lambda: None,
         earlier_histories: bool = False,
     ) -> None:
         """`canaries`: the ModelCanaries as last heard; `now`: seconds; `leadership`: None for one without a term.
 
         `facts`: what the status of a rollout says besides its state, asked at each write. `verified`: whether
-        requests are from whom they say, see `OperatorRequest`. `earlier_histories`: see `Books`.
+        requests are from whom they say, see `OperatorRequest`. `earlier_histories`: see `EventLog`.
         """
-        self.books = Books(kube, namespace, earlier=earlier_histories)
+        self.books = EventLog(kube, namespace, earlier=earlier_histories)
         self._kube = kube
         self._canaries = canaries
         self._namespace = namespace
@@ -123,7 +123,7 @@ class StatusStore:
             raise Conflict(f"{name} was read at version {version} and is at {stored} by now: read it again.")
         self._may_write(before)
         facts = replace(self._facts(name), fence=self._leadership.fencing_token)
-        entry = Entry(rollout, spec_text, version + 1, facts, self._dismissed(object_, rollout))
+        entry = StatusUpdate(rollout, spec_text, version + 1, facts, self._dismissed(object_, rollout))
         status = status_of(entry, before, self._now())
         # Never urgent, not even for a rollback: other rollouts' traffic comes back before this one's state is written.
         await self._patch(name, [_unchanged(object_), {"op": "add", "path": "/status", "value": status}])
@@ -248,12 +248,14 @@ class StatusStore:
         self._canaries.put(written)
 
 
-class StateUnreadable(WorldError):  # noqa: N818 - what became of it
+class StateUnreadable(ExternalError):  # noqa: N818 - what became of it
     """What a status holds is no state that this build knows."""
 
 
 def stored_in(object_: Object) -> Stored | None:
-    """The rollout in the status of a ModelCanary, if there is one. Raises `WorldError` for a status that is broken."""
+    """The rollout in the status of a ModelCanary, if there is one. Raises `ExternalError` for a
+    status that is broken.
+    """
     status = object_.get("status") or {}
     if not status.get("version") or "state" not in status:
         return None
@@ -268,7 +270,7 @@ def stored_in(object_: Object) -> Stored | None:
         ) from error
 
 
-def tell_unreadable(error: WorldError, object_: Object | None, events: Events) -> None:
+def tell_unreadable(error: ExternalError, object_: Object | None, events: Events) -> None:
     """An Event for whoever looks at the object, where it is its state that cannot be read."""
     if isinstance(error, StateUnreadable) and object_ is not None:
         version = object_["metadata"].get("resourceVersion", "")

@@ -9,7 +9,7 @@ from functools import partial
 from controlplane.kubernetes.api import Kube
 from controlplane.kubernetes.cache import Cache
 from controlplane.operator.leadership import Leadership
-from controlplane.operator.status import Facts
+from controlplane.operator.status import StatusInputs
 from controlplane.operator.store import StatusStore
 
 
@@ -23,7 +23,7 @@ class Stores:
         now: Callable[[], float],
         *,
         leadership: Leadership,
-        facts: Callable[[str, str], Facts],
+        facts: Callable[[str, str], StatusInputs],
         verified: Callable[[], bool | None] = lambda: None,
         earlier_histories: bool = False,
     ) -> None:

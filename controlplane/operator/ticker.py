@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 
 from canary.format import duration
-from controlplane.operator.tally import Tally
+from controlplane.operator.counters import OperatorCounters
 
 QUIET = 60.0
 """Seconds between two warnings that ticks slip."""
@@ -25,7 +25,7 @@ class Ticker:
         read: Callable[[], Awaitable[None]],
         *,
         period: float,
-        tally: Tally,
+        tally: OperatorCounters,
         say: Callable[[str], None],
     ) -> None:
         """`read` reads the numbers; `period`: seconds."""

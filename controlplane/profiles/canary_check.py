@@ -21,7 +21,7 @@ from profiles.catalogue import Catalogue
 from profiles.deployment import Deployment
 from profiles.described import described
 from profiles.errors import Unknown
-from profiles.memory import Memory, memory, smallest_change
+from profiles.memory import MemoryEstimate, memory, smallest_change
 from profiles.support import falls_back, refusal, uneven_split
 
 
@@ -129,7 +129,7 @@ def _trouble(deployment: Deployment, path: str) -> Iterator[Finding]:
     yield Finding(f"{path}.profile", f"{lacks} It fits with {change.flag}." if change else lacks, impossible)
 
 
-def _smallest_load(deployment: Deployment) -> Memory:
+def _smallest_load(deployment: Deployment) -> MemoryEstimate:
     """Memory for one request of one token: what does not fit now never will."""
     return memory(deployment, tokens=1, concurrency=1)
 

@@ -15,7 +15,7 @@ from profiles.accelerator import Accelerator
 from profiles.capacity import Neutral, Objectives, neutral
 from profiles.catalogue import Catalogue
 from profiles.deployment import Deployment
-from profiles.errors import Malformed, Refused
+from profiles.errors import Malformed, ProfileRefused
 from profiles.load import Workload
 
 Inventory = Mapping[str, tuple[Accelerator, int]]
@@ -33,7 +33,7 @@ def show_canary(
     """Print the capacity-neutral plan of the first stage, or refuse with what is missing (exit code 1)."""
     try:
         found = plan_of(spec, there, known, workload, rate, objectives)
-    except Refused as reason:
+    except ProfileRefused as reason:
         if output == "json":
             print_json({"plan": None, "refused": str(reason)})
         else:
@@ -64,7 +64,7 @@ def plan_of(
     available = there.get(stable.gpu.name, (stable.gpu, 0))[1] // stable.gpus
     replicas = spec.stable.replicas if spec.stable.replicas > 1 else available
     if replicas > available:
-        raise Refused(
+        raise ProfileRefused(
             f"stable's {replicas} replicas need {replicas * stable.gpus} {stable.gpu.name} and the inventory has "
             f"{available * stable.gpus}"
         )

@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from profiles.chart import Bar, Panel, html, svg
+from profiles.chart import Bar, ChartPanel, html, svg
 from profiles.cost import scaled
 from profiles.errors import Malformed
 from profiles.interval import Estimate
 from profiles.measured import Level, Measured
 
 
-def write(panels: Sequence[Panel], heading: str, path: Path) -> None:
+def write(panels: Sequence[ChartPanel], heading: str, path: Path) -> None:
     """One file; its ending says which kind."""
     kinds = {".svg": svg, ".html": html}
     if path.suffix not in kinds:
@@ -24,12 +24,12 @@ def write(panels: Sequence[Panel], heading: str, path: Path) -> None:
 def write_measured(measured: Measured, path: Path) -> None:
     """Latency and throughput of every level."""
 
-    def panel(title: str, attribute: str, by: float) -> Panel:
+    def panel(title: str, attribute: str, by: float) -> ChartPanel:
         bars = []
         for level in measured.levels:
             found: Estimate | None = getattr(level, attribute)
             bars.append(Bar(label(level), scaled(found, by) if found else None, "no complete answer"))
-        return Panel(title, bars)
+        return ChartPanel(title, bars)
 
     panels = [
         panel("Time to first token, ms", "ttft", 1e3),

@@ -19,7 +19,7 @@ MORE = re.compile(rb'"(?:usage|error)": ?[^n]|"finish_reason": ?"')
 
 
 @dataclass(slots=True)
-class Answer:
+class LoadResponse:
     """What has come of one answer so far."""
 
     status: int = 0
@@ -48,7 +48,7 @@ class Connection(asyncio.Protocol):
         self._remaining: int | None = 0
         """Bytes of the body (or of the present chunk) still to come; None reads until the connection closes."""
         self._chunked = False
-        self.answer = Answer()
+        self.answer = LoadResponse()
         self.touched = 0.0
         """When bytes last came."""
         self.open = False
@@ -74,7 +74,7 @@ class Connection(asyncio.Protocol):
 
     def send(self, request: bytes) -> asyncio.Future[None]:
         """Write a request; the future is done when its answer is complete or cannot be any more."""
-        self.answer = Answer()
+        self.answer = LoadResponse()
         self._buffer.clear()
         self._events.clear()
         self._in_head, self._remaining, self._chunked = True, 0, False

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from controlplane.profiles.stream import Client
-from profiles.samples import Sample
+from profiles.samples import LoadSample
 
 WORDS = (
     "river", "stone", "market", "window", "letter", "garden", "silver", "engine", "winter", "bridge", "paper",
@@ -25,7 +25,7 @@ TOKENS_A_WORD = 1.3
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class LoadShape:
     """What every request asks for."""
 
     model: str
@@ -44,7 +44,7 @@ class Prompts:
     All else is written once: preparing a request while tokens arrive would delay their timestamps.
     """
 
-    def __init__(self, shape: Shape, chance: random.Random) -> None:
+    def __init__(self, shape: LoadShape, chance: random.Random) -> None:
         self._chance = chance
         words = max(1, round(shape.input_tokens / TOKENS_A_WORD))
         prompt = " ".join([UNIQUE, *chance.choices(WORDS, k=max(words - 1, 0))])
@@ -73,7 +73,7 @@ class Window:
     """Length of the counted part."""
 
 
-class Run:
+class LoadRun:
     """One level: collects samples until its window closes. `samples` and `begun` stay readable when it is
     interrupted.
     """
@@ -81,11 +81,11 @@ class Run:
     def __init__(
         self,
         client: Client,
-        shape: Shape,
+        shape: LoadShape,
         window: Window,
         clock: Callable[[], float],
         chance: random.Random,
-        told: Callable[[Sample], None] = lambda _: None,
+        told: Callable[[LoadSample], None] = lambda _: None,
     ) -> None:
         self._client = client
         self._prompts = Prompts(shape, chance)
@@ -93,7 +93,7 @@ class Run:
         self._clock = clock
         self._chance = chance
         self._told = told
-        self._samples: list[Sample] = []
+        self._samples: list[LoadSample] = []
         self._start = clock()
         self.loop: Literal["closed", "open"] = "closed"
 
@@ -138,11 +138,11 @@ class Run:
     async def _arrival(self, request: bytes, due: float) -> None:
         self._keep(await self._client.ask(request, due))
 
-    def _keep(self, found: Sample) -> None:
+    def _keep(self, found: LoadSample) -> None:
         self._samples.append(found)
         self._told(found)
 
-    def counted(self) -> tuple[list[Sample], float]:
+    def counted(self) -> tuple[list[LoadSample], float]:
         """`(samples of the window, its length so far)`.
 
         A closed loop counts the answers that end inside the window, an open loop the requests that were due inside it.
@@ -152,12 +152,12 @@ class Run:
         inside = [sample for sample in self._samples if begin <= self._place(sample) < end]
         return inside, max(min(self._clock(), end) - begin, 1e-9)
 
-    def _place(self, sample: Sample) -> float:
+    def _place(self, sample: LoadSample) -> float:
         if self.loop == "open":
             return sample.due
         return sample.last if sample.last is not None else sample.sent
 
     @property
-    def warmed_up(self) -> Sequence[Sample]:
+    def warmed_up(self) -> Sequence[LoadSample]:
         """Everything that came, warm-up included."""
         return tuple(self._samples)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from controlplane.profiles import quantizer
-from profiles.recipe import METHODS, Recipe
+from profiles.recipe import METHODS, QuantizationRecipe
 
 WORK = "/work"
 PROGRAM = "/program"
@@ -25,7 +25,7 @@ class Pipeline:
     """What the workflow does, and where."""
 
     name: str
-    recipe: Recipe
+    recipe: QuantizationRecipe
     image: str
     """Has torch, transformers and the recipe's library, git, yq and the hub's client."""
     publish_to: str
@@ -44,7 +44,7 @@ class Pipeline:
     """Secret with `hf_token` and `git_token`."""
 
 
-def job(recipe: Recipe, image: str, out: str, name: str = "quantize") -> list[dict[str, Any]]:
+def job(recipe: QuantizationRecipe, image: str, out: str, name: str = "quantize") -> list[dict[str, Any]]:
     """A ConfigMap with program and recipe, and the Job that runs them. The artefact lands in the claim
     `serinus-artifacts`.
     """
@@ -65,7 +65,7 @@ def job(recipe: Recipe, image: str, out: str, name: str = "quantize") -> list[di
     return [program(name, recipe), {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": spec}]
 
 
-def program(name: str, recipe: Recipe) -> dict[str, Any]:
+def program(name: str, recipe: QuantizationRecipe) -> dict[str, Any]:
     """The ConfigMap with the quantizer and its recipe."""
     data = {
         "quantizer.py": Path(quantizer.__file__).read_text("utf-8"),

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from canary.errors import Unavailable
-from canary.observation import FingerprintDifference, FingerprintSeen
+from canary.snapshot import FingerprintDifference, FingerprintStatus
 from canary.spec.models import CanarySpec, Variant
 from canary.weights import Arm
 from controlplane.adapters.bounded_http import BoundedHttp
@@ -45,7 +45,7 @@ class ServedIdentity:
         self._compared: Comparison | None = None
         """What the files say, once they were read."""
 
-    async def compare(self) -> FingerprintSeen:
+    async def compare(self) -> FingerprintStatus:
         """Ask both; an answer that did not come leaves it open, until it was tried often enough."""
         self._tries += 1
         if self._compared is None:
@@ -67,7 +67,7 @@ class ServedIdentity:
         )
         differences = (*unnamed, *differences)
         known = tuple(name for name in FIELDS if name not in found.unknown)
-        return FingerprintSeen(now, now, not open_, differences, known, found.unknown, problem)
+        return FingerprintStatus(now, now, not open_, differences, known, found.unknown, problem)
 
     async def _asked(self, arm: Arm) -> tuple[Fingerprint, tuple[str, ...]]:
         variant = self._spec.stable if arm == "stable" else self._spec.canary

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from controlplane.profiles.connection import Answer, Connection
+from controlplane.profiles.connection import Connection, LoadResponse
 from profiles.errors import Malformed
-from profiles.samples import Sample
+from profiles.samples import LoadSample
 
 
 @dataclass(frozen=True, slots=True)
-class Endpoint:
+class LoadEndpoint:
     """Where an OpenAI-compatible server listens."""
 
     host: str
@@ -29,7 +29,7 @@ class Endpoint:
     headers: tuple[tuple[str, str], ...] = ()
 
     @classmethod
-    def of(cls, url: str, headers: tuple[tuple[str, str], ...] = ()) -> "Endpoint":
+    def of(cls, url: str, headers: tuple[tuple[str, str], ...] = ()) -> "LoadEndpoint":
         """Read `http://127.0.0.1:8000/v1`. Raises `Malformed`."""
         try:
             parts = urlsplit(url)
@@ -59,7 +59,7 @@ class Endpoint:
 class Client:
     """Keeps idle connections for reuse, and turns answers into samples."""
 
-    def __init__(self, endpoint: Endpoint, clock: Callable[[], float], stall_seconds: float) -> None:
+    def __init__(self, endpoint: LoadEndpoint, clock: Callable[[], float], stall_seconds: float) -> None:
         self._endpoint = endpoint
         self._clock = clock
         self._stall = stall_seconds
@@ -82,15 +82,17 @@ class Client:
         _, made = await loop.create_connection(lambda: Connection(self._clock), *where, ssl=self._context)
         return made
 
-    async def ask(self, body: bytes, due: float) -> Sample:
+    async def ask(self, body: bytes, due: float) -> LoadSample:
         """Send one chat request; failures are kinds of a sample, never exceptions."""
         try:
             async with asyncio.timeout(self._stall):
                 connection = await self.connection()
         except TimeoutError:
-            return Sample(due, due, None, None, 0, 0, "no connection in time")
+            return LoadSample(due, due, None, None, 0, 0, "no connection in time")
         except OSError as wrong:
-            return Sample(due, due, None, None, 0, 0, f"connection failed: {wrong.strerror or type(wrong).__name__}")
+            return LoadSample(
+                due, due, None, None, 0, 0, f"connection failed: {wrong.strerror or type(wrong).__name__}"
+            )
         sent = self._clock()
         done = connection.send(self._endpoint.request("POST", "/chat/completions", body))
         try:
@@ -131,12 +133,12 @@ class Client:
         self._idle.clear()
 
 
-def sample(answer: Answer, due: float, sent: float) -> Sample:
+def sample(answer: LoadResponse, due: float, sent: float) -> LoadSample:
     """An answer as a sample, with its failure by kind."""
     usage = answer.usage
     tokens = int(usage.get("completion_tokens") or answer.events)
     details = usage.get("prompt_tokens_details") or {}
-    return Sample(
+    return LoadSample(
         due=due,
         sent=sent,
         first=answer.arrivals[0] if answer.arrivals else None,
@@ -149,7 +151,7 @@ def sample(answer: Answer, due: float, sent: float) -> Sample:
     )
 
 
-def failure(answer: Answer) -> str:
+def failure(answer: LoadResponse) -> str:
     """What went wrong, in the words of the report; empty when nothing did."""
     if answer.status and answer.status != 200:
         return f"status {answer.status}"

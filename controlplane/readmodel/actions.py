@@ -7,8 +7,8 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from canary.observation import HARMFUL, OperatorRequest
 from canary.preview import preview
+from canary.snapshot import HARMFUL, OperatorRequest
 from canary.spec.models import CanarySpec
 from controlplane.readmodel.rollout_view import RolloutView
 

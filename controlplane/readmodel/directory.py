@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from canary.observation import OperatorRequest
 from canary.rollout import Event, Rollout
+from canary.snapshot import OperatorRequest
 from canary.spec.models import CanarySpec
 from controlplane.ports import Stored
 from controlplane.readmodel.rollout_view import RolloutView

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pydantic import BaseModel, Field
 
 from canary import format as fmt
+from canary.judge.confidence_sequence import Interval
 from canary.judge.config import counted
-from canary.judge.interval import Interval
 from canary.spec.models import CanarySpec, Gate
 from canary.weights import ARMS, Arm
 from controlplane.adapters.prometheus_gates import query_of

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from canary.errors import Unavailable, WorldError
+from canary.errors import ExternalError, Unavailable
 from canary.format import duration
 from controlplane.kubernetes.api import Kube, Object
 from controlplane.kubernetes.resources import LEASE
@@ -24,7 +24,7 @@ UNSEEN = "Whether an operator runs cannot be seen: you may not list Leases."
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class LeaseReport:
     """What the Leases say."""
 
     running: bool | None
@@ -32,11 +32,11 @@ class Told:
     sentence: str
 
 
-def told_by(leases: Sequence[Object], now: float) -> Told:
+def told_by(leases: Sequence[Object], now: float) -> LeaseReport:
     """What these Leases say at `now` (seconds since the epoch)."""
     held = [each for each in leases if each["metadata"]["name"] == LEASE_NAME]
     if not held:
-        return Told(
+        return LeaseReport(
             running=False,
             sentence=f"No operator seems to run in this cluster: there is no Lease {LEASE_NAME}. "
             f"Install the chart, or start one with `serinus controller --cluster`.",
@@ -47,22 +47,22 @@ def told_by(leases: Sequence[Object], now: float) -> Told:
     place = f"{lease['metadata'].get('namespace', '')}/{LEASE_NAME}"
     if not spec.get("holderIdentity"):
         why = f"No operator seems to run: its Lease {place} was given back and nobody has taken it."
-        return Told(running=False, sentence=why)
+        return LeaseReport(running=False, sentence=why)
     if age > float(spec.get("leaseDurationSeconds") or 0) + SPARE:
         why = (
             f"No operator seems to run: its Lease {place} was last renewed {duration(age)} ago, "
             f"by {spec['holderIdentity']}."
         )
-        return Told(running=False, sentence=why)
+        return LeaseReport(running=False, sentence=why)
     runs = f"An operator runs ({spec['holderIdentity']}, Lease {place}), and may be busy or watch other namespaces."
-    return Told(running=True, sentence=runs)
+    return LeaseReport(running=True, sentence=runs)
 
 
 async def whether_one_runs(kube: Kube, now: float) -> str:
     """One sentence for a person."""
     try:
         return told_by((await kube.list(LEASE)).items, now).sentence
-    except WorldError:
+    except ExternalError:
         return UNSEEN
 
 
@@ -71,7 +71,7 @@ class Office:
 
     def __init__(self, kube: Kube, clock: Clock, namespace: str | None) -> None:
         """`namespace`: where the operator's Lease is; None where that is not known."""
-        self.told = Told(running=None, sentence=UNSEEN)
+        self.told = LeaseReport(running=None, sentence=UNSEEN)
         self.problem = ""
         """Why the API server cannot be asked, as a clause; empty while it answers."""
         self.heard_at = clock.now()
@@ -92,11 +92,11 @@ class Office:
         except Unavailable as error:
             # What the Lease said before is no news of now: nobody is declared dead because we cannot see.
             self.told, self.problem = (
-                Told(running=None, sentence="Whether an operator runs cannot be seen now."),
+                LeaseReport(running=None, sentence="Whether an operator runs cannot be seen now."),
                 str(error),
             )
-        except WorldError:
-            self.told, self.problem, self.heard_at = Told(running=None, sentence=UNSEEN), "", self._clock.now()
+        except ExternalError:
+            self.told, self.problem, self.heard_at = LeaseReport(running=None, sentence=UNSEEN), "", self._clock.now()
 
 
 def _age(lease: Object, now: float) -> float:

@@ -10,11 +10,11 @@ from functools import lru_cache
 from pydantic import BaseModel, ConfigDict, Field
 
 from canary.format import duration
-from canary.observation import OperatorRequest
 from canary.requests import wish
 from canary.rollout import Event, Rollout
 from canary.serial import rfc3339
-from controlplane.view.facts import Commit, Condition, Facts, Origin, Replica, Told, safe_link
+from canary.snapshot import OperatorRequest
+from controlplane.view.facts import ChannelReport, Commit, Condition, GitOrigin, Replica, RolloutFacts, safe_link
 from controlplane.view.text import clean
 
 SHORT = 7
@@ -65,7 +65,7 @@ def moment(at: float | None) -> Cell:
     return Cell(text="–") if at is None else Cell(text=rfc3339(at), at=rfc3339(at))
 
 
-def live_panels(rollout: Rollout, facts: Facts, now: float) -> list[Panel]:
+def live_panels(rollout: Rollout, facts: RolloutFacts, now: float) -> list[Panel]:
     """What is around a rollout at `now` (seconds since the epoch). Parts that nobody can tell are left out."""
     panels = []
     if facts.replicas is not None:
@@ -96,7 +96,7 @@ def audit_panel(command: str, events: Sequence[Event], waiting: Sequence[Operato
     )
 
 
-def _replicas(rollout: Rollout, replicas: Sequence[Replica], facts: Facts, now: float) -> Panel:
+def _replicas(rollout: Rollout, replicas: Sequence[Replica], facts: RolloutFacts, now: float) -> Panel:
     runs, pods = facts.runs, facts.runs == "pod"
     where = ["Node", "Image"] if pods else ["Where"]
     return Panel(
@@ -147,7 +147,7 @@ def _status(condition: Condition) -> Cell:
 
 
 @lru_cache(maxsize=1024)
-def _git(rollout: str, origin: Origin | None, runs: str) -> Panel:
+def _git(rollout: str, origin: GitOrigin | None, runs: str) -> Panel:
     wanted, command = TAUGHT[runs]
     return Panel(
         id="git",
@@ -160,7 +160,7 @@ def _git(rollout: str, origin: Origin | None, runs: str) -> Panel:
     )
 
 
-def _git_rows(rollout: str, origin: Origin, runs: str) -> Iterable[list[Cell]]:
+def _git_rows(rollout: str, origin: GitOrigin, runs: str) -> Iterable[list[Cell]]:
     yield [cell("Commit"), _commit(origin.commit)]
     if origin.author:
         yield [cell("Author"), cell(origin.author)]
@@ -185,7 +185,7 @@ def _commit(commit: Commit, *, short: bool = True) -> Cell:
     return cell(" ".join(filter(None, (id_, commit.text))), link=commit.link)
 
 
-def _alerts(channels: Sequence[Told]) -> Panel:
+def _alerts(channels: Sequence[ChannelReport]) -> Panel:
     return Panel(
         id="alerts",
         title="Alerts",
@@ -205,7 +205,7 @@ def _alerts(channels: Sequence[Told]) -> Panel:
     )
 
 
-def _state_of(told: Told) -> Cell:
+def _state_of(told: ChannelReport) -> Cell:
     if told.trouble:
         return cell(f"failed: {told.trouble}", "bad", "✖")
     return cell("delivered", "good", "✔") if told.delivered else cell("nothing to tell yet", "quiet", "○")

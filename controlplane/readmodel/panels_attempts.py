@@ -14,8 +14,8 @@ from canary.format import duration
 from canary.rollout import Event, Phase, Rollout
 from canary.spec.gates import gate as gate_of
 from canary.spec.models import CanarySpec, Gate, Stage
-from canary.spec.units import Unreadable
-from canary.verdict import Answer, GateVerdict
+from canary.spec.units import UnreadableNumber
+from canary.verdict import GateAnswer, GateVerdict
 from canary.weights import ARMS, Weights
 from controlplane.ports import Stored
 from controlplane.readmodel.panels import Cell, Panel, cell, moment
@@ -102,11 +102,11 @@ def _verdicts(events: Sequence[Event], stage: int) -> tuple[GateVerdict, ...]:
     found: dict[str, GateVerdict] = {}
     for event in events:
         said = event.evidence
-        if event.event == "verdict" and event.stage == stage and said.get("verdict") in set(Answer):
+        if event.event == "verdict" and event.stage == stage and said.get("verdict") in set(GateAnswer):
             samples = said.get("samples")
             found[str(said.get("gate"))] = GateVerdict(
                 gate=str(said.get("gate")),
-                verdict=Answer(said["verdict"]),
+                verdict=GateAnswer(said["verdict"]),
                 grounds=event.message,
                 canary=_number(said.get("canary")),
                 stable=_number(said.get("stable")),
@@ -124,7 +124,7 @@ def _as_far_as_told(spec: CanarySpec, events: Sequence[Event]) -> CanarySpec:
             shares[event.stage] = event.weight
         text = event.evidence.get("gate")
         if event.event == "verdict" and isinstance(text, str):
-            with suppress(Unreadable):
+            with suppress(UnreadableNumber):
                 gates.setdefault(event.stage, {})[text] = gate_of(text)
     stages, share = [], 0.0
     for index in range(max(event.stage for event in events) + 1):

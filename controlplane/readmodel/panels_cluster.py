@@ -12,7 +12,7 @@ from canary.rollout import Rollout
 from controlplane.gitsources.provenance import annotations
 from controlplane.kserve.pods import seconds
 from controlplane.kubernetes.api import Object
-from controlplane.view.facts import Commit, Condition, Facts, Origin, Replica
+from controlplane.view.facts import Commit, Condition, GitOrigin, Replica, RolloutFacts
 from controlplane.view.weblinks import commit_link, file_link, repository_link
 
 BAD = {"Accepted": "False", "Ready": "False", "Degraded": "True", "Blind": "True", "Drifted": "True"}
@@ -21,9 +21,9 @@ BAD = {"Accepted": "False", "Ready": "False", "Degraded": "True", "Blind": "True
 
 def cluster_facts(
     object_: Object, rollout: Rollout, replicas: tuple[Replica, ...] | None = None, unseen: str = ""
-) -> Facts:
+) -> RolloutFacts:
     """What is known around this rollout from its resource, and the pods that somebody has found for it."""
-    return Facts(
+    return RolloutFacts(
         replicas=replicas,
         unseen=unseen,
         conditions=tuple(_conditions((object_.get("status") or {}).get("conditions") or ())),
@@ -54,14 +54,14 @@ def _moment(stamp: object) -> float | None:
         return None
 
 
-def _origin(object_: Object, rollout: Rollout) -> Origin | None:
+def _origin(object_: Object, rollout: Rollout) -> GitOrigin | None:
     """Where it came from, as the git source wrote it on the resource; None for what somebody applied by hand."""
     said = annotations(object_) if object_ else {}
     if "path" not in said or "repository" not in said:
         return None
     url, commit, path = said["repository"], said.get("commit", ""), said["path"]
     line = int(said["line"]) if said.get("line", "").isdecimal() else 1
-    return Origin(
+    return GitOrigin(
         repository=repository_link(url) or url,
         path=path,
         line=line,

@@ -11,8 +11,8 @@ from typing import Any
 
 from canary.alert import TITLES
 from canary.errors import SerinusError
-from canary.observation import Seen
 from canary.rollout import Rollout
+from canary.snapshot import Snapshot
 from canary.weights import ARMS
 from controlplane.adapters.process_child import child_of, port_of
 from controlplane.adapters.process_record import ProcessRecord, ProcessRecords
@@ -20,7 +20,7 @@ from controlplane.adapters.processes import RECORDS_FILE
 from controlplane.alerts.delivery_log import lines_of
 from controlplane.gitops.git_state import GitState, GitStateStore
 from controlplane.private_files import read_json
-from controlplane.view.facts import Commit, Facts, Origin, Replica, Told
+from controlplane.view.facts import ChannelReport, Commit, GitOrigin, Replica, RolloutFacts
 from controlplane.view.text import clean
 from controlplane.view.weblinks import commit_link, file_link, pull_link, repository_link
 
@@ -28,9 +28,9 @@ ALERTS_FILE, LEDGER_FILE, CONTROLLER = "alerts.jsonl", "ledger.json", "_controll
 MADE = {"promote": "the canary became stable", "put back": "the file was put back"}
 
 
-def local_facts(folder: Path, rollout: Rollout, seen: Seen) -> Facts:
+def local_facts(folder: Path, rollout: Rollout, seen: Snapshot) -> RolloutFacts:
     """What is known around this rollout, whose state is in `folder`."""
-    return Facts(
+    return RolloutFacts(
         replicas=tuple(_replicas(folder / RECORDS_FILE, seen)),
         origin=_origin(_book_of(folder, rollout.name), rollout),
         channels=tuple(_channels(_lines(folder / ALERTS_FILE), rollout)),
@@ -47,7 +47,7 @@ def prometheus_port(folder: Path) -> int | None:
     return port_of(record) if child is not None and child.alive else None
 
 
-def _replicas(file: Path, seen: Seen) -> Iterable[Replica]:
+def _replicas(file: Path, seen: Snapshot) -> Iterable[Replica]:
     """The processes on record that still run or ought to, stable first."""
     try:
         records = ProcessRecords(file).all()
@@ -97,7 +97,7 @@ def _read_book(file: Path, stamp: tuple[int, int]) -> GitState | None:
         return None
 
 
-def _origin(book: GitState | None, rollout: Rollout) -> Origin | None:
+def _origin(book: GitState | None, rollout: Rollout) -> GitOrigin | None:
     found = book.origins.get(rollout.name) if book else None
     if book is None or found is None:
         return None
@@ -110,7 +110,7 @@ def _origin(book: GitState | None, rollout: Rollout) -> Origin | None:
     proposed = next((each for each in book.proposals if each.writing.rollout == of and each.number), None)
     waits = any(each.rollout == of for each in book.writings)
     rejection = book.rejected.get(rollout.name, {}).get(rollout.revision)
-    return Origin(
+    return GitOrigin(
         repository=repository_link(book.url) or book.url,
         path=found.path,
         line=found.line,
@@ -128,7 +128,7 @@ def _origin(book: GitState | None, rollout: Rollout) -> Origin | None:
     )
 
 
-def _channels(lines: Sequence[Mapping[str, Any]], rollout: Rollout) -> Iterable[Told]:
+def _channels(lines: Sequence[Mapping[str, Any]], rollout: Rollout) -> Iterable[ChannelReport]:
     """What each channel was told of this attempt, in the order in which they were set up."""
     attempt = f"{rollout.name}/{rollout.attempt}/"
     for channel in dict.fromkeys(str(line["channel"]) for line in lines if "channel" in line):
@@ -138,7 +138,7 @@ def _channels(lines: Sequence[Mapping[str, Any]], rollout: Rollout) -> Iterable[
         failed: Mapping[str, Any] = next(
             (line for line in reversed(mine) if "failed" in line or "delivered" in line), {}
         )
-        yield Told(
+        yield ChannelReport(
             channel=channel,
             delivered=len(arrived),
             last=_seconds(last, "delivered"),

@@ -15,7 +15,7 @@ from canary.spec import metrics
 from canary.spec.metrics import Metric
 from canary.spec.models import CanarySpec, Gate, KServePlatform
 from canary.spec.sources import ANY_SERVER, PROFILES, Row
-from canary.spec.units import Unreadable
+from canary.spec.units import UnreadableNumber
 from controlplane.adapters.prometheus_gates import DEFAULT_WINDOW_S, duration, query_of
 from controlplane.evidence.promql_selectors import family_of
 from controlplane.evidence.series_attribution import CLUSTER
@@ -98,7 +98,7 @@ def _drawn(name: str, statistic: str, window: float, profile: str, families: tup
     """The query of a built-in metric; empty where its series are not known or money is asked about."""
     try:
         metric = metrics.find(name)
-    except Unreadable:
+    except UnreadableNumber:
         return ""
     return _Writer((*PROFILES[profile], *ANY_SERVER), dict(families), duration(window)).of(metric, statistic)
 

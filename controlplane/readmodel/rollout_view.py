@@ -7,14 +7,14 @@ weights in force are those that the phase itself is a proof of.
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from canary.judge.interval import Interval
-from canary.observation import EvidenceSeen, RouteSeen, Seen, VariantSeen
+from canary.judge.confidence_sequence import Interval
 from canary.rollout import Phase, Rollout
 from canary.serial import rfc3339
+from canary.snapshot import MetricsStatus, RouteStatus, Snapshot, VariantStatus
 from canary.spec.models import CanarySpec
 from canary.weights import Arm
 from controlplane.readmodel.promql import Graphs
-from controlplane.view.facts import Facts
+from controlplane.view.facts import RolloutFacts
 from controlplane.view.live import Live
 
 FRESH = 10.0
@@ -49,7 +49,7 @@ class RolloutView:
     """One rollout as far as it can be known from outside its process."""
 
     rollout: Rollout
-    seen: Seen
+    seen: Snapshot
     running: bool
     """Whether its process looked at it within the last seconds."""
     looked_at: float | None
@@ -71,7 +71,7 @@ class RolloutView:
     """By gate and arm the values that the counts allow, where whoever looked has said so."""
     graphs: Graphs | None = None
     """Where its numbers can be drawn; None where nobody can tell."""
-    facts: Facts | None = None
+    facts: RolloutFacts | None = None
     """What stands around it, for the panels; None where nobody can tell."""
 
     def with_nobody(self, effect: str) -> str:
@@ -91,13 +91,13 @@ def view_of(spec: CanarySpec, rollout: Rollout, live: Live | None, now: float) -
     return RolloutView(rollout, seen, running, live.at, live.rates if running else {}, bands=bands)
 
 
-def _from_record(spec: CanarySpec, rollout: Rollout) -> Seen:
+def _from_record(spec: CanarySpec, rollout: Rollout) -> Snapshot:
     """What follows from the record alone. Readiness does not; it is masked where it is shown."""
     at = rollout.since
     proven = rollout.phase not in _MOVING
-    return Seen(
-        stable=VariantSeen(at, spec.stable.replicas, spec.stable.replicas),
-        canary=VariantSeen(at, spec.canary.replicas, spec.canary.replicas),
-        route=RouteSeen(at, rollout.weights if proven else None),
-        evidence=EvidenceSeen(at, rollout.judge.previous),
+    return Snapshot(
+        stable=VariantStatus(at, spec.stable.replicas, spec.stable.replicas),
+        canary=VariantStatus(at, spec.canary.replicas, spec.canary.replicas),
+        route=RouteStatus(at, rollout.weights if proven else None),
+        evidence=MetricsStatus(at, rollout.judge.previous),
     )

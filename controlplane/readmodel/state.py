@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 from canary import format as fmt
 from canary.format import duration
 from canary.judge import compile_gates
-from canary.judge.interval import Interval, intervals
+from canary.judge.confidence_sequence import Interval, intervals
 from canary.rollout import Phase
 from canary.serial import rfc3339
 from canary.spec.models import CanarySpec

@@ -6,19 +6,19 @@ Called by `loop.py` for everything but traffic, whose order against saving is th
 from typing import assert_never
 
 from canary.action import Action, Evaluate, Mirror, Retire, Run, SetWeights, Stop
-from canary.errors import WorldError
+from canary.errors import ExternalError
 from canary.spec.models import CanarySpec
 from controlplane.ports import Ports, Rehearsal, Retiring
 
 
 def _rehearsal(ports: Ports) -> Rehearsal:
     if ports.rehearsal is None:
-        raise WorldError("This platform has no evaluation and no shadow; the plan should not have been accepted.")
+        raise ExternalError("This platform has no evaluation and no shadow; the plan should not have been accepted.")
     return ports.rehearsal
 
 
 async def carry_out(action: Action, spec: CanarySpec, ports: Ports) -> None:
-    """Bring about what the action says. May be repeated; raises `WorldError` when the world refuses."""
+    """Bring about what the action says. May be repeated; raises `ExternalError` when the world refuses."""
     match action:
         case SetWeights(weights):
             await ports.router.set_weights(weights)

@@ -10,24 +10,24 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from typing import Any
 
-from canary import lessons
+from canary import baseline
 from canary.action import Action, SetWeights
-from canary.errors import BugError, Conflict, WorldError
+from canary.catch_up import can_resume, catch_up, judged_from, restart_judge
+from canary.errors import BugError, Conflict, ExternalError
 from canary.judge import Analysis, compile_gates
-from canary.look import EXPOSED
 from canary.machine import LONGEST_WAIT, advance, begin
-from canary.observation import Counters, Seen
-from canary.rebuild import judged_anew, judged_from, knows, rebuilt
+from canary.pass_context import EXPOSED
 from canary.rollout import Decision, Rollout
+from canary.snapshot import Counters, Snapshot
 from canary.spec.models import CanarySpec
 from canary.spec.stored import from_text
 from canary.unwatched import not_counted
 from canary.weights import Weights
 from controlplane.ports import MetricHistory, Ports, Stored
-from controlplane.reconcile import confirmation
+from controlplane.reconcile import route_recheck
+from controlplane.reconcile.baseline_history import history_before
 from controlplane.reconcile.carry_out import carry_out
-from controlplane.reconcile.observe import Board
-from controlplane.reconcile.past import history_before
+from controlplane.reconcile.observer import Observer
 from controlplane.reconcile.recording import Recording
 
 Say = Callable[[str], None]
@@ -80,7 +80,7 @@ class Reconciler:
         self.config = compile_gates(spec)
         self.revision = revision
         self.ports = ports
-        self.board = Board(ports, name, scrape_interval)
+        self.board = Observer(ports, name, scrape_interval)
         self.rollout: Rollout | None = None
         self.decision: Decision | None = None
         self._name = name
@@ -132,9 +132,9 @@ class Reconciler:
         """Whether stable is the variant that the rollout before this one left serving."""
         try:
             plan = from_text(earlier.spec_text)
-        except WorldError:  # then there is nothing to be learnt from it
+        except ExternalError:  # then there is nothing to be learnt from it
             return False
-        return lessons.ran_before(self.spec, earlier.rollout, plan.spec)
+        return baseline.ran_before(self.spec, earlier.rollout, plan.spec)
 
     async def _look_back(self, source: MetricHistory, began: float) -> None:
         """Read what stable did before this rollout. Nothing waits for it, and nothing fails without it."""
@@ -143,14 +143,14 @@ class Reconciler:
             try:
                 async with asyncio.timeout(LESSON_PATIENCE):
                     self._lesson = await history_before(source, began, interval)
-            except (WorldError, TimeoutError):
+            except (ExternalError, TimeoutError):
                 await self.ports.clock.sleep(2 * RETRY)
             else:
                 return
 
     async def _caught_up(self, rollout: Rollout, now: float) -> Rollout:
         """The rollout with the evidence of the time since its judge looked last, where the source remembers it."""
-        if not knows(self.config, rollout):
+        if not can_resume(self.config, rollout):
             return await self._judged_anew(rollout, now)
         known, source, interval = rollout.judge.previous, self.ports.metrics, self.board.scrape_interval
         if rollout.phase not in EXPOSED or known is None or not isinstance(source, MetricHistory):
@@ -160,12 +160,12 @@ class Reconciler:
         try:
             async with asyncio.timeout(REBUILD_PATIENCE):
                 history = await source.between(known.at, now, REBUILT_READINGS)
-        except (WorldError, TimeoutError) as error:
+        except (ExternalError, TimeoutError) as error:
             why = str(error) or f"no answer within {REBUILD_PATIENCE:g} s"
             self.tell("history", f"What happened meanwhile cannot be read again: {why} It counts as one long interval.")
             return rollout
         self._recording.rebuilt(history, now)
-        return rebuilt(self.config, rollout, history)
+        return catch_up(self.config, rollout, history)
 
     async def _judged_anew(self, rollout: Rollout, now: float) -> Rollout:
         """The rollout whose judge has seen nothing, or remembers in another release's way: what the source knows."""
@@ -179,10 +179,10 @@ class Reconciler:
                     history = await source.between(since, now, REBUILT_READINGS)
                 async with asyncio.timeout(REBUILD_PATIENCE):
                     lesson = await history_before(source, since, self.board.scrape_interval)
-            except (WorldError, TimeoutError) as error:
+            except (ExternalError, TimeoutError) as error:
                 why = str(error) or f"no answer within {REBUILD_PATIENCE:g} s"
                 self.tell("history", f"What the judge could learn from the past cannot be read: {why}")
-        anew = judged_anew(self.config, rollout, lesson, history, now)
+        anew = restart_judge(self.config, rollout, lesson, history, now)
         if anew is not rollout:
             self._recording.broken_off()
         return anew
@@ -195,9 +195,9 @@ class Reconciler:
     def ingest(self, history: Sequence[Counters]) -> None:
         """After `start`: let the judge take these in (oldest first), and decide nothing yet."""
         rollout = self.rollout
-        if rollout is not None and rollout.phase in EXPOSED and knows(self.config, rollout):
+        if rollout is not None and rollout.phase in EXPOSED and can_resume(self.config, rollout):
             self._recording.rebuilt(history, self.ports.clock.now())
-            self.rollout = rebuilt(self.config, rollout, history)
+            self.rollout = catch_up(self.config, rollout, history)
 
     def set_version(self, version: int) -> None:
         """After `start`: the store has the same state, and calls it this version by now."""
@@ -213,7 +213,7 @@ class Reconciler:
             try:
                 await self.start(await self.ports.store.load(self._name))
                 await self.catch_up()
-            except WorldError as error:
+            except ExternalError as error:
                 self.tell("store", f"{error} The rollout does not begin before its state can be read.")
                 return self.ports.clock.now() + RETRY
         before = self.rollout
@@ -225,7 +225,7 @@ class Reconciler:
             before = self.rollout = not_counted(before, seconds, now)
         if self._lesson:
             self._recording.taught(self._lesson, now)
-            before, self._lesson = lessons.taught(self.config, before, self._lesson, now), ()
+            before, self._lesson = baseline.learn_noise(self.config, before, self._lesson, now), ()
         decided = await self._decide(before, now)
         if decided is None:
             return now + RETRY
@@ -254,16 +254,16 @@ class Reconciler:
         seconds = now - seen[0] - watched
         return seconds if abs(seconds) > LATE else 0.0
 
-    async def _decide(self, before: Rollout, now: float) -> tuple[Seen, Decision] | None:
+    async def _decide(self, before: Rollout, now: float) -> tuple[Snapshot, Decision] | None:
         """What is seen and what follows; None where that is not certain, and nothing may follow from it.
 
         Nobody is accused of having lowered the route on the word of an old copy of it.
         """
         seen = self.board.seen()
         decision = advance(self.config, before, seen, now, self._analysis)
-        if not confirmation.is_called_for(before, decision, self.ports.router):
+        if not route_recheck.is_needed(before, decision, self.ports.router):
             return seen, decision
-        if why := await confirmation.look_again(self.ports.router):
+        if why := await route_recheck.recheck(self.ports.router):
             self.tell("route", f"The route looks lowered, and cannot be read anew: {why} Nothing is moved before that.")
             return None
         await self.board.look_at_route()
@@ -311,7 +311,7 @@ class Reconciler:
         try:
             async with asyncio.timeout(ROUTE_PATIENCE):
                 await carry_out(SetWeights(weights), self.spec, self.ports)
-        except (WorldError, TimeoutError) as error:
+        except (ExternalError, TimeoutError) as error:
             why = str(error) or "no answer"
             stable = self.board.variants.get("stable")
             if stable is not None and stable.usable:  # before that, a route has nowhere to lead to
@@ -335,7 +335,7 @@ class Reconciler:
             self.tell("store", "Somebody else wrote this rollout's state: reading it again and deciding again.")
             await self._reload()
             return False
-        except WorldError as error:
+        except ExternalError as error:
             self.tell("store", f"{error} The rollout goes on watching; its traffic does not rise until that is saved.")
             return False
         self._said.pop("store", None)
@@ -356,13 +356,13 @@ class Reconciler:
     async def _reload(self) -> None:
         try:
             stored = await self.ports.store.load(self._name)
-        except WorldError:
+        except ExternalError:
             return
         if stored is not None:
             self._recording.broken_off()
             self.rollout = self._saved = stored.rollout
             self._version = stored.version
-            if not knows(self.config, stored.rollout):
+            if not can_resume(self.config, stored.rollout):
                 self.rollout = await self._judged_anew(stored.rollout, self.ports.clock.now())
 
     async def _do(self, action: Action) -> None:
@@ -382,7 +382,7 @@ class Reconciler:
     async def _try(self, action: Action) -> None:
         try:
             await carry_out(action, self.spec, self.ports)
-        except WorldError as error:
+        except ExternalError as error:
             self.tell(repr(action), f"{error} It is tried again.")
         else:
             self._said.pop(repr(action), None)
@@ -399,7 +399,7 @@ class Reconciler:
             if event.seq > told:
                 try:
                     await self.ports.notifier.tell(event)
-                except WorldError as error:
+                except ExternalError as error:
                     self.tell("notifier", f"{error} The announcement is tried again.")
                     break
                 told = event.seq

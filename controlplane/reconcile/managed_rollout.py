@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 from canary import invariants
-from canary.errors import WorldError
+from canary.errors import ExternalError
 from canary.rollout import Decision, Rollout
 from canary.spec.models import ModelCanary
 from controlplane.ports import Ports
@@ -78,7 +78,7 @@ class ManagedRollout:
         try:
             async with asyncio.timeout(seconds):
                 await fact()
-        except WorldError as error:
+        except ExternalError as error:
             self.reconciler.tell(name, f"{error} It is tried again.")
             return False
         except Exception as error:  # noqa: BLE001 - a bug in one adapter must not leave the canary unwatched

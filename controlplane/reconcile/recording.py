@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from canary.frame import Begun, Frame, Looked, NotWatched, Rebuilt, Taught
-from canary.observation import Counters, Seen
 from canary.rollout import Decision, Rollout
+from canary.snapshot import Counters, Snapshot
 from controlplane.ports import Recorder, RolloutStore
 
 
@@ -37,7 +37,7 @@ class Recording:
         """Time that is not counted."""
         self._record(NotWatched(now, seconds))
 
-    def looked(self, before: Rollout, seen: Seen, decision: Decision, now: float) -> None:
+    def looked(self, before: Rollout, seen: Snapshot, decision: Decision, now: float) -> None:
         """One pass. The same facts that lead to the same state are no news, however young they are."""
         if self._recorder is None:
             return
@@ -56,7 +56,7 @@ class Recording:
             self._recorder.record(frame)
 
 
-def _facts(seen: Seen) -> tuple[Any, ...]:
+def _facts(seen: Snapshot) -> tuple[Any, ...]:
     """The snapshot without the ages of its facts."""
     counters, evidence = seen.evidence.counters, seen.evidence
     return (

@@ -20,7 +20,7 @@ class Reply:
     """The `x-served-by` header of the sample server; empty when the proxy itself answered."""
 
 
-class Connection(asyncio.Protocol):
+class SampleConnection(asyncio.Protocol):
     """Carries one request at a time."""
 
     def __init__(self) -> None:

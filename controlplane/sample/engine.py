@@ -28,7 +28,7 @@ class ClientGoneError(Exception):
 class Generation:
     """One request's way through the engine: `first_token`, then `next_token` or `rest`, then `finish`."""
 
-    def __init__(self, engine: "Engine", chat: Chat, arrived: float, tenant: str) -> None:
+    def __init__(self, engine: "SampleEngine", chat: Chat, arrived: float, tenant: str) -> None:
         self._engine = engine
         self._tenant = tenant
         self._arrived = arrived
@@ -84,7 +84,7 @@ class Generation:
             counts.kpi_events[kpi] += sum(engine.chance.random() < share for _ in range(engine.knobs.readers))
 
 
-class Engine:
+class SampleEngine:
     """Answers at most `slots` requests at a time; the others wait."""
 
     def __init__(

@@ -109,7 +109,7 @@ def _check_size(size: int) -> None:
         raise UnreadableError(413, f"The request's body has {size} bytes, at most {MAX_BODY_BYTES} are read.")
 
 
-class Answer:
+class SampleResponse:
     """The answer to one request: either `reply` once, or `start_stream`, `send`…, `end_stream`.
 
     What is ready together leaves together: a write is the dearest thing here, and at many streams it is what makes the

@@ -19,7 +19,7 @@ from ipaddress import ip_address
 from time import time
 from typing import Any, Literal
 
-from controlplane.sample.connection import Connection, Reply
+from controlplane.sample.connection import Reply, SampleConnection
 
 MODEL_ERROR = 500
 """From this status on an answer is a failure."""
@@ -81,7 +81,7 @@ def chat_request(host: str, port: int, model: str, max_tokens: int | None = None
     return head.encode() + b"content-length: %d\r\n\r\n" % len(data) + data
 
 
-class Load:
+class SampleLoad:
     """So many requests a second, until told to stop; `stats` can be read at any time."""
 
     def __init__(
@@ -111,7 +111,7 @@ class Load:
         self._timeout = timeout
         self._chance = chance or random.Random(0)  # noqa: S311 - arrival times, not a secret
         self._now = now
-        self._idle: list[Connection] = []
+        self._idle: list[SampleConnection] = []
         self._open = 0
 
     async def run(self, stop: asyncio.Event) -> Stats:
@@ -161,12 +161,12 @@ class Load:
             self._idle.append(connection)
         return reply
 
-    async def _connection(self) -> Connection:
+    async def _connection(self) -> SampleConnection:
         while self._idle:
             connection = self._idle.pop()
             if connection.usable:
                 return connection
-        _, fresh = await asyncio.get_running_loop().create_connection(Connection, *self._address)
+        _, fresh = await asyncio.get_running_loop().create_connection(SampleConnection, *self._address)
         return fresh
 
     def _count(self, reply: Reply, sent: float, latency: float) -> None:
@@ -181,7 +181,7 @@ class Load:
         variant.last_sent = max(variant.last_sent, sent)
 
 
-async def report(load: Load, every: float, stop: asyncio.Event) -> None:
+async def report(load: SampleLoad, every: float, stop: asyncio.Event) -> None:
     """Print the stats as a line of JSON every so many seconds, and at the end."""
     loop = asyncio.get_running_loop()
     for signal_number in (signal.SIGTERM, signal.SIGINT):
@@ -207,7 +207,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="seed of the arrivals (default 0)")
     flags = parser.parse_args(argv)
     try:
-        load = Load(
+        load = SampleLoad(
             flags.host,
             flags.port,
             rate=flags.rate,

@@ -20,8 +20,8 @@ from typing import TextIO
 
 from controlplane.adapters.connection_limiter import ConnectionLimiter, ConnectionLimits, LimitedConnection
 from controlplane.sample import http1, protocol
-from controlplane.sample.engine import ClientGoneError, Engine, EngineError
-from controlplane.sample.http1 import Answer, HttpError, Request
+from controlplane.sample.engine import ClientGoneError, EngineError, SampleEngine
+from controlplane.sample.http1 import HttpError, Request, SampleResponse
 from controlplane.sample.knobs import Knobs
 from controlplane.sample.metrics import ServerMetrics
 
@@ -54,14 +54,14 @@ class ModelServer:
         self.name = name
         self.model = model
         self.metrics = ServerMetrics(model, started_at)
-        self.engine = Engine(knobs, self.metrics, slots=slots, chance=chance, time=time)
+        self.engine = SampleEngine(knobs, self.metrics, slots=slots, chance=chance, time=time)
         self.started_at = started_at
         self._never_ready = never_ready
         self._drain_quiet = drain_quiet
         self._draining = False
         self._connections: dict[asyncio.Task[None], bool] = {}
         """Open connections, and whether each is in the middle of an answer."""
-        self._routes: dict[str, tuple[str, Callable[[Request, Answer], Awaitable[None]]]] = {
+        self._routes: dict[str, tuple[str, Callable[[Request, SampleResponse], Awaitable[None]]]] = {
             "/v1/chat/completions": ("POST", self._chat),
             "/v1/models": ("GET", self._models),
             "/health": ("GET", self._health),
@@ -123,7 +123,7 @@ class ModelServer:
         try:
             request = await http1.read_request(reader, writer)
         except http1.UnreadableError as error:
-            answer = Answer(reader, writer, served_by=self.name, keep_alive=False)
+            answer = SampleResponse(reader, writer, served_by=self.name, keep_alive=False)
             answer.reply(error.status, _json(error.body()))
             self.metrics.http["none", "none", f"{error.status // 100}xx"] += 1
             return False
@@ -143,7 +143,7 @@ class ModelServer:
         """Answer a request; whether the connection may take another."""
         began = self.engine.time()
         keep_alive = request.keep_alive and not self._draining
-        answer = Answer(reader, writer, served_by=self.name, keep_alive=keep_alive)
+        answer = SampleResponse(reader, writer, served_by=self.name, keep_alive=keep_alive)
         handler = request.path if request.path in self._routes else "none"
         try:
             await self._route(request, answer, local=_asked_directly(request, writer))
@@ -161,7 +161,7 @@ class ModelServer:
                     theirs.latency.observe(self.engine.time() - began)
         return keep_alive
 
-    async def _route(self, request: Request, answer: Answer, *, local: bool) -> None:
+    async def _route(self, request: Request, answer: SampleResponse, *, local: bool) -> None:
         if request.path == "/knobs":
             self._knobs(request, answer, local=local)
             return
@@ -172,7 +172,7 @@ class ModelServer:
             raise HttpError(405, f"{request.path} is asked by {method}, not by {request.method}.")
         await handle(request, answer)
 
-    async def _chat(self, request: Request, answer: Answer) -> None:
+    async def _chat(self, request: Request, answer: SampleResponse) -> None:
         chat = protocol.read_chat(request.body, self.model)
         base = {"id": self._new_id(), "created": int(time.time()), "model": self.model}
         async with self.engine.generation(chat, _tenant(request)) as generation:
@@ -198,7 +198,7 @@ class ModelServer:
             await answer.end_stream()
             generation.finish()
 
-    async def _infer(self, request: Request, answer: Answer) -> None:
+    async def _infer(self, request: Request, answer: SampleResponse) -> None:
         chat = protocol.read_infer(request.body)
         async with self.engine.generation(chat, _tenant(request)) as generation:
             await generation.first_token()
@@ -206,7 +206,7 @@ class ModelServer:
             generation.finish()
             answer.reply(200, _json(protocol.inference(self._new_id(), self.model, generation.tokens)))
 
-    async def _models(self, _: Request, answer: Answer) -> None:
+    async def _models(self, _: Request, answer: SampleResponse) -> None:
         model = {
             "id": self.model,
             "object": "model",
@@ -216,18 +216,18 @@ class ModelServer:
         }
         answer.reply(200, _json({"object": "list", "data": [model]}))
 
-    async def _health(self, _: Request, answer: Answer) -> None:
+    async def _health(self, _: Request, answer: SampleResponse) -> None:
         if self._never_ready or self._draining:
             raise HttpError(503, "draining" if self._draining else "the model is still loading")
         answer.reply(200, _json({"name": self.name, "ready": True}))
 
-    async def _live(self, _: Request, answer: Answer) -> None:
+    async def _live(self, _: Request, answer: SampleResponse) -> None:
         answer.reply(200, _json({"live": True}))
 
-    async def _metrics(self, _: Request, answer: Answer) -> None:
+    async def _metrics(self, _: Request, answer: SampleResponse) -> None:
         answer.reply(200, self.metrics.page().encode(), METRICS_TYPE)
 
-    def _knobs(self, request: Request, answer: Answer, *, local: bool) -> None:
+    def _knobs(self, request: Request, answer: SampleResponse, *, local: bool) -> None:
         if not local:
             raise HttpError(403, "Knobs are turned from this machine only, and not through a proxy.")
         if request.method == "POST":

@@ -20,7 +20,7 @@ ALWAYS = ("finished", "generation_tokens", "decode_seconds", "preemptions", "dol
 
 
 @dataclass(frozen=True, slots=True)
-class Engine:
+class SimulatedEngine:
     """One kind of model server."""
 
     asked: Mapping[str, float]

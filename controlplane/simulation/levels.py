@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from canary.spec.models import CanarySpec, Gate
 from controlplane.simulation import shape
-from controlplane.simulation.noise import Noise
+from controlplane.simulation.noise import TrafficNoise
 
 COMFORT = 0.6
 """A healthy time stands at this share of the tightest limit on it; a busy hour makes it a third longer at times."""
@@ -56,7 +56,7 @@ class Levels:
     """Gates that name counters of their own; the world counts their KPI for them."""
 
 
-def healthy(spec: CanarySpec, noise: Noise) -> Levels:
+def healthy(spec: CanarySpec, noise: TrafficNoise) -> Levels:
     """The levels for this plan."""
     gates = tuple(gate for stage in spec.stages for gate in stage.gates)
     names = {"latency"} | {gate.metric for gate in gates if gate.metric in USUAL_MEDIANS}
@@ -83,7 +83,7 @@ def _caps(gate: Gate) -> bool:
     return gate.comparison == "max" and gate.limit > 0
 
 
-def _median(name: str, gates: tuple[Gate, ...], noise: Noise) -> float:
+def _median(name: str, gates: tuple[Gate, ...], noise: TrafficNoise) -> float:
     """The usual median, or what keeps the tightest limit at a distance."""
     allowed = [USUAL_MEDIANS[name]]
     for gate in gates:

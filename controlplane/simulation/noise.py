@@ -17,7 +17,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class Noise:
+class TrafficNoise:
     """How far traffic is from independent requests at a constant rate. Everything at zero is `iid`."""
 
     name: str
@@ -46,9 +46,9 @@ class Noise:
 
 
 NOISES = {
-    "iid": Noise("iid"),
-    "real": Noise("real", 0.35, 3.0, 0.7, 0.3, 0.15, 0.03, 30.0, 2.0, 0.002, 0.10, 2.0),
-    "harsh": Noise("harsh", 0.35, 3.0, 0.7, 0.5, 0.40, 0.08, 60.0, 4.0, 0.010, 0.10, 3.0),
+    "iid": TrafficNoise("iid"),
+    "real": TrafficNoise("real", 0.35, 3.0, 0.7, 0.3, 0.15, 0.03, 30.0, 2.0, 0.002, 0.10, 2.0),
+    "harsh": TrafficNoise("harsh", 0.35, 3.0, 0.7, 0.5, 0.40, 0.08, 60.0, 4.0, 0.010, 0.10, 3.0),
 }
 SHARED_TAU = 120.0
 
@@ -148,10 +148,10 @@ class Spells:
         self._spells.append(_Spell(self._drawn_until, self._drawn_until + length, self._rng.uniform(*self._size)))
 
 
-class Load:
+class LoadWave:
     """Requests a second as a multiple of the usual, averaged over an interval."""
 
-    def __init__(self, rng: Generator, noise: Noise, period: float) -> None:
+    def __init__(self, rng: Generator, noise: TrafficNoise, period: float) -> None:
         self._swing = noise.swing
         self._period = period
         self._phase = rng.uniform(0, 2 * math.pi)

@@ -26,7 +26,7 @@ BUSY = frozenset({Phase.SHIFTING, Phase.PROMOTING, Phase.ROLLING_BACK, Phase.PEN
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class SimulationPace:
     """Seconds between two scrapes, by stage."""
 
     spec: CanarySpec

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 
 from numpy.random import Generator
 
-from canary.errors import Unavailable, WorldError
-from canary.observation import Counters, InFlight, PodCounters, RouteSeen, VariantSeen
+from canary.errors import ExternalError, Unavailable
+from canary.snapshot import Counters, InFlight, PodCounters, RouteStatus, VariantStatus
 from canary.spec.models import Variant
 from canary.weights import ARMS, Arm, Weights
 from controlplane.simulation.clock import EPOCH, VirtualClock
@@ -43,7 +43,7 @@ class VirtualPlatform:
             self._service.flow(self._clock.t)
             self._service.stop(arm)
 
-    async def seen(self) -> Mapping[Arm, VariantSeen]:
+    async def seen(self) -> Mapping[Arm, VariantStatus]:
         """Readiness of both arms now."""
         if self._service.next_change() <= self._clock.t:
             self._service.flow(self._clock.t)
@@ -57,7 +57,7 @@ class VirtualPlatform:
             for arm in ARMS
         }
 
-    def _seen(self, arm: Arm) -> VariantSeen:
+    def _seen(self, arm: Arm) -> VariantStatus:
         t = self._clock.t
         pods = [pod for pod in self._service.pods if pod.arm == arm]
         ready = sum(pod.ready_at <= t for pod in pods)
@@ -66,7 +66,7 @@ class VirtualPlatform:
         if ready < len(pods):
             waiting = "not started" if pods[0].started_at == math.inf else "loading its weights"
             problem = f"exit status 139 after start {crashes}" if crashes else waiting
-        return VariantSeen(self._clock.now(), len(pods), ready, problem, crashes >= CRASHES_UNTIL_HOPELESS)
+        return VariantStatus(self._clock.now(), len(pods), ready, problem, crashes >= CRASHES_UNTIL_HOPELESS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,16 +103,16 @@ class VirtualRouter:
         self._line("before route")
         refused = bool(self._refusals) and self._rng.random() < self._refusals
         if refused and self._rng.random() < 0.5:
-            raise WorldError("The gateway refused the change (503).")
+            raise ExternalError("The gateway refused the change (503).")
         await self._clock.sleep(float(self._rng.uniform(*ROUTE_DELAY)))
         self._put(weights)
         self._line("after route")
         if refused:
-            raise WorldError("The gateway's answer was lost (connection reset).")
+            raise ExternalError("The gateway's answer was lost (connection reset).")
 
-    async def seen(self) -> RouteSeen:
+    async def seen(self) -> RouteStatus:
         """The weights in force."""
-        return RouteSeen(self._clock.now(), self._weights)
+        return RouteStatus(self._clock.now(), self._weights)
 
     async def in_flight(self) -> Mapping[Arm, InFlight]:
         """Nothing: requests of this world are answered within the moment."""

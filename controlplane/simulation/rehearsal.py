@@ -7,7 +7,7 @@ import math
 
 from numpy.random import Generator
 
-from canary.observation import EvaluationSeen, ShadowDay, ShadowSeen
+from canary.snapshot import EvaluationStatus, ShadowDay, ShadowStatus
 from canary.spec.models import CanarySpec, Criterion
 from controlplane.simulation.clock import VirtualClock
 from controlplane.simulation.levels import Levels
@@ -42,29 +42,29 @@ class VirtualRehearsal:
             self._mirrored_at = self._clock.t
         self._share = share
 
-    async def seen(self) -> tuple[EvaluationSeen | None, ShadowSeen | None]:
+    async def seen(self) -> tuple[EvaluationStatus | None, ShadowStatus | None]:
         """Results so far."""
         return self._evaluation(), self._shadow()
 
-    def _evaluation(self) -> EvaluationSeen | None:
+    def _evaluation(self) -> EvaluationStatus | None:
         if self._evaluated_at is None or self._spec.evaluation is None:
             return None
         if self._clock.t < self._evaluated_at:
-            return EvaluationSeen(self._clock.now())
+            return EvaluationStatus(self._clock.now())
         stable: dict[str, float] = {}
         for criterion in self._spec.evaluation.metrics:
             stable.setdefault(criterion.metric, _healthy(criterion, self._spec.evaluation.metrics))
         low = {criterion.metric for criterion in self._spec.evaluation.metrics if criterion.comparison == "max"}
         worse = self._flaw.kpi
         canary = {metric: value / worse if metric in low else value * worse for metric, value in stable.items()}
-        return EvaluationSeen(self._clock.now(), done=True, canary=canary, stable=stable)
+        return EvaluationStatus(self._clock.now(), done=True, canary=canary, stable=stable)
 
-    def _shadow(self) -> ShadowSeen | None:
+    def _shadow(self) -> ShadowStatus | None:
         if self._mirrored_at is None:
             return None
         while len(self._days) < math.floor((self._clock.t - self._mirrored_at) / DAY):
             self._days.append(self._day(len(self._days) + 1))
-        return ShadowSeen(self._clock.now(), tuple(self._days))
+        return ShadowStatus(self._clock.now(), tuple(self._days))
 
     def _day(self, number: int) -> ShadowDay:
         """A day's pairs: answers that fail, or are as much worse as the flaw says, lose."""

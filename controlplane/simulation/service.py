@@ -11,7 +11,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from canary.observation import PodCounters
+from canary.snapshot import PodCounters
 from canary.weights import ARMS, Arm
 from controlplane.simulation.faults import Faults, Timeline
 from controlplane.simulation.traffic import ERRORS, RATED, REQUESTS, Blocks, Strain, Traffic

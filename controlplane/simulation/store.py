@@ -9,8 +9,8 @@ from numpy.random import Generator
 
 from canary.errors import Unavailable
 from canary.frame import Frame
-from canary.observation import OperatorRequest
 from canary.rollout import Event, Rollout
+from canary.snapshot import OperatorRequest
 from canary.weights import ALL_STABLE, Weights
 from controlplane.adapters.memory_store import MemoryStore
 from controlplane.adapters.pending_frames import PendingFrames
@@ -85,7 +85,7 @@ class VirtualStore:
             self.kept.pending = ours
 
 
-class Told:
+class RecordingNotifier:
     """A notifier that remembers what it was told, once for each id."""
 
     def __init__(self) -> None:

@@ -17,7 +17,7 @@ from canary.weights import ALL_STABLE, Arm
 from controlplane.reconcile.managed_rollout import ManagedRollout
 from controlplane.simulation.clock import play
 from controlplane.simulation.faults import Killed, length_of
-from controlplane.simulation.pace import Pace
+from controlplane.simulation.pace import SimulationPace
 from controlplane.simulation.ports import Shift
 from controlplane.simulation.scenarios import Scenario
 from controlplane.simulation.service import SAME_MOMENT
@@ -85,7 +85,7 @@ def simulate(
     invariant breaks.
     """
     setting = Setting(plan, scenario, seed, rps, noise, fatal, rated)
-    pace = Pace(plan.spec, interval)
+    pace = SimulationPace(plan.spec, interval)
     limit = horizon if horizon is not None else usual_horizon(plan.spec)
     return play(_Player(setting, pace, limit, watch).play())
 
@@ -126,7 +126,7 @@ class _Player:
     """Steps one controller after the other through one world."""
 
     def __init__(
-        self, setting: Setting, pace: Pace, horizon: float, watch: Callable[[Rollout, Decision], None] | None
+        self, setting: Setting, pace: SimulationPace, horizon: float, watch: Callable[[Rollout, Decision], None] | None
     ) -> None:
         self._plan, self._pace, self._horizon, self._watch = setting.plan, pace, horizon, watch
         self._setting = setting

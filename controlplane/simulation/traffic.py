@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from canary.weights import ARMS, Arm
 from controlplane.simulation import shape
-from controlplane.simulation.engine import Engine
+from controlplane.simulation.engine import SimulatedEngine
 from controlplane.simulation.levels import Levels
-from controlplane.simulation.noise import SHARED_TAU, Load, Noise, Spells, Wander
+from controlplane.simulation.noise import SHARED_TAU, LoadWave, Spells, TrafficNoise, Wander
 from controlplane.simulation.regression import Regression
 
 Floats = NDArray[np.float64]
@@ -83,7 +83,7 @@ class Traffic:
     def __init__(
         self,
         rng: Generator,
-        noise: Noise,
+        noise: TrafficNoise,
         levels: Levels,
         fleet: Fleet,
         *,
@@ -100,10 +100,10 @@ class Traffic:
         skies, storms, winds, self._rng = rng.spawn(4)
         self.levels, self.fleet, self.flaw = levels, fleet, flaw
         stable = fleet.rows("stable")
-        self.engine = Engine(levels.engine, rps / (stable.stop - stable.start))
+        self.engine = SimulatedEngine(levels.engine, rps / (stable.stop - stable.start))
         self._noise, self._rps, self._rated, self._leak = noise, rps, rated, leak
         self._stable, self._canary = fleet.rows("stable"), fleet.rows("canary")
-        self._load = Load(skies, noise, period)
+        self._load = LoadWave(skies, noise, period)
         self._outages = Spells(storms, noise.outages_per_hour, (20, 120), (2, 14))
         pods, kpis = len(fleet.pods), len(levels.kpis)
         shared = [noise.error_sd, *[noise.kpi_sd] * kpis]

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from canary.observation import OperatorRequest
 from canary.rollout import Phase, Rollout
+from canary.snapshot import OperatorRequest
 from canary.spec.models import ModelCanary
 from canary.weights import Arm
 from controlplane.ports import Ports
@@ -18,13 +18,13 @@ from controlplane.simulation import levels
 from controlplane.simulation.clock import VirtualClock
 from controlplane.simulation.faults import Fate, Spell, Timeline, length_of
 from controlplane.simulation.noise import NOISES
-from controlplane.simulation.pace import Pace
+from controlplane.simulation.pace import SimulationPace
 from controlplane.simulation.ports import VirtualMetrics, VirtualPlatform, VirtualRouter
 from controlplane.simulation.regression import LEAK_SECONDS
 from controlplane.simulation.rehearsal import VirtualRehearsal
 from controlplane.simulation.scenarios import Scenario
 from controlplane.simulation.service import Service
-from controlplane.simulation.store import Told, VirtualStore
+from controlplane.simulation.store import RecordingNotifier, VirtualStore
 from controlplane.simulation.traffic import Fleet, Traffic
 
 FEWEST_PODS = 3
@@ -55,7 +55,7 @@ class Setting:
 class World:
     """Everything but the controller."""
 
-    def __init__(self, setting: Setting, pace: Pace) -> None:
+    def __init__(self, setting: Setting, pace: SimulationPace) -> None:
         spec, faults, flaw = setting.plan.spec, setting.scenario.faults, setting.scenario.flaw
         noise = NOISES[setting.noise]
         length = length_of(spec)
@@ -91,7 +91,7 @@ class World:
             line=self.fate.line,
             saved=lambda: self.store.recorded(setting.plan.metadata.name),
         )
-        self.told = Told()
+        self.told = RecordingNotifier()
         self.ports = Ports(
             clock=self.clock,
             platform=VirtualPlatform(self.service, self.clock),

@@ -4,7 +4,7 @@ Used by `serinus status` and `why`, and by `kubectl canary`. The sentences are t
 """
 
 from canary.judge import compile_gates, what_would_flip
-from canary.judge.legible import legible
+from canary.judge.compat import can_go_on_with
 from canary.rollout import Phase, Reason, Rollout
 from canary.spec.models import CanarySpec
 from controlplane.view.text import clean
@@ -45,7 +45,7 @@ def why_lines(spec: CanarySpec, rollout: Rollout) -> list[str]:
     lines = [headline(rollout), first, *(each for each in noise if each not in first)]
     now = rollout.history[-1].at if rollout.history else rollout.since
     config = compile_gates(spec)
-    known = legible(config, rollout.judge)
+    known = can_go_on_with(config, rollout.judge)
     flips = what_would_flip(config, rollout.judge, stage=rollout.stage, now=now) if known else {}
     for verdict in rollout.verdicts:
         lines += ["", f"  {verdict.verdict.value:4}  {clean(verdict.gate)}", f"        {clean(verdict.why)}"]

@@ -53,7 +53,7 @@ class Commit:
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class GitOrigin:
     """Where a plan came from in git, and what was written back."""
 
     repository: str
@@ -77,7 +77,7 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class ChannelReport:
     """One alert channel and how it fared."""
 
     channel: str
@@ -93,15 +93,15 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class RolloutFacts:
     """Everything of this that is known. None where nobody can say, empty where there is none."""
 
     replicas: tuple[Replica, ...] | None = None
     unseen: str = ""
     """Why replicas cannot be shown, or may be behind, a sentence; empty while they can."""
     conditions: tuple[Condition, ...] | None = None
-    origin: Origin | None = None
-    channels: tuple[Told, ...] | None = None
+    origin: GitOrigin | None = None
+    channels: tuple[ChannelReport, ...] | None = None
     runs: str = "process"
     """What a replica is called here: `process` or `pod`."""
 

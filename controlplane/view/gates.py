@@ -12,7 +12,7 @@ from canary.rollout import Rollout
 from canary.spec.gates import unit_of_values
 from canary.spec.models import CanarySpec, Gate
 from canary.spec.units import Unit
-from canary.verdict import Answer, Edge, GateVerdict
+from canary.verdict import Edge, GateAnswer, GateVerdict
 from canary.weights import Arm
 from controlplane.view.marks import Marks
 from controlplane.view.text import clean
@@ -36,7 +36,7 @@ class GateRow:
     margin: float | None
     """For relative gates the distance allowed to stable; None for absolute ones."""
     margin_is: Margin
-    verdict: Answer
+    verdict: GateAnswer
     why: str
     eta: float | None
     """Seconds until a WAIT is expected to be decided; None when unknown."""
@@ -58,7 +58,7 @@ def gate_rows(spec: CanarySpec, rollout: Rollout) -> tuple[GateRow, ...]:
     verdicts = {verdict.gate: verdict for verdict in rollout.verdicts}
     planned = spec.stages[rollout.stage].gates
     rows = [
-        gate_row(gate, verdicts.pop(gate.text, GateVerdict(gate.text, Answer.WAIT, "no evidence yet")))
+        gate_row(gate, verdicts.pop(gate.text, GateVerdict(gate.text, GateAnswer.WAIT, "no evidence yet")))
         for gate in planned
     ]
     return (*rows, *(gate_row(None, verdict) for verdict in verdicts.values()))

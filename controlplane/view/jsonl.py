@@ -9,10 +9,10 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any, TextIO
 
-from canary.observation import Seen
 from canary.rollout import Event, Rollout
 from canary.serial import event_line
-from controlplane.view.lines import Lines
+from canary.snapshot import Snapshot
+from controlplane.view.lines import LineWriter
 from controlplane.view.text import clean
 from controlplane.view.watcher import Once
 
@@ -28,8 +28,8 @@ class JsonLines:
         extra: Callable[[Event], Mapping[str, Any]] = lambda _event: {},
     ) -> None:
         """`extra` adds keys of its own to a line."""
-        self._lines = Lines(stream)
-        self._errors = Lines(errors or sys.stderr)
+        self._lines = LineWriter(stream)
+        self._errors = LineWriter(errors or sys.stderr)
         self._extra = extra
         self._once = Once()
 
@@ -38,7 +38,7 @@ class JsonLines:
         if self._once.is_new(event):
             self._lines.write(json.dumps({**event_line(event), **self._extra(event)}, ensure_ascii=False))
 
-    def update(self, rollout: Rollout, seen: Seen) -> None:
+    def update(self, rollout: Rollout, seen: Snapshot) -> None:
         """Passes are no events."""
 
     def say(self, sentence: str) -> None:

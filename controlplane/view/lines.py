@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import TextIO
 
 
-class Lines:
+class LineWriter:
     """Writes each line at once; letters that the stream cannot write become `?`."""
 
     def __init__(self, stream: TextIO) -> None:

@@ -16,14 +16,14 @@ from pydantic_core import from_json
 
 from canary.errors import Unavailable
 from canary.judge import compile_gates
-from canary.judge.interval import Interval, intervals
-from canary.observation import Seen
+from canary.judge.confidence_sequence import Interval, intervals
 from canary.rollout import Rollout
+from canary.snapshot import Snapshot
 from canary.spec.models import CanarySpec
 from canary.verdict import GateVerdict
 from canary.weights import Arm, Weights
 from controlplane.private_files import open_private, read_file, read_json, replace_file
-from controlplane.view.pace import Pace
+from controlplane.view.pace import RefreshPace
 
 PERIOD = 1.0
 """Seconds between two writes."""
@@ -41,7 +41,7 @@ class Live:
     """How many events there had been: tells whether it belongs to what the store says."""
     at: float
     """When, in seconds since the epoch."""
-    seen: Seen
+    seen: Snapshot
     """Without the totals themselves; only when they were read."""
     rates: Mapping[Arm, float] = field(default_factory=dict)
     """Requests a second by arm."""
@@ -60,12 +60,12 @@ class LiveRecord:
         """`now`: seconds since the epoch. Without the plan there are no intervals."""
         self._folder, self._now = folder, now
         self._config = compile_gates(spec) if spec is not None else None
-        self._pace = Pace()
+        self._pace = RefreshPace()
         self._told: tuple[int, int] = (0, 0)
         self._split: tuple[Weights, Weights | None] | None = None
         self._written = self._sampled = float("-inf")
 
-    def note(self, rollout: Rollout, seen: Seen) -> None:
+    def note(self, rollout: Rollout, seen: Snapshot) -> None:
         """Take in one pass. Returns at once and never raises for the disk's sake."""
         rates, now = self._pace.take(seen.evidence.counters), self._now()
         told, split = (rollout.attempt, rollout.events), (rollout.weights, seen.route.weights)
@@ -86,7 +86,7 @@ class LiveRecord:
     def _append(
         self,
         rollout: Rollout,
-        seen: Seen,
+        seen: Snapshot,
         rates: Mapping[Arm, float],
         bands: Mapping[str, Mapping[Arm, Interval]],
         now: float,
@@ -132,7 +132,7 @@ def _samples_file(folder: Path, name: str, attempt: int) -> Path:
     return folder / f"samples-{name}-{attempt}.jsonl"
 
 
-def _without_totals(seen: Seen) -> Seen:
+def _without_totals(seen: Snapshot) -> Snapshot:
     """A look without what only the judge needs."""
     counters = seen.evidence.counters
     if counters is None:

@@ -8,12 +8,12 @@ import json
 from collections.abc import Callable
 from typing import Any, Literal, TextIO
 
-from canary.observation import Seen
 from canary.rollout import Event, Phase, Rollout
 from canary.serial import event_line, rfc3339
+from canary.snapshot import Snapshot
 from controlplane.observability.redact import redacted
 from controlplane.observability.trace import span_of, trace_of
-from controlplane.view.lines import Lines
+from controlplane.view.lines import LineWriter
 from controlplane.view.text import clean
 from controlplane.view.watcher import Once, Watcher
 
@@ -22,12 +22,12 @@ OURS = "bug of ours"
 """What every sentence about a failure that should not be possible has in it."""
 
 
-class Log:
+class LogView:
     """Writes lines about any number of rollouts."""
 
     def __init__(self, stream: TextIO, now: Callable[[], float]) -> None:
         """`now`: seconds since the epoch."""
-        self._lines, self._now = Lines(stream), now
+        self._lines, self._now = LineWriter(stream), now
         self._once: dict[str, Once] = {}
         self._traces: dict[str, str] = {}
         """The newest trace of each rollout: what is said of it besides its events belongs there."""
@@ -58,7 +58,7 @@ class Log:
 class LogWatcher:
     """One rollout's view (`controlplane.view.watcher.Watcher`) that is a log."""
 
-    def __init__(self, log: Log, rollout: str, beside: Watcher | None = None) -> None:
+    def __init__(self, log: LogView, rollout: str, beside: Watcher | None = None) -> None:
         """`beside`: another view that gets the events too, such as event lines on standard output."""
         self._log, self._rollout, self._beside = log, rollout, beside
 
@@ -68,7 +68,7 @@ class LogWatcher:
         if self._beside is not None:
             self._beside.event(event)
 
-    def update(self, rollout: Rollout, seen: Seen) -> None:
+    def update(self, rollout: Rollout, seen: Snapshot) -> None:
         """A pass in which nothing happened is no line."""
 
     def say(self, sentence: str) -> None:

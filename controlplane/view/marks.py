@@ -6,7 +6,7 @@ Used by `terminal.py` and `plain.py`.
 from dataclasses import dataclass
 
 from canary.rollout import Event, Phase
-from canary.verdict import Answer
+from canary.verdict import GateAnswer
 
 GOOD, BAD, OPEN, BUSY, CALM, QUIET = "green", "red", "yellow", "cyan", "bold", "dim"
 
@@ -41,7 +41,7 @@ _PHASES = {
     Phase.ROLLED_BACK: ("failed", BAD),
     Phase.SUPERSEDED: ("failed", OPEN),
 }
-_ANSWERS = {Answer.PASS: ("passed", GOOD), Answer.FAIL: ("failed", BAD), Answer.WAIT: ("waits", OPEN)}
+_ANSWERS = {GateAnswer.PASS: ("passed", GOOD), GateAnswer.FAIL: ("failed", BAD), GateAnswer.WAIT: ("waits", OPEN)}
 
 
 def marks_for(encoding: str) -> Marks:
@@ -59,7 +59,7 @@ def of_phase(marks: Marks, phase: Phase) -> tuple[str, str]:
     return getattr(marks, name), style
 
 
-def of_answer(marks: Marks, answer: Answer) -> tuple[str, str]:
+def of_answer(marks: Marks, answer: GateAnswer) -> tuple[str, str]:
     """Symbol and style of a gate's answer."""
     name, style = _ANSWERS[answer]
     return getattr(marks, name), style
@@ -67,8 +67,8 @@ def of_answer(marks: Marks, answer: Answer) -> tuple[str, str]:
 
 def of_event(marks: Marks, event: Event) -> tuple[str, str]:
     """Symbol and style of something that happened."""
-    if event.event == "verdict" and event.evidence.get("verdict") in set(Answer):
-        return of_answer(marks, Answer(event.evidence["verdict"]))
+    if event.event == "verdict" and event.evidence.get("verdict") in set(GateAnswer):
+        return of_answer(marks, GateAnswer(event.evidence["verdict"]))
     if event.event in {"phase", "end"}:
         return of_phase(marks, event.phase)
     return (marks.failed, BAD) if event.event == "alert" else (marks.busy, CALM)

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from canary.observation import Seen
 from canary.rollout import Event, Phase, Result, Rollout
+from canary.snapshot import Snapshot
 from canary.spec.models import CanarySpec
 from canary.weights import ARMS, Arm
 from controlplane.view.explain import cause_of
@@ -50,7 +50,7 @@ class StageStep:
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class RollbackTimes:
     """How a rollback went, in seconds. None where it is not known."""
 
     harm_to_verdict: float | None
@@ -91,7 +91,7 @@ class Picture:
     """Requests that the proxy could send to neither arm; None where nobody counts them."""
     cut: float | None
     """Requests that were still being answered when their arm was stopped; None where nobody counts them."""
-    ending: Ending | None
+    ending: RollbackTimes | None
     of_record: bool = False
     """Whether it shows what was written down, and not a look of just now: then the age of metrics says nothing."""
 
@@ -104,7 +104,7 @@ class Picture:
 def picture(
     spec: CanarySpec,
     rollout: Rollout,
-    seen: Seen,
+    seen: Snapshot,
     now: float,
     rates: Mapping[Arm, float] | None = None,
     *,
@@ -137,7 +137,7 @@ def picture(
     )
 
 
-def _arm(arm: Arm, spec: CanarySpec, rollout: Rollout, seen: Seen, rates: Mapping[Arm, float]) -> ArmRow:
+def _arm(arm: Arm, spec: CanarySpec, rollout: Rollout, seen: Snapshot, rates: Mapping[Arm, float]) -> ArmRow:
     variant, readiness = (spec.stable, seen.stable) if arm == "stable" else (spec.canary, seen.canary)
     route = seen.route.weights
     return ArmRow(
@@ -164,11 +164,11 @@ def _step(index: int, spec: CanarySpec, rollout: Rollout, now: float) -> StageSt
     return StageStep(stage.traffic, "now", max(0.0, now - rollout.stage_since) if in_force else 0.0, stage.hold)
 
 
-def _ending(rollout: Rollout) -> Ending | None:
+def _ending(rollout: Rollout) -> RollbackTimes | None:
     if rollout.decided is None:
         return None
     harm, zero = rollout.harm_began, rollout.zero
-    return Ending(
+    return RollbackTimes(
         harm_to_verdict=None if harm is None else rollout.decided - harm,
         verdict_to_zero=None if zero is None else zero - rollout.decided,
         peak=rollout.peak.share,

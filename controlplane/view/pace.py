@@ -6,17 +6,17 @@ Used by whoever draws pictures, one for each rollout. Remembers the readings of 
 from collections import deque
 from collections.abc import Callable, Mapping
 
-from canary.observation import Counters
-from canary.served import served_since
+from canary.request_counts import served_since
+from canary.snapshot import Counters
 from canary.weights import Arm
 
 Rates = Callable[[Counters | None], Mapping[Arm, float]]
-"""Tells requests a second by arm, given the newest reading: `Pace.take`, or somebody who was told them."""
+"""Tells requests a second by arm, given the newest reading: `RefreshPace.take`, or somebody who was told them."""
 WINDOW = 1.5
 """Seconds that a rate is averaged over: long enough to be steady, short enough to follow a shift."""
 
 
-class Pace:
+class RefreshPace:
     """Takes every reading, in order; answers rates."""
 
     def __init__(self) -> None:

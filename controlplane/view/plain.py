@@ -7,10 +7,10 @@ from collections.abc import Callable
 from typing import TextIO
 
 from canary import format as fmt
-from canary.observation import Seen
 from canary.rollout import Event, Rollout
+from canary.snapshot import Snapshot
 from canary.spec.models import CanarySpec
-from controlplane.view.lines import Lines
+from controlplane.view.lines import LineWriter
 from controlplane.view.marks import Marks, marks_for, of_event
 from controlplane.view.text import clean
 from controlplane.view.waiting import what_it_waits_for
@@ -24,7 +24,7 @@ class PlainLines:
     """Prints each event once; when nothing happens for long, what is waited for."""
 
     def __init__(self, stream: TextIO, spec: CanarySpec, *, now: Callable[[], float], revision: str = "") -> None:
-        self._lines = Lines(stream)
+        self._lines = LineWriter(stream)
         self._spec = spec
         self._now = now
         self._revision = revision
@@ -37,7 +37,7 @@ class PlainLines:
         if self._once.is_new(event):
             self._print(event_text(event, self._marks))
 
-    def update(self, rollout: Rollout, seen: Seen) -> None:
+    def update(self, rollout: Rollout, seen: Snapshot) -> None:
         """Say what is waited for if nothing was printed for long."""
         now = self._now()
         if now - self._last < HEARTBEAT or (self._revision and rollout.revision != self._revision):

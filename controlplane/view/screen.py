@@ -10,7 +10,7 @@ from rich.text import Text
 from canary import format as fmt
 from canary.format import duration
 from canary.rollout import Event, Phase
-from canary.verdict import Answer
+from canary.verdict import GateAnswer
 from controlplane.view.gates import GateRow, limit
 from controlplane.view.marks import BAD, CALM, GOOD, OPEN, QUIET, Marks, of_answer, of_event, of_phase
 from controlplane.view.model import ArmRow, Picture, StageStep
@@ -143,9 +143,9 @@ def _gates(rows: tuple[GateRow, ...], width: int, marks: Marks) -> Table:
 def _verdict(row: GateRow, marks: Marks) -> Text:
     symbol, style = of_answer(marks, row.verdict)
     tail = ""
-    if row.verdict is Answer.WAIT and row.eta is not None:
+    if row.verdict is GateAnswer.WAIT and row.eta is not None:
         tail = f" {duration(row.eta)}"
-    if row.verdict is Answer.FAIL and row.spoke == "hard stop":
+    if row.verdict is GateAnswer.FAIL and row.spoke == "hard stop":
         tail = " at once"
     return Text(f"{symbol} {row.verdict.value}{tail}", style=style)
 
@@ -174,7 +174,7 @@ def _newest(picture: Picture) -> list[Event]:
     newest: list[Event] = []
     above = {picture.waits_for, picture.cause}
     for event in reversed(picture.events):
-        waits = event.event == "verdict" and event.evidence["verdict"] == Answer.WAIT
+        waits = event.event == "verdict" and event.evidence["verdict"] == GateAnswer.WAIT
         if not waits and event.event not in {"weights", "end"} and clean(event.message) not in above:
             newest.append(event)
     return newest[:EVENTS_SHOWN]

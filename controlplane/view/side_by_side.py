@@ -17,7 +17,7 @@ WIDEST_CELL = 60
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ComparisonRow:
     """One thing that was decided on one side or on both."""
 
     recorded: Event | None
@@ -29,16 +29,16 @@ class Row:
         return min(event.t for event in (self.recorded, self.replayed) if event is not None)
 
 
-def rows(recorded: Sequence[Event], replayed: Sequence[Event]) -> list[Row]:
+def rows(recorded: Sequence[Event], replayed: Sequence[Event]) -> list[ComparisonRow]:
     """Every entry of both histories, each side in its own order; what only one side says is sorted in by its time."""
-    found: list[Row] = []
+    found: list[ComparisonRow] = []
     same_words = SequenceMatcher(None, [_says(e) for e in recorded], [_says(e) for e in replayed], autojunk=False)
     for kind, i, i_end, j, j_end in same_words.get_opcodes():
         if kind == "equal":
-            found += [Row(*pair) for pair in zip(recorded[i:i_end], replayed[j:j_end], strict=True)]
+            found += [ComparisonRow(*pair) for pair in zip(recorded[i:i_end], replayed[j:j_end], strict=True)]
         else:
-            alone = [Row(event, None) for event in recorded[i:i_end]] + [
-                Row(None, event) for event in replayed[j:j_end]
+            alone = [ComparisonRow(event, None) for event in recorded[i:i_end]] + [
+                ComparisonRow(None, event) for event in replayed[j:j_end]
             ]
             found += sorted(alone, key=lambda row: row.t)
     return found
@@ -49,7 +49,7 @@ def same(recorded: Sequence[Event], replayed: Sequence[Event]) -> bool:
     return list(map(event_to_text, recorded)) == list(map(event_to_text, replayed))
 
 
-def table(found: Sequence[Row], titles: tuple[str, str], marks: Marks, width: int) -> Iterator[str]:
+def table(found: Sequence[ComparisonRow], titles: tuple[str, str], marks: Marks, width: int) -> Iterator[str]:
     """The rows that change the course of things, as lines."""
     cell = max(min((width - 4) // 2, WIDEST_CELL), 30)
     yield f"{titles[0]:<{cell}}    {titles[1]}"

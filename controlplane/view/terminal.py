@@ -10,12 +10,12 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from canary.observation import Seen
 from canary.rollout import Event, Rollout
+from canary.snapshot import Snapshot
 from canary.spec.models import CanarySpec
 from controlplane.view.marks import marks_for
 from controlplane.view.model import Picture, picture
-from controlplane.view.pace import Pace, Rates
+from controlplane.view.pace import Rates, RefreshPace
 from controlplane.view.screen import screen
 from controlplane.view.text import clean
 
@@ -44,7 +44,7 @@ class Terminal:
         self._revision = revision
         self._hint = hint
         self._of_record = of_record
-        self._rates = rates or Pace().take
+        self._rates = rates or RefreshPace().take
         self._live: Live | None = None
         self._drawn_at = float("-inf")
         self._picture: Picture | None = None
@@ -52,7 +52,7 @@ class Terminal:
     def event(self, event: Event) -> None:
         """Events are in the picture already."""
 
-    def update(self, rollout: Rollout, seen: Seen) -> None:
+    def update(self, rollout: Rollout, seen: Snapshot) -> None:
         """Draw, unless the last drawing is too fresh."""
         if self._revision and rollout.revision != self._revision:
             return

@@ -6,14 +6,14 @@ Called by `model.py`. Reads the state and the last look; decides nothing.
 import math
 
 from canary.format import duration
-from canary.observation import Seen
 from canary.rollout import Phase, Rollout
+from canary.snapshot import Snapshot
 from canary.spec.models import CanarySpec
-from canary.verdict import Answer
+from canary.verdict import GateAnswer
 from canary.weights import Weights
 
 
-def what_it_waits_for(spec: CanarySpec, rollout: Rollout, seen: Seen, now: float) -> str:
+def what_it_waits_for(spec: CanarySpec, rollout: Rollout, seen: Snapshot, now: float) -> str:
     """One sentence. Once finished, or where only the machine's own sentence fits, that one."""
     match rollout.phase:
         case Phase.PREPARING:
@@ -53,7 +53,7 @@ def what_follows(spec: CanarySpec, rollout: Rollout, now: float) -> str:
     return f"{Weights.of_share(spec.stages[following].traffic)} {when}"
 
 
-def _for_readiness(spec: CanarySpec, seen: Seen, message: str) -> str:
+def _for_readiness(spec: CanarySpec, seen: Snapshot, message: str) -> str:
     coming = [
         f"{variant.name} ({readiness.ready} of {readiness.wanted} ready{_because(readiness.problem)})"
         for variant, readiness in ((spec.stable, seen.stable), (spec.canary, seen.canary))
@@ -66,7 +66,7 @@ def _because(problem: str) -> str:
     return f": {problem}" if problem else ""
 
 
-def _for_the_route(rollout: Rollout, seen: Seen) -> str:
+def _for_the_route(rollout: Rollout, seen: Snapshot) -> str:
     found = "not known" if seen.route.weights is None else str(seen.route.weights)
     return f"waiting until {rollout.weights} is in force; it is {found}{_because(seen.route.problem)}"
 
@@ -76,7 +76,7 @@ def _for_the_stage(spec: CanarySpec, rollout: Rollout, now: float) -> str:
     left = _left_of_hold(spec, rollout, now)
     if left > 0:
         parts.append(f"{duration(math.ceil(left))} more of this stage's hold")
-    waiting = [verdict for verdict in rollout.verdicts if verdict.verdict is not Answer.PASS]
+    waiting = [verdict for verdict in rollout.verdicts if verdict.verdict is not GateAnswer.PASS]
     parts += [verdict.why.rstrip(".") for verdict in waiting[:1]]
     if len(waiting) > 1:
         parts.append(f"and {len(waiting) - 1} more gate{'s' if len(waiting) > 2 else ''}")

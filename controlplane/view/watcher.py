@@ -7,8 +7,8 @@ audience. A view never decides, and every method returns at once.
 from collections.abc import Callable
 from typing import Protocol, TextIO
 
-from canary.observation import Seen
 from canary.rollout import Event, Rollout
+from canary.snapshot import Snapshot
 from canary.spec.models import CanarySpec
 from controlplane.view.pace import Rates
 
@@ -20,7 +20,7 @@ class Watcher(Protocol):
         """Something happened and is saved. May be told more than once, with the same id."""
         ...
 
-    def update(self, rollout: Rollout, seen: Seen) -> None:
+    def update(self, rollout: Rollout, seen: Snapshot) -> None:
         """Where the rollout is, after a pass."""
         ...
 

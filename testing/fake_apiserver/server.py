@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from canary.dns import is_subdomain
-from canary.errors import Conflict, WorldError
+from canary.errors import Conflict, ExternalError
 from controlplane.kubernetes.api import NotFound, Object, ObjectList, Rejected, Resource, WatchEvent
 from controlplane.kubernetes.cache import Key, key_of
 from controlplane.kubernetes.resources import CONFIG_MAP, EVENT, LEASE, NAMESPACE, ROLLOUT_HISTORY, SECRET
@@ -268,7 +268,7 @@ class MemoryServer:
         for resource, key in doomed:
             if key in self._objects[resource]:
                 # Whatever a webhook has against it concerns nobody who waits: the real server tries again later.
-                with suppress(WorldError):
+                with suppress(ExternalError):
                     self.delete(resource, key)
 
     def _record(self, resource: Resource, before: Object | None, after: Object | None) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from benchmarks import judge_arrays as arrays
 from benchmarks.judge_columns import Blocks, Columns, Rules
 from canary.judge import compile_gates
-from canary.judge.e_process import Asked, EProcess, EProcessParams, GateCounts, update
+from canary.judge.e_process import EProcess, EProcessParams, EvidenceRequest, GateCounts, update
 from tests.canary.judge.worlds import EVERY_KIND, IN_POINTS, plan
 
 PLAN = plan(*EVERY_KIND, IN_POINTS, refusals=False)
@@ -40,7 +40,7 @@ class Both:
 
     def take(self, blocks: Sequence[GateCounts], *, asked: bool, spend: float, opens: bool) -> None:
         """One block for each gate."""
-        question = Asked(0.0, spend, opens) if asked else None
+        question = EvidenceRequest(0.0, spend, opens) if asked else None
         self.one_by_one = [
             update(e, params, block, question)
             for e, params, block in zip(self.one_by_one, self.rules, blocks, strict=True)

@@ -10,14 +10,14 @@ from benchmarks import judge_fleet
 from benchmarks.judge import GATES, MARGINS, spec_of
 from benchmarks.judge_traffic import BOUNDS, HARSH, Rollout, draw
 from canary import judge
-from canary.judge import Block, PodBlock, compile_gates
+from canary.judge import Increments, ReplicaIncrements, compile_gates
 from tests.canary.judge.worlds import remembered
 
 EDGES = [*BOUNDS, math.inf]
 STAGES = ((0.05, 400.0), (0.25, 400.0))
 
 
-def _blocks(drawn: Rollout) -> Iterator[Block]:
+def _blocks(drawn: Rollout) -> Iterator[Increments]:
     """The same rollout as blocks of one canary and two stable replicas."""
     requests, errors, sales = (each.tolist() for each in (drawn.requests, drawn.errors, drawn.conversions))
     slow = drawn.slow.tolist()
@@ -25,7 +25,7 @@ def _blocks(drawn: Rollout) -> Iterator[Block]:
         zip(drawn.t.tolist(), drawn.stage.tolist(), drawn.share.tolist(), strict=True)
     ):
         pods = [
-            PodBlock(
+            ReplicaIncrements(
                 requests[g][k],
                 errors[g][k],
                 {"latency": dict(zip(EDGES, slow[g][k], strict=True))},
@@ -34,7 +34,7 @@ def _blocks(drawn: Rollout) -> Iterator[Block]:
             for g in range(3)
         ]
         canary = {"c-0": pods[0]} if share > 0 else {}
-        yield Block(t, stage, share, {"canary": canary, "stable": {"s-0": pods[1], "s-1": pods[2]}})
+        yield Increments(t, stage, share, {"canary": canary, "stable": {"s-0": pods[1], "s-1": pods[2]}})
 
 
 @pytest.mark.parametrize("harm", ["", "err2"])

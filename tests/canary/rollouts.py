@@ -4,13 +4,13 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from canary.judge.clock import Clock
+from canary.judge.clock import DataClock
 from canary.judge.e_process import EProcess
-from canary.judge.population import Population
-from canary.judge.state import JudgeState, Memory
-from canary.observation import Counters, PodCounters
+from canary.judge.state import JudgeMemory, JudgeState
+from canary.judge.stratum import Stratum
 from canary.rollout import Event, Phase, Reason, Rollout
-from canary.verdict import Answer, GateVerdict
+from canary.snapshot import Counters, PodCounters
+from canary.verdict import GateAnswer, GateVerdict
 from canary.weights import WHOLE, Weights
 
 NUMBERS = st.floats(allow_nan=False)
@@ -46,7 +46,7 @@ COUNTERS = st.builds(
 VERDICTS = st.builds(
     GateVerdict,
     gate=TEXTS,
-    verdict=st.sampled_from(Answer),
+    verdict=st.sampled_from(GateAnswer),
     grounds=TEXTS,
     canary=st.none() | NUMBERS,
     limit=st.none() | NUMBERS,
@@ -54,14 +54,14 @@ VERDICTS = st.builds(
     harm_began=st.none() | TOTALS,
 )
 MEMORIES = st.builds(
-    Memory,
+    JudgeMemory,
     gates=st.lists(TEXTS, max_size=2).map(tuple),
     everything=st.builds(
-        Population,
+        Stratum,
         gates=st.dictionaries(TEXTS, st.builds(EProcess, log_e=NUMBERS), max_size=2),
         told=st.dictionaries(TEXTS, TOTALS, max_size=2),
     ),
-    clock=st.builds(Clock, first=st.none() | TOTALS, last=TOTALS, stage=st.none() | st.integers(0, 9)),
+    clock=st.builds(DataClock, first=st.none() | TOTALS, last=TOTALS, stage=st.none() | st.integers(0, 9)),
     failed=st.dictionaries(TEXTS, VERDICTS, max_size=1),
     problems=st.lists(TEXTS, max_size=2).map(tuple),
 )

@@ -11,21 +11,21 @@ from canary.action import Action, SetWeights
 from canary.invariants import broken
 from canary.judge import compile_gates
 from canary.machine import advance, begin
-from canary.observation import (
+from canary.rollout import Phase, Reason, Rollout
+from canary.snapshot import (
     Counters,
-    EvaluationSeen,
-    EvidenceSeen,
+    EvaluationStatus,
+    MetricsStatus,
     OperatorRequest,
     PodCounters,
-    RouteSeen,
-    Seen,
-    ShadowSeen,
-    VariantSeen,
+    RouteStatus,
+    ShadowStatus,
+    Snapshot,
+    VariantStatus,
     Verb,
 )
-from canary.rollout import Phase, Reason, Rollout
 from canary.spec.models import CanarySpec, Gate, ModelRef, Stage, Variant
-from canary.verdict import Answer
+from canary.verdict import GateAnswer
 from canary.weights import ALL_STABLE, Arm, Weights
 
 ERRORS = Gate(text="error_rate <= 5%", metric="error_rate", comparison="max", limit=0.05, better="lower")
@@ -60,11 +60,11 @@ class Story:
         self.canary_errors = 0.0
         self.stable_errors = 0.0
         self.rollout: Rollout = begin(self.config, name="story", revision="r1", attempt=1, now=0.0)
-        self.seen = Seen(
-            stable=VariantSeen(at=0, ready=0),
-            canary=VariantSeen(at=0, ready=0),
-            route=RouteSeen(at=0, weights=ALL_STABLE),
-            evidence=EvidenceSeen(at=0),
+        self.seen = Snapshot(
+            stable=VariantStatus(at=0, ready=0),
+            canary=VariantStatus(at=0, ready=0),
+            route=RouteStatus(at=0, weights=ALL_STABLE),
+            evidence=MetricsStatus(at=0),
         )
         self.actions: Sequence[Action] = ()
         self.follows = True
@@ -82,8 +82,8 @@ class Story:
         """Variants become ready, or stop being it."""
         return self.at(
             seconds,
-            stable=VariantSeen(at=seconds, ready=int(stable)),
-            canary=VariantSeen(at=seconds, ready=int(canary), problem="" if canary else "exit status 1"),
+            stable=VariantStatus(at=seconds, ready=int(stable)),
+            canary=VariantStatus(at=seconds, ready=int(canary), problem="" if canary else "exit status 1"),
         )
 
     def ask(self, seconds: float, verb: Verb, *, full: bool = False, to: float | None = None) -> Self:
@@ -108,13 +108,13 @@ class Story:
 
     def evaluated(self, seconds: float, **canary: float) -> Self:
         """The evaluation harness reports."""
-        return self.at(seconds, evaluation=EvaluationSeen(at=seconds, done=True, canary=canary, stable=canary))
+        return self.at(seconds, evaluation=EvaluationStatus(at=seconds, done=True, canary=canary, stable=canary))
 
-    def tested(self, seconds: float, verdict: Answer, *why: str) -> Self:
+    def tested(self, seconds: float, verdict: GateAnswer, *why: str) -> Self:
         """The paired test reports."""
-        return self.at(seconds, evaluation=EvaluationSeen(at=seconds, done=True, verdict=verdict, why=why))
+        return self.at(seconds, evaluation=EvaluationStatus(at=seconds, done=True, verdict=verdict, why=why))
 
-    def shadowed(self, seconds: float, shadow: ShadowSeen) -> Self:
+    def shadowed(self, seconds: float, shadow: ShadowStatus) -> Self:
         """The shadow reports whole days."""
         return self.at(seconds, shadow=shadow)
 
@@ -138,9 +138,9 @@ class Story:
             asked = next((action.weights for action in self.actions if isinstance(action, SetWeights)), None)
             if asked is None or not self.follows or asked == self.seen.route.weights:
                 break
-            self.seen = replace(self.seen, route=RouteSeen(at=self.now, weights=asked))
+            self.seen = replace(self.seen, route=RouteStatus(at=self.now, weights=asked))
 
-    def _traffic(self, seconds: float) -> EvidenceSeen:
+    def _traffic(self, seconds: float) -> MetricsStatus:
         share = self.seen.route.weights.share if self.seen.route.weights else 0.0
         seconds_of_traffic = seconds - self.now if self.seen.stable.usable else 0.0
         for arm, part, errors in (
@@ -154,4 +154,4 @@ class Story:
             arm: {f"{arm}-0": PodCounters(requests=total, errors=failed)}
             for arm, (total, failed) in self._totals.items()
         }
-        return EvidenceSeen(at=seconds, counters=Counters(at=seconds, arms=arms))
+        return MetricsStatus(at=seconds, counters=Counters(at=seconds, arms=arms))

@@ -5,31 +5,31 @@ from dataclasses import replace
 import pytest
 
 from canary import alert
-from canary.alert import Alert, Commands, hear
-from canary.observation import EvidenceSeen
+from canary.alert import AlertNotice, Commands, hear
 from canary.rollout import Event, Phase, Reason
+from canary.snapshot import MetricsStatus
 from canary.spec.alerts import AlertKind
 from canary.spec.models import Stage
 from tests.canary.rollouts import an_event
 from tests.canary.story import ERRORS, Story, plan
 
 
-def alerts_of(story: Story, commands: Commands | None = None) -> list[Alert]:
+def alerts_of(story: Story, commands: Commands | None = None) -> list[AlertNotice]:
     """Everything that a story makes people hear."""
     return heard(story.rollout.history, commands)
 
 
-def heard(events: tuple[Event, ...], commands: Commands | None = None) -> list[Alert]:
+def heard(events: tuple[Event, ...], commands: Commands | None = None) -> list[AlertNotice]:
     """The alerts of these events, told in order."""
-    said: list[Alert] = []
-    so_far = alert.Story()
+    said: list[AlertNotice] = []
+    so_far = alert.AlertState()
     for event in events:
         so_far, new = hear(so_far, event, commands)
         said += new
     return said
 
 
-def told(alerts: list[Alert]) -> list[tuple[str, str]]:
+def told(alerts: list[AlertNotice]) -> list[tuple[str, str]]:
     return [(each.kind, each.state) for each in alerts]
 
 
@@ -39,18 +39,20 @@ def under_way(**fields: object) -> Story:
 
 
 def metrics_back(story: Story, seconds: float) -> Story:
-    return story.at(seconds, evidence=EvidenceSeen(at=seconds, counters=story.seen.evidence.counters))
+    return story.at(seconds, evidence=MetricsStatus(at=seconds, counters=story.seen.evidence.counters))
 
 
 @pytest.fixture
-def rolled_back() -> list[Alert]:
+def rolled_back() -> list[AlertNotice]:
     """5 % without errors, then 40 % of the canary's requests fail at 25 %."""
     story = Story().ready(1).at(70).at(100)
     story.canary_errors = 0.4
     return alerts_of(story.at(200))
 
 
-def test_a_rollback_is_told_at_the_decision_and_completed_when_the_traffic_is_back(rolled_back: list[Alert]) -> None:
+def test_a_rollback_is_told_at_the_decision_and_completed_when_the_traffic_is_back(
+    rolled_back: list[AlertNotice],
+) -> None:
     """The first goes out when the route does not follow; usually the second takes its place."""
     decided, done = rolled_back
     assert decided.key == done.key == "story/1/rolledBack"
@@ -114,7 +116,7 @@ def test_a_rollback_says_the_sentence_and_the_numbers() -> None:
     }
 
 
-def test_the_sentence_is_the_one_of_the_history(rolled_back: list[Alert]) -> None:
+def test_the_sentence_is_the_one_of_the_history(rolled_back: list[AlertNotice]) -> None:
     story = Story().ready(1).at(70).at(100)
     story.canary_errors = 0.4
     history = story.at(200).rollout.history

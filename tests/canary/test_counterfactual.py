@@ -6,20 +6,20 @@ import pytest
 
 from canary.action import SetWeights
 from canary.counterfactual import Counterfactual, thinning
-from canary.observation import Counters, EvidenceSeen, PodCounters, RouteSeen, Seen, VariantSeen
+from canary.snapshot import Counters, MetricsStatus, PodCounters, RouteStatus, Snapshot, VariantStatus
 from canary.weights import ALL_STABLE, Arm, Weights
 
 QUARTER, FIVE = Weights.of_share(0.25), Weights.of_share(0.05)
 
 
-def seen(at: float, route: Weights, stable: float, canary: float) -> Seen:
+def seen(at: float, route: Weights, stable: float, canary: float) -> Snapshot:
     totals: dict[Arm, float] = {"stable": stable, "canary": canary}
     arms = {
         arm: {"pod": PodCounters(n, n / 10, {"latency": {0.1: n / 2, math.inf: n}}, kpis={"csat": (n / 4, n)})}
         for arm, n in totals.items()
     }
-    ready = VariantSeen(at, 1, 1)
-    return Seen(ready, ready, RouteSeen(at, route), EvidenceSeen(at, Counters(at, arms)))
+    ready = VariantStatus(at, 1, 1)
+    return Snapshot(ready, ready, RouteStatus(at, route), MetricsStatus(at, Counters(at, arms)))
 
 
 def requests(counters: Counters | None) -> tuple[float | None, float | None]:

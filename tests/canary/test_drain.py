@@ -7,8 +7,8 @@ import pytest
 from canary.action import Retire, Run, Stop
 from canary.invariants import broken
 from canary.machine import advance
-from canary.observation import InFlight, RouteSeen
 from canary.rollout import Phase, Reason
+from canary.snapshot import InFlight, RouteStatus
 from canary.spec.models import Cohort, Stage
 from canary.weights import ALL_STABLE, Arm
 from tests.canary.story import Story, plan
@@ -145,7 +145,7 @@ def test_a_drain_of_nothing_cuts_at_once_and_says_how_many() -> None:
     story.follows = False
     story.ask(21, "abort").expect(Phase.ROLLING_BACK)
     story.count(21.1, "canary", 9, 2)
-    story.at(21.2, route=RouteSeen(21.1, ALL_STABLE)).expect(Phase.ROLLED_BACK)
+    story.at(21.2, route=RouteStatus(21.1, ALL_STABLE)).expect(Phase.ROLLED_BACK)
     assert requests(story)["cut_by_stop"] == 9
 
 
@@ -163,7 +163,7 @@ def test_who_aborts_again_does_not_stop_a_canary_that_the_route_still_sends_ever
     story.ask(20, "abort").expect(Phase.ROLLING_BACK)
     story.ask(21, "abort").expect(Phase.ROLLING_BACK)
     assert Stop("canary") not in story.actions
-    story.at(22, route=RouteSeen(22, ALL_STABLE))
+    story.at(22, route=RouteStatus(22, ALL_STABLE))
     story.ask(23, "abort").expect(Phase.ROLLED_BACK)
 
 

@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from canary.alert import Alert, hear
-from canary.alert import Story as Told
+from canary.alert import AlertNotice, hear
+from canary.alert import AlertState as Told
 from canary.fingerprint import PATIENCE
-from canary.observation import FingerprintDifference, FingerprintSeen
 from canary.rollout import Phase, Reason
+from canary.snapshot import FingerprintDifference, FingerprintStatus
 from tests.canary.story import Story, plan
 
 TEMPLATE = FingerprintDifference("chat_template", "file:aa", "file:bb", "the same conversation becomes another prompt")
@@ -16,16 +16,16 @@ LONGER = FingerprintDifference("context_length", "4096", "8192", "the canary adm
 KNOWN = ("chat_template", "context_length")
 
 
-def told(*differences: FingerprintDifference, **fields: Any) -> FingerprintSeen:
+def told(*differences: FingerprintDifference, **fields: Any) -> FingerprintStatus:
     """An answer of both variants."""
-    return FingerprintSeen(1.0, 1.0, **{"done": True, "differences": differences, "known": KNOWN, **fields})
+    return FingerprintStatus(1.0, 1.0, **{"done": True, "differences": differences, "known": KNOWN, **fields})
 
 
 def rollout(policy: str, *allow: str, **fields: object) -> Story:
     return Story(plan(fingerprint={"policy": policy, "allow": allow}, **fields))
 
 
-def begun(story: Story, seen: FingerprintSeen | None) -> Story:
+def begun(story: Story, seen: FingerprintStatus | None) -> Story:
     """Both variants are ready, and the comparison says this."""
     return story.at(0.5, fingerprint=seen).ready(1)
 
@@ -77,12 +77,12 @@ def test_a_longer_context_takes_nothing_away_and_only_warns() -> None:
 
 
 def test_where_it_is_ignored_it_is_not_waited_for_and_not_looked_at() -> None:
-    story = begun(rollout("ignore"), FingerprintSeen(1.0, 1.0)).expect(Phase.ANALYZING)
+    story = begun(rollout("ignore"), FingerprintStatus(1.0, 1.0)).expect(Phase.ANALYZING)
     story.at(5, fingerprint=told(TEMPLATE)).expect(Phase.ANALYZING, weight=0.05)
 
 
 def test_the_answer_is_waited_for_and_then_the_canary_gets_traffic() -> None:
-    story = begun(rollout("block"), FingerprintSeen(1.0, 1.0, problem="no answer"))
+    story = begun(rollout("block"), FingerprintStatus(1.0, 1.0, problem="no answer"))
     story.at(7).expect(Phase.PREPARING, weight=0.0).at(8, fingerprint=told(unknown=("tokenizer",)))
     story.expect(Phase.ANALYZING, weight=0.05)
     (said,) = [event.message for event in story.rollout.history if "fingerprints agree" in event.message]
@@ -92,7 +92,7 @@ def test_the_answer_is_waited_for_and_then_the_canary_gets_traffic() -> None:
 
 def test_what_nobody_tells_blocks_nothing_and_is_said() -> None:
     """Neither a pass nor a failure comes from nothing."""
-    story = begun(rollout("block"), FingerprintSeen(1.0, 1.0, problem="v2 does not tell: no answer"))
+    story = begun(rollout("block"), FingerprintStatus(1.0, 1.0, problem="v2 does not tell: no answer"))
     story.at(1 + PATIENCE).expect(Phase.ANALYZING, weight=0.05)
     assert any("not known (v2 does not tell: no answer)" in event.message for event in story.rollout.history)
     silent = begun(rollout("block"), told(known=())).expect(Phase.ANALYZING)
@@ -100,7 +100,7 @@ def test_what_nobody_tells_blocks_nothing_and_is_said() -> None:
 
 
 def test_a_canary_that_tells_late_loses_its_traffic() -> None:
-    story = begun(rollout("block"), FingerprintSeen(1.0, 1.0)).at(1 + PATIENCE).expect(Phase.ANALYZING, weight=0.05)
+    story = begun(rollout("block"), FingerprintStatus(1.0, 1.0)).at(1 + PATIENCE).expect(Phase.ANALYZING, weight=0.05)
     story.at(50, fingerprint=told(TEMPLATE)).expect(Phase.ROLLED_BACK, weight=0.0)
     assert story.rollout.result == "rolled_back"
     assert {alert.kind for alert in alerts_of(story)} == {"rolledBack"}
@@ -113,9 +113,9 @@ def test_a_finished_rollout_is_not_touched_by_what_is_told_later() -> None:
     assert done.rollout.events == events
 
 
-def alerts_of(story: Story) -> list[Alert]:
+def alerts_of(story: Story) -> list[AlertNotice]:
     """Every alert that the history makes, in order."""
-    heard, found = Told(), list[Alert]()
+    heard, found = Told(), list[AlertNotice]()
     for event in story.rollout.history:
         heard, alerts = hear(heard, event)
         found += alerts

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from canary import alert_facts
 from canary import format as fmt
-from canary.judge import sentences
+from canary.judge import messages
 from canary.spec.units import Unit
 from canary.weights import WHOLE, Weights
 from controlplane.readmodel import value as api
@@ -92,7 +92,7 @@ def test_a_value_reads_like_this(show: Callable[[float | None], str], value: flo
 @given(NUMBERS, st.sampled_from(UNITS))
 def test_a_value_is_the_same_text_in_a_verdict_an_alert_and_every_table(value: float, unit: Unit) -> None:
     text = fmt.measure(value, unit)
-    assert sentences.amount(unit, value) == text
+    assert messages.amount(unit, value) == text
     if math.isfinite(value):
         decision = an_event(1, evidence={"gate": GATES[unit], "canary": value})
         assert ("Canary", text) in alert_facts.facts_of(decision, None, peak=0.0, commit="")

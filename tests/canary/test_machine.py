@@ -6,12 +6,12 @@ import pytest
 
 from canary.action import Run, SetWeights, Stop
 from canary.errors import BugError
-from canary.look import Change, Look
 from canary.machine import _apply, advance
-from canary.observation import EvaluationSeen, RouteSeen, ShadowDay, ShadowSeen, VariantSeen
+from canary.pass_context import PassContext, Transition
 from canary.rollout import Phase, Reason
+from canary.snapshot import EvaluationStatus, RouteStatus, ShadowDay, ShadowStatus, VariantStatus
 from canary.spec.models import CanarySpec, Criterion, Evaluation, Shadow, ShadowPromote, Stage
-from canary.verdict import Answer
+from canary.verdict import GateAnswer
 from canary.weights import ALL_STABLE, Weights
 from tests.canary.story import ERRORS, Story, plan
 
@@ -89,7 +89,7 @@ def test_a_route_that_is_never_in_force_ends_the_rollout_at_the_same_deadline() 
     """Both variants are ready and nobody can be served through the route: the canary does not hold its machines."""
     story = Story(plan(progress_deadline=30))
     story.follows = False
-    nowhere = RouteSeen(at=5, problem="gateway kserve/mine does not exist")
+    nowhere = RouteStatus(at=5, problem="gateway kserve/mine does not exist")
     story.at(1, route=nowhere).ready(5).at(25).expect(Phase.PREPARING, weight=0)
     story.at(40).expect(Phase.ROLLED_BACK, weight=0)
     assert story.rollout.result == "failed"
@@ -101,14 +101,14 @@ def test_a_route_that_is_never_in_force_ends_the_rollout_at_the_same_deadline() 
 def test_a_route_that_is_in_force_before_the_deadline_is_waited_for() -> None:
     story = Story(plan(progress_deadline=30))
     story.follows = False
-    story.at(1, route=RouteSeen(at=1, problem="not accepted yet")).ready(5)
+    story.at(1, route=RouteStatus(at=1, problem="not accepted yet")).ready(5)
     story.follows = True
     story.at(29).expect(Phase.ANALYZING, weight=0.05)
 
 
 def test_a_hopeless_variant_is_not_waited_for() -> None:
     """A command that does not exist will not exist later either."""
-    story = Story().at(2, canary=VariantSeen(at=2, ready=0, problem="no such command", hopeless=True))
+    story = Story().at(2, canary=VariantStatus(at=2, ready=0, problem="no such command", hopeless=True))
     story.expect(Phase.ROLLED_BACK)
     failed = next(event for event in story.rollout.history if event.reason is Reason.CANARY_NOT_READY)
     assert "no such command" in failed.message
@@ -127,7 +127,7 @@ def test_weights_that_are_not_in_force_let_no_stage_begin() -> None:
 def test_traffic_that_was_taken_away_is_not_given_back_without_a_verdict() -> None:
     """After a crash between route and state, the route is lower than the record: the rollback is finished."""
     story = Story().ready(5).at(20)
-    story.at(21, route=RouteSeen(at=21, weights=ALL_STABLE)).at(22).expect(Phase.ROLLED_BACK, weight=0)
+    story.at(21, route=RouteStatus(at=21, weights=ALL_STABLE)).at(22).expect(Phase.ROLLED_BACK, weight=0)
     assert any(event.reason is Reason.ROUTE_LOWERED for event in story.rollout.history)
 
 
@@ -135,7 +135,7 @@ def test_a_route_that_gives_too_much_is_set_right_at_once() -> None:
     """Whoever raised it, the recorded weight is the most the canary may have."""
     story = Story().ready(5).at(20)
     story.follows = False
-    story.at(21, route=RouteSeen(at=21, weights=Weights.of_share(0.5)))
+    story.at(21, route=RouteStatus(at=21, weights=Weights.of_share(0.5)))
     assert SetWeights(Weights.of_share(0.05)) in story.actions
 
 
@@ -233,20 +233,24 @@ def evaluated_plan(on_fail: str) -> CanarySpec:
 @pytest.mark.parametrize("on_fail", ["block", "pause", "warn"])
 def test_a_paired_test_that_passed_lets_the_canary_have_its_first_traffic(on_fail: str) -> None:
     story = Story(evaluated_plan(on_fail)).ready(5).expect(Phase.EVALUATING, weight=0)
-    story.tested(50, Answer.PASS, "exact did not move.").expect(Phase.ANALYZING, weight=0.05)
+    story.tested(50, GateAnswer.PASS, "exact did not move.").expect(Phase.ANALYZING, weight=0.05)
     assert any("exact did not move." in event.message for event in story.rollout.history)
 
 
 def test_a_paired_test_that_failed_blocks_pauses_or_warns_as_the_plan_says() -> None:
     """Paused, it waits for a person: who may let it go on, or end it."""
     said = "exact fell by 9 points."
-    blocked = Story(evaluated_plan("block")).ready(5).tested(50, Answer.FAIL, said).expect(Phase.ROLLED_BACK, weight=0)
+    blocked = (
+        Story(evaluated_plan("block")).ready(5).tested(50, GateAnswer.FAIL, said).expect(Phase.ROLLED_BACK, weight=0)
+    )
     assert blocked.rollout.result == "failed"
     assert any(said in event.message for event in blocked.rollout.history)
-    warned = Story(evaluated_plan("warn")).ready(5).tested(50, Answer.FAIL, said).expect(Phase.ANALYZING, weight=0.05)
+    warned = (
+        Story(evaluated_plan("warn")).ready(5).tested(50, GateAnswer.FAIL, said).expect(Phase.ANALYZING, weight=0.05)
+    )
     assert any(f"{said} The plan only warns" in event.message for event in warned.rollout.history)
     for verb, phase in (("resume", Phase.ANALYZING), ("promote", Phase.ANALYZING), ("abort", Phase.ROLLED_BACK)):
-        paused = Story(evaluated_plan("pause")).ready(5).tested(50, Answer.FAIL, said)
+        paused = Story(evaluated_plan("pause")).ready(5).tested(50, GateAnswer.FAIL, said)
         paused.at(9_000).expect(Phase.EVALUATING, Reason.EVALUATION_UNDECIDED, weight=0)
         assert said in paused.rollout.message
         paused.ask(9_001, verb).at(9_010).expect(phase)  # type: ignore[arg-type]  # each is a verb
@@ -254,7 +258,7 @@ def test_a_paired_test_that_failed_blocks_pauses_or_warns_as_the_plan_says() -> 
 
 @pytest.mark.parametrize("on_fail", ["block", "warn"])
 def test_an_undecided_evaluation_is_never_a_pass(on_fail: str) -> None:
-    story = Story(evaluated_plan(on_fail)).ready(5).tested(50, Answer.WAIT, "8 items can show no drop at all.")
+    story = Story(evaluated_plan(on_fail)).ready(5).tested(50, GateAnswer.WAIT, "8 items can show no drop at all.")
     story.at(9_000).expect(Phase.EVALUATING, Reason.EVALUATION_UNDECIDED, weight=0)
     assert "until a person resumes or aborts" in story.rollout.message
 
@@ -262,12 +266,12 @@ def test_an_undecided_evaluation_is_never_a_pass(on_fail: str) -> None:
 def test_an_evaluation_whose_server_does_not_answer_waits_and_says_so_once() -> None:
     story = Story(evaluated_plan("block")).ready(5)
     for seconds in (20.0, 40.0, 60.0):
-        story.at(seconds, evaluation=EvaluationSeen(at=seconds, problem="canary gives no answer to item 7."))
+        story.at(seconds, evaluation=EvaluationStatus(at=seconds, problem="canary gives no answer to item 7."))
     story.expect(Phase.EVALUATING, Reason.EVALUATION_WAITING, weight=0)
     assert "canary gives no answer" in story.rollout.message
     assert sum(event.reason is Reason.EVALUATION_WAITING for event in story.rollout.history) == 1
     story.ask(61, "resume").expect(Phase.EVALUATING)
-    story.tested(70, Answer.PASS, "fine.").expect(Phase.ANALYZING, weight=0.05)
+    story.tested(70, GateAnswer.PASS, "fine.").expect(Phase.ANALYZING, weight=0.05)
 
 
 def test_a_shadow_that_wins_two_days_running_gets_its_first_traffic() -> None:
@@ -278,8 +282,8 @@ def test_a_shadow_that_wins_two_days_running_gets_its_first_traffic() -> None:
     days = [ShadowDay(number, *outcome) for number, outcome in enumerate((won, lost, won, won))]
     story = Story(spec, rps=0).ready(5).expect(Phase.SHADOWING, weight=0)
     for count in (1, 2, 3):
-        story.shadowed(100 * count, ShadowSeen(at=100 * count, days=tuple(days[:count]))).expect(Phase.SHADOWING)
-    story.shadowed(400, ShadowSeen(at=400, days=tuple(days))).expect(Phase.ANALYZING, weight=0.05)
+        story.shadowed(100 * count, ShadowStatus(at=100 * count, days=tuple(days[:count]))).expect(Phase.SHADOWING)
+    story.shadowed(400, ShadowStatus(at=400, days=tuple(days))).expect(Phase.ANALYZING, weight=0.05)
 
 
 def test_r12_a_finished_rollout_stays_finished_whatever_the_world_does() -> None:
@@ -299,9 +303,9 @@ def test_r12_the_same_inputs_give_the_same_decision() -> None:
 def test_r12_a_change_that_the_table_does_not_have_is_refused_and_changes_nothing() -> None:
     """The table is the law: a bug cannot move a finished rollout."""
     story = Story().ready(5).at(20).ask(21, "abort")
-    look = Look(story.spec, story.rollout, story.seen, 30.0)
+    look = PassContext(story.spec, story.rollout, story.seen, 30.0)
     with pytest.raises(BugError, match="RolledBack may not become Shifting"):
-        _apply(story.config, look, Change(Phase.SHIFTING, Reason.RESUMED, "no"))
+        _apply(story.config, look, Transition(Phase.SHIFTING, Reason.RESUMED, "no"))
 
 
 def test_both_variants_are_kept_running_while_traffic_may_reach_them() -> None:

@@ -21,8 +21,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from canary.observation import OperatorRequest, RouteSeen, VariantSeen, Verb
 from canary.rollout import Phase, Reason
+from canary.snapshot import OperatorRequest, RouteStatus, VariantStatus, Verb
 from canary.spec.models import Gate, Stage
 from canary.weights import Weights
 from tests.canary.story import Story, plan
@@ -231,9 +231,9 @@ class Rollouts(RuleBasedStateMachine):
         request = OperatorRequest(f"q{len(story.seen.requests)}", ask, "ada", now) if ask else None
         story.at(
             now,
-            stable=VariantSeen(now, ready=int(world.stable)),
-            canary=VariantSeen(now, ready=int(world.canary)),
-            route=RouteSeen(now, Weights.of_share(world.route)),
+            stable=VariantStatus(now, ready=int(world.stable)),
+            canary=VariantStatus(now, ready=int(world.canary)),
+            route=RouteStatus(now, Weights.of_share(world.route)),
             evidence=story._traffic(now) if world.up else replace(story.seen.evidence, at=now, up=False),
             requests=(*story.seen.requests, *((request,) if request else ())),
             superseded_by="r2" if world.newer else "",

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from canary.look import Look
-from canary.observation import OperatorRequest, Verb, request_id
+from canary.pass_context import PassContext
 from canary.preview import preview, why_not_again
 from canary.requests import answer
 from canary.rollout import Phase
+from canary.snapshot import OperatorRequest, Verb, request_id
 from tests.canary.story import Story
 
 STEPS = st.lists(
@@ -40,7 +40,7 @@ def test_a_request_is_previewed_as_possible_exactly_where_the_machine_accepts_it
     if verb == "retry":
         assert found.reason == why_not_again(story.rollout)
     else:
-        accepted = answer(Look(story.spec, story.rollout, story.seen, asked.at), asked).accepted
+        accepted = answer(PassContext(story.spec, story.rollout, story.seen, asked.at), asked).accepted
         assert accepted == bool(found.effect), story.tell()
 
 

@@ -7,9 +7,9 @@ import pytest
 from canary.frame import Begun, Frame, Looked, Restated
 from canary.judge import compile_gates
 from canary.machine import begin, note
-from canary.observation import EvidenceSeen, RouteSeen, Seen, VariantSeen
 from canary.replay import NoRecording, decided_again, decided_otherwise
 from canary.rollout import Phase, Reason
+from canary.snapshot import MetricsStatus, RouteStatus, Snapshot, VariantStatus
 from canary.spec.models import CanarySpec
 from canary.weights import ALL_STABLE
 
@@ -21,8 +21,8 @@ BEGUN = Begun(10.0, "chat", "r1", 1, "{}")
 
 
 def looked(at: float) -> Looked:
-    variant = VariantSeen(at, 1, 0)
-    return Looked(at, Seen(variant, variant, RouteSeen(at, ALL_STABLE), EvidenceSeen(at)))
+    variant = VariantStatus(at, 1, 0)
+    return Looked(at, Snapshot(variant, variant, RouteStatus(at, ALL_STABLE), MetricsStatus(at)))
 
 
 @pytest.mark.parametrize("frames", [[], [looked(11.0), BEGUN]])

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from canary.observation import OperatorRequest, RouteSeen
 from canary.requests import was_accepted, wish
 from canary.rollout import Phase, Reason
+from canary.snapshot import OperatorRequest, RouteStatus
 from canary.spec.models import Stage
 from canary.weights import Weights
 from tests.canary.rollouts import an_event
@@ -128,6 +128,6 @@ def test_stages_that_are_skipped_are_not_missed_in_a_route_that_takes_its_time()
     story = Story(plan(*(Stage(traffic=share, hold=60, gates=(ERRORS,)) for share in SHARES))).ready(5)
     story.expect(Phase.ANALYZING, weight=0.05).follows = False
     story.ask(10, "promote", to=0.75)
-    story.at(12, route=RouteSeen(at=12, weights=Weights.of_share(0.05))).expect(Phase.SHIFTING, weight=0.75)
-    lowered = RouteSeen(at=18, weights=Weights.of_share(0.01))
+    story.at(12, route=RouteStatus(at=12, weights=Weights.of_share(0.05))).expect(Phase.SHIFTING, weight=0.75)
+    lowered = RouteStatus(at=18, weights=Weights.of_share(0.01))
     story.at(18, route=lowered).expect(Phase.ROLLING_BACK, Reason.ROUTE_LOWERED, weight=0)

@@ -4,32 +4,32 @@ from dataclasses import dataclass, field, replace
 
 from pydantic import TypeAdapter
 
-from canary.verdict import Answer, GateVerdict, Judgement
+from canary.verdict import GateAnswer, GateVerdict, Judgement
 
 
-def _gate(verdict: Answer, on_breach: str = "rollback") -> GateVerdict:
+def _gate(verdict: GateAnswer, on_breach: str = "rollback") -> GateVerdict:
     return GateVerdict("g", verdict, "because", on_breach=on_breach)  # type: ignore[arg-type]  # literal by name
 
 
 def test_one_gate_that_rolls_back_is_enough_to_fail() -> None:
-    assert Judgement((_gate(Answer.PASS), _gate(Answer.FAIL), _gate(Answer.WAIT))).answer is Answer.FAIL
+    assert Judgement((_gate(GateAnswer.PASS), _gate(GateAnswer.FAIL), _gate(GateAnswer.WAIT))).answer is GateAnswer.FAIL
 
 
 def test_a_gate_that_only_pauses_or_holds_fails_nothing_and_lets_nothing_pass() -> None:
     for on_breach in ("pause", "hold"):
-        judgement = Judgement((_gate(Answer.PASS), _gate(Answer.FAIL, on_breach)))
-        assert judgement.answer is Answer.WAIT
+        judgement = Judgement((_gate(GateAnswer.PASS), _gate(GateAnswer.FAIL, on_breach)))
+        assert judgement.answer is GateAnswer.WAIT
         assert len(judgement.failed("pause")) == (on_breach == "pause")
 
 
 def test_all_have_to_pass_and_nothing_may_stand_in_the_way() -> None:
-    assert Judgement((_gate(Answer.PASS), _gate(Answer.PASS))).answer is Answer.PASS
-    assert Judgement((_gate(Answer.PASS),), problem="both arms suffer").answer is Answer.WAIT
-    assert Judgement((_gate(Answer.PASS), _gate(Answer.WAIT))).answer is Answer.WAIT
-    assert Judgement().answer is Answer.PASS, "a stage without gates has nothing to wait for"
+    assert Judgement((_gate(GateAnswer.PASS), _gate(GateAnswer.PASS))).answer is GateAnswer.PASS
+    assert Judgement((_gate(GateAnswer.PASS),), problem="both arms suffer").answer is GateAnswer.WAIT
+    assert Judgement((_gate(GateAnswer.PASS), _gate(GateAnswer.WAIT))).answer is GateAnswer.WAIT
+    assert Judgement().answer is GateAnswer.PASS, "a stage without gates has nothing to wait for"
 
 
-TOLD = GateVerdict("error_rate <= 1%", Answer.WAIT, "too early", canary=0.004, samples={"canary": 50.0}, eta=30.0)
+TOLD = GateVerdict("error_rate <= 1%", GateAnswer.WAIT, "too early", canary=0.004, samples={"canary": 50.0}, eta=30.0)
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Early:
 
 def test_the_answer_alone_needs_no_sentence() -> None:
     verdict = replace(TOLD, grounds=Early())
-    assert Judgement((verdict,)).answer is Answer.WAIT
+    assert Judgement((verdict,)).answer is GateAnswer.WAIT
     assert verdict.grounds.asked == []
     assert verdict.why == "too early"
 

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from canary.errors import WorldError
-from canary.observation import Counters, PodCounters
+from canary.errors import ExternalError
+from canary.snapshot import Counters, PodCounters
 from canary.spec.models import Gate
 from canary.weights import ARMS
 from controlplane.adapters.prometheus_api import PrometheusApi
@@ -61,7 +61,7 @@ async def _ticked(
         await fleet.tick()
         try:
             counters = await fleet.source(key).read()
-        except WorldError as error:
+        except ExternalError as error:
             last = str(error)
         else:
             last = str(counters)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from canary.errors import WorldError
+from canary.errors import ExternalError
 from canary.weights import ALL_STABLE, Arm, Weights
 from controlplane.adapters.system_clock import SystemClock
 from controlplane.gateway.router import GatewayRouter
@@ -112,7 +112,7 @@ class Gateway:
         before, began = (await router.seen()).weights, self.clock.now()
         async with asyncio.timeout(60):
             while True:
-                with suppress(WorldError):  # a busy machine; asked again, as the loop does
+                with suppress(ExternalError):  # a busy machine; asked again, as the loop does
                     await router.set_weights(weights)
                     break
         falls = before is not None and weights < before
@@ -173,7 +173,7 @@ async def _first_route(gateway: Gateway) -> None:
     router = gateway.router(*VARIANTS)
     async with asyncio.timeout(60):
         while True:
-            with suppress(WorldError):  # asked again, as the loop does
+            with suppress(ExternalError):  # asked again, as the loop does
                 await router.set_weights(ALL_STABLE)
             if (await router.seen()).weights == ALL_STABLE and await _is_served(gateway):
                 return
@@ -330,7 +330,7 @@ async def test_a_route_that_somebody_deletes_comes_back_with_everything_on_stabl
         node.kubectl("delete", "httproute", "chat", "-n", namespace)
         await _until(lambda: not router.slots())
         assert (await router.seen()).weights is None
-        with pytest.raises(WorldError, match="it has been made again with everything on v1"):
+        with pytest.raises(ExternalError, match="it has been made again with everything on v1"):
             await router.set_weights(Weights.of_share(0.25))
         await router.set_weights(ALL_STABLE)
         assert (await router.seen()).weights == ALL_STABLE

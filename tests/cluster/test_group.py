@@ -15,7 +15,7 @@ from itertools import pairwise
 
 import pytest
 
-from canary.errors import WorldError
+from canary.errors import ExternalError
 from canary.spec import parse_document
 from canary.spec.models import ModelCanary
 from canary.weights import ALL_CANARY, Arm, Weights
@@ -25,7 +25,7 @@ from controlplane.kserve.llm import LlmPlatform
 from controlplane.kserve.llm_router import LlmRouter
 from controlplane.kubernetes.api import Object
 from controlplane.kubernetes.client import KubeClient
-from controlplane.operator.following import following
+from controlplane.operator.informers import following
 from tests.cluster.bed import Node, until
 from tests.cluster.test_llm import gone, members, serves, traffic
 
@@ -69,7 +69,7 @@ class Rollout:
         """Until they are seen in force."""
         async with asyncio.timeout(SECONDS):
             while (await self.router.seen()).weights != weights:
-                with suppress(WorldError):
+                with suppress(ExternalError):
                     await self.router.set_weights(weights)
                 await asyncio.sleep(0.1)  # it may answer at once, and what KServe does has to be heard of
 

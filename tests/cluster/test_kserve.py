@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from canary.observation import VariantSeen
+from canary.snapshot import VariantStatus
 from canary.spec import parse_document
 from canary.spec.models import ModelCanary
 from canary.weights import Arm
@@ -56,8 +56,8 @@ class Follower:
             await self.platform.run(arm, self.plan.spec.stable if arm == "stable" else self.plan.spec.canary)
 
     async def until(
-        self, arm: Arm, what: Callable[[VariantSeen], bool], *, seconds: float = 90, running: bool = True
-    ) -> tuple[VariantSeen, float]:
+        self, arm: Arm, what: Callable[[VariantStatus], bool], *, seconds: float = 90, running: bool = True
+    ) -> tuple[VariantStatus, float]:
         """The first look of this kind, and how long it took; the loop goes on meanwhile."""
         begun = time.monotonic()
         while not what(seen := (await self.platform.seen())[arm]):
@@ -103,7 +103,7 @@ async def following(bed: Bed, namespace: str, whole: ModelCanary) -> AsyncIterat
                 task.cancel()
 
 
-def complete(seen: VariantSeen) -> bool:
+def complete(seen: VariantStatus) -> bool:
     return seen.complete
 
 

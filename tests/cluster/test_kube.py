@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from canary.errors import WorldError
+from canary.errors import ExternalError
 from controlplane.adapters.system_clock import SystemClock
 from controlplane.kubectl.client import ThinClient
 from controlplane.kubectl.kubeconfig import find
@@ -193,7 +193,7 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.05)
 
 
-async def comes_to(kube: KubeClient, namespace: str, expected: type[WorldError]) -> WorldError:
+async def comes_to(kube: KubeClient, namespace: str, expected: type[ExternalError]) -> ExternalError:
     """The error of making a ConfigMap, once what was set up is in force; until then it succeeds."""
     async with asyncio.timeout(PATIENCE):
         while True:

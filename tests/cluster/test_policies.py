@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from canary.observation import OperatorRequest
+from canary.snapshot import OperatorRequest
 from controlplane.adapters.system_clock import SystemClock
 from controlplane.kubernetes.client import KubeClient
-from controlplane.operator.request import annotation_of
+from controlplane.operator.request_annotations import annotation_of
 from controlplane.operator.request_policy import FILE, NAME, SETTLES, RequestPolicy
 from tests.cluster.bed import KubectlError, Light, until
 from tests.cluster.charts import LONG, a_canary, applied, install_crd

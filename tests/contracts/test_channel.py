@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from canary.errors import Unavailable, WorldError
+from canary.errors import ExternalError, Unavailable
 from canary.spec.alerts import Email
 from controlplane.adapters.dial_policy import Reach, networks_of
 from controlplane.alerts.channel import AlertChannel, DeliveryDeferred, DeliveryRejected
@@ -143,7 +143,7 @@ async def test_no_secret_is_ever_shown(rig: Rig, status: int, caplog: pytest.Log
         rig.answer(status)
     else:
         await rig.server.stop()
-    with pytest.raises(WorldError) as caught:
+    with pytest.raises(ExternalError) as caught:
         await rig.channel.send(ROLLED_BACK)
     shown = [str(caught.value), repr(rig.channel), rig.channel.name, caplog.text]
     shown += traceback.format_exception(caught.value)

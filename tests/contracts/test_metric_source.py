@@ -15,8 +15,8 @@ from typing import Protocol
 import pytest
 import pytest_asyncio
 
-from canary.errors import Unavailable, WorldError
-from canary.observation import Counters, PodCounters
+from canary.errors import ExternalError, Unavailable
+from canary.snapshot import Counters, PodCounters
 from canary.spec.models import Gate
 from canary.weights import ARMS, Arm
 from controlplane.adapters.cost_source import DOLLARS, UPTIME, CostedSource
@@ -236,7 +236,7 @@ async def _read_until(bench: Bench, wanted: Callable[[Counters], bool]) -> Count
     """The first reading that is so."""
     async with asyncio.timeout(PATIENCE_S):
         while True:
-            with suppress(WorldError):
+            with suppress(ExternalError):
                 counters = await bench.source.read()
                 if wanted(counters):
                     return counters

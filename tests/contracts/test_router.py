@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from canary.errors import WorldError
+from canary.errors import ExternalError
 from canary.weights import ALL_CANARY, ALL_STABLE, WHOLE, Arm, Weights
 from controlplane.adapters.envoy import EnvoyRouter
 from controlplane.kserve.llm_router import LlmRouter
@@ -134,7 +134,7 @@ async def test_an_arm_without_a_replica_gets_no_traffic(local: LocalRouter) -> N
     async with upstream("stable") as stable:
         only_stable: Endpoints = {"stable": {"stable-0": stable}, "canary": {}}
         await local.set_endpoints(only_stable, only_stable)
-        with pytest.raises(WorldError, match="canary arm has an address"):
+        with pytest.raises(ExternalError, match="canary arm has an address"):
             await local.set_weights(Weights(50_000))
     assert (await local.seen()).weights == ALL_STABLE
 
@@ -145,7 +145,7 @@ async def test_stable_without_a_replica_is_not_given_what_the_canary_serves(loca
         only_canary: Endpoints = {"stable": {}, "canary": {"canary-0": canary}}
         await local.set_endpoints(only_canary, only_canary)
         await local.set_weights(ALL_CANARY)
-        with pytest.raises(WorldError, match="stable arm has an address"):
+        with pytest.raises(ExternalError, match="stable arm has an address"):
             await local.set_weights(ALL_STABLE)
     assert (await local.seen()).weights == ALL_CANARY
 
@@ -159,7 +159,7 @@ async def test_an_arm_with_traffic_keeps_its_addresses_when_none_are_left(local:
 
 async def test_an_idle_arm_goes_when_its_replicas_go(local: LocalRouter, both: Endpoints) -> None:
     await local.set_endpoints({"stable": both["stable"]}, {"stable": both["stable"]})
-    with pytest.raises(WorldError, match="canary arm has an address"):
+    with pytest.raises(ExternalError, match="canary arm has an address"):
         await local.set_weights(Weights(50_000))
 
 

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from canary.errors import Conflict, Unavailable
-from canary.judge.state import JudgeState, Memory
-from canary.observation import Counters, OperatorRequest, PodCounters
+from canary.judge.state import JudgeMemory, JudgeState
 from canary.rollout import Rollout
+from canary.snapshot import Counters, OperatorRequest, PodCounters
 from controlplane.adapters.memory_store import MemoryStore
 from controlplane.adapters.sqlite_store import SqliteStore
 from controlplane.adapters.system_clock import SystemClock
@@ -57,7 +57,7 @@ async def test_what_was_saved_is_loaded_as_it_was(store: RolloutStore) -> None:
     pod = PodCounters(requests=7, histograms={"latency": {0.1: 5, float("inf"): 7}}, kpis={"sold": (1, 7)})
     rollout = a_rollout(
         judge=JudgeState(
-            previous=Counters(5.0, {"canary": {"canary-0": pod}}), memory=Memory(("a gate",), problems=("none",))
+            previous=Counters(5.0, {"canary": {"canary-0": pod}}), memory=JudgeMemory(("a gate",), problems=("none",))
         )
     )
     assert await store.save(rollout, "spec: ü\n", 0) == 1

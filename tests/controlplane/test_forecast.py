@@ -4,7 +4,7 @@ import pytest
 
 from canary.spec import parse
 from controlplane.forecast import Forecast, forecast
-from tests.canary.judge.test_lessons import past
+from tests.canary.judge.test_baseline import past
 
 PLAN = """
 metadata: {name: chat}

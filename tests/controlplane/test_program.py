@@ -13,7 +13,7 @@ from controlplane import private_files
 from controlplane.adapters.envoy_config import addresses_in
 from controlplane.private_files import read_json
 from controlplane.program import stop_all
-from controlplane.sample.load import Load
+from controlplane.sample.load import SampleLoad
 from tests.controlplane.adapters.waiting import until
 from tests.controlplane.alerts.receivers import Receiver
 from tests.controlplane.other_user import exposed, open_to_all, readable
@@ -35,7 +35,7 @@ async def test_a_rollback_is_told_once_in_the_words_of_the_history(tmp_path: Pat
             async with running(write_plan(tmp_path, stages=[first, {"traffic": "100%"}], alerts=alerts), state) as run:
                 await run.until(event="phase", phase="Analyzing")
                 host, port = (await run.address()).rsplit(":", 1)
-                stop, load = asyncio.Event(), Load(host, int(port), rate=150, chance=random.Random(1))
+                stop, load = asyncio.Event(), SampleLoad(host, int(port), rate=150, chance=random.Random(1))
                 async with asyncio.TaskGroup() as users:
                     users.create_task(load.run(stop))
                     await _make_the_canary_fail(state)

@@ -6,7 +6,7 @@ from profiles.arguments import Launch, launch
 from profiles.catalogue import builtin
 from profiles.deployment import Deployment
 from profiles.engine import Engine
-from profiles.errors import Refused
+from profiles.errors import ProfileRefused
 from profiles.load import Workload
 from profiles.prediction import predict
 
@@ -87,7 +87,7 @@ def test_a_context_without_room_is_shortened_and_says_so() -> None:
     ],
 )
 def test_what_cannot_run_is_refused(quantization: str, gpu: str, options: dict[str, object], reason: str) -> None:
-    with pytest.raises(Refused, match=reason):
+    with pytest.raises(ProfileRefused, match=reason):
         rendered(quantization, gpu, **options)  # type: ignore[arg-type]
 
 

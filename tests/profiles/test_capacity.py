@@ -5,7 +5,7 @@ import pytest
 from profiles.capacity import Misfit, Objectives, Plan, at_rate, limit, neutral, plan, plans
 from profiles.catalogue import builtin
 from profiles.deployment import Deployment
-from profiles.errors import Malformed, Refused
+from profiles.errors import Malformed, ProfileRefused
 from profiles.load import Workload
 
 KNOWN = builtin()
@@ -67,12 +67,12 @@ def test_a_canary_gets_room_within_stables_gpus() -> None:
 
 
 def test_a_stable_that_cannot_spare_a_replica_is_left_alone() -> None:
-    with pytest.raises(Refused, match=r"Missing: \d+ x 1 L40S"):
+    with pytest.raises(ProfileRefused, match=r"Missing: \d+ x 1 L40S"):
         neutral(deployment("bf16"), deployment("bnb-nf4"), 1, WORK, 20, 0.05, Objectives())
 
 
 def test_another_type_of_gpu_makes_no_room() -> None:
-    with pytest.raises(Refused, match="cannot make room"):
+    with pytest.raises(ProfileRefused, match="cannot make room"):
         neutral(deployment(), deployment(gpu="H100"), 4, WORK, 20, 0.05, Objectives())
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from profiles.catalogue import builtin
-from profiles.points import CLASSES, Point, harness, lab, predicted, read_point
+from profiles.points import CLASSES, MeasuredPoint, harness, lab, predicted, read_point
 
 ROW = {
     "model": "Llama-3.1-8B", "quant": "bf16", "gpu": "H100-SXM-80GB", "num_gpus": "1", "engine": "vllm-0.12.0",
@@ -14,7 +14,7 @@ ROW = {
 }  # fmt: skip
 
 
-def point(**changes: str) -> Point:
+def point(**changes: str) -> MeasuredPoint:
     return read_point(ROW | changes, builtin(), 2)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from profiles import Deployment, Profiler, Workload, builtin, predict
 from profiles.calibration import Calibration, Correction
-from profiles.errors import Refused, Unknown
+from profiles.errors import ProfileRefused, Unknown
 from profiles.interval import Estimate
 from profiles.measured import Level
 from profiles.report import as_json, as_text
@@ -58,7 +58,7 @@ def test_four_bits_lose_under_load_and_win_alone() -> None:
 def test_impossible_combinations_are_refused_with_the_reason(
     quantization: str, gpu: str, count: int, reason: str
 ) -> None:
-    with pytest.raises(Refused, match=reason):
+    with pytest.raises(ProfileRefused, match=reason):
         Profiler("Llama-3.1-8B", quantization).profile(512, 128, 1, gpu, gpu_count=count)
 
 

@@ -2,12 +2,12 @@
 
 import pytest
 
-from profiles.samples import Sample, level, mean_with_bounds
+from profiles.samples import LoadSample, level, mean_with_bounds
 
 
-def answered(due: float, ttft: float = 0.1, itl: float = 0.01, tokens: int = 11, late: float = 0.0) -> Sample:
+def answered(due: float, ttft: float = 0.1, itl: float = 0.01, tokens: int = 11, late: float = 0.0) -> LoadSample:
     first = due + late + ttft
-    return Sample(due, due + late, first, first + itl * (tokens - 1), tokens, 50)
+    return LoadSample(due, due + late, first, first + itl * (tokens - 1), tokens, 50)
 
 
 def test_latencies_follow_their_definitions() -> None:
@@ -44,7 +44,7 @@ def test_a_loop_that_is_not_steady_is_said_so() -> None:
 
 
 def test_failures_are_counted_by_kind_and_kept_out_of_the_latencies() -> None:
-    broken = [Sample(1.0, 1.0, None, None, 0, 0, "status 503"), Sample(1.0, 1.0, 1.2, 1.3, 4, 9, "cut")]
+    broken = [LoadSample(1.0, 1.0, None, None, 0, 0, "status 503"), LoadSample(1.0, 1.0, 1.2, 1.3, 4, 9, "cut")]
     found = level([*(answered(float(i)) for i in range(12)), *broken, broken[0]], "closed", 1, 12.0)
     assert found.failures == {"status 503": 2, "cut": 1}
     assert found.completed == 12
@@ -67,5 +67,5 @@ def test_nothing_measured_is_nothing_said() -> None:
 
 
 def test_prefix_cache_hits_are_noticed() -> None:
-    cached = [Sample(float(i), float(i), i + 0.1, i + 0.2, 5, 100, cached_tokens=80) for i in range(12)]
+    cached = [LoadSample(float(i), float(i), i + 0.1, i + 0.2, 5, 100, cached_tokens=80) for i in range(12)]
     assert any("prefix cache" in note for note in level(cached, "closed", 1, 12.0).notes)

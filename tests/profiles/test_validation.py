@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 
 from profiles.catalogue import builtin
-from profiles.points import Point, predicted, read_points
+from profiles.points import MeasuredPoint, predicted, read_points
 from profiles.validation import Errors, calibrated, error_table, validate
 
 DATA = Path(__file__).parent / "data"
 
 
 @cache
-def points() -> tuple[Point, ...]:
+def points() -> tuple[MeasuredPoint, ...]:
     with (DATA / "profile_points.csv").open(newline="", encoding="utf-8") as file:
         found, skipped = read_points(csv.DictReader(file), builtin())
     assert not skipped

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from canary.errors import WorldError
+from canary.errors import ExternalError
 from controlplane.kubernetes.api import Object, Resource
 from controlplane.kubernetes.resources import (
     GIT_SOURCE,
@@ -57,7 +57,7 @@ class Write(_Short):
 
     async def do(self, cluster: SharedCluster) -> None:
         """Write it."""
-        with suppress(WorldError, *NONSENSE):
+        with suppress(ExternalError, *NONSENSE):
             try:
                 await cluster.kube.acting_as("kubectl").apply(self.resource, self.object)
             except (
@@ -78,7 +78,7 @@ class Patch(_Short):
     async def do(self, cluster: SharedCluster) -> None:
         """Patch it."""
         kube = cluster.kube.acting_as("kubectl")
-        with suppress(WorldError, *NONSENSE):
+        with suppress(ExternalError, *NONSENSE):
             await kube.patch(self.resource, HOSTILE, self.name, self.patch, subresource=self.subresource)
 
 
@@ -91,7 +91,7 @@ class Delete(_Short):
 
     async def do(self, cluster: SharedCluster) -> None:
         """Delete it."""
-        with suppress(WorldError):
+        with suppress(ExternalError):
             await cluster.kube.acting_as("kubectl").delete(self.resource, HOSTILE, self.name)
 
 

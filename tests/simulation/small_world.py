@@ -14,24 +14,24 @@ from canary.action import SetWeights
 from canary.invariants import broken
 from canary.judge import Analysis, JudgeConfig, compile_gates
 from canary.machine import advance, begin
-from canary.observation import (
-    Counters,
-    EvaluationSeen,
-    EvidenceSeen,
-    FingerprintDifference,
-    FingerprintSeen,
-    InFlight,
-    OperatorRequest,
-    PodCounters,
-    RouteSeen,
-    Seen,
-    ShadowDay,
-    ShadowSeen,
-    VariantSeen,
-    Verb,
-)
 from canary.rollout import Decision, Phase, Rollout
 from canary.serial import rollout_from_text, rollout_to_text
+from canary.snapshot import (
+    Counters,
+    EvaluationStatus,
+    FingerprintDifference,
+    FingerprintStatus,
+    InFlight,
+    MetricsStatus,
+    OperatorRequest,
+    PodCounters,
+    RouteStatus,
+    ShadowDay,
+    ShadowStatus,
+    Snapshot,
+    VariantStatus,
+    Verb,
+)
 from canary.spec.models import CanarySpec, Gate
 from canary.weights import ALL_STABLE, ARMS, WHOLE, Arm, Weights
 
@@ -176,7 +176,7 @@ class SmallWorld:
         self.asked += 1
         return OperatorRequest(f"q{self.asked}", verb, "ada", self.now, full, to)
 
-    def _wrong(self, before: Rollout, seen: Seen, decision: Decision) -> list[str]:
+    def _wrong(self, before: Rollout, seen: Snapshot, decision: Decision) -> list[str]:
         after = decision.rollout
         self.story.append(f"{self.now:8.2f} {before.phase} -> {after.phase} at {after.weights}: {after.message}")
         wrong = list(broken(self.spec, before, seen, decision))
@@ -225,29 +225,29 @@ class SmallWorld:
                 started_at=0.0,
             )
 
-    def _well(self) -> Seen:
+    def _well(self) -> Snapshot:
         now, totals = self.now, {arm: {f"{arm}-0": self.totals[arm]} for arm in ARMS}
         stopped = self.rollout.phase is Phase.SUCCEEDED
-        return Seen(
-            stable=VariantSeen(now, 0, 0, "stopped") if stopped else VariantSeen(now, 1, 1),
-            canary=VariantSeen(now, 1, 1),
-            route=RouteSeen(now, self.route),
-            evidence=EvidenceSeen(now, Counters(now, totals, unrouted=0.0)),
-            evaluation=EvaluationSeen(now, done=True, canary=GOOD, stable=GOOD),
+        return Snapshot(
+            stable=VariantStatus(now, 0, 0, "stopped") if stopped else VariantStatus(now, 1, 1),
+            canary=VariantStatus(now, 1, 1),
+            route=RouteStatus(now, self.route),
+            evidence=MetricsStatus(now, Counters(now, totals, unrouted=0.0)),
+            evaluation=EvaluationStatus(now, done=True, canary=GOOD, stable=GOOD),
             in_flight={arm: InFlight(now, 0.0) for arm in ARMS},
-            shadow=ShadowSeen(now, tuple(ShadowDay(day, 2500, 500, 1000) for day in (1, 2))),
+            shadow=ShadowStatus(now, tuple(ShadowDay(day, 2500, 500, 1000) for day in (1, 2))),
         )
 
-    def _anything(self) -> Seen:
+    def _anything(self) -> Snapshot:
         """A snapshot in which each fact is well, stale, missing or absurd."""
         rng, well = self.rng, self._well()
-        return Seen(
+        return Snapshot(
             stable=well.stable if self.rollout.finished else self._variant(0.06),
             canary=self._variant(0.06),
             route=self._seen_route(),
             evidence=self._evidence(well.evidence),
-            evaluation=rng.choice([None, well.evaluation, well.evaluation, EvaluationSeen(self.now, done=True)]),
-            shadow=rng.choice([None, well.shadow, ShadowSeen(self.now, (ShadowDay(1, 10, 0, 4000),))]),
+            evaluation=rng.choice([None, well.evaluation, well.evaluation, EvaluationStatus(self.now, done=True)]),
+            shadow=rng.choice([None, well.shadow, ShadowStatus(self.now, (ShadowDay(1, 10, 0, 4000),))]),
             fingerprint=self._fingerprint(),
             requests=self._requests(),
             in_flight={arm: self._open() for arm in ARMS if rng.random() < 0.9},
@@ -261,47 +261,49 @@ class SmallWorld:
         at = self.now - rng.choice([0.0, 0.0, 1.0, 900.0])
         return InFlight(at, rng.choice([0.0, 0.0, 0.0, 3.0, 500.0]), rng.choice([None, 0.0, 7.0]))
 
-    def _fingerprint(self) -> FingerprintSeen | None:
+    def _fingerprint(self) -> FingerprintStatus | None:
         """Mostly equal or not told; now and then other than stable, told late, and taken back again."""
         rng, since = self.rng, self.now - self.rng.choice([0.0, 10.0, 100.0])
         kind = rng.random()
         if kind < 0.3:
             return None
         if kind < 0.5:
-            return FingerprintSeen(self.now, since, problem="no answer")
+            return FingerprintStatus(self.now, since, problem="no answer")
         changed = [
             FingerprintDifference(field, "1", "2", "so", harmless=rng.random() < 0.3)
             for field in rng.sample(["chat_template", "context_length", "engine_version"], rng.choice([1, 2]))
         ]
-        return FingerprintSeen(self.now, since, True, tuple(changed) if kind > 0.98 else (), ("chat_template",))
+        return FingerprintStatus(self.now, since, True, tuple(changed) if kind > 0.98 else (), ("chat_template",))
 
-    def _variant(self, chance: float) -> VariantSeen:
+    def _variant(self, chance: float) -> VariantStatus:
         rng = self.rng
         if rng.random() > chance:
-            return VariantSeen(self.now, 1, 1)
+            return VariantStatus(self.now, 1, 1)
         at = self.now - rng.choice([0.0, 30.0, 9999.0])
         wanted = rng.choice([0, 1, 3])
-        return VariantSeen(at, wanted, rng.randrange(wanted + 1), rng.choice(["", "exit status 1"]), rng.random() < 0.3)
+        return VariantStatus(
+            at, wanted, rng.randrange(wanted + 1), rng.choice(["", "exit status 1"]), rng.random() < 0.3
+        )
 
-    def _seen_route(self) -> RouteSeen:
+    def _seen_route(self) -> RouteStatus:
         rng = self.rng
         kind = rng.random()
         if kind < 0.9:
-            return RouteSeen(self.now, self.route)
+            return RouteStatus(self.now, self.route)
         if kind < 0.95:
-            return RouteSeen(self.now, None, "no answer")
+            return RouteStatus(self.now, None, "no answer")
         if kind < 0.98:
-            return RouteSeen(self.now - rng.choice([1.0, 100.0]), rng.choice([ALL_STABLE, self.route]))
+            return RouteStatus(self.now - rng.choice([1.0, 100.0]), rng.choice([ALL_STABLE, self.route]))
         self.route = Weights(rng.choice([0, 1, 50_000, self.route.canary, WHOLE]))  # somebody else's hand
-        return RouteSeen(self.now, self.route)
+        return RouteStatus(self.now, self.route)
 
-    def _evidence(self, well: EvidenceSeen) -> EvidenceSeen:
+    def _evidence(self, well: MetricsStatus) -> MetricsStatus:
         rng = self.rng
         kind = rng.random()
         if kind < 0.8 or well.counters is None:
             return well
         if kind < 0.86:
-            return EvidenceSeen(self.now, None if rng.random() < 0.3 else well.counters, up=False, problem="refused")
+            return MetricsStatus(self.now, None if rng.random() < 0.3 else well.counters, up=False, problem="refused")
         arms = dict(well.counters.arms)
         if kind < 0.90:
             arms.pop(rng.choice(ARMS))
@@ -311,7 +313,7 @@ class SmallWorld:
             arm = rng.choice(ARMS)
             arms[arm] = {name: replace(pod, requests=math.nan, errors=math.nan) for name, pod in arms[arm].items()}
         at = well.counters.at - (rng.choice([0.0, 50.0, 5000.0]) if kind > 0.97 else 0.0)
-        return EvidenceSeen(self.now, Counters(at, arms), problem=rng.choice(["", "one replica is missing"]))
+        return MetricsStatus(self.now, Counters(at, arms), problem=rng.choice(["", "one replica is missing"]))
 
     def _requests(self) -> tuple[OperatorRequest, ...]:
         rng = self.rng

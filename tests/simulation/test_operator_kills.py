@@ -7,8 +7,8 @@ import pytest
 from canary.rollout import Rollout
 from canary.weights import ALL_STABLE
 from controlplane.kubernetes.resources import MODEL_CANARY, ROLLOUT_HISTORY
-from controlplane.operator.history import EVENTS
-from controlplane.operator.reading import is_at_rest
+from controlplane.operator.event_log import EVENTS
+from controlplane.operator.spec_reader import is_at_rest
 from controlplane.simulation.clock import play
 from tests.controlplane.operator.town import KEY, NAME, PLACE, Office, Town, a_spec
 

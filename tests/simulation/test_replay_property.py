@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from canary.frame import FramesToText, Restated, frames_of
+from canary.frame import FrameEncoder, Restated, frames_of
 from canary.replay import decided_again, decided_otherwise
 from canary.rollout import Rollout
 from canary.spec.parse import revision
@@ -23,7 +23,7 @@ FORGETFUL = {"store-down", "writes-rejected"}
 def test_the_same_plan_makes_every_decision_again(scenario: str, seed: int) -> None:
     """Every event with its evidence, to the last digit, and the whole state at the end; read back from text."""
     story = simulate(SHORT_PLAN, SCENARIOS[scenario], seed=seed)
-    write = FramesToText()
+    write = FrameEncoder()
     lines = [write.line(frame) for frame in story.frames]
 
     again = decided_again(SHORT_PLAN.spec, frames_of(lines))

@@ -21,7 +21,7 @@ from controlplane.adapters.sqlite_store import SqliteStore
 from controlplane.kubernetes import resources
 from controlplane.kubernetes.api import Resource
 from controlplane.kubernetes.resources import CONFIG_MAP, EVENT, MODEL_CANARY, POD, ROLLOUT_HISTORY
-from controlplane.operator.history import EVENTS
+from controlplane.operator.event_log import EVENTS
 from controlplane.simulation.clock import EPOCH, play
 from tests.canary.story import ERRORS, plan
 from tests.controlplane.operator.cluster import NAME, PLACE, Cluster

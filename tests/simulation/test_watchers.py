@@ -8,7 +8,7 @@ from canary.spec.parse import revision
 from controlplane.reconcile.managed_rollout import ManagedRollout
 from controlplane.reconcile.watch import Periods, run_until_done
 from controlplane.simulation.clock import play
-from controlplane.simulation.pace import Pace
+from controlplane.simulation.pace import SimulationPace
 from controlplane.simulation.scenarios import SCENARIOS
 from controlplane.simulation.world import Setting, World
 from tests.simulation.plans import TINY_PLAN
@@ -16,7 +16,7 @@ from tests.simulation.plans import TINY_PLAN
 
 async def carried(scenario: str) -> tuple[str | None, float]:
     """The result, and how long the canary still had traffic after the decision."""
-    world = World(Setting(TINY_PLAN, SCENARIOS[scenario], seed=3), Pace(TINY_PLAN.spec))
+    world = World(Setting(TINY_PLAN, SCENARIOS[scenario], seed=3), SimulationPace(TINY_PLAN.spec))
 
     async def scrape() -> None:
         while True:

@@ -18,11 +18,11 @@ import httpx2
 import pytest
 from playwright.sync_api import sync_playwright
 
-from canary.edit import promoted
+from canary.yaml_edit import promoted
 from controlplane.adapters.envoy_config import addresses_in
 from controlplane.private_files import read_json
 from controlplane.program import stop_all
-from controlplane.sample.load import Load, Stats
+from controlplane.sample.load import SampleLoad, Stats
 from tests.controlplane.alerts.receivers import Receiver
 from tests.controlplane.api.serving import serving
 from tests.controlplane.cli.test_controller import controlled
@@ -88,7 +88,7 @@ async def _users_become_less_content(run: Run, state: Path) -> Stats:
     address = (await run.until_said("clients connect to http://")).split("http://")[1].split(";")[0]
     host, port = address.rsplit(":", 1)
     await run.until(event="phase", phase="Shifting")  # before that there is nobody to answer
-    load, stop = Load(host, int(port), rate=RATE, chance=random.Random(1)), asyncio.Event()
+    load, stop = SampleLoad(host, int(port), rate=RATE, chance=random.Random(1)), asyncio.Event()
     async with asyncio.TaskGroup() as users:
         users.create_task(load.run(stop))
         await run.until(event="phase", phase="Analyzing")

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from canary.alert import Alert
+from canary.alert import AlertNotice
 from canary.serial import rfc3339
 from canary.spec.alerts import SecretRef
 from controlplane.alerts import escape
@@ -42,12 +42,12 @@ class AlertmanagerChannel:
         self._url, self._token, self._secrets, self._post = url, token, secrets, post
         self._now = now
 
-    async def send(self, alert: Alert) -> None:
+    async def send(self, alert: AlertNotice) -> None:
         """Post it as firing: until it is not repeated, or until its end where it has one."""
         ends = {} if alert.standing else {"endsAt": rfc3339(self._now() + SHOWN)}
         await self._put({**message(alert), **ends})
 
-    async def resolve(self, alert: Alert) -> None:
+    async def resolve(self, alert: AlertNotice) -> None:
         """Post its end."""
         await self._put({**message(alert), "endsAt": rfc3339(alert.at)})
 
@@ -60,7 +60,7 @@ class AlertmanagerChannel:
         await self._post.post(SecretStr(f"{base}/api/v2/alerts"), json.dumps([alert]).encode(), headers)
 
 
-def message(alert: Alert) -> dict[str, Any]:
+def message(alert: AlertNotice) -> dict[str, Any]:
     """The alert. Its labels are its identity, so they are the same from the beginning to the end."""
     annotations = {"summary": alert.title, "description": alert.sentence}
     if alert.facts:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from canary.alert import Alert
+from canary.alert import AlertNotice
 from canary.serial import rfc3339
 from controlplane.alerts import escape
 from controlplane.alerts.channels.chat_room import ChatRoom
@@ -17,12 +17,12 @@ class DiscordChannel(ChatRoom):
 
     kind = "discord"
 
-    def payload(self, alert: Alert) -> dict[str, Any]:
+    def payload(self, alert: AlertNotice) -> dict[str, Any]:
         """See `message`."""
         return message(alert)
 
 
-def message(alert: Alert) -> dict[str, Any]:
+def message(alert: AlertNotice) -> dict[str, Any]:
     """The payload. All of an embed's texts together may have 6000 characters."""
     fields = [
         {"name": escape.markdown(label, 100), "value": escape.markdown(value, 200), "inline": True}

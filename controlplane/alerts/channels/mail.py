@@ -19,7 +19,7 @@ from typing import Literal
 
 from pydantic import SecretStr
 
-from canary.alert import Alert, text
+from canary.alert import AlertNotice, text
 from canary.errors import Unavailable
 from canary.spec.alerts import Email
 from controlplane.adapters.dial_policy import Address, NotDialled, Reach
@@ -41,7 +41,7 @@ class MailChannel:
         self.name = f"email ({', '.join(plan.to)})"
         self._plan, self._secrets, self._reach, self._tls = plan, secrets, reach, tls
 
-    async def send(self, alert: Alert) -> None:
+    async def send(self, alert: AlertNotice) -> None:
         """Hand the mail to the server."""
         plan = self._plan
         host, _, port = plan.server.rpartition(":")
@@ -62,7 +62,7 @@ class MailChannel:
         finally:
             session.cut()
 
-    async def resolve(self, alert: Alert) -> None:
+    async def resolve(self, alert: AlertNotice) -> None:
         """The end is a mail of its own, in the same thread."""
         await self.send(alert)
 
@@ -119,7 +119,7 @@ class SmtpSession(smtplib.SMTP):
         return self._context.wrap_socket(plain, server_hostname=self._host)
 
 
-def message(alert: Alert, sender: str, to: Sequence[str]) -> EmailMessage:
+def message(alert: AlertNotice, sender: str, to: Sequence[str]) -> EmailMessage:
     """The mail. Its id is the same at every try; all mails of one fact refer to one id, which makes them a thread."""
     letter = EmailMessage(policy=WIRE)
     letter["Subject"] = f"[{'over' if alert.state == 'resolved' else alert.severity}] {alert.title}"
@@ -134,7 +134,7 @@ def message(alert: Alert, sender: str, to: Sequence[str]) -> EmailMessage:
     return letter
 
 
-def page(alert: Alert) -> str:
+def page(alert: AlertNotice) -> str:
     """The alert as HTML; every text is escaped."""
     rows = "".join(
         f'<tr><th align="left" style="padding-right:1em">{html(label)}</th><td>{html(value)}</td></tr>'

@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from pydantic import SecretStr
 
-from canary.alert import Alert
+from canary.alert import AlertNotice
 from canary.spec.alerts import SecretRef
 from controlplane.alerts import escape
 from controlplane.alerts.post import Post
@@ -27,11 +27,11 @@ class OpsgenieChannel:
         self._api_key, self._secrets, self._post = api_key, secrets, post
         self._address = address
 
-    async def send(self, alert: Alert) -> None:
+    async def send(self, alert: AlertNotice) -> None:
         """Create; the same alias again counts on the same alert."""
         await self._ask("/v2/alerts", message(alert))
 
-    async def resolve(self, alert: Alert) -> None:
+    async def resolve(self, alert: AlertNotice) -> None:
         """Close; Opsgenie accepts that for an alias it does not know, too."""
         note = {"source": "serinus", "user": "serinus", "note": escape.plain(alert.sentence, 25_000)}
         await self._ask(f"/v2/alerts/{quote(_alias(alert), safe='')}/close?identifierType=alias", note)
@@ -42,7 +42,7 @@ class OpsgenieChannel:
         await self._post.post(SecretStr(f"{self._address}{path}"), json.dumps(body).encode(), headers)
 
 
-def message(alert: Alert) -> dict[str, Any]:
+def message(alert: AlertNotice) -> dict[str, Any]:
     """The payload of a new alert."""
     lines = [alert.sentence, *(f"Next: {command}" for command in alert.commands), *([alert.link] if alert.link else [])]
     return {
@@ -57,5 +57,5 @@ def message(alert: Alert) -> dict[str, Any]:
     }
 
 
-def _alias(alert: Alert) -> str:
+def _alias(alert: AlertNotice) -> str:
     return escape.plain(alert.key, 512)

@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from canary.alert import Alert
+from canary.alert import AlertNotice
 from canary.serial import rfc3339
 from canary.spec.alerts import SecretRef
 from controlplane.alerts import escape
@@ -29,11 +29,11 @@ class PagerDutyChannel:
         self._routing_key, self._secrets, self._post = routing_key, secrets, post
         self._address = SecretStr(address)
 
-    async def send(self, alert: Alert) -> None:
+    async def send(self, alert: AlertNotice) -> None:
         """Trigger; the same key again updates the same incident."""
         await self._enqueue({"event_action": "trigger", **message(alert)})
 
-    async def resolve(self, alert: Alert) -> None:
+    async def resolve(self, alert: AlertNotice) -> None:
         """Resolve; without an incident of this key nothing happens."""
         await self._enqueue({"event_action": "resolve", "dedup_key": escape.plain(alert.key, 255)})
 
@@ -43,7 +43,7 @@ class PagerDutyChannel:
         await self._post.post(self._address, body, {"content-type": "application/json"})
 
 
-def message(alert: Alert) -> dict[str, Any]:
+def message(alert: AlertNotice) -> dict[str, Any]:
     """The payload of a trigger, without the routing key."""
     details = {label: escape.plain(value, 1024) for label, value in alert.facts}
     return {

@@ -5,7 +5,7 @@ Texts are `plain_text`, which Slack does not interpret; only our own labels are 
 
 from typing import Any
 
-from canary.alert import Alert
+from canary.alert import AlertNotice
 from canary.spec.alerts import SecretRef
 from controlplane.alerts import escape
 from controlplane.alerts.channels.chat_room import ChatRoom
@@ -27,12 +27,12 @@ class SlackChannel(ChatRoom):
         super().__init__(url, secrets, post)
         self._channel = channel
 
-    def payload(self, alert: Alert) -> dict[str, Any]:
+    def payload(self, alert: AlertNotice) -> dict[str, Any]:
         """See `message`."""
         return {"channel": self._channel, **message(alert)} if self._channel else message(alert)
 
 
-def message(alert: Alert) -> dict[str, Any]:
+def message(alert: AlertNotice) -> dict[str, Any]:
     """The payload."""
     mark = MARKS[alert.severity] if alert.state == "firing" else "✅"
     title = f"{mark} {alert.title}"

@@ -5,7 +5,7 @@ Texts stand in RichTextBlocks, which take them as they are; Teams would read Mar
 
 from typing import Any
 
-from canary.alert import Alert
+from canary.alert import AlertNotice
 from controlplane.alerts import escape
 from controlplane.alerts.channels.chat_room import ChatRoom
 
@@ -18,12 +18,12 @@ class TeamsChannel(ChatRoom):
 
     kind = "teams"
 
-    def payload(self, alert: Alert) -> dict[str, Any]:
+    def payload(self, alert: AlertNotice) -> dict[str, Any]:
         """See `message`."""
         return message(alert)
 
 
-def message(alert: Alert) -> dict[str, Any]:
+def message(alert: AlertNotice) -> dict[str, Any]:
     """The payload."""
     colour = COLOURS[alert.severity] if alert.state == "firing" else "Good"
     body = [_text(alert.title, size="Large", weight="Bolder", color=colour), _text(alert.sentence)]

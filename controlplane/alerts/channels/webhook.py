@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from canary.alert import Alert, text
+from canary.alert import AlertNotice, text
 from canary.serial import rfc3339
 from canary.spec.alerts import TEMPLATE_FIELDS, SecretRef
 from controlplane.alerts.channel import DeliveryRejected
@@ -45,7 +45,7 @@ class WebhookChannel:
         self._url, self._secrets, self._post, self._now = url, secrets, post, now
         self._signing_key, self._token, self._template = signing_key, token, template
 
-    async def send(self, alert: Alert) -> None:
+    async def send(self, alert: AlertNotice) -> None:
         """Post the event, signed anew at each try and with the same id."""
         kind = "application/json" if self._template else "application/cloudevents+json"
         body = (filled(self._template, alert) if self._template else json.dumps(event(alert))).encode()
@@ -59,12 +59,12 @@ class WebhookChannel:
             headers["authorization"] = f"Bearer {token.get_secret_value()}"
         await self._post.post(await self._secrets.read(self._url), body, headers)
 
-    async def resolve(self, alert: Alert) -> None:
+    async def resolve(self, alert: AlertNotice) -> None:
         """Post it likewise: the event says that it is an end."""
         await self.send(alert)
 
 
-def event(alert: Alert) -> dict[str, Any]:
+def event(alert: AlertNotice) -> dict[str, Any]:
     """The CloudEvent: `id` is the same at every try, `data.key` for everything said of one fact."""
     data = {name: value for name, value in asdict(alert).items() if name not in {"complete", "number"}}
     return {
@@ -85,7 +85,7 @@ def event(alert: Alert) -> dict[str, Any]:
     }
 
 
-def filled(template: str, alert: Alert) -> str:
+def filled(template: str, alert: AlertNotice) -> str:
     """The template with its fields; each is escaped to stand inside a JSON string."""
     values = {
         **{name: getattr(alert, name, "") for name in TEMPLATE_FIELDS},

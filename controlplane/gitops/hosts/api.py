@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 
 from pydantic import SecretStr
 
-from canary.errors import Unavailable, WorldError
+from canary.errors import ExternalError, Unavailable
 from canary.spec.source import printable
 from controlplane.alerts.channel import DeliveryRejected
 from controlplane.alerts.guarded_http import GuardedHttp, HttpReply
@@ -36,7 +36,7 @@ _NEXT = re.compile(r'rel="?next"?')
 T = TypeVar("T")
 Method = Literal["GET", "POST", "PATCH", "PUT"]
 Token = Callable[[], Awaitable[SecretStr]]
-"""Reads the token; raises `WorldError` where it cannot be read."""
+"""Reads the token; raises `ExternalError` where it cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ class Api:
         content = json.dumps(body).encode() if body is not None else b""
         try:
             token = await self._door.token()
-        except WorldError as error:
+        except ExternalError as error:
             raise HostFailed(HostFailureKind.TOKEN, f"{self.name} cannot be asked: {error}") from None
         secret = token.get_secret_value()
         headers = {**self._headers, "authorization": f"{self._scheme} {secret}"}

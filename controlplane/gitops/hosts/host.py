@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal, Protocol
 
-from canary.errors import WorldError
+from canary.errors import ExternalError
 
 State = Literal["pending", "success", "failure", "error"]
 LONGEST_TEXT = 140
@@ -40,7 +40,7 @@ REFUSED = frozenset({HostFailureKind.FORBIDDEN, HostFailureKind.MISSING, HostFai
 """Failures that concern what was asked, and not the host as a whole."""
 
 
-class HostFailed(WorldError):  # noqa: N818 - reads as what happened
+class HostFailed(ExternalError):  # noqa: N818 - reads as what happened
     """A request failed. `str()` is a clause that begins with the host's name and holds no secret."""
 
     def __init__(self, why: HostFailureKind, clause: str, wait: float | None = None) -> None:

@@ -17,9 +17,9 @@ from controlplane.profiles.commands.options import (
 )
 from controlplane.profiles.sources import catalogue, model_shape
 from profiles.accelerator import GIB
-from profiles.chart import Bar, Panel
+from profiles.chart import Bar, ChartPanel
 from profiles.cost import scaled
-from profiles.errors import Refused
+from profiles.errors import ProfileRefused
 from profiles.load import Workload
 from profiles.prediction import Prediction, predict
 from profiles.report import as_json
@@ -73,7 +73,7 @@ def command(
                     allow_fallback=allow_fallback,
                 )
                 rows.append((label, found, found.shortage))
-            except Refused as refused:
+            except ProfileRefused as refused:
                 rows.append((label, None, str(refused)))
     if chart:
         from controlplane.profiles.charts import write
@@ -87,7 +87,7 @@ def command(
     show(rows)
 
 
-def panels(rows: list[Row]) -> list[Panel]:
+def panels(rows: list[Row]) -> list[ChartPanel]:
     """Latency, throughput, memory and money, one panel each."""
 
     def bars(kind: str, by: float) -> list[Bar]:
@@ -100,10 +100,10 @@ def panels(rows: list[Row]) -> list[Panel]:
         for label, one, _ in rows
     ]
     return [
-        Panel("Time to first token, ms", bars("ttft", 1e3)),
-        Panel("Between tokens, ms", bars("itl", 1e3)),
-        Panel("Output tokens a second", bars("tokens_per_second", 1.0)),
-        Panel("Dollars per million output tokens", money),
+        ChartPanel("Time to first token, ms", bars("ttft", 1e3)),
+        ChartPanel("Between tokens, ms", bars("itl", 1e3)),
+        ChartPanel("Output tokens a second", bars("tokens_per_second", 1.0)),
+        ChartPanel("Dollars per million output tokens", money),
     ]
 
 

@@ -14,14 +14,14 @@ from pathlib import Path
 import click
 
 from controlplane.profiles.commands.options import ProfileCommand, additions, output, print_json
-from controlplane.profiles.load import Prompts, Run, Shape, Window
+from controlplane.profiles.load import LoadRun, LoadShape, Prompts, Window
 from controlplane.profiles.saved import save
 from controlplane.profiles.sources import catalogue, model_shape
-from controlplane.profiles.stream import Client, Endpoint
+from controlplane.profiles.stream import Client, LoadEndpoint
 from profiles.errors import Malformed, ProfileError
 from profiles.interval import Estimate
 from profiles.measured import Level, Measured, as_json
-from profiles.samples import Sample, level
+from profiles.samples import LoadSample, level
 
 PROGRESS_SECONDS = 1.0
 
@@ -102,7 +102,7 @@ def command(
     """
     known = catalogue(catalogues)
     key = os.environ.get(api_key_env, "")
-    endpoint = Endpoint.of(url, (("authorization", f"Bearer {key}"),) if key else ())
+    endpoint = LoadEndpoint.of(url, (("authorization", f"Bearer {key}"),) if key else ())
     plan = [("closed", callers) for callers in numbers(concurrency, "--concurrency")]
     plan += [("open", arrivals) for arrivals in numbers(rate, "--rate")]
     if not plan:
@@ -117,7 +117,7 @@ def command(
         quantization=known.quantization(quantization).name if quantization else "",
     )
     work = Work(endpoint, plan, Window(warmup, seconds), stall, seed, target)
-    shape = Shape(model, input_tokens, output_tokens, ignore_eos=not stop_at_eos)
+    shape = LoadShape(model, input_tokens, output_tokens, ignore_eos=not stop_at_eos)
     measured, complete = asyncio.run(measure(work, shape, subject))
     if chart:
         from controlplane.profiles.charts import write_measured
@@ -135,7 +135,7 @@ def command(
 class Work:
     """What to do, level by level."""
 
-    endpoint: Endpoint
+    endpoint: LoadEndpoint
     plan: list[tuple[str, float]]
     window: Window
     stall: float
@@ -143,7 +143,7 @@ class Work:
     target: Path | None
 
 
-async def measure(work: Work, shape: Shape, subject: Measured) -> tuple[Measured, bool]:
+async def measure(work: Work, shape: LoadShape, subject: Measured) -> tuple[Measured, bool]:
     """All levels in turn; `(what was measured, whether all of it)`. An interrupt ends the level and keeps it."""
     client = Client(work.endpoint, time.perf_counter, work.stall)
     try:
@@ -151,7 +151,7 @@ async def measure(work: Work, shape: Shape, subject: Measured) -> tuple[Measured
         subject = replace(subject, served_model=shape.model)
         for index, (loop, load) in enumerate(work.plan):
             chance = random.Random(f"{work.seed}/{index}")  # noqa: S311 - prompts and arrivals, repeatable on purpose
-            run = Run(client, shape, work.window, time.perf_counter, chance)
+            run = LoadRun(client, shape, work.window, time.perf_counter, chance)
             whole = await interruptible(run, loop, load, work.window)
             subject = replace(subject, levels=(*subject.levels, finished(run, load)))
             if not sys.stderr.isatty():
@@ -168,7 +168,7 @@ async def measure(work: Work, shape: Shape, subject: Measured) -> tuple[Measured
     return subject, True
 
 
-async def prepared(client: Client, shape: Shape) -> Shape:
+async def prepared(client: Client, shape: LoadShape) -> LoadShape:
     """One request before everything: finds the model's name, and whether the server takes `ignore_eos`.
 
     Raises `UnreachableError` when not even that is answered.
@@ -193,7 +193,7 @@ async def prepared(client: Client, shape: Shape) -> Shape:
     return shape
 
 
-async def interruptible(run: Run, loop: str, load: float, window: Window) -> bool:
+async def interruptible(run: LoadRun, loop: str, load: float, window: Window) -> bool:
     """Run one level with its progress; False when Ctrl-C ended it early."""
     work = asyncio.ensure_future(run.closed(int(load)) if loop == "closed" else run.open(load))
     running = asyncio.get_running_loop()
@@ -216,7 +216,7 @@ async def interruptible(run: Run, loop: str, load: float, window: Window) -> boo
             click.echo(err=True)
 
 
-def progress(run: Run, loop: str, load: float, share: float) -> None:
+def progress(run: LoadRun, loop: str, load: float, share: float) -> None:
     """One line that is written over, on terminals only."""
     if not sys.stderr.isatty():
         return
@@ -227,9 +227,9 @@ def progress(run: Run, loop: str, load: float, share: float) -> None:
     click.echo(f"\r{load:g} {unit} {bar} {len(samples) - failed} answered, {failed} failed ", nl=False, err=True)
 
 
-def finished(run: Run, load: float) -> Level:
+def finished(run: LoadRun, load: float) -> Level:
     """The level that a run's samples make."""
-    inside: list[Sample]
+    inside: list[LoadSample]
     inside, seconds = run.counted()
     return level(inside, run.loop, load, seconds)
 

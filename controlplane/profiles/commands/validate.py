@@ -11,7 +11,7 @@ import click
 from controlplane.profiles.commands.options import ProfileCommand, additions, output
 from controlplane.profiles.sources import catalogue, read_text
 from profiles.errors import Malformed
-from profiles.points import REQUIRED, Point, read_points
+from profiles.points import REQUIRED, MeasuredPoint, read_points
 from profiles.validation import Errors, validate
 
 
@@ -69,7 +69,7 @@ def keys(table: list[dict[str, str]]) -> set[tuple[str, ...]]:
     return {key(row) for row in table}
 
 
-def show(points: list[Point], skipped: int, output: str, group: str) -> None:
+def show(points: list[MeasuredPoint], skipped: int, output: str, group: str) -> None:
     """The table of one group of rows: one line a class."""
     table = validate(points)
     if output == "json":

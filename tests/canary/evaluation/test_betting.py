@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from canary.evaluation.betting import BOLDEST_SIGN, POINTS, Means, Signs, grid, interval
+from canary.evaluation.betting import BOLDEST_SIGN, POINTS, BettingMeans, Signs, grid, interval
 
 STAKES = grid(200, 0.01, BOLDEST_SIGN)
 
@@ -26,7 +26,7 @@ def test_the_evidence_is_fair_to_interchangeable_answers() -> None:
 
 def test_the_evidence_on_a_mean_is_fair_at_the_null() -> None:
     null = -0.1
-    e = Means.of(null, lowest=-1.0, units=100, alpha=0.05)
+    e = BettingMeans.of(null, lowest=-1.0, units=100, alpha=0.05)
     shares = {-1.0: 0.15, 0.0: 0.8, 1.0: 0.05}
     assert math.fsum(x * share for x, share in shares.items()) == pytest.approx(null)
     average = math.fsum(shares[a] * shares[b] * e.plus(a).plus(b, 0.5).e for a, b in product(shares, repeat=2))

@@ -4,7 +4,7 @@ from canary.evaluation.criterion import Pair
 from canary.evaluation.item import Item
 from canary.evaluation.paired import PairedTest, design_of, order_of
 from canary.spec.criterion import criterion
-from canary.verdict import Answer
+from canary.verdict import GateAnswer
 
 ITEMS = [Item(f"i{number}", (), group=None if number % 2 else f"g{number // 10}") for number in range(100)]
 
@@ -29,8 +29,8 @@ def test_one_failed_criterion_ends_it_and_all_have_to_pass() -> None:
     while not test.decided:
         test.add([{"exact": Pair(0.0, 1.0), "json": Pair(1.0)}])
     verdict = test.verdict()
-    assert verdict.verdict is Answer.FAIL
-    assert [each.verdict for each in verdict.criteria] == [Answer.FAIL, Answer.PASS]
+    assert verdict.verdict is GateAnswer.FAIL
+    assert [each.verdict for each in verdict.criteria] == [GateAnswer.FAIL, GateAnswer.PASS]
     assert verdict.criteria[0].n < 20
 
 
@@ -42,7 +42,7 @@ def test_what_has_no_answers_waits_and_says_why() -> None:
     test = PairedTest([criterion("exact >= stable")], design_of(order_of(ITEMS), 1))
     test.add([{"exact": Pair(1.0, 1.0)}])
     verdict = test.verdict("canary does not answer.")
-    assert verdict.verdict is Answer.WAIT
+    assert verdict.verdict is GateAnswer.WAIT
     assert verdict.criteria[0].why.startswith("canary does not answer. So far exact did not move")
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from canary.evaluation.item import Item
 from canary.evaluation.scorer import Completion, ToolCall, scorer_of, unfit
 from canary.spec.evaluation import Scorer
-from canary.spec.units import Unreadable
+from canary.spec.units import UnreadableNumber
 
 
 def score(text: str, expected: Any = None, **config: Any) -> float:
@@ -64,13 +64,13 @@ def test_s3_no_pattern_runs_for_ever(pattern: str) -> None:
 
 @pytest.mark.parametrize("pattern", [r"(a)\1", r"(?=a)", "(", r"(?:(?:(?:a{1000}){1000}){1000})"])
 def test_a_pattern_that_cannot_run_in_linear_time_is_refused_before_anything_is_asked(pattern: str) -> None:
-    with pytest.raises(Unreadable, match="is no regular expression of Rust's"):
+    with pytest.raises(UnreadableNumber, match="is no regular expression of Rust's"):
         scorer_of(Scorer(kind="regex", pattern=pattern))
 
 
 @pytest.mark.parametrize("tolerance", ["-1", "x", "%"])
 def test_a_tolerance_is_a_number(tolerance: str) -> None:
-    with pytest.raises(Unreadable, match="expected a tolerance"):
+    with pytest.raises(UnreadableNumber, match="expected a tolerance"):
         scorer_of(Scorer(kind="numeric", tolerance=tolerance))
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from canary import judge
-from canary.judge import Block, JudgeState, PodBlock
+from canary.judge import Increments, JudgeState, ReplicaIncrements
 from canary.spec.models import Gate
 from canary.weights import Arm
 from tests.canary.judge.worlds import BOUNDS, CONVERSION, ERRORS_LIKE_STABLE, EVERY_KIND, FAST, IN_POINTS, plan
@@ -61,14 +61,18 @@ def exact(value: Any) -> Any:
     return [exact(inner) for inner in value] if isinstance(value, (list, tuple)) else value
 
 
-def next_block(random: Random, k: int, replicas: int, harm: int) -> Block:
-    arms: dict[Arm, dict[str, PodBlock]] = {"stable": {f"s-{i}": _pod(random, 300, 1) for i in range(replicas)}}
+def next_block(random: Random, k: int, replicas: int, harm: int) -> Increments:
+    arms: dict[Arm, dict[str, ReplicaIncrements]] = {
+        "stable": {f"s-{i}": _pod(random, 300, 1) for i in range(replicas)}
+    }
     if k >= 0:
         arms["canary"] = {"c-0": _pod(random, 120, harm)}
-    return Block(float(k), stage_of(k), (0.25, 0.5)[stage_of(k)] if k >= 0 else 0.0, arms, {}, {"tenant": {"a": arms}})
+    return Increments(
+        float(k), stage_of(k), (0.25, 0.5)[stage_of(k)] if k >= 0 else 0.0, arms, {}, {"tenant": {"a": arms}}
+    )
 
 
-def _pod(random: Random, requests: int, harm: int) -> PodBlock:
+def _pod(random: Random, requests: int, harm: int) -> ReplicaIncrements:
     n = random.randrange(requests // 2, requests)
     errors = min(sum(random.randrange(50) < harm for _ in range(n)), n)
     slow = [0] * len(BOUNDS)
@@ -77,7 +81,9 @@ def _pod(random: Random, requests: int, harm: int) -> PodBlock:
     below = [float(sum(slow[: i + 1])) for i in range(len(BOUNDS))]
     histogram = dict(zip((*BOUNDS, math.inf), (*below, float(n)), strict=True))
     sold = sum(random.randrange(5) < 1 for _ in range(n))
-    return PodBlock(float(n), float(errors), {"latency": histogram}, kpis={"conversion": (float(sold), float(n))})
+    return ReplicaIncrements(
+        float(n), float(errors), {"latency": histogram}, kpis={"conversion": (float(sold), float(n))}
+    )
 
 
 def elsewhere() -> dict[str, str]:

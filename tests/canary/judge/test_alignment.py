@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from canary import judge
-from canary.judge import Block, JudgeState, alignment, feed
+from canary.judge import Increments, JudgeState, alignment, feed
 from canary.judge.alignment import AT_MOST_S, Aligned, Held
-from canary.observation import Counters, EvidenceSeen, PodCounters
+from canary.snapshot import Counters, MetricsStatus, PodCounters
 from canary.weights import ARMS, Arm, Weights
 from tests.canary.judge.worlds import ERRORS_AT_MOST, ERRORS_LIKE_STABLE, plan, remembered
 
@@ -42,7 +42,7 @@ def _readings(*readings: Counters) -> list[Aligned]:
     return found
 
 
-def _requests(block: Block | None, arm: Arm = "canary") -> dict[str, float | None]:
+def _requests(block: Increments | None, arm: Arm = "canary") -> dict[str, float | None]:
     assert block is not None
     return {name: pod.requests for name, pod in block.arms.get(arm, {}).items()}
 
@@ -218,7 +218,7 @@ class _Court:
             self.state,
             stage=0,
             weights=Weights.of_share(0.05),
-            evidence=EvidenceSeen(at, counters),
+            evidence=MetricsStatus(at, counters),
             now=at,
             stage_since=since,
         )

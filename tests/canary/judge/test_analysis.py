@@ -2,7 +2,7 @@
 
 from canary import judge
 from canary.judge import Analysis
-from canary.observation import EvidenceSeen
+from canary.snapshot import MetricsStatus
 from canary.verdict import Judgement
 from canary.weights import Weights
 from tests.canary.judge.worlds import ERRORS_AT_MOST, ERRORS_LIKE_STABLE, World, plan
@@ -29,7 +29,7 @@ class Asked:
                 self.state,
                 stage=0,
                 weights=Weights.of_share(0.5),
-                evidence=EvidenceSeen(now, self.counters),
+                evidence=MetricsStatus(now, self.counters),
                 now=now,
                 stage_since=stage_since,
                 last=last,

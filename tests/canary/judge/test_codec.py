@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 
 from canary import judge
 from canary.judge import JudgeConfig, JudgeState
-from canary.judge.legible import legible
+from canary.judge.compat import can_go_on_with
 from tests.canary.judge.anywhere import PLANS, next_block
 from tests.canary.judge.worlds import plan, remembered
 
@@ -30,7 +30,7 @@ def test_a_state_of_the_version_before_goes_on_as_if_nothing_had_happened(number
     config = judge.compile_gates(plan(*PLANS[number], shares=(0.25, 0.5, 1.0)))
     stored, random = STORED[number], Random(str(number))
     state = STATE.validate_python(stored["state"])
-    assert legible(config, state)
+    assert can_go_on_with(config, state)
     assert _said(config, state, 79.0) == stored["says"]
     for k in range(-20, 80):
         next_block(random, k, number % 2 + 2, 1 + (k > 60))

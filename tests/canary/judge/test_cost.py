@@ -3,10 +3,10 @@
 import pytest
 
 from canary import judge
-from canary.judge import Block, JudgeState, PodBlock
+from canary.judge import Increments, JudgeState, ReplicaIncrements
 from canary.judge.cost import DOLLARS, UPTIME, WORK
 from canary.spec.models import Gate
-from canary.verdict import Answer, GateVerdict
+from canary.verdict import GateAnswer, GateVerdict
 from canary.weights import Arm
 from tests.canary.judge.worlds import plan
 
@@ -31,7 +31,7 @@ def judged(
     config = judge.compile_gates(plan(gate, shares=(share, 1.0) if share < 1 else (0.5, 1.0)))
     state: JudgeState = judge.begin(config)
     for number in range(blocks):
-        arms: dict[Arm, dict[str, PodBlock]] = {}
+        arms: dict[Arm, dict[str, ReplicaIncrements]] = {}
         parts: list[tuple[Arm, int, float, float, float]] = [
             ("stable", 4, 1 - share, PRICE, 1.0),
             ("canary", 1, share, price, slowness),
@@ -44,8 +44,8 @@ def judged(
                 totals = {DOLLARS: 5 * rate, UPTIME: 5.0, "generation_tokens": 100 * requests}
                 if tokens:
                     totals[WORK] = requests * 2.0 * slow
-                arms[arm][f"{arm}-{replica}"] = PodBlock(requests, 0.0, totals=totals)
-        state = judge.update(config, state, Block(5.0 * (number + 1), 0, share, arms))
+                arms[arm][f"{arm}-{replica}"] = ReplicaIncrements(requests, 0.0, totals=totals)
+        state = judge.update(config, state, Increments(5.0 * (number + 1), 0, share, arms))
     return next(each for each in judge.read(config, state, stage=0, now=5.0 * blocks).gates if each.gate == gate.text)
 
 
@@ -55,7 +55,7 @@ def judged(
 def test_a_twin_of_stable_passes_at_any_share(gate: Gate, share: float, *, tokens: bool) -> None:
     """By its own bill it would cost up to 25 times as much at 1 %."""
     verdict = judged(gate, share, tokens=tokens)
-    assert verdict.verdict is Answer.PASS
+    assert verdict.verdict is GateAnswer.PASS
     assert verdict.canary == pytest.approx(verdict.stable, rel=0.02)
 
 
@@ -67,16 +67,18 @@ def test_idle_gpus_are_reported_apart() -> None:
 
 @pytest.mark.parametrize("share", [0.05, 0.75])
 def test_a_dearer_or_slower_canary_fails(share: float) -> None:
-    assert judged(RELATIVE, share, price=1.3 * PRICE).verdict is Answer.FAIL
-    assert judged(RELATIVE, share, slowness=1.3).verdict is Answer.FAIL
-    assert judged(LIMIT, share, price=2 * PRICE).verdict is Answer.FAIL
+    assert judged(RELATIVE, share, price=1.3 * PRICE).verdict is GateAnswer.FAIL
+    assert judged(RELATIVE, share, slowness=1.3).verdict is GateAnswer.FAIL
+    assert judged(LIMIT, share, price=2 * PRICE).verdict is GateAnswer.FAIL
 
 
 def test_dollars_without_uptime_are_taken_as_they_are() -> None:
     """As `serinus judge` gets them."""
     config = judge.compile_gates(plan(LIMIT))
-    pods = {"canary-0": PodBlock(100.0, 0.0, totals={DOLLARS: 1.0})}
-    block = Block(5.0, 0, 0.05, {"canary": pods, "stable": {"stable-0": PodBlock(900.0, 0.0, totals={DOLLARS: 1.0})}})
+    pods = {"canary-0": ReplicaIncrements(100.0, 0.0, totals={DOLLARS: 1.0})}
+    block = Increments(
+        5.0, 0, 0.05, {"canary": pods, "stable": {"stable-0": ReplicaIncrements(900.0, 0.0, totals={DOLLARS: 1.0})}}
+    )
     state = judge.update(config, judge.begin(config), block)
     [verdict] = judge.read(config, state, stage=0, now=5.0).gates
     assert verdict.canary == 10.0

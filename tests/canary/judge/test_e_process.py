@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from canary.judge import compile_gates, start_weights
-from canary.judge.e_process import Asked, EProcess, EProcessParams, GateCounts, update
+from canary.judge import compile_gates, onset_prior
+from canary.judge.e_process import EProcess, EProcessParams, EvidenceRequest, GateCounts, update
 from tests.canary.judge.worlds import ERRORS_AT_MOST, ERRORS_LIKE_STABLE, plan
 
 RELATIVE = compile_gates(plan(ERRORS_LIKE_STABLE)).tested[0].params
@@ -39,8 +39,8 @@ def _walk(
         x_v = clump * rng.poisson(n_v * canary * drift / clump)
         x1, x2 = clump * rng.poisson([n_c / 2 * stable * drift / clump] * 2)
         block = GateCounts(x_v, n_v, x1 + x2, n_c, x_v, x1 + x2, 1.1, x1=x1, n1=n_c / 2, x2=x2, n2=n_c / 2)
-        spend = start_weights.first(3) if k == 0 else start_weights.between(5.0 * (k - 1), 5.0 * k, 5.0 * blocks)
-        e = update(e, params, block, Asked(5.0 * k, spend, k % 50 == 0))
+        spend = onset_prior.first(3) if k == 0 else onset_prior.between(5.0 * (k - 1), 5.0 * k, 5.0 * blocks)
+        e = update(e, params, block, EvidenceRequest(5.0 * k, spend, k % 50 == 0))
         against.append(e.log_e)
         in_favour.append(e.passing.log_e)
     return e, against, in_favour
@@ -75,8 +75,8 @@ def test_an_arm_of_one_restless_replica_is_seldom_accused_of_being_slower_than_p
             n_v, n_1, n_2 = 50.0, 450.0, 450.0
             x_v, x_1, x_2 = rng.binomial([50, 450, 450], 0.5 * np.exp(wander)).tolist()
             block = GateCounts(x_v, n_v, x_1 + x_2, n_1 + n_2, x_v, x_1 + x_2, 1.02, x1=x_1, n1=n_1, x2=x_2, n2=n_2)
-            spend = start_weights.between(5.0 * (k - 1), 5.0 * k, 1000.0) if k > 0 else start_weights.first(3)
-            e = update(e, RELATIVE, block, Asked(5.0 * k, spend, k % 50 == 0) if k >= 0 else None)
+            spend = onset_prior.between(5.0 * (k - 1), 5.0 * k, 1000.0) if k > 0 else onset_prior.first(3)
+            e = update(e, RELATIVE, block, EvidenceRequest(5.0 * k, spend, k % 50 == 0) if k >= 0 else None)
             most = max(most, e.log_e)
         runs.append(most)
     assert _ever(runs, math.log(20))[0] <= 0.05
@@ -114,7 +114,7 @@ def test_zero_errors_clear_a_limit_with_about_four_over_the_limit_requests() -> 
     e, requests = EProcess(), 0
     while e.passing.log_e < math.log(20):
         requests += 1
-        e = update(e, ABSOLUTE, GateCounts(0, 1, 0, 19), Asked(float(requests), 0.0, opens=False))
+        e = update(e, ABSOLUTE, GateCounts(0, 1, 0, 19), EvidenceRequest(float(requests), 0.0, opens=False))
     assert 60 <= requests <= 90
 
 
@@ -122,7 +122,9 @@ def test_what_speaks_for_the_canary_begins_anew_with_a_stage_and_what_speaks_aga
     assert RELATIVE is not None
     e, _, _ = _walk(RELATIVE, np.random.default_rng(16), canary=0.012, stable=0.01, blocks=60)
     assert e.passing.clear != (1.0,) * 8
-    after = update(e.beginning_stage(), RELATIVE, GateCounts(0, 1, 0, 1, rho=1.1), Asked(301.0, 0.0, opens=False))
+    after = update(
+        e.beginning_stage(), RELATIVE, GateCounts(0, 1, 0, 1, rho=1.1), EvidenceRequest(301.0, 0.0, opens=False)
+    )
     assert after.passing.clear == (1.0,) * 8
     assert after.passing.sums == (0.0, 0.0)
     assert after.against.bet == e.against.bet
@@ -136,7 +138,7 @@ def test_evidence_goes_on_after_a_restart_as_if_nothing_had_happened() -> None:
     assert copy == whole
     assert RELATIVE is not None
     block = GateCounts(3, 50, 9, 950, 3, 9, 1.1, x1=4, n1=475, x2=5, n2=475)
-    asked = Asked(205.0, 0.001, opens=True)
+    asked = EvidenceRequest(205.0, 0.001, opens=True)
     assert update(copy, RELATIVE, block, asked) == update(whole, RELATIVE, block, asked)
 
 
@@ -161,7 +163,7 @@ def test_where_stable_has_no_traffic_the_limit_alone_decides() -> None:
     assert ABSOLUTE is not None
     e = EProcess()
     for k in range(10):
-        e = update(e, ABSOLUTE, GateCounts(90, 1000), Asked(5.0 * k, 0.5 * (k == 0), opens=k == 0))
+        e = update(e, ABSOLUTE, GateCounts(90, 1000), EvidenceRequest(5.0 * k, 0.5 * (k == 0), opens=k == 0))
     assert e.log_e > math.log(100)
 
 
@@ -189,7 +191,7 @@ def test_when_stable_alone_degrades_the_canary_neither_suffers_nor_profits() -> 
     for k in range(30):
         x1, x2 = rng.poisson([375 * 0.1] * 2)
         block = GateCounts(rng.poisson(2.5), 250, x1 + x2, 750, 2, x1 + x2, 1.1, x1=x1, n1=375, x2=x2, n2=375)
-        e = update(e, RELATIVE, block, Asked(450.0 + 5 * k, 0.0, opens=False))
+        e = update(e, RELATIVE, block, EvidenceRequest(450.0 + 5 * k, 0.0, opens=False))
     assert e.log_e <= before + 0.01
     assert e.passing.log_e <= cleared + 1.0
 
@@ -223,7 +225,7 @@ def test_no_block_whatever_gives_infinity_or_nonsense(
         nc, xc = x1 + more_1 + x2 + more_2, x1 + x2
         block = GateCounts(xv, xv + more_v, xc, nc, xv, xc, rho, contrast, weight, information)
         block = block._replace(x1=x1, n1=x1 + more_1, x2=x2, n2=x2 + more_2)
-        e = update(e, params, block, Asked(float(k), 0.1, k % 2 == 0))
+        e = update(e, params, block, EvidenceRequest(float(k), 0.1, k % 2 == 0))
         assert math.isfinite(e.log_e)
         assert math.isfinite(e.passing.log_e)
         json.dumps(TypeAdapter(EProcess).dump_python(e), allow_nan=False)

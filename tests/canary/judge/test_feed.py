@@ -3,7 +3,7 @@
 import math
 
 from canary.judge import compile_gates, feed
-from canary.observation import Counters, PodCounters
+from canary.snapshot import Counters, PodCounters
 from tests.canary.judge.worlds import FAST, plan
 
 OF = compile_gates(plan(FAST))

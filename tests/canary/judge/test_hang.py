@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from canary.judge import JudgeState, hang
-from canary.judge.arms import ArmSums, Sides
+from canary.judge.arm_totals import ArmPair, ArmSums
 from canary.judge.hang import Hang
-from canary.observation import Counters, PodCounters
-from canary.verdict import Answer
+from canary.snapshot import Counters, PodCounters
+from canary.verdict import GateAnswer
 from canary.weights import ARMS
 from tests.canary.judge.test_judge import Court
 from tests.canary.judge.worlds import ERRORS_AT_MOST, plan
@@ -62,7 +62,7 @@ def found_after(canary: Arm, stable: Arm, *, seed: int, seconds: float, scrape: 
     stable.begin(rng, seconds)
     for t in np.arange(scrape, seconds, scrape):
         theirs = stable.sums(t - scrape, t)
-        sides = Sides(canary.sums(t - scrape, t), theirs, (theirs, ArmSums()), [])
+        sides = ArmPair(canary.sums(t - scrape, t), theirs, (theirs, ArmSums()), [])
         found = hang.look(found, sides, float(t), scrape, LEVEL)
         if hang.stops(found):
             return float(t), found
@@ -101,7 +101,7 @@ def test_one_that_hangs_after_an_hour_is_found_nearly_as_soon() -> None:
         stable.begin(rng, 60)
         for second in range(1, 31):
             theirs = stable.sums(second - 1, second)
-            sides = Sides(canary.sums(second - 1, second), theirs, (theirs, ArmSums()), [])
+            sides = ArmPair(canary.sums(second - 1, second), theirs, (theirs, ArmSums()), [])
             hour = hang.look(hour, sides, 3599.0 + second, 1.0, LEVEL)
         assert hang.stops(hour)
         assert hour.plainest.finished == 0
@@ -158,13 +158,13 @@ def test_at_all_of_the_traffic_it_is_held_against_what_was_usual_for_stable() ->
     stable.begin(rng, seconds)
     for t in range(1, 60):
         theirs = stable.sums(t - 1, t)
-        found = hang.look(found, Sides(canary.sums(t - 1, t), theirs, (theirs, ArmSums()), []), t, 1.0, LEVEL)
+        found = hang.look(found, ArmPair(canary.sums(t - 1, t), theirs, (theirs, ArmSums()), []), t, 1.0, LEVEL)
     nothing = ArmSums(1, totals={"begun": 0.0, "ended": 0.0, "cancelled": 0.0}, gauges={"open": [0.0]})
     canary.takes = takes(FOR_EVER)
     canary.begin(rng, seconds)
     stopped = []
     for t in range(1, 60):
-        sides = Sides(canary.sums(t - 1, t), nothing, (nothing, ArmSums()), [])
+        sides = ArmPair(canary.sums(t - 1, t), nothing, (nothing, ArmSums()), [])
         found = hang.look(found, sides, 59.0 + t, 1.0, LEVEL)
         stopped.append(hang.stops(found))
     assert 5 <= stopped.index(True) < 20
@@ -180,7 +180,7 @@ def test_what_is_remembered_stays_small_and_moves_with_the_clock() -> None:
 
 def test_where_nobody_counts_what_is_begun_nothing_is_said() -> None:
     silent = ArmSums(1, 50.0, 0.0, 50.0)
-    assert hang.look(Hang(), Sides(silent, silent, (silent, ArmSums()), []), 1.0, 1.0, LEVEL) == Hang()
+    assert hang.look(Hang(), ArmPair(silent, silent, (silent, ArmSums()), []), 1.0, 1.0, LEVEL) == Hang()
 
 
 def _traffic(at: float, canary_finishes: bool, *, since: float, server: bool = False) -> Counters:
@@ -206,14 +206,14 @@ def test_a_canary_that_hangs_behind_headers_of_200_fails_within_20_s_unless_the_
     for t in range(1, 61):
         court.now = float(t)
         court.look(_traffic(t, t <= 30, since=30.0, server=server))
-        if found is None and court.says() is Answer.FAIL:
+        if found is None and court.says() is GateAnswer.FAIL:
             found = t
     if not unfinished:
         assert found is None
         return
     assert found is not None
     assert found <= 50
-    (verdict,) = [each for each in court.judgement.gates if each.verdict is Answer.FAIL]
+    (verdict,) = [each for each in court.judgement.gates if each.verdict is GateAnswer.FAIL]
     assert (verdict.gate, verdict.spoke) == ("hard stop", "hard stop")
     assert verdict.why.endswith("a hang.")
     assert verdict.harm_began is not None
@@ -229,4 +229,4 @@ def test_nothing_passes_while_nothing_finishes() -> None:
         court.now = float(t)
         court.look(_traffic(t, False, since=0.0))
     assert court.judgement.problem.endswith("finished so far; nothing passes until more do.")
-    assert court.says() is Answer.WAIT
+    assert court.says() is GateAnswer.WAIT

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from canary.judge import hard_stop
-from canary.judge.arms import ArmSums, Sides
+from canary.judge.arm_totals import ArmPair, ArmSums
 from canary.judge.hard_stop import Outage
 from canary.spec.models import HardStop
 
@@ -17,7 +17,7 @@ def _play(*blocks: tuple[float, float, float, float], settings: HardStop = HardS
     for t, (bad, n, bad_stable, n_stable) in enumerate(blocks):
         canary = ArmSums(1, n, bad, n)
         stable = ArmSums(1, n_stable, bad_stable, n_stable) if n_stable else ArmSums()
-        outage = hard_stop.look(settings, outage, Sides(canary, stable, (stable, ArmSums()), []), float(t))
+        outage = hard_stop.look(settings, outage, ArmPair(canary, stable, (stable, ArmSums()), []), float(t))
     return outage
 
 
@@ -100,7 +100,7 @@ def test_it_can_be_switched_off() -> None:
 
 def test_missing_error_counts_are_no_data() -> None:
     silent = ArmSums(1, 50.0, None, 0.0)
-    sides = Sides(silent, silent, (silent, ArmSums()), [])
+    sides = ArmPair(silent, silent, (silent, ArmSums()), [])
     assert hard_stop.look(HardStop(), Outage(), sides, 0.0).canary == (0, 0)
 
 
@@ -110,7 +110,7 @@ def _refusing(canary: float, stable: float, *, of: float = 20.0) -> Outage:
     for t in range(3):
         mine = ArmSums(1, of, 0.0, of, totals={"client_errors": canary, "throttled": 0.0})
         theirs = ArmSums(1, 400.0, 0.0, 400.0, totals={"client_errors": stable / 2, "throttled": stable / 2})
-        sides = Sides(mine, theirs, (theirs, ArmSums()), [])
+        sides = ArmPair(mine, theirs, (theirs, ArmSums()), [])
         outage = hard_stop.look(HardStop(), outage, sides, float(t), refused=True)
     return outage
 
@@ -130,5 +130,5 @@ def test_refusals_are_no_failures_by_the_first_count() -> None:
     stable = ArmSums(1, 400.0, 0.0, 400.0)
     outage = Outage()
     for t in range(3):
-        outage = hard_stop.look(HardStop(), outage, Sides(refused, stable, (stable, ArmSums()), []), float(t))
+        outage = hard_stop.look(HardStop(), outage, ArmPair(refused, stable, (stable, ArmSums()), []), float(t))
     assert not hard_stop.stops(HardStop(), outage)

@@ -8,9 +8,9 @@ from pydantic import TypeAdapter
 
 from canary import judge
 from canary.judge import JudgeState, compile_gates
-from canary.observation import Counters, EvidenceSeen, PodCounters
+from canary.snapshot import Counters, MetricsStatus, PodCounters
 from canary.spec.models import CanarySpec, Gate
-from canary.verdict import Answer, GateVerdict, Judgement
+from canary.verdict import GateAnswer, GateVerdict, Judgement
 from canary.weights import ARMS, Weights
 from tests.canary.judge.worlds import (
     CONVERSION,
@@ -51,7 +51,7 @@ class Court:
     def look(self, counters: Counters | None = None, *, up: bool = True, problem: str = "") -> Judgement:
         """Let the judge see the world as it is, or what is given instead."""
         found = counters or self.world.counters(self.now)
-        evidence = EvidenceSeen(self.now, found, up, problem)
+        evidence = MetricsStatus(self.now, found, up, problem)
         weights = Weights.of_share(self.share)
         analysis = judge.watch(
             self.config,
@@ -65,7 +65,7 @@ class Court:
         self.state, self.judgement = analysis.state, analysis.judgement
         return self.judgement
 
-    def scrapes(self, count: int, *, until: Answer | None = None) -> int:
+    def scrapes(self, count: int, *, until: GateAnswer | None = None) -> int:
         """So many scrapes, or fewer until the judge says this; how many it took."""
         for k in range(count):
             self.world.serve(self.rps * self.scrape, self.share)
@@ -78,7 +78,7 @@ class Court:
         """The machine moves on."""
         self.stage, self.since = stage, self.now
 
-    def says(self) -> Answer:
+    def says(self) -> GateAnswer:
         """The judge's answer at the last look."""
         return self.judgement.answer
 
@@ -95,9 +95,9 @@ def demo(seed: int = 1) -> Court:
 def test_a_healthy_canary_passes_every_stage_of_a_short_demonstration(seed: int) -> None:
     """At 5 % (15 requests a second) within 12 scrapes, at 25 % within 10."""
     court = demo(seed)
-    assert court.scrapes(14, until=Answer.PASS) <= 12
+    assert court.scrapes(14, until=GateAnswer.PASS) <= 12
     court.enter(1)
-    assert court.scrapes(12, until=Answer.PASS) <= 10
+    assert court.scrapes(12, until=GateAnswer.PASS) <= 10
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -108,7 +108,7 @@ def test_absolute_gates_pass_on_about_ninety_clean_requests(seed: int, gate: Gat
     passed = 0.0
     for _ in range(10):
         court.scrapes(1)
-        if court.gate(gate.text).verdict is Answer.PASS:
+        if court.gate(gate.text).verdict is GateAnswer.PASS:
             passed = court.gate(gate.text).samples["canary"]
             break
     assert 60 <= passed <= 110
@@ -122,12 +122,12 @@ def test_harm_at_a_quarter_of_the_traffic_is_found_within_four_scrapes(
 ) -> None:
     """30 % errors, or everything four times as slow, from the stage's beginning; one scrape later in its midst."""
     court = demo(seed)
-    court.scrapes(14, until=Answer.PASS)
+    court.scrapes(14, until=GateAnswer.PASS)
     court.enter(1)
     court.scrapes(healthy)
     began = court.now
     court.world.health["canary"].errors, court.world.health["canary"].latency = errors, latency
-    assert court.scrapes(6, until=Answer.FAIL) <= limit
+    assert court.scrapes(6, until=GateAnswer.FAIL) <= limit
     failed = court.judgement.failed("rollback")
     assert failed[0].spoke == "sequential"
     assert failed[0].harm_began is not None
@@ -139,7 +139,7 @@ def test_a_plain_outage_is_stopped_in_two_scrapes() -> None:
     court.enter(1)
     court.scrapes(3)
     court.world.health["canary"].errors = 0.9
-    assert court.scrapes(5, until=Answer.FAIL) == 2
+    assert court.scrapes(5, until=GateAnswer.FAIL) == 2
     assert court.judgement.failed("rollback")[0].spoke == "hard stop"
     assert "plain outage" in court.judgement.failed("rollback")[0].why
 
@@ -148,7 +148,7 @@ def test_what_has_failed_stays_failed() -> None:
     court = demo()
     court.enter(1)
     court.world.health["canary"].errors = 0.3
-    court.scrapes(12, until=Answer.FAIL)
+    court.scrapes(12, until=GateAnswer.FAIL)
     before = court.judgement.failed("rollback")
     court.world.health["canary"].errors = 0.0
     court.scrapes(20)
@@ -198,10 +198,10 @@ def test_the_memory_stays_small_and_does_not_grow() -> None:
 
 def test_no_stage_passes_on_the_evidence_of_the_one_before() -> None:
     court = demo()
-    court.scrapes(14, until=Answer.PASS)
+    court.scrapes(14, until=GateAnswer.PASS)
     court.enter(1)
-    assert court.look().answer is Answer.WAIT
-    assert judge.read(court.config, court.state, stage=1, now=court.now).answer is Answer.WAIT
+    assert court.look().answer is GateAnswer.WAIT
+    assert judge.read(court.config, court.state, stage=1, now=court.now).answer is GateAnswer.WAIT
 
 
 def test_the_share_that_was_served_is_counted_from_the_beginning_of_the_stage_on() -> None:
@@ -220,10 +220,10 @@ def test_while_weights_are_not_in_force_harm_counts_and_nothing_passes() -> None
     court = demo()
     court.since = None
     court.scrapes(30)
-    assert court.says() is Answer.WAIT
+    assert court.says() is GateAnswer.WAIT
     court.world.health["canary"].errors = 0.9
-    court.scrapes(12, until=Answer.FAIL)
-    assert court.says() is Answer.FAIL
+    court.scrapes(12, until=GateAnswer.FAIL)
+    assert court.says() is GateAnswer.FAIL
 
 
 def test_at_all_traffic_only_limits_are_judged_and_the_hard_stop_stays_armed() -> None:
@@ -233,9 +233,9 @@ def test_at_all_traffic_only_limits_are_judged_and_the_hard_stop_stays_armed() -
     court.enter(2)
     court.scrapes(5)
     assert [gate.gate for gate in court.judgement.gates] == [ERRORS_AT_MOST.text, FAST.text]
-    assert court.says() is Answer.PASS
+    assert court.says() is GateAnswer.PASS
     court.world.health["canary"].errors = 0.9
-    assert court.scrapes(4, until=Answer.FAIL) == 2
+    assert court.scrapes(4, until=GateAnswer.FAIL) == 2
 
 
 @pytest.mark.parametrize("gates", [DEMO, (ERRORS_LIKE_STABLE,)])
@@ -246,7 +246,7 @@ def test_when_both_arms_suffer_nobody_is_rolled_back_and_nobody_passes(gates: tu
     for arm in ARMS:
         court.world.health[arm].errors = 0.2
     court.scrapes(15)
-    assert court.says() is Answer.WAIT
+    assert court.says() is GateAnswer.WAIT
     assert "stable's own history" in court.judgement.problem
 
 
@@ -256,14 +256,14 @@ def test_when_stable_alone_degrades_the_canary_is_not_punished() -> None:
     court.scrapes(30)
     court.world.health["stable"].errors = 0.1
     court.scrapes(30)
-    assert court.says() is Answer.WAIT, "nor does it profit"
+    assert court.says() is GateAnswer.WAIT, "nor does it profit"
     assert not court.judgement.problem
 
 
 def test_before_any_sample_a_wait_says_how_many_are_needed() -> None:
     court = demo()
     verdict = court.gate(ERRORS_AT_MOST.text)
-    assert verdict.verdict is Answer.WAIT
+    assert verdict.verdict is GateAnswer.WAIT
     assert "no data from the canary" in verdict.why
     assert "about 78 canary requests" in verdict.why
 
@@ -274,10 +274,10 @@ def test_with_little_traffic_it_waits_and_says_how_long() -> None:
     court.enter(1)
     court.scrapes(4)
     verdict = court.gate(ERRORS_AT_MOST.text)
-    assert verdict.verdict is Answer.WAIT
+    assert verdict.verdict is GateAnswer.WAIT
     assert verdict.eta is not None
     assert 20 < verdict.eta < 120
-    assert court.scrapes(60, until=Answer.PASS) < 40
+    assert court.scrapes(60, until=GateAnswer.PASS) < 40
 
 
 def test_what_few_users_say_takes_as_long_as_it_is_said_to_take() -> None:
@@ -286,20 +286,20 @@ def test_what_few_users_say_takes_as_long_as_it_is_said_to_take() -> None:
     court = Court(plan(enough, shares=(0.5, 1.0)), World(rated=0.02), scrape=5.0)
     court.scrapes(8)
     verdict = court.gate(enough.text)
-    assert verdict.verdict is Answer.WAIT
+    assert verdict.verdict is GateAnswer.WAIT
     assert "more canary samples, about" in verdict.why
     assert verdict.eta is not None
-    took = 5.0 * court.scrapes(400, until=Answer.PASS)
+    took = 5.0 * court.scrapes(400, until=GateAnswer.PASS)
     assert verdict.eta / 3 < took < verdict.eta * 3
 
 
 def test_silence_is_neither_pass_nor_fail_and_says_for_how_long() -> None:
     court = demo()
-    court.scrapes(14, until=Answer.PASS)
+    court.scrapes(14, until=GateAnswer.PASS)
     silent = court.world.counters(court.now)
     court.now += 60
     judgement = court.look(silent, up=False, problem="connection refused")
-    assert judgement.answer is Answer.WAIT
+    assert judgement.answer is GateAnswer.WAIT
     assert "nothing new for 1 min (connection refused)" in judgement.gates[0].why
 
 
@@ -310,8 +310,8 @@ def test_numbers_that_are_none_are_no_data() -> None:
         court.now += 5
         pods = {arm: dict.fromkeys(court.world.totals[arm], _nan()) for arm in ARMS}
         court.look(Counters(court.now, pods))
-    assert court.says() is Answer.WAIT
-    assert all(gate.verdict is Answer.WAIT for gate in court.judgement.gates)
+    assert court.says() is GateAnswer.WAIT
+    assert all(gate.verdict is GateAnswer.WAIT for gate in court.judgement.gates)
 
 
 def _nan() -> PodCounters:
@@ -331,7 +331,7 @@ def test_an_older_answer_is_ignored_and_a_clock_set_back_is_followed() -> None:
     court.look()
     assert court.state.previous is not None
     assert court.state.previous.at == court.now
-    assert court.scrapes(16, until=Answer.PASS) < 16
+    assert court.scrapes(16, until=GateAnswer.PASS) < 16
 
 
 def test_a_counter_reset_is_not_a_burst_of_errors_or_of_anything() -> None:
@@ -341,7 +341,7 @@ def test_a_counter_reset_is_not_a_burst_of_errors_or_of_anything() -> None:
     for totals in court.world.totals["canary"].values():
         totals[:] = 0
     court.scrapes(5)
-    assert court.says() is Answer.PASS
+    assert court.says() is GateAnswer.PASS
 
 
 def test_traffic_that_is_not_split_as_asked_pauses_the_rollout() -> None:
@@ -386,13 +386,13 @@ def test_a_slow_start_is_forgiven_within_the_warm_up() -> None:
         court.look(young(court.world.counters(court.now)))
         if k == 18:
             court.world.health["canary"].latency = 0.05
-        assert court.says() is not Answer.FAIL
-    assert court.says() is Answer.PASS
+        assert court.says() is not GateAnswer.FAIL
+    assert court.says() is GateAnswer.PASS
 
 
 def test_a_kpi_that_drops_is_found_and_one_that_holds_is_passed() -> None:
     drop = Gate(text="conversion drop <= 5%", metric="kpi/conversion", comparison="drift", limit=0.05, better="higher")
-    for conversion, expected in ((0.12, Answer.FAIL), (0.22, Answer.PASS)):
+    for conversion, expected in ((0.12, GateAnswer.FAIL), (0.22, GateAnswer.PASS)):
         court = Court(plan(drop, shares=(0.5, 1.0)), World(), scrape=5.0)
         court.world.health["canary"].conversion = conversion
         assert court.scrapes(150, until=expected) < 150
@@ -404,7 +404,7 @@ def test_a_gate_that_pauses_fails_without_rolling_back() -> None:
     court.enter(1)
     court.world.health["canary"].errors = 0.3
     court.scrapes(20)
-    assert court.says() is Answer.WAIT
+    assert court.says() is GateAnswer.WAIT
     assert court.judgement.failed("pause")
 
 
@@ -413,10 +413,10 @@ def test_a_gate_may_ask_for_samples_before_it_speaks() -> None:
     court.enter(1)
     court.world.health["canary"].errors = 0.3
     court.scrapes(4)
-    assert court.says() is Answer.WAIT
+    assert court.says() is GateAnswer.WAIT
     assert "more canary requests before this gate may speak" in court.gate(ERRORS_AT_MOST.text).why
     court.scrapes(4)
-    assert court.says() is Answer.FAIL
+    assert court.says() is GateAnswer.FAIL
 
 
 def test_a_state_made_for_other_gates_is_begun_anew() -> None:
@@ -428,7 +428,7 @@ def test_a_state_made_for_other_gates_is_begun_anew() -> None:
         court.state,
         stage=0,
         weights=Weights.of_share(0.05),
-        evidence=EvidenceSeen(court.now),
+        evidence=MetricsStatus(court.now),
         now=court.now,
         stage_since=court.since,
     )

@@ -6,7 +6,7 @@ import pytest
 from canary.judge import begin, compile_gates, read, update
 from canary.judge.noise import CLEARING, REPLICAS, SINGLE, AATest
 from canary.spec.models import Gate
-from canary.verdict import Answer
+from canary.verdict import GateAnswer
 from tests.canary.judge.worlds import ERRORS_AT_MOST, IN_POINTS, block, plan
 
 AS_FAST = 3.0
@@ -107,7 +107,7 @@ def test_noise_that_is_really_high_is_learnt_whatever_single_blocks_may_teach() 
     assert noise.at(120.0) == pytest.approx(16, rel=0.3)
 
 
-def _decided_after(gate: Gate, outage: float, seconds: int, canary: float, answer: Answer, seed: int) -> int:
+def _decided_after(gate: Gate, outage: float, seconds: int, canary: float, answer: GateAnswer, seed: int) -> int:
     """Scrapes of a second until this answer; stable, one replica, fails for its first seconds, then hardly ever."""
     rng = np.random.default_rng(seed)
     config = compile_gates(plan(gate, shares=(0.25, 1.0), hold=3600.0))
@@ -127,12 +127,12 @@ def _decided_after(gate: Gate, outage: float, seconds: int, canary: float, answe
 
 
 @pytest.mark.parametrize(
-    ("canary", "answer"), [(0.0, Answer.PASS), (0.15, Answer.FAIL)], ids=["a-good-canary", "a-bad-canary"]
+    ("canary", "answer"), [(0.0, GateAnswer.PASS), (0.15, GateAnswer.FAIL)], ids=["a-good-canary", "a-bad-canary"]
 )
 @pytest.mark.parametrize("gate", [ERRORS_AT_MOST, IN_POINTS], ids=["absolute", "relative"])
 @pytest.mark.parametrize(("outage", "seconds"), [(0.5, 10), (0.5, 9), (1.0, 5)])
 def test_a_stable_variant_that_fails_for_its_first_seconds_delays_no_decision_much(
-    gate: Gate, outage: float, seconds: int, canary: float, answer: Answer
+    gate: Gate, outage: float, seconds: int, canary: float, answer: GateAnswer
 ) -> None:
     undisturbed = [_decided_after(gate, 0.0, seconds, canary, answer, seed) for seed in range(3)]
     disturbed = [_decided_after(gate, outage, seconds, canary, answer, seed) for seed in range(3)]

@@ -7,11 +7,19 @@ import pytest
 from pydantic import TypeAdapter
 
 from canary import judge
-from canary.judge import Block, JudgeConfig, JudgeState, PodBlock, compile_gates, segments, values
+from canary.judge import (
+    Increments,
+    JudgeConfig,
+    JudgeState,
+    ReplicaIncrements,
+    compile_gates,
+    label_cardinality,
+    segments,
+)
 from canary.judge.feed import difference, remember
-from canary.observation import Counters, PodCounters
+from canary.snapshot import Counters, PodCounters
 from canary.spec.models import Gate
-from canary.verdict import Answer, GateVerdict
+from canary.verdict import GateAnswer, GateVerdict
 from canary.weights import ARMS, Arm
 from tests.canary.judge.worlds import plan, remembered
 
@@ -30,26 +38,26 @@ EVEN: Rates = dict.fromkeys(("acme", "bolt", "crux"), (400.0, 0.02, 0.02))
 ONE_HURT: Rates = EVEN | {"bolt": (400.0, 0.02, 0.10)}
 
 
-def _block(rng: np.random.Generator, t: float, rates: Rates, *, label: str = "tenant") -> Block:
+def _block(rng: np.random.Generator, t: float, rates: Rates, *, label: str = "tenant") -> Increments:
     """A block of one canary and two stable replicas, in all and by tenant. Before 0 the canary has nothing."""
     share = SHARE if t >= 0 else 0.0
-    by_value: dict[str, dict[Arm, dict[str, PodBlock]]] = {}
+    by_value: dict[str, dict[Arm, dict[str, ReplicaIncrements]]] = {}
     for name, (requests, stable, canary) in rates.items():
-        arms: dict[Arm, dict[str, PodBlock]] = {"stable": {}, "canary": {}}
+        arms: dict[Arm, dict[str, ReplicaIncrements]] = {"stable": {}, "canary": {}}
         for pod in ("s-0", "s-1"):
             n = rng.poisson(requests * (1 - share) / 2)
-            arms["stable"][pod] = PodBlock(float(n), float(rng.binomial(n, stable)))
+            arms["stable"][pod] = ReplicaIncrements(float(n), float(rng.binomial(n, stable)))
         if share:
             n = rng.poisson(requests * share)
-            arms["canary"]["c-0"] = PodBlock(float(n), float(rng.binomial(n, canary)))
+            arms["canary"]["c-0"] = ReplicaIncrements(float(n), float(rng.binomial(n, canary)))
         by_value[name] = arms
-    together: dict[Arm, dict[str, PodBlock]] = {arm: {} for arm in ARMS}
+    together: dict[Arm, dict[str, ReplicaIncrements]] = {arm: {} for arm in ARMS}
     for arms in by_value.values():
         for arm, pods in arms.items():
             for pod, block in pods.items():
                 mine = together[arm].get(pod)
                 together[arm][pod] = block if mine is None else mine.plus(block)
-    return Block(t, 0, share, together, {}, {label: by_value} if label else {})
+    return Increments(t, 0, share, together, {}, {label: by_value} if label else {})
 
 
 def _run(config: JudgeConfig, seed: int, rates: Rates, *, until: float = 1000.0, label: str = "tenant") -> JudgeState:
@@ -68,7 +76,7 @@ def _gate(config: JudgeConfig, state: JudgeState) -> GateVerdict:
 def test_harm_to_one_tenant_is_found_and_the_tenant_named() -> None:
     config = compile_gates(plan(BY_TENANT, shares=(SHARE, 1.0)))
     verdict = _gate(config, _run(config, 1, ONE_HURT, until=300.0))
-    assert verdict.verdict is Answer.FAIL
+    assert verdict.verdict is GateAnswer.FAIL
     assert "error rate of tenant bolt" in verdict.why
     assert "wait too" not in verdict.why
     assert verdict.canary == pytest.approx(0.10, abs=0.03)
@@ -80,10 +88,10 @@ def test_harm_to_a_small_tenant_is_found_sooner_than_in_all_traffic_together() -
     rates = big | {"small": (130.0, 0.05, 0.25)}
     config = compile_gates(plan(BY_TENANT, shares=(SHARE, 1.0)))
     verdict = _gate(config, _run(config, 2, rates, until=400.0))
-    assert verdict.verdict is Answer.FAIL
+    assert verdict.verdict is GateAnswer.FAIL
     assert "tenant small" in verdict.why
     unlabelled = _gate(config, _run(config, 2, rates, until=400.0, label=""))
-    assert unlabelled.verdict is not Answer.FAIL
+    assert unlabelled.verdict is not GateAnswer.FAIL
     assert "of all together, not by tenant" in unlabelled.why
 
 
@@ -91,10 +99,10 @@ def test_a_gate_passes_only_when_every_segment_passes() -> None:
     """All together passes long before each tenant does."""
     config = compile_gates(plan(BY_TENANT, shares=(SHARE, 1.0)))
     early, late = _gate(config, _run(config, 3, EVEN, until=450.0)), _gate(config, _run(config, 3, EVEN, until=4000.0))
-    assert early.verdict is Answer.WAIT
+    assert early.verdict is GateAnswer.WAIT
     assert "of tenant" in early.why
     assert early.samples["canary"] < 450 / 5 * 400 * SHARE * 1.2, "the samples are those of the segment it waits for"
-    assert late.verdict is Answer.PASS
+    assert late.verdict is GateAnswer.PASS
     assert "each of 3 values of tenant pass" in late.why
 
 
@@ -102,7 +110,9 @@ def test_healthy_segments_are_seldom_convicted_however_many_there_are() -> None:
     """Forty rollouts of twelve tenants whose errors are rare; at 5 % at most two are expected to be rolled back."""
     config = compile_gates(plan(BY_TENANT, shares=(SHARE, 1.0), falseRollback=0.05))
     rates: Rates = {f"t{i}": (120.0, 0.02, 0.02) for i in range(12)}
-    convicted = sum(_gate(config, _run(config, 100 + k, rates, until=300.0)).verdict is Answer.FAIL for k in range(40))
+    convicted = sum(
+        _gate(config, _run(config, 100 + k, rates, until=300.0)).verdict is GateAnswer.FAIL for k in range(40)
+    )
     assert convicted <= 4
 
 
@@ -134,8 +144,8 @@ def test_rare_tenants_and_latecomers_are_judged_together_as_the_others() -> None
         late: Rates = {"latecomer": (100.0, 0.02, 0.02)} if t > 50 else {}
         state = judge.update(config, state, _block(rng, t, rare | late))
     parts = remembered(state).labels["tenant"].parts
-    assert sorted(parts) == ["acme", "bolt", "crux", values.OTHER]
-    assert parts[values.OTHER].totals.arms.canary.requests > 100 * SHARE * 20
+    assert sorted(parts) == ["acme", "bolt", "crux", label_cardinality.OTHER]
+    assert parts[label_cardinality.OTHER].totals.arms.canary.requests > 100 * SHARE * 20
 
 
 def test_at_most_sixteen_are_judged_by_themselves_so_that_memory_stays_small() -> None:
@@ -150,7 +160,7 @@ def test_a_stage_begins_anew_for_segments_that_are_silent_at_its_first_block() -
     state, rng = _run(config, 9, EVEN, until=2000.0), np.random.default_rng(10)
     only_acme = {"acme": EVEN["acme"]}
     block = _block(rng, 2000.0, only_acme)
-    state = judge.update(config, state, Block(block.t, 1, 0.5, block.arms, {}, block.segments))
+    state = judge.update(config, state, Increments(block.t, 1, 0.5, block.arms, {}, block.segments))
     bolt = remembered(state).labels["tenant"].parts["bolt"]
     assert bolt.totals.arms.canary.requests == 0
     assert bolt.gates[BY_TENANT.text].passing.log_e == 0

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from canary.judge import standstill
-from canary.judge.arms import ArmSums, Sides
+from canary.judge.arm_totals import ArmPair, ArmSums
 from canary.judge.standstill import Standstill
 
 Told = tuple[float, float] | None
@@ -23,7 +23,7 @@ def _after(*scrapes: tuple[Told, Told], every: float = 1.0, weight: float = 0.25
     found, stopped = Standstill(), []
     for number, (canary, stable) in enumerate(scrapes, 1):
         theirs = _arm(stable)
-        sides = Sides(_arm(canary, **totals), theirs, (theirs, ArmSums()), [])
+        sides = ArmPair(_arm(canary, **totals), theirs, (theirs, ArmSums()), [])
         found = standstill.look(found, sides, number * every, every, weight)
         stopped.append(standstill.stops(found))
     return stopped

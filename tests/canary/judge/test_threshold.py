@@ -5,9 +5,9 @@ import math
 import pytest
 
 from canary import judge
-from canary.judge import Block, PodBlock, compile_gates
+from canary.judge import Increments, ReplicaIncrements, compile_gates
 from canary.spec.models import Gate
-from canary.verdict import Answer, GateVerdict
+from canary.verdict import GateAnswer, GateVerdict
 from tests.canary.judge.worlds import ERRORS_AT_MOST, FAST, plan
 
 COUNTED = ERRORS_AT_MOST.model_copy(update={"test": "threshold", "failures": 2})
@@ -23,7 +23,7 @@ QUERY = Gate(
 )
 
 
-def _play(gate: Gate, *blocks: Block) -> list[GateVerdict]:
+def _play(gate: Gate, *blocks: Increments) -> list[GateVerdict]:
     """The gate's verdict after each block."""
     config = compile_gates(plan(gate, hardStop={"enabled": False}))
     state, said = judge.begin(config), []
@@ -33,33 +33,33 @@ def _play(gate: Gate, *blocks: Block) -> list[GateVerdict]:
     return said
 
 
-def _errors(t: float, errors: float) -> Block:
-    arms = {"canary": {"c": PodBlock(100.0, errors)}, "stable": {"s": PodBlock(900.0, 0.0)}}
-    return Block(t, 0, 0.1, arms)  # type: ignore[arg-type]  # literal arm names
+def _errors(t: float, errors: float) -> Increments:
+    arms = {"canary": {"c": ReplicaIncrements(100.0, errors)}, "stable": {"s": ReplicaIncrements(900.0, 0.0)}}
+    return Increments(t, 0, 0.1, arms)  # type: ignore[arg-type]  # literal arm names
 
 
-def _gauge(t: float, *values: float) -> Block:
-    pods = {f"c-{i}": PodBlock(50.0, 0.0, gauges={"kv_cache_usage": value}) for i, value in enumerate(values)}
-    return Block(t, 0, 0.1, {"canary": pods})
+def _gauge(t: float, *values: float) -> Increments:
+    pods = {f"c-{i}": ReplicaIncrements(50.0, 0.0, gauges={"kv_cache_usage": value}) for i, value in enumerate(values)}
+    return Increments(t, 0, 0.1, {"canary": pods})
 
 
-def _reading(t: float, canary: float | None, stable: float | None) -> Block:
+def _reading(t: float, canary: float | None, stable: float | None) -> Increments:
     both = {"canary": canary, "stable": stable}
     answers = {arm: value for arm, value in both.items() if value is not None}
-    return Block(t, 0, 0.1, {"canary": {"c": PodBlock(50.0, 0.0)}}, {QUERY.text: answers})  # type: ignore[dict-item]  # literal arm names
+    return Increments(t, 0, 0.1, {"canary": {"c": ReplicaIncrements(50.0, 0.0)}}, {QUERY.text: answers})  # type: ignore[dict-item]  # literal arm names
 
 
 def test_one_reading_more_than_is_forgiven_decides() -> None:
     """Two failures are forgiven, wherever they lie; the third decides and is dated by the first."""
     said = _play(COUNTED, *[_errors(t, bad) for t, bad in enumerate((0, 9, 0, 9, 0, 9, 0), start=1)])
     assert [verdict.verdict for verdict in said] == [
-        Answer.PASS,
-        Answer.WAIT,
-        Answer.PASS,
-        Answer.WAIT,
-        Answer.PASS,
-        Answer.FAIL,
-        Answer.FAIL,
+        GateAnswer.PASS,
+        GateAnswer.WAIT,
+        GateAnswer.PASS,
+        GateAnswer.WAIT,
+        GateAnswer.PASS,
+        GateAnswer.FAIL,
+        GateAnswer.FAIL,
     ]
     assert said[-1].spoke == "threshold"
     assert said[-1].harm_began == 2
@@ -71,11 +71,11 @@ def test_a_window_is_read_once_it_is_full() -> None:
     gate = COUNTED.model_copy(update={"window": 10.0, "failures": 0})
     said = _play(gate, *[_errors(t, bad) for t, bad in ((5, 2), (10, 1), (15, 3), (20, 8), (25, 9))])
     assert [verdict.verdict for verdict in said] == [
-        Answer.WAIT,
-        Answer.WAIT,
-        Answer.PASS,
-        Answer.PASS,
-        Answer.FAIL,
+        GateAnswer.WAIT,
+        GateAnswer.WAIT,
+        GateAnswer.PASS,
+        GateAnswer.PASS,
+        GateAnswer.FAIL,
     ]
     assert said[2].canary == pytest.approx(0.02)
     assert said[4].canary == pytest.approx(0.085)
@@ -85,19 +85,19 @@ def test_a_window_is_read_once_it_is_full() -> None:
 def test_latency_is_read_as_a_quantile() -> None:
     gate = FAST.model_copy(update={"test": "threshold"})
 
-    def block(t: float, slow: float) -> Block:
+    def block(t: float, slow: float) -> Increments:
         histogram = {0.1: 80 - slow, 0.25: 100 - slow, 1.0: 100.0, math.inf: 100.0}
-        return Block(t, 0, 0.1, {"canary": {"c": PodBlock(100.0, 0.0, {"latency": histogram})}})
+        return Increments(t, 0, 0.1, {"canary": {"c": ReplicaIncrements(100.0, 0.0, {"latency": histogram})}})
 
     said = _play(gate, block(1, 0), block(2, 20))
-    assert [verdict.verdict for verdict in said] == [Answer.PASS, Answer.FAIL]
+    assert [verdict.verdict for verdict in said] == [GateAnswer.PASS, GateAnswer.FAIL]
     assert said[1].canary is not None
     assert said[1].canary > 0.25
 
 
 def test_of_momentary_values_the_worst_replica_counts() -> None:
     said = _play(CACHE, _gauge(1, 0.5, 0.6), _gauge(2, 0.5, 0.95))
-    assert [verdict.verdict for verdict in said] == [Answer.PASS, Answer.FAIL]
+    assert [verdict.verdict for verdict in said] == [GateAnswer.PASS, GateAnswer.FAIL]
     assert said[1].canary == 0.95
     assert "95 % on the canary, limit 90 %" in said[1].why
 
@@ -110,18 +110,18 @@ def test_a_query_waits_for_a_whole_window_and_for_both_arms() -> None:
         _reading(30, 0.2, 0.2),
         _reading(55, 0.1, 0.2),
     )
-    assert [verdict.verdict for verdict in said] == [Answer.WAIT, Answer.WAIT, Answer.PASS, Answer.FAIL]
+    assert [verdict.verdict for verdict in said] == [GateAnswer.WAIT, GateAnswer.WAIT, GateAnswer.PASS, GateAnswer.FAIL]
     assert said[-1].limit == pytest.approx(0.19)
 
 
 def test_samples_asked_for_come_before_any_reading_counts() -> None:
     gate = COUNTED.model_copy(update={"failures": 0, "min_samples": 250})
     said = _play(gate, *[_errors(t, 9) for t in (1, 2, 3)])
-    assert [verdict.verdict for verdict in said] == [Answer.WAIT, Answer.WAIT, Answer.FAIL]
+    assert [verdict.verdict for verdict in said] == [GateAnswer.WAIT, GateAnswer.WAIT, GateAnswer.FAIL]
 
 
 def test_throughput_is_requests_a_second() -> None:
     gate = Gate(text="throughput >= 15", metric="throughput", comparison="min", limit=15.0, better="higher")
     said = _play(gate, _errors(1, 0), _errors(6, 0), _errors(16, 0))
     assert said[1].canary == 20.0
-    assert [verdict.verdict for verdict in said[1:]] == [Answer.PASS, Answer.FAIL]
+    assert [verdict.verdict for verdict in said[1:]] == [GateAnswer.PASS, GateAnswer.FAIL]

@@ -6,11 +6,11 @@ from hypothesis import strategies as st
 
 from canary import judge
 from canary.alert_facts import shown
-from canary.judge import Block, PodBlock, bounds
+from canary.judge import Increments, ReplicaIncrements, bounds
 from canary.judge.config import JudgeConfig
 from canary.judge.state import JudgeState
 from canary.spec.models import Gate
-from canary.verdict import Answer, GateVerdict
+from canary.verdict import GateAnswer, GateVerdict
 from canary.weights import ARMS
 from tests.canary.judge.worlds import ERRORS_AT_MOST, FAST, plan, remembered
 
@@ -22,15 +22,17 @@ def court(*gates: Gate) -> tuple[JudgeConfig, JudgeState]:
     return config, judge.begin(config)
 
 
-def pods(n: float, errors: float, latency: tuple[float, ...] | None = None) -> PodBlock:
+def pods(n: float, errors: float, latency: tuple[float, ...] | None = None) -> ReplicaIncrements:
     """One replica's increments; `latency`: cumulative counts up to each of `EDGES`."""
     histograms = {} if latency is None else {"latency": dict(zip((*EDGES, float("inf")), (*latency, n), strict=True))}
-    return PodBlock(n, errors, histograms)
+    return ReplicaIncrements(n, errors, histograms)
 
 
-def after(config: JudgeConfig, state: JudgeState, times: range, canary: PodBlock, stable: PodBlock) -> JudgeState:
+def after(
+    config: JudgeConfig, state: JudgeState, times: range, canary: ReplicaIncrements, stable: ReplicaIncrements
+) -> JudgeState:
     for t in times:
-        block = Block(float(t), 0, 0.25, {"canary": {"canary-0": canary}, "stable": {"stable-0": stable}})
+        block = Increments(float(t), 0, 0.25, {"canary": {"canary-0": canary}, "stable": {"stable-0": stable}})
         state = judge.update(config, state, block)
     return state
 
@@ -44,7 +46,7 @@ def test_a_conviction_shows_the_time_of_the_harm_and_not_the_average_of_the_stag
     config, state = court(ERRORS_AT_MOST)
     state = after(config, state, range(300), pods(20, 0), pods(60, 0))
     t = 300
-    while verdict(config, state, t).verdict is not Answer.FAIL:
+    while verdict(config, state, t).verdict is not GateAnswer.FAIL:
         state = after(config, state, range(t, t + 1), pods(20, 6), pods(60, 0))
         t += 1
         assert t < 400
@@ -64,7 +66,7 @@ def test_a_quantile_that_was_over_the_limit_only_while_the_harm_lasted_is_said_t
     config, state = court(slow)
     state = after(config, state, range(300), pods(20, 0, (20, 20, 20)), pods(60, 0, (60, 60, 60)))
     t = 300
-    while verdict(config, state, t).verdict is not Answer.FAIL:
+    while verdict(config, state, t).verdict is not GateAnswer.FAIL:
         state = after(config, state, range(t, t + 1), pods(20, 0, (10, 10, 20)), pods(60, 0, (60, 60, 60)))
         t += 1
         assert t < 400
@@ -119,7 +121,7 @@ def test_no_time_is_foretold_while_the_canary_gets_no_requests() -> None:
 def test_a_pass_stays_until_nothing_is_left_of_the_case_for_it() -> None:
     config, state = court(ERRORS_AT_MOST)
     t = 0
-    while verdict(config, state, t).verdict is not Answer.PASS:
+    while verdict(config, state, t).verdict is not GateAnswer.PASS:
         state = after(config, state, range(t, t + 1), pods(10, 0), pods(30, 0))
         t += 1
         assert t < 200
@@ -127,13 +129,13 @@ def test_a_pass_stays_until_nothing_is_left_of_the_case_for_it() -> None:
     # One error takes some of the case away again, as it did every few seconds.
     state = after(config, state, range(t, t + 1), pods(10, 1), pods(30, 0))
     assert 0 < remembered(state).everything.gates[ERRORS_AT_MOST.text].passing.log_e < min(passed, config.passes_at)
-    assert verdict(config, state, t).verdict is Answer.PASS
+    assert verdict(config, state, t).verdict is GateAnswer.PASS
     bad = 0
-    while verdict(config, state, t).verdict is Answer.PASS:
+    while verdict(config, state, t).verdict is GateAnswer.PASS:
         state = after(config, state, range(t + 1, t + 2), pods(10, 1), pods(30, 0))
         t, bad = t + 1, bad + 1
         assert bad < 100
-    assert verdict(config, state, t).verdict in {Answer.WAIT, Answer.FAIL}
+    assert verdict(config, state, t).verdict in {GateAnswer.WAIT, GateAnswer.FAIL}
     assert ERRORS_AT_MOST.text not in remembered(state).stage.shown
 
 
@@ -142,7 +144,7 @@ def test_a_pass_of_one_stage_is_none_in_the_next() -> None:
     state = after(config, state, range(60), pods(10, 0), pods(30, 0))
     assert remembered(state).stage.shown == (ERRORS_AT_MOST.text,)
     arms = {arm: {f"{arm}-0": pods(10, 0)} for arm in ARMS}
-    state = judge.update(config, state, Block(60.0, 1, 0.5, arms))
+    state = judge.update(config, state, Increments(60.0, 1, 0.5, arms))
     assert remembered(state).stage.shown == ()
 
 

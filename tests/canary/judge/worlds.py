@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from pydantic import TypeAdapter
 
-from canary.judge import Block, JudgeState, PodBlock
-from canary.judge.state import Memory
-from canary.observation import Counters, PodCounters
+from canary.judge import Increments, JudgeState, ReplicaIncrements
+from canary.judge.state import JudgeMemory
+from canary.snapshot import Counters, PodCounters
 from canary.spec.models import CanarySpec, Gate, JudgeSettings, ModelRef, Stage, Variant
 from canary.weights import ARMS, Arm
 
@@ -62,7 +62,7 @@ def plan(*gates: Gate, shares: Sequence[float] = (0.05, 0.25, 1.0), hold: float 
     )
 
 
-def remembered(state: JudgeState) -> Memory:
+def remembered(state: JudgeState) -> JudgeMemory:
     """What a judge that has begun remembers."""
     assert state.memory is not None
     return state.memory
@@ -70,7 +70,7 @@ def remembered(state: JudgeState) -> Memory:
 
 def plainly(state: JudgeState) -> dict[str, Any]:
     """The same as a store keeps it."""
-    return dict(TypeAdapter(Memory).dump_python(remembered(state)))
+    return dict(TypeAdapter(JudgeMemory).dump_python(remembered(state)))
 
 
 @dataclass
@@ -139,11 +139,11 @@ def block(
     *stable: tuple[float, float],
     stage: int = 0,
     weight: float = 0.25,
-) -> Block:
+) -> Increments:
     """A block of requests and errors: one canary replica (None: no data) and any number of stable ones."""
-    arms: dict[Arm, dict[str, PodBlock]] = {}
+    arms: dict[Arm, dict[str, ReplicaIncrements]] = {}
     if canary is not None:
-        arms["canary"] = {"c-0": PodBlock(*canary)}
+        arms["canary"] = {"c-0": ReplicaIncrements(*canary)}
     if stable:
-        arms["stable"] = {f"s-{i}": PodBlock(*each) for i, each in enumerate(stable)}
-    return Block(t, stage, weight, arms)
+        arms["stable"] = {f"s-{i}": ReplicaIncrements(*each) for i, each in enumerate(stable)}
+    return Increments(t, stage, weight, arms)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from canary.spec.counters import LONGEST, counter
-from canary.spec.units import Unreadable
+from canary.spec.units import UnreadableNumber
 
 NAMES = st.from_regex(r"[a-z_:][a-z0-9_:]{0,20}", fullmatch=True).filter(lambda name: not name.endswith("_bucket"))
 LABELS = st.from_regex(r"[a-z_][a-z0-9_]{0,10}", fullmatch=True)
@@ -27,7 +27,7 @@ def test_nothing_that_is_more_than_a_selector_is_taken(
     name: str, matchers: list[tuple[str, str, str]], more: str
 ) -> None:
     """It is put into a larger query, whose meaning it must not change."""
-    with pytest.raises(Unreadable):
+    with pytest.raises(UnreadableNumber):
         counter(f"{name}{{{','.join(map(''.join, matchers))}}}{more}")
 
 
@@ -52,7 +52,7 @@ def test_a_selector_names_its_metric(text: str) -> None:
     ],
 )
 def test_everything_else_is_refused_with_what_to_write(text: str, words: str) -> None:
-    with pytest.raises(Unreadable, match=words):
+    with pytest.raises(UnreadableNumber, match=words):
         counter(text)
 
 

@@ -7,29 +7,29 @@ from typing import Any
 import jsonschema
 import pytest
 
-from canary.observation import EvidenceSeen, RouteSeen, Seen, VariantSeen
 from canary.rollout import Event, Phase, Reason, Rollout
+from canary.snapshot import MetricsStatus, RouteStatus, Snapshot, VariantStatus
 from canary.spec.crd_status import STATUS
-from canary.verdict import Answer, GateVerdict
+from canary.verdict import GateAnswer, GateVerdict
 from canary.weights import Weights
-from controlplane.operator.status import Entry, Facts, status_of
+from controlplane.operator.status import StatusInputs, StatusUpdate, status_of
 from tests.canary.spec.test_crd import closed
 
 NOW = 1_790_000_000.0
 STRICT = jsonschema.Draft202012Validator(closed(STATUS))
 VERDICT = GateVerdict(
-    "latency p95 <= 200ms", Answer.WAIT, "too few", 0.1, None, 0.2, 1.5, {"canary": 20.0, "stable": 9}
+    "latency p95 <= 200ms", GateAnswer.WAIT, "too few", 0.1, None, 0.2, 1.5, {"canary": 20.0, "stable": 9}
 )
 EVENT = Event(
     "a/1/1", NOW, 1.0, "a", "9f", "weights", Phase.SHIFTING, 1, 0.25, Reason.STAGE_PASSED, "moved", {"x": 1}, seq=1
 )
 ROLLOUT = Rollout("a", "9f2c", 1, NOW)
-FACTS = Facts(3, 2, stages=4, slots=({"variant": "bf16", "since": "2026-11-21T09:00:05Z"}, {"variant": ""}))
+FACTS = StatusInputs(3, 2, stages=4, slots=({"variant": "bf16", "since": "2026-11-21T09:00:05Z"}, {"variant": ""}))
 
 
-def status(rollout: Rollout, facts: Facts = FACTS) -> dict[str, Any]:
+def status(rollout: Rollout, facts: StatusInputs = FACTS) -> dict[str, Any]:
     """The status as the server gets it."""
-    made: dict[str, Any] = json.loads(json.dumps(status_of(Entry(rollout, "plan", 7, facts), {}, NOW)))
+    made: dict[str, Any] = json.loads(json.dumps(status_of(StatusUpdate(rollout, "plan", 7, facts), {}, NOW)))
     return made
 
 
@@ -40,7 +40,7 @@ def test_a_status_of_every_phase_is_let_through_whole(phase: Phase) -> None:
         phase=phase,
         message="x" * 5000,
         weights=Weights(250_000),
-        verdicts=(VERDICT, replace(VERDICT, verdict=Answer.FAIL, canary=float("inf"))) * 40,
+        verdicts=(VERDICT, replace(VERDICT, verdict=GateAnswer.FAIL, canary=float("inf"))) * 40,
         history=(EVENT,) * 60,
         harm_began=NOW,
         decided=NOW,
@@ -52,12 +52,12 @@ def test_a_status_of_every_phase_is_let_through_whole(phase: Phase) -> None:
 
 
 def test_the_first_status_and_one_with_faults_are_let_through() -> None:
-    STRICT.validate(status(ROLLOUT, Facts()))
-    STRICT.validate(status(ROLLOUT, Facts(faults=("spec.stages: one", "spec.gates: two"))))
+    STRICT.validate(status(ROLLOUT, StatusInputs()))
+    STRICT.validate(status(ROLLOUT, StatusInputs(faults=("spec.stages: one", "spec.gates: two"))))
 
 
 def test_what_the_world_looked_like_is_let_through() -> None:
-    seen = Seen(VariantSeen(NOW), VariantSeen(NOW), RouteSeen(NOW, Weights(50_000)), EvidenceSeen(NOW))
+    seen = Snapshot(VariantStatus(NOW), VariantStatus(NOW), RouteStatus(NOW, Weights(50_000)), MetricsStatus(NOW))
     made = status(ROLLOUT, replace(FACTS, seen=seen))
     assert made["weightSeen"] == "5 %"
     STRICT.validate(made)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from canary.spec.criterion import criterion
-from canary.spec.units import Unreadable
+from canary.spec.units import UnreadableNumber
 
 
 def test_a_margin_is_in_points_and_follows_the_metrics_direction() -> None:
@@ -27,7 +27,7 @@ def test_a_margin_is_in_points_and_follows_the_metrics_direction() -> None:
     ],
 )
 def test_a_margin_that_means_nothing_is_refused(line: str, sentence: str) -> None:
-    with pytest.raises(Unreadable, match=sentence):
+    with pytest.raises(UnreadableNumber, match=sentence):
         criterion(line)
 
 

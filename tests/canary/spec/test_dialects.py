@@ -8,7 +8,7 @@ from canary.errors import Fault, SpecError
 from canary.spec import Source, parse, parse_document
 from canary.spec.dialects import slug, split
 from canary.spec.models import ModelCanary
-from canary.spec.units import Unreadable
+from canary.spec.units import UnreadableNumber
 
 VARIANTS = """\
 model: my-org/llama3-70b-instruct-v2
@@ -154,7 +154,7 @@ def test_a_full_form_takes_nothing_from_settings() -> None:
     ],
 )
 def test_a_split_that_could_be_meant_otherwise_is_refused(written: str, words: str) -> None:
-    with pytest.raises(Unreadable) as refused:
+    with pytest.raises(UnreadableNumber) as refused:
         split(written)
     assert words in str(refused.value)
     [fault] = faults(VARIANTS.replace("95/5", written))

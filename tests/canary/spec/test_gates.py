@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from canary.spec import metrics, units
 from canary.spec.criterion import criterion
 from canary.spec.gates import Gate, GateMapping, gate, unit_of_values
-from canary.spec.units import Unreadable
+from canary.spec.units import UnreadableNumber
 
 
 def meaning(written: Gate) -> dict[str, Any]:
@@ -97,7 +97,7 @@ def test_two_ways_to_ask_the_same_have_the_same_text(line: str, text: str) -> No
     ],
 )
 def test_a_line_that_makes_no_sense_is_refused(line: str, words: str) -> None:
-    with pytest.raises(Unreadable) as refused:
+    with pytest.raises(UnreadableNumber) as refused:
         gate(line)
     assert words in str(refused.value)
 
@@ -213,7 +213,7 @@ def test_a_mapping_tells_what_its_owner_left_to_the_plan() -> None:
     ],
 )
 def test_a_mapping_that_makes_no_sense_is_refused_at_its_key(said: dict[str, Any], key: str, words: str) -> None:
-    with pytest.raises(Unreadable) as refused:
+    with pytest.raises(UnreadableNumber) as refused:
         gate(GateMapping.model_validate(said))
     assert refused.value.key == key
     assert words in str(refused.value)
@@ -268,5 +268,5 @@ def test_a_criterion_has_a_value_or_stable(line: str, text: str, limit: float | 
     "line", ["hallucination_rate >= 3%", "first_turn_resolution <= 70%", "first_turn_resolution >= 70"]
 )
 def test_a_criterion_that_makes_no_sense_is_refused(line: str) -> None:
-    with pytest.raises(Unreadable):
+    with pytest.raises(UnreadableNumber):
         criterion(line)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from canary.spec.grammar import Line, Word, read_criterion, read_line
-from canary.spec.units import Unreadable
+from canary.spec.units import UnreadableNumber
 
 
 def test_a_line_is_taken_apart_with_the_place_of_each_word() -> None:
@@ -58,7 +58,7 @@ def test_operators_have_one_form_whatever_was_typed(text: str, operator: str, va
     ],
 )
 def test_the_first_word_that_does_not_fit_is_named(text: str, offset: int, words: str) -> None:
-    with pytest.raises(Unreadable) as refused:
+    with pytest.raises(UnreadableNumber) as refused:
         read_line(text)
     assert refused.value.offset == offset
     assert words in str(refused.value)
@@ -69,14 +69,14 @@ def test_a_criterion_compares_with_a_value_or_with_stable() -> None:
     assert read_criterion("f1 >= stable").value.text == "stable"
     line = read_criterion("f1 not worse than stable by 2pp")
     assert (line.operator, line.value.text) == ("not worse", "2pp")
-    with pytest.raises(Unreadable, match="expected <=, >= or not worse than stable by"):
+    with pytest.raises(UnreadableNumber, match="expected <=, >= or not worse than stable by"):
         read_criterion("f1 rise <= 3%")
-    with pytest.raises(Unreadable, match="its own line"):
+    with pytest.raises(UnreadableNumber, match="its own line"):
         read_criterion("f1 >= stable by 3%")
 
 
 def test_an_endless_line_is_refused_unread() -> None:
-    with pytest.raises(Unreadable, match="one short line"):
+    with pytest.raises(UnreadableNumber, match="one short line"):
         read_line("latency <= " + "9" * 10_000)
 
 
@@ -93,6 +93,6 @@ def _refused_at(read: Callable[[str], Line], text: str) -> int | None:
     """The place of the refusal, None for a line."""
     try:
         read(text)
-    except Unreadable as refused:
+    except UnreadableNumber as refused:
         return refused.offset
     return None

@@ -2,7 +2,7 @@
 
 import math
 
-from canary.observation import PodCounters
+from canary.snapshot import PodCounters
 from canary.spec.labels import labels_of
 from canary.spec.models import Gate
 from canary.spec.samples import Sample, by_labels, pods, segments

@@ -3,7 +3,7 @@
 import pytest
 
 from canary.spec import metrics
-from canary.spec.units import Unreadable
+from canary.spec.units import UnreadableNumber
 
 
 def test_the_metrics_of_the_product_are_there() -> None:
@@ -53,23 +53,23 @@ def test_a_figure_of_ones_own_has_a_prefix_and_no_direction() -> None:
     ],
 )
 def test_an_unknown_metric_is_answered_with_the_nearest_one(written: str, meant: str) -> None:
-    with pytest.raises(Unreadable, match=f'unknown metric "{written}", did you mean "{meant}"'):
+    with pytest.raises(UnreadableNumber, match=f'unknown metric "{written}", did you mean "{meant}"'):
         metrics.find(written)
 
 
 def test_a_name_near_nothing_is_answered_with_all_names() -> None:
-    with pytest.raises(Unreadable, match=r"known are latency, error_rate, .* kpi/<name>"):
+    with pytest.raises(UnreadableNumber, match=r"known are latency, error_rate, .* kpi/<name>"):
         metrics.find("zzzzzz")
 
 
 @pytest.mark.parametrize("name", ["kpi/", "kpi/Conversion Rate", "kpi/../x", "kpi/" + "x" * 80])
 def test_a_figure_with_an_unusable_name_is_refused(name: str) -> None:
-    with pytest.raises(Unreadable, match="named like kpi/conversion"):
+    with pytest.raises(UnreadableNumber, match="named like kpi/conversion"):
         metrics.find(name)
 
 
 def test_a_very_long_unknown_name_is_answered_quickly_and_shortly() -> None:
     """The nearest name is sought for the beginning only, and the message stays readable."""
-    with pytest.raises(Unreadable) as refused:
+    with pytest.raises(UnreadableNumber) as refused:
         metrics.find("x" * 100_000)
     assert len(str(refused.value)) < 500

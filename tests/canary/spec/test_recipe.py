@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from canary.observation import PodCounters
+from canary.snapshot import PodCounters
 from canary.spec.recipe import Recipe, SeriesId
 from canary.spec.samples import Sample, pods
 from canary.spec.sources import PROFILES

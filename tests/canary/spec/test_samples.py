@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from canary.observation import PodCounters
+from canary.snapshot import PodCounters
 from canary.spec.recipe import MOST_BUCKETS, NATIVE
 from canary.spec.samples import Sample, by_envoy_cluster, by_gateway_slot, by_labels, pods, segments, unrouted
 from canary.spec.source import quoted

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from canary.spec import units
 from canary.spec.source import Plain
-from canary.spec.units import Chance, Count, Positive, Seconds, Share, Switch, Text, Unreadable
+from canary.spec.units import Chance, Count, Positive, Seconds, Share, Switch, Text, UnreadableNumber
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_human_units_and_native_numbers_are_read(
 def test_what_could_mean_something_else_is_refused_with_an_example(
     read: Callable[[object], object], written: object, words: str
 ) -> None:
-    with pytest.raises(Unreadable) as refused:
+    with pytest.raises(UnreadableNumber) as refused:
         read(written)
     assert words in str(refused.value)
 
@@ -165,7 +165,7 @@ def test_values_are_shown_as_people_write_them(value: float, unit: units.Unit, s
 def test_any_text_is_a_value_or_a_refusal(text: str) -> None:
     """No other error ever comes out of a field."""
     for read in (units.share, units.seconds, units.dollars, units.number, units.whole, units.switch, units.text):
-        with suppress(Unreadable):
+        with suppress(UnreadableNumber):
             assert read(text) is not None
 
 

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import NamedTuple, Self
 from urllib.parse import parse_qs, urlsplit
 
-from canary.observation import PodCounters
+from canary.snapshot import PodCounters
 
 Query = Mapping[str, list[str]]
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 import pytest
 
 from canary import judge
-from canary.observation import Counters, EvidenceSeen, PodCounters
+from canary.snapshot import Counters, MetricsStatus, PodCounters
 from canary.spec import parse
 from canary.spec.models import CanarySpec, Variant
-from canary.verdict import Answer
+from canary.verdict import GateAnswer
 from canary.weights import Arm, Weights
 from controlplane.adapters.cost_source import CostedSource, dollars_an_hour, rates_of
 from testing.memory_metrics import MemoryMetrics
@@ -145,26 +145,26 @@ spec:
 """
 
 
-async def judged(gate: str, *, stable: float, canary: float) -> Answer:
+async def judged(gate: str, *, stable: float, canary: float) -> GateAnswer:
     """The judge's last word on a gate when replicas answer 10 requests of so many tokens in all a second."""
     spec: CanarySpec = parse(PLAN.replace("GATE", gate), "canary.yml").spec
     world = World(rates=dict(rates_of(spec)))
     speeds: dict[Arm, float] = {"stable": stable, "canary": canary}
     config = judge.compile_gates(spec)
-    state, answer = judge.begin(config), Answer.WAIT
+    state, answer = judge.begin(config), GateAnswer.WAIT
     for second in range(600):
         world.now = 1_000.0 + second
         for arm, tokens in speeds.items():
             totals = {"generation_tokens": second * tokens}
             world.memory.put(arm, f"{arm}-0", PodCounters(second * 10.0, 0.0, totals=totals, started_at=990.0))
-        evidence = EvidenceSeen(world.now, await world.source.read())
+        evidence = MetricsStatus(world.now, await world.source.read())
         weights = Weights.of_share(0.5)
         analysis = judge.watch(
             config, state, stage=0, weights=weights, evidence=evidence, now=world.now, stage_since=1_000.0
         )
         state = analysis.state
-        answer = next((each.verdict for each in analysis.judgement.gates if each.gate == gate), Answer.WAIT)
-        if answer is not Answer.WAIT:
+        answer = next((each.verdict for each in analysis.judgement.gates if each.gate == gate), GateAnswer.WAIT)
+        if answer is not GateAnswer.WAIT:
             break
     return answer
 
@@ -174,13 +174,13 @@ async def judged(gate: str, *, stable: float, canary: float) -> Answer:
     [
         # 1.80 dollars an hour are 0.0005 a second, half of it for each arm's half of the requests: with 5000 tokens a
         # second 0.05 a million, with 500 half a dollar.
-        ("cost_per_1m_tokens <= $0.40", 5_000, Answer.PASS),
-        ("cost_per_1m_tokens <= $0.40", 500, Answer.FAIL),
+        ("cost_per_1m_tokens <= $0.40", 5_000, GateAnswer.PASS),
+        ("cost_per_1m_tokens <= $0.40", 500, GateAnswer.FAIL),
         # With 20 requests a second in all 0.025 a thousand.
-        ("cost_per_1k_requests <= $0.03", 500, Answer.PASS),
-        ("cost_per_1k_requests <= $0.02", 500, Answer.FAIL),
+        ("cost_per_1k_requests <= $0.03", 500, GateAnswer.PASS),
+        ("cost_per_1k_requests <= $0.02", 500, GateAnswer.FAIL),
     ],
 )
-async def test_a_gate_on_money_is_judged(gate: str, tokens: float, answer: Answer) -> None:
+async def test_a_gate_on_money_is_judged(gate: str, tokens: float, answer: GateAnswer) -> None:
     """The judge's ratio of totals, on totals that this source adds."""
     assert await judged(gate, stable=5_000, canary=tokens) is answer

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from canary.errors import BadInput, WorldError
+from canary.errors import BadInput, ExternalError
 from canary.spec.models import Sticky
 from canary.weights import ALL_CANARY, ALL_STABLE, ARMS, Arm, Weights
 from controlplane import private_files
@@ -295,7 +295,7 @@ async def test_a_canary_loses_its_traffic_on_a_full_disk_and_weights_rise_again_
             full.setattr(private_files, "_write", _no_room)
             await router.set_weights(ALL_STABLE)
             assert (await router.seen()).weights == ALL_STABLE
-            with pytest.raises(WorldError, match="No space left on device"):
+            with pytest.raises(ExternalError, match="No space left on device"):
                 await router.set_weights(Weights(500_000))
             assert (await router.seen()).weights == ALL_STABLE
         await router.set_weights(Weights(500_000))
@@ -313,7 +313,7 @@ async def test_a_silent_envoy_is_an_error_that_says_what_happens_next(
         await router.set_endpoints(both, both)
         os.kill(router.pid, signal.SIGKILL)
         monkeypatch.setattr(router, "_patience_s", 0.1)
-        with pytest.raises(WorldError, match=r"not in force after 0.1 s: .*Envoy takes them as soon as it can"):
+        with pytest.raises(ExternalError, match=r"not in force after 0.1 s: .*Envoy takes them as soon as it can"):
             await router.set_weights(Weights(50_000))
         seen = await router.seen()
         assert seen.weights is None
@@ -330,7 +330,7 @@ async def test_r5_routes_that_envoy_refuses_change_nothing(
         before = routed(folder)
         with monkeypatch.context() as patch:
             patch.setattr(envoy_config, "spread", lambda *_: {"canary-9": 1})
-            with pytest.raises(WorldError, match=r"Envoy refused the new routes .*canary-9"):
+            with pytest.raises(ExternalError, match=r"Envoy refused the new routes .*canary-9"):
                 await router.set_weights(Weights(500_000))
         assert (await router.seen()).weights == Weights(250_000)
         assert routed(folder) == before
@@ -386,7 +386,7 @@ async def test_envoy_s_own_numbers_tell_the_arms_apart(folder: Path, both: Endpo
 async def test_a_port_in_use_is_said_before_anything_starts(folder: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as somebody:
         port = somebody.getsockname()[1]
-        with pytest.raises(WorldError, match=rf"port {port} on 127.0.0.1 is used by another program"):
+        with pytest.raises(ExternalError, match=rf"port {port} on 127.0.0.1 is used by another program"):
             async with envoy(folder, listen=f"127.0.0.1:{port}"):
                 pass
     assert not (folder / "envoy.json").exists()

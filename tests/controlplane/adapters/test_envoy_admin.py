@@ -12,7 +12,7 @@ from stat import S_IMODE
 import psutil
 import pytest
 
-from canary.errors import WorldError
+from canary.errors import ExternalError
 from canary.weights import ALL_STABLE, Arm
 from controlplane.adapters.envoy import EnvoyRouter
 from controlplane.adapters.envoy_process import EnvoyProcess
@@ -170,7 +170,7 @@ async def counted(source: PrometheusSource) -> float:
     """Requests to stable that Prometheus knows of."""
     try:
         return (await source.read()).arms["stable"]["stable-0"].requests or 0.0
-    except (WorldError, KeyError):  # its first scrape is still to come
+    except (ExternalError, KeyError):  # its first scrape is still to come
         return 0.0
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from canary.errors import WorldError
+from canary.errors import ExternalError
 from controlplane.adapters import envoy_config
 from controlplane.adapters.envoy_config import FINE_BOUNDS_MS
 from controlplane.adapters.envoy_process import CLUSTERS_FILE, ROUTES_FILE, EnvoyProcess, find_envoy
@@ -44,13 +44,13 @@ def test_without_the_wheel_an_envoy_on_the_path_will_do(without_the_wheel: Path)
 
 
 def test_without_any_envoy_the_error_names_the_command_that_installs_it(without_the_wheel: Path) -> None:
-    with pytest.raises(WorldError, match=r"pip install 'serinus\[local\]'"):
+    with pytest.raises(ExternalError, match=r"pip install 'serinus\[local\]'"):
         find_envoy()
 
 
 def test_another_package_of_the_same_name_is_no_envoy(without_the_wheel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib, "import_module", types.ModuleType)
-    with pytest.raises(WorldError, match="Envoy is not installed"):
+    with pytest.raises(ExternalError, match="Envoy is not installed"):
         find_envoy()
 
 
@@ -58,7 +58,7 @@ def test_another_package_of_the_same_name_is_no_envoy(without_the_wheel: Path, m
 async def test_an_envoy_that_ends_at_once_is_quoted(without_the_wheel: Path, tmp_path: Path) -> None:
     script(without_the_wheel / "envoy", "echo 'no such flag' >&2; exit 3")
     process = EnvoyProcess(tmp_path, print)
-    with pytest.raises(WorldError, match="Envoy did not start: exit status 3: no such flag"):
+    with pytest.raises(ExternalError, match="Envoy did not start: exit status 3: no such flag"):
         await process.adopt_or_start("127.0.0.1:0", [])
     await process.let_go()
 

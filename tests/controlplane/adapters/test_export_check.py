@@ -2,7 +2,7 @@
 
 import pytest
 
-from canary.observation import Counters, PodCounters
+from canary.snapshot import Counters, PodCounters
 from canary.spec.gates import gate
 from canary.weights import Arm
 from controlplane.adapters.export_check import ExportCheckSource, made_of

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from canary.observation import PodCounters
+from canary.snapshot import PodCounters
 from canary.spec.samples import Sample, pods
 from canary.spec.sources import PROFILES, wire_names
 from controlplane.adapters import exposition

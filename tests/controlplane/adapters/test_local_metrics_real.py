@@ -12,7 +12,7 @@ import pytest
 from controlplane.adapters.envoy_config import addresses_in
 from controlplane.adapters.prometheus_server import MISSING, find_prometheus
 from controlplane.private_files import read_json
-from controlplane.sample.load import Load
+from controlplane.sample.load import SampleLoad
 from tests.controlplane.real import LeftBehind, running, write_plan
 
 pytestmark = pytest.mark.real
@@ -33,7 +33,7 @@ async def test_a_canary_that_fails_one_tenant_is_rolled_back_and_the_tenant_name
             stop = asyncio.Event()
             async with asyncio.TaskGroup() as users:
                 for seed, tenant in enumerate(TENANTS):
-                    load = Load(host, int(port), rate=60, tenant=tenant, chance=random.Random(seed))
+                    load = SampleLoad(host, int(port), rate=60, tenant=tenant, chance=random.Random(seed))
                     users.create_task(load.run(stop))
                 await run.until(event="phase", phase="Analyzing")
                 await _fail(state, "bolt")
@@ -63,7 +63,7 @@ async def test_s14_a_canary_cannot_hide_its_outage_behind_its_own_page(tmp_path:
             host, port = (await run.address()).rsplit(":", 1)
             stop = asyncio.Event()
             async with asyncio.TaskGroup() as users:
-                users.create_task(Load(host, int(port), rate=40, chance=random.Random(1)).run(stop))
+                users.create_task(SampleLoad(host, int(port), rate=40, chance=random.Random(1)).run(stop))
                 await run.until(event="end")
                 stop.set()
             assert await run.end() == 1

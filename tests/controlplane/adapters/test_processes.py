@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from canary.observation import VariantSeen
+from canary.snapshot import VariantStatus
 from canary.spec.models import ReadinessProbe, Variant
 from canary.weights import Arm
 from controlplane.adapters.process_child import Child, end
@@ -53,14 +53,16 @@ def server(*options: str, name: str = "v1", replicas: int = 1) -> Variant:
     return Variant(name=name, command=command, replicas=replicas, ready=PATIENT)
 
 
-async def until_seen(condition: Callable[[VariantSeen], bool], of: ProcessPlatform, arm: Arm = "stable") -> VariantSeen:
+async def until_seen(
+    condition: Callable[[VariantStatus], bool], of: ProcessPlatform, arm: Arm = "stable"
+) -> VariantStatus:
     async with asyncio.timeout(PATIENCE_S):
         while not condition(seen := (await of.seen())[arm]):  # noqa: ASYNC110 - readiness comes from other processes
             await asyncio.sleep(0.01)
         return seen
 
 
-def ready(seen: VariantSeen) -> bool:
+def ready(seen: VariantStatus) -> bool:
     return seen.ready == seen.wanted > 0
 
 

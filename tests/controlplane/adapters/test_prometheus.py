@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from canary.errors import Unavailable, WorldError
+from canary.errors import ExternalError, Unavailable
 from canary.spec.models import Gate
 from controlplane.adapters.bounded_http import BoundedHttp
 from controlplane.adapters.prometheus import PrometheusSource
@@ -158,7 +158,7 @@ async def test_r4_an_answer_of_no_use_is_said_and_is_not_an_outage(
     server: PageServer, source: PrometheusSource, status: int, body: str, what: str
 ) -> None:
     server.put(QUERY, body, status=status)
-    with pytest.raises(WorldError, match=what) as caught:
+    with pytest.raises(ExternalError, match=what) as caught:
         await source.read()
     assert not isinstance(caught.value, Unavailable)
     assert "\n" not in str(caught.value)

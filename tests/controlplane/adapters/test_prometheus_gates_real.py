@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from canary import judge
-from canary.errors import WorldError
-from canary.observation import Counters, EvidenceSeen
+from canary.errors import ExternalError
+from canary.snapshot import Counters, MetricsStatus
 from canary.spec.counters import counter
 from canary.spec.models import Gate
-from canary.verdict import Answer
+from canary.verdict import GateAnswer
 from canary.weights import Arm, Weights
 from controlplane.adapters.prometheus import PrometheusSource
 from controlplane.adapters.prometheus_api import PrometheusApi
@@ -113,7 +113,7 @@ async def test_a_real_prometheus_gives_each_series_of_a_gates_counters(bench: Be
     found: list[Counters] = []
     async with asyncio.timeout(10 * PATIENCE_S):
         while len(found) < SCRAPES:
-            with contextlib.suppress(WorldError):
+            with contextlib.suppress(ExternalError):
                 counters = await bench.source.read()
                 if counters.counted and (not found or counters.counted != found[-1].counted):
                     found.append(counters)
@@ -125,7 +125,7 @@ async def test_a_real_prometheus_gives_each_series_of_a_gates_counters(bench: Be
     state = judge.begin(config)
     for number, counters in enumerate(found):
         # As if a minute had passed between two of these scrapes.
-        seen = EvidenceSeen(60.0 * number, replace(counters, at=60.0 * number))
+        seen = MetricsStatus(60.0 * number, replace(counters, at=60.0 * number))
         answer = judge.watch(
             config, state, stage=0, weights=Weights.of_share(0.5), evidence=seen, now=seen.at, stage_since=0.0
         )
@@ -136,4 +136,4 @@ async def test_a_real_prometheus_gives_each_series_of_a_gates_counters(bench: Be
         orders, sessions = arm.kpis[GATE.text]
         assert orders / sessions == pytest.approx(share, rel=0.1)
         assert 400 * SCRAPES < sessions < 4 * 400 * SCRAPES
-    assert judge.read(config, state, stage=0, now=60.0 * len(found)).answer is Answer.FAIL
+    assert judge.read(config, state, stage=0, now=60.0 * len(found)).answer is GateAnswer.FAIL

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from canary.errors import WorldError
+from canary.errors import ExternalError
 from controlplane.adapters import prometheus_history
 from controlplane.adapters.prometheus_api import PrometheusApi
 from controlplane.adapters.prometheus_history import Past, past, readings
@@ -137,7 +137,7 @@ async def test_a_past_that_is_not_whole_is_none(server: Remembering) -> None:
 
     async with Partial() as partial:
         partial.points = [(REQUESTS, [(10.0, 1.0)])]
-        with pytest.raises(WorldError, match="may not be whole"):
+        with pytest.raises(ExternalError, match="may not be whole"):
             await _past(partial, 9.0, 12.0)
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from canary.errors import WorldError
+from canary.catch_up import catch_up
+from canary.errors import ExternalError
 from canary.judge import compile_gates
-from canary.observation import Counters, PodCounters
-from canary.rebuild import rebuilt
+from canary.snapshot import Counters, PodCounters
 from controlplane.adapters.prometheus import PrometheusSource
 from controlplane.adapters.prometheus_api import PrometheusApi
 from controlplane.adapters.prometheus_local import LocalPrometheus
@@ -17,7 +17,7 @@ from controlplane.adapters.prometheus_server import MISSING, PrometheusServer, f
 from controlplane.adapters.system_clock import SystemClock
 from controlplane.ports import MetricHistory
 from tests.canary.judge.worlds import plainly
-from tests.canary.test_rebuild import SPEC, analyzing, same, watched
+from tests.canary.test_catch_up import SPEC, analyzing, same, watched
 from tests.controlplane.adapters.pages import PageServer, envoy_lines
 from tests.controlplane.adapters.waiting import PATIENCE_S
 
@@ -72,7 +72,7 @@ async def _live(source: LocalPrometheus, count: int) -> list[Counters]:
         while len(found) < count:
             try:
                 counters = await source.read()
-            except WorldError:
+            except ExternalError:
                 await asyncio.sleep(0.1)
                 continue
             if source._newest == counters.at and (not found or counters.at > found[-1].at):
@@ -94,7 +94,7 @@ async def test_the_past_is_what_was_read_live_and_the_judge_knows_as_much(source
         assert by_time.get(counters.at) == counters or made_up_for
     uninterrupted = watched(SPEC, analyzing(), told)
     saved = watched(SPEC, analyzing(), told[:6])
-    back = rebuilt(compile_gates(SPEC), saved, await source.between(told[5].at, told[-1].at, most=1000))
+    back = catch_up(compile_gates(SPEC), saved, await source.between(told[5].at, told[-1].at, most=1000))
     same(plainly(uninterrupted.judge), plainly(back.judge))
     few = await source.between(live[0].at, live[-1].at, most=5)
     assert 4 <= len(few) <= 6

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from canary.errors import Unavailable
-from canary.observation import Counters
+from canary.snapshot import Counters
 from controlplane.adapters import prometheus_local
 from controlplane.adapters.prometheus import PrometheusSource
 from controlplane.adapters.prometheus_api import PrometheusApi

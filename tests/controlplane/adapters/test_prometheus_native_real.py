@@ -12,12 +12,12 @@ import pytest
 from pydantic_core import to_json
 
 from canary import judge
-from canary.errors import WorldError
+from canary.errors import ExternalError
 from canary.judge import compile_gates
-from canary.observation import Counters, EvidenceSeen
+from canary.snapshot import Counters, MetricsStatus
 from canary.spec import native
 from canary.spec.models import Gate
-from canary.verdict import Answer
+from canary.verdict import GateAnswer
 from canary.weights import ARMS, Weights
 from controlplane.adapters.process_ports import free_port
 from controlplane.adapters.prometheus import PROXY_JOB, REPLICAS_JOB, PrometheusSource
@@ -128,7 +128,7 @@ async def _scrapes(source: PrometheusSource) -> AsyncIterator[Counters]:
     last = -math.inf
     async with asyncio.timeout(120):
         while True:
-            with contextlib.suppress(WorldError):
+            with contextlib.suppress(ExternalError):
                 counters = await source.read()
                 if len(counters.arms) == 2 and counters.at > last:
                     last = counters.at
@@ -171,9 +171,9 @@ async def test_a_slow_canary_fails_by_its_native_histogram_against_a_limit_and_a
     source: PrometheusSource,
 ) -> None:
     configs = [compile_gates(plan(gate, shares=(0.5, 1.0), hold=600.0)) for gate in (TTFT, LIKE_STABLE)]
-    states, answers = [judge.begin(config) for config in configs], [Answer.WAIT, Answer.WAIT]
+    states, answers = [judge.begin(config) for config in configs], [GateAnswer.WAIT, GateAnswer.WAIT]
     async for counters in _scrapes(source):
-        evidence = EvidenceSeen(counters.at, counters)
+        evidence = MetricsStatus(counters.at, counters)
         for number, config in enumerate(configs):
             analysis = judge.watch(
                 config,
@@ -186,5 +186,5 @@ async def test_a_slow_canary_fails_by_its_native_histogram_against_a_limit_and_a
             )
             states[number], judgement = analysis.state, analysis.judgement
             answers[number] = judgement.gates[0].verdict
-        if answers == [Answer.FAIL, Answer.FAIL]:
+        if answers == [GateAnswer.FAIL, GateAnswer.FAIL]:
             return

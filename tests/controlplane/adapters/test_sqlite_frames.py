@@ -8,19 +8,19 @@ import pytest
 
 from canary.errors import Conflict, Unavailable
 from canary.frame import Begun, Frame, Looked, Restated
-from canary.observation import Counters, EvidenceSeen, PodCounters, RouteSeen, Seen, VariantSeen
+from canary.snapshot import Counters, MetricsStatus, PodCounters, RouteStatus, Snapshot, VariantStatus
 from canary.weights import ALL_STABLE
 from controlplane.adapters import sqlite_frames
 from controlplane.adapters.sqlite_store import SqliteStore
 from tests.canary.rollouts import a_rollout
 
-READY = VariantSeen(1.0, 1, 1)
+READY = VariantStatus(1.0, 1, 1)
 
 
 def looked(at: float) -> Looked:
     pod = PodCounters(at, 0, {"latency": {0.1: at, float("inf"): at}})
     counters = Counters(at, {"stable": {"s-0": pod}})
-    return Looked(at, Seen(READY, READY, RouteSeen(1.0, ALL_STABLE), EvidenceSeen(at, counters)))
+    return Looked(at, Snapshot(READY, READY, RouteStatus(1.0, ALL_STABLE), MetricsStatus(at, counters)))
 
 
 def begun(attempt: int = 1) -> Begun:

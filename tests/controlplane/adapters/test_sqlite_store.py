@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from canary.errors import BadInput, Conflict, Unavailable
-from canary.observation import OperatorRequest
+from canary.snapshot import OperatorRequest
 from controlplane.adapters.sqlite_schema import APPLICATION_ID, LATEST, MIGRATIONS
 from controlplane.adapters.sqlite_store import SqliteStore
 from tests.canary.rollouts import a_rollout, an_event

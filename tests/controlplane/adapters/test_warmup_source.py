@@ -4,7 +4,7 @@ import itertools
 import math
 
 from canary.judge.feed import difference
-from canary.observation import Counters, PodCounters
+from canary.snapshot import Counters, PodCounters
 from canary.weights import Arm
 from controlplane.adapters.warmup_source import WarmupSource
 from testing.memory_metrics import MemoryMetrics

@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from canary.alert import Alert, over
+from canary.alert import AlertNotice, over
 from canary.alert_facts import Fact
 from canary.spec.alerts import SecretRef
 from controlplane.alerts.secrets import Missing
@@ -14,7 +14,7 @@ REFERENCE = SecretRef(secret="channel", key="url")
 HOSTILE = "<!channel> <https://evil.example|click> **bold** [x](https://evil.example) `code` & <script>\"'</script>"
 """What a variant's name or a server's last words may be made of."""
 
-ROLLED_BACK = Alert(
+ROLLED_BACK = AlertNotice(
     id="support-llm/3/20/rolledBack",
     key="support-llm/3/rolledBack",
     number=20,
@@ -45,7 +45,7 @@ BLIND = replace(
 SEES_AGAIN = replace(over(BLIND, BLIND.at + 60, "The metric source is back."), id="support-llm/3/9/blind", number=9)
 
 
-def hostile(alert: Alert = ROLLED_BACK) -> Alert:
+def hostile(alert: AlertNotice = ROLLED_BACK) -> AlertNotice:
     """An alert whose texts try to be obeyed."""
     return replace(alert, sentence=HOSTILE, facts=(Fact("Canary", HOSTILE),), commands=(HOSTILE,))
 

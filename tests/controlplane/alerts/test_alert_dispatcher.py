@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from canary.alert import Alert, Commands, Story
+from canary.alert import AlertNotice, AlertState, Commands
 from canary.alert import hear as whole
 from canary.errors import BadInput, Unavailable
 from canary.rollout import Event, Phase, Reason
@@ -342,7 +342,7 @@ async def test_an_event_that_no_alert_can_be_made_of_stops_nothing(
 ) -> None:
     """A bug in the wording must not end the rollout that it words."""
 
-    def hear(story: Story, event: Event, commands: Commands) -> tuple[Story, tuple[Alert, ...]]:
+    def hear(story: AlertState, event: Event, commands: Commands) -> tuple[AlertState, tuple[AlertNotice, ...]]:
         if event.event == "verdict":
             raise ZeroDivisionError("MARKER")
         return whole(story, event, commands)

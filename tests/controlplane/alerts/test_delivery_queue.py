@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from canary.alert import Alert
+from canary.alert import AlertNotice
 from controlplane.alerts.delivery_queue import AFTER_REFUSAL, LONGEST_RETRY, SOON, WORTH_TELLING, Cap, Queue
 from tests.controlplane.alerts.samples import BLIND, ROLLED_BACK, SEES_AGAIN
 
@@ -14,7 +14,7 @@ def a_queue(*, keyed: bool = False, repeats: float | None = None, cap: Cap | Non
     return Queue(keyed, repeats, lambda: 1.0, cap or Cap())
 
 
-def several(count: int, like: Alert = BLIND) -> list[Alert]:
+def several(count: int, like: AlertNotice = BLIND) -> list[AlertNotice]:
     """Alerts of as many rollouts."""
     return [
         replace(like, rollout=f"m{each}", key=f"m{each}/1/{like.kind}", id=f"m{each}/1/7/{like.kind}")
@@ -22,7 +22,7 @@ def several(count: int, like: Alert = BLIND) -> list[Alert]:
     ]
 
 
-def deliver_all(queue: Queue, now: float) -> list[Alert]:
+def deliver_all(queue: Queue, now: float) -> list[AlertNotice]:
     """Everything that goes out at this moment."""
     sent = []
     while letter := queue.next(now):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from canary.alert import SEVERITIES, Alert
+from canary.alert import SEVERITIES, AlertNotice
 from canary.errors import Unavailable
 from controlplane.alerts import delivery_queue as pace
 from controlplane.alerts.channel import DeliveryRejected
@@ -32,11 +32,11 @@ class Fake:
 
     def __init__(self, *next_does: Exception | str) -> None:
         self.next_does = list(next_does)
-        self.sent: list[Alert] = []
+        self.sent: list[AlertNotice] = []
         self.tries = 0
         self.arrived = asyncio.Event()
 
-    async def send(self, alert: Alert) -> None:
+    async def send(self, alert: AlertNotice) -> None:
         self.tries += 1
         does = self.next_does.pop(0) if self.next_does else None
         if isinstance(does, Exception):
@@ -46,7 +46,7 @@ class Fake:
         self.sent.append(alert)
         self.arrived.set()
 
-    async def resolve(self, alert: Alert) -> None:
+    async def resolve(self, alert: AlertNotice) -> None:
         await self.send(alert)
 
 

@@ -12,8 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from canary.observation import OperatorRequest
 from canary.rollout import Event, Rollout
+from canary.snapshot import OperatorRequest
 from canary.spec.models import Metadata, ModelCanary
 from canary.spec.stored import to_text
 from controlplane.adapters.sqlite_store import SqliteStore

@@ -12,7 +12,7 @@ from canary.errors import Unavailable
 from controlplane.kubernetes.allowance import weight
 from controlplane.kubernetes.api import Rejected
 from controlplane.kubernetes.resources import LEASE, MODEL_CANARY, ROLLOUT_HISTORY
-from controlplane.operator.request import requests_in
+from controlplane.operator.request_annotations import requests_in
 from tests.controlplane.api.clusters import Shown, lease, showing
 from tests.controlplane.api.serving import until
 from tests.controlplane.kubectl.desk import broken, faulty, good, under_way

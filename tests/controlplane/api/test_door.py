@@ -13,7 +13,7 @@ from starlette.datastructures import Headers
 
 from controlplane.api import reviews
 from controlplane.api.guard import SESSION
-from controlplane.api.problem import Refused
+from controlplane.api.problem import HttpProblem
 from controlplane.api.reviews import ReviewDoor
 from controlplane.kubernetes.api import Object, Resource
 from controlplane.simulation.clock import VirtualClock
@@ -50,7 +50,7 @@ class Entrance:
         try:
             caller = await self.door.admit(Headers({"authorization": f"Bearer {token}"}), sender)
             self.outcomes["let in" if caller else "unknown"] += 1
-        except Refused as refused:
+        except HttpProblem as refused:
             self.outcomes[refused.problem.status] += 1
         return VirtualClock().now() - began
 

@@ -12,7 +12,7 @@ from controlplane.kserve.native_service import workload
 from controlplane.kubernetes.names import PREDICTOR, service_name
 from controlplane.kubernetes.resources import POD
 from controlplane.readmodel.panels import live_panels
-from controlplane.view.facts import Facts, Replica
+from controlplane.view.facts import Replica, RolloutFacts
 from testing.fake_apiserver.kube import MemoryKube
 from tests.controlplane.api.clusters import EDITOR, PAUSER, VIEWER, Shown, showing
 from tests.controlplane.api.serving import until
@@ -191,5 +191,5 @@ async def test_an_account_that_may_not_list_pods_says_so_instead_of_none() -> No
     told._reflectors[0].problem = "pods cannot be followed: pods is forbidden: ann cannot list"
     _, unseen = told.of(NAMESPACE, "chat", plan().spec, NOW)
     rollout, _, now = scenes.analyzing()
-    drawn = live_panels(rollout, Facts(replicas=(), unseen=unseen, runs="pod"), now)
+    drawn = live_panels(rollout, RolloutFacts(replicas=(), unseen=unseen, runs="pod"), now)
     assert drawn[0].empty == "pods cannot be followed: pods is forbidden: ann cannot list."

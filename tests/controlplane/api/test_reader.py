@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from canary.errors import WorldError
+from canary.errors import ExternalError
 from canary.rollout import Event
 from controlplane.api.reader import Reader
 from controlplane.kubernetes.api import Object
@@ -61,7 +61,7 @@ def test_a_broken_history_is_told_as_ever_and_what_is_read_afterwards_is_right(h
     broken = told(2, [])
     broken["status"]["state"]["history"] = history
     for _ in range(2):
-        with pytest.raises(WorldError, match="cannot be read"):
+        with pytest.raises(ExternalError, match="cannot be read"):
             reader.read(broken)
     mended = told(3, [an_event(1), an_event(2)])
     assert reader.read(mended) == stored_in(mended)

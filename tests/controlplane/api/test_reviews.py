@@ -16,7 +16,7 @@ from controlplane.api.door import Person
 from controlplane.api.reviews import ReviewDoor
 from controlplane.api.rights import Rights
 from controlplane.kubernetes.resources import MODEL_CANARY
-from controlplane.operator.request import requests_in
+from controlplane.operator.request_annotations import requests_in
 from controlplane.simulation.clock import VirtualClock
 from tests.controlplane.api.clusters import (
     EDITOR,

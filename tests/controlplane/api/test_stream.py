@@ -13,7 +13,7 @@ import pytest
 
 from controlplane.adapters.sqlite_store import SqliteStore
 from controlplane.api import stream
-from controlplane.api.stream import MOST_WAITING, Channel, Hub
+from controlplane.api.stream import MOST_WAITING, StreamChannel, StreamHub
 from controlplane.readmodel.local import LocalRollout
 from tests.controlplane.adapters.waiting import PATIENCE_S
 from tests.controlplane.api import homes
@@ -115,7 +115,7 @@ def test_the_server_stops_although_streams_are_open(own: Serving) -> None:
 
 async def test_a_listener_that_does_not_read_is_sent_away_and_the_others_stay(tmp_path: Path) -> None:
     """Memory is bounded: who is too far behind comes back and catches up."""
-    channel = Channel(LocalRollout("a", "a", Path(), SqliteStore(tmp_path / "unused.db")), lambda: 0.0)
+    channel = StreamChannel(LocalRollout("a", "a", Path(), SqliteStore(tmp_path / "unused.db")), lambda: 0.0)
     slow, quick = channel.add(), channel.add()
     for number in range(1, MOST_WAITING + 2):
         channel.send(b"x", (1, number))
@@ -129,7 +129,7 @@ async def test_a_listener_that_does_not_read_is_sent_away_and_the_others_stay(tm
 
 
 async def test_a_hub_that_is_closed_takes_nobody(served: Serving) -> None:
-    hub = Hub(lambda: 0.0)
+    hub = StreamHub(lambda: 0.0)
     hub.close()
     place = LocalRollout("a", "a", served.home, SqliteStore(served.home / "a" / "serinus.db"))
     assert [message async for message in hub.listen(place, "")] == [b"retry: 1000\n\n"]
@@ -137,7 +137,7 @@ async def test_a_hub_that_is_closed_takes_nobody(served: Serving) -> None:
 
 async def test_what_nobody_follows_any_more_takes_no_turn(tmp_path: Path) -> None:
     """Who leaves must not slow down those who stay."""
-    hub = Hub(lambda: 0.0)
+    hub = StreamHub(lambda: 0.0)
     stores = [SqliteStore(tmp_path / "unused.db") for _ in range(3)]
     places = [LocalRollout(name, name, Path(), store) for name, store in zip("abc", stores, strict=True)]
     listeners = [hub.listen(place, "") for place in (*places, places[0])]
@@ -176,7 +176,7 @@ def follows(served: Serving) -> bool:
 
 async def test_s9_all_together_follow_no_more_than_a_server_bears(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream, "MOST_FOLLOWERS", 3)
-    hub = Hub(lambda: 0.0)
+    hub = StreamHub(lambda: 0.0)
     hub.close()
     place = LocalRollout("any", "any", Path("nowhere"), SqliteStore(Path("nowhere")))
     following = [hub.listen(place, "", f"198.51.100.{number}") for number in range(3)]

@@ -7,7 +7,7 @@ import pytest
 from click.shell_completion import ShellComplete
 from click.testing import CliRunner, Result
 
-from canary.observation import HARMFUL
+from canary.snapshot import HARMFUL
 from controlplane.adapters.sqlite_store import SqliteStore
 from controlplane.cli import ask
 from controlplane.cli.main import serinus

@@ -17,13 +17,13 @@ import psutil
 import pytest
 from click.testing import CliRunner
 
-from canary.edit import promoted
+from canary.yaml_edit import promoted
 from controlplane.adapters.prometheus_server import find_prometheus
 from controlplane.cli.main import serinus
 from controlplane.gitops.git_state import GitStateStore
 from controlplane.gitops.git_state import PlanOrigin as Known
 from controlplane.program import stop_all
-from controlplane.sample.load import Load
+from controlplane.sample.load import SampleLoad
 from tests.controlplane.alerts.receivers import Receiver
 from tests.controlplane.gitops.deliveries import SECRET, push, signed
 from tests.controlplane.gitops.origin import Origin
@@ -66,7 +66,7 @@ async def test_r1_a_commit_is_rolled_back_by_a_commit_although_the_controller_is
         host, port = address.rsplit(":", 1)
         async with asyncio.TaskGroup() as users, controlled(origin, state) as again:
             await again.until_said("clients connect to")
-            users.create_task(Load(host, int(port), rate=150.0, chance=random.Random(1)).run(stop))
+            users.create_task(SampleLoad(host, int(port), rate=150.0, chance=random.Random(1)).run(stop))
             end = await again.until(event="end")
             await again.until_said("the commit that puts the file back is")
             stop.set()

@@ -13,9 +13,9 @@ from controlplane.cli import controller
 from controlplane.cli.cluster import InACluster
 from controlplane.cli.prometheus import prometheus_access
 from controlplane.kserve.caches import Caches
-from controlplane.operator.reading import read
+from controlplane.operator.cluster_environments import ClusterEnvironments
 from controlplane.operator.registry import Registry
-from controlplane.operator.world import ClusterWorld
+from controlplane.operator.spec_reader import read
 from testing.fake_apiserver.kube import MemoryKube
 from tests.controlplane.operator.town import a_canary, a_spec
 
@@ -73,7 +73,7 @@ async def test_a_prometheus_that_only_a_plan_names_is_not_shown_who_we_are(tmp_p
     access = PrometheusAuth(bearer_file=token, headers={"X-Scope-OrgID": "team-a"})
     kube, own = MemoryKube(SystemClock()), "http://own:9090"
     registry = Registry.of(own, access, addresses="private")
-    world = ClusterWorld(kube, Caches(), clock=SystemClock(), prometheus=registry, interval=1.0)
+    world = ClusterEnvironments(kube, Caches(), clock=SystemClock(), prometheus=registry, interval=1.0)
     shown = {}
     for name, url in (("a", own), ("b", "http://theirs:9090")):
         spec = a_spec()
@@ -90,4 +90,4 @@ async def test_a_prometheus_that_only_a_plan_names_is_not_shown_who_we_are(tmp_p
 def test_an_access_that_cannot_be_used_is_said_before_anything_starts() -> None:
     registry = Registry.of("http://p", PrometheusAuth(ca_file=Path("ca.pem")))
     with pytest.raises(BadInput, match="which is not asked over https"):
-        ClusterWorld(MemoryKube(SystemClock()), Caches(), clock=SystemClock(), prometheus=registry, interval=1.0)
+        ClusterEnvironments(MemoryKube(SystemClock()), Caches(), clock=SystemClock(), prometheus=registry, interval=1.0)

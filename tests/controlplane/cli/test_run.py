@@ -17,7 +17,7 @@ import yaml
 from controlplane.adapters.envoy_config import addresses_in
 from controlplane.adapters.sqlite_store import SqliteStore
 from controlplane.private_files import read_json
-from controlplane.sample.load import Load, Stats
+from controlplane.sample.load import SampleLoad, Stats
 from tests.controlplane.real import LeftBehind, running, write_plan
 
 pytestmark = pytest.mark.real
@@ -34,7 +34,7 @@ class Users:
 
     def __init__(self, address: str, rate: float = 150.0) -> None:
         host, port = address.rsplit(":", 1)
-        self._load = Load(host, int(port), rate=rate, chance=random.Random(1))
+        self._load = SampleLoad(host, int(port), rate=rate, chance=random.Random(1))
         self._stop = asyncio.Event()
         self._tasks = asyncio.TaskGroup()
         self._sending: asyncio.Task[Stats] | None = None

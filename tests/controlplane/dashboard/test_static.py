@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from canary.observation import OperatorRequest
+from canary.snapshot import OperatorRequest
 from controlplane.adapters.sqlite_store import SqliteStore
 from tests.controlplane.api import homes
 from tests.controlplane.api.serving import Serving, serving

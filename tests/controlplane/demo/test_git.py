@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from canary.edit import promoted, put_back
 from canary.spec import revision
 from canary.spec.models import ModelCanary
+from canary.yaml_edit import promoted, rolled_back
 from controlplane.demo.git import NAME, PATH, GitDemo, committed_acts
 from controlplane.demo.play import Extra
 from controlplane.demo.script import ACTS
@@ -39,7 +39,7 @@ def test_the_two_acts_are_two_versions_of_one_file() -> None:
 
 def test_the_rollback_of_the_second_act_brings_back_what_the_first_one_ended_with() -> None:
     first, second = (act.text for act in committed_acts())
-    assert put_back(second, promoted(first)) == promoted(first)
+    assert rolled_back(second, promoted(first)) == promoted(first)
 
 
 async def test_the_log_shows_commits_the_newest_message_and_what_it_changed(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from canary.errors import WorldError
+from canary.errors import ExternalError
 from controlplane.demo import knobs
 from controlplane.sample.knobs import Knobs
 from controlplane.sample.server import ModelServer
@@ -22,8 +22,8 @@ async def test_knobs_are_turned_once_the_server_serves() -> None:
         await knobs.until_served(address)
         await knobs.turn(address, {"error_rate": 0.3})
         assert server.engine.knobs.error_rate == 0.3
-        with pytest.raises(WorldError, match=f"{address} refused to misbehave: status 400"):
+        with pytest.raises(ExternalError, match=f"{address} refused to misbehave: status 400"):
             await knobs.turn(address, {"speed": 1})
         stop.set()
-    with pytest.raises(WorldError, match=f"{address} could not be told to misbehave"):
+    with pytest.raises(ExternalError, match=f"{address} could not be told to misbehave"):
         await knobs.turn(address, {"error_rate": 0.3})

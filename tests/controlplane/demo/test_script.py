@@ -5,13 +5,13 @@ from dataclasses import replace
 import pytest
 
 from canary.rollout import Phase, Rollout
-from controlplane.demo.script import ACTS, TROUBLE_STAGE, Act
+from controlplane.demo.script import ACTS, TROUBLE_STAGE, ScriptedRollout
 
 ROLLOUT = Rollout(name="demo-v3", revision="r", attempt=1, began=0.0)
 
 
 @pytest.mark.parametrize("act", ACTS, ids=lambda act: act.canary)
-def test_the_plan_of_each_act_is_valid(act: Act) -> None:
+def test_the_plan_of_each_act_is_valid(act: ScriptedRollout) -> None:
     plan = act.plan()
     assert plan.metadata.name == f"demo-{act.canary}"
     assert [stage.traffic for stage in plan.spec.stages] == [0.05, 0.25, 0.75, 1.0]

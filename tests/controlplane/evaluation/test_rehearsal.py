@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from canary.errors import WorldError
-from canary.verdict import Answer
+from canary.errors import ExternalError
+from canary.verdict import GateAnswer
 from canary.weights import Arm
 from controlplane.evaluation import rehearsal
 from controlplane.evaluation.loading import load_file
@@ -39,7 +39,7 @@ async def test_a_canary_that_answers_wrong_fails_and_stable_is_named(tmp_path: P
         await port.forget()
         await port.close()
     assert seen is not None
-    assert (seen.done, seen.verdict) == (True, Answer.FAIL)
+    assert (seen.done, seen.verdict) == (True, GateAnswer.FAIL)
     assert (seen.canary, seen.stable) == ({"contains": 0.0}, {"contains": 1.0})
     assert "answered worse" in seen.why[0]
     assert said == ["60 items can show a drop of 23.8 points, if one answer in ten differs."]
@@ -62,11 +62,11 @@ async def test_r4_a_replica_that_is_not_there_is_waited_for(tmp_path: Path, monk
         seen = (await port.seen())[0]
         await port.close()
     assert seen is not None
-    assert (seen.done, seen.verdict, seen.problem) == (True, Answer.PASS, "")
+    assert (seen.done, seen.verdict, seen.problem) == (True, GateAnswer.PASS, "")
 
 
 async def test_nothing_is_mirrored_here(tmp_path: Path) -> None:
     port = opened(tmp_path, {}, [])
-    with pytest.raises(WorldError, match="copies no requests"):
+    with pytest.raises(ExternalError, match="copies no requests"):
         await port.mirror(0.1)
     await port.close()

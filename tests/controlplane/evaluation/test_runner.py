@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from canary.verdict import Answer
+from canary.verdict import GateAnswer
 from controlplane.evaluation import endpoint
 from controlplane.evaluation.answers import AnswerStore
 from controlplane.evaluation.loading import load_file
@@ -39,12 +39,12 @@ async def test_a_planted_fault_is_found_and_a_good_build_passes(tmp_path: Path) 
     file = write(tmp_path, 400)
     lines: list[Any] = []
     bad = await run(file, ChatServer(), ChatServer(truncated), lines=lines)
-    assert bad.verdict.verdict is Answer.FAIL
+    assert bad.verdict.verdict is GateAnswer.FAIL
     assert bad.progress.asked == len(lines) < 100
     assert lines[0]["event"] == "item"
     assert set(lines[0]["scores"]["contains"]) == {"stable", "canary"}
     good = await run(file, ChatServer(), ChatServer())
-    assert good.verdict.verdict is Answer.PASS
+    assert good.verdict.verdict is GateAnswer.PASS
     assert good.line()["metrics"][0]["discordant"] == 0
 
 
@@ -63,7 +63,7 @@ async def test_r1_what_was_answered_is_not_asked_again(tmp_path: Path) -> None:
     canary = ChatServer(breaks)
     async with stable.listening(), canary.listening(), sides(loaded, {"stable": stable, "canary": canary}) as both:
         first = await evaluate(loaded, both, store, run="r", now=time.monotonic)
-        assert first.verdict.verdict is Answer.WAIT
+        assert first.verdict.verdict is GateAnswer.WAIT
         assert first.problem.startswith("canary gives no answer to item")
         assert await store.latest() is None
         canary.reply = echo
@@ -114,7 +114,7 @@ NONSENSE: dict[str, tuple[Reply, str]] = {
 async def test_r4_nonsense_is_no_answer_and_never_a_pass(tmp_path: Path, kind: str) -> None:
     reply, sentence = NONSENSE[kind]
     outcome = await run(write(tmp_path, 20), ChatServer(), ChatServer(reply))
-    assert outcome.verdict.verdict is Answer.WAIT
+    assert outcome.verdict.verdict is GateAnswer.WAIT
     assert sentence in outcome.problem
     assert "\x1b" not in outcome.problem
     assert outcome.line()["problem"] == outcome.problem
@@ -132,7 +132,7 @@ async def test_s4_a_redirect_is_not_followed(tmp_path: Path) -> None:
 async def test_r4_a_server_that_is_slow_is_no_answer(tmp_path: Path) -> None:
     file = write(tmp_path, 3, request={"timeout": "0.1s", "retries": 1})
     outcome = await run(file, ChatServer(), ChatServer(delay_s=30))
-    assert outcome.verdict.verdict is Answer.WAIT
+    assert outcome.verdict.verdict is GateAnswer.WAIT
     assert "no answer within 0.1 s" in outcome.problem
 
 
@@ -145,14 +145,14 @@ async def test_a_hiccup_is_asked_again(tmp_path: Path) -> None:
         return 503 if tries[question] == 1 else echo(body)
 
     outcome = await run(write(tmp_path, 30), ChatServer(), ChatServer(hiccups))
-    assert outcome.verdict.verdict is Answer.PASS
+    assert outcome.verdict.verdict is GateAnswer.PASS
     assert max(tries.values()) == 2
 
 
 async def test_stable_is_not_asked_where_nothing_compares_with_it(tmp_path: Path) -> None:
     stable = ChatServer()
     outcome = await run(write(tmp_path, 30, metrics=["contains >= 50%"]), stable, ChatServer())
-    assert outcome.verdict.verdict is Answer.PASS
+    assert outcome.verdict.verdict is GateAnswer.PASS
     assert stable.asked == []
     assert outcome.line()["metrics"][0]["stable"] is None
 

@@ -14,9 +14,9 @@ import numpy as np
 
 from canary import judge
 from canary.judge import JudgeState
-from canary.observation import Counters, EvidenceSeen
+from canary.snapshot import Counters, MetricsStatus
 from canary.spec.models import Gate
-from canary.verdict import Answer, Judgement
+from canary.verdict import GateAnswer, Judgement
 from canary.weights import ARMS, Arm, Weights
 from controlplane.adapters.answer_budget import AnswerBudget, Hold
 from controlplane.adapters.prometheus_api import PrometheusApi
@@ -243,7 +243,7 @@ class Court:
             self.state,
             stage=0,
             weights=Weights.of_share(self.share),
-            evidence=EvidenceSeen(now, self.newest),
+            evidence=MetricsStatus(now, self.newest),
             now=now,
             stage_since=self.start,
         )
@@ -253,11 +253,11 @@ class Court:
         """Seconds from when the canary turns bad until the judge says so; None for never."""
         for _ in range(self.warmup_s):
             await self.step()
-            assert self.judgement.answer is not Answer.FAIL, "both are well"
+            assert self.judgement.answer is not GateAnswer.FAIL, "both are well"
         self.health["canary"] = harm
         for passed in range(seconds):
             await self.step()
-            if self.judgement.answer is Answer.FAIL:
+            if self.judgement.answer is GateAnswer.FAIL:
                 return passed + 1
         return None
 

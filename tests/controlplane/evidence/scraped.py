@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from canary.observation import Counters
+from canary.snapshot import Counters
 from canary.spec.models import Gate
 from canary.weights import Arm
 from controlplane.adapters.bounded_http import BoundedHttp

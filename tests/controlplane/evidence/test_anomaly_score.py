@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from canary.observation import Counters, PodCounters
+from canary.snapshot import Counters, PodCounters
 from controlplane.evidence.anomaly_score import anomaly_score
 
 INF = float("inf")

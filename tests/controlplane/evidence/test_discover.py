@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from canary.errors import Unavailable, WorldError
+from canary.errors import ExternalError, Unavailable
 from controlplane.adapters.bounded_http import BoundedHttp
 from controlplane.adapters.prometheus_api import PrometheusApi
 from controlplane.evidence.discover import Discovery, choose
@@ -110,7 +110,7 @@ async def test_an_answer_of_another_kind_is_said(
     server: PageServer, api: PrometheusApi, body: str, status: int
 ) -> None:
     server.put(NAMES, body, status=status)
-    with pytest.raises(WorldError, match=r"Prometheus on|What answers on"):
+    with pytest.raises(ExternalError, match=r"Prometheus on|What answers on"):
         await Discovery(api).names()
 
 

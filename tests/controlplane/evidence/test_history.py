@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from canary.observation import PodCounters
+from canary.snapshot import PodCounters
 from controlplane.adapters.prometheus_api import PrometheusApi
 from controlplane.evidence.metric_locations import RouteSlot
 from controlplane.evidence.shared_prometheus import SharedPrometheus

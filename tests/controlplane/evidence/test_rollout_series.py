@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from canary import judge
-from canary.errors import BugError, Unavailable, WorldError
-from canary.observation import Counters, EvidenceSeen
-from canary.verdict import Answer
+from canary.errors import BugError, ExternalError, Unavailable
+from canary.snapshot import Counters, MetricsStatus
+from canary.verdict import GateAnswer
 from canary.weights import Weights
 from controlplane.adapters import prometheus_api, prometheus_parse
 from controlplane.adapters.bounded_http import BoundedHttp
@@ -145,7 +145,7 @@ async def test_r4_a_rollout_whose_places_cannot_be_told_costs_no_other(
     prometheus.show(gateway(1, [(101.0, 10)], route="shop/search"))
     await fleet.tick()
     assert requests_of(fleet.newest(OTHER), "canary") == 10
-    with pytest.raises(WorldError, match=r"A bug of ours keeps these numbers from being read.*KeyError"):
+    with pytest.raises(ExternalError, match=r"A bug of ours keeps these numbers from being read.*KeyError"):
         fleet.newest(KEY)
 
 
@@ -337,12 +337,12 @@ async def test_a_canary_that_hangs_is_found_by_what_the_gateway_counts_or_else_v
         else:
             prometheus.show(_gateway_that_begins(float(at)))
         await fleet.tick()
-        seen = EvidenceSeen(float(at), fleet.newest(KEY))
+        seen = MetricsStatus(float(at), fleet.newest(KEY))
         analysis = judge.watch(
             config, state, stage=1, weights=Weights.of_share(0.25), evidence=seen, now=at, stage_since=101.0
         )
         state = analysis.state
-        if analysis.judgement.answer is Answer.FAIL:
+        if analysis.judgement.answer is GateAnswer.FAIL:
             break
     await fleet.api.close()
     assert 113 < at <= 130

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from canary.errors import Unavailable, WorldError
-from canary.observation import PodCounters
+from canary.errors import ExternalError, Unavailable
+from canary.snapshot import PodCounters
 from canary.spec.models import Gate
 from controlplane.adapters.prometheus import NO_NUMBERS
 from controlplane.adapters.prometheus_gates import query_of
@@ -103,7 +103,7 @@ async def test_one_question_serves_all_rollouts(fleet: SharedPrometheus, prometh
     assert query.endswith("}[3000ms]")
     assert "rq_time_bucket" not in query, "no gate asks for it"
     assert [requests_of(fleet.newest(("shop", name)), "stable") for name in ("chat", "search")] == [7, 8]
-    with pytest.raises(WorldError, match=r"no sample younger than 3 s for sum\.up") as caught:
+    with pytest.raises(ExternalError, match=r"no sample younger than 3 s for sum\.up") as caught:
         fleet.newest(("shop", "sum.up"))
     assert not isinstance(caught.value, Unavailable)
 
@@ -175,7 +175,7 @@ async def test_r4_an_answer_that_only_looks_good_is_told_to_everybody(
     fleet.register(KEY, places())
     prometheus.put("/gateway", page.pop("body"), **page)
     await fleet.tick()
-    with pytest.raises(WorldError, match=what) as caught:
+    with pytest.raises(ExternalError, match=what) as caught:
         await fleet.source(KEY).read()
     assert isinstance(caught.value, Unavailable) is down
     prometheus.show(gateway(0, [(102.0, 9)]))
@@ -276,7 +276,7 @@ async def test_a_forgotten_rollout_is_not_asked_for_and_has_no_numbers(
     fleet.forget(KEY)
     await fleet.tick()
     assert "chat" not in prometheus.queries[-1]
-    with pytest.raises(WorldError, match="Nothing has been read"):
+    with pytest.raises(ExternalError, match="Nothing has been read"):
         fleet.newest(KEY)
 
 

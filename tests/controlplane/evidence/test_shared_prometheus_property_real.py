@@ -14,7 +14,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from canary.errors import WorldError
+from canary.errors import ExternalError
 from canary.rollout import Phase
 from canary.spec.models import CanarySpec, Gate
 from controlplane.adapters.process_ports import free_port
@@ -198,7 +198,7 @@ def _apart(fleet: SharedPrometheus, profile: str) -> bool:
     """Whether replicas were scraped further apart than a tick."""
     try:
         counters = fleet.newest(("shop", profile))
-    except WorldError:
+    except ExternalError:
         return False
     times = [pod.at or counters.at for pods in counters.arms.values() for pod in pods.values()]
     return max(times, default=0.0) - min(times, default=math.inf) > fleet.period

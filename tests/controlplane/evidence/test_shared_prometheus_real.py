@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from canary.errors import Unavailable, WorldError
-from canary.observation import Counters, PodCounters
+from canary.errors import ExternalError, Unavailable
+from canary.snapshot import Counters, PodCounters
 from controlplane.adapters.prometheus_api import PrometheusApi
 from controlplane.adapters.prometheus_server import MISSING, PrometheusServer, find_prometheus
 from controlplane.adapters.system_clock import SystemClock
@@ -68,7 +68,7 @@ class World:
         async with asyncio.timeout(PATIENCE_S):
             while True:
                 await self.fleet.tick()
-                with suppress(WorldError):
+                with suppress(ExternalError):
                     counters = self.fleet.newest(KEY)
                     if wanted(counters):
                         return counters

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 
-from canary.errors import WorldError
+from canary.errors import ExternalError
 from canary.weights import ALL_STABLE, WHOLE, Weights
 from controlplane.gateway.router import GatewayRouter
 from controlplane.kubernetes.cache import Cache
@@ -42,7 +42,7 @@ async def test_each_slot_says_since_when_it_is_whose(world: World) -> None:
 async def test_a_route_that_is_refused_by_its_gateway_serves_nobody(world: World) -> None:
     world.controller.accepted = ("False", "NoMatchingListenerHostname")
     router = world.router()
-    with pytest.raises(WorldError, match="does not accept it: NoMatchingListenerHostname"):
+    with pytest.raises(ExternalError, match="does not accept it: NoMatchingListenerHostname"):
         await router.set_weights(ALL_STABLE)
     seen = await router.seen()
     assert seen.weights is None
@@ -64,7 +64,7 @@ async def test_a_service_that_is_missing_is_a_problem_and_the_weights_stay_known
 async def test_a_gateway_that_is_not_there_is_said_to_be(world: World) -> None:
     world.controller.gateway = ("edge", "public")
     router = world.router()
-    with pytest.raises(WorldError):
+    with pytest.raises(ExternalError):
         await router.set_weights(ALL_STABLE)
     assert "gateway kserve/kserve-ingress-gateway may be missing" in (await router.seen()).problem
 
@@ -74,7 +74,7 @@ async def test_a_canary_that_never_was_in_the_route_may_go_whatever_the_gateway_
     """Its GPUs are not kept for a route that nobody serves."""
     world.controller.accepted = ("False", "NotAllowedByListeners")
     router = world.router()
-    with pytest.raises(WorldError):
+    with pytest.raises(ExternalError):
         await router.set_weights(ALL_STABLE)
     assert router.idle("canary")
     assert not router.idle("stable")

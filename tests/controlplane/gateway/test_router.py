@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from canary.errors import Conflict, Unavailable, WorldError
+from canary.errors import Conflict, ExternalError, Unavailable
 from canary.weights import ALL_CANARY, ALL_STABLE, WHOLE, Weights
 from controlplane.gateway.claims import Claims
 from controlplane.gateway.router import FALL_PATIENCE_S, PATIENCE_S, GatewayRouter
@@ -188,7 +188,9 @@ async def test_r5_a_rise_that_the_gateway_does_not_take_raises_in_time(world: Wo
     router = await started(world, FIVE)
     world.controller.silent = True
     began = world.clock.now()
-    with pytest.raises(WorldError, match=r"models/chat is written and not in force: gateway kserve/.* has not taken"):
+    with pytest.raises(
+        ExternalError, match=r"models/chat is written and not in force: gateway kserve/.* has not taken"
+    ):
         await router.set_weights(QUARTER)
     assert world.clock.now() - began <= PATIENCE_S + 0.1
 
@@ -219,7 +221,7 @@ async def test_r5_a_route_that_was_deleted_comes_back_with_everything_on_stable(
     await world.kube.acting_as("kubectl").delete(HTTP_ROUTE, NAMESPACE, "chat")
     await world.clock.sleep(0.1)
     assert (await router.seen()).weights is None
-    with pytest.raises(WorldError, match="was not there any more; it has been made again with everything on v1"):
+    with pytest.raises(ExternalError, match="was not there any more; it has been made again with everything on v1"):
         await router.set_weights(FIVE)
     await world.clock.sleep(0.1)
     assert world.split == [(V1, WHOLE), (V1, 0)]
@@ -262,7 +264,7 @@ async def test_a_rollback_overtakes_a_rise_that_waits(world: World) -> None:
     await world.clock.sleep(1.0)
 
     async def rise() -> None:
-        with pytest.raises(WorldError, match="other weights were asked for meanwhile"):
+        with pytest.raises(ExternalError, match="other weights were asked for meanwhile"):
             await router.set_weights(FIVE)
 
     async with asyncio.TaskGroup() as group:
@@ -303,12 +305,12 @@ async def do(world: World, router: GatewayRouter, deed: str, what: Any) -> Gatew
     match deed:
         case "ask" | "ask, and be killed":
             patience = 5.0 if deed == "ask" else 0.3
-            with suppress(WorldError, TimeoutError):
+            with suppress(ExternalError, TimeoutError):
                 async with asyncio.timeout(patience):
                     await router.set_weights(what)
         case "tidy up":
             for _ in range(8):
-                with suppress(WorldError):
+                with suppress(ExternalError):
                     await router.settle(what)
                 await world.clock.sleep(0.1)
         case "restart":
@@ -345,7 +347,7 @@ def test_r5_whatever_happens_the_gateway_never_has_a_gap_to_serve(deeds: list[tu
             await here.clock.sleep(5.0)
             deeds.append(("ask", ALL_STABLE))
             for _ in range(len(deeds)):  # writes that are still to be lost
-                with suppress(WorldError):
+                with suppress(ExternalError):
                     await router.set_weights(ALL_STABLE)
                     await settled(here, router)
             assert here.split in ([(V1, WHOLE), (V1, 0)], [(V1, 0), (V1, WHOLE)])

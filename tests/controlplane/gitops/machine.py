@@ -11,11 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from canary.errors import WorldError
+from canary.errors import ExternalError
 from canary.judge import compile_gates
 from canary.machine import begin
-from canary.observation import EvidenceSeen, RouteSeen, Seen, VariantSeen
 from canary.rollout import Event, Phase, Reason, Result, Rollout
+from canary.snapshot import MetricsStatus, RouteStatus, Snapshot, VariantStatus
 from canary.spec import revision
 from canary.spec.models import ModelCanary
 from canary.spec.stored import to_text
@@ -24,7 +24,7 @@ from controlplane.adapters.sqlite_store import SqliteStore
 from controlplane.adapters.system_clock import SystemClock
 from controlplane.program import Audience, Controls
 
-SEEN = Seen(VariantSeen(0.0), VariantSeen(0.0), RouteSeen(0.0), EvidenceSeen(0.0))
+SEEN = Snapshot(VariantStatus(0.0), VariantStatus(0.0), RouteStatus(0.0), MetricsStatus(0.0))
 EVIDENCE: Mapping[str, Any] = {
     "gate": "error_rate <= 5%",
     "canary": 0.3,
@@ -52,7 +52,7 @@ class Machine:
         """As `run_rollout` does it."""
         name, canary = plan.metadata.name, plan.spec.canary.name
         if canary.startswith("broken"):
-            raise WorldError("Port 8080 is in use.")
+            raise ExternalError("Port 8080 is in use.")
         store = SqliteStore(state / "serinus.db")
         try:
             stored = await store.load(name)

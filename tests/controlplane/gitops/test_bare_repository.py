@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from canary.errors import BadInput, Conflict, WorldError
+from canary.errors import BadInput, Conflict, ExternalError
 from controlplane.gitops.bare_repository import BareRepository
 from controlplane.gitops.commit_log import CommitInfo
 from controlplane.gitops.git import Limits
@@ -68,11 +68,11 @@ async def test_an_empty_repository_a_missing_branch_and_a_missing_repository_are
     store = await opened(tmp_path, origin)
     assert await store.fetch() is None
     origin.commit({"x": "y"}, branch="other")
-    with pytest.raises(WorldError, match=r"branch main is not in .* \(any more\)"):
+    with pytest.raises(ExternalError, match=r"branch main is not in .* \(any more\)"):
         await store.fetch()
     gone = BareRepository(tmp_path / "gone", remote(f"{origin.url}-not", local=True))
     await gone.open()
-    with pytest.raises(WorldError, match="no such repository"):
+    with pytest.raises(ExternalError, match="no such repository"):
         await gone.fetch()
 
 
@@ -156,7 +156,7 @@ async def test_s1_names_that_only_raw_objects_can_have_are_refused(tmp_path: Pat
     store = await opened(tmp_path, origin)
     try:
         head = await store.fetch()
-    except WorldError:
+    except ExternalError:
         return  # a git that checks what it fetches refuses all of it
     assert head is not None
     blobs, refused = await store.matching(head, ALL)
@@ -175,7 +175,7 @@ async def test_s1_a_blob_of_100_mb_is_never_read_and_a_pack_over_the_limit_never
     contents = await store.read([blob.id for blob in blobs], limit=1000)
     assert {len(content) for content in contents.values()} == {1001}
     small = await opened(tmp_path, origin, "small", pack=1_000_000)
-    with pytest.raises(WorldError, match="larger than the limit"):
+    with pytest.raises(ExternalError, match="larger than the limit"):
         await small.fetch()
     assert size_of(tmp_path / "small") < 100_000
 
@@ -189,7 +189,7 @@ async def test_s1_a_hundred_thousand_files_are_looked_through_or_refused(tmp_pat
     blobs, _ = await store.matching(head, ALL)
     assert [blob.path for blob in blobs] == ["apps/a/canary.yml"]
     few = await opened(tmp_path, origin, files=1000)
-    with pytest.raises(WorldError, match="100,001 files, more than the 1,000"):
+    with pytest.raises(ExternalError, match="100,001 files, more than the 1,000"):
         await few.matching(head, ALL)
 
 
@@ -199,7 +199,7 @@ async def test_s2_paths_cost_no_more_letters_than_are_allowed(tmp_path: Path, or
     store = await opened(tmp_path, origin, letters=2_000)
     await store.fetch()
     assert await store.matching(head, Pattern("**/canary.yml")) == ([], [])
-    with pytest.raises(WorldError, match=r"letters in the names of its files, more than the 2,000 that are looked"):
+    with pytest.raises(ExternalError, match=r"letters in the names of its files, more than the 2,000 that are looked"):
         await store.matching(head, Pattern("**/*a*z*/*"))
 
 
@@ -253,7 +253,7 @@ async def test_s7_a_copy_is_not_kept_where_another_user_could_replace_what_git_r
     for name in ("askpass", ".askpass.new"):
         (tmp_path / "store" / name).symlink_to(victim)
     store = BareRepository(tmp_path / "store", remote(origin.url, local=True))
-    with pytest.raises(WorldError, match="for git cannot be used"):
+    with pytest.raises(ExternalError, match="for git cannot be used"):
         await store.open()
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")
@@ -332,7 +332,7 @@ async def test_r7_a_protected_branch_is_said_as_one(tmp_path: Path, origin: Orig
     origin.commit({"canary.yml": "old"})
     origin.hook("pre-receive", "echo 'GH006: Protected branch update failed' >&2; exit 1")
     store = await opened(tmp_path, origin)
-    with pytest.raises(WorldError, match="refuses the push"):
+    with pytest.raises(ExternalError, match="refuses the push"):
         await store.writer.commit("canary.yml", lambda _: b"new", "x", never)
     (origin.folder / "hooks" / "pre-receive").unlink()
     assert await store.writer.commit("canary.yml", lambda _: b"new", "x", never) == origin.head()
@@ -415,7 +415,7 @@ async def test_a_host_that_never_answers_is_given_up(tmp_path: Path) -> None:
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/x.git"
     store = BareRepository(tmp_path / "store", remote(url), limits=Limits(seconds=1.0))
     await store.open()
-    with pytest.raises(WorldError, match="no answer within 1 s"):
+    with pytest.raises(ExternalError, match="no answer within 1 s"):
         await store.fetch()
     await left.wait()
     server.close()

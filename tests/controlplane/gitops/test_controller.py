@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from canary.edit import Written, at_rest
+from canary.yaml_edit import Written, is_no_op
 from controlplane.adapters.sqlite_store import SqliteStore
 from controlplane.gitops.controller import ask_for_retry
 from tests.controlplane.gitops.machine import UNLUCKY
@@ -88,7 +88,7 @@ async def test_a_promotion_is_a_commit_and_what_follows_it_starts_from_there(tmp
     async with town.controller():
         await town.until_commits(2)
         promoted = town.origin.text("apps/chat/canary.yml")
-        assert at_rest(Written.of(promoted).root)
+        assert is_no_op(Written.of(promoted).root)
         assert "name: good2       # in service" in promoted
         assert "Serinus-Result: promoted" in town.origin.message()
         following = town.origin.text("apps/chat/canary.yml")

@@ -79,7 +79,7 @@ def test_a_canary_that_its_gpus_cannot_run_is_refused_before_it_starts() -> None
 
 def test_the_digest_of_the_variants_does_not_see_how_they_are_written() -> None:
     """Comments and form change nothing; another value does."""
-    from canary.edit import Written
+    from canary.yaml_edit import Written
 
     one = "spec:\n  stable: {name: a}\n  canary: {name: b}\n"
     other = "spec:\n  canary:   # tried\n    name: b\n  stable:\n    name: a\n"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from canary.errors import BadInput, WorldError
+from canary.errors import BadInput, ExternalError
 from controlplane.gitops.bare_repository import BareRepository
 from controlplane.gitops.remote import remote
 from tests.controlplane.gitops.host import Host, hosted
@@ -44,7 +44,7 @@ async def test_a_token_from_a_file_reads_and_writes_over_http(tmp_path: Path, ho
         tmp_path / "store", remote(host.url("origin.git"), token=token(tmp_path, "wrong"), user="bot")
     )
     await store.open()
-    with pytest.raises(WorldError, match="does not accept the credentials"):
+    with pytest.raises(ExternalError, match="does not accept the credentials"):
         await store.fetch()
     token(tmp_path)
     assert await store.writer.commit("canary.yml", lambda _: b"new", "Change", lambda _: False) == origin.head()
@@ -62,7 +62,7 @@ async def test_s7_no_answer_of_a_host_brings_the_token_into_a_message_or_a_file(
     store = BareRepository(tmp_path / "store", remote(host.url("origin.git"), token=token(tmp_path), user="bot"))
     await store.open()
     host.refuses_with = status
-    with pytest.raises(WorldError) as error:
+    with pytest.raises(ExternalError) as error:
         await store.fetch()
     told = f"{error.value!r} {error.value} {error.value.__cause__!r}"
     assert SECRET not in told
@@ -128,7 +128,7 @@ async def test_s4_a_host_that_leads_elsewhere_is_not_followed(tmp_path: Path, ho
         host.redirects_to = f"http://127.0.0.1:{elsewhere.port}"
         store = BareRepository(tmp_path / "store", remote(host.url("origin.git"), token=token(tmp_path), user="bot"))
         await store.open()
-        with pytest.raises(WorldError):
+        with pytest.raises(ExternalError):
             await store.fetch()
         assert elsewhere.authorizations == []
 

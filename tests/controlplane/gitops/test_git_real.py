@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from canary.errors import WorldError
+from canary.errors import ExternalError
 from controlplane.gitops.bare_repository import BareRepository
 from controlplane.gitops.remote import Remote, remote
 from tests.controlplane.gitops.origin import Origin
@@ -59,7 +59,7 @@ async def test_a_key_that_the_server_does_not_know_is_told_as_that(tmp_path: Pat
     origin.commit({"a": "1"})
     store = BareRepository(tmp_path / "store", over_ssh(server, origin, make_key(tmp_path / "other")))
     await store.open()
-    with pytest.raises(WorldError, match="does not accept the credentials"):
+    with pytest.raises(ExternalError, match="does not accept the credentials"):
         await store.fetch()
 
 
@@ -69,5 +69,5 @@ async def test_a_server_with_another_host_key_is_not_spoken_with(tmp_path: Path,
     server.known_hosts.write_text(f"[127.0.0.1]:{server.port} {other}\n")
     store = BareRepository(tmp_path / "store", over_ssh(server, origin))
     await store.open()
-    with pytest.raises(WorldError, match="Host key verification failed"):
+    with pytest.raises(ExternalError, match="Host key verification failed"):
         await store.fetch()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from canary.errors import BadInput, WorldError
+from canary.errors import BadInput, ExternalError
 from canary.judge import compile_gates
 from canary.machine import begin
 from canary.rollout import Phase, Rollout
@@ -35,7 +35,7 @@ class Machine:
         self.finishes: set[str] = set()
         """Canaries whose rollouts are over at once."""
         self.refuses = asyncio.Event()
-        self.error: Exception = WorldError("The port is in use.")
+        self.error: Exception = ExternalError("The port is in use.")
 
     async def __call__(
         self, plan: ModelCanary, *, state: Path, keep: bool, audience: Audience, controls: Controls
@@ -63,7 +63,7 @@ class Yard:
     def __init__(self, folder: Path) -> None:
         self.machine = Machine()
         self.said: list[str] = []
-        self.faults: list[WorldError] = []
+        self.faults: list[ExternalError] = []
         """What goes wrong when ends are told, in turn."""
         self.ended: list[str] = []
         self.fleet = LocalRollouts(
@@ -109,7 +109,7 @@ async def test_a_newer_plan_takes_the_place_of_an_older_one_and_never_runs_besid
     assert not fleet.is_running("chat")
 
 
-@pytest.mark.parametrize("error", [WorldError("The port is in use."), ExceptionGroup("two", [BadInput("Held.")])])
+@pytest.mark.parametrize("error", [ExternalError("The port is in use."), ExceptionGroup("two", [BadInput("Held.")])])
 @in_virtual_time
 async def test_a_plan_that_is_replaced_while_it_waits_is_not_tried_again(tmp_path: Path, error: Exception) -> None:
     """What follows it begins at once."""
@@ -132,7 +132,7 @@ async def test_an_end_that_cannot_be_noted_down_is_told_again_before_the_next_pl
     """Otherwise a rollback would never reach git."""
     yard = Yard(tmp_path)
     yard.machine.finishes = {"v2"}
-    yard.faults = [WorldError("The disk is full."), WorldError("The disk is full.")]
+    yard.faults = [ExternalError("The disk is full."), ExternalError("The disk is full.")]
     async with yard.busy() as fleet:
         fleet.start(plan("v2"))
         await asyncio.sleep(0)

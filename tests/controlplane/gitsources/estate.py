@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from canary.errors import WorldError
+from canary.errors import ExternalError
 from canary.judge import compile_gates
 from canary.machine import begin
 from canary.rollout import Phase, Reason
@@ -29,8 +29,8 @@ from controlplane.kubernetes.consent import ALLOW, Consent
 from controlplane.kubernetes.reflector import Reflector
 from controlplane.kubernetes.resources import GIT_SOURCE, MODEL_CANARY, SECRET
 from controlplane.operator.events import Events
-from controlplane.operator.reading import held_back, read
-from controlplane.operator.request import requests_in
+from controlplane.operator.request_annotations import requests_in
+from controlplane.operator.spec_reader import held_back, read
 from controlplane.operator.store import StatusStore, stored_in
 from testing.fake_apiserver.kube import MemoryKube
 from tests.controlplane.gitops.host import Host, hosted
@@ -87,7 +87,7 @@ class Clerk:
             for object_ in list(self._canaries.items()):
                 try:
                     await self._tend(object_)
-                except WorldError:
+                except ExternalError:
                     continue  # somebody wrote meanwhile: look again
             await asyncio.sleep(0.01)
 

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from canary.edit import Written, at_rest
 from canary.errors import Unavailable
 from canary.rollout import Phase, Reason
+from canary.yaml_edit import Written, is_no_op
 from controlplane.gitsources.provenance import annotations, origin_line
 from controlplane.gitsources.source_controller import SourceController, SourceServices, say_stopped
 from controlplane.kubernetes.api import Object
 from controlplane.kubernetes.resources import EVENT, MODEL_CANARY, ROLLOUT_HISTORY
-from controlplane.operator.status import Entry, status_of
+from controlplane.operator.status import StatusUpdate, status_of
 from controlplane.operator.store import stored_in
 from tests.controlplane.gitops.machine import WHY, ended_as
 from tests.controlplane.gitsources.estate import NAMESPACE, SOURCE, TOKEN, Estate, estate, file, path_of
@@ -65,7 +65,7 @@ async def test_a_bad_version_is_put_back_by_a_commit_and_not_started_again_by_an
         assert f"Serinus-Commit: {bad}" in message
         assert "Serinus-Evidence: {" in message
         assert "kubectl canary retry chat -n models" in message
-        assert at_rest(Written.of(town.origin.text(path_of("chat"))).root)
+        assert is_no_op(Written.of(town.origin.text(path_of("chat"))).root)
         town.commit("Revert what Serinus wrote", chat="bad1")
         await town.until(lambda: any("was rejected" in each for each in town.said))
     async with town.operator("another cache"):
@@ -275,7 +275,7 @@ async def test_s14_what_another_namespace_says_of_a_rollout_of_this_name_is_no_w
             {
                 **town.canary("chat"),
                 "metadata": {**meta, "namespace": "attacker"},
-                "status": status_of(Entry(over, stored.spec_text, 9), {}, over.began + 13),
+                "status": status_of(StatusUpdate(over, stored.spec_text, 9), {}, over.began + 13),
             },
         )
         town.commit(other="bad1")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from canary.errors import BadInput, Unavailable, WorldError
+from canary.errors import BadInput, ExternalError, Unavailable
 from controlplane.gitsources.secret_files import NoSecret
 from controlplane.gitsources.status import reason_of, status_in, stopped
 from controlplane.kubernetes.api import Rejected, ResourceExpired, TooManyRequests
@@ -41,12 +41,12 @@ def test_s14_over_whatever_stands_there_it_can_be_said_that_a_source_is_not_foll
         (Rejected("x"), "Refused"),
         (ResourceExpired("x"), "Gone"),
         (TooManyRequests("x"), "Busy"),
-        (WorldError("x"), "CannotFollow"),
+        (ExternalError("x"), "CannotFollow"),
         (BadInput("x"), "CannotFollow"),
     ],
 )
 def test_the_reason_of_a_condition_stays_when_a_class_gets_another_name(
-    problem: WorldError | BadInput, reason: str
+    problem: ExternalError | BadInput, reason: str
 ) -> None:
     """People and tools wait for a reason; it does not follow from how our code calls its errors."""
     assert reason_of(problem) == reason

@@ -2,7 +2,7 @@
 
 import pytest
 
-from canary.errors import BadInput, Conflict, WorldError
+from canary.errors import BadInput, Conflict, ExternalError
 from canary.spec.models import ModelCanary
 from canary.weights import ALL_CANARY, ALL_STABLE, Arm, Weights
 from controlplane.kserve.knative import FOLLOWS_S
@@ -217,7 +217,7 @@ async def test_a_canary_that_is_not_ready_gets_nothing() -> None:
     await world.pass_()
     await world.router.set_weights(Weights(50_000))
     world.settle(FOLLOWS_S)
-    with pytest.raises(WorldError, match="not in force"):
+    with pytest.raises(ExternalError, match="not in force"):
         await world.router.set_weights(Weights(50_000))
     assert (await world.router.seen()).weights == ALL_STABLE
 
@@ -225,7 +225,7 @@ async def test_a_canary_that_is_not_ready_gets_nothing() -> None:
 async def test_a_share_that_is_no_whole_percent_is_refused() -> None:
     world = KnativeWorld()
     await world.both_run()
-    with pytest.raises(WorldError, match="whole percents"):
+    with pytest.raises(ExternalError, match="whole percents"):
         await world.router.set_weights(Weights(12_345))
     whole = plan(mode="knative")
     stages = (whole.spec.stages[0].model_copy(update={"traffic": 0.005}), whole.spec.stages[1])
@@ -236,7 +236,7 @@ async def test_a_share_that_is_no_whole_percent_is_refused() -> None:
 async def test_a_canary_that_is_not_there_gets_nothing() -> None:
     world = KnativeWorld()
     await world.router.set_weights(ALL_STABLE)
-    with pytest.raises(WorldError, match="not in InferenceService chat yet"):
+    with pytest.raises(ExternalError, match="not in InferenceService chat yet"):
         await world.router.set_weights(Weights(50_000))
 
 
@@ -247,7 +247,7 @@ async def test_what_is_written_and_not_in_force_is_an_error() -> None:
     await world.router.set_weights(Weights(50_000))
     assert (await world.router.seen()).weights == ALL_STABLE, "Knative may take its time, and nobody says it has"
     world.settle(FOLLOWS_S)
-    with pytest.raises(WorldError, match="is written and not in force"):
+    with pytest.raises(ExternalError, match="is written and not in force"):
         await world.router.set_weights(Weights(50_000))
 
 
@@ -267,7 +267,7 @@ async def test_a_rise_over_a_change_of_somebody_else_is_not_written() -> None:
     world = KnativeWorld()
     await world.both_run()
     world.kube.fail_next(Conflict("the object has been modified"), verb="patch")
-    with pytest.raises(WorldError, match="changed meanwhile"):
+    with pytest.raises(ExternalError, match="changed meanwhile"):
         await world.router.set_weights(Weights(50_000))
     assert share(world) == 0
 

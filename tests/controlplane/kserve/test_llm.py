@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from canary.errors import BadInput, WorldError
+from canary.errors import BadInput, ExternalError
 from canary.weights import ALL_CANARY, ALL_STABLE, WHOLE, Arm, Weights
 from controlplane.kserve.llm_drain import LEAVING, leaves
 from controlplane.kserve.llm_router import FOLLOWS_S, SETTLED_S
@@ -142,8 +142,8 @@ async def test_a_rollback_is_in_force_with_its_first_write() -> None:
     await world.both_run()
     await world.router.set_weights(Weights(750_000))
     before = world.kube.counts.total()
-    world.kube.fail_next(WorldError("the second write fails"), verb="patch", times=1, after=True)
-    with pytest.raises(WorldError, match="the second write"):
+    world.kube.fail_next(ExternalError("the second write fails"), verb="patch", times=1, after=True)
+    with pytest.raises(ExternalError, match="the second write"):
         await world.router.set_weights(ALL_STABLE)
     assert world.kube.counts.total() == before + 1
     world.settle()
@@ -177,7 +177,7 @@ async def test_what_is_written_and_not_in_force_is_an_error() -> None:
     await world.router.set_weights(FIVE)
     assert (await world.router.seen()).weights == ALL_STABLE, "the controller may take its time, and nobody says it has"
     world.settle(FOLLOWS_S)
-    with pytest.raises(WorldError, match="is written and not in force"):
+    with pytest.raises(ExternalError, match="is written and not in force"):
         await world.router.set_weights(FIVE)
 
 
@@ -302,7 +302,7 @@ async def test_a_loser_that_is_a_canary_again_leaves_first_and_is_made_anew() ->
 async def test_one_that_is_missing_gets_no_traffic() -> None:
     world = LlmWorld()
     await world.router.set_weights(ALL_STABLE)
-    with pytest.raises(WorldError, match="not there yet"):
+    with pytest.raises(ExternalError, match="not there yet"):
         await world.router.set_weights(FIVE)
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from canary.errors import BadInput, Conflict, WorldError
+from canary.errors import BadInput, Conflict, ExternalError
 from canary.weights import ALL_CANARY, ALL_STABLE, Weights
 from controlplane.kserve.convergence import PATIENCE_S, POLL_S
 from controlplane.kserve.native import FOLLOWS_S, MOVES_NOTHING
@@ -43,7 +43,7 @@ async def test_a_share_that_the_route_does_not_follow_is_taken_back_after_some_p
         assert world.clock.now() - asked <= PATIENCE_S + POLL_S
         assert service(world)["spec"]["canary"][0]["trafficPercent"] == 5
         await world.clock.sleep(0.25)
-    with pytest.raises(WorldError, match="moves nothing"):
+    with pytest.raises(ExternalError, match="moves nothing"):
         await world.router.set_weights(Weights(50_000))
     assert service(world)["spec"]["canary"][0]["trafficPercent"] == 0
     assert (await world.router.seen()).weights == ALL_STABLE
@@ -118,7 +118,7 @@ async def test_the_canary_waits_for_stable() -> None:
     await world.platform.run("canary", world.plan.spec.canary)
     assert not world.kube.objects(INFERENCE_SERVICE)
     await world.router.set_weights(ALL_STABLE)
-    with pytest.raises(WorldError, match="not in InferenceService chat yet"):
+    with pytest.raises(ExternalError, match="not in InferenceService chat yet"):
         await world.router.set_weights(Weights(50_000))
 
 
@@ -144,7 +144,7 @@ async def test_another_canary_under_our_hands_is_not_given_our_share() -> None:
     world = NativeWorld()
     await world.both_run()
     world.kube.fail_next(Conflict("the test failed"), verb="patch")
-    with pytest.raises(WorldError, match="changed meanwhile"):
+    with pytest.raises(ExternalError, match="changed meanwhile"):
         await world.router.set_weights(Weights(50_000))
 
 

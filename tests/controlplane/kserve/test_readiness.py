@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from canary.observation import VariantSeen
+from canary.snapshot import VariantStatus
 from controlplane.kserve.pods import PATIENCE, seconds
 from controlplane.kserve.readiness import KSERVE_PATIENCE, VariantObjects, variant_status
 from controlplane.kubernetes.api import Object
@@ -29,7 +29,7 @@ def pod(template: str, state: dict[str, Any] | None = None, *, ready: bool = Tru
     return {"metadata": meta, "spec": {}, "status": {"conditions": conditions, "containerStatuses": [status]}}
 
 
-def seen(*pods: Object, at: float = 5.0, **parts: Any) -> VariantSeen:
+def seen(*pods: Object, at: float = 5.0, **parts: Any) -> VariantStatus:
     return variant_status(
         VariantObjects(parts.pop("service", service()), parts.pop("deployment", deployment()), pods, **parts),
         BEGAN + at,
@@ -47,7 +47,7 @@ def test_before_there_is_a_deployment_the_service_says_how_many() -> None:
 
 
 def test_a_complete_variant_has_no_problem() -> None:
-    assert seen(pod("a")) == VariantSeen(BEGAN + 5, 1, 1)
+    assert seen(pod("a")) == VariantStatus(BEGAN + 5, 1, 1)
 
 
 def test_one_ready_replica_of_two_is_usable_and_says_what_the_other_does() -> None:

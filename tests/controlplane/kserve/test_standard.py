@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from canary.errors import Conflict, Unavailable, WorldError
+from canary.errors import Conflict, ExternalError, Unavailable
 from controlplane.kserve.caches import Caches
 from controlplane.kserve.object_writer import REPAIRS
 from controlplane.kserve.pods import MOMENT
@@ -247,7 +247,7 @@ async def test_what_a_webhook_refuses_is_said_at_once_and_not_asked_for_all_the_
             raise Rejected('admission webhook "inferenceservice.kserve" denied the request: the name is invalid')
 
     world.kube.admit.append(webhook)
-    with pytest.raises(WorldError, match="the name is invalid"):
+    with pytest.raises(ExternalError, match="the name is invalid"):
         await world.platform.run("canary", world.plan.spec.canary)
     seen = (await world.platform.seen())["canary"]
     assert (seen.wanted, seen.ready, seen.hopeless) == (1, 0, True)
@@ -277,7 +277,7 @@ async def test_a_webhook_that_does_not_answer_is_waited_for() -> None:
 
 async def test_a_plan_that_no_server_can_carry_out_is_said_and_nothing_is_made() -> None:
     world = World(plan=plan(canary="{name: v2, quantization: awq}"))
-    with pytest.raises(WorldError, match="no GPU"):
+    with pytest.raises(ExternalError, match="no GPU"):
         await world.platform.run("canary", world.plan.spec.canary)
     assert (await world.platform.seen())["canary"].hopeless
     assert not world.kube.objects(INFERENCE_SERVICE)

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from controlplane.adapters.system_clock import SystemClock
 from controlplane.kubectl.main import canary
-from controlplane.kubectl.session import Session, Where
+from controlplane.kubectl.session import KubectlSession, Where
 from controlplane.kubernetes.api import Object
 from controlplane.kubernetes.resources import EVENT, MODEL_CANARY, NAMESPACE, ROLLOUT_HISTORY
 from controlplane.simulation.clock import EPOCH, play
@@ -79,14 +79,14 @@ class Desk:
         """Run `kubectl canary` with these words."""
         return CliRunner().invoke(canary, list(words), obj=self.open, input=typed, prog_name="kubectl canary")
 
-    def open(self, where: Where) -> Session:
+    def open(self, where: Where) -> KubectlSession:
         """A session as the kubeconfig would give it."""
         return session(self.kube, where)
 
 
-def session(kube: MemoryKube, where: Where = Where(), now: Callable[[], float] = lambda: NOW) -> Session:  # noqa: B008 - frozen
+def session(kube: MemoryKube, where: Where = Where(), now: Callable[[], float] = lambda: NOW) -> KubectlSession:  # noqa: B008 - frozen
     """A connection to this server as the person."""
-    return Session(
+    return KubectlSession(
         kube=kube,
         namespace=where.namespace or PLACE,
         everywhere=where.all_namespaces,

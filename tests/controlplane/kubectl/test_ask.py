@@ -9,19 +9,19 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from canary.observation import Verb
+from canary.snapshot import Verb
 from controlplane.kubectl.ask import ask
 from controlplane.kubectl.main import canary
-from controlplane.kubectl.session import Session, Where
+from controlplane.kubectl.session import KubectlSession, Where
 from controlplane.kubernetes.api import Object, Rejected, Resource
 from controlplane.kubernetes.resources import MODEL_CANARY
-from controlplane.operator.request import PREFIX, requests_in
+from controlplane.operator.request_annotations import PREFIX, requests_in
 from controlplane.simulation.clock import play
 from testing.fake_apiserver.kube import MemoryKube
 from tests.controlplane.kubectl.desk import PERSON, PLACE, a_spec, broken, desk, good, session, under_way
 from tests.controlplane.operator.town import NAME, Town
 
-Story = Callable[[Town, Session], Coroutine[Any, Any, None]]
+Story = Callable[[Town, KubectlSession], Coroutine[Any, Any, None]]
 
 
 def plays(story: Story) -> Callable[..., None]:
@@ -42,13 +42,13 @@ def plays(story: Story) -> Callable[..., None]:
     return test
 
 
-async def asked(person: Session, verb: Verb, **how: Any) -> int:
+async def asked(person: KubectlSession, verb: Verb, **how: Any) -> int:
     """The exit code."""
     return await ask(person, NAME, verb, sure=True, **how)
 
 
 @plays
-async def test_pause_and_resume_are_answered_in_the_operators_words(town: Town, person: Session) -> None:
+async def test_pause_and_resume_are_answered_in_the_operators_words(town: Town, person: KubectlSession) -> None:
     await under_way(town)
     assert await asked(person, "pause") == 0
     assert town.status()["phase"] == "Paused"
@@ -59,7 +59,7 @@ async def test_pause_and_resume_are_answered_in_the_operators_words(town: Town, 
 
 
 @plays
-async def test_abort_puts_everything_back_and_retry_begins_once_more(town: Town, person: Session) -> None:
+async def test_abort_puts_everything_back_and_retry_begins_once_more(town: Town, person: KubectlSession) -> None:
     await under_way(town)
     assert await asked(person, "abort") == 0
     await town.until(town.at_rest)
@@ -74,7 +74,7 @@ async def test_abort_puts_everything_back_and_retry_begins_once_more(town: Town,
 
 
 @plays
-async def test_promote_goes_to_the_next_stage(town: Town, person: Session) -> None:
+async def test_promote_goes_to_the_next_stage(town: Town, person: KubectlSession) -> None:
     await under_way(town)
     assert await asked(person, "promote") == 0
     await town.until(town.at_rest)
@@ -82,7 +82,7 @@ async def test_promote_goes_to_the_next_stage(town: Town, person: Session) -> No
 
 
 @plays
-async def test_promote_goes_to_a_later_share_and_refuses_others(town: Town, person: Session) -> None:
+async def test_promote_goes_to_a_later_share_and_refuses_others(town: Town, person: KubectlSession) -> None:
     stages: list[dict[str, Any]] = [
         *({"traffic": share, "hold": "1h", "gates": ["error_rate <= 5%"]} for share in ("5%", "25%", "75%")),
         {"traffic": "100%", "hold": "1h"},
@@ -129,14 +129,14 @@ def test_a_dry_run_says_what_a_request_would_do_and_changes_nothing() -> None:
 
 
 @plays
-async def test_what_makes_no_sense_now_is_answered_and_fails(town: Town, person: Session) -> None:
+async def test_what_makes_no_sense_now_is_answered_and_fails(town: Town, person: KubectlSession) -> None:
     await under_way(town)
     assert await asked(person, "approve") == 1
     assert town.status()["phase"] == "Analyzing"
 
 
 @plays
-async def test_the_servers_own_name_for_us_is_written_down(town: Town, person: Session) -> None:
+async def test_the_servers_own_name_for_us_is_written_down(town: Town, person: KubectlSession) -> None:
     """A kubeconfig calls people as it likes."""
 
     class Knowing(MemoryKube):

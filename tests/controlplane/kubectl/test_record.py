@@ -2,7 +2,7 @@
 
 import pytest
 
-from canary.errors import WorldError
+from canary.errors import ExternalError
 from canary.weights import Weights
 from controlplane.kubectl.record import Record, record_of
 from controlplane.kubernetes.api import Object
@@ -47,7 +47,7 @@ def test_without_a_rollout_it_says_why_there_is_none() -> None:
 def test_a_status_that_somebody_else_wrote_is_an_error_and_no_crash() -> None:
     object_ = left(good)
     object_["status"]["state"] = {"name": 7}
-    with pytest.raises(WorldError, match="cannot be read"):
+    with pytest.raises(ExternalError, match="cannot be read"):
         record_of(object_)
     person = desk(good)
     person.kube.seed(MODEL_CANARY, object_)

@@ -18,7 +18,7 @@ from aiohttp import web
 from kubernetes.aio.client.configuration import Configuration
 from yarl import URL
 
-from canary.errors import Conflict, WorldError
+from canary.errors import Conflict, ExternalError
 from controlplane.kubernetes import client as client_module
 from controlplane.kubernetes import resources
 from controlplane.kubernetes.api import Exists, NotFound, Object, Rejected, Resource, ResourceExpired, TooManyRequests
@@ -76,7 +76,7 @@ class MemoryApi:
         """Status and body; for everything but watches."""
         try:
             found = 200, await self._answered(asked)
-        except WorldError as error:
+        except ExternalError as error:
             found = _status(error)
         self.asked.append((asked, found[0]))
         return found
@@ -94,7 +94,7 @@ class MemoryApi:
             version, labels = asked.query.get("resourceVersion", ""), asked.query.get("labelSelector", "")
             async for event in self._client(asked).watch(place.resource, place.namespace, version, labels=labels):
                 yield json.dumps({"type": event.type, "object": event.object}).encode() + b"\n"
-        except WorldError as error:
+        except ExternalError as error:
             yield json.dumps({"type": "ERROR", "object": _status(error)[1]}).encode() + b"\n"
 
     async def _answered(self, asked: Asked) -> Object:
@@ -138,7 +138,7 @@ class MemoryApi:
         raise NotFound("the server could not find the requested resource")
 
 
-def _status(error: WorldError) -> tuple[int, Object]:
+def _status(error: ExternalError) -> tuple[int, Object]:
     """As servers answer what the server in memory raises."""
     code, reason = 503, "ServiceUnavailable"
     details: Object = {}

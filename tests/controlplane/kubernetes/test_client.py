@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 from kubernetes.aio.client.configuration import Configuration
 
-from canary.errors import Conflict, Unavailable, WorldError
+from canary.errors import Conflict, ExternalError, Unavailable
 from controlplane.kubernetes.api import (
     Exists,
     KubeRequest,
@@ -26,9 +26,9 @@ from tests.controlplane.adapters.waiting import until
 from tests.controlplane.kubernetes.scripted import Collection, Script, done, status
 
 
-async def refusal(kube: KubeClient) -> WorldError:
+async def refusal(kube: KubeClient) -> ExternalError:
     """What comes of a write."""
-    with pytest.raises(WorldError) as caught:
+    with pytest.raises(ExternalError) as caught:
         await kube.patch(CONFIG_MAP, "models", "settings", {"data": {}})
     return caught.value
 
@@ -53,7 +53,7 @@ async def refusal(kube: KubeClient) -> WorldError:
     ],
 )
 async def test_r3_each_status_is_its_error_with_the_servers_words(
-    script: Script, kube: KubeClient, answer: dict[str, Any], error: type[WorldError]
+    script: Script, kube: KubeClient, answer: dict[str, Any], error: type[ExternalError]
 ) -> None:
     script.says(answer, answer["code"])
     raised = await refusal(kube)
@@ -379,7 +379,7 @@ async def test_a_connection_that_breaks_in_mid_line_is_unavailable_after_the_who
     ("code", "error"), [(410, ResourceExpired), (429, TooManyRequests), (500, Unavailable), (403, Rejected)], ids=str
 )
 async def test_an_error_line_of_a_watch_is_its_error(
-    script: Script, kube: KubeClient, code: int, error: type[WorldError]
+    script: Script, kube: KubeClient, code: int, error: type[ExternalError]
 ) -> None:
     with pytest.raises(error):
         await streamed(script, kube, json.dumps({"type": "ERROR", "object": status(code)}).encode() + b"\n")

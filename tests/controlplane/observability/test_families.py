@@ -12,7 +12,7 @@ from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from canary.rollout import Phase
-from canary.verdict import Answer, GateVerdict
+from canary.verdict import GateAnswer, GateVerdict
 from controlplane.api import metrics as machine
 from controlplane.kubernetes.cache import Cache
 from controlplane.kubernetes.resources import MODEL_CANARY
@@ -20,12 +20,12 @@ from controlplane.observability.counts import git_operations
 from controlplane.observability.families import page
 from controlplane.observability.serving import Version
 from controlplane.operator import metrics as operator
-from controlplane.operator.tally import Tally
+from controlplane.operator.counters import OperatorCounters
 from tests.canary.rollouts import a_rollout
 
 TABLE = Path(__file__).parents[3] / "docs" / "observability.md"
 CACHED = Path.home() / ".cache" / "serinus" / "prometheus" / "usr" / "bin" / "promtool"
-GATE = GateVerdict("error_rate <= 1%", Answer.PASS, "well", 0.001, 0.001, 0.01, samples={"stable": 9, "canary": 1})
+GATE = GateVerdict("error_rate <= 1%", GateAnswer.PASS, "well", 0.001, 0.001, 0.01, samples={"stable": 9, "canary": 1})
 PAIRS = Counter({("fetch", "ok"): 3})
 
 
@@ -37,7 +37,7 @@ class Documented(NamedTuple):
 
 def machine_page() -> bytes:
     """With something in every metric."""
-    told = machine.Told(
+    told = machine.AttemptCounts(
         Counter({("Shifting", "StagePassed"): 1}), PAIRS, Counter({"GateFailed": 1}), {"detection": 3.0}
     )
     latency = {0.05: 1.0, float("inf"): 2.0}
@@ -60,7 +60,9 @@ def operator_page(*, leading: bool = True) -> bytes:
             "status": status,
         }
     )
-    tally = Tally(transitions=Counter(PAIRS), verdicts=Counter(PAIRS), alerts=Counter({("slack", "failed"): 2}))
+    tally = OperatorCounters(
+        transitions=Counter(PAIRS), verdicts=Counter(PAIRS), alerts=Counter({("slack", "failed"): 2})
+    )
     git_operations.update(PAIRS)
     rollout = a_rollout(phase=Phase.ANALYZING, verdicts=(GATE,))
 

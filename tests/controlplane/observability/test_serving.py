@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from canary.observation import Counters, PodCounters
+from canary.snapshot import Counters, PodCounters
 from canary.spec.models import CanarySpec
 from controlplane.observability.serving import FILE, MOST_REPLICAS, ServingRecord, Version, read_served
 

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
-from canary.observation import Counters, InFlight, PodCounters
+from canary.snapshot import Counters, InFlight, PodCounters
 from canary.spec.models import ModelCanary
 from canary.weights import ARMS, Arm
 from controlplane.kserve.caches import Caches
@@ -21,10 +21,10 @@ from controlplane.kubernetes.resources import (
     MODEL_CANARY,
     NAMESPACE,
 )
+from controlplane.operator.cluster_environments import ClusterEnvironments
 from controlplane.operator.operator import Operator
-from controlplane.operator.reading import is_at_rest
 from controlplane.operator.settings import Settings
-from controlplane.operator.world import ClusterWorld
+from controlplane.operator.spec_reader import is_at_rest
 from controlplane.simulation.clock import EPOCH, VirtualClock, play
 from testing.fake_apiserver.kube import MemoryKube
 from tests.controlplane.gateway.world import Controller
@@ -83,7 +83,7 @@ class Numbers:
         return Counters(now, {"stable": {"v1": stable}, "canary": {"v2": canary}}, in_flight=open_)
 
 
-class CountedWorld(ClusterWorld):
+class CountedWorld(ClusterEnvironments):
     """The real world, but for Prometheus."""
 
     numbers: Numbers
@@ -117,7 +117,7 @@ class Cluster:
         made = Settings(identity=identity, home="serinus", **settings)
         client = self.kube.acting_as("serinus")
 
-        def world(caches: Caches) -> ClusterWorld:
+        def world(caches: Caches) -> ClusterEnvironments:
             known: dict[str, Any] = {"prometheus": "http://prometheus:9090", "interval": 1.0, "allowed": made.hosts}
             counted = CountedWorld(client, caches, clock=self.clock, **known)
             counted.numbers = self.numbers

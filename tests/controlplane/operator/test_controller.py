@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from canary.errors import Unavailable
-from canary.observation import OperatorRequest, Verb
+from canary.snapshot import OperatorRequest, Verb
 from canary.weights import ALL_STABLE, Weights
 from controlplane.kubernetes.api import TooManyRequests
 from controlplane.kubernetes.resources import EVENT, MODEL_CANARY, NAMESPACE, ROLLOUT_HISTORY
+from controlplane.operator.environment import ObjectDrift
 from controlplane.operator.finalizer import FINALIZER
-from controlplane.operator.site import Drift
 from tests.controlplane.operator.town import KEY, NAME, PLACE, Office, Town, a_spec, plays
 
 HALF = Weights.of_share(0.5)
@@ -279,7 +279,7 @@ async def test_a_namespace_that_is_deleted_does_not_hang_on_our_finalizer(town: 
 async def test_drift_is_told_once_with_the_name_of_who_did_it(town: Town, office: Office) -> None:
     await town.apply()
     await town.until(lambda: town.status().get("stage") == 1)
-    town.place().drifts = [Drift("HTTPRoute chat: argocd changed spec.hostnames.", "argocd", of_route=True)]
+    town.place().drifts = [ObjectDrift("HTTPRoute chat: argocd changed spec.hostnames.", "argocd", of_route=True)]
     await town.until(town.at_rest)
     told = [note for reason, note in events(town) if reason == "Drift"]
     assert told == ["HTTPRoute chat: argocd changed spec.hostnames."]
@@ -299,7 +299,7 @@ async def test_who_raised_the_share_is_named_though_the_same_pass_takes_it_back(
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(place.router, "set_weights", put_right)
-        place.drifts = [Drift(sentence, "kubectl-patch", of_route=True)]
+        place.drifts = [ObjectDrift(sentence, "kubectl-patch", of_route=True)]
         await write(Weights.of_share(0.9))
         office.controller.charges[KEY].changed = True  # as the cache of routes says
         office.scheduler.add(KEY)
@@ -313,7 +313,7 @@ async def test_drift_pauses_where_the_plan_says_so(town: Town, office: Office) -
     platform = {"kserve": {"gateway": "kserve/gateway", "hostname": "chat.example.com", "onDrift": "pause"}}
     await town.apply(spec=a_spec(platform=platform))
     await town.until(lambda: town.status().get("stage") == 1)
-    town.place().drifts = [Drift("HTTPRoute chat: argocd changed spec.hostnames.", "argocd")]
+    town.place().drifts = [ObjectDrift("HTTPRoute chat: argocd changed spec.hostnames.", "argocd")]
     await town.until(lambda: town.status().get("phase") == "Paused")
     await asyncio.sleep(120)
     assert town.status()["phase"] == "Paused"

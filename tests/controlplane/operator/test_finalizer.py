@@ -3,7 +3,7 @@
 import pytest
 
 from controlplane.operator.finalizer import what_serves_on
-from controlplane.operator.reading import read
+from controlplane.operator.spec_reader import read
 from tests.controlplane.operator import test_modes
 from tests.controlplane.operator.town import a_canary as a_standard_one
 

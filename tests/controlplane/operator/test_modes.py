@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from canary.observation import Counters, InFlight, PodCounters
+from canary.snapshot import Counters, InFlight, PodCounters
 from canary.spec.models import KServePlatform, ModelCanary
 from canary.weights import ARMS, Arm
 from controlplane.evidence.discover import Choice
@@ -26,13 +26,13 @@ from controlplane.kubernetes.resources import (
     NAMESPACE,
     NODE,
 )
+from controlplane.operator.cluster_environments import ClusterEnvironments
+from controlplane.operator.environment import MissingDependency
+from controlplane.operator.metrics_profile import Question
 from controlplane.operator.modes import MODES, of_platform
 from controlplane.operator.operator import Operator
-from controlplane.operator.profile import Question
-from controlplane.operator.reading import is_at_rest, read
 from controlplane.operator.settings import Settings
-from controlplane.operator.site import Absent
-from controlplane.operator.world import ClusterWorld
+from controlplane.operator.spec_reader import is_at_rest, read
 from controlplane.simulation.clock import EPOCH, VirtualClock, play
 from testing.fake_apiserver.kube import MemoryKube
 from tests.controlplane.kserve.fake_knative import FakeKnative
@@ -81,7 +81,7 @@ class Numbers:
         return Counters(now, {"stable": {"s": stable}, "canary": {"c": canary}}, in_flight=open_)
 
 
-class CountedWorld(ClusterWorld):
+class CountedWorld(ClusterEnvironments):
     """The real world, but for Prometheus."""
 
     around: "World"
@@ -117,7 +117,7 @@ class World:
     def operator(self) -> Operator:
         """A replica."""
 
-        def world(caches: Caches) -> ClusterWorld:
+        def world(caches: Caches) -> ClusterEnvironments:
             counted = CountedWorld(
                 self.client, caches, clock=self.clock, prometheus=PROMETHEUS, interval=1.0, find=self.find
             )
@@ -423,7 +423,7 @@ def test_every_mode_says_what_it_needs() -> None:
             caches = Caches()
             each.cache(caches).missing = True
             name = next(name for name, other in MODES.items() if other is mode)
-            with pytest.raises(Absent, match="which this cluster does not have"):
+            with pytest.raises(MissingDependency, match="which this cluster does not have"):
                 of_platform(KServePlatform.model_validate({"mode": name}), caches)
 
 

@@ -19,11 +19,11 @@ from controlplane.kubernetes.resources import (
     MODEL_CANARY,
     POD,
 )
+from controlplane.operator.cluster_environments import ClusterEnvironments
 from controlplane.operator.modes import LOST
 from controlplane.operator.operator import Operator
-from controlplane.operator.reading import read
 from controlplane.operator.settings import LEASE_NAME, Settings
-from controlplane.operator.world import ClusterWorld
+from controlplane.operator.spec_reader import read
 from testing.fake_apiserver.kube import MemoryKube
 from tests.controlplane.operator.cluster import PLACE, Cluster, a_canary, plays
 
@@ -241,7 +241,7 @@ def test_a_plan_that_nobody_says_the_prometheus_of_is_refused() -> None:
     operator = Operator(
         Settings(identity="one", home="serinus"), kube, clock=SystemClock(), say=lambda _key, _words: None
     )
-    world = ClusterWorld(kube, operator.following.caches, clock=SystemClock(), prometheus=None, interval=1.0)
+    world = ClusterEnvironments(kube, operator.following.caches, clock=SystemClock(), prometheus=None, interval=1.0)
     plan = read(a_canary()).plan
     assert plan is not None
     with pytest.raises(BadInput, match="nobody says where Prometheus answers"):

@@ -10,13 +10,13 @@ from canary.spec.names import PROMETHEUS
 from controlplane.adapters.bounded_http import BoundedHttp
 from controlplane.adapters.dial_policy import Reach
 from controlplane.adapters.prometheus_api import PrometheusApi
-from controlplane.operator.registry import Entry, Registry, checked_selector, registry_in
+from controlplane.operator.registry import RegisteredPrometheus, Registry, checked_selector, registry_in
 from tests.controlplane.adapters.pages import PageServer
 
 OWN = "http://prometheus.monitoring:9090"
 NAMED = {
-    "everybodys": Entry(url="https://mimir.example.com/prometheus", selector='cluster="eu-1"'),
-    "team-a": Entry(url="http://team-a:9090", namespaces=("a", "b"), tokenFile=Path("/etc/token")),
+    "everybodys": RegisteredPrometheus(url="https://mimir.example.com/prometheus", selector='cluster="eu-1"'),
+    "team-a": RegisteredPrometheus(url="http://team-a:9090", namespaces=("a", "b"), tokenFile=Path("/etc/token")),
 }
 INTERNAL = [
     "http://169.254.169.254",

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from canary.errors import Unavailable
-from canary.observation import OperatorRequest, Verb
+from canary.snapshot import OperatorRequest, Verb
 from controlplane.kubernetes.api import Rejected
 from controlplane.kubernetes.resources import EVENT, MODEL_CANARY
-from controlplane.operator.request import annotation_of
+from controlplane.operator.request_annotations import annotation_of
 from controlplane.operator.request_policy import EVERY, NAME, RequestPolicy, expected
 from controlplane.operator.store import stored_in
 from controlplane.simulation.clock import VirtualClock

@@ -5,10 +5,10 @@ import asyncio
 import pytest
 
 from controlplane.kubernetes.resources import EVENT, MODEL_CANARY
-from controlplane.operator.request import MOST_REQUESTS, PREFIX
+from controlplane.operator.request_annotations import MOST_REQUESTS, PREFIX
 from controlplane.operator.request_responder import refusal
 from controlplane.simulation.clock import play
-from tests.controlplane.operator.test_request import BOMBS
+from tests.controlplane.operator.test_request_annotations import BOMBS
 from tests.controlplane.operator.town import NAME, PLACE, Office, Town, plays
 
 OTHER = "other"

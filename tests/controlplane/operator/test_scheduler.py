@@ -4,8 +4,8 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable
 
+from controlplane.operator.counters import OperatorCounters
 from controlplane.operator.scheduler import Priority, Scheduler
-from controlplane.operator.tally import Tally
 from controlplane.operator.ticker import Ticker
 from controlplane.simulation.clock import play
 
@@ -17,7 +17,7 @@ class Work:
         """`due`: in how many seconds a key is due again, once."""
         self.done: list[tuple[str, float]] = []
         self.bugs: list[str] = []
-        ticker = Ticker(self._read, period=1.0, tally=Tally(), say=self.bugs.append)
+        ticker = Ticker(self._read, period=1.0, tally=OperatorCounters(), say=self.bugs.append)
         by_turn: Priority[str] = Priority()
         self.scheduler = Scheduler(priority or by_turn, ticker, lambda key, _: self.bugs.append(key))
         self._due = due

@@ -7,17 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from canary.errors import WorldError
+from canary.errors import ExternalError
 from controlplane.kubectl.listing import phase_of, refusal_of
 from controlplane.kubernetes.cache import Cache
 from controlplane.kubernetes.resources import MODEL_CANARY
-from controlplane.operator.following import slim_canary
+from controlplane.operator.counters import OperatorCounters
+from controlplane.operator.informers import slim_canary
 from controlplane.operator.metrics import Numbers, exposition
-from controlplane.operator.reading import is_at_rest, is_refused, is_tidying
 from controlplane.operator.shape import STATE, STATUS, shaped, status_in
-from controlplane.operator.status import Entry, status_of
+from controlplane.operator.spec_reader import is_at_rest, is_refused, is_tidying
+from controlplane.operator.status import StatusUpdate, status_of
 from controlplane.operator.store import stored_in
-from controlplane.operator.tally import Tally
 from tests.canary.rollouts import a_rollout
 from tests.controlplane.operator.town import a_canary
 
@@ -27,7 +27,7 @@ ANYTHING = st.recursive(
     max_leaves=6,
 )
 STATES = ANYTHING | st.dictionaries(st.sampled_from(sorted(STATE)), ANYTHING)
-SOUND = status_of(Entry(a_rollout(), "a plan", 3), {}, 0.0)
+SOUND = status_of(StatusUpdate(a_rollout(), "a plan", 3), {}, 0.0)
 STATUSES = ANYTHING | st.dictionaries(st.sampled_from(sorted(STATUS)) | st.text(max_size=4), ANYTHING | STATES)
 
 
@@ -50,8 +50,10 @@ def test_s14_whatever_a_status_holds_is_this_objects_trouble_alone(status: Any) 
     assert failures == []
     for ask in (is_at_rest, is_refused, is_tidying, phase_of, refusal_of):
         ask(kept)
-    exposition(Numbers(cache, under_way=(), tally=Tally(), leading=True, queued=0, events_lost=0, requests={}))
-    with suppress(WorldError):  # said of this one alone, at its own pass
+    exposition(
+        Numbers(cache, under_way=(), tally=OperatorCounters(), leading=True, queued=0, events_lost=0, requests={})
+    )
+    with suppress(ExternalError):  # said of this one alone, at its own pass
         assert (stored := stored_in(kept)) is None or stored.version
 
 
@@ -68,7 +70,7 @@ def test_a_field_of_another_type_is_left_out_and_no_other(field: str) -> None:
 def test_a_status_without_a_version_that_is_one_is_not_taken_for_none() -> None:
     """A rollout is under way there: none may begin beside it, and nothing is written over what nobody understands."""
     broken = resource(SOUND | {"version": "seven"})
-    with pytest.raises(WorldError, match="a newer operator or somebody else wrote it"):
+    with pytest.raises(ExternalError, match="a newer operator or somebody else wrote it"):
         stored_in(slim_canary(broken))
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from controlplane.kubernetes.cache import Cache
 from controlplane.kubernetes.resources import MODEL_CANARY
+from controlplane.operator.counters import OperatorCounters
 from controlplane.operator.metrics import Numbers, exposition
-from controlplane.operator.tally import Tally
 from controlplane.operator.ticker import Ticker
 from controlplane.simulation.clock import play
 
@@ -24,7 +24,7 @@ class Watched:
         self.reads: list[float] = []
         self.told: list[float] = []
         self.said: list[str] = []
-        self.tally = Tally()
+        self.tally = OperatorCounters()
 
     async def live(self, seconds: float) -> None:
         ticker = Ticker(self._read, period=1.0, tally=self.tally, say=self.said.append)

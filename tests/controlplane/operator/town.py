@@ -9,28 +9,28 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from canary.errors import WorldError
-from canary.observation import Counters, PodCounters
+from canary.errors import ExternalError
 from canary.rollout import Rollout
+from canary.snapshot import Counters, PodCounters
 from canary.spec.models import ModelCanary, Variant
 from canary.weights import Arm, Weights
 from controlplane.kubernetes.api import Object
 from controlplane.kubernetes.cache import Cache, Key
 from controlplane.kubernetes.resources import MODEL_CANARY, NAMESPACE
-from controlplane.operator.charge import Charge
+from controlplane.operator.alert_dispatch import AlertDispatchers
 from controlplane.operator.controller import RolloutController
-from controlplane.operator.desk import Desks
+from controlplane.operator.counters import OperatorCounters
+from controlplane.operator.environment import ObjectDrift
 from controlplane.operator.events import Events
-from controlplane.operator.following import outlined_canary, slim_canary
+from controlplane.operator.informers import outlined_canary, slim_canary
 from controlplane.operator.leadership import Leadership
 from controlplane.operator.limit import MOST_ROLLOUTS
-from controlplane.operator.pokes import Pokes, is_urgent
-from controlplane.operator.reading import is_at_rest
+from controlplane.operator.operator_rollout import OperatorRollout
+from controlplane.operator.predicates import Pokes, is_urgent
 from controlplane.operator.rollout_log import RolloutLog
 from controlplane.operator.scheduler import Priority, Scheduler
-from controlplane.operator.site import Drift
+from controlplane.operator.spec_reader import is_at_rest
 from controlplane.operator.store import stored_in
-from controlplane.operator.tally import Tally
 from controlplane.operator.ticker import Ticker
 from controlplane.ports import Clock, Identity
 from controlplane.simulation.clock import EPOCH, VirtualClock, play
@@ -82,8 +82,8 @@ class Place:
         """From when on the canary answers every second request with an error."""
         self.gone: list[Arm] = []
         """Arms that were put away."""
-        self.drifts: list[Drift] = []
-        self.failure: WorldError | None = None
+        self.drifts: list[ObjectDrift] = []
+        self.failure: ExternalError | None = None
         """What the metric source raises while it is set."""
         self.identity: Identity | None = None
         """What tells how the variants differ; None where nobody asks."""
@@ -222,7 +222,7 @@ class DeskSite:
         """None."""
         return []
 
-    def drift(self) -> Sequence[Drift]:
+    def drift(self) -> Sequence[ObjectDrift]:
         """What the test says."""
         return list(self.place.drifts)
 
@@ -260,14 +260,17 @@ class Office:
         self.called = asyncio.Event()
         """Set to let `stand_by` lead."""
         self._listed = asyncio.Event()
-        self.tally = Tally()
+        self.tally = OperatorCounters()
         self.events = Events(self.kube, instance=f"operator-{fence}", now=clock.now, say=town.said.append)
         self.leadership = Leadership(fence)
         self.order: Callable[[Sequence[Key]], Sequence[Key]] = lambda keys: keys
         self.is_alarming: Callable[[Key], bool] = lambda _key: False
         """What the metrics say; tests change it."""
         self.promoted: list[Key] = []
-        log, charges = RolloutLog(lambda _key, sentence: town.said.append(sentence), self.tally), dict[Key, Charge]()
+        log, charges = (
+            RolloutLog(lambda _key, sentence: town.said.append(sentence), self.tally),
+            dict[Key, OperatorRollout](),
+        )
         self.scheduler = Scheduler(
             Priority(
                 is_urgent=partial(is_urgent, self.canaries, charges),
@@ -286,7 +289,7 @@ class Office:
             clock=clock,
             interval=1.0,
             events=self.events,
-            desks=Desks(self.kube, clock=clock),
+            desks=AlertDispatchers(self.kube, clock=clock),
             tally=self.tally,
             log=log,
             scheduler=self.scheduler,
@@ -342,7 +345,7 @@ class Office:
                         self.canaries.drop((event.object["metadata"]["namespace"], event.object["metadata"]["name"]))
                     elif event.type != "BOOKMARK":
                         self.canaries.put(event.object)
-            except WorldError:
+            except ExternalError:
                 await asyncio.sleep(0.5)
 
     async def _tick(self) -> None:

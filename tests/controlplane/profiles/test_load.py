@@ -6,11 +6,11 @@ import random
 
 import pytest
 
-from controlplane.profiles.load import Prompts, Run, Shape, Window
-from profiles.samples import Sample
+from controlplane.profiles.load import LoadRun, LoadShape, Prompts, Window
+from profiles.samples import LoadSample
 from tests.virtual import in_virtual_time
 
-SHAPE = Shape("served", 100, 8, ignore_eos=True)
+SHAPE = LoadShape("served", 100, 8, ignore_eos=True)
 
 
 class Server:
@@ -22,7 +22,7 @@ class Server:
         self.most = 0
         self._slots = asyncio.Semaphore(slots)
 
-    async def ask(self, _body: bytes, due: float) -> Sample:
+    async def ask(self, _body: bytes, due: float) -> LoadSample:
         clock = asyncio.get_running_loop().time
         sent = clock()
         self.busy += 1
@@ -30,12 +30,12 @@ class Server:
         async with self._slots:
             await asyncio.sleep(self.seconds)
         self.busy -= 1
-        return Sample(due, sent, clock(), clock(), 8, 100)
+        return LoadSample(due, sent, clock(), clock(), 8, 100)
 
 
-def run(server: Server, warmup: float, seconds: float) -> Run:
+def run(server: Server, warmup: float, seconds: float) -> LoadRun:
     clock = asyncio.get_running_loop().time
-    return Run(server, SHAPE, Window(warmup, seconds), clock, random.Random(1))  # type: ignore[arg-type]
+    return LoadRun(server, SHAPE, Window(warmup, seconds), clock, random.Random(1))  # type: ignore[arg-type]
 
 
 def test_no_two_prompts_are_alike_and_a_seed_repeats_them() -> None:
@@ -93,11 +93,11 @@ async def test_an_interrupted_level_keeps_what_it_has() -> None:
     enough = asyncio.Event()
     clock = asyncio.get_running_loop().time
 
-    def told(_sample: Sample) -> None:
+    def told(_sample: LoadSample) -> None:
         if len(work.warmed_up) == 4:
             enough.set()
 
-    work = Run(Server(1), SHAPE, Window(0, 60), clock, random.Random(1), told)  # type: ignore[arg-type]
+    work = LoadRun(Server(1), SHAPE, Window(0, 60), clock, random.Random(1), told)  # type: ignore[arg-type]
     task = asyncio.ensure_future(work.closed(2))
     await enough.wait()
     task.cancel()

@@ -13,13 +13,13 @@ from click.testing import CliRunner
 from controlplane.cli.pipeline import command
 from controlplane.profiles.pipeline import Pipeline, job, workflow
 from profiles.errors import Malformed
-from profiles.recipe import METHODS, Recipe
+from profiles.recipe import METHODS, QuantizationRecipe
 
 SCHEMA = Path(__file__).parent / "data" / "argo-workflow-template.schema.json"
 
 
 def pipeline(method: str = "nf4", **options: Any) -> Pipeline:
-    recipe = Recipe("org/model", method, "abc123", "prompts.txt")
+    recipe = QuantizationRecipe("org/model", method, "abc123", "prompts.txt")
     return Pipeline("try-it", recipe, "image:1", "org/model-nf4", "https://git.example.com/org/repo", **options)
 
 
@@ -78,7 +78,7 @@ def test_secrets_are_named_never_written() -> None:
 
 
 def test_the_job_carries_its_program_and_recipe() -> None:
-    config, found = job(Recipe("org/model", "fp8"), "image:1", "out/fp8")
+    config, found = job(QuantizationRecipe("org/model", "fp8"), "image:1", "out/fp8")
     compile(config["data"]["quantizer.py"], "quantizer.py", "exec")
     assert json.loads(config["data"]["recipe.json"])["stages"]["quantization_stage"]
     assert found["spec"]["template"]["spec"]["containers"][0]["command"][-1] == "/work/fp8"
@@ -111,8 +111,8 @@ def test_render_prints_two_documents() -> None:
 
 def test_methods_that_calibrate_want_data() -> None:
     with pytest.raises(Malformed, match="--dataset"):
-        Recipe("org/model", "awq")
-    assert Recipe("org/model", "fp8").digest != Recipe("org/model", "nf4").digest
+        QuantizationRecipe("org/model", "awq")
+    assert QuantizationRecipe("org/model", "fp8").digest != QuantizationRecipe("org/model", "nf4").digest
 
 
 def test_submit_applies_the_template_and_starts_a_workflow_of_it(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from click.testing import CliRunner
 
 from controlplane.cli.quantize import command
 from controlplane.profiles import quantizer
-from profiles.recipe import Recipe
+from profiles.recipe import QuantizationRecipe
 
 
 class Tokens:
@@ -85,7 +85,7 @@ def libraries(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 def test_the_artefact_carries_recipe_digests_and_the_change_of_perplexity(
     tmp_path: Path, libraries: dict[str, Any]
 ) -> None:
-    recipe = Recipe("org/model", "nf4-dq")
+    recipe = QuantizationRecipe("org/model", "nf4-dq")
     manifest = quantizer.quantize(recipe.as_json(), tmp_path / "out", "word " * 1500)
     assert libraries["quantization_config"]["bnb_4bit_use_double_quant"] is True
     assert manifest["recipe"]["digest"] == recipe.digest
@@ -99,7 +99,7 @@ def test_the_artefact_carries_recipe_digests_and_the_change_of_perplexity(
 def test_an_artefact_is_never_written_over(tmp_path: Path, libraries: dict[str, Any]) -> None:
     (tmp_path / "out").mkdir()
     with pytest.raises(SystemExit, match="never written over"):
-        quantizer.quantize(Recipe("org/model", "nf4").as_json(), tmp_path / "out", "")
+        quantizer.quantize(QuantizationRecipe("org/model", "nf4").as_json(), tmp_path / "out", "")
 
 
 def test_a_failure_leaves_nothing_under_the_artefacts_name(
@@ -110,13 +110,13 @@ def test_a_failure_leaves_nothing_under_the_artefacts_name(
 
     monkeypatch.setattr(quantizer, "with_bitsandbytes", broken)
     with pytest.raises(MemoryError):
-        quantizer.quantize(Recipe("org/model", "int8").as_json(), tmp_path / "out", "")
+        quantizer.quantize(QuantizationRecipe("org/model", "int8").as_json(), tmp_path / "out", "")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_whoever_serves_the_artefact_can_read_it(tmp_path: Path, libraries: dict[str, Any]) -> None:
     """The folder it is made in is its owner's alone, and so are the files of newer safetensors."""
-    quantizer.quantize(Recipe("org/model", "int8").as_json(), tmp_path / "out", "")
+    quantizer.quantize(QuantizationRecipe("org/model", "int8").as_json(), tmp_path / "out", "")
     assert (tmp_path / "out").stat().st_mode & 0o777 == 0o755
     assert all(path.stat().st_mode & 0o777 == 0o644 for path in (tmp_path / "out").iterdir())
 
@@ -124,7 +124,7 @@ def test_whoever_serves_the_artefact_can_read_it(tmp_path: Path, libraries: dict
 def test_what_a_killed_run_left_behind_is_in_nobodys_way(tmp_path: Path, libraries: dict[str, Any]) -> None:
     (tmp_path / ".out.making").mkdir()
     (tmp_path / ".out.abc123").mkdir()
-    quantizer.quantize(Recipe("org/model", "int8").as_json(), tmp_path / "out", "")
+    quantizer.quantize(QuantizationRecipe("org/model", "int8").as_json(), tmp_path / "out", "")
     assert (tmp_path / "out" / "serinus-artifact.json").is_file()
 
 

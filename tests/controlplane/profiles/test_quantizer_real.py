@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from controlplane.profiles import quantizer
-from profiles.recipe import METHODS, Recipe
+from profiles.recipe import METHODS, QuantizationRecipe
 from tests.controlplane.profiles.tiny_model import perplexity_of, quantize
 
 pytestmark = [
@@ -91,7 +91,7 @@ def test_what_llm_compressor_made_loads_again_and_scores_what_it_says(tiny: Path
     """Recipe, digests and measured perplexity stand beside weights that are what the method says."""
     out, prompts = tmp_path / "out", tiny.parent / "prompts.txt"
     dataset = str(prompts) if METHODS[method].needs_data else ""
-    recipe = Recipe(str(tiny), method, dataset=dataset, samples=16)
+    recipe = QuantizationRecipe(str(tiny), method, dataset=dataset, samples=16)
     found = quantize(tiny, method, out, "--dataset", dataset, "--samples", "16")
     assert found.exit_code == 0, found.output
     manifest: dict[str, Any] = json.loads((out / quantizer.MANIFEST).read_text())
@@ -112,6 +112,6 @@ def test_what_llm_compressor_made_loads_again_and_scores_what_it_says(tiny: Path
 @compressor
 def test_the_recipe_of_awq_is_understood() -> None:
     """By the library itself. It is not run: release 0.14 pins memory for a GPU while it smooths."""
-    stages = json.dumps(Recipe("m", "awq", dataset="prompts.txt").stages())
+    stages = json.dumps(QuantizationRecipe("m", "awq", dataset="prompts.txt").stages())
     read = import_module("llmcompressor.recipe").Recipe.create_instance(stages)
     assert [type(each).__name__ for each in read.modifiers] == ["AWQModifier", "QuantizationModifier"]

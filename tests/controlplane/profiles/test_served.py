@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-from canary.observation import FingerprintSeen
+from canary.snapshot import FingerprintStatus
 from canary.weights import Arm
 from controlplane.adapters.bounded_http import BoundedHttp
 from controlplane.adapters.system_clock import SystemClock
@@ -16,7 +16,7 @@ from tests.controlplane.profiles.served_model import ServedModel, served
 from tests.controlplane.profiles.test_identity import model
 
 
-async def compared(here: str, there: str, *, files: bool = False, **variants: Any) -> FingerprintSeen:
+async def compared(here: str, there: str, *, files: bool = False, **variants: Any) -> FingerprintStatus:
     """What stable, served here, and the canary, served there, tell; more fields of the variants by role."""
     spec = plan(
         stable={"name": "v1", **variants.get("stable", {})}, canary={"name": "v2", **variants.get("canary", {})}

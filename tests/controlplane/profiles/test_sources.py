@@ -6,8 +6,8 @@ import pytest
 
 from canary.spec.models import Variant
 from controlplane.adapters.cost_source import dollars_an_hour, rates_of
-from controlplane.operator.reading import read
-from controlplane.operator.room import lacking
+from controlplane.operator.gpu_capacity import lacking
+from controlplane.operator.spec_reader import read
 from controlplane.profiles.sources import catalogue
 from profiles.errors import Malformed
 from tests.canary.story import plan

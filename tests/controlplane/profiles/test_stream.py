@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 
 from controlplane.profiles.connection import Connection
-from controlplane.profiles.stream import Client, Endpoint, failure
+from controlplane.profiles.stream import Client, LoadEndpoint, failure
 from profiles.errors import Malformed
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -108,7 +108,7 @@ async def test_nobody_listening_is_a_kind_too() -> None:
     port = server.sockets[0].getsockname()[1]
     server.close()
     await server.wait_closed()
-    client = Client(Endpoint.of(f"http://127.0.0.1:{port}/v1"), asyncio.get_running_loop().time, 1.0)
+    client = Client(LoadEndpoint.of(f"http://127.0.0.1:{port}/v1"), asyncio.get_running_loop().time, 1.0)
     assert (await client.ask(b"{}", 0.0)).failure.startswith("connection failed")
 
 
@@ -125,7 +125,7 @@ async def test_connections_are_used_again() -> None:
             writer.write(HEAD + chunk(event()) + chunk(event()) + DONE)
 
     async with serving(script) as url:
-        client = Client(Endpoint.of(url), asyncio.get_running_loop().time, 5.0)
+        client = Client(LoadEndpoint.of(url), asyncio.get_running_loop().time, 5.0)
         found = [await client.ask(b"{}", 0.0) for _ in range(3)]
         client.close()
     assert [one.failure for one in found] == ["", "", ""]
@@ -136,7 +136,7 @@ async def test_connections_are_used_again() -> None:
 @pytest.mark.parametrize("url", ["127.0.0.1:8000", "ftp://host/v1", "http://", "http://host:port/v1"])
 def test_an_address_that_is_none_is_refused(url: str) -> None:
     with pytest.raises(Malformed, match="--url"):
-        Endpoint.of(url)
+        LoadEndpoint.of(url)
 
 
 @asynccontextmanager
@@ -164,7 +164,7 @@ async def serving(script: Script) -> AsyncIterator[str]:
 async def asked(script: Script, stall: float = 5.0) -> str:
     """The failure of one request to a server that follows the script."""
     async with serving(script) as url:
-        client = Client(Endpoint.of(url), asyncio.get_running_loop().time, stall)
+        client = Client(LoadEndpoint.of(url), asyncio.get_running_loop().time, stall)
         found = await client.ask(b"{}", 0.0)
         client.close()
     return found.failure

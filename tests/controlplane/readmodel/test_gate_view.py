@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from canary.judge.interval import Interval
+from canary.judge.confidence_sequence import Interval
 from canary.spec.models import CanarySpec, Gate
 from canary.weights import Arm
 from controlplane.readmodel.gate_view import GateView, gate_view

@@ -2,26 +2,26 @@
 
 import pytest
 
-from canary.observation import OperatorRequest
+from canary.snapshot import OperatorRequest
 from controlplane.readmodel.panels import Panel, audit_panel, live_panels
-from controlplane.view.facts import Commit, Condition, Facts, Origin, Replica, Told, safe_link
+from controlplane.view.facts import ChannelReport, Commit, Condition, GitOrigin, Replica, RolloutFacts, safe_link
 from controlplane.view.weblinks import commit_link, file_link, repository_link
 from tests.controlplane.view import scenes
 
 ROLLOUT, _, NOW = scenes.analyzing()
-ORIGIN = Origin(
+ORIGIN = GitOrigin(
     "https://github.com/ml/apps", "apps/chat/canary.yml", 14, Commit("4f2c1e9a77", "Try nf4", "javascript:alert(1)")
 )
 
 
-def shown(facts: Facts) -> dict[str, Panel]:
+def shown(facts: RolloutFacts) -> dict[str, Panel]:
     return {panel.id: panel for panel in live_panels(ROLLOUT, facts, NOW)}
 
 
 def test_a_replica_says_whether_it_is_ready_how_old_it_is_and_what_troubles_it() -> None:
     fine = Replica("stable", "stable-0", ready=True, since=NOW - 90, restarts=0, place="pid 1, port 2")
     ill = Replica("canary", "canary-0", False, None, 3, place="node-7", serves="vllm:0.33", trouble="no GPU\x1b[31m")
-    panel = shown(Facts(replicas=(fine, ill), runs="pod"))["replicas"]
+    panel = shown(RolloutFacts(replicas=(fine, ill), runs="pod"))["replicas"]
     assert panel.title == "Pods"
     first, second = [[cell.text for cell in row] for row in panel.rows]
     assert first == ["stable-0", "stable", "ready", "0", "90 s", "pid 1, port 2", "–", "–"]
@@ -31,7 +31,7 @@ def test_a_replica_says_whether_it_is_ready_how_old_it_is_and_what_troubles_it()
 
 def test_a_link_that_no_browser_should_open_is_left_out() -> None:
     """GHSA-h4w9: only http and https."""
-    panel = shown(Facts(origin=ORIGIN))["git"]
+    panel = shown(RolloutFacts(origin=ORIGIN))["git"]
     rows = {row[0].text: row[1] for row in panel.rows}
     assert rows["Commit"].text == "4f2c1e9 Try nf4"
     assert rows["Commit"].link == ""
@@ -76,10 +76,10 @@ def test_addresses_of_commits_and_files_are_known_for_known_hosts_only() -> None
 
 
 def test_alerts_say_what_arrived_and_what_did_not() -> None:
-    arrived = Told("slack (#ml)", delivered=2, last=NOW - 5, about="chat was rolled back")
-    failed = Told("pagerduty", trouble="it answers 403", trouble_since=NOW)
-    idle = Told("e-mail")
-    rows = shown(Facts(channels=(arrived, failed, idle)))["alerts"].rows
+    arrived = ChannelReport("slack (#ml)", delivered=2, last=NOW - 5, about="chat was rolled back")
+    failed = ChannelReport("pagerduty", trouble="it answers 403", trouble_since=NOW)
+    idle = ChannelReport("e-mail")
+    rows = shown(RolloutFacts(channels=(arrived, failed, idle)))["alerts"].rows
     assert [row[1].text for row in rows] == ["delivered", "failed: it answers 403", "nothing to tell yet"]
     assert [row[1].symbol for row in rows] == ["✔", "✖", "○"]
     assert rows[0][3].at.endswith("Z")
@@ -88,13 +88,13 @@ def test_alerts_say_what_arrived_and_what_did_not() -> None:
 def test_conditions_say_which_status_is_the_wished_one() -> None:
     fine = Condition("HTTPRoute chat", "Accepted", "True", since=NOW)
     ill = Condition("HTTPRoute chat", "ResolvedRefs", "False", "BackendNotFound", "no such Service", NOW, good=False)
-    rows = shown(Facts(conditions=(fine, ill)))["conditions"].rows
+    rows = shown(RolloutFacts(conditions=(fine, ill)))["conditions"].rows
     assert [row[2].symbol for row in rows] == ["✔", "✖"]
     assert rows[1][4].text == "BackendNotFound: no such Service"
 
 
 def test_what_is_written_back_waits_or_is_rejected_is_said_with_the_next_command() -> None:
-    origin = Origin(
+    origin = GitOrigin(
         "file:///srv/apps.git",
         "canary.yml",
         1,
@@ -106,7 +106,7 @@ def test_what_is_written_back_waits_or_is_rejected_is_said_with_the_next_command
         rejected="12 % failed",
         ours=False,
     )
-    panel = shown(Facts(origin=origin))["git"]
+    panel = shown(RolloutFacts(origin=origin))["git"]
     rows = {row[0].text: row[1].text for row in panel.rows}
     assert rows["Written back"] == "9f9f9f9 the file was put back"
     assert (rows["Pull request"], rows["Proposed"]) == ("#218", "#219 waits to be merged")
@@ -117,7 +117,7 @@ def test_what_is_written_back_waits_or_is_rejected_is_said_with_the_next_command
 
 
 def test_empty_panels_teach_the_next_command_and_unknown_ones_are_left_out() -> None:
-    panels = shown(Facts(channels=()))
+    panels = shown(RolloutFacts(channels=()))
     assert "replicas" not in panels
     assert panels["git"].command == "serinus controller --git URL"
     assert panels["alerts"].command == "serinus alerts test canary.yml"

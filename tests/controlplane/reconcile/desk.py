@@ -3,10 +3,10 @@
 Used by the tests of the loop. The ports are the in-memory twins that pass the suites in `tests/contracts`.
 """
 
-from canary.errors import WorldError
+from canary.errors import ExternalError
 from canary.invariants import broken
-from canary.observation import PodCounters, Seen
 from canary.rollout import Decision, Event, Phase, Rollout
+from canary.snapshot import PodCounters, Snapshot
 from canary.spec.models import CanarySpec, Metadata, ModelCanary, Stage
 from canary.weights import Weights
 from controlplane.adapters.memory_store import MemoryStore
@@ -40,7 +40,7 @@ class Heard:
 
     def __init__(self) -> None:
         self.events: list[Event] = []
-        self.failure: WorldError | None = None
+        self.failure: ExternalError | None = None
 
     async def tell(self, event: Event) -> None:
         """Remember the event."""
@@ -149,5 +149,5 @@ class Desk:
             self.metrics.put(arm, f"{arm}-0", PodCounters(requests=total, errors=0.0))
 
     def _check(self, before: Rollout, decision: Decision) -> None:
-        seen: Seen = self.reconciler.board.seen()
+        seen: Snapshot = self.reconciler.board.seen()
         assert broken(self.spec, before, seen, decision) == []

@@ -3,7 +3,7 @@
 import pytest
 
 from canary.action import Evaluate, Mirror, Run, SetWeights, Stop
-from canary.errors import WorldError
+from canary.errors import ExternalError
 from canary.weights import ALL_STABLE
 from controlplane.reconcile.carry_out import carry_out
 from tests.controlplane.reconcile.desk import Desk
@@ -29,5 +29,5 @@ async def test_weights_go_to_the_router() -> None:
 async def test_what_a_platform_does_not_have_is_an_error_and_no_silence(action: Evaluate | Mirror) -> None:
     """A plan with a shadow must not look as if it had one."""
     desk = Desk()
-    with pytest.raises(WorldError, match="no evaluation and no shadow"):
+    with pytest.raises(ExternalError, match="no evaluation and no shadow"):
         await carry_out(action, desk.spec, desk.reconciler.ports)

@@ -6,10 +6,10 @@ import dataclasses
 import pytest
 from pydantic import TypeAdapter
 
-from canary.errors import Unavailable, WorldError
+from canary.errors import ExternalError, Unavailable
 from canary.judge.state import JudgeState
-from canary.observation import Counters, OperatorRequest, PodCounters
 from canary.rollout import Phase, Reason
+from canary.snapshot import Counters, OperatorRequest, PodCounters
 from canary.spec.models import ModelCanary, Stage, Variant
 from canary.spec.stored import to_text
 from canary.weights import ALL_CANARY, ALL_STABLE, Weights
@@ -21,7 +21,7 @@ from tests.virtual import in_virtual_time
 
 FIVE = Weights.of_share(0.05)
 LONG = plan(Stage(traffic=0.05, hold=1000), Stage(traffic=1.0))
-FULL = WorldError("the disk is full.")
+FULL = ExternalError("the disk is full.")
 
 
 async def abort(desk: Desk) -> None:
@@ -147,7 +147,7 @@ async def test_a_silent_source_makes_the_rollout_blind_and_its_return_ends_that(
 async def test_everything_is_announced_at_least_once_and_in_order() -> None:
     """A notifier that fails is told again; the ids make a repetition recognisable."""
     desk = Desk()
-    desk.heard.failure = WorldError("the channel is down")
+    desk.heard.failure = ExternalError("the channel is down")
     await desk.until(Phase.ANALYZING)
     assert desk.heard.events == []
     desk.heard.failure = None
@@ -161,7 +161,7 @@ async def test_everything_is_announced_at_least_once_and_in_order() -> None:
 async def test_r6_a_notifier_that_fails_delays_no_rollback() -> None:
     """Route, then state, then the rest."""
     desk = Desk()
-    desk.heard.failure = WorldError("the channel is down")
+    desk.heard.failure = ExternalError("the channel is down")
     await desk.until(Phase.ANALYZING)
     await abort(desk)
     await desk.passes(1)
@@ -192,7 +192,7 @@ async def test_the_same_plan_again_is_a_new_attempt() -> None:
 async def test_a_controller_killed_between_the_end_and_its_announcement_only_tells_it() -> None:
     """The next start tells the end, and begins no new attempt."""
     desk = Desk()
-    desk.heard.failure = WorldError("the channel is down")
+    desk.heard.failure = ExternalError("the channel is down")
     await desk.until(Phase.SUCCEEDED)
     desk.heard.failure = None
     desk.restart()
@@ -238,7 +238,7 @@ class Remembering(MemoryMetrics):
         super().__init__(desk.clock.now)
         self.said: list[Counters] = []
         self.asked: list[tuple[float, float, int]] = []
-        self.past_failure: WorldError | None = None
+        self.past_failure: ExternalError | None = None
 
     async def between(self, start: float, end: float, most: int) -> list[Counters]:
         """What was said in that time."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from canary.errors import WorldError
+from canary.errors import ExternalError
 from canary.machine import advance
 from canary.rollout import Phase
 from canary.weights import Weights
@@ -14,7 +14,7 @@ from tests.controlplane.reconcile.desk import Desk
 
 
 async def refused() -> None:
-    raise WorldError("The platform is away.")
+    raise ExternalError("The platform is away.")
 
 
 async def broken() -> None:

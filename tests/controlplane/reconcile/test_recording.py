@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 from canary.frame import Frame, Looked
-from canary.observation import Counters, EvidenceSeen, RouteSeen, Seen, VariantSeen
 from canary.rollout import Decision, Rollout
+from canary.snapshot import Counters, MetricsStatus, RouteStatus, Snapshot, VariantStatus
 from canary.weights import ALL_STABLE
 from controlplane.adapters.memory_store import MemoryStore
 from controlplane.reconcile.recording import Recording
@@ -22,9 +22,9 @@ class Store(MemoryStore):
         self.given.append(frame)
 
 
-def seen(at: float, counted: float = 0.0) -> Seen:
-    ready = VariantSeen(at, 1, 1)
-    return Seen(ready, ready, RouteSeen(at, ALL_STABLE), EvidenceSeen(at, Counters(counted, {})))
+def seen(at: float, counted: float = 0.0) -> Snapshot:
+    ready = VariantStatus(at, 1, 1)
+    return Snapshot(ready, ready, RouteStatus(at, ALL_STABLE), MetricsStatus(at, Counters(counted, {})))
 
 
 def after(rollout: Rollout) -> Decision:
@@ -42,7 +42,7 @@ def test_facts_that_only_grew_younger_are_no_news() -> None:
 def test_new_totals_and_new_facts_are() -> None:
     store, rollout = Store(), a_rollout()
     recording = Recording(store)
-    lost = replace(seen(3.0, 1.0), canary=VariantSeen(3.0, 1, 0, "exit status 1"))
+    lost = replace(seen(3.0, 1.0), canary=VariantStatus(3.0, 1, 0, "exit status 1"))
     for at, each in ((1.0, seen(1.0)), (2.0, seen(2.0, 1.0)), (3.0, lost)):
         recording.looked(rollout, each, after(rollout), at)
     assert [frame.at for frame in store.given] == [1.0, 2.0, 3.0]

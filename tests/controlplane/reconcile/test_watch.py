@@ -2,8 +2,8 @@
 
 import asyncio
 
-from canary.observation import Counters, OperatorRequest
 from canary.rollout import Phase
+from canary.snapshot import Counters, OperatorRequest
 from canary.weights import ALL_STABLE
 from controlplane.reconcile.watch import Periods, run_until_done
 from tests.controlplane.reconcile.desk import Desk

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from controlplane.sample import engine as engine_module
-from controlplane.sample.engine import Engine
+from controlplane.sample.engine import SampleEngine
 from controlplane.sample.knobs import Knobs
 from controlplane.sample.metrics import ServerMetrics
 from controlplane.sample.protocol import Chat
@@ -25,10 +25,10 @@ class LateClock:
         if seconds > 0:
             self.now += seconds + LATE
 
-    def engine(self) -> Engine:
+    def engine(self) -> SampleEngine:
         """100 ms to the first of 101 tokens, then 10 ms between two of them."""
         knobs = Knobs(ttft=0.1, itl=0.01, tokens=101, jitter=0.0)
-        return Engine(knobs, ServerMetrics("m", 0.0), slots=1, chance=random.Random(1), time=lambda: self.now)
+        return SampleEngine(knobs, ServerMetrics("m", 0.0), slots=1, chance=random.Random(1), time=lambda: self.now)
 
 
 async def test_late_wake_ups_do_not_add_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from controlplane.sample.http1 import Answer
+from controlplane.sample.http1 import SampleResponse
 
 
 class Wire:
@@ -25,9 +25,9 @@ class Wire:
         pass
 
 
-def streaming() -> tuple[Answer, Wire]:
+def streaming() -> tuple[SampleResponse, Wire]:
     wire: Any = Wire()
-    answer = Answer(asyncio.StreamReader(), wire, served_by="v1", keep_alive=True)
+    answer = SampleResponse(asyncio.StreamReader(), wire, served_by="v1", keep_alive=True)
     answer.start_stream()
     return answer, wire
 

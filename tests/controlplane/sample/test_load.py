@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from controlplane.sample.load import Load, Stats
+from controlplane.sample.load import SampleLoad, Stats
 
 OK = b"HTTP/1.1 200 OK\r\nx-serinus-variant: %s\r\nx-served-by: v\r\ncontent-length: 2\r\n\r\nok"
 
@@ -43,7 +43,7 @@ async def answering(answer: Callable[[int], bytes | None]) -> AsyncIterator[int]
 
 async def loaded(port: int, *, enough: int, rate: float = 2000.0, **options: Any) -> Stats:
     """The stats once that many requests have been sent and answered."""
-    load = Load("127.0.0.1", port, rate=rate, **options)
+    load = SampleLoad("127.0.0.1", port, rate=rate, **options)
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as group:
         group.create_task(load.run(stop))
@@ -118,22 +118,22 @@ async def test_what_is_no_http_is_a_lost_request() -> None:
 @pytest.mark.parametrize("host", ["10.0.0.1", "0.0.0.0", "::", "8.8.8.8"])
 def test_it_loads_no_other_machine(host: str) -> None:
     with pytest.raises(ValueError, match="the load stays on this machine"):
-        Load(host, 80, rate=1)
+        SampleLoad(host, 80, rate=1)
 
 
 @pytest.mark.parametrize("rate", [0, -1, float("nan")])
 def test_a_rate_is_positive(rate: float) -> None:
     with pytest.raises(ValueError, match="positive number of requests a second"):
-        Load("127.0.0.1", 80, rate=rate)
+        SampleLoad("127.0.0.1", 80, rate=rate)
 
 
 def test_arrivals_keep_the_rate_and_a_seed_repeats_them() -> None:
     """Poisson gaps have the mean that the rate asks for; the same seed gives the same gaps."""
-    first, again = (Load("127.0.0.1", 80, rate=50, chance=random.Random(3)) for _ in range(2))
+    first, again = (SampleLoad("127.0.0.1", 80, rate=50, chance=random.Random(3)) for _ in range(2))
     gaps = [first._gap() for _ in range(4000)]
     assert gaps[:10] == [again._gap() for _ in range(10)]
     assert sum(gaps) / 4000 == pytest.approx(1 / 50, rel=0.05)
-    assert Load("127.0.0.1", 80, rate=50, arrivals="even")._gap() == 1 / 50
+    assert SampleLoad("127.0.0.1", 80, rate=50, arrivals="even")._gap() == 1 / 50
 
 
 @pytest.mark.real

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.random import default_rng
 
-from controlplane.simulation.engine import Engine
+from controlplane.simulation.engine import SimulatedEngine
 
 N, BAD, SLOW = np.full((200, 2), 1000), np.full((200, 2), 10), np.ones((200, 2))
 UP = np.full(2, 5.0)
@@ -12,8 +12,8 @@ UP = np.full(2, 5.0)
 
 def test_nothing_is_counted_that_nobody_asks_for() -> None:
     """It would only cost time."""
-    assert Engine({}).increments(default_rng(1), N, BAD, SLOW, UP) == {}
-    assert Engine({}).totals == ()
+    assert SimulatedEngine({}).increments(default_rng(1), N, BAD, SLOW, UP) == {}
+    assert SimulatedEngine({}).totals == ()
 
 
 def test_ratios_of_totals_are_the_levels() -> None:
@@ -25,7 +25,7 @@ def test_ratios_of_totals_are_the_levels() -> None:
         "finish_reason/length": 0.06,
         "tokens_per_answer": 80.0,
     }
-    engine = Engine(asked, load=200.0)
+    engine = SimulatedEngine(asked, load=200.0)
     total = {name: values.sum() for name, values in engine.increments(default_rng(1), N, BAD, SLOW, UP).items()}
     assert set(total) == set(engine.totals)
     assert total["generation_tokens"] / total["decode_seconds"] == pytest.approx(50)
@@ -37,7 +37,7 @@ def test_ratios_of_totals_are_the_levels() -> None:
 
 def test_gauges_follow_the_load() -> None:
     """And never exceed the whole."""
-    engine = Engine({"kv_cache_usage": 0.4})
+    engine = SimulatedEngine({"kv_cache_usage": 0.4})
     assert engine.gauges(1.0) == {"kv_cache_usage": 0.4}
     assert engine.gauges(1.5)["kv_cache_usage"] > 0.4
     assert engine.gauges(100.0)["kv_cache_usage"] == 1.0

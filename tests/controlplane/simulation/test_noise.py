@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.random import default_rng
 
-from controlplane.simulation.noise import NOISES, Floats, Load, Spells, Wander
+from controlplane.simulation.noise import NOISES, Floats, LoadWave, Spells, Wander
 
 
 def wander(seconds: float, blocks: int, sd: float = 0.3, tau: float = 120.0) -> Floats:
@@ -57,7 +57,7 @@ def test_spells_are_the_same_at_any_pace() -> None:
 def test_the_load_is_one_on_average_and_flat_without_noise() -> None:
     """A wave of six hours swings by 35 %; bursts add a little."""
     edges = np.arange(0, 3600 * 600 + 1, 300.0)
-    load, _ = Load(default_rng(2), NOISES["real"], 6 * 3600).over(edges)
+    load, _ = LoadWave(default_rng(2), NOISES["real"], 6 * 3600).over(edges)
     assert load.mean() == pytest.approx(1 + 3 * 90 * 0.8 / 3600, rel=0.02)
     assert load.max() > 1.3
-    assert Load(default_rng(2), NOISES["iid"], 6 * 3600).over(edges)[0] == pytest.approx(np.ones(len(edges) - 1))
+    assert LoadWave(default_rng(2), NOISES["iid"], 6 * 3600).over(edges)[0] == pytest.approx(np.ones(len(edges) - 1))

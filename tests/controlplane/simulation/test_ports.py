@@ -5,8 +5,8 @@ import math
 import pytest
 from numpy.random import default_rng
 
-from canary.errors import Unavailable, WorldError
-from canary.observation import Counters
+from canary.errors import ExternalError, Unavailable
+from canary.snapshot import Counters
 from canary.weights import Weights
 from controlplane.simulation.clock import VirtualClock, play
 from controlplane.simulation.faults import Faults
@@ -53,7 +53,7 @@ async def refused(seed: int) -> tuple[Weights | None, bool]:
         line=lambda _name: None,
         saved=lambda: Weights(0),
     )
-    with pytest.raises(WorldError):
+    with pytest.raises(ExternalError):
         await router.set_weights(Weights(50_000))
     return (await router.seen()).weights, bool(router.shifts)
 

@@ -3,8 +3,8 @@
 import pytest
 from numpy.random import default_rng
 
-from canary.observation import EvaluationSeen, ShadowSeen
 from canary.shadow import days_won_running
+from canary.snapshot import EvaluationStatus, ShadowStatus
 from canary.spec.models import CanarySpec, Evaluation, ModelRef, Shadow, ShadowPromote, Stage, Variant
 from controlplane.simulation import levels
 from controlplane.simulation.clock import VirtualClock, play
@@ -27,10 +27,10 @@ SPEC = CanarySpec(
 )
 
 
-def rehearsed(flaw: Regression, days: float) -> tuple[EvaluationSeen | None, ShadowSeen | None]:
+def rehearsed(flaw: Regression, days: float) -> tuple[EvaluationStatus | None, ShadowStatus | None]:
     """What is seen after so many days of evaluation and mirroring."""
 
-    async def story() -> tuple[EvaluationSeen | None, ShadowSeen | None]:
+    async def story() -> tuple[EvaluationStatus | None, ShadowStatus | None]:
         clock = VirtualClock()
         rehearsal = VirtualRehearsal(SPEC, levels.healthy(SPEC, NOISES["iid"]), flaw, clock, default_rng(3))
         assert await rehearsal.seen() == (None, None)

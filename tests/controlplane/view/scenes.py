@@ -3,10 +3,10 @@
 from dataclasses import replace
 from typing import Any
 
-from canary.observation import Counters, EvidenceSeen, PodCounters, RouteSeen, Seen, VariantSeen
 from canary.rollout import Event, EventKind, Phase, Reason, Rollout
+from canary.snapshot import Counters, MetricsStatus, PodCounters, RouteStatus, Snapshot, VariantStatus
 from canary.spec.models import CanarySpec, Gate, Stage
-from canary.verdict import Answer, GateVerdict
+from canary.verdict import GateAnswer, GateVerdict
 from canary.weights import ALL_STABLE, Weights
 
 BEGAN = 1_795_266_000.0
@@ -73,20 +73,20 @@ def counters(t: float, stable: float, canary: float) -> Counters:
     )
 
 
-def seen(t: float, weights: Weights, **changes: Any) -> Seen:
+def seen(t: float, weights: Weights, **changes: Any) -> Snapshot:
     """A world in which everything is well."""
-    world = Seen(
-        stable=VariantSeen(at=BEGAN + t, ready=1),
-        canary=VariantSeen(at=BEGAN + t, ready=1),
-        route=RouteSeen(at=BEGAN + t, weights=weights),
-        evidence=EvidenceSeen(at=BEGAN + t, counters=counters(t - 1.0, 60_000, 9_000)),
+    world = Snapshot(
+        stable=VariantStatus(at=BEGAN + t, ready=1),
+        canary=VariantStatus(at=BEGAN + t, ready=1),
+        route=RouteStatus(at=BEGAN + t, weights=weights),
+        evidence=MetricsStatus(at=BEGAN + t, counters=counters(t - 1.0, 60_000, 9_000)),
     )
     return replace(world, **changes)
 
 
 PASSES = GateVerdict(
     LATENCY.text,
-    Answer.PASS,
+    GateAnswer.PASS,
     "95 % of answers within 91 ms, 200 ms allowed.",
     canary=0.091,
     stable=0.084,
@@ -96,7 +96,7 @@ PASSES = GateVerdict(
 )
 WAITS = GateVerdict(
     TTFT.text,
-    Answer.WAIT,
+    GateAnswer.WAIT,
     "ttft p95: 21.3 ms on the canary, 20.8 ms on stable; about 1,100 more canary requests to be sure.",
     canary=0.0213,
     stable=0.0208,
@@ -106,7 +106,7 @@ WAITS = GateVerdict(
 )
 FAILS = GateVerdict(
     ERRORS.text,
-    Answer.FAIL,
+    GateAnswer.FAIL,
     "12 % of answers failed, 1 % allowed; stable 0.11 %.",
     canary=0.12,
     stable=0.0011,
@@ -116,7 +116,7 @@ FAILS = GateVerdict(
 )
 
 
-def preparing() -> tuple[Rollout, Seen, float]:
+def preparing() -> tuple[Rollout, Snapshot, float]:
     """Both variants are coming up."""
     message = "Starting bf16 (stable) and nf4 (canary)."
     rollout = Rollout(
@@ -135,12 +135,12 @@ def preparing() -> tuple[Rollout, Seen, float]:
         ),
         events=2,
     )
-    world = seen(3.0, ALL_STABLE, evidence=EvidenceSeen(at=BEGAN))
-    canary = VariantSeen(at=BEGAN, ready=0, problem="/health does not answer yet")
+    world = seen(3.0, ALL_STABLE, evidence=MetricsStatus(at=BEGAN))
+    canary = VariantStatus(at=BEGAN, ready=0, problem="/health does not answer yet")
     return rollout, replace(world, canary=canary), BEGAN + 3.0
 
 
-def analyzing() -> tuple[Rollout, Seen, float]:
+def analyzing() -> tuple[Rollout, Snapshot, float]:
     """The second stage, with one gate that passes, one that waits and two without evidence."""
     rollout, _, _ = preparing()
     passed = "Stage 1 passed all 4 gates. Giving 25 % of the traffic to nf4."
@@ -175,7 +175,7 @@ def analyzing() -> tuple[Rollout, Seen, float]:
     return rollout, seen(912.0, weights), BEGAN + 912.0
 
 
-def rolled_back() -> tuple[Rollout, Seen, float]:
+def rolled_back() -> tuple[Rollout, Snapshot, float]:
     """The error gate failed at 25 %, and everything is on stable again."""
     rollout, _, _ = analyzing()
     cause = (
@@ -212,7 +212,7 @@ def rolled_back() -> tuple[Rollout, Seen, float]:
     return rollout, seen(913.5, ALL_STABLE), BEGAN + 913.5
 
 
-def blind() -> tuple[Rollout, Seen, float]:
+def blind() -> tuple[Rollout, Snapshot, float]:
     """The metric source went away while the second stage was judged, and the route lags behind."""
     rollout, world, now = analyzing()
     message = "The metric source is silent (connection refused): the weights stay as they are until it is back."
@@ -220,7 +220,7 @@ def blind() -> tuple[Rollout, Seen, float]:
         rollout, phase=Phase.BLIND, reason=Reason.METRICS_SILENT, message=message, resume_to=Phase.ANALYZING
     )
     evidence = replace(world.evidence, up=False, problem="connection refused", counters=counters(890.0, 60_000, 9_000))
-    route = RouteSeen(at=now, weights=Weights.of_share(0.05))
+    route = RouteStatus(at=now, weights=Weights.of_share(0.05))
     return rollout, replace(world, evidence=evidence, route=route), now
 
 

@@ -4,7 +4,7 @@ import io
 import subprocess
 import sys
 
-from controlplane.view.lines import Lines
+from controlplane.view.lines import LineWriter
 
 WRITER = """
 import sys
@@ -33,6 +33,6 @@ def test_a_reader_who_leaves_stops_nothing() -> None:
 def test_letters_that_the_stream_cannot_write_are_replaced() -> None:
     raw = io.BytesIO()
     stream = io.TextIOWrapper(raw, encoding="ascii")
-    Lines(stream).write("5 % → 25 %")
+    LineWriter(stream).write("5 % → 25 %")
     assert raw.getvalue() == b"5 % ? 25 %\n"
     stream.close()

@@ -9,7 +9,7 @@ import pytest
 from canary.rollout import Phase, Reason
 from controlplane.observability.trace import trace_of
 from controlplane.view.jsonl import JsonLines
-from controlplane.view.log import Log, LogWatcher
+from controlplane.view.log import LogView, LogWatcher
 from tests.canary.rollouts import an_event
 
 
@@ -24,7 +24,7 @@ def lines(stream: io.StringIO) -> list[dict[str, Any]]:
 
 def test_an_event_is_a_line_with_time_level_message_rollout_trace_and_span(stream: io.StringIO) -> None:
     event = an_event(3)
-    Log(stream, lambda: 0.0).event(event)
+    LogView(stream, lambda: 0.0).event(event)
     (line,) = lines(stream)
     assert list(line)[:6] == ["time", "level", "message", "rollout", "trace_id", "span_id"]
     assert (line["message"], line["rollout"], line["trace_id"]) == (event.message, "chat", trace_of(event))
@@ -32,14 +32,14 @@ def test_an_event_is_a_line_with_time_level_message_rollout_trace_and_span(strea
 
 
 def test_what_is_told_again_is_one_line(stream: io.StringIO) -> None:
-    log = Log(stream, lambda: 0.0)
+    log = LogView(stream, lambda: 0.0)
     for _ in range(2):
         log.event(an_event(3))
     assert len(lines(stream)) == 1
 
 
 def test_a_sentence_about_a_rollout_belongs_to_its_newest_trace(stream: io.StringIO) -> None:
-    log = Log(stream, lambda: 12.5)
+    log = LogView(stream, lambda: 12.5)
     log.event(an_event(1), "models")
     log.say("Envoy died; it is started again.", "models/chat")
     log.say("Nothing about anybody.")
@@ -60,12 +60,12 @@ def test_a_sentence_about_a_rollout_belongs_to_its_newest_trace(stream: io.Strin
     ],
 )
 def test_levels(stream: io.StringIO, fields: dict[str, Any], level: str) -> None:
-    Log(stream, lambda: 0.0).event(an_event(1, **fields))
+    LogView(stream, lambda: 0.0).event(an_event(1, **fields))
     assert lines(stream)[0]["level"] == level
 
 
 def test_our_own_bugs_are_errors_and_nothing_from_outside_breaks_a_line(stream: io.StringIO) -> None:
-    log = Log(stream, lambda: 0.0)
+    log = LogView(stream, lambda: 0.0)
     log.say("A bug of ours in x: boom; please report it.")
     log.say("two\nlines \x1b[31mred\x1b[0m https://git:hunter2hunter2@example.com")
     bug, outside = lines(stream)
@@ -76,7 +76,7 @@ def test_our_own_bugs_are_errors_and_nothing_from_outside_breaks_a_line(stream: 
 def test_event_lines_go_on_beside_the_log(stream: io.StringIO) -> None:
     """`-o json --log-format json`: the contract on standard output, the log on standard error."""
     events = io.StringIO()
-    view = LogWatcher(Log(stream, lambda: 0.0), "chat", JsonLines(events))
+    view = LogWatcher(LogView(stream, lambda: 0.0), "chat", JsonLines(events))
     view.event(an_event(1))
     view.say("Hello.")
     assert [line["event"] for line in lines(events)] == [an_event(1).event]

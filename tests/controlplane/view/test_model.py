@@ -5,9 +5,9 @@ import math
 
 import pytest
 
-from canary.observation import EvidenceSeen, RouteSeen, VariantSeen
 from canary.rollout import Phase
-from canary.verdict import Answer, GateVerdict
+from canary.snapshot import MetricsStatus, RouteStatus, VariantStatus
+from canary.verdict import GateAnswer, GateVerdict
 from canary.weights import Weights
 from controlplane.view.model import picture
 from tests.controlplane.view.scenes import PASSES, analyzing, plan, preparing, rolled_back, seen
@@ -30,15 +30,15 @@ def test_gates_without_a_verdict_wait_and_those_outside_the_plan_come_last() -> 
     """The hard stop is in no plan: its verdict is a row of its own."""
     rollout, world, now = analyzing()
     stop = GateVerdict(
-        "half of the canary's requests fail", Answer.FAIL, "30 of 40 failed.", 0.75, 0.0, 0.5, spoke="hard stop"
+        "half of the canary's requests fail", GateAnswer.FAIL, "30 of 40 failed.", 0.75, 0.0, 0.5, spoke="hard stop"
     )
     shown = picture(plan(), dataclasses.replace(rollout, verdicts=(stop, PASSES)), world, now)
     assert [(row.label, row.verdict) for row in shown.gates] == [
-        ("latency p95", Answer.PASS),
-        ("error_rate", Answer.WAIT),
-        ("ttft p95", Answer.WAIT),
-        ("kpi/conversion", Answer.WAIT),
-        ("half of the canary's requests fail", Answer.FAIL),
+        ("latency p95", GateAnswer.PASS),
+        ("error_rate", GateAnswer.WAIT),
+        ("ttft p95", GateAnswer.WAIT),
+        ("kpi/conversion", GateAnswer.WAIT),
+        ("half of the canary's requests fail", GateAnswer.FAIL),
     ]
     assert shown.gates[1].why == "no evidence yet"
     assert shown.gates[1].limit == 0.01
@@ -59,7 +59,7 @@ def test_a_rollback_tells_its_cause_and_its_times() -> None:
 
 def test_weights_that_are_not_in_force_yet_are_seen() -> None:
     rollout, world, now = analyzing()
-    world = dataclasses.replace(world, route=RouteSeen(at=now, weights=Weights.of_share(0.05)))
+    world = dataclasses.replace(world, route=RouteStatus(at=now, weights=Weights.of_share(0.05)))
     stable, canary = picture(plan(), rollout, world, now).arms
     assert (canary.asked, canary.in_force) == (0.25, 0.05)
     assert (stable.asked, stable.in_force) == (0.75, 0.95)
@@ -69,7 +69,7 @@ def test_weights_that_are_not_in_force_yet_are_seen() -> None:
 def test_there_is_a_picture_of_every_phase(phase: Phase) -> None:
     """With nothing known of the world: no metrics, no route, no readiness."""
     rollout, _, now = analyzing()
-    world = seen(0, Weights(0), evidence=EvidenceSeen(at=0.0), route=RouteSeen(at=0.0), canary=VariantSeen(at=0.0))
+    world = seen(0, Weights(0), evidence=MetricsStatus(at=0.0), route=RouteStatus(at=0.0), canary=VariantStatus(at=0.0))
     shown = picture(plan(), dataclasses.replace(rollout, phase=phase), world, now)
     assert shown.waits_for
     assert shown.evidence_age is None
@@ -77,7 +77,7 @@ def test_there_is_a_picture_of_every_phase(phase: Phase) -> None:
 
 def test_names_and_sentences_cannot_command_a_terminal() -> None:
     rollout, world, now = preparing()
-    world = dataclasses.replace(world, canary=VariantSeen(at=now, problem="died\x1b[2J\nbadly"))
+    world = dataclasses.replace(world, canary=VariantStatus(at=now, problem="died\x1b[2J\nbadly"))
     spec = plan().model_copy(update={"canary": plan().canary.model_copy(update={"name": "nf4\x1b[31m"})})
     shown = picture(spec, dataclasses.replace(rollout, message="\x1b]0;owned\x07hello", phase=Phase.PAUSED), world, now)
     assert (shown.arms[1].name, shown.arms[1].problem) == ("nf4", "died badly")

@@ -1,11 +1,11 @@
 """Requests a second from running totals."""
 
-from controlplane.view.pace import Pace
+from controlplane.view.pace import RefreshPace
 from tests.controlplane.view.scenes import counters
 
 
 def test_a_rate_needs_two_readings() -> None:
-    pace = Pace()
+    pace = RefreshPace()
     assert pace.take(None) == {}
     assert pace.take(counters(0, 1000, 50)) == {}
     assert pace.take(counters(1, 1225, 125)) == {"stable": 225.0, "canary": 75.0}
@@ -13,7 +13,7 @@ def test_a_rate_needs_two_readings() -> None:
 
 def test_a_rate_follows_a_shift_within_seconds() -> None:
     """Old readings are forgotten; a repeated one counts once; a restart counts from zero."""
-    pace = Pace()
+    pace = RefreshPace()
     for t in range(10):
         pace.take(counters(t, 300.0 * t, 0))
     for t in range(10, 14):

@@ -4,8 +4,8 @@ import dataclasses
 
 import pytest
 
-from canary.observation import RouteSeen
 from canary.rollout import Phase
+from canary.snapshot import RouteStatus
 from canary.weights import ALL_CANARY, Weights
 from controlplane.view.waiting import what_follows, what_it_waits_for
 from tests.controlplane.view.scenes import BEGAN, PASSES, analyzing, plan, preparing, rolled_back
@@ -42,7 +42,7 @@ def test_after_the_hold_only_gates_are_waited_for() -> None:
 def test_a_shift_waits_for_the_route() -> None:
     rollout, seen, now = analyzing()
     rollout = dataclasses.replace(rollout, phase=Phase.SHIFTING)
-    seen = dataclasses.replace(seen, route=RouteSeen(at=now, weights=Weights(50_000), problem="slow disk"))
+    seen = dataclasses.replace(seen, route=RouteStatus(at=now, weights=Weights(50_000), problem="slow disk"))
     assert what_it_waits_for(plan(), rollout, seen, now) == "waiting until 25 % is in force; it is 5 %: slow disk"
     assert what_follows(plan(), rollout, now) == "75 % after 10 min at the earliest"
 

@@ -8,7 +8,7 @@ import json
 import pytest
 from pydantic import SecretStr
 
-from canary.alert import Alert, text
+from canary.alert import AlertNotice, text
 from canary.spec.alerts import TEMPLATE_FIELDS
 from controlplane.adapters.dial_policy import Reach
 from controlplane.alerts.channel import DeliveryRejected
@@ -90,7 +90,7 @@ def test_a_key_that_only_looks_like_base64_is_refused_and_not_shown() -> None:
 
 
 @pytest.mark.parametrize("alert", [ROLLED_BACK, hostile()])
-def test_s6_a_template_stays_json_whatever_it_is_filled_with(alert: Alert) -> None:
+def test_s6_a_template_stays_json_whatever_it_is_filled_with(alert: AlertNotice) -> None:
     template = json.dumps({name: f"${name}" for name in TEMPLATE_FIELDS} | {"cost": "$$5", "both": "${key}/$state"})
     sent = json.loads(filled(template, alert))
     assert sent["sentence"] == alert.sentence
