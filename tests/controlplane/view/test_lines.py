@@ -8,8 +8,8 @@ from controlplane.view.lines import LineWriter
 
 WRITER = """
 import sys
-from controlplane.view.lines import Lines
-lines = Lines(sys.stdout)
+from controlplane.view.lines import LineWriter
+lines = LineWriter(sys.stdout)
 for number in range(20_000):
     lines.write(f"line {number}")
 print("went on to the end", file=sys.stderr)
