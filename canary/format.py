@@ -29,16 +29,16 @@ def measure(value: float | None, unit: "Unit") -> str:
 
 
 def share(value: float | None) -> str:
-    """A fraction in per cent: 0.0123 as `1.23 %`. Near 100 % as exact as the rest: 0.9996 as `99.96 %`.
-
-    A number of whole millionths is shown as it is, since it was set and not measured: a traffic weight or a limit.
-    """
+    """A measured fraction in per cent: 0.0123 as `1.23 %`. Near 100 % as exact as the rest: 0.9996 as `99.96 %`."""
     if not _known(value):
         return DASH
     percent = value * 100
-    if round(value, 6) == value:
-        return f"{_fixed(percent, 4)} %"
     return f"{_fixed(percent, max(_decimals(percent, 3), _decimals((1 - value) * 100, 3)))} %"
+
+
+def weight(value: float) -> str:
+    """A traffic weight in per cent, exact to the millionth: it was set, not measured, and a status is read back."""
+    return f"{_fixed(value * 100, 4)} %"
 
 
 def seconds(value: float | None) -> str:

@@ -7,7 +7,7 @@ weight of one in a million (see `docs/architecture.md`).
 from dataclasses import dataclass
 from typing import Literal, Self
 
-from canary.format import share as format_share
+from canary.format import weight
 
 Arm = Literal["stable", "canary"]
 ARMS: tuple[Arm, Arm] = ("stable", "canary")
@@ -42,7 +42,7 @@ class Weights:
 
     def __str__(self) -> str:
         """The canary's share as a person writes it: `5 %`."""
-        return format_share(self.share)
+        return weight(self.share)
 
 
 ALL_STABLE = Weights(0)

@@ -102,7 +102,7 @@ def test_a_rollback_says_the_sentence_and_the_numbers() -> None:
     assert done.began == DECIDED.at
     assert dict(done.facts) == {
         "Gate": "error_rate <= 5%",
-        "Canary": "15.625 % (3,200 samples)",
+        "Canary": "15.6 % (3,200 samples)",
         "Stable": "0 % (9,600 samples)",
         "Limit": "5 %",
         "Traffic": "All traffic is on v1 again, 39 ms after the decision.",
@@ -281,7 +281,7 @@ def test_the_plain_text_has_everything() -> None:
     lines = alert.text(done).splitlines()
     assert lines[0] == "[critical] chat was rolled back"
     assert lines[1] == done.sentence
-    assert "Canary: 15.625 % (3,200 samples)" in lines
+    assert "Canary: 15.6 % (3,200 samples)" in lines
     assert lines[-3:] == ["Next: serinus history chat", "Next: serinus status chat", done.link]
     assert alert.text(alert.over(done, done.at, "It is over.")).startswith("[over] Over: chat was rolled back")
 

@@ -38,7 +38,7 @@ NUMBERS = st.floats() | st.floats(0, 1) | st.floats(0, 1e5) | st.integers(0, 10*
         (fmt.share, 1.0, "100 %"),
         (fmt.share, 1e-6, "0.0001 %"),
         (fmt.share, 0.1234567, "12.3 %"),
-        (fmt.share, 0.123456, "12.3456 %"),
+        (fmt.weight, 0.123456, "12.3456 %"),
         (fmt.share, 0.9996, "99.96 %"),
         (fmt.share, 0.999999, "99.9999 %"),
         (fmt.share, None, "–"),
@@ -123,5 +123,5 @@ def test_from_a_minute_on_a_measured_time_is_worded_as_every_other_length_of_tim
 def test_a_traffic_weight_is_shown_exactly_and_can_be_read_back(millionths: int) -> None:
     """The operator writes `weightSeen` as text, and the dashboard reads the weights in force out of it."""
     weights = Weights(millionths)
-    assert str(weights) == fmt.share(weights.share)
+    assert str(weights) == fmt.weight(weights.share)
     assert round(float(str(weights).removesuffix(" %")) * WHOLE / 100) == millionths

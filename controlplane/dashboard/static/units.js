@@ -14,7 +14,7 @@ export function duration(v) {
 }
 
 const FORMATS = {
-  share: (v) => `${fixed(v * 100, Number(v.toFixed(6)) === v ? 4 : Math.max(places(v * 100), places((1 - v) * 100)))} %`,
+  share: (v) => `${fixed(v * 100, Math.max(places(v * 100), places((1 - v) * 100)))} %`,
   seconds: (v) => ms(v) || (v < 60 ? `${number(v)} s` : duration(v)),
   dollars: (v) => `$${v < 0.1 ? number(v) : fixed(v, v < 1000 ? 2 : 0, v < 1000 && v % 1 ? 2 : 0)}`,
 };
