@@ -73,7 +73,7 @@ class Confirming(Protocol):
     """What routers can besides whose `seen` is a copy that may lag behind what is true."""
 
     async def confirm(self) -> None:
-        """Read anew what `seen` tells of; raises `WorldError` where that cannot be done now."""
+        """Read anew what `seen` tells of; raises `ExternalError` where that cannot be done now."""
         ...
 
 

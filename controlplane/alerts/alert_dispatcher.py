@@ -60,7 +60,7 @@ class AlertDispatcher:
         self._take_in(event, replayed=False)
 
     async def catch_up(self, store: RolloutStore, name: str, now: float) -> None:
-        """Deliver what was not told before this start; raises `WorldError` when the store does not answer."""
+        """Deliver what was not told before this start; raises `ExternalError` when the store does not answer."""
         for event in await _recent_history(store, name, now):
             self._take_in(event, replayed=True)
 

@@ -24,7 +24,7 @@ class Reader:
         """By id what stands in the status for an event, and the event."""
 
     def read(self, object_: Object) -> Stored | None:
-        """The rollout in this status, if there is one. Raises `WorldError` for a status that is broken."""
+        """The rollout in this status, if there is one. Raises `ExternalError` for a status that is broken."""
         meta = object_["metadata"]
         identity = f"{meta.get('uid')}/{meta.get('resourceVersion')}"
         if identity != self._identity:

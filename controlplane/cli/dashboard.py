@@ -191,7 +191,7 @@ async def serve_cluster(
     """Serve a cluster's rollouts until Ctrl-C. `name`: what to call it; `user`: who we are where the server is mum.
 
     With the rights of the connection, for the one person who started it; with `many` everybody brings their own. Raises
-    `WorldError` where the rollouts may not be listed.
+    `ExternalError` where the rollouts may not be listed.
     """
     from controlplane.adapters.system_clock import SystemClock
     from controlplane.api.cluster import Cluster

@@ -112,7 +112,7 @@ def _plan(file: Path, settings: Path | None, known: "Catalogue") -> "ModelCanary
 
 
 def _past(plan: "ModelCanary", url: str, namespace: str, interval: float) -> "Sequence[Counters]":
-    """What stable has done lately; raises `WorldError`."""
+    """What stable has done lately; raises `ExternalError`."""
     import asyncio
     from time import time
 

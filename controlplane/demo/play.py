@@ -50,7 +50,7 @@ class Demo:
         return self._load.stats if self._load else Stats()
 
     async def play(self, acts: Sequence[ScriptedRollout] = ACTS) -> list[Scene]:
-        """Play the acts in order, as long as each ends as it should. Raises `WorldError` when this machine cannot."""
+        """Play the acts in order, while each ends as it should. Raises `ExternalError` where this machine cannot."""
         scenes: list[Scene] = []
         async with asyncio.TaskGroup() as background:
             for act in acts:

@@ -25,7 +25,7 @@ SINCE_EVER = float("-inf")
 async def stable_before(
     plan: ModelCanary, url: str, now: float, *, namespace: str, interval: float
 ) -> Sequence[Counters]:
-    """Stable's totals of the last half to two hours, oldest first; raises `WorldError`. `interval` is a scrape's."""
+    """Stable's totals of the last half to two hours, oldest first; raises `ExternalError`. `interval` is a scrape's."""
     api = PrometheusApi(url, seconds=ANSWER_WITHIN_S, http=BoundedHttp(most_bytes=MOST_BYTES))
     try:
         if plan.spec.platform.kserve is None:

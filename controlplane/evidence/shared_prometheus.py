@@ -49,7 +49,7 @@ PASTS_AT_ONCE = 4
 MOST_OLD_SERIES = 10_000
 """Series that are remembered after they vanished, besides as many as there are."""
 MOST_BYTES = 64 * 1024 * 1024
-"""An answer for a thousand rollouts has some 20 MB; `CappedHttp` has to let it through."""
+"""An answer for a thousand rollouts has some 20 MB; `BoundedHttp` has to let it through."""
 Question = tuple[Family, str]
 """What is asked about, and for which namespace; empty for all of them."""
 

@@ -3,7 +3,7 @@
 Opened by `follow.py` on one machine and by the cluster's sources. An ASGI application. Nothing in a delivery is dialled
 or believed but that something was pushed; whatever is lost, refused or forged, the next look at the branch makes good.
 What a flood may cost is bounded before anything is verified: connections, bodies, their number and time
-(`listening.py`), and tries by one sender.
+(`adapters.http_listener`), and tries by one sender.
 """
 
 import socket

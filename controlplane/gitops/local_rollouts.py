@@ -70,7 +70,7 @@ class LocalRollouts:
         ended: Callable[[str, Rollout, bool], Awaitable[None]],
         say: Callable[[str], None],
     ) -> None:
-        """`ended` is awaited for each end, with whether git had withdrawn the plan; it may raise `WorldError`."""
+        """`ended` is awaited for each end, with whether git had withdrawn the plan; it may raise `ExternalError`."""
         self.folder = folder
         self._carry_out = carry_out
         self._clock = clock

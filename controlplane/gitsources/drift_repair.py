@@ -68,7 +68,7 @@ class DriftRepair:
         return not says_the_same(object_, manifest.object)
 
     async def look(self, wanted: Mapping[str, Manifest], apply: Apply) -> None:
-        """Compare everything that git wants with what is there, and do as the source says. Raises `WorldError`."""
+        """Compare everything that git wants with what is there, and do as the source says. Raises `ExternalError`."""
         for name in self.left.keys() - wanted.keys():
             del self.left[name]
         for name, manifest in wanted.items():

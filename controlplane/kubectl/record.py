@@ -49,7 +49,7 @@ async def record(session: KubectlSession, name: str) -> Record:
 
 
 def record_of(object_: Object) -> Record | str:
-    """The rollout of a ModelCanary, or why there is none yet. Raises `WorldError` for a status that is broken."""
+    """The rollout of a ModelCanary, or why there is none yet. Raises `ExternalError` for a status that is broken."""
     stored = stored_in(object_)
     if stored is None:
         return refusal_of(object_) or queue_of(object_) or NOT_SEEN

@@ -129,7 +129,7 @@ class ClusterEnvironments:
                 self._background.close()
 
     def open(self, plan: ModelCanary, namespace: str) -> ClusterSite:
-        """The site of a plan. Raises `BadInput` for what cannot be carried out here, `Absent` for what not yet can."""
+        """The environment of a plan. Raises `BadInput` for what cannot run, `MissingDependency` for what cannot yet."""
         kserve = plan.spec.platform.kserve
         if kserve is None:
             raise BadInput(f"{plan.metadata.name} is no plan for a cluster: its platform is not kserve.")

@@ -53,13 +53,13 @@ class RolloutEnvironment(Protocol):
         ...
 
     async def tend(self) -> None:
-        """After each pass: take the next step of what the route has begun. Raises `WorldError`."""
+        """After each pass: take the next step of what the route has begun. Raises `ExternalError`."""
         ...
 
     async def put_away(self, arm: Arm, *, force: bool = False) -> bool:
         """Let an arm without traffic go, from the route and then from the cluster; answers whether it is gone.
 
-        To be repeated until it is; `force` does not wait for the route. Raises `WorldError` when the world refuses.
+        To be repeated until it is; `force` does not wait for the route. Raises `ExternalError` when the world refuses.
         """
         ...
 

@@ -45,7 +45,7 @@ async def let_go(kube: Kube, object_: Object) -> Object | None:
 
 
 async def is_namespace_leaving(kube: Kube, namespace: str) -> bool:
-    """Whether everything around it is being deleted too. Raises `WorldError` where we may not know."""
+    """Whether everything around it is being deleted too. Raises `ExternalError` where we may not know."""
     try:
         found = await kube.get(NAMESPACE, None, namespace)
     except NotFound:

@@ -70,7 +70,7 @@ def read(object_: Object, known: Catalogue | None = None) -> ParsedSpec:
 def held_back(stored: Stored | None, plan: ModelCanary, retry: str) -> str:
     """Why an edited plan is not begun by itself, as a sentence; empty where it may be. `retry` is what begins it.
 
-    Raises `WorldError` where the earlier plan cannot be read.
+    Raises `ExternalError` where the earlier plan cannot be read.
     """
     if stored is None or not stored.rollout.finished:
         return ""
