@@ -71,6 +71,7 @@ class EnvoyRouter:
         self._weights = ALL_STABLE
         self._cohort: Cohort | None = None
         self._retired: Arm | None = None
+        self._endpoints_known = asyncio.Event()
         self._workers = Workers()
         self._written: dict[Kind, list[Json]] = {}
         self._one_set_of_endpoints_at_a_time = asyncio.Lock()
@@ -114,6 +115,7 @@ class EnvoyRouter:
         Raises ExternalError when an arm that is to have traffic has no address, when Envoy refuses, and when it does
         not answer (the file then already says so, and Envoy takes it as soon as it is back).
         """
+        await self._wait_for_own_endpoints(weights)
         self._refuse_to_route_nowhere(weights)
         before = (self._weights, self._cohort)
         self._weights, self._cohort = weights, self._wanted_cohort
@@ -137,6 +139,7 @@ class EnvoyRouter:
             # Weights may have changed while Envoy took the clusters in; from here to the written route nothing waits.
             self._replicas = self._taken_over(addresses, ready)
             self._ready = frozenset(name for replicas in ready.values() for name in replicas)
+            self._endpoints_known.set()
             await self._put_routes()
             await self._put_clusters(self._all_clusters())
 
@@ -234,6 +237,23 @@ class EnvoyRouter:
             taken = await self._envoy.admin.taken(kind)
             self._refused[kind] = taken.refused
             self._revisions[kind] = max(self._revisions[kind], taken.revision)
+
+    async def _wait_for_own_endpoints(self, weights: Weights) -> None:
+        """Give no arm its first traffic by addresses of an earlier run: whoever listened there may be gone by now.
+
+        Raises ExternalError when `set_endpoints` was not called within the patience of this router.
+        """
+        gains = [arm for arm in ARMS if _weight(weights, arm) > 0 == _weight(self._weights, arm)]
+        if self._endpoints_known.is_set() or not any(self._replicas[arm] for arm in gains):
+            return
+        try:
+            async with asyncio.timeout(self._patience_s):
+                await self._endpoints_known.wait()
+        except TimeoutError:
+            raise ExternalError(
+                f"the weight of the canary stays at {self._weights} and was not set to {weights}: "
+                f"the addresses of the {gains[0]} arm are those of an earlier run"
+            ) from None
 
     def _refuse_to_route_nowhere(self, weights: Weights) -> None:
         """An arm with traffic needs an address: without one its share would silently go to the other arm.

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from canary.spec.models import Cohort
-from canary.weights import ALL_CANARY, Arm, Weights
+from canary.weights import ALL_CANARY, ALL_STABLE, Arm, Weights
 from controlplane.adapters.envoy import EnvoyRouter
 from controlplane.adapters.envoy_config import OUTSIDE
 from controlplane.adapters.envoy_process import EnvoyProcess
@@ -191,3 +191,19 @@ async def test_the_routes_of_a_serinus_without_clusters_apart_are_taken_over(fol
         before = await counted(router)
         assert (await ask(router.address))[:2] == (200, "stable")
         assert await counted(router) == before
+
+
+async def test_an_arm_gets_no_traffic_by_the_addresses_of_an_earlier_run(folder: Path, both: Endpoints) -> None:
+    """The promoted canary becomes the next rollout's stable, and the old stable's port is dead by then."""
+    async with upstream("gone") as gone, envoy(folder) as router:
+        earlier: Endpoints = {**both, "stable": {"stable-0": gone}}
+        await router.set_endpoints(earlier, earlier)
+        await router.set_weights(ALL_CANARY)
+    async with envoy(folder) as router:
+        async with asyncio.TaskGroup() as background:
+            background.create_task(router.set_weights(ALL_STABLE))
+            assert [(await ask(router.address))[1] for _ in range(20)] == ["canary"] * 20
+            assert (await router.seen()).weights == ALL_CANARY
+            await router.set_endpoints(both, both)
+        assert (await router.seen()).weights == ALL_STABLE
+        assert (await ask(router.address))[:2] == (200, "stable")
