@@ -49,7 +49,7 @@ async def test_a_rollback_is_told_once_in_the_words_of_the_history(tmp_path: Pat
     assert told["key"] == "real/1/rolledBack"
     assert told["sentence"] == decided["message"]
     assert told["facts"]["Traffic"] == end["message"]
-    assert told["facts"]["Gate"] == "error_rate <= 10%"
+    assert told["facts"]["Gate"] == decided["evidence"]["gate"]
     assert told["facts"]["Lost by shifts"] == "0"
     assert told["commands"][0] == f"serinus history real --state {state}"
     assert any("Alerts to slack (slack/url) cannot be sent as it is" in sentence for sentence in run.said)

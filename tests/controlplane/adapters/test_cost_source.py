@@ -178,7 +178,8 @@ async def judged(gate: str, *, stable: float, canary: float) -> GateAnswer:
         ("cost_per_1m_tokens <= $0.40", 500, GateAnswer.FAIL),
         # With 20 requests a second in all 0.025 a thousand.
         ("cost_per_1k_requests <= $0.03", 500, GateAnswer.PASS),
-        ("cost_per_1k_requests <= $0.02", 500, GateAnswer.FAIL),
+        # Both arms are beyond this limit alike, which is not held against the canary and is no pass either.
+        ("cost_per_1k_requests <= $0.02", 500, GateAnswer.WAIT),
     ],
 )
 async def test_a_gate_on_money_is_judged(gate: str, tokens: float, answer: GateAnswer) -> None:

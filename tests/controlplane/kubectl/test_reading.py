@@ -22,7 +22,7 @@ def test_why_and_the_event_say_the_sentence_of_the_rollback() -> None:
     history = person.kube.objects(MODEL_CANARY)[PLACE, "chat"]["status"]["history"]
     assert told in notes
     assert told in [each["message"] for each in history if each["phase"] == "RollingBack"]
-    assert "error rate: 50 % on the canary" in told
+    assert "% of the canary's requests failed in the last" in told
 
 
 def test_while_it_is_under_way_why_and_the_status_say_the_same_sentence() -> None:
