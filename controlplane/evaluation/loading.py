@@ -79,7 +79,10 @@ def load(
         raise BadInput("\n".join(f"evaluation.{spec_faults.dotted(path)}: {message}" for path, message in found))
     asked_for = evaluation.request.model or model
     if asked_for is None:
-        raise BadInput("request.model is missing: the name of the model that both servers are asked for.")
+        message = "request.model is missing: write the name of the model that both servers are asked for"
+        if root is not None:
+            raise SpecError((_fault(root, below, message),))
+        raise BadInput(f"evaluation: {message}")
     file = folder / evaluation.dataset.removeprefix("file://")
     items, content = _items(file)
     if unscored := item_faults(evaluation, items):

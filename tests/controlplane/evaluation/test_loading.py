@@ -92,5 +92,5 @@ def test_a_plan_without_an_evaluation_says_so(tmp_path: Path) -> None:
 
 
 def test_a_file_of_its_own_names_its_model(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match=r"request\.model is missing"):
+    with pytest.raises(SpecError, match=r":1:1: request\.model is missing"):
         load_file(write(tmp_path, request={"model": None}))
