@@ -20,7 +20,7 @@ def command() -> None:
 
 @command.command()
 @click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
-@click.option("--settings", type=click.Path(path_type=Path), help="Completes a short form instead of serinus.yml.")
+@click.option("--settings", type=click.Path(path_type=Path), help="Settings for a short form, instead of serinus.yml.")
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="json: one object a channel.")
 def test(file: Path, settings: Path | None, output: str) -> None:
     """Send a test alert to each channel of FILE, and say what became of it."""

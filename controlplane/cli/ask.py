@@ -25,10 +25,10 @@ Far = tuple[bool, float | None]
 PATIENCE = 10.0
 """Seconds to wait for the answer. A loop that does not run gives none, and finds the request when it is started."""
 WORDS: dict[Verb, str] = {
-    "promote": "Skip the rest of the present stage; with --to, all before a later one; with --full, all.",
+    "promote": "Skip the rest of the current stage; with --to, everything before a later one; with --full, all.",
     "pause": "Freeze the weights. A paused rollout still rolls back by itself.",
-    "resume": "Go on after a pause.",
-    "abort": "Put everything back on stable and end the rollout.",
+    "resume": "Continue after a pause.",
+    "abort": "Return all traffic to stable and end the rollout.",
     "approve": "Agree to the next stage, where the plan asks for somebody's word.",
 }
 
@@ -49,7 +49,7 @@ def _command(verb: Verb) -> click.Command:
     if verb == "promote":
         body = how_far(complete_shares)(body)
     if verb in HARMFUL:
-        body = click.option("-y", "--yes", is_flag=True, help="Do not ask whether it is meant.")(body)
+        body = click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")(body)
     return click.command(name=verb, help=f"{WORDS[verb]}\n\nTARGET is the rollout's name or its canary.yml.")(body)
 
 

@@ -17,6 +17,6 @@ def catalogue_option(command: F) -> F:
         metavar="FILE",
         type=click.Path(path_type=Path),
         multiple=True,
-        help="YAML with your own gpus, models, quantizations; may be repeated.",
+        help="YAML with your own GPUs, models and quantizations; repeatable.",
     )
     return option(command)

@@ -95,7 +95,7 @@ class InACluster:
 def in_a_cluster(command: F) -> F:
     """Add the operator's options to a command; it gets them as one argument, `cluster`, None without `--cluster`."""
 
-    @click.option("--cluster", is_flag=True, help="Be the operator of a Kubernetes cluster.")
+    @click.option("--cluster", is_flag=True, help="Run as the operator of a Kubernetes cluster.")
     @click.option("--namespace", metavar="NAME", help="With --cluster: carry out this namespace's ModelCanaries only.")
     @click.option("--all-namespaces", is_flag=True, help="With --cluster: those of all namespaces (the default).")
     @click.option("--kubeconfig", metavar="FILE", help="With --cluster: how to reach it; else as kubectl finds it.")

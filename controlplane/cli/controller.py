@@ -41,8 +41,8 @@ OWN_FOLDER = "_controller"
 @click.command()
 @click.option("--git", "url", metavar="URL", help="https://…, ssh://…, user@host:path or a folder here.")
 @click.option("--path", "paths", default="**/canary.yml", show_default=True, help="Which files: apps/*/canary.yml.")
-@click.option("--branch", default="main", show_default=True, help="The branch that is followed and written to.")
-@click.option("--interval", type=PERIOD, help="How often git (5s) or Prometheus (1s) is looked at.")
+@click.option("--branch", default="main", show_default=True, help="The branch to follow and to commit to.")
+@click.option("--interval", type=PERIOD, help="How often to check git (5s) or Prometheus (1s).")
 @click.option("--state", type=click.Path(path_type=Path, file_okay=False), help="Folder for all state and logs.")
 @click.option("--token-file", type=FILE, help="File with a token, for https. Read at each use.")
 @click.option("--user", default="git", show_default=True, help="The user name that goes with the token.")
@@ -120,7 +120,7 @@ def command(
 @click.argument("name")
 @click.option("--state", type=click.Path(path_type=Path, file_okay=False), help="Folder given to the controller.")
 def retry(name: str, state: Path | None) -> None:
-    """Let a controller try a rejected revision again. NAME is the rollout's.
+    """Allow a controller to try a rejected revision again. NAME is the rollout's.
 
     It starts as soon as its file in git names something to try.
     """

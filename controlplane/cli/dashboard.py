@@ -72,9 +72,9 @@ class Many:
 @click.option("--listen", default="127.0.0.1:0", show_default=True, help="Address and port; port 0 is any free one.")
 @click.option("--host", "hosts", multiple=True, help="A name besides localhost by which it may be called; repeatable.")
 @trusted_proxies
-@click.option("--read-only", is_flag=True, help="Show everything, allow nothing.")
+@click.option("--read-only", is_flag=True, help="Show everything, allow no actions.")
 @click.option("--open/--no-open", "open_it", default=None, help="Open a browser (default: on a terminal).")
-@click.option("--keep-token", is_flag=True, help="Go on with the token of the last start; else there is a new one.")
+@click.option("--keep-token", is_flag=True, help="Keep the token of the last start instead of creating a new one.")
 @click.option("--cluster", is_flag=True, help="Show the rollouts of a Kubernetes cluster.")
 @click.option("--namespace", metavar="NAME", help="With --cluster: this namespace's only.")
 @click.option("--kubeconfig", metavar="FILE", help="With --cluster: how to reach it; else as kubectl finds it.")
@@ -108,7 +108,7 @@ def command(
 ) -> None:
     """Show every rollout on this machine, or of a cluster, in a browser, and let people act.
 
-    Prints an address with a secret token; whoever has it may act as you. With --sign-in there is none: everybody
+    Prints an address with a secret token; anyone who has it can act as you. With --sign-in there is none: everybody
     brings a token of the cluster. Exit codes: 0 stopped, 1 the cluster says no, 2 bad input.
     """
     from canary.errors import BadInput, SerinusError

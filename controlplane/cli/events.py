@@ -17,9 +17,9 @@ HEAD = ("LAST SEEN", "TYPE", "REASON", "MESSAGE")
 @named
 @click.option("--attempt", type=click.IntRange(min=1), help="An earlier rollout of this name; the newest by default.")
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", help="json: one event a line.")
-@click.option("--no-headers", is_flag=True, help="Leave the line of headings out.")
+@click.option("--no-headers", is_flag=True, help="Omit the header line.")
 def command(target: str, state: Path | None, attempt: int | None, output: str, no_headers: bool) -> None:
-    """Print what is worth knowing of a rollout, oldest first. TARGET is its name or its canary.yml."""
+    """Print the most important events of a rollout, oldest first. TARGET is its name or its canary.yml."""
     from canary.format import duration
     from canary.serial import event_line
     from controlplane.adapters.system_clock import SystemClock

@@ -23,7 +23,7 @@ TIMED_OUT = 3
 @click.option("--attempt", type=click.IntRange(min=1), help="An earlier rollout of this name; the newest by default.")
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="What to print.")
 def history(target: str, state: Path | None, attempt: int | None, output: str) -> None:
-    """Print everything that happened to a rollout. TARGET is its name or its canary.yml."""
+    """Print the full history of a rollout. TARGET is its name or its canary.yml."""
     print_history(found(target, state, attempt).events, output)
 
 
@@ -33,7 +33,7 @@ def history(target: str, state: Path | None, attempt: int | None, output: str) -
 @click.option("--timeout", type=SECONDS, metavar="TIME", help="With --wait: for so long at most, such as 10m.")
 @click.option("-o", "--output", type=OutputShape("text", "json"), default="text", help="json: its last event.")
 def status(target: str, state: Path | None, wait: bool, timeout: float | None, output: str) -> None:
-    """Say where a rollout is, and why; with --wait, how it ended. TARGET is its name or its canary.yml.
+    """Show a rollout's state, and why; with --wait, how it ended. TARGET is its name or its canary.yml.
 
     Exit codes: 0 under way or promoted, 1 rolled back or failed, 2 there is no such rollout, 3 timed out, 130 after
     Ctrl-C, which touches nothing.
@@ -56,7 +56,7 @@ def status(target: str, state: Path | None, wait: bool, timeout: float | None, o
 @click.command()
 @named
 def why(target: str, state: Path | None) -> None:
-    """Explain a rollout's present verdicts, and the smallest change that would flip each.
+    """Explain a rollout's current verdicts, and the smallest change that would change each.
 
     TARGET is its name or its canary.yml.
     """

@@ -25,9 +25,9 @@ WIDE = ("STABLE", "CANARY", "ATTEMPT", "REVISION")
 @click.command("list")
 @click.option("--state", type=click.Path(path_type=Path, file_okay=False), help="Folder with folders of rollouts.")
 @click.option("-o", "--output", type=OutputShape("table", "wide", "json", "yaml", "name"), default="table", help="How.")
-@click.option("--no-headers", is_flag=True, help="Leave the line of headings out.")
+@click.option("--no-headers", is_flag=True, help="Omit the header line.")
 def listed(state: Path | None, output: str, no_headers: bool) -> None:
-    """List the rollouts on this machine, those that may need somebody first."""
+    """List the rollouts on this machine, those that may need attention first."""
     from canary.serial import event_line
     from controlplane.adapters.state_dir import default_state_folder
     from controlplane.view.table import table, width_here
@@ -54,7 +54,7 @@ def listed(state: Path | None, output: str, no_headers: bool) -> None:
 @named
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="What to print.")
 def diff(target: str, state: Path | None, output: str) -> None:
-    """Show what the canary has that stable has not. TARGET is the rollout's name or its canary.yml."""
+    """Show how the canary differs from stable. TARGET is the rollout's name or its canary.yml."""
     here = found(target, state)
     print_differences(here.variants, here.name, output)
 

@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     help="Share of requests that KPIs are known of, as where few users rate an answer.",
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
-@click.option("--settings", type=click.Path(path_type=Path), help="Completes a short form instead of serinus.yml.")
+@click.option("--settings", type=click.Path(path_type=Path), help="Settings for a short form, instead of serinus.yml.")
 @catalogue_option
-@click.option("--prometheus", metavar="URL", help="Learn the noise from stable's own last hours there.")
+@click.option("--prometheus", metavar="URL", help="Learn the noise from stable's last hours there.")
 @click.option("--namespace", help="Where the servers are, with --prometheus (the plan's own, or default).")
 @click.option(
     "--interval",

@@ -54,7 +54,7 @@ class LazyProfile(click.Group):
 @click.group(cls=LazyProfile)
 @click.pass_context
 def command(context: click.Context, /) -> None:
-    """Predict and measure what a variant needs, does and costs on a GPU."""
+    """Predict and measure a variant's memory, speed and cost on a GPU."""
     context.obj = read_plan
 
 

@@ -24,7 +24,7 @@ WITHOUT_OBJECTS = {"spec.shadow", "spec.evaluation", "spec.budget", "spec.sticky
     "--stage", type=click.IntRange(min=0), default=1, show_default=True, help="Counted from 1; 0 is before any traffic."
 )
 @click.option("-n", "--namespace", help="Namespace of the objects; the plan's own when left out.")
-@click.option("--settings", type=click.Path(path_type=Path), help="Completes a short form instead of serinus.yml.")
+@click.option("--settings", type=click.Path(path_type=Path), help="Settings for a short form, instead of serinus.yml.")
 @click.option(
     "--catalogue",
     "additions",

@@ -47,7 +47,7 @@ class Recorded:
 @click.option("--plan", type=click.Path(path_type=Path), help="Decide by this canary.yml instead.")
 @click.option("--state", type=click.Path(path_type=Path, file_okay=False), help="Folder for state and logs.")
 @click.option("--attempt", type=click.IntRange(min=1), help="An earlier rollout of this name; the newest by default.")
-@click.option("--settings", type=click.Path(path_type=Path), help="Completes a short form instead of serinus.yml.")
+@click.option("--settings", type=click.Path(path_type=Path), help="Settings for a short form, instead of serinus.yml.")
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="What to print.")
 def command(
     target: str, plan: Path | None, state: Path | None, attempt: int | None, settings: Path | None, output: str

@@ -15,7 +15,7 @@ from controlplane.cli.stored import found, named
 @named
 @report_options
 def command(target: str, state: Path | None, output: str, file: Path | None) -> None:
-    """Write a rollout down as one page, to keep or to print. TARGET is its name or its canary.yml."""
+    """Write a report of a rollout as one page. TARGET is its name or its canary.yml."""
     from canary.errors import BadInput
     from controlplane.adapters.system_clock import SystemClock
     from controlplane.view.live import read_live

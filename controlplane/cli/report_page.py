@@ -59,7 +59,10 @@ class Subject:
 def report_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """What a report is to be, and where it goes: `output` and `file`."""
     command = click.option(
-        "-f", "--file", type=click.Path(path_type=Path, dir_okay=False), help="Write there, and not to the output."
+        "-f",
+        "--file",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="Write to this file.",
     )(command)
     return click.option(
         "-o", "--output", type=click.Choice(["html", "text"]), default="html", show_default=True, help="Which."

@@ -34,11 +34,11 @@ NOT_ENDED = 3
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
 @click.option("--state", type=click.Path(path_type=Path, file_okay=False), help="Folder for state and logs.")
-@click.option("--settings", type=click.Path(path_type=Path), help="Completes a short form instead of serinus.yml.")
+@click.option("--settings", type=click.Path(path_type=Path), help="Settings for a short form, instead of serinus.yml.")
 @catalogue_option
-@click.option("--keep", is_flag=True, help="Leave the winner serving when the rollout has ended.")
+@click.option("--keep", is_flag=True, help="Keep the winner serving after the rollout.")
 @click.option(
-    "--timeout", type=click.FloatRange(min=0, min_open=True), help="Leave after so many seconds, exit code 3."
+    "--timeout", type=click.FloatRange(min=0, min_open=True), help="Exit after this many seconds, with code 3."
 )
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="What to print.")
 @log_format("text")
@@ -52,9 +52,9 @@ def command(
     output: str,
     log_format: str,
 ) -> None:
-    """Carry out the rollout in FILE on this machine, to its end.
+    """Run the rollout in FILE on this machine, to its end.
 
-    Killed and started again with the same command it goes on where it was. Exit codes: 0 promoted, 1 rolled back or
+    After a crash, the same command continues where it was. Exit codes: 0 promoted, 1 rolled back or
     failed, 2 bad input, 3 left before its end.
     """
     from canary.errors import BadInput, SerinusError, SpecError

@@ -68,7 +68,7 @@ def watched(shape: OutputShape, shown: str) -> Callable[[Callable[..., Any]], Ca
         words = f"json, yaml: {shown}; with -w, json is one event a line."
         command = click.option("-o", "--output", type=shape, default="screen", help=words)(command)
         return click.option(
-            "-w", "--watch", is_flag=True, help="Go on until the rollout ends; Ctrl-C touches nothing."
+            "-w", "--watch", is_flag=True, help="Continue until the rollout ends; Ctrl-C changes nothing."
         )(command)
 
     return with_options

@@ -42,8 +42,8 @@ class Duration(click.ParamType[float]):
 
 @click.command()
 @click.argument("file", required=False, type=click.Path(path_type=Path, allow_dash=True))
-@click.option("--scenario", default="healthy", show_default=True, help="What happens; --list shows all.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Decides every random thing.")
+@click.option("--scenario", default="healthy", show_default=True, help="Which fault to simulate; --list shows all.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of all randomness.")
 @click.option("--rps", type=click.FloatRange(0, 1e6), default=200.0, show_default=True, help="Requests a second.")
 @click.option(
     "--noise",
@@ -53,11 +53,11 @@ class Duration(click.ParamType[float]):
     help="How far traffic is from independent requests at a constant rate.",
 )
 @click.option("--interval", type=Duration(), help="Time between scrapes (default: 5s, more in long holds).")
-@click.option("--for", "horizon", type=Duration(), help="Give up after this (default: three times the plan).")
-@click.option("--settings", type=click.Path(path_type=Path), help="Completes a short form instead of serinus.yml.")
+@click.option("--for", "horizon", type=Duration(), help="Stop after this virtual time (default: three times the plan).")
+@click.option("--settings", type=click.Path(path_type=Path), help="Settings for a short form, instead of serinus.yml.")
 @click.option("--record", type=click.Path(path_type=Path, file_okay=False), help="New folder for its state.")
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="What to print.")
-@click.option("--list", "list_scenarios", is_flag=True, help="Show the scenarios and leave.")
+@click.option("--list", "list_scenarios", is_flag=True, help="Show the scenarios and exit.")
 def command(
     file: Path | None,
     scenario: str,
@@ -71,9 +71,9 @@ def command(
     output: str,
     list_scenarios: bool,
 ) -> None:
-    """Play the rollout of FILE (or of a sample plan) in a virtual world, and tell what would happen.
+    """Simulate the rollout of FILE (or of a sample plan), and show what would happen.
 
-    The same plan, scenario and seed always give the same story. Exit code: 0 promoted, 1 rolled back or failed, 2 bad
+    The same plan, scenario and seed always give the same output. Exit code: 0 promoted, 1 rolled back or failed, 2 bad
     input, 3 undecided when the simulation ended.
     """
     from controlplane.simulation.story import simulate

@@ -12,7 +12,7 @@ import click
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
 @click.option("--state", type=click.Path(path_type=Path, file_okay=False), help="Folder for state and logs.")
-@click.option("--settings", type=click.Path(path_type=Path), help="Completes a short form instead of serinus.yml.")
+@click.option("--settings", type=click.Path(path_type=Path), help="Settings for a short form, instead of serinus.yml.")
 @click.option("--now", is_flag=True, help="Do not wait for open requests.")
 def command(file: Path, state: Path | None, settings: Path | None, *, now: bool) -> None:
     """Stop what a run of FILE left serving: its servers, Envoy and Prometheus. Its state and logs stay.

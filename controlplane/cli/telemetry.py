@@ -20,7 +20,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def log_format(default: str | None) -> Callable[[F], F]:
     """The option; `default` None where it depends on others."""
-    words = "What it says: sentences for people, or one JSON object a line for a log store."
+    words = "Log format: sentences for people, or one JSON object per line."
     return click.option("--log-format", type=click.Choice(["text", "json"]), default=default, help=words)
 
 

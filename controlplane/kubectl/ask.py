@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 PATIENCE = 15.0
 """Seconds to wait for the answer, unless somebody says otherwise."""
 WORDS: dict[Verb, str] = {
-    "promote": "Skip the rest of the present stage; with --to, all before a later one; with --full, all.",
+    "promote": "Skip the rest of the current stage; with --to, everything before a later one; with --full, all.",
     "pause": "Freeze the weights. A paused rollout still rolls back by itself.",
-    "resume": "Go on after a pause.",
+    "resume": "Continue after a pause.",
     "approve": "Agree to the next stage, where the plan asks for somebody's word.",
-    "abort": "Put everything back on stable and end the rollout.",
+    "abort": "Return all traffic to stable and end the rollout.",
     "retry": "Begin a rollout that was put back once more, with the same plan.",
 }
 
@@ -57,7 +57,7 @@ def _command(verb: Verb) -> click.Command:
     if verb == "promote":
         made = how_far(complete_shares)(made)
     if verb in HARMFUL:
-        made = click.option("-y", "--yes", is_flag=True, help="Do not ask whether it is meant.")(made)
+        made = click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")(made)
     waits = click.option(
         "--timeout", type=SECONDS, metavar="TIME", default=PATIENCE, help=f"Wait for so long (default: {PATIENCE:g}s)."
     )

@@ -12,7 +12,7 @@ from controlplane.kubectl.session import KubectlSession, at_cluster, everywhere
 @everywhere
 @click.option("--listen", default="127.0.0.1:0", show_default=True, help="Address and port; port 0 is any free one.")
 @click.option("--host", "hosts", multiple=True, help="A name besides localhost by which it may be called; repeatable.")
-@click.option("--read-only", is_flag=True, help="Show everything, allow nothing.")
+@click.option("--read-only", is_flag=True, help="Show everything, allow no actions.")
 @click.option("--open/--no-open", "open_it", default=None, help="Open a browser (default: on a terminal).")
 @click.option("--prometheus-page", metavar="URL", help="Prometheus as a browser gets there, for links to graphs.")
 @at_cluster

@@ -16,7 +16,7 @@ from controlplane.kubernetes.api import Object
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="What to print.")
 @at_cluster
 async def command(session: KubectlSession, name: str, output: str) -> int:
-    """Show what the canary has that stable has not. While a rollout is under way, as its own plan has it."""
+    """Show how the canary differs from stable. While a rollout is under way, as its own plan has it."""
     from controlplane.kubectl.find import canary
 
     print_differences(variants_of(await canary(session, name)), session.called(name), output)

@@ -14,7 +14,7 @@ HEAD = ("LAST SEEN", "TYPE", "REASON", "MESSAGE")
 @click.command("events")
 @click.argument("name", shell_complete=complete_names)
 @click.option("-o", "--output", type=click.Choice(["table", "json", "yaml"]), default="table", help="What to print.")
-@click.option("--no-headers", is_flag=True, help="Leave the line of headings out.")
+@click.option("--no-headers", is_flag=True, help="Omit the header line.")
 @at_cluster
 async def command(session: KubectlSession, name: str, output: str, no_headers: bool) -> int:
     """Print the Kubernetes Events about a rollout, as far as the cluster still has them (an hour, by default)."""

@@ -23,7 +23,7 @@ WIDE = ("SEEN", "STABLE", "CANARY", "ATTEMPT", "REVISION")
 @click.command("list")
 @everywhere
 @click.option("-o", "--output", type=Shape("table", "wide", "json", "yaml", "name"), default="table", help="How.")
-@click.option("--no-headers", is_flag=True, help="Leave the line of headings out.")
+@click.option("--no-headers", is_flag=True, help="Omit the header line.")
 @at_cluster
 async def command(session: KubectlSession, output: str, no_headers: bool) -> int:
     """List rollouts, those that may need somebody first."""

@@ -30,7 +30,7 @@ async def status(session: KubectlSession, name: str, wait: bool, timeout: float 
     """Say where a rollout is; with --wait, how it ended.
 
     Exit codes: 0 under way or promoted, 1 rolled back or failed, 2 the spec cannot be carried out, 3 timed out, 130
-    after Ctrl-C, which touches nothing.
+    after Ctrl-C, which changes nothing.
     """
     from controlplane.kubectl.find import canary
 
@@ -55,7 +55,7 @@ async def status(session: KubectlSession, name: str, wait: bool, timeout: float 
 @named
 @at_cluster
 async def why(session: KubectlSession, name: str) -> int:
-    """Explain a rollout's present verdicts, and the smallest change that would flip each."""
+    """Explain a rollout's current verdicts, and the smallest change that would change each."""
     from controlplane.gitsources.provenance import origin_line
     from controlplane.kubectl.record import record
     from controlplane.view.text import clean

@@ -18,7 +18,7 @@ from controlplane.kubectl.session import KubectlSession, at_cluster
 @report_options
 @at_cluster
 async def command(session: KubectlSession, name: str, output: str, file: Path | None) -> int:
-    """Write a rollout down as one page, to keep or to print."""
+    """Write a report of a rollout as one page."""
     from controlplane.kubectl.diff import variants_of
     from controlplane.kubectl.record import events_of, record
 
