@@ -138,6 +138,8 @@ class BoundedHttp:
             async with asyncio.timeout(seconds):
                 if self._reach is not None:
                     await self._check(request, self._reach)
+                if self._client.is_closed:
+                    raise Unavailable("this client was closed")  # whoever still looks for something here gives up
                 response = await (client or self._client).send(request, stream=True)
                 try:
                     return BoundedAnswer(
