@@ -8,7 +8,7 @@ schema knows less and an older one may be installed.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -35,6 +35,8 @@ def document_of(object_: Mapping[str, Any]) -> Document:
     place = Place(Source(title(object_), ""))
     if why := omitted(object_):
         raise SpecError(tuple(Fault(place.source.file, 0, 0, "", sentence) for sentence in why))
+    if wrong := [path for path, value in _metadata_texts(object_) if not isinstance(value, str)]:
+        raise SpecError(tuple(Fault(place.source.file, 0, 0, path, "expected a text in quotes") for path in wrong))
     try:
         root = of_python(_Counted().as_written(_said(object_)), place)
         return understood(root, "full", [])
@@ -94,6 +96,16 @@ def _said(object_: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(metadata, Mapping):
         said["metadata"] = {key: metadata[key] for key in METADATA if key in metadata}
     return said
+
+
+def _metadata_texts(object_: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """What has to be text in any Kubernetes object, by its path: no server takes `name: true` for "true"."""
+    metadata = object_.get("metadata")
+    named = metadata if isinstance(metadata, Mapping) else {}
+    yield from ((f"metadata.{key}", named[key]) for key in ("name", "namespace") if named.get(key) is not None)
+    labels = named.get("labels")
+    if isinstance(labels, Mapping):
+        yield from ((f"metadata.labels.{key}", value) for key, value in labels.items())
 
 
 class _TooMuch(Exception):  # noqa: N818 - ends the reading; never leaves this module

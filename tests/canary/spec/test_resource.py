@@ -107,6 +107,14 @@ def test_a_resource_without_a_name_is_refused_and_never_an_accident(metadata: An
         from_object({**resource(), "metadata": metadata})
 
 
+@pytest.mark.parametrize(
+    "metadata", [{"name": True}, {"name": "a", "namespace": 7}, {"name": "a", "labels": {"on": True}}]
+)
+def test_r11_metadata_that_is_no_text_is_refused_as_every_api_server_does(metadata: dict[str, Any]) -> None:
+    with pytest.raises(SpecError, match=r"metadata\.[\w.]+: expected a text in quotes"):
+        from_object({**resource(), "metadata": metadata})
+
+
 def test_s3_hostile_depth_and_size_end_with_a_sentence() -> None:
     deep: Any = "x"
     for _ in range(5000):
