@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # a list of rollouts is shown without loading what reads plan
 
 DASH = "–"
 LARGEST = 1e15
-"""From here on no digits are shown: they would not be exact, and a metric of somebody's own may be anything."""
+"""From here on no digits are shown: they would not be exact, and a user's own metric can have any value."""
 MOST_DECIMALS = 9
 _CONTEXT = Context(prec=40)
 _BELOW_A_SECOND = 0.9995

@@ -12,7 +12,7 @@ from canary.judge.noise import NoiseModel
 FAST, SLOW, USUAL = 0.7, 0.97, 0.998
 """What remains of recent counts, of those of some minutes, and of stable's usual rate after a block.
 
-Three blocks show an outage, and thirty what is three times as bad as usual and rare all the same.
+Three blocks show an outage. Thirty show failures that are rare, but three times as frequent as usual.
 """
 ALARMED = 0.1
 """How fast the usual rate is learnt while stable is worse than usual."""

@@ -19,7 +19,7 @@ POINTS = 8
 BET, RATIO, SLOW_TEST = 0.5, 0.25, 0.25
 """How evidence from counts is averaged; evidence from sums has the self-normalised test alone."""
 SHARED_RATIO = 1.25
-"""A canary beyond a limit is held against it only where it is so many times as bad as stable at that moment."""
+"""A canary beyond a limit fails only if its rate is also at least this many times stable's at that moment."""
 FLAT = 1e-9
 """Nats by which evidence may rise and still count as having risen nowhere: rounding must not move harm's beginning."""
 TEACHERS, ENOUGH_TAUGHT = 8, 20

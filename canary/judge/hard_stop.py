@@ -81,7 +81,7 @@ def stops(settings: HardStop, outage: Outage) -> bool:
 
 
 def _told_apart(canary: Counts, stable: Counts) -> bool:
-    """Whether stable has had enough requests to be known as well: an outage of both arms is nobody's in particular.
+    """Whether stable has had enough requests to show that it is well: an outage of both arms convicts neither.
 
     That both fail alike must be `SURE` nats less likely than that each fails as it did. Stable without any traffic
     says nothing, as do states of an earlier build, which know no streak.

@@ -134,13 +134,14 @@ class BoundedHttp:
     ) -> BoundedAnswer:
         if self._headers:
             request.headers.update(self._headers())
+        client = client or self._client
         try:
             async with asyncio.timeout(seconds):
                 if self._reach is not None:
                     await self._check(request, self._reach)
-                if self._client.is_closed:
-                    raise Unavailable("this client was closed")  # whoever still looks for something here gives up
-                response = await (client or self._client).send(request, stream=True)
+                if client.is_closed:
+                    raise Unavailable("this client was closed")  # a search that outlives its rollout ends with this
+                response = await client.send(request, stream=True)
                 try:
                     return BoundedAnswer(
                         response.status_code,

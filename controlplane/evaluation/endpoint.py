@@ -17,6 +17,7 @@ from canary.evaluation.scorer import Completion, ToolCall
 from canary.spec.evaluation import Evaluation
 from canary.spec.source import quoted
 from controlplane.adapters.bounded_http import BoundedAnswer, BoundedHttp
+from controlplane.backoff import delay
 
 MOST_ANSWER_BYTES = 4 * 1024 * 1024
 """Bytes of one answer; a hundred thousand tokens are half a megabyte."""
@@ -67,12 +68,11 @@ class ChatEndpoint:
     async def ask(self, item: Item, asked: Mapping[str, Any]) -> Completion:
         """The answer to an item. Raises `Unavailable` after the last try, with a sentence that names arm and item."""
         body = {**asked, "messages": item.messages, **({"tools": item.tools} if item.tools else {})}
-        pause, why = FIRST_PAUSE_S, ""
+        why = ""
         async with self._free:
             for attempt in range(self._request.retries):
                 if attempt:
-                    await self._sleep(pause)
-                    pause = min(2 * pause, LONGEST_PAUSE_S)
+                    await self._sleep(delay(attempt, FIRST_PAUSE_S, LONGEST_PAUSE_S))
                 try:
                     answer = await self._post(body)
                 except Unavailable as error:

@@ -15,6 +15,7 @@ from canary.evaluation.paired import design_of
 from canary.snapshot import EvaluationStatus, ShadowStatus
 from canary.verdict import GateAnswer
 from canary.weights import ARMS, Arm
+from controlplane.backoff import Backoff
 from controlplane.evaluation.answers import AnswerStore
 from controlplane.evaluation.endpoint import ChatEndpoint, open_http
 from controlplane.evaluation.loading import Loaded
@@ -101,7 +102,7 @@ class LocalRehearsal:
             design = design_of(self._loaded.units, len(scoring.evaluation.metrics))
             can = can_show(design.items, planned_drop(design)).removesuffix(".")
             self._say(f"{can}, if one answer in ten differs.")
-        pause = FIRST_PAUSE_S
+        backoff = Backoff(FIRST_PAUSE_S, LONGEST_PAUSE_S)
         while True:
             try:
                 outcome = await evaluate(
@@ -117,8 +118,7 @@ class LocalRehearsal:
             if not self._problem:
                 self._outcome = outcome
                 return
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE_S)
+            await asyncio.sleep(backoff.next())
 
     def _side(self, arm: Arm) -> Side:
         endpoint = ChatEndpoint(arm, lambda: self._addresses(arm), self._http, self._loaded.scoring.evaluation)

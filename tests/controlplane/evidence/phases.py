@@ -205,7 +205,7 @@ class Court:
         phases = self.phases or [draws.randrange(int(self.interval)) for _ in targets]
         for (replica, page), phase in zip(targets, phases, strict=True):
             self.prometheus.targets.append(
-                Target(phase, lambda page=page, replica=replica: page(replica), self.interval)  # type: ignore[misc]
+                Target(phase, lambda page=page, replica=replica: page(replica), self.interval)  # type: ignore[misc]  # defaults, bound now
             )
         if self.profile == "envoy-gateway":
             proxy = Target(0, lambda: gateway(self.servers, "envoy-a"), self.proxy_interval, "gateway")
